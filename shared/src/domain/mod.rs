@@ -1,0 +1,3 @@
+//! The rules. Pure: no async, no I/O, no clock, no randomness.
+
+pub mod time;
