@@ -1,1 +1,8 @@
-//! genmux
+//! The local stack: AWS-compatible storage and queues on loopback, the host that
+//! runs every function in process as the template declares it, and simulated
+//! providers. `cargo run` starts it; the tests start it in process.
+
+pub mod aws;
+pub mod command;
+pub mod host;
+pub mod simulate;

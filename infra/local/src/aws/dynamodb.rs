@@ -1,0 +1,1 @@
+//! An AWS-compatible DynamoDB, embedded.

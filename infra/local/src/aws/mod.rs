@@ -1,0 +1,5 @@
+//! Stand-ins for the three AWS services that the functions use, each on a loopback port.
+
+pub mod dynamodb;
+pub mod s3;
+pub mod sqs;

@@ -1,0 +1,1 @@
+//! An AWS-compatible S3, embedded.

@@ -1,0 +1,1 @@
+//! A small SQS server: the operations that Genmux uses, on standard queues.
