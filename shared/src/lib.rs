@@ -13,3 +13,4 @@
 
 pub mod boot;
 pub mod domain;
+pub mod provider;

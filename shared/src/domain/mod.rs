@@ -1,3 +1,17 @@
 //! The rules. Pure: no async, no I/O, no clock, no randomness.
+//!
+//! [`request`] is what a caller orders, [`catalog`] what can be ordered, [`price`] what it
+//! costs, [`route`] who is to make it. [`job`] is the thing that must not be lost, and
+//! [`decide`] the only place that says how it moves.
 
+pub mod catalog;
+pub mod credit;
+pub mod decide;
+pub mod id;
+pub mod job;
+pub mod price;
+pub mod provider;
+pub mod request;
+pub mod route;
 pub mod time;
+pub mod verdict;

@@ -1,0 +1,103 @@
+//! Money, in integers: credits that callers pay with, and dollars that attempts cost us.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::JobId;
+
+/// An amount of credits in micro-credits (1 credit = 1,000,000). Never negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Credits(u64);
+
+impl Credits {
+    pub const ZERO: Self = Self(0);
+    /// One credit.
+    pub const ONE: Self = Self(1_000_000);
+
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    pub fn checked_mul(self, times: u64) -> Option<Self> {
+        self.0.checked_mul(times).map(Self)
+    }
+}
+
+impl fmt::Display for Credits {
+    /// Whole credits with the fraction that there is: `2.5`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        if rest == 0 {
+            write!(f, "{whole}")
+        } else {
+            write!(f, "{whole}.{}", format!("{rest:06}").trim_end_matches('0'))
+        }
+    }
+}
+
+/// What an attempt costs *us* at its provider, in micro-dollars. Never mixed with credits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MicroUsd(pub u64);
+
+impl fmt::Display for MicroUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// One line of an account's ledger. Its key is its idempotency: one per job and kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Entry {
+    /// The quoted price, taken when the job is created.
+    Charge { job: JobId, amount: Credits },
+    /// The whole charge, given back when the job ends without a result.
+    Refund { job: JobId, amount: Credits },
+    /// Credits put into the account by its operator; `id` makes a repeat harmless.
+    Grant { id: String, amount: Credits },
+}
+
+impl Entry {
+    pub fn amount(&self) -> Credits {
+        match self {
+            Self::Charge { amount, .. } | Self::Refund { amount, .. } | Self::Grant { amount, .. } => *amount,
+        }
+    }
+
+    pub fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Charge { job, .. } | Self::Refund { job, .. } => Some(job),
+            Self::Grant { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credits_print_without_trailing_zeros() {
+        assert_eq!(Credits::from_micros(2_500_000).to_string(), "2.5");
+        assert_eq!(Credits::from_micros(3_000_000).to_string(), "3");
+        assert_eq!(Credits::from_micros(1).to_string(), "0.000001");
+        assert_eq!(MicroUsd(1_600_000).to_string(), "$1.600000");
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_is_no_sum() {
+        assert_eq!(Credits::from_micros(u64::MAX).checked_add(Credits::ONE), None);
+        assert_eq!(Credits::ONE.checked_mul(u64::MAX), None);
+    }
+}

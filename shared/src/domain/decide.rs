@@ -1,0 +1,405 @@
+//! How a job moves: the whole state machine, on one page.
+
+use super::credit::{Entry, MicroUsd};
+use super::id::RemoteJob;
+use super::job::{
+    ATTEMPTS_MAX, Attempt, Job, Media, Phase, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State,
+    Stop, UNCLEAR_MAX, timed_out,
+};
+use super::provider::Provider;
+use super::time::Timestamp;
+use super::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A dispatcher is about to call this route. Whoever wins this move makes the call.
+    Claimed { provider: Provider, route: String, cost: Option<MicroUsd> },
+    /// No route is left to try; the class says why.
+    NoRoute { class: ErrorClass },
+    /// News of one attempt.
+    Attempt { number: u8, news: News },
+    /// An attempt's media is in our bucket.
+    Stored { number: u8, media: Media },
+    /// An attempt's media can never be fetched.
+    AssetLost { number: u8 },
+    /// The caller wants it ended.
+    CancelRequested,
+    /// The present state has lasted too long.
+    DeadlinePassed,
+}
+
+/// What was learnt of an attempt, from its create call or later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    Accepted {
+        remote: RemoteJob,
+        cost: Option<MicroUsd>,
+    },
+    Refused(Fault),
+    NotSent(Fault),
+    Unclear,
+    /// The end, as the provider tells it; `remote` where the telling names it.
+    Ended {
+        remote: Option<RemoteJob>,
+        verdict: Verdict,
+    },
+}
+
+/// A legal move, not yet written. Its fields are private: only [`Job::decide`] makes one.
+///
+/// ```compile_fail
+/// fn forge(job: shared::domain::job::Job) -> shared::domain::decide::Transition {
+///     shared::domain::decide::Transition { before: job.clone(), after: job, entry: None }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    before: Job,
+    after: Job,
+    entry: Option<Entry>,
+}
+
+impl Transition {
+    pub fn before(&self) -> &Job {
+        &self.before
+    }
+
+    pub fn after(&self) -> &Job {
+        &self.after
+    }
+
+    /// The ledger line that belongs to the move and is written with it or not at all.
+    pub fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    pub fn into_after(self) -> Job {
+        self.after
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    Move(Box<Transition>),
+    /// Already true: a repeat, or news that changes nothing.
+    Stay,
+}
+
+/// An event that cannot happen to a job in this state: a defect, never a race.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a {state} job cannot be told `{event}`")]
+pub struct Illegal {
+    pub state: &'static str,
+    pub event: &'static str,
+}
+
+impl Job {
+    /// What this event makes of the job. Pure; the one place that moves jobs.
+    pub fn decide(&self, event: &Event, now: Timestamp) -> Result<Decision, Illegal> {
+        let mut after = self.clone();
+        let moved = match event {
+            Event::Claimed { provider, route, cost } => after.claim(*provider, route, *cost, now),
+            Event::NoRoute { class } => after.give_up(*class, now),
+            Event::Attempt { number, news } => after.hear(*number, news, now),
+            Event::Stored { number, media } => after.store(*number, media),
+            Event::AssetLost { number } => after.lose_asset(*number, now),
+            Event::CancelRequested => after.ask_to_stop(now),
+            Event::DeadlinePassed => after.expire(now),
+        }
+        .ok_or_else(|| Illegal { state: self.state.name(), event: event.name() })?;
+        if !moved {
+            return Ok(Decision::Stay);
+        }
+        after.version += 1;
+        after.updated_at = now;
+        let refunded = matches!(after.state, State::Failed | State::Canceled) && !self.state.is_terminal();
+        let entry = refunded.then(|| Entry::Refund { job: self.id.clone(), amount: self.price });
+        Ok(Decision::Move(Box::new(Transition { before: self.clone(), after, entry })))
+    }
+
+    // Each of these changes `self` and says whether it did; `None` means illegal.
+
+    fn claim(
+        &mut self,
+        provider: Provider,
+        route: &str,
+        cost: Option<MicroUsd>,
+        now: Timestamp,
+    ) -> Option<bool> {
+        if self.state != State::Queued {
+            return Some(false);
+        }
+        if self.attempts.len() >= ATTEMPTS_MAX {
+            return None;
+        }
+        self.attempt = u8::try_from(self.attempts.len() + 1).ok()?;
+        self.attempts.push(Attempt {
+            number: self.attempt,
+            provider,
+            route: route.to_owned(),
+            phase: Phase::Sending,
+            remote: None,
+            cost,
+            billed: Billed::Unknown,
+            fault: None,
+            started_at: now,
+            ended_at: None,
+        });
+        self.enter(State::Dispatching, now);
+        Some(true)
+    }
+
+    fn give_up(&mut self, class: ErrorClass, now: Timestamp) -> Option<bool> {
+        if self.state != State::Queued {
+            return Some(false);
+        }
+        self.fail(Fault::new(class, None, Billed::No), now);
+        Some(true)
+    }
+
+    fn hear(&mut self, number: u8, news: &News, now: Timestamp) -> Option<bool> {
+        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
+        if !attempt.learn(news, now)? {
+            // A result that its provider has dropped before we had it is lost for good.
+            let gone = matches!(news, News::Ended { verdict: Verdict::Gone, .. });
+            return if gone && attempt.phase == Phase::Finished {
+                self.lose_asset(number, now)
+            } else {
+                Some(false)
+            };
+        }
+        let (phase, fault) = (attempt.phase, attempt.fault.clone());
+        match self.state {
+            State::Succeeded | State::Failed | State::Canceled => {}
+            // Whichever attempt succeeds first wins; a second success is recorded as a cost.
+            _ if phase == Phase::Finished => {
+                if self.state != State::Settling {
+                    self.attempt = number;
+                    self.enter(State::Settling, now);
+                }
+            }
+            _ if number != self.attempt || phase == Phase::Unclear => {}
+            State::Dispatching if phase == Phase::Running => self.enter(State::Running, now),
+            State::Queued | State::Dispatching | State::Running | State::Settling => {
+                self.go_on_without(fault.unwrap_or_else(timed_out), now);
+            }
+        }
+        Some(true)
+    }
+
+    fn store(&mut self, number: u8, media: &Media) -> Option<bool> {
+        match self.state {
+            State::Settling if number == self.attempt => {
+                self.media = Some(media.clone());
+                self.state = State::Succeeded;
+                Some(true)
+            }
+            State::Settling | State::Succeeded | State::Failed | State::Canceled => Some(false),
+            State::Queued | State::Dispatching | State::Running => None,
+        }
+    }
+
+    fn lose_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        match self.state {
+            State::Settling if number == self.attempt => {
+                self.go_on_without(Fault::new(ErrorClass::Expired, None, Billed::Yes), now);
+                Some(true)
+            }
+            State::Settling | State::Succeeded | State::Failed | State::Canceled => Some(false),
+            State::Queued | State::Dispatching | State::Running => None,
+        }
+    }
+
+    fn ask_to_stop(&mut self, now: Timestamp) -> Option<bool> {
+        match self.state {
+            State::Queued => {
+                self.stop = Some(Stop::Caller);
+                self.fail(Fault::new(ErrorClass::Stopped, None, Billed::No), now);
+                Some(true)
+            }
+            State::Dispatching | State::Running if self.stop != Some(Stop::Caller) => {
+                if self.state == State::Running {
+                    self.deadline = now + STOPPING_MAX;
+                }
+                self.stop = Some(Stop::Caller);
+                Some(true)
+            }
+            // Settling is too late: the provider was paid, and the caller gets the result.
+            State::Dispatching
+            | State::Running
+            | State::Settling
+            | State::Succeeded
+            | State::Failed
+            | State::Canceled => Some(false),
+        }
+    }
+
+    fn expire(&mut self, now: Timestamp) -> Option<bool> {
+        if now < self.deadline || self.state.is_terminal() {
+            return Some(false);
+        }
+        match self.state {
+            State::Queued => self.fail(timed_out(), now),
+            // A remote job that we know is asked to stop first; then its verdict decides.
+            State::Running if self.stop.is_none() => {
+                self.stop = Some(Stop::Deadline);
+                self.deadline = now + STOPPING_MAX;
+            }
+            State::Dispatching | State::Running => {
+                let number = usize::from(self.attempt);
+                let attempt = self.attempts.get_mut(number.checked_sub(1)?)?;
+                attempt.end(Phase::Lost, Some(timed_out()), None, now);
+                self.go_on_without(timed_out(), now);
+            }
+            State::Settling => return self.lose_asset(self.attempt, now),
+            State::Succeeded | State::Failed | State::Canceled => {}
+        }
+        Some(true)
+    }
+
+    /// The current attempt gave nothing. Another that may still run becomes the current
+    /// one; else the job is queued again where that makes sense, and else it ends.
+    fn go_on_without(&mut self, fault: Fault, now: Timestamp) {
+        if let Some(open) = self.attempts.iter().find(|attempt| attempt.phase.is_open()) {
+            self.attempt = open.number;
+            let running = open.phase == Phase::Running;
+            self.enter(if running { State::Running } else { State::Dispatching }, now);
+        } else if self.stop.is_none() && fault.class.fails_over() && self.attempts.len() < ATTEMPTS_MAX {
+            self.enter(State::Queued, now);
+        } else {
+            self.fail(fault, now);
+        }
+    }
+
+    /// Ends the job without a result. Only where no attempt is open.
+    fn fail(&mut self, fault: Fault, now: Timestamp) {
+        let (state, fault) = match self.stop {
+            Some(Stop::Caller) => (State::Canceled, Fault { class: ErrorClass::Stopped, ..fault }),
+            Some(Stop::Deadline) => (State::Failed, Fault { class: ErrorClass::Timeout, ..fault }),
+            None => (State::Failed, fault),
+        };
+        self.fault = Some(fault);
+        self.enter(state, now);
+    }
+
+    fn enter(&mut self, state: State, now: Timestamp) {
+        let lasts = match state {
+            State::Queued => QUEUED_MAX,
+            State::Dispatching => UNCLEAR_MAX,
+            State::Running if self.stop.is_some() => STOPPING_MAX,
+            State::Running => RUNNING_MAX,
+            State::Settling => SETTLING_MAX,
+            State::Succeeded | State::Failed | State::Canceled => std::time::Duration::ZERO,
+        };
+        self.state = state;
+        self.deadline = now + lasts;
+    }
+}
+
+impl Attempt {
+    /// Takes in news; says whether anything was new. `None` if it contradicts what is known.
+    fn learn(&mut self, news: &News, now: Timestamp) -> Option<bool> {
+        let waiting = matches!(self.phase, Phase::Sending | Phase::Unclear);
+        match news {
+            News::Accepted { remote, cost } => match &self.remote {
+                // Two remote jobs for one attempt would be two bills: never silently.
+                Some(known) if known.id != remote.id => return None,
+                Some(_) => return Some(false),
+                None => {
+                    self.remote = Some(remote.clone());
+                    self.cost = cost.or(self.cost);
+                    if waiting || self.phase == Phase::Lost {
+                        self.phase = Phase::Running;
+                        self.ended_at = None;
+                    }
+                }
+            },
+            News::Refused(fault) if waiting => self.end(Phase::Refused, Some(fault.clone()), None, now),
+            News::NotSent(fault) if waiting => self.end(Phase::NotSent, Some(fault.clone()), None, now),
+            News::Unclear if self.phase == Phase::Sending => self.phase = Phase::Unclear,
+            News::Refused(_) | News::NotSent(_) | News::Unclear => return Some(false),
+            News::Ended { remote, verdict } => {
+                let dead = !self.phase.is_open() && self.phase != Phase::Lost;
+                let success = matches!(verdict, Verdict::Finished { .. });
+                if self.phase == Phase::Finished || (dead && !success) {
+                    return Some(false);
+                }
+                if *verdict == Verdict::Gone && self.phase == Phase::Lost {
+                    return Some(false);
+                }
+                if self.remote.is_none() {
+                    self.remote.clone_from(remote);
+                }
+                self.conclude(verdict, now);
+            }
+        }
+        Some(true)
+    }
+
+    fn conclude(&mut self, verdict: &Verdict, now: Timestamp) {
+        match verdict {
+            Verdict::Finished { cost, .. } => {
+                self.end(Phase::Finished, None, *cost, now);
+                self.fault = None;
+                self.billed = Billed::Yes;
+            }
+            Verdict::Broke { fault, cost } => self.end(Phase::Broke, Some(fault.clone()), *cost, now),
+            Verdict::Canceled { cost } => {
+                let billed = if *cost == Some(MicroUsd(0)) { Billed::No } else { Billed::Unknown };
+                self.end(Phase::Canceled, Some(Fault::new(ErrorClass::Stopped, None, billed)), *cost, now);
+            }
+            Verdict::Gone => {
+                self.end(
+                    Phase::Lost,
+                    Some(Fault::new(ErrorClass::Expired, None, Billed::Unknown)),
+                    None,
+                    now,
+                );
+            }
+        }
+    }
+
+    fn end(&mut self, phase: Phase, fault: Option<Fault>, cost: Option<MicroUsd>, now: Timestamp) {
+        self.phase = phase;
+        self.cost = cost.or(self.cost);
+        self.billed = match (phase, &fault) {
+            (Phase::NotSent, _) => Billed::No,
+            (_, Some(fault)) => fault.billed,
+            (_, None) => self.billed,
+        };
+        self.fault = fault;
+        self.ended_at = Some(now);
+    }
+}
+
+impl Event {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Claimed { .. } => "claimed",
+            Self::NoRoute { .. } => "no_route",
+            Self::Attempt { news, .. } => news.name(),
+            Self::Stored { .. } => "stored",
+            Self::AssetLost { .. } => "asset_lost",
+            Self::CancelRequested => "cancel_requested",
+            Self::DeadlinePassed => "deadline_passed",
+        }
+    }
+}
+
+impl News {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused(_) => "refused",
+            Self::NotSent(_) => "not_sent",
+            Self::Unclear => "unclear",
+            Self::Ended { verdict, .. } => match verdict {
+                Verdict::Finished { .. } => "finished",
+                Verdict::Broke { .. } => "broke",
+                Verdict::Canceled { .. } => "canceled",
+                Verdict::Gone => "gone",
+            },
+        }
+    }
+}

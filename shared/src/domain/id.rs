@@ -1,0 +1,168 @@
+//! Identifiers: one type each, with a prefix, so that none is passed for another.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::{BASE32_NOPAD, Encoding};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A text that is not the identifier it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {kind} id")]
+pub struct InvalidId {
+    kind: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub const PREFIX: &'static str = $prefix;
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let rest = text.strip_prefix($prefix).ok_or(InvalidId { kind: stringify!($name) })?;
+                let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+                if rest.is_empty() || rest.len() > $max || !rest.chars().all(good) {
+                    return Err(InvalidId { kind: stringify!($name) });
+                }
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// Who pays: `acct_` and up to 40 lower-case letters and digits.
+    AccountId, "acct_", 40
+}
+
+id! {
+    /// One job of ours: `job_` and 26 base-32 characters (128 bits).
+    JobId, "job_", 26
+}
+
+id! {
+    /// The public half of an API key: `key` letters and digits, as shown in lists.
+    KeyId, "k", 24
+}
+
+impl JobId {
+    /// The id of the job that this account's idempotency key names: the same key gives
+    /// the same id, so the job is its own idempotency record. Accounts never collide.
+    pub fn for_key(account: &AccountId, idempotency_key: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(account.as_str().as_bytes());
+        hash.update([0]);
+        hash.update(idempotency_key.as_bytes());
+        let digest = hash.finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self::from_bytes(bytes)
+    }
+
+    /// The id made of 16 random bytes, for a submit without an idempotency key.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, base32(&bytes)))
+    }
+}
+
+impl KeyId {
+    pub fn from_bytes(bytes: [u8; 10]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, base32(&bytes)))
+    }
+}
+
+/// Lower-case base 32 without padding.
+pub fn base32(bytes: &[u8]) -> String {
+    const RFC_4648: Encoding = BASE32_NOPAD;
+    RFC_4648.encode(bytes).to_ascii_lowercase()
+}
+
+/// A remote job: the provider's name for its work on one attempt.
+///
+/// `handle` is whatever else the adapter needs to find it again (for fal, the path that
+/// the create answer gave). Both come from outside: bounded, and never used as a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteJob {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
+}
+
+impl RemoteJob {
+    /// Longest id or handle that is kept, in bytes.
+    pub const BYTES_MAX: usize = 200;
+
+    /// `None` when either part is empty, too long, or holds anything but visible ASCII.
+    pub fn new(id: &str, handle: Option<&str>) -> Option<Self> {
+        let good = |text: &str| {
+            !text.is_empty() && text.len() <= Self::BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic())
+        };
+        (good(id) && handle.is_none_or(good))
+            .then(|| Self { id: id.to_owned(), handle: handle.map(str::to_owned) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_names_one_job_per_account() {
+        let anna: AccountId = "acct_anna".parse().unwrap();
+        let bert: AccountId = "acct_bert".parse().unwrap();
+        assert_eq!(JobId::for_key(&anna, "order-1"), JobId::for_key(&anna, "order-1"));
+        assert_ne!(JobId::for_key(&anna, "order-1"), JobId::for_key(&bert, "order-1"));
+        assert_ne!(JobId::for_key(&anna, "order-1"), JobId::for_key(&anna, "order-2"));
+    }
+
+    #[test]
+    fn a_made_id_parses_and_a_foreign_text_does_not() {
+        let id = JobId::from_bytes([7; 16]);
+        assert_eq!(id.as_str().parse(), Ok(id.clone()));
+        for text in ["", "job_", "acct_1", "job_ABC", "job_a/b", "job_aaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert!(text.parse::<JobId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_remote_id_with_blanks_or_of_a_megabyte_is_not_kept() {
+        assert!(RemoteJob::new("764cabcf-b745", None).is_some());
+        for id in ["", "a b", "a\nb", &"x".repeat(1_000_000)] {
+            assert!(RemoteJob::new(id, None).is_none());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a request costs its caller.
+
+use super::catalog::Catalog;
+use super::credit::Credits;
+use super::request::JobRequest;
+
+/// The price of a request: the dearest of its model and its fallback models, so that a
+/// failover never costs more than was quoted. `None` if no such amount exists.
+pub fn quote(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
+    let names = std::iter::once(&request.model).chain(&request.fallback_models);
+    names
+        .filter_map(|name| catalog.model(name)?.price.get(&request.resolution))
+        .map(|price| {
+            let with_audio = request.audio.unwrap_or(false).then_some(price.per_second_audio).flatten();
+            with_audio.unwrap_or(price.per_second).checked_mul(u64::from(request.duration_s))
+        })
+        .try_fold(Credits::ZERO, |dearest, price| Some(dearest.max(price?)))
+        .filter(|price| *price > Credits::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::provider::Provider;
+
+    fn price(json: serde_json::Value) -> Option<Credits> {
+        let catalog = Catalog::for_providers(&Provider::ALL);
+        let request = JobRequest::new(serde_json::from_value(json).unwrap(), &catalog).unwrap();
+        quote(&request, &catalog)
+    }
+
+    #[test]
+    fn a_price_is_per_second_by_resolution_and_sound() {
+        let order = |audio: bool| serde_json::json!({"model": "veo-3.1", "prompt": "a", "duration_s": 4, "audio": audio});
+        assert_eq!(price(order(false)), Some(Credits::from_micros(4 * 25_000_000)));
+        assert_eq!(price(order(true)), Some(Credits::from_micros(4 * 50_000_000)));
+    }
+
+    #[test]
+    fn a_fallback_model_is_never_dearer_than_the_quote() {
+        let alone =
+            price(serde_json::json!({"model": "veo-3.1-fast", "prompt": "a", "duration_s": 8})).unwrap();
+        let with = price(serde_json::json!({
+            "model": "veo-3.1-fast", "prompt": "a", "duration_s": 8, "fallback_models": ["veo-3.1"],
+        }))
+        .unwrap();
+        assert!(with > alone);
+    }
+}

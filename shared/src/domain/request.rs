@@ -1,0 +1,368 @@
+//! What a caller orders: parsed once, valid for ever.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::catalog::{Catalog, Model, PromptUnit, Route};
+use super::provider::Provider;
+
+/// The body of `POST /v1/jobs`, as it came: well-formed, not yet valid.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    pub model: String,
+    pub prompt: String,
+    pub image_url: Option<String>,
+    pub duration_s: Option<u32>,
+    pub aspect_ratio: Option<String>,
+    pub resolution: Option<String>,
+    pub fps: Option<u32>,
+    pub seed: Option<u32>,
+    pub negative_prompt: Option<String>,
+    pub audio: Option<bool>,
+    #[serde(default)]
+    pub fallback_models: Vec<String>,
+    pub provider: Option<Provider>,
+    #[serde(default)]
+    pub pin: bool,
+    pub callback_url: Option<String>,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A valid order: every value is one that some route of the model takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRequest {
+    pub model: String,
+    pub prompt: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    pub duration_s: u32,
+    /// Absent when the video follows its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aspect_ratio: Option<String>,
+    pub resolution: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative_prompt: Option<String>,
+    /// Absent where the model makes no sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback_models: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    #[serde(default)]
+    pub pin: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A field of an order that cannot be served, and what could.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    pub field: &'static str,
+    pub detail: String,
+    /// Every value that would be accepted, where there is a list of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
+}
+
+pub const METADATA_PAIRS_MAX: usize = 16;
+pub const METADATA_KEY_CHARS_MAX: usize = 64;
+pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+pub const FALLBACK_MODELS_MAX: usize = 4;
+pub const URL_CHARS_MAX: usize = 2048;
+
+impl JobRequest {
+    /// The order with its defaults filled in, or every field that is wrong with it.
+    pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
+        let Some(model) = catalog.model(&order.model) else {
+            return Err(vec![wrong("model", "there is no such model", catalog.names())]);
+        };
+        let mut errors = order.form_errors(catalog);
+        let defaults = &model.defaults;
+        let follows_image = order.image_url.is_some()
+            && order.aspect_ratio.is_none()
+            && model.routes.iter().any(|route| route.image_aspect_ratios.is_empty());
+        let request = Self {
+            duration_s: order.duration_s.unwrap_or(defaults.duration_s),
+            aspect_ratio: if follows_image {
+                None
+            } else {
+                order.aspect_ratio.or_else(|| Some(defaults.aspect_ratio.clone()))
+            },
+            resolution: order.resolution.unwrap_or_else(|| defaults.resolution.clone()),
+            audio: order.audio.or(defaults.audio),
+            model: order.model,
+            prompt: order.prompt,
+            image_url: order.image_url,
+            seed: order.seed,
+            negative_prompt: order.negative_prompt,
+            fallback_models: order.fallback_models,
+            provider: order.provider,
+            pin: order.pin,
+            callback_url: order.callback_url,
+            metadata: order.metadata,
+        };
+        errors.extend(request.route_errors(model));
+        if errors.is_empty() { Ok(request) } else { Err(errors) }
+    }
+
+    /// Whether this route can serve the whole request.
+    pub fn fits(&self, route: &Route) -> bool {
+        FIELDS.iter().all(|field| (field.fits)(self, route))
+    }
+
+    /// The SHA-256 of what was asked, in hex: the same key with another digest is another order.
+    pub fn digest(&self) -> String {
+        let text = serde_json::to_vec(self).expect("strings, numbers and maps with string keys serialise");
+        data_encoding::HEXLOWER.encode(&Sha256::digest(text))
+    }
+
+    /// Fields that no route serves; or, if each alone is served, that no route serves them together.
+    fn route_errors(&self, model: &Model) -> Vec<FieldError> {
+        let pinned = |route: &&Route| !self.pin || self.provider.is_none_or(|name| name == route.provider);
+        let routes: Vec<&Route> = model.routes.iter().filter(pinned).collect();
+        if routes.is_empty() {
+            let allowed = model.routes.iter().map(|route| route.provider.to_string()).collect();
+            return vec![wrong(
+                "provider",
+                "has no route for this model, and `pin` allows no other",
+                allowed,
+            )];
+        }
+        if routes.iter().any(|route| self.fits(route)) {
+            return Vec::new();
+        }
+        let misfits: Vec<FieldError> = FIELDS
+            .iter()
+            .filter(|field| !routes.iter().any(|route| (field.fits)(self, route)))
+            .map(|field| {
+                let mut allowed: Vec<String> =
+                    routes.iter().flat_map(|route| (field.allowed)(self, route)).collect();
+                allowed.sort_by_key(|value| (value.parse().unwrap_or(0), value.clone()));
+                allowed.dedup();
+                wrong(field.name, field.misfit, allowed)
+            })
+            .collect();
+        if !misfits.is_empty() {
+            return misfits;
+        }
+        let routes = routes.iter().map(|route| route.name()).collect();
+        vec![wrong("model", "no route takes these values together, though each alone is taken", routes)]
+    }
+}
+
+impl Order {
+    /// What is wrong with the order whatever the routes can do.
+    fn form_errors(&self, catalog: &Catalog) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut check = |ok: bool, field, detail: String| {
+            if !ok {
+                errors.push(wrong(field, detail, Vec::new()));
+            }
+        };
+        check(!self.prompt.trim().is_empty(), "prompt", "must not be empty".to_owned());
+        for (field, text) in [("image_url", &self.image_url), ("callback_url", &self.callback_url)] {
+            let ok = text.as_deref().is_none_or(is_https_url);
+            check(ok, field, format!("must be an https URL of at most {URL_CHARS_MAX} characters"));
+        }
+        let pairs = &self.metadata;
+        check(
+            pairs.len() <= METADATA_PAIRS_MAX,
+            "metadata",
+            format!("takes at most {METADATA_PAIRS_MAX} pairs"),
+        );
+        let lengths = pairs.iter().all(|(key, value)| {
+            !key.is_empty()
+                && key.chars().count() <= METADATA_KEY_CHARS_MAX
+                && value.chars().count() <= METADATA_VALUE_CHARS_MAX
+        });
+        check(
+            lengths,
+            "metadata",
+            format!(
+                "keys of 1 to {METADATA_KEY_CHARS_MAX} and values of up to {METADATA_VALUE_CHARS_MAX} characters"
+            ),
+        );
+        check(!self.pin || self.provider.is_some(), "pin", "needs `provider`".to_owned());
+        let many = self.fallback_models.len() > FALLBACK_MODELS_MAX;
+        check(!many, "fallback_models", format!("takes at most {FALLBACK_MODELS_MAX} models"));
+        if self.fallback_models.iter().any(|name| catalog.model(name).is_none()) {
+            errors.push(wrong("fallback_models", "names a model that does not exist", catalog.names()));
+        }
+        if self.fps.is_some() {
+            errors.push(wrong(
+                "fps",
+                "no route of this model lets the frame rate be chosen: leave it out",
+                vec![],
+            ));
+        }
+        errors
+    }
+}
+
+/// A field that routes differ in: whether one takes its value, and which values it takes.
+struct Field {
+    name: &'static str,
+    misfit: &'static str,
+    fits: fn(&JobRequest, &Route) -> bool,
+    allowed: fn(&JobRequest, &Route) -> Vec<String>,
+}
+
+const FIELDS: [Field; 8] = [
+    Field {
+        name: "prompt",
+        misfit: "is too long; the longest that is taken, in characters, is in `allowed`",
+        fits: |request, route| prompt_length(&request.prompt, route.prompt_unit) <= route.prompt_max,
+        allowed: |_, route| vec![route.prompt_max.to_string()],
+    },
+    Field {
+        name: "image_url",
+        misfit: "this model works either only with an image or only without one",
+        fits: |request, route| match request.image_url {
+            Some(_) => route.image_endpoint.is_some(),
+            None => route.endpoint.is_some(),
+        },
+        allowed: |_, _| vec![],
+    },
+    Field {
+        name: "duration_s",
+        misfit: "is not a length that this model makes",
+        fits: |request, route| route.durations_s.contains(&request.duration_s),
+        allowed: |_, route| route.durations_s.iter().map(u32::to_string).collect(),
+    },
+    Field {
+        name: "aspect_ratio",
+        misfit: "is not a ratio that this model makes",
+        fits: |request, route| match &request.aspect_ratio {
+            Some(ratio) => ratios(request, route).contains(ratio),
+            None => ratios(request, route).is_empty(),
+        },
+        allowed: |request, route| ratios(request, route).to_vec(),
+    },
+    Field {
+        name: "resolution",
+        misfit: "is not a resolution that this model makes",
+        fits: |request, route| route.resolutions.contains(&request.resolution),
+        allowed: |_, route| route.resolutions.clone(),
+    },
+    Field {
+        name: "seed",
+        misfit: "this model takes no seed: leave it out",
+        fits: |request, route| request.seed.is_none() || route.seed,
+        allowed: |_, _| vec![],
+    },
+    Field {
+        name: "negative_prompt",
+        misfit: "this model takes no negative prompt: leave it out",
+        fits: |request, route| request.negative_prompt.is_none() || route.negative_prompt,
+        allowed: |_, _| vec![],
+    },
+    Field {
+        name: "audio",
+        misfit: "this model makes no sound: leave it out",
+        fits: |request, route| !request.audio.unwrap_or(false) || route.audio,
+        allowed: |_, _| vec!["false".to_owned()],
+    },
+];
+
+fn ratios<'a>(request: &JobRequest, route: &'a Route) -> &'a [String] {
+    if request.image_url.is_some() { &route.image_aspect_ratios } else { &route.aspect_ratios }
+}
+
+fn prompt_length(prompt: &str, unit: PromptUnit) -> usize {
+    match unit {
+        PromptUnit::Chars => prompt.chars().count(),
+        PromptUnit::Utf16 => prompt.encode_utf16().count(),
+    }
+}
+
+fn is_https_url(text: &str) -> bool {
+    text.len() <= URL_CHARS_MAX
+        && Url::parse(text)
+            .is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.username().is_empty())
+}
+
+fn wrong(field: &'static str, detail: impl Into<String>, allowed: Vec<String>) -> FieldError {
+    FieldError { field, detail: detail.into(), allowed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
+        let order = serde_json::from_value(json).unwrap();
+        JobRequest::new(order, &Catalog::for_providers(&Provider::ALL))
+    }
+
+    fn refused(json: serde_json::Value) -> Vec<&'static str> {
+        parse(json).unwrap_err().into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        let request = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
+        assert_eq!((request.duration_s, request.resolution.as_str()), (8, "720p"));
+        assert_eq!(request.aspect_ratio.as_deref(), Some("16:9"));
+        assert_eq!(request.audio, Some(false));
+    }
+
+    #[test]
+    fn seven_seconds_are_not_rounded_to_eight() {
+        let errors =
+            parse(serde_json::json!({"model": "veo-3.1", "prompt": "a", "duration_s": 7})).unwrap_err();
+        assert_eq!(errors[0].field, "duration_s");
+        assert_eq!(errors[0].allowed, ["4", "6", "8"]);
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let fields = refused(serde_json::json!({
+            "model": "gen-4.5", "prompt": " ", "duration_s": 40, "resolution": "8k", "negative_prompt": "x",
+            "fps": 60, "audio": true, "pin": true, "image_url": "http://example.com/a.png",
+        }));
+        let all =
+            ["prompt", "image_url", "pin", "fps", "duration_s", "resolution", "negative_prompt", "audio"];
+        assert_eq!(fields, all);
+    }
+
+    #[test]
+    fn a_prompt_is_measured_in_the_providers_unit() {
+        let emoji = "\u{1F6A2}".repeat(501); // one character, two UTF-16 units each
+        assert_eq!(refused(serde_json::json!({"model": "gen-4.5", "prompt": emoji})), ["prompt"]);
+        assert!(parse(serde_json::json!({"model": "gen-4.5", "prompt": "x".repeat(1000)})).is_ok());
+    }
+
+    #[test]
+    fn a_pin_leaves_only_that_providers_limits() {
+        let order = |pin: bool| serde_json::json!({"model": "veo-3.1", "prompt": "a", "seed": 7, "provider": "runway", "pin": pin});
+        assert!(parse(order(false)).is_ok());
+        assert_eq!(refused(order(true)), ["seed"]);
+    }
+
+    #[test]
+    fn an_image_decides_the_ratio_where_the_model_follows_it() {
+        let order =
+            serde_json::json!({"model": "pika-2.2", "prompt": "a", "image_url": "https://example.com/a.png"});
+        assert_eq!(parse(order).unwrap().aspect_ratio, None);
+    }
+
+    #[test]
+    fn the_digest_tells_orders_apart_and_not_spellings() {
+        let one = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
+        let same =
+            parse(serde_json::json!({"prompt": "a boat", "model": "veo-3.1", "duration_s": 8})).unwrap();
+        let other = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a coat"})).unwrap();
+        assert_eq!(one.digest(), same.digest());
+        assert_ne!(one.digest(), other.digest());
+    }
+}

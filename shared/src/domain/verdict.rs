@@ -1,0 +1,128 @@
+//! What a provider says in the end, and how its errors are sorted.
+
+use serde::{Deserialize, Serialize};
+
+use super::credit::MicroUsd;
+
+/// Why a provider did not deliver, in our words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// Parameters, a retired model, an unusable file: would fail anywhere.
+    InvalidRequest,
+    /// Input or output refused for its content: never offered to another provider.
+    ContentPolicy,
+    /// Our key is missing, wrong or not allowed.
+    Auth,
+    /// Our balance with the provider is used up.
+    InsufficientFunds,
+    /// Too fast or too many at once.
+    RateLimited,
+    /// Their outage, overload or internal error, or they cannot be reached.
+    ProviderUnavailable,
+    /// A deadline passed, theirs or ours.
+    Timeout,
+    /// The result was made but can no longer be fetched.
+    Expired,
+    /// The provider stopped it without being asked.
+    Stopped,
+    /// None of the above.
+    Unknown,
+}
+
+impl ErrorClass {
+    pub const ALL: [Self; 10] = [
+        Self::InvalidRequest,
+        Self::ContentPolicy,
+        Self::Auth,
+        Self::InsufficientFunds,
+        Self::RateLimited,
+        Self::ProviderUnavailable,
+        Self::Timeout,
+        Self::Expired,
+        Self::Stopped,
+        Self::Unknown,
+    ];
+
+    /// Whether another attempt may succeed where this one did not.
+    ///
+    /// A broken request and a policy refusal fail anywhere; a timeout, an expired result
+    /// and an unexplained failure may have been billed, and are not paid for twice.
+    pub const fn fails_over(self) -> bool {
+        match self {
+            Self::Auth | Self::InsufficientFunds | Self::RateLimited | Self::ProviderUnavailable => true,
+            Self::InvalidRequest
+            | Self::ContentPolicy
+            | Self::Timeout
+            | Self::Expired
+            | Self::Stopped
+            | Self::Unknown => false,
+        }
+    }
+
+    /// Whether the same route may be tried again after a pause.
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::RateLimited | Self::ProviderUnavailable)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::ContentPolicy => "content_policy",
+            Self::Auth => "auth",
+            Self::InsufficientFunds => "insufficient_funds",
+            Self::RateLimited => "rate_limited",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::Timeout => "timeout",
+            Self::Expired => "expired",
+            Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Whether the provider bills us for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Billed {
+    Yes,
+    No,
+    #[default]
+    Unknown,
+}
+
+/// Why an attempt gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub class: ErrorClass,
+    /// The provider's own word for it, at most [`Fault::CODE_MAX`] characters of visible ASCII.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub billed: Billed,
+}
+
+impl Fault {
+    pub const CODE_MAX: usize = 60;
+
+    pub fn new(class: ErrorClass, code: Option<&str>, billed: Billed) -> Self {
+        let tame = |code: &str| -> String {
+            code.chars().filter(char::is_ascii_graphic).take(Self::CODE_MAX).collect()
+        };
+        Self { class, code: code.map(tame).filter(|code| !code.is_empty()), billed }
+    }
+}
+
+/// How a remote job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is done and billed; the asset can be fetched from `asset_url` for a while.
+    Finished { asset_url: String, cost: Option<MicroUsd> },
+    /// It failed.
+    Broke { fault: Fault, cost: Option<MicroUsd> },
+    /// It was canceled, at our request or not.
+    Canceled { cost: Option<MicroUsd> },
+    /// The provider no longer knows it, or no longer has its result.
+    Gone,
+}

@@ -1,0 +1,1 @@
+//! The outside world that makes video: adapters, the one HTTP path, verification.
