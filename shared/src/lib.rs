@@ -14,3 +14,5 @@
 pub mod boot;
 pub mod domain;
 pub mod provider;
+pub mod resilience;
+pub mod store;

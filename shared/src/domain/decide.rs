@@ -13,8 +13,9 @@ use super::verdict::{Billed, ErrorClass, Fault, Verdict};
 /// Something that happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A dispatcher is about to call this route. Whoever wins this move makes the call.
-    Claimed { provider: Provider, route: String, cost: Option<MicroUsd> },
+    /// A dispatcher is about to call this route. Whoever wins this move makes the call;
+    /// `claim` is random, so that two rivals never write the same attempt.
+    Claimed { claim: u64, provider: Provider, route: String, cost: Option<MicroUsd> },
     /// No route is left to try; the class says why.
     NoRoute { class: ErrorClass },
     /// News of one attempt.
@@ -99,7 +100,9 @@ impl Job {
     pub fn decide(&self, event: &Event, now: Timestamp) -> Result<Decision, Illegal> {
         let mut after = self.clone();
         let moved = match event {
-            Event::Claimed { provider, route, cost } => after.claim(*provider, route, *cost, now),
+            Event::Claimed { claim, provider, route, cost } => {
+                after.claim(*claim, *provider, route, *cost, now)
+            }
             Event::NoRoute { class } => after.give_up(*class, now),
             Event::Attempt { number, news } => after.hear(*number, news, now),
             Event::Stored { number, media } => after.store(*number, media),
@@ -122,6 +125,7 @@ impl Job {
 
     fn claim(
         &mut self,
+        claim: u64,
         provider: Provider,
         route: &str,
         cost: Option<MicroUsd>,
@@ -136,6 +140,7 @@ impl Job {
         self.attempt = u8::try_from(self.attempts.len() + 1).ok()?;
         self.attempts.push(Attempt {
             number: self.attempt,
+            claim,
             provider,
             route: route.to_owned(),
             phase: Phase::Sending,

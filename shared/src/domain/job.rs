@@ -33,7 +33,7 @@ pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// - It ends `failed` or `canceled` with exactly one refund, `succeeded` with none.
 /// - It does not end so while an attempt may still run and bill, unless that attempt's
 ///   deadline has passed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
     pub account: AccountId,
@@ -53,9 +53,12 @@ pub struct Job {
     /// In the order they were made: attempt `n` at index `n - 1`.
     pub attempts: Vec<Attempt>,
     /// Who asked for an end, if anybody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Media>,
     /// Why it ended without a result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
 }
 
@@ -107,6 +110,8 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub number: u8,
+    /// Tells the one dispatcher that may send it from its rivals.
+    pub claim: u64,
     pub provider: Provider,
     /// [`Route::name`](super::catalog::Route::name) of the route taken.
     pub route: String,

@@ -1,0 +1,95 @@
+//! Values ⇄ items. What cannot be read is an error, never a default.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Error;
+use super::keys::{PK, SK};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) fn to_item<T: Serialize>(doing: &str, value: &T) -> Result<Item, Error> {
+    serde_dynamo::to_item(value).map_err(|source| Error::corrupt(doing, source))
+}
+
+pub(super) fn from_item<T: DeserializeOwned>(doing: &str, item: Item) -> Result<T, Error> {
+    serde_dynamo::from_item(item).map_err(|source| Error::corrupt(doing, source))
+}
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The primary key of an item.
+pub(super) fn key(pk: impl Into<String>, sk: impl Into<String>) -> Item {
+    Item::from([(PK.to_owned(), text(pk)), (SK.to_owned(), text(sk))])
+}
+
+pub(super) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+pub(super) fn number_of<T: std::str::FromStr>(item: &Item, name: &str) -> Option<T> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// `SET` and `REMOVE` clauses that turn one item into another, with every name and value
+/// behind a placeholder. Attributes that are in neither are not touched.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    sets: Vec<String>,
+    removes: Vec<String>,
+    pub(super) names: HashMap<String, String>,
+    pub(super) values: Item,
+}
+
+impl Update {
+    pub(super) fn between(before: &Item, after: &Item) -> Self {
+        let mut update = Self::default();
+        for (name, value) in after {
+            if before.get(name) != Some(value) {
+                update.set(name, value.clone());
+            }
+        }
+        for name in before.keys().filter(|name| !after.contains_key(*name)) {
+            update.remove(name);
+        }
+        update
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: AttributeValue) {
+        let placeholder = self.name(name);
+        self.sets.push(format!("{placeholder} = :{name}"));
+        self.values.insert(format!(":{name}"), value);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        let placeholder = self.name(name);
+        self.removes.push(placeholder);
+    }
+
+    /// The placeholder of an attribute's name.
+    pub(super) fn name(&mut self, name: &str) -> String {
+        let placeholder = format!("#{name}");
+        self.names.insert(placeholder.clone(), name.to_owned());
+        placeholder
+    }
+
+    pub(super) fn expression(&self) -> String {
+        let mut clauses = Vec::new();
+        if !self.sets.is_empty() {
+            clauses.push(format!("SET {}", self.sets.join(", ")));
+        }
+        if !self.removes.is_empty() {
+            clauses.push(format!("REMOVE {}", self.removes.join(", ")));
+        }
+        clauses.join(" ")
+    }
+}

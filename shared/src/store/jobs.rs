@@ -1,0 +1,373 @@
+//! Jobs: created once, changed only by [`JobStore::advance`].
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as TransactUpdate,
+};
+
+use super::item::{Item, Update, from_item, key, number, text, text_of, to_item};
+use super::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
+use super::{Error, Table, ledger};
+use crate::domain::credit::{Credits, Entry};
+use crate::domain::decide::{Decision, Event, Transition};
+use crate::domain::id::{AccountId, JobId};
+use crate::domain::job::Job;
+use crate::domain::request::JobRequest;
+use crate::domain::time::Timestamp;
+
+/// Lost races that one call decides again from, before it gives up.
+const RACES_MAX: usize = 10;
+
+/// The jobs of the table.
+#[derive(Debug, Clone)]
+pub struct JobStore {
+    pub(super) table: Table,
+}
+
+/// What became of a submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    New(Job),
+    /// The same order under the same key: the job that it made before.
+    Existing(Job),
+    /// Another order under the same key.
+    KeyReused,
+    /// The balance does not cover the price. Nothing was changed.
+    NoCredit {
+        balance: Credits,
+    },
+}
+
+/// What became of a move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advance {
+    /// This call moved it: whoever gets this does what follows from the move.
+    Moved(Job),
+    /// It was so already.
+    Unchanged(Job),
+}
+
+impl Advance {
+    pub fn job(&self) -> &Job {
+        match self {
+            Self::Moved(job) | Self::Unchanged(job) => job,
+        }
+    }
+}
+
+enum Commit {
+    Done,
+    Lost { winner: Option<Job> },
+}
+
+impl JobStore {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Takes the price from the balance and writes the job, its request and the ledger line
+    /// in one transaction: all of it or nothing. `check_at` is when the job is first looked
+    /// after if nothing else moves it.
+    pub async fn create(
+        &self,
+        job: &Job,
+        request: &JobRequest,
+        check_at: Timestamp,
+    ) -> Result<Created, Error> {
+        let doing = format!("create job {}", job.id);
+        let charge = Entry::Charge { job: job.id.clone(), amount: job.price };
+        let writes = vec![
+            self.put_if_absent(job_item(&doing, job, check_at)?, true),
+            self.put_if_absent(request_item(&doing, &job.id, request)?, false),
+            ledger::take(&self.table, &job.account, job.price),
+            ledger::entry_put(&self.table, &job.account, &charge, job.created_at),
+        ];
+        for _ in 0..RACES_MAX {
+            let Err(error) = self.transact(writes.clone()).await else {
+                return Ok(Created::New(job.clone()));
+            };
+            let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
+            // The order of the reasons is the order of the writes.
+            if let Some(item) = failed_condition(reasons, 0) {
+                let earlier = job_from_item(&doing, item)?;
+                let same = earlier.request_hash == job.request_hash;
+                return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
+            }
+            if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+                continue;
+            }
+            if let Some(item) = failed_condition(reasons, 2) {
+                return Ok(Created::NoCredit { balance: ledger::balance_of(&item) });
+            }
+            return Err(Error::sdk(doing, error));
+        }
+        Err(Error::contended(doing))
+    }
+
+    /// The job, read consistently.
+    pub async fn get(&self, id: &JobId) -> Result<Option<Job>, Error> {
+        let doing = format!("read job {id}");
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read
+            .set_key(Some(key(keys::job(id), keys::JOB)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        answer.item.map(|item| job_from_item(&doing, item)).transpose()
+    }
+
+    /// The job and what was asked for, in one consistent read.
+    pub async fn get_with_request(&self, id: &JobId) -> Result<Option<(Job, JobRequest)>, Error> {
+        let doing = format!("read job {id} with its request");
+        let answer = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .consistent_read(true)
+            .key_condition_expression("PK = :pk")
+            .expression_attribute_values(":pk", text(keys::job(id)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        let (mut job, mut request) = (None, None);
+        for item in answer.items.unwrap_or_default() {
+            match text_of(&item, SK) {
+                Some(keys::JOB) => job = Some(job_from_item(&doing, item)?),
+                Some(keys::REQUEST) => request = Some(from_item(&doing, item)?),
+                _ => {}
+            }
+        }
+        match (job, request) {
+            (Some(job), Some(request)) => Ok(Some((job, request))),
+            (None, None) => Ok(None),
+            _ => Err(Error::corrupt(doing, "one of the two items is missing")),
+        }
+    }
+
+    /// Loads the job, lets the domain decide, writes the move. After a lost race it decides
+    /// again from the winner. At most one caller wins each version.
+    pub async fn advance(&self, id: &JobId, event: &Event, now: Timestamp) -> Result<Advance, Error> {
+        let job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
+        self.advance_from(job, event, now).await
+    }
+
+    /// As [`advance`](Self::advance), from a job that was read just now.
+    pub async fn advance_from(&self, mut job: Job, event: &Event, now: Timestamp) -> Result<Advance, Error> {
+        for _ in 0..RACES_MAX {
+            let doing = format!("tell job {} `{}`", job.id, event.name());
+            let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
+            let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
+            match self.commit(&doing, &transition, now).await? {
+                Commit::Done => {
+                    log(&transition, event);
+                    return Ok(Advance::Moved(transition.into_after()));
+                }
+                Commit::Lost { winner: Some(winner) } => job = winner,
+                Commit::Lost { winner: None } => {
+                    let id = &transition.before().id;
+                    job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
+                }
+            }
+        }
+        Err(Error::contended(format!("tell job {} `{}`", job.id, event.name())))
+    }
+
+    /// Writes a move and its ledger line: both or neither, and only from the version it was
+    /// decided about.
+    async fn commit(&self, doing: &str, transition: &Transition, now: Timestamp) -> Result<Commit, Error> {
+        let update = job_update(doing, transition)?;
+        let Some(entry) = transition.entry() else {
+            return self.commit_alone(doing, update, transition).await;
+        };
+        let account = &transition.before().account;
+        let job_write = TransactUpdate::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::job(&transition.before().id), keys::JOB)))
+            .update_expression(update.expression())
+            .condition_expression(STILL_THE_JOB_WE_DECIDED_ABOUT)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|source| Error::corrupt(doing, source))?;
+        let writes = vec![
+            TransactWriteItem::builder().update(job_write).build(),
+            ledger::give(&self.table, account, entry.amount()),
+            ledger::entry_put(&self.table, account, entry, now),
+        ];
+        let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
+        let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
+        if let Some(item) = failed_condition(reasons, 0) {
+            return Ok(Commit::Lost { winner: Some(job_from_item(doing, item)?) });
+        }
+        if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+            return Ok(Commit::Lost { winner: None });
+        }
+        // A refund that exists beside a job that has not ended: the books are wrong.
+        Err(Error::corrupt(doing, error))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job without money")]
+    async fn commit_alone(
+        &self,
+        doing: &str,
+        update: Update,
+        transition: &Transition,
+    ) -> Result<Commit, Error> {
+        let sent = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::job(&transition.before().id), keys::JOB)))
+            .update_expression(update.expression())
+            .condition_expression(STILL_THE_JOB_WE_DECIDED_ABOUT)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = sent else { return Ok(Commit::Done) };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                let winner = failed.item.clone().map(|item| job_from_item(doing, item)).transpose()?;
+                // The SDK repeats a call whose answer was lost: our own write is not a rival.
+                // Rivals never write the same: a claim is random, and other moves may be shared.
+                Ok(if winner.as_ref() == Some(transition.after()) {
+                    Commit::Done
+                } else {
+                    Commit::Lost { winner }
+                })
+            }
+            _ => Err(Error::sdk(doing, error)),
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one transaction: creates a job, or ends one with its money"
+    )]
+    async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        self.table.client.transact_write_items().set_transact_items(Some(writes)).send().await.map(|_| ())
+    }
+
+    fn put_if_absent(&self, item: Item, return_old: bool) -> TransactWriteItem {
+        let old = if return_old {
+            ReturnValuesOnConditionCheckFailure::AllOld
+        } else {
+            ReturnValuesOnConditionCheckFailure::None
+        };
+        let put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(PK)")
+            .return_values_on_condition_check_failure(old)
+            .build()
+            .expect("table and item are set");
+        TransactWriteItem::builder().put(put).build()
+    }
+}
+
+const STILL_THE_JOB_WE_DECIDED_ABOUT: &str = "#state = :state_before AND #version = :version_before";
+
+fn job_update(doing: &str, transition: &Transition) -> Result<Update, Error> {
+    let (before, after) = (transition.before(), transition.after());
+    let mut update = Update::between(&to_item(doing, before)?, &to_item(doing, after)?);
+    for name in ["state", "version"] {
+        update.name(name);
+    }
+    update.values.insert(":state_before".to_owned(), text(before.state.name()));
+    update.values.insert(":version_before".to_owned(), number(before.version));
+    if after.state.is_terminal() && !before.state.is_terminal() {
+        update.remove(DUE_SHARD);
+        update.remove(CHECK_AT);
+    }
+    Ok(update)
+}
+
+fn job_item(doing: &str, job: &Job, check_at: Timestamp) -> Result<Item, Error> {
+    let mut item = to_item(doing, job)?;
+    item.extend(key(keys::job(&job.id), keys::JOB));
+    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(&job.id)));
+    item.insert(CHECK_AT.to_owned(), number(check_at.as_millis()));
+    item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(&job.account)));
+    Ok(item)
+}
+
+fn request_item(doing: &str, id: &JobId, request: &JobRequest) -> Result<Item, Error> {
+    let mut item = to_item(doing, request)?;
+    item.extend(key(keys::job(id), keys::REQUEST));
+    Ok(item)
+}
+
+pub(super) fn job_from_item(doing: &str, item: Item) -> Result<Job, Error> {
+    from_item(doing, item)
+}
+
+fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<&[CancellationReason]> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(canceled) => {
+            Some(canceled.cancellation_reasons())
+        }
+        _ => None,
+    }
+}
+
+/// The item that made write `n` of a transaction fail its condition; empty if there was none.
+fn failed_condition(reasons: &[CancellationReason], n: usize) -> Option<Item> {
+    let reason = reasons.get(n)?;
+    (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item().cloned().unwrap_or_default())
+}
+
+fn log(transition: &Transition, event: &Event) {
+    let (before, after) = (transition.before(), transition.after());
+    tracing::info!(
+        job.id = %after.id,
+        job.version = after.version,
+        job.from = before.state.name(),
+        job.to = after.state.name(),
+        event = event.name(),
+        attempt = after.attempt,
+        refunded = transition.entry().is_some(),
+        "job.advanced"
+    );
+}
+
+// The parts of an item's key that only other files of this room need.
+impl JobStore {
+    /// An account's jobs, newest first, from before `cursor`: their ids and ages.
+    pub async fn list(
+        &self,
+        account: &AccountId,
+        limit: i32,
+        cursor: Option<(Timestamp, JobId)>,
+    ) -> Result<Vec<Job>, Error> {
+        let doing = format!("list the jobs of {account}");
+        let start = cursor.map(|(created_at, id)| {
+            let mut start = key(keys::job(&id), keys::JOB);
+            start.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(account)));
+            start.insert(keys::CREATED_AT.to_owned(), number(created_at.as_millis()));
+            start
+        });
+        let found = self.table.newest_first(&doing, &keys::account(account), limit, start).await?;
+        let found = found.iter().filter_map(|item| text_of(item, PK).and_then(keys::parse_job));
+        self.get_many(&doing, found.collect()).await
+    }
+
+    /// These jobs in this order; one that does not exist is left out.
+    async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
+        let keys = ids.iter().map(|id| key(keys::job(id), keys::JOB)).collect();
+        let items = self.table.batch_get(doing, keys).await?;
+        let jobs: Result<Vec<Job>, Error> =
+            items.into_iter().map(|item| job_from_item(doing, item)).collect();
+        let mut jobs = jobs?;
+        jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
+        Ok(jobs)
+    }
+}

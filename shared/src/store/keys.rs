@@ -1,0 +1,96 @@
+//! Every key of the table: built and parsed here and nowhere else.
+
+use crate::domain::credit::Entry;
+use crate::domain::id::{AccountId, JobId, KeyId};
+use crate::domain::provider::Provider;
+
+pub const PK: &str = "PK";
+pub const SK: &str = "SK";
+
+/// The sparse index of live jobs: [`DUE_SHARD`] and [`CHECK_AT`].
+pub const DUE_INDEX: &str = "due";
+pub const DUE_SHARD: &str = "due_shard";
+pub const CHECK_AT: &str = "check_at";
+
+/// The index that lists an account's things by age: [`ACCOUNT_KEY`] and [`CREATED_AT`].
+pub const ACCOUNT_INDEX: &str = "account";
+pub const ACCOUNT_KEY: &str = "account_key";
+pub const CREATED_AT: &str = "created_at";
+
+/// Partitions of the due index: enough for some thousand changes a second.
+pub const DUE_SHARDS: u8 = 4;
+
+pub const JOB: &str = "JOB";
+pub const REQUEST: &str = "REQUEST";
+pub const BALANCE: &str = "BALANCE";
+pub const KEY: &str = "KEY";
+pub const HEALTH: &str = "HEALTH";
+
+pub fn job(id: &JobId) -> String {
+    format!("JOB#{id}")
+}
+
+pub fn parse_job(key: &str) -> Option<JobId> {
+    key.strip_prefix("JOB#")?.parse().ok()
+}
+
+pub fn account(id: &AccountId) -> String {
+    format!("ACCT#{id}")
+}
+
+pub fn parse_account(key: &str) -> Option<AccountId> {
+    key.strip_prefix("ACCT#")?.parse().ok()
+}
+
+/// Where an account's ledger lines stand in the account index, apart from its jobs.
+pub fn ledger(id: &AccountId) -> String {
+    format!("LEDGER#{id}")
+}
+
+/// A ledger line's key is its idempotency: the same job and kind can stand there once.
+pub fn entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Charge { job, .. } => format!("ENTRY#{job}#CHARGE"),
+        Entry::Refund { job, .. } => format!("ENTRY#{job}#REFUND"),
+        Entry::Grant { id, .. } => format!("ENTRY#{id}#GRANT"),
+    }
+}
+
+pub fn api_key(id: &KeyId) -> String {
+    format!("KEY#{id}")
+}
+
+pub fn gauge(provider: Provider) -> String {
+    format!("GAUGE#{provider}")
+}
+
+/// The shard that a job is in: the same for ever.
+pub fn due_shard(id: &JobId) -> String {
+    let sum = id.as_str().bytes().fold(0_u8, u8::wrapping_add);
+    due_shard_number(sum % DUE_SHARDS)
+}
+
+pub fn due_shard_number(shard: u8) -> String {
+    format!("DUE#{shard}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rendered_parses() {
+        let id = JobId::from_bytes([3; 16]);
+        assert_eq!(parse_job(&job(&id)), Some(id));
+        let anna: AccountId = "acct_anna".parse().unwrap();
+        assert_eq!(parse_account(&account(&anna)), Some(anna));
+        assert_eq!(parse_job("ACCT#acct_anna"), None);
+    }
+
+    #[test]
+    fn jobs_spread_over_the_shards() {
+        let shards: std::collections::BTreeSet<String> =
+            (0..100).map(|n| due_shard(&JobId::from_bytes([n; 16]))).collect();
+        assert_eq!(shards.len(), usize::from(DUE_SHARDS));
+    }
+}

@@ -1,0 +1,107 @@
+//! API keys: only a SHA-256 of each secret is kept.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use serde::{Deserialize, Serialize};
+
+use super::item::{from_item, key, text_of, to_item};
+use super::keys::{self, PK};
+use super::{Error, Table};
+use crate::domain::id::{AccountId, KeyId};
+use crate::domain::time::Timestamp;
+
+/// A key as it is stored: enough to verify one, not enough to make one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    pub id: KeyId,
+    pub account: AccountId,
+    /// SHA-256 of the secret, in hex.
+    pub secret_sha256: String,
+    pub scopes: Vec<Scope>,
+    pub revoked: bool,
+    pub created_at: Timestamp,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Submit and cancel jobs.
+    Write,
+    /// See jobs, the catalogue and the account.
+    Read,
+}
+
+/// The keys of all accounts.
+#[derive(Debug, Clone)]
+pub struct KeyStore {
+    table: Table,
+}
+
+impl KeyStore {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    pub async fn get(&self, id: &KeyId) -> Result<Option<ApiKey>, Error> {
+        let doing = format!("read key {id}");
+        let read = self.table.client.get_item().table_name(&self.table.name);
+        let answer = read
+            .set_key(Some(key(keys::api_key(id), keys::KEY)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        answer.item.map(|item| from_item(&doing, item)).transpose()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one write that makes a key")]
+    pub async fn create(&self, api_key: &ApiKey) -> Result<(), Error> {
+        let doing = format!("create key {}", api_key.id);
+        let mut item = to_item(&doing, api_key)?;
+        item.extend(key(keys::api_key(&api_key.id), keys::KEY));
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
+        put.condition_expression("attribute_not_exists(PK)")
+            .send()
+            .await
+            .map_err(|source| Error::sdk(doing, source))?;
+        Ok(())
+    }
+
+    /// Revokes a key for good. `false` if there is none with this id.
+    #[expect(clippy::disallowed_methods, reason = "the one write that revokes a key")]
+    pub async fn revoke(&self, id: &KeyId) -> Result<bool, Error> {
+        let sent = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::api_key(id), keys::KEY)))
+            .update_expression("SET revoked = :yes")
+            .condition_expression("attribute_exists(PK)")
+            .expression_attribute_values(":yes", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(Error::sdk(format!("revoke key {id}"), error)),
+            },
+        }
+    }
+
+    /// Every key of every account, oldest first. Reads the whole table: for operators.
+    pub async fn list(&self) -> Result<Vec<ApiKey>, Error> {
+        let doing = "list the keys";
+        let mut found = Vec::new();
+        self.table
+            .scan(doing, |item| {
+                if text_of(&item, PK).is_some_and(|pk| pk.starts_with("KEY#")) {
+                    found.push(from_item::<ApiKey>(doing, item)?);
+                }
+                Ok(())
+            })
+            .await?;
+        found.sort_by_key(|key| key.created_at);
+        Ok(found)
+    }
+}

@@ -1,0 +1,173 @@
+//! Balances and the append-only ledger.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+
+use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
+use super::keys::{self, PK, SK};
+use super::{Error, Table};
+use crate::domain::credit::{Credits, Entry};
+use crate::domain::id::AccountId;
+use crate::domain::time::Timestamp;
+
+const GRANT_TRIES_MAX: usize = 10;
+
+/// The accounts' money.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    table: Table,
+}
+
+/// A ledger line with its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    #[serde(flatten)]
+    pub entry: Entry,
+    #[serde(rename = "created_at")]
+    pub at: Timestamp,
+}
+
+/// What became of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granted {
+    New,
+    /// The same grant was made before; nothing was changed.
+    Exists,
+    /// A grant of another amount stands under this id. Nothing was changed.
+    Conflict,
+}
+
+impl Ledger {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Credits that the account can spend; zero if it is not known.
+    pub async fn balance(&self, account: &AccountId) -> Result<Credits, Error> {
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read
+            .set_key(Some(key(keys::account(account), keys::BALANCE)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(format!("read the balance of {account}"), source))?;
+        Ok(answer.item.map_or(Credits::ZERO, |item| balance_of(&item)))
+    }
+
+    /// Puts credits into an account, which is opened if it is new. Once per `id`.
+    #[expect(clippy::disallowed_methods, reason = "the one transaction that grants credits")]
+    pub async fn grant(
+        &self,
+        account: &AccountId,
+        id: &str,
+        amount: Credits,
+        now: Timestamp,
+    ) -> Result<Granted, Error> {
+        let doing = format!("grant credits to {account}");
+        let entry = Entry::Grant { id: id.to_owned(), amount };
+        let writes = vec![entry_put(&self.table, account, &entry, now), give(&self.table, account, amount)];
+        for _ in 0..GRANT_TRIES_MAX {
+            let send = self.table.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = send.send().await else { return Ok(Granted::New) };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+                error.as_service_error()
+            else {
+                return Err(Error::sdk(doing, error));
+            };
+            let reasons = canceled.cancellation_reasons();
+            let Some(first) = reasons.first() else { return Err(Error::sdk(doing, error)) };
+            if first.code() == Some("ConditionalCheckFailed") {
+                let earlier = first.item().and_then(|item| number_of(item, "amount"));
+                let same = earlier == Some(amount.micros());
+                return Ok(if same { Granted::Exists } else { Granted::Conflict });
+            }
+            if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+                return Err(Error::sdk(doing, error));
+            }
+        }
+        Err(Error::contended(doing))
+    }
+
+    /// The account's ledger, newest line first, from before `cursor`.
+    pub async fn lines(
+        &self,
+        account: &AccountId,
+        limit: i32,
+        cursor: Option<(Timestamp, String)>,
+    ) -> Result<Vec<(String, Line)>, Error> {
+        let doing = format!("list the ledger of {account}");
+        let start = cursor.map(|(at, sk)| {
+            let mut start = key(keys::account(account), sk);
+            start.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::ledger(account)));
+            start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
+            start
+        });
+        let found = self.table.newest_first(&doing, &keys::ledger(account), limit, start).await?;
+        let order: Vec<String> =
+            found.iter().filter_map(|item| text_of(item, SK).map(str::to_owned)).collect();
+        let keys = order.iter().map(|sk| key(keys::account(account), sk)).collect();
+        let mut lines = Vec::with_capacity(order.len());
+        for item in self.table.batch_get(&doing, keys).await? {
+            let sk = text_of(&item, SK).unwrap_or_default().to_owned();
+            lines.push((sk, from_item::<Line>(&doing, item)?));
+        }
+        lines.sort_by_key(|(sk, _)| order.iter().position(|key| key == sk));
+        Ok(lines)
+    }
+}
+
+/// Lowers the balance, if it covers the amount.
+pub(super) fn take(table: &Table, account: &AccountId, amount: Credits) -> TransactWriteItem {
+    let update = Update::builder()
+        .table_name(&table.name)
+        .set_key(Some(key(keys::account(account), keys::BALANCE)))
+        .update_expression("SET balance = balance - :amount")
+        .condition_expression("balance >= :amount")
+        .expression_attribute_values(":amount", number(amount.micros()))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
+}
+
+/// Raises the balance.
+pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> TransactWriteItem {
+    let update = Update::builder()
+        .table_name(&table.name)
+        .set_key(Some(key(keys::account(account), keys::BALANCE)))
+        .update_expression("ADD balance :amount")
+        .expression_attribute_values(":amount", number(amount.micros()))
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
+}
+
+/// Appends a ledger line, if it was never written.
+pub(super) fn entry_put(
+    table: &Table,
+    account: &AccountId,
+    entry: &Entry,
+    at: Timestamp,
+) -> TransactWriteItem {
+    let line = Line { entry: entry.clone(), at };
+    let mut item = to_item("write a ledger line", &line).expect("a line of strings and numbers serialises");
+    item.extend(key(keys::account(account), keys::entry(entry)));
+    item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::ledger(account)));
+    let put = Put::builder()
+        .table_name(&table.name)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(PK)")
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .expect("table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
+pub(super) fn balance_of(item: &Item) -> Credits {
+    Credits::from_micros(number_of(item, "balance").unwrap_or(0))
+}
+
+/// The account that an item of the ledger belongs to.
+pub(super) fn owner(item: &Item) -> Option<AccountId> {
+    text_of(item, PK).and_then(keys::parse_account)
+}

@@ -1,0 +1,214 @@
+//! The bucket: streams media in with flat memory, and gives out links to it.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
+
+use super::{Error, S3};
+use crate::domain::id::{AccountId, JobId};
+use crate::domain::job::Media;
+use crate::domain::time::Timestamp;
+
+/// A file up to this size is one `PutObject`; a larger one is uploaded in parts of it.
+/// Two parts are in memory at once, at the most.
+pub const PART_BYTES: usize = 16 * 1024 * 1024;
+/// The largest file that is taken.
+pub const MEDIA_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+
+/// The media bucket.
+#[derive(Debug, Clone)]
+pub struct MediaStore {
+    client: S3,
+    bucket: String,
+}
+
+/// Why a file did not get into the bucket.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The source broke off or lied about its length.
+    #[error("the source did not give the whole file")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It holds nothing, too much, or something that is not media.
+    #[error("the source is not a media file: {0}")]
+    NotMedia(&'static str),
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Where an attempt's video belongs. A repeated copy lands on the same key.
+pub fn video_key(account: &AccountId, job: &JobId, attempt: u8) -> String {
+    format!("media/{account}/{job}/{attempt}/video.mp4")
+}
+
+impl MediaStore {
+    pub fn new(client: S3, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    /// Copies a stream to `key`. `length` is what the source announces, if it does; a file
+    /// that turns out shorter or longer is refused, and nothing of it can be seen.
+    pub async fn copy<S, E>(&self, key: &str, length: Option<u64>, source: S) -> Result<Media, CopyError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        if length.is_some_and(|length| length > MEDIA_BYTES_MAX) {
+            return Err(CopyError::NotMedia("it is larger than 5 GiB"));
+        }
+        let mut source = Parts { source, hash: Sha256::new(), bytes: 0, length };
+        let first = source.next_part().await?;
+        let kind = infer::get(&first).filter(|kind| {
+            matches!(kind.matcher_type(), infer::MatcherType::Video | infer::MatcherType::Image)
+        });
+        let Some(kind) = kind else {
+            return Err(CopyError::NotMedia("its first bytes are of no video or image"));
+        };
+        let content_type = kind.mime_type();
+        if first.len() < PART_BYTES {
+            let media = source.finish(key, content_type)?;
+            self.put(key, first, &media).await?;
+            return Ok(media);
+        }
+        let upload = self.start(key, content_type).await?;
+        let sent = self.send_parts(key, &upload, first, &mut source).await;
+        let done = match sent {
+            Ok(parts) => match source.finish(key, content_type) {
+                Ok(media) => {
+                    self.complete(key, &upload, parts).await.map(|()| media).map_err(CopyError::from)
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            self.abort(key, &upload).await;
+        }
+        done
+    }
+
+    /// A link to a file that works for `valid_for` without credentials.
+    pub async fn link(&self, key: &str, now: Timestamp, valid_for: Duration) -> Result<String, Error> {
+        let doing = "sign a media link";
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0));
+        let config = PresigningConfig::builder().start_time(start).expires_in(valid_for).build();
+        let config = config.map_err(|source| Error::corrupt(doing, source))?;
+        let name = key.rsplit('/').next().unwrap_or("video.mp4");
+        let get = self.client.get_object().bucket(&self.bucket).key(key);
+        let get = get.response_content_disposition(format!("inline; filename=\"{name}\""));
+        let request = get.presigned(config).await.map_err(|source| Error::sdk(doing, source))?;
+        Ok(request.uri().to_owned())
+    }
+
+    async fn put(&self, key: &str, body: Bytes, media: &Media) -> Result<(), Error> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(&media.content_type)
+            .metadata("sha256", &media.sha256)
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(format!("store {key}"), source))?;
+        Ok(())
+    }
+
+    async fn start(&self, key: &str, content_type: &str) -> Result<String, Error> {
+        let doing = format!("start the upload of {key}");
+        let start = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
+        let started = start.content_type(content_type).send().await;
+        let started = started.map_err(|source| Error::sdk(&doing, source))?;
+        started.upload_id.ok_or_else(|| Error::corrupt(doing, "the answer names no upload"))
+    }
+
+    async fn send_parts<S, E>(
+        &self,
+        key: &str,
+        upload: &str,
+        first: Bytes,
+        source: &mut Parts<S>,
+    ) -> Result<Vec<CompletedPart>, CopyError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let mut parts = Vec::new();
+        let mut part = first;
+        while !part.is_empty() {
+            let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
+            let send =
+                self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
+            let sent = send.body(ByteStream::from(part)).send().await;
+            let sent = sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?;
+            parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
+            part = source.next_part().await?;
+        }
+        Ok(parts)
+    }
+
+    async fn complete(&self, key: &str, upload: &str, parts: Vec<CompletedPart>) -> Result<(), Error> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let complete =
+            self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        let sent = complete.multipart_upload(parts).send().await;
+        sent.map_err(|source| Error::sdk(format!("complete the upload of {key}"), source))?;
+        Ok(())
+    }
+
+    async fn abort(&self, key: &str, upload: &str) {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        if let Err(error) = abort.send().await {
+            // The bucket's lifecycle rule removes what is left.
+            tracing::warn!(error = %Error::sdk("abort an upload", error), "media.abort_failed");
+        }
+    }
+}
+
+/// A stream cut into parts, counted and hashed on its way.
+struct Parts<S> {
+    source: S,
+    hash: Sha256,
+    bytes: u64,
+    length: Option<u64>,
+}
+
+impl<S, E> Parts<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    /// At least [`PART_BYTES`], or what is left; empty at the end.
+    async fn next_part(&mut self) -> Result<Bytes, CopyError> {
+        let mut part = BytesMut::new();
+        while part.len() < PART_BYTES {
+            let Some(chunk) = self.source.next().await else { break };
+            let chunk = chunk.map_err(|error| CopyError::Source(Box::new(error)))?;
+            self.bytes += chunk.len() as u64;
+            if self.bytes > self.length.unwrap_or(MEDIA_BYTES_MAX) {
+                return Err(CopyError::NotMedia("it is longer than it says, or than 5 GiB"));
+            }
+            self.hash.update(&chunk);
+            part.extend_from_slice(&chunk);
+        }
+        Ok(part.freeze())
+    }
+}
+
+impl<S> Parts<S> {
+    fn finish(&self, key: &str, content_type: &str) -> Result<Media, CopyError> {
+        if self.length.is_some_and(|length| length != self.bytes) {
+            return Err(CopyError::Source("it broke off".into()));
+        }
+        Ok(Media {
+            key: key.to_owned(),
+            bytes: self.bytes,
+            sha256: data_encoding::HEXLOWER.encode(&self.hash.clone().finalize()),
+            content_type: content_type.to_owned(),
+        })
+    }
+}

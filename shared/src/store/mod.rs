@@ -1,0 +1,96 @@
+//! The table, the queues and the bucket: the only room that names an AWS type.
+//!
+//! Items are written here and nowhere else, each write under a condition and an
+//! `#[expect]` of its own, so that one search lists every write of the system.
+
+pub mod audit;
+pub mod due;
+pub mod gauges;
+mod item;
+pub mod jobs;
+pub mod keys;
+pub mod keystore;
+pub mod ledger;
+pub mod media;
+pub mod queue;
+mod read;
+
+use std::error::Error as StdError;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+pub use aws_sdk_dynamodb::Client as DynamoDb;
+pub use aws_sdk_s3::Client as S3;
+pub use aws_sdk_sqs::Client as Sqs;
+
+/// The one table: its client and name.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub(crate) client: DynamoDb,
+    pub(crate) name: String,
+}
+
+impl Table {
+    pub fn new(client: DynamoDb, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+}
+
+/// A storage operation that did not happen, or whose end is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing}")]
+pub struct Error {
+    doing: String,
+    kind: Kind,
+    #[source]
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The service did not do it, or did not say.
+    Failed,
+    /// Too many writers at once; a repeat may succeed.
+    Contended,
+    /// There is no such item.
+    Missing,
+    /// A stored item cannot be read, or contradicts the rules: a defect.
+    Corrupt,
+}
+
+impl Error {
+    fn sdk<E, R>(doing: impl Into<String>, source: SdkError<E, R>) -> Self
+    where
+        E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let contended = matches!(
+            source.code(),
+            Some("TransactionConflictException" | "TransactionInProgressException" | "ThrottlingException")
+        );
+        let kind = if contended { Kind::Contended } else { Kind::Failed };
+        Self { doing: doing.into(), kind, source: Some(Box::new(source)) }
+    }
+
+    fn contended(doing: impl Into<String>) -> Self {
+        Self { doing: doing.into(), kind: Kind::Contended, source: None }
+    }
+
+    fn missing(doing: impl Into<String>) -> Self {
+        Self { doing: doing.into(), kind: Kind::Missing, source: None }
+    }
+
+    fn corrupt(doing: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { doing: doing.into(), kind: Kind::Corrupt, source: Some(source.into()) }
+    }
+
+    /// There is no such item: a repeat will not find it either.
+    pub fn is_missing(&self) -> bool {
+        self.kind == Kind::Missing
+    }
+
+    /// A stored item or an event breaks the rules: a repeat will do so again.
+    pub fn is_corrupt(&self) -> bool {
+        self.kind == Kind::Corrupt
+    }
+}

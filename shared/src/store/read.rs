@@ -1,0 +1,82 @@
+//! Reads that several stores share.
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+use super::item::{Item, text};
+use super::{Error, Table, keys};
+
+/// Most keys that one batch read takes.
+const BATCH_GET_MAX: usize = 100;
+/// Rounds in which a batch read may hand back keys that it did not get to.
+const ROUNDS_MAX: usize = 10;
+
+impl Table {
+    /// Keys of an account's things in the account index, newest first.
+    pub(super) async fn newest_first(
+        &self,
+        doing: &str,
+        account_key: &str,
+        limit: i32,
+        start: Option<Item>,
+    ) -> Result<Vec<Item>, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(keys::ACCOUNT_INDEX)
+            .key_condition_expression("account_key = :account_key")
+            .expression_attribute_values(":account_key", text(account_key))
+            .scan_index_forward(false)
+            .limit(limit)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|source| Error::sdk(doing, source))?;
+        Ok(answer.items.unwrap_or_default())
+    }
+
+    /// The items with these keys, in no order; missing ones are left out.
+    pub(super) async fn batch_get(&self, doing: &str, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(BATCH_GET_MAX) {
+            let mut open = chunk.to_vec();
+            for _ in 0..ROUNDS_MAX {
+                if open.is_empty() {
+                    break;
+                }
+                let wanted = KeysAndAttributes::builder().set_keys(Some(open)).build();
+                let wanted = wanted.map_err(|source| Error::corrupt(doing, source))?;
+                let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
+                let answer = answer.map_err(|source| Error::sdk(doing, source))?;
+                items.extend(answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default());
+                let left = answer.unprocessed_keys.unwrap_or_default().remove(&self.name);
+                open = left.map(|left| left.keys).unwrap_or_default();
+            }
+            if !open.is_empty() {
+                return Err(Error::contended(doing));
+            }
+        }
+        Ok(items)
+    }
+
+    /// Every item of the table, page by page. For audits and lists of an operator.
+    pub(super) async fn scan(
+        &self,
+        doing: &str,
+        mut each: impl FnMut(Item) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut start = None;
+        loop {
+            let scan = self.client.scan().table_name(&self.name).consistent_read(true);
+            let page = scan.set_exclusive_start_key(start).send().await;
+            let page = page.map_err(|source| Error::sdk(doing, source))?;
+            for item in page.items.unwrap_or_default() {
+                each(item)?;
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
