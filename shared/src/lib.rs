@@ -13,6 +13,7 @@
 
 pub mod boot;
 pub mod domain;
+pub mod edge;
 pub mod provider;
 pub mod resilience;
 pub mod store;

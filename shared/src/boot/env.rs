@@ -1,0 +1,94 @@
+//! The only reader of the environment.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// A process's environment variables. An empty one counts as not set.
+#[derive(Clone, Default)]
+pub struct Env(BTreeMap<String, String>);
+
+impl std::fmt::Debug for Env {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Every variable that is missing or wrong, at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment is not complete: {}", .0.join("; "))]
+pub struct EnvError(Vec<String>);
+
+impl Env {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+    pub fn from_process() -> Self {
+        Self(std::env::vars().collect())
+    }
+
+    pub fn from_pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Reads settings and keeps what is wrong with them until the end, so that one start
+    /// shows every mistake.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { env: self, problems: Vec::new() }
+    }
+}
+
+/// Collects problems while settings are read; [`Reader::finish`] tells them.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    env: &'a Env,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The variable's value; an empty text stands in for a missing one until `finish`.
+    pub fn required(&mut self, name: &str) -> String {
+        let value = self.env.get(name);
+        if value.is_none() {
+            self.problems.push(format!("{name} is missing"));
+        }
+        value.unwrap_or_default().to_owned()
+    }
+
+    pub fn optional<T: FromStr>(&mut self, name: &str, what: &str) -> Option<T> {
+        let value = self.env.get(name)?.parse();
+        if value.is_err() {
+            self.problems.push(format!("{name} must be {what}"));
+        }
+        value.ok()
+    }
+
+    pub fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    pub fn finish<T>(self, value: T) -> Result<T, EnvError> {
+        if self.problems.is_empty() { Ok(value) } else { Err(EnvError(self.problems)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_start_shows_every_mistake() {
+        let env = Env::from_pairs([("A", ""), ("N", "x")]);
+        let mut read = env.reader();
+        (read.required("A"), read.required("B"), read.optional::<u8>("N", "a number"));
+        let told = read.finish(()).unwrap_err().to_string();
+        assert_eq!(told, "the environment is not complete: A is missing; B is missing; N must be a number");
+    }
+
+    #[test]
+    fn values_are_not_printed() {
+        assert!(!format!("{:?}", Env::from_pairs([("FAL_KEY", "s3cret")])).contains("s3cret"));
+    }
+}

@@ -1,0 +1,104 @@
+//! Who calls: `Authorization: Bearer gmx_<key id>_<secret>`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::http::Problem;
+use crate::domain::id::{AccountId, KeyId, base32};
+use crate::domain::time::Timestamp;
+use crate::store::Error;
+use crate::store::keystore::{ApiKey, KeyStore, Scope};
+
+/// How long a verified key is taken on its word: a revoked one may work for as long.
+pub const CACHED_FOR: Duration = Duration::from_secs(60);
+const CACHED_KEYS_MAX: usize = 1_000;
+const PREFIX: &str = "gmx";
+
+/// Verifies callers, and remembers whom it has verified.
+pub struct Authenticator {
+    keys: KeyStore,
+    cache: Mutex<HashMap<KeyId, (ApiKey, Timestamp)>>,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    pub fn new(keys: KeyStore) -> Self {
+        Self { keys, cache: Mutex::default() }
+    }
+
+    /// The account that a request speaks for, if its key is good for `scope`. A missing,
+    /// malformed, unknown, wrong and revoked key all get the same answer.
+    pub async fn account(&self, headers: &HeaderMap, scope: Scope, now: Timestamp) -> Result<AccountId, Problem> {
+        let Some((id, secret)) = bearer(headers) else { return Err(unauthenticated()) };
+        let Some(key) = self.key(&id, now).await? else { return Err(unauthenticated()) };
+        let right = secret_sha256(secret).as_bytes().ct_eq(key.secret_sha256.as_bytes());
+        if !bool::from(right) || key.revoked {
+            return Err(unauthenticated());
+        }
+        if !key.scopes.contains(&scope) {
+            let detail = "This key does not have the scope that this needs.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        }
+        Ok(key.account)
+    }
+
+    async fn key(&self, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, Error> {
+        let cached = self.lock().get(id).cloned();
+        if let Some((key, at)) = cached
+            && now.since(at) < CACHED_FOR
+        {
+            return Ok(Some(key));
+        }
+        let found = self.keys.get(id).await?;
+        let mut cache = self.lock();
+        if cache.len() >= CACHED_KEYS_MAX {
+            cache.clear();
+        }
+        if let Some(key) = &found {
+            cache.insert(id.clone(), (key.clone(), now));
+        }
+        Ok(found)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, (ApiKey, Timestamp)>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A new key, and the one text that its owner will ever see of it.
+pub fn make_key(account: AccountId, scopes: Vec<Scope>, random: [u8; 42], now: Timestamp) -> (ApiKey, String) {
+    let mut id = [0; 10];
+    id.copy_from_slice(&random[..10]);
+    let (id, secret) = (KeyId::from_bytes(id), base32(&random[10..]));
+    let token = format!("{PREFIX}_{id}_{secret}");
+    let secret_sha256 = secret_sha256(&secret);
+    (ApiKey { id, account, secret_sha256, scopes, revoked: false, created_at: now }, token)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let token = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))?;
+    let (id, secret) = token.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
+    Some((id.parse().ok()?, secret))
+}
+
+fn secret_sha256(secret: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(secret.as_bytes()))
+}
+
+fn unauthenticated() -> Problem {
+    let detail = "Send `Authorization: Bearer gmx_…` with a key that exists and is not revoked.";
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+}

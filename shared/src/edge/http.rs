@@ -1,0 +1,200 @@
+//! JSON in and out; every error is a problem document (RFC 9457).
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use lambda_http::{Body, Request, RequestExt, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::request::FieldError;
+use crate::store;
+
+/// The API versions there are, newest last. `Genmux-Version` pins one.
+pub const VERSIONS: [&str; 1] = ["2026-11-22"];
+/// The largest body that is read, in bytes.
+pub const BODY_BYTES_MAX: usize = 256_000;
+
+/// An error as its caller sees it. It never holds what only we should know: that is logged.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub status: StatusCode,
+    /// Stable: callers branch on it.
+    pub code: &'static str,
+    pub detail: String,
+    pub errors: Vec<FieldError>,
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here that this key may see.")
+    }
+
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = "The request names values that cannot be served; `errors` lists each.";
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
+    }
+
+    /// Something of ours does not answer. What it was is logged here and not told.
+    pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = chain(error), "http.unavailable");
+        let detail = "Something that this needs does not answer. Nothing was changed that a repeat would repeat.";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { retry_after: Some(Duration::from_secs(2)), ..problem }
+    }
+
+    fn is_retryable(&self) -> bool {
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+    }
+
+    fn into_response(self, request_id: &str) -> Response<Body> {
+        let document = Document {
+            r#type: format!("urn:genmux:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            retryable: self.is_retryable(),
+            request_id,
+            errors: &self.errors,
+        };
+        let mut response = json(self.status, &document);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(pause) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+/// An error with all its causes, for the log.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Turns what a handler found into the answer: its problem, or its response, with the
+/// headers that every answer carries.
+pub fn answer(request_id: &str, found: Result<Response<Body>, Problem>) -> Response<Body> {
+    let mut response = found.unwrap_or_else(|problem| {
+        tracing::info!(http.status = problem.status.as_u16(), problem = problem.code, "http.refused");
+        problem.into_response(request_id)
+    });
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    headers.insert(HeaderName::from_static("genmux-version"), HeaderValue::from_static(VERSIONS[VERSIONS.len() - 1]));
+    response
+}
+
+/// The platform's id of this request: what a caller quotes and a log line carries.
+pub fn request_id(request: &Request) -> String {
+    request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
+}
+
+pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
+    let text = serde_json::to_string(value).expect("answers are maps with string keys");
+    let mut response = Response::new(Body::Text(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The bytes of a body, as they came.
+pub fn body_bytes(request: &Request) -> &[u8] {
+    request.body().as_ref()
+}
+
+/// The body as a `T`, or a problem that names the field.
+pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+    let bytes = body_bytes(request);
+    if bytes.len() > BODY_BYTES_MAX {
+        let detail = format!("The body may have at most {BODY_BYTES_MAX} bytes.");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    // Syntax first: a truncated document is not a wrong field.
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        let reason = error.inner().to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        let detail = format!("{field}: {}", reason.chars().take(600).collect::<String>());
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
+    })
+}
+
+/// Refuses an API version that does not exist.
+pub fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get("genmux-version") {
+        Some(version) if !VERSIONS.iter().any(|known| version == known) => {
+            let detail = format!("`Genmux-Version` is one of: {}.", VERSIONS.join(", "));
+            Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_version", detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::request::Order;
+
+    fn problem(body: &str) -> Problem {
+        parse::<Order>(&Request::new(Body::from(body))).unwrap_err()
+    }
+
+    #[test]
+    fn each_kind_of_bad_body_has_its_own_problem() {
+        let cases = [
+            ("", "malformed_json", "line 1"),
+            (r#"{"model": "veo-3.1", "pro"#, "malformed_json", "line 1"),
+            (r#"{"model": "a", "prompt": "b", "colour": 1}"#, "invalid_request", "unknown field `colour`"),
+            (r#"{"model": "a", "prompt": "b", "duration_s": "8"}"#, "invalid_request", "duration_s: invalid type"),
+            (r#"{"model": "a", "prompt": "b", "duration_s": -8}"#, "invalid_request", "duration_s: invalid value"),
+            (r#"{"prompt": "b"}"#, "invalid_request", "missing field `model`"),
+            (r#"{"model": "a", "prompt": "b", "provider": "sora"}"#, "invalid_request", "provider: unknown variant"),
+            ("[]", "invalid_request", "body: invalid"),
+        ];
+        for (body, code, detail) in cases {
+            let problem = problem(body);
+            assert_eq!(problem.code, code, "{body}");
+            assert!(problem.detail.contains(detail), "{body}: {}", problem.detail);
+        }
+        assert_eq!(problem(&" ".repeat(BODY_BYTES_MAX + 1)).status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}
