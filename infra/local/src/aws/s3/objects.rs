@@ -1,0 +1,231 @@
+//! Objects in a folder, with S3's own behaviour where `s3s-fs` differs from it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use async_stream::try_stream;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
+use http::{HeaderMap, header};
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s_fs::FileSystem;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+type Answer<T> = S3Result<S3Response<T>>;
+
+/// `s3s-fs`, made exact: see the guarantees of [`super::S3`].
+pub(super) struct Objects {
+    files: FileSystem,
+    folder: PathBuf,
+    /// Held by the one writer whose object is about to appear.
+    appearing: Arc<Mutex<()>>,
+}
+
+impl Objects {
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        let files = FileSystem::new(folder)
+            .map_err(|error| anyhow::anyhow!("objects could not be opened: {error:?}"))?;
+        Ok(Self { files, folder: folder.to_owned(), appearing: Arc::default() })
+    }
+
+    async fn put(&self, mut request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
+        let input = &mut request.input;
+        self.require_bucket(&input.bucket)?;
+        // Judged here alone, after the last byte: a sender that is cut off in
+        // the middle of its content would never read our answer.
+        let create = input.if_none_match.take_if(|condition| condition.is_any()).is_some();
+        let absent = create.then(|| self.folder.join(&input.bucket).join(&input.key));
+        let turn = Arc::new(OnceLock::new());
+        if let Some(content) = input.body.take() {
+            let content = then_take_turn(content, Arc::clone(&self.appearing), absent, Arc::clone(&turn));
+            input.body = Some(StreamingBlob::wrap(content));
+        }
+        match (self.files.put_object(request).await, turn.get()) {
+            (Err(_), Some(Turn::Late)) => Err(s3_error!(PreconditionFailed, "The key exists")),
+            (answer, _) => answer,
+        }
+    }
+
+    async fn complete(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> Answer<CompleteMultipartUploadOutput> {
+        let _turn = self.appearing.lock().await;
+        self.require_upload(&request.input.upload_id)?;
+        self.files.complete_multipart_upload(request).await
+    }
+
+    async fn begin_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> Answer<CreateMultipartUploadOutput> {
+        self.require_bucket(&request.input.bucket)?;
+        self.files.create_multipart_upload(request).await
+    }
+
+    async fn get(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
+        let known = request.input.if_none_match.clone();
+        let found = self.files.get_object(request).await?;
+        require_change(known, found.output.e_tag.as_ref())?;
+        Ok(found)
+    }
+
+    async fn head(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+        let known = request.input.if_none_match.clone();
+        let found = self.files.head_object(request).await?;
+        require_change(known, found.output.e_tag.as_ref())?;
+        Ok(found)
+    }
+
+    async fn delete_empty_bucket(&self, request: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
+        let list = request.clone().map_input(|input| ListObjectsV2Input {
+            bucket: input.bucket,
+            max_keys: Some(1),
+            ..ListObjectsV2Input::default()
+        });
+        if self.files.list_objects_v2(list).await?.output.contents.is_some() {
+            return Err(s3_error!(BucketNotEmpty));
+        }
+        self.files.delete_bucket(request).await
+    }
+
+    fn require_bucket(&self, name: &str) -> S3Result<()> {
+        if self.folder.join(name).exists() { Ok(()) } else { Err(s3_error!(NoSuchBucket)) }
+    }
+
+    fn require_upload(&self, id: &str) -> S3Result<()> {
+        // The file in which `s3s-fs` notes who began the upload.
+        if self.folder.join(format!(".upload-{id}.json")).exists() {
+            Ok(())
+        } else {
+            Err(s3_error!(NoSuchUpload))
+        }
+    }
+}
+
+/// Whether a put may go on, once all its content is there.
+enum Turn {
+    Now {
+        _until_dropped: OwnedMutexGuard<()>,
+    },
+    /// The key was to be created and exists.
+    Late,
+}
+
+/// The content, whose end is held back until it is the writer's turn. A slow
+/// sender holds nobody up, since it has no turn before its last byte.
+fn then_take_turn(
+    content: StreamingBlob,
+    appearing: Arc<Mutex<()>>,
+    absent: Option<PathBuf>,
+    turn: Arc<OnceLock<Turn>>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
+    try_stream! {
+        for await chunk in content {
+            yield chunk.map_err(io::Error::other)?;
+        }
+        let guard = appearing.lock_owned().await;
+        if absent.is_some_and(|path| path.exists()) {
+            let _ = turn.set(Turn::Late);
+            Err(io::Error::other("the key exists"))?;
+        } else {
+            let _ = turn.set(Turn::Now { _until_dropped: guard });
+        }
+    }
+}
+
+/// 304 if what the caller has is what is there.
+fn require_change(known: Option<ETagCondition>, current: Option<&ETag>) -> S3Result<()> {
+    let (Some(known), Some(current)) = (known, current) else { return Ok(()) };
+    if known.as_etag().is_some_and(|known| !known.weak_cmp(current)) {
+        return Ok(());
+    }
+    let mut unchanged = s3_error!(NotModified);
+    let etag = current.to_http_header().map_err(|error| s3_error!(error, InternalError))?;
+    unchanged.set_headers(HeaderMap::from_iter([(header::ETAG, etag)]));
+    Err(unchanged)
+}
+
+/// Methods of the trait, in the form that its `async_trait` gives them.
+macro_rules! operations {
+    ($($name:ident($input:ident) -> $output:ident = |$objects:ident, $request:ident| $answer:expr;)*) => {$(
+        fn $name<'s, 'f>(&'s self, $request: S3Request<$input>) -> BoxFuture<'f, Answer<$output>>
+        where
+            's: 'f,
+            Self: 'f,
+        {
+            let $objects = self;
+            Box::pin($answer)
+        }
+    )*};
+}
+
+/// What `s3s-fs` does well.
+macro_rules! of_the_files {
+    ($($name:ident($input:ident) -> $output:ident;)*) => {
+        operations! { $($name($input) -> $output = |objects, request| objects.files.$name(request);)* }
+    };
+}
+
+/// What `s3s-fs` does well for an upload that it knows.
+macro_rules! of_an_upload {
+    ($($name:ident($input:ident) -> $output:ident;)*) => {
+        operations! { $($name($input) -> $output = |objects, request| async move {
+            objects.require_upload(&request.input.upload_id)?;
+            objects.files.$name(request).await
+        };)* }
+    };
+}
+
+/// What an account's bucket is given once and nothing here depends on.
+macro_rules! without_effect {
+    ($($name:ident($input:ident) -> $output:ident;)*) => {
+        operations! { $($name($input) -> $output = |_objects, _request| async {
+            Ok(S3Response::new($output::default()))
+        };)* }
+    };
+}
+
+impl S3 for Objects {
+    operations! {
+        put_object(PutObjectInput) -> PutObjectOutput = |objects, request| objects.put(request);
+        get_object(GetObjectInput) -> GetObjectOutput = |objects, request| objects.get(request);
+        head_object(HeadObjectInput) -> HeadObjectOutput = |objects, request| objects.head(request);
+        create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput =
+            |objects, request| objects.begin_upload(request);
+        complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput =
+            |objects, request| objects.complete(request);
+        delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = |objects, request| objects.delete_empty_bucket(request);
+    }
+    of_an_upload! {
+        upload_part(UploadPartInput) -> UploadPartOutput;
+        upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput;
+        list_parts(ListPartsInput) -> ListPartsOutput;
+        abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput;
+    }
+    of_the_files! {
+        create_bucket(CreateBucketInput) -> CreateBucketOutput;
+        head_bucket(HeadBucketInput) -> HeadBucketOutput;
+        list_buckets(ListBucketsInput) -> ListBucketsOutput;
+        get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
+        list_objects(ListObjectsInput) -> ListObjectsOutput;
+        list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
+        copy_object(CopyObjectInput) -> CopyObjectOutput;
+        delete_object(DeleteObjectInput) -> DeleteObjectOutput;
+        delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
+    }
+    without_effect! {
+        put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput;
+        put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput;
+        put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput;
+        put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput;
+        put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput;
+        put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput;
+        put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput;
+        put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput;
+        put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput;
+    }
+}
