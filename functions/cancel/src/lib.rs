@@ -1,1 +1,74 @@
-//! `cancel`
+//! `cancel`: asks for a job's end. The provider is asked by `poll`; the credits follow the
+//! provider's verdict.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response};
+use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::catalog::Catalog;
+use shared::domain::decide::Event;
+use shared::domain::id::JobId;
+use shared::domain::job::{NextStep, State};
+use shared::domain::provider::Provider;
+use shared::edge::auth::Authenticator;
+use shared::edge::http::{Problem, answer, check_version, request_id};
+use shared::edge::view::job_response;
+use shared::store::jobs::JobStore;
+use shared::store::keystore::{KeyStore, Scope};
+use shared::store::queue::{Message, Queue};
+
+/// Everything `cancel` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub callers: Authenticator,
+    pub jobs: JobStore,
+    pub poll: Queue,
+    pub catalog: Catalog,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let app = Self {
+            callers: Authenticator::new(KeyStore::new(table.clone())),
+            jobs: JobStore::new(table),
+            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            catalog: Catalog::for_providers(&Provider::ALL),
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
+    Ok(answer(&request_id(&request), cancel(app, &request).await))
+}
+
+async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    let now = app.clock.now();
+    check_version(request.headers())?;
+    let account = app.callers.account(request.headers(), Scope::Write, now).await?;
+    let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
+    let id = id.ok_or_else(Problem::not_found)?;
+    // Another account's job is no job.
+    let job = app.jobs.get(&id).await?.filter(|job| job.account == account).ok_or_else(Problem::not_found)?;
+
+    let advance = app.jobs.advance_from(job, &Event::CancelRequested, now).await?;
+    let job = advance.job();
+    match job.state {
+        State::Settling | State::Succeeded | State::Failed => {
+            let detail = format!("The job is {}: it can no longer be canceled.", job.state.name());
+            return Err(Problem::new(StatusCode::CONFLICT, "too_late_to_cancel", detail));
+        }
+        State::Queued | State::Dispatching | State::Running | State::Canceled => {}
+    }
+    if let NextStep::Poll(attempt) = job.next_step() {
+        // Sent on a repeat too: the earlier call may have died before its message was out.
+        app.poll.send(&Message::Poll { job_id: id, attempt, round: Some(0) }, Duration::ZERO).await?;
+    }
+    Ok(job_response(StatusCode::ACCEPTED, job, None, &app.catalog))
+}

@@ -1,1 +1,176 @@
-//! `dispatch`
+//! `dispatch`: claim an attempt on the best route, call the provider, record what came
+//! back, fail over.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::domain::catalog::{Catalog, Route};
+use shared::domain::decide::{Event, News};
+use shared::domain::job::{Job, State};
+use shared::domain::provider::Provider;
+use shared::domain::request::JobRequest;
+use shared::domain::route::{self, Health};
+use shared::domain::time::Timestamp;
+use shared::edge::batch::{self, BoxError};
+use shared::edge::http::chain;
+use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, Token, adapter};
+use shared::resilience::backoff::{POLL_FIRST, RETRY_BASE, RETRY_MAX, full_jitter};
+use shared::store::gauges::Gauges;
+use shared::store::jobs::{Advance, JobStore};
+use shared::store::queue::{Message, Queue};
+use url::Url;
+
+/// How long an instance goes by the health that it has read.
+const HEALTH_CACHED_FOR: Duration = Duration::from_secs(10);
+
+/// Everything `dispatch` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub jobs: JobStore,
+    pub gauges: Gauges,
+    pub providers: ProviderClient,
+    pub dispatch: Queue,
+    pub poll: Queue,
+    pub catalog: Catalog,
+    /// Where providers can reach us; without it every attempt is polled.
+    pub webhook_base_url: Option<Url>,
+    pub callback_secrets: CallbackSecrets,
+    pub clock: Clock,
+    pub random: Random,
+    health: Mutex<Option<(Timestamp, BTreeMap<Provider, Health>)>>,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let providers = config::provider_client(&mut read)?;
+        let app = Self {
+            jobs: JobStore::new(table.clone()),
+            gauges: Gauges::new(table),
+            dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
+            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            catalog: Catalog::for_providers(&providers.providers().collect::<Vec<_>>()),
+            providers,
+            webhook_base_url: read.optional("WEBHOOK_BASE_URL", "a URL"),
+            callback_secrets: config::callback_secrets(&mut read)?,
+            clock: process.clock.clone(),
+            random: process.random.clone(),
+            health: Mutex::default(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
+    Ok(batch::each(event.payload, |message| dispatch(app, message)).await)
+}
+
+async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
+    let Message::Dispatch { job_id } = message else { return Err("this message is for another queue".into()) };
+    let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
+        return Err(format!("there is no job {job_id}").into());
+    };
+    if job.state != State::Queued {
+        return Ok(()); // a repeat: somebody has seen to it
+    }
+    let health = health(app).await;
+    let route = match route::choose(&job, &request, &app.catalog, &health) {
+        Ok(route) => route,
+        Err(class) => {
+            app.jobs.advance_from(job, &Event::NoRoute { class }, app.clock.now()).await?;
+            return Ok(());
+        }
+    };
+    let claim = Event::Claimed {
+        claim: app.random.u64(),
+        provider: route.provider,
+        route: route.name(),
+        cost: route.cost(request.duration_s, &request.resolution, request.audio.unwrap_or(false)),
+    };
+    let Advance::Moved(job) = app.jobs.advance_from(job, &claim, app.clock.now()).await? else {
+        return Ok(()); // another dispatcher has the claim, and makes the call
+    };
+
+    // The claim is ours, and this is the only call of it there will ever be: a repeat of
+    // this message finds the job dispatching. If we die here, its webhook or its deadline
+    // tells what became of it.
+    let callback = callback(app, &job, route.provider);
+    let (news, retry_after) = read(send(app, &job, &request, route, callback.as_ref()).await);
+    let (attempt, event) = (job.attempt, Event::Attempt { number: job.attempt, news });
+    let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
+
+    let job = advance.job();
+    if job.state == State::Queued {
+        let next = route::choose(job, &request, &app.catalog, &health);
+        let elsewhere = next.is_ok_and(|next| next.provider != route.provider);
+        let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
+        let pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
+        tell(&app.dispatch, &Message::Dispatch { job_id }, pause).await;
+    } else if job.is_polled(attempt, callback.is_some()) {
+        let pause = if job.is_unwanted(attempt) { Duration::ZERO } else { POLL_FIRST };
+        tell(&app.poll, &Message::Poll { job_id, attempt, round: Some(0) }, pause).await;
+    }
+    Ok(())
+}
+
+/// Sends the message that the job now waits for. If it is lost, `reconcile` sends it again:
+/// a repeat of ours would only find the job moved on.
+async fn tell(queue: &Queue, message: &Message, pause: Duration) {
+    if let Err(error) = queue.send(message, pause).await {
+        tracing::warn!(error = chain(&error), "message.not_queued");
+    }
+}
+
+async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callback: Option<&Url>) -> Outcome {
+    let reference = format!("{}.{}", job.id, job.attempt);
+    let order = CreateOrder { request, route, callback, reference: &reference };
+    app.providers.create(route.provider, &order, app.clock.now()).await
+}
+
+/// The URL that the provider reports to: it names job and attempt, so that a webhook finds
+/// them even if we die before we have written down the remote job.
+fn callback(app: &App, job: &Job, provider: Provider) -> Option<Url> {
+    adapter(provider).capabilities().webhooks?;
+    let token = app.callback_secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt });
+    app.webhook_base_url.as_ref()?.join(&format!("/v1/webhooks/{provider}/{token}")).ok()
+}
+
+/// What an outcome means for the attempt, and how long the provider wants to be left alone.
+fn read(outcome: Outcome) -> (News, Option<Duration>) {
+    match outcome {
+        Outcome::Accepted { remote, cost } => (News::Accepted { remote, cost }, None),
+        Outcome::Refused { fault, retry_after } => (News::Refused(fault), retry_after),
+        Outcome::NotSent(fault) => (News::NotSent(fault), None),
+        Outcome::Unknown(_) => (News::Unclear, None),
+    }
+}
+
+/// The providers' health, at most some seconds old. If it cannot be read, all look well:
+/// a provider that is down costs an attempt, not the job.
+async fn health(app: &App) -> BTreeMap<Provider, Health> {
+    let now = app.clock.now();
+    let cached = app.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((at, health)) = cached
+        && now.since(at) < HEALTH_CACHED_FOR
+    {
+        return health;
+    }
+    let providers: Vec<Provider> = app.providers.providers().collect();
+    match app.gauges.health(&providers).await {
+        Ok(gauges) => {
+            let health: BTreeMap<_, _> = gauges.into_iter().map(|(name, gauge)| (name, gauge.health)).collect();
+            *app.health.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, health.clone()));
+            health
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "health.unreadable");
+            BTreeMap::new()
+        }
+    }
+}

@@ -1,1 +1,59 @@
-//! `health`
+//! `health`: pings every configured provider and writes its gauge.
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use futures_util::future::join_all;
+use lambda_runtime::LambdaEvent;
+use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::provider::Provider;
+use shared::edge::batch::BoxError;
+use shared::edge::http::chain;
+use shared::provider::ProviderClient;
+use shared::resilience::health::{Gauge, Ping};
+use shared::store::gauges::Gauges;
+
+/// Everything `health` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub gauges: Gauges,
+    pub providers: ProviderClient,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let app = Self {
+            gauges: Gauges::new(config::table(process, &mut read)),
+            providers: config::provider_client(&mut read)?,
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, _event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
+    let providers: Vec<Provider> = app.providers.providers().collect();
+    let gauges = app.gauges.health(&providers).await?;
+    // All at once: one slow provider must not delay the news of another.
+    let written = join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;
+    written.into_iter().collect()
+}
+
+async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<(), BoxError> {
+    let (answer, took) = app.providers.ping(provider).await;
+    let ping = match answer {
+        Ok(()) => Ping::Answered { latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) },
+        Err(_) => Ping::Failed,
+    };
+    let now = app.clock.now();
+    let new = Gauge::new(now);
+    let before = before.unwrap_or(&new);
+    let after = before.after(ping, now);
+    if after.health != before.health {
+        tracing::warn!(provider.name = %provider, from = ?before.health, to = ?after.health, "provider.health_changed");
+    }
+    app.gauges.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
+        tracing::error!(provider.name = %provider, error = chain(&error), "gauge.not_written");
+        error.into()
+    })
+}

@@ -1,1 +1,76 @@
-//! `poll`
+//! `poll`: ask the provider about one attempt; produce a verdict or ask again later. What
+//! nobody wants any more is asked to stop.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::job::{Phase, RUNNING_MAX, STOPPING_MAX, State};
+use shared::edge::batch::{self, BoxError};
+use shared::provider::{Polled, ProviderClient};
+use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, poll_pause};
+use shared::store::jobs::JobStore;
+use shared::store::queue::{Message, Queue, Source};
+
+/// Everything `poll` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub jobs: JobStore,
+    pub providers: ProviderClient,
+    pub poll: Queue,
+    pub settle: Queue,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let app = Self {
+            jobs: JobStore::new(config::table(process, &mut read)),
+            providers: config::provider_client(&mut read)?,
+            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
+    Ok(batch::each(event.payload, |message| poll(app, message)).await)
+}
+
+async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
+    let Message::Poll { job_id, attempt: number, round } = message else {
+        return Err("this message is for another queue".into());
+    };
+    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    // A settling attempt is asked again for a fresh link to its file.
+    let fetching = job.state == State::Settling && job.attempt == number;
+    let Some(remote) = attempt.remote.as_ref().filter(|_| attempt.phase == Phase::Running || fetching) else {
+        return Ok(());
+    };
+    let unwanted = job.is_unwanted(number);
+    match app.providers.poll(attempt.provider, remote, &attempt.route).await {
+        Polled::Ended(verdict) => {
+            let remote = Some(remote.clone());
+            let message =
+                Message::Settle { job_id, attempt: number, remote, outcome: Some(verdict), source: Source::Poll };
+            app.settle.send(&message, Duration::ZERO).await?;
+            return Ok(());
+        }
+        // Asked first, stopped only while it runs: stopping what has ended destroys its result.
+        Polled::Pending if unwanted => {
+            app.providers.cancel(attempt.provider, remote, &attempt.route).await;
+        }
+        Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => {}
+    }
+    let given_up = app.clock.now().since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
+    let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
+    let pause = poll_pause(round, POLL_FIRST, POLL_MAX);
+    app.poll.send(&Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) }, pause).await?;
+    Ok(())
+}

@@ -1,1 +1,11 @@
-fn main() {}
+//! `poll` on Lambda: wiring only.
+
+use lambda_runtime::{Error, run, service_fn};
+use poll::{App, handle};
+use shared::boot::Process;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let app = App::new(&Process::start("poll").await)?;
+    run(service_fn(|event| handle(&app, event))).await
+}

@@ -1,1 +1,164 @@
-//! `settle`
+//! `settle`: apply a verdict: stream the media into S3 and finish, or fail over, or fail
+//! and refund.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::decide::{Event, News};
+use shared::domain::id::RemoteJob;
+use shared::domain::job::{Attempt, Job, Media, State};
+use shared::domain::verdict::Verdict;
+use shared::edge::batch::{self, BoxError};
+use shared::edge::http::chain;
+use shared::provider::download::{DownloadError, Downloader};
+use shared::provider::{Polled, ProviderClient};
+use shared::resilience::backoff::POLL_FIRST;
+use shared::store::jobs::JobStore;
+use shared::store::media::{CopyError, MediaStore, video_key};
+use shared::store::queue::{Message, Queue, Source};
+
+/// Tries at a file in one go. What still fails then is tried again by `reconcile`, for as
+/// long as the file may exist: a failed download is not a failed job.
+const COPIES_MAX: usize = 3;
+/// How long a file may be missing before it counts as lost: a fresh one may not be
+/// everywhere yet.
+const MISSING_FOR: Duration = Duration::from_secs(600);
+
+/// Everything `settle` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub jobs: JobStore,
+    pub media: MediaStore,
+    pub providers: ProviderClient,
+    pub downloads: Downloader,
+    pub dispatch: Queue,
+    pub poll: Queue,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let app = Self {
+            jobs: JobStore::new(config::table(process, &mut read)),
+            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            providers: config::provider_client(&mut read)?,
+            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
+            dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
+            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
+    Ok(batch::each(event.payload, |message| settle(app, message)).await)
+}
+
+async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
+    let Message::Settle { job_id, attempt: number, remote, outcome, source } = message else {
+        return Err("this message is for another queue".into());
+    };
+    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+
+    let Some(verdict) = verdict(app, attempt, remote.as_ref(), outcome, source).await else {
+        // A hint that nobody could confirm: its attempt is polled until somebody can.
+        if attempt.phase.is_open() && attempt.remote.is_some() {
+            app.poll.send(&Message::Poll { job_id, attempt: number, round: None }, POLL_FIRST).await?;
+        }
+        return Ok(());
+    };
+    let url = match &verdict {
+        Verdict::Finished { asset_url, .. } => Some(asset_url.clone()),
+        Verdict::Broke { .. } | Verdict::Canceled { .. } | Verdict::Gone => None,
+    };
+    let event = Event::Attempt { number, news: News::Ended { remote, verdict } };
+    let mut job = app.jobs.advance_from(job, &event, app.clock.now()).await?.job().clone();
+
+    if let Some(url) = url
+        && job.state == State::Settling
+        && job.attempt == number
+        && let Some(ended) = fetch(app, &job, &url).await?
+    {
+        job = app.jobs.advance_from(job, &ended, app.clock.now()).await?.job().clone();
+    }
+    if job.state == State::Queued {
+        app.dispatch.send(&Message::Dispatch { job_id: job_id.clone() }, Duration::ZERO).await?;
+    }
+    for loose in job.loose_attempts() {
+        let message = Message::Poll { job_id: job_id.clone(), attempt: loose.number, round: Some(0) };
+        app.poll.send(&message, Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+/// The verdict to act on. What we asked ourselves stands. Of a webhook, only a success
+/// with its file stands; before money moves, the provider is asked. `None` if it does not
+/// confirm any end, or cannot be asked now.
+async fn verdict(
+    app: &App,
+    attempt: &Attempt,
+    remote: Option<&RemoteJob>,
+    outcome: Option<Verdict>,
+    source: Source,
+) -> Option<Verdict> {
+    let success = matches!(outcome, Some(Verdict::Finished { .. }));
+    if source == Source::Poll || success {
+        return outcome;
+    }
+    let remote = attempt.remote.as_ref().or(remote)?;
+    match app.providers.poll(attempt.provider, remote, &attempt.route).await {
+        Polled::Ended(verdict) => Some(verdict),
+        Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => None,
+    }
+}
+
+/// Copies an attempt's file into the bucket. The event to tell the job; `None` if the file
+/// cannot be had now and may be had later.
+async fn fetch(app: &App, job: &Job, url: &str) -> Result<Option<Event>, BoxError> {
+    let number = job.attempt;
+    let mut missing = false;
+    for _ in 0..COPIES_MAX {
+        match copy(app, job, url).await {
+            Ok(media) => return Ok(Some(Event::Stored { number, media })),
+            Err(CopyFailed::Store(error)) => return Err(error.into()),
+            Err(CopyFailed::Missing(error)) => {
+                tracing::warn!(job.id = %job.id, error = chain(&error), "media.missing");
+                missing = true;
+                break;
+            }
+            Err(CopyFailed::Later(error)) => {
+                tracing::warn!(job.id = %job.id, error = chain(&*error), "media.not_copied");
+            }
+        }
+    }
+    let ended_at = job.current().and_then(|attempt| attempt.ended_at).unwrap_or(job.updated_at);
+    let lost = missing && app.clock.now().since(ended_at) >= MISSING_FOR;
+    Ok(lost.then_some(Event::AssetLost { number }))
+}
+
+enum CopyFailed {
+    /// The source says that there is no such file.
+    Missing(DownloadError),
+    Later(BoxError),
+    /// Our own bucket failed.
+    Store(shared::store::Error),
+}
+
+async fn copy(app: &App, job: &Job, url: &str) -> Result<Media, CopyFailed> {
+    let file = app.downloads.open(url).await.map_err(|error| match error {
+        DownloadError::Gone(_) => CopyFailed::Missing(error),
+        DownloadError::Later(_) | DownloadError::Forbidden(_) => CopyFailed::Later(error.into()),
+    })?;
+    let key = video_key(&job.account, &job.id, job.attempt);
+    app.media.copy(&key, file.length, file.body).await.map_err(|error| match error {
+        CopyError::Store(error) => CopyFailed::Store(error),
+        CopyError::Source(_) | CopyError::NotMedia(_) => CopyFailed::Later(error.into()),
+    })
+}

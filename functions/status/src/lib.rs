@@ -1,1 +1,165 @@
-//! `status`
+//! `status`: reads.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use lambda_http::{Body, Request, RequestExt, Response};
+use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::catalog::Catalog;
+use shared::domain::id::{AccountId, JobId};
+use shared::domain::job::{Job, State};
+use shared::domain::provider::Provider;
+use shared::domain::request::FieldError;
+use shared::edge::auth::Authenticator;
+use shared::edge::http::{Problem, answer, check_version, json, request_id};
+use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
+use shared::store::gauges::Gauges;
+use shared::store::jobs::JobStore;
+use shared::store::keystore::{KeyStore, Scope};
+use shared::store::ledger::Ledger;
+use shared::store::media::MediaStore;
+
+mod lists;
+
+/// How long a media link works.
+const LINK_VALID_FOR: Duration = Duration::from_secs(3_600);
+/// The longest that `Prefer: wait` holds a request, below the API's own limit of 30 s.
+const WAIT_MAX: Duration = Duration::from_secs(25);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Everything `status` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub callers: Authenticator,
+    pub jobs: JobStore,
+    pub ledger: Ledger,
+    pub gauges: Gauges,
+    pub media: MediaStore,
+    pub providers: Vec<Provider>,
+    pub catalog: Catalog,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let providers = config::providers(&mut read);
+        let app = Self {
+            callers: Authenticator::new(KeyStore::new(table.clone())),
+            jobs: JobStore::new(table.clone()),
+            ledger: Ledger::new(table.clone()),
+            gauges: Gauges::new(table),
+            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            catalog: Catalog::for_providers(&providers),
+            providers,
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
+    Ok(answer(&request_id(&request), read(app, &request).await))
+}
+
+async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    if request.uri().path() == "/openapi.json" {
+        return Ok(openapi());
+    }
+    check_version(request.headers())?;
+    let account = app.callers.account(request.headers(), Scope::Read, app.clock.now()).await?;
+    match request.uri().path() {
+        "/v1/jobs" => lists::jobs(app, request, &account).await,
+        "/v1/models" => Ok(json(StatusCode::OK, &lists::models(&app.catalog))),
+        "/v1/providers" => lists::providers(app).await,
+        "/v1/account" => lists::account(app, request, &account).await,
+        _ => job(app, request, &account).await,
+    }
+}
+
+async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
+    let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
+    let id = id.ok_or_else(Problem::not_found)?;
+    let waits_for = preferred_wait(request.headers())?;
+    let mut job = own_job(app, &id, account).await?;
+    if let Some(span) = waits_for {
+        job = changed(app, request.headers(), job, account, span).await?;
+    }
+    let mut response = if is_known(request.headers(), &job) {
+        not_modified(&job, &app.catalog)
+    } else {
+        let link = link(app, &job).await?;
+        job_response(StatusCode::OK, &job, link, &app.catalog)
+    };
+    if let Some(span) = waits_for
+        && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", span.as_secs()))
+    {
+        response.headers_mut().insert(HeaderName::from_static("preference-applied"), applied);
+    }
+    Ok(response)
+}
+
+/// Another account's job is no job.
+async fn own_job(app: &App, id: &JobId, account: &AccountId) -> Result<Job, Problem> {
+    app.jobs.get(id).await?.filter(|job| job.account == *account).ok_or_else(Problem::not_found)
+}
+
+/// The job once it is no longer what the caller knows (`If-None-Match`), or what it was
+/// when they asked; after `span` as it is.
+async fn changed(
+    app: &App,
+    headers: &HeaderMap,
+    first: Job,
+    account: &AccountId,
+    span: Duration,
+) -> Result<Job, Problem> {
+    let knows = headers.contains_key(lambda_http::http::header::IF_NONE_MATCH);
+    let mut job = first.clone();
+    for _ in 0..span.as_millis() / LOOK_EVERY.as_millis() {
+        let news = if knows { !is_known(headers, &job) } else { job.version != first.version };
+        if news || job.state.is_terminal() {
+            break;
+        }
+        #[expect(clippy::disallowed_methods, reason = "the caller asked this very request to wait")]
+        tokio::time::sleep(LOOK_EVERY).await;
+        job = own_job(app, &first.id, account).await?;
+    }
+    Ok(job)
+}
+
+/// `Prefer: wait=N`, in seconds, cut to [`WAIT_MAX`].
+fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let wait = preferences.flat_map(|value| value.split(',')).find_map(|preference| preference.trim().strip_prefix("wait="));
+    let Some(wait) = wait else { return Ok(None) };
+    let Ok(seconds) = wait.parse::<u64>() else {
+        let detail = format!("`Prefer: wait=N` takes whole seconds, up to {}.", WAIT_MAX.as_secs());
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_preference", detail));
+    };
+    Ok(Some(Duration::from_secs(seconds).min(WAIT_MAX)))
+}
+
+async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {
+    let Some(media) = job.media.as_ref().filter(|_| job.state == State::Succeeded) else { return Ok(None) };
+    let now = app.clock.now();
+    let url = app.media.link(&media.key, now, LINK_VALID_FOR).await?;
+    Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
+}
+
+/// A job in a list: without links, which are made for one job at a time.
+fn listed(job: &Job) -> JobView<'_> {
+    JobView::new(job, None)
+}
+
+fn openapi() -> Response<Body> {
+    let mut response = Response::new(Body::from(include_str!(concat!(env!("OUT_DIR"), "/openapi.json"))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn bad_parameter(field: &'static str, detail: &str, allowed: Vec<String>) -> Problem {
+    Problem::invalid(vec![FieldError { field, detail: detail.to_owned(), allowed }])
+}

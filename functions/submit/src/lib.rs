@@ -1,1 +1,140 @@
-//! `submit`
+//! `submit`: validate, price, charge, create the job, queue its dispatch.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use lambda_http::http::header::{HeaderName, HeaderValue, LOCATION};
+use lambda_http::http::{HeaderMap, StatusCode};
+use lambda_http::{Body, Request, Response};
+use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::domain::catalog::Catalog;
+use shared::domain::id::JobId;
+use shared::domain::job::{CHECK_EVERY, Job};
+use shared::domain::price;
+use shared::domain::request::{JobRequest, Order};
+use shared::edge::auth::Authenticator;
+use shared::edge::http::{Problem, answer, chain, check_version, parse, request_id};
+use shared::edge::view::job_response;
+use shared::store::jobs::{Created, JobStore};
+use shared::store::keystore::{KeyStore, Scope};
+use shared::store::queue::{Message, Queue};
+
+/// The longest idempotency key, in characters.
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+/// Everything `submit` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub callers: Authenticator,
+    pub jobs: JobStore,
+    pub dispatch: Queue,
+    pub catalog: Catalog,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let app = Self {
+            callers: Authenticator::new(KeyStore::new(table.clone())),
+            jobs: JobStore::new(table),
+            dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
+            catalog: Catalog::for_providers(&config::providers(&mut read)),
+            clock: process.clock.clone(),
+            random: process.random.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
+    Ok(answer(&request_id(&request), submit(app, &request).await))
+}
+
+async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    let now = app.clock.now();
+    check_version(request.headers())?;
+    let account = app.callers.account(request.headers(), Scope::Write, now).await?;
+    let key = idempotency_key(request.headers())?;
+    let wanted = JobRequest::new(parse::<Order>(request)?, &app.catalog).map_err(Problem::invalid)?;
+    let price = price::quote(&wanted, &app.catalog).ok_or_else(unpriced)?;
+
+    let id = key.map_or_else(|| JobId::from_bytes(app.random.bytes()), |key| JobId::for_key(&account, &key));
+    let job = Job::new(id, account, wanted.model.clone(), price, wanted.digest(), now);
+    match app.jobs.create(&job, &wanted, now + CHECK_EVERY).await? {
+        Created::New(job) => {
+            let message = Message::Dispatch { job_id: job.id.clone() };
+            // The job is paid and durable: if this is lost, `reconcile` sends it again.
+            if let Err(error) = app.dispatch.send(&message, Duration::ZERO).await {
+                tracing::warn!(job.id = %job.id, error = chain(&error), "dispatch.not_queued");
+            }
+            tracing::info!(job.id = %job.id, job.model = job.model, price_micros = price.micros(), "job.created");
+            Ok(accepted(&job, &app.catalog))
+        }
+        Created::Existing(job) => {
+            let mut response = accepted(&job, &app.catalog);
+            let replayed = HeaderName::from_static("idempotent-replayed");
+            response.headers_mut().insert(replayed, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Created::KeyReused => {
+            let detail = "This Idempotency-Key was used for another body. Nothing was changed.";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
+        }
+        Created::NoCredit { balance } => {
+            let detail = format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
+            Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail))
+        }
+    }
+}
+
+fn accepted(job: &Job, catalog: &Catalog) -> Response<Body> {
+    let mut response = job_response(StatusCode::ACCEPTED, job, None, catalog);
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// The key, given as a quoted string or bare: `"order-1"` and `order-1` are one key.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let visible = key.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\');
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !visible || values.next().is_some() {
+        let detail = format!("`Idempotency-Key` is one text of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters.");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));
+    }
+    Ok(Some(key.to_owned()))
+}
+
+fn unpriced() -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "There is no price for this resolution.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(value: &str) -> Result<Option<String>, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", value.parse().unwrap());
+        idempotency_key(&headers)
+    }
+
+    #[test]
+    fn a_quoted_key_and_a_bare_one_are_the_same() {
+        assert_eq!(key("\"order-1\"").unwrap(), key("order-1").unwrap());
+    }
+
+    #[test]
+    fn a_key_that_is_empty_too_long_or_broken_is_refused() {
+        for value in ["", "\"\"", "a\"b", "a\\b", &"x".repeat(256)] {
+            assert_eq!(key(value).unwrap_err().code, "invalid_idempotency_key", "{value}");
+        }
+    }
+}

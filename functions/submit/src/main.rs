@@ -1,1 +1,11 @@
-fn main() {}
+//! `submit` on Lambda: wiring only.
+
+use lambda_http::{Error, run, service_fn};
+use submit::{App, handle};
+use shared::boot::Process;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let app = App::new(&Process::start("submit").await)?;
+    run(service_fn(|request| handle(&app, request))).await
+}

@@ -1,1 +1,106 @@
-//! `webhook`
+//! `webhook`: verify the raw bytes, put the verdict on the `settle` queue, answer.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response};
+use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::provider::Provider;
+use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
+use shared::provider::{
+    CallbackSecrets, ProviderClient, Token, Verified, VerifyError, WebhookKeys, adapter, verify,
+};
+use shared::store::queue::{Message, Queue, Source};
+
+/// The largest webhook that is read, in bytes.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Everything `webhook` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub providers: ProviderClient,
+    pub keys: WebhookKeys,
+    pub settle: Queue,
+    pub callback_secrets: CallbackSecrets,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let app = Self {
+            providers: config::keyless_client(&mut read)?,
+            keys: WebhookKeys::default(),
+            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            callback_secrets: config::callback_secrets(&mut read)?,
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
+    Ok(answer(&request_id(&request), receive(app, &request).await))
+}
+
+async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    let parameters = request.path_parameters();
+    let provider: Provider =
+        parameters.first("provider").unwrap_or_default().parse().map_err(|_unknown| Problem::not_found())?;
+    let token = parameters.first("token").unwrap_or_default();
+    let token = app.callback_secrets.verify(token).map_err(refused)?;
+    if body_bytes(request).len() > BODY_BYTES_MAX {
+        let detail = format!("A webhook may have at most {BODY_BYTES_MAX} bytes.");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    let body = verified(app, provider, &token, request).await.map_err(refused)?;
+
+    // Genuine from here on. What makes no sense is no verdict: the provider is asked.
+    let notice = adapter(provider).read_webhook(&body);
+    if let Err(unreadable) = &notice {
+        tracing::warn!(provider.name = %provider, cause = unreadable.0, "webhook.unreadable");
+    }
+    let (remote, outcome) = notice.map_or((None, None), |notice| (notice.remote, notice.verdict));
+    let Token { job, attempt } = token.get().clone();
+    tracing::info!(provider.name = %provider, job.id = %job, attempt, verdict = outcome.is_some(), "webhook.received");
+    let message = Message::Settle { job_id: job, attempt, remote, outcome, source: Source::Webhook };
+    // Only a durable verdict is acknowledged; otherwise they deliver it again.
+    app.settle.send(&message, Duration::ZERO).await?;
+    Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
+}
+
+/// The body, once its provider's signature is proved. Keys that the provider has changed
+/// since we fetched them are fetched again, once in a while.
+async fn verified(
+    app: &App,
+    provider: Provider,
+    token: &Verified<Token>,
+    request: &Request,
+) -> Result<Verified<Bytes>, VerifyError> {
+    let scheme = adapter(provider).capabilities().webhooks.ok_or(VerifyError::NoWebhooks)?;
+    let now = app.clock.now();
+    let body = Bytes::copy_from_slice(body_bytes(request));
+    let keys = app.keys.get(&app.providers, provider, now).await;
+    match verify::verify(scheme, token, request.headers(), body.clone(), now, &keys) {
+        Err(error @ (VerifyError::BadSignature | VerifyError::NoKeys)) => {
+            let Some(keys) = app.keys.refresh(&app.providers, provider, now).await else { return Err(error) };
+            verify::verify(scheme, token, request.headers(), body, now, &keys)
+        }
+        verdict => verdict,
+    }
+}
+
+fn refused(error: VerifyError) -> Problem {
+    if error.is_ours() {
+        return Problem::unavailable(&error);
+    }
+    let (status, code) = match error {
+        VerifyError::NoWebhooks => return Problem::not_found(),
+        VerifyError::Stale => (StatusCode::BAD_REQUEST, "stale_webhook"),
+        error if error.is_stale_or_malformed() => (StatusCode::BAD_REQUEST, "malformed_webhook"),
+        _ => (StatusCode::UNAUTHORIZED, "bad_signature"),
+    };
+    Problem::new(status, code, format!("This is not taken for a webhook of this provider: {error}."))
+}

@@ -12,6 +12,8 @@ use super::verdict::{Billed, ErrorClass, Fault};
 
 /// Attempts that one job may make, whatever happens.
 pub const ATTEMPTS_MAX: usize = 4;
+/// How long a live job may go without being looked after.
+pub const CHECK_EVERY: Duration = Duration::from_secs(120);
 /// How long a job may wait for an attempt before it is given up and refunded.
 pub const QUEUED_MAX: Duration = Duration::from_secs(3_600);
 /// How long an attempt with an unknown fate may still be heard of. Past the last webhook
@@ -271,6 +273,12 @@ impl Job {
         self.attempts.iter().filter(move |attempt| {
             decided && attempt.number != self.attempt && attempt.phase == Phase::Running
         })
+    }
+
+    /// Whether we have to ask about this attempt: nobody reports its end, or nobody wants it.
+    pub fn is_polled(&self, number: u8, reports: bool) -> bool {
+        let running = self.attempt(number).is_some_and(|attempt| attempt.phase == Phase::Running);
+        running && (!reports || self.is_unwanted(number))
     }
 
     /// Whether this attempt's remote job is no longer wanted.

@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const RETRY_BASE: Duration = Duration::from_secs(2);
 /// Longest pause of our own; a provider's `Retry-After` may ask for more.
 pub const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Pause before the first question about a remote job, and the longest between two.
+pub const POLL_FIRST: Duration = Duration::from_secs(5);
+pub const POLL_MAX: Duration = Duration::from_secs(15);
 
 /// Full jitter: anything between nothing and a ceiling that doubles with each try.
 /// `random` is uniform in 0..=u32::MAX.

@@ -1,0 +1,180 @@
+//! Lists: jobs, models, providers, an account's money.
+
+use data_encoding::BASE64URL_NOPAD;
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response};
+use serde_json::{Value, json};
+use shared::domain::catalog::{Catalog, Model, Route};
+use shared::domain::credit::Entry;
+use shared::domain::id::{AccountId, JobId};
+use shared::domain::job::State;
+use shared::domain::time::Timestamp;
+use shared::edge::http::{Problem, json as answer};
+
+use super::{App, bad_parameter, listed};
+
+const LIMIT_DEFAULT: i32 = 20;
+const LIMIT_MAX: i32 = 100;
+/// Pages that a filtered list reads before it hands back what it has found.
+const PAGES_MAX: usize = 10;
+
+/// `GET /v1/jobs?status=&limit=&cursor=`: newest first.
+pub(crate) async fn jobs(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
+    let limit = limit(request)?;
+    let status = status(request)?;
+    let mut cursor = cursor(request, |text| text.parse::<JobId>().ok())?;
+    let mut found = Vec::new();
+    let mut more = true;
+    for _ in 0..PAGES_MAX {
+        let page = app.jobs.list(account, limit, cursor.clone()).await?;
+        more = page.len() == usize::try_from(limit).unwrap_or(0);
+        for job in page {
+            cursor = Some((job.created_at, job.id.clone()));
+            if status.is_none_or(|status| status == job.state) {
+                found.push(job);
+            }
+            if found.len() == usize::try_from(limit).unwrap_or(0) {
+                more = true;
+                break;
+            }
+        }
+        if !more || found.len() == usize::try_from(limit).unwrap_or(0) {
+            break;
+        }
+    }
+    let next = cursor.filter(|_| more).map(|(at, id)| encode(at, id.as_str()));
+    let jobs: Vec<_> = found.iter().map(listed).collect();
+    Ok(answer(StatusCode::OK, &json!({"jobs": jobs, "next_cursor": next})))
+}
+
+/// `GET /v1/account`: the balance, and the ledger newest first.
+pub(crate) async fn account(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
+    let limit = limit(request)?;
+    let cursor = cursor(request, |text| text.starts_with("ENTRY#").then(|| text.to_owned()))?;
+    let balance = app.ledger.balance(account).await?;
+    let lines = app.ledger.lines(account, limit, cursor).await?;
+    let full = lines.len() == usize::try_from(limit).unwrap_or(0);
+    let next = lines.last().filter(|_| full).map(|(key, line)| encode(line.at, key));
+    let entries: Vec<Value> = lines
+        .iter()
+        .map(|(_, line)| {
+            let kind = match line.entry {
+                Entry::Charge { .. } => "charge",
+                Entry::Refund { .. } => "refund",
+                Entry::Grant { .. } => "grant",
+            };
+            let amount = line.entry.amount().micros();
+            json!({"kind": kind, "micro_credits": amount, "job": line.entry.job(), "at": line.at.to_string()})
+        })
+        .collect();
+    let body = json!({
+        "id": account,
+        "balance_micro_credits": balance.micros(),
+        "ledger": entries,
+        "next_cursor": next,
+    });
+    Ok(answer(StatusCode::OK, &body))
+}
+
+/// `GET /v1/providers`: how every configured provider has been doing.
+pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
+    let gauges = app.gauges.health(&app.providers).await?;
+    let providers: Vec<Value> = app
+        .providers
+        .iter()
+        .map(|provider| match gauges.get(provider) {
+            Some(gauge) => json!({
+                "name": provider,
+                "health": gauge.health,
+                "latency_ms": gauge.latency_ms,
+                "since": gauge.since.to_string(),
+                "checked_at": gauge.checked_at.to_string(),
+            }),
+            None => json!({"name": provider, "health": "unknown"}),
+        })
+        .collect();
+    Ok(answer(StatusCode::OK, &json!({"providers": providers})))
+}
+
+/// `GET /v1/models`: the catalogue, without what it costs us.
+pub(crate) fn models(catalog: &Catalog) -> Value {
+    json!({"models": catalog.models().map(model).collect::<Vec<_>>()})
+}
+
+fn model(model: &Model) -> Value {
+    let price: serde_json::Map<String, Value> = model
+        .price
+        .iter()
+        .map(|(resolution, price)| {
+            let audio = price.per_second_audio.map(|price| price.micros());
+            let price = json!({"micro_credits_per_s": price.per_second.micros(), "micro_credits_per_s_with_audio": audio});
+            (resolution.clone(), price)
+        })
+        .collect();
+    json!({
+        "name": model.name,
+        "title": model.title,
+        "expected_s": model.expected_s,
+        "defaults": {
+            "duration_s": model.defaults.duration_s,
+            "aspect_ratio": model.defaults.aspect_ratio,
+            "resolution": model.defaults.resolution,
+            "audio": model.defaults.audio,
+        },
+        "price": price,
+        "routes": model.routes.iter().map(route).collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &Route) -> Value {
+    json!({
+        "name": route.name(),
+        "provider": route.provider,
+        "text_to_video": route.endpoint.is_some(),
+        "image_to_video": route.image_endpoint.is_some(),
+        "durations_s": route.durations_s,
+        "aspect_ratios": route.aspect_ratios,
+        "image_aspect_ratios": route.image_aspect_ratios,
+        "resolutions": route.resolutions,
+        "prompt_max": route.prompt_max,
+        "seed": route.seed,
+        "negative_prompt": route.negative_prompt,
+        "audio": route.audio,
+    })
+}
+
+fn parameter(request: &Request, name: &str) -> Option<String> {
+    request.query_string_parameters().first(name).map(str::to_owned)
+}
+
+fn limit(request: &Request) -> Result<i32, Problem> {
+    let Some(text) = parameter(request, "limit") else { return Ok(LIMIT_DEFAULT) };
+    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| bad_parameter("limit", "is a whole number from 1 to 100", vec![]))
+}
+
+fn status(request: &Request) -> Result<Option<State>, Problem> {
+    let Some(text) = parameter(request, "status") else { return Ok(None) };
+    let state = State::ALL.into_iter().find(|state| state.name() == text);
+    let names = || State::ALL.iter().map(|state| state.name().to_owned()).collect();
+    state.map(Some).ok_or_else(|| bad_parameter("status", "is no state of a job", names()))
+}
+
+/// A cursor says where a list goes on. It is opaque to callers, and holds nothing that
+/// could lead out of their own account.
+fn encode(at: Timestamp, name: &str) -> String {
+    BASE64URL_NOPAD.encode(format!("{}.{name}", at.as_millis()).as_bytes())
+}
+
+fn cursor<T>(
+    request: &Request,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<(Timestamp, T)>, Problem> {
+    let Some(text) = parameter(request, "cursor") else { return Ok(None) };
+    let decode = || {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let (at, name) = std::str::from_utf8(&bytes).ok()?.split_once('.')?;
+        Some((Timestamp::from_millis(at.parse().ok()?), parse(name)?))
+    };
+    decode().map(Some).ok_or_else(|| bad_parameter("cursor", "is not one that a list gave out", vec![]))
+}

@@ -1,0 +1,164 @@
+//! A job as its caller sees it.
+
+use http::header::{CACHE_CONTROL, ETAG, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use lambda_http::{Body, Response};
+use serde::Serialize;
+
+use super::http::json;
+use crate::domain::catalog::Catalog;
+use crate::domain::id::{AccountId, JobId};
+use crate::domain::job::{Attempt, Job, State, Stop};
+use crate::domain::provider::Provider;
+use crate::domain::time::Timestamp;
+
+/// `GET /v1/jobs/{id}`. Times are RFC 3339; money is in micro-credits.
+#[derive(Debug, Serialize)]
+pub struct JobView<'a> {
+    id: &'a JobId,
+    account: &'a AccountId,
+    status: &'static str,
+    model: &'a str,
+    price_micro_credits: u64,
+    created_at: String,
+    updated_at: String,
+    cancel_requested: bool,
+    attempts: Vec<AttemptView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    media: Vec<MediaView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView<'a> {
+    number: u8,
+    provider: Provider,
+    route: &'a str,
+    status: &'static str,
+    started_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorView<'a> {
+    code: &'static str,
+    /// The provider's own word for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct MediaView<'a> {
+    /// Works without credentials until `url_expires_at`; ask again for a fresh one.
+    url: String,
+    url_expires_at: String,
+    content_type: &'a str,
+    bytes: u64,
+    sha256: &'a str,
+}
+
+/// A link to a job's media, and until when it works.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub url: String,
+    pub expires_at: Timestamp,
+}
+
+impl<'a> JobView<'a> {
+    /// `link` is to the job's media, if it has any and the caller may have it.
+    pub fn new(job: &'a Job, link: Option<Link>) -> Self {
+        let media = job.media.as_ref().zip(link).map(|(media, link)| MediaView {
+            url: link.url,
+            url_expires_at: link.expires_at.to_string(),
+            content_type: &media.content_type,
+            bytes: media.bytes,
+            sha256: &media.sha256,
+        });
+        Self {
+            id: &job.id,
+            account: &job.account,
+            status: job.state.name(),
+            model: &job.model,
+            price_micro_credits: job.price.micros(),
+            created_at: job.created_at.to_string(),
+            updated_at: job.updated_at.to_string(),
+            cancel_requested: job.stop == Some(Stop::Caller),
+            attempts: job.attempts.iter().map(AttemptView::new).collect(),
+            media: media.into_iter().collect(),
+            error: job.fault.as_ref().map(ErrorView::new),
+        }
+    }
+}
+
+impl<'a> AttemptView<'a> {
+    fn new(attempt: &'a Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            provider: attempt.provider,
+            route: &attempt.route,
+            status: attempt.phase.name(),
+            started_at: attempt.started_at.to_string(),
+            ended_at: attempt.ended_at.map(|at| at.to_string()),
+            error: attempt.fault.as_ref().map(ErrorView::new),
+        }
+    }
+}
+
+impl<'a> ErrorView<'a> {
+    fn new(fault: &'a crate::domain::verdict::Fault) -> Self {
+        Self { code: fault.class.name(), provider_code: fault.code.as_deref() }
+    }
+}
+
+/// A job's entity tag: its version. Weak, for links in it differ from answer to answer.
+pub fn etag(job: &Job) -> String {
+    format!("W/\"{}\"", job.version)
+}
+
+/// Whether the caller has this version of the job already.
+pub fn is_known(headers: &HeaderMap, job: &Job) -> bool {
+    let tags = headers.get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let tag = etag(job);
+    tags.is_some_and(|tags| {
+        tags.split(',').map(str::trim).any(|known| known == tag || known == tag.trim_start_matches("W/"))
+    })
+}
+
+/// A job as an answer: with its tag and, while it is live, when to ask again.
+pub fn job_response(status: StatusCode, job: &Job, link: Option<Link>, catalog: &Catalog) -> Response<Body> {
+    let mut response = json(status, &JobView::new(job, link));
+    tag(&mut response, job, catalog);
+    response
+}
+
+/// The answer to a caller who has this version already.
+pub fn not_modified(job: &Job, catalog: &Catalog) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    tag(&mut response, job, catalog);
+    response
+}
+
+fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(&etag(job)) {
+        headers.insert(ETAG, tag);
+    }
+    if !job.state.is_terminal() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s(job, catalog)));
+    }
+}
+
+/// Seconds after which asking again makes sense.
+fn retry_after_s(job: &Job, catalog: &Catalog) -> u32 {
+    let expected_s = catalog.model(&job.model).map_or(30, |model| model.expected_s);
+    match job.state {
+        State::Queued | State::Dispatching | State::Running => (expected_s / 12).clamp(2, 15),
+        State::Settling | State::Succeeded | State::Failed | State::Canceled => 2,
+    }
+}
