@@ -1,0 +1,432 @@
+//! fal's queue: every endpoint has its own input; signed webhooks, polling, canceling.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::{Url, form_urlencoded};
+
+use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+use super::secret::Secret;
+use super::verify::{Scheme, Verified};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, asset_url, remote_job};
+use crate::domain::catalog::DurationFormat;
+use crate::domain::id::RemoteJob;
+use crate::domain::provider::Provider;
+use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+const QUEUE: &str = "queue.fal.run";
+const REST: &str = "rest.fal.ai";
+const PLATFORM: &str = "api.fal.ai";
+
+pub(super) struct Fal;
+
+impl Adapter for Fal {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            webhooks: Some(Scheme::Fal),
+            polls: true,
+            cancels: true,
+            cancel_destroys: false,
+            idempotency_key: false,
+            look_up: false,
+        }
+    }
+
+    fn authorize(&self, key: &Secret) -> (HeaderName, String) {
+        (AUTHORIZATION, format!("Key {}", key.expose()))
+    }
+
+    fn create(&self, order: &CreateOrder<'_>) -> Call {
+        let mut path = format!("/{}", order.endpoint());
+        if let Some(callback) = order.callback {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("fal_webhook", callback.as_str())
+                .finish();
+            path = format!("{path}?{query}");
+        }
+        let mut call = Call::new(Method::POST, QUEUE, path);
+        if let Ok(tag) = HeaderValue::try_from(format!("genmux={}", order.reference)) {
+            call.headers.insert("x-fal-tags", tag);
+        }
+        call.body = Some(input(order));
+        call
+    }
+
+    fn read_create(&self, answer: &Answer) -> Outcome {
+        if answer.is_ok() {
+            let created: Option<Created> = answer.json();
+            let remote = created.and_then(|created| {
+                let handle = created.response_url.and_then(|url| request_path(&url, &created.request_id));
+                remote_job(&created.request_id, handle.as_deref())
+            });
+            return match remote {
+                Some(remote) => Outcome::Accepted { remote, cost: None },
+                None => Outcome::Unknown("no_id"),
+            };
+        }
+        let reason = Reason::of(answer);
+        if matches!(answer.status, 401 | 403 | 429) || reason.is_theirs {
+            return Outcome::Refused { fault: reason.fault(), retry_after: None };
+        }
+        Outcome::Unknown(answer.cause())
+    }
+
+    fn poll(&self, remote: &RemoteJob, route: &str) -> Call {
+        Call::new(Method::GET, QUEUE, format!("{}/status", path_of(remote, route)))
+    }
+
+    fn read_poll(&self, remote: &RemoteJob, route: &str, answer: &Answer) -> Polled {
+        if answer.says_not_found() {
+            return Polled::Ended(Verdict::Gone);
+        }
+        let Some(status) = answer.json::<Status>().filter(|_| answer.is_ok()) else {
+            return Polled::Unreadable(answer.cause());
+        };
+        if status.request_id.as_ref().is_some_and(|id| *id != remote.id) {
+            return Polled::Unreadable("other_job");
+        }
+        match status.status.as_str() {
+            // A job may go back from the second to the first: fal runs it again by itself.
+            "IN_QUEUE" | "IN_PROGRESS" => Polled::Pending,
+            // Over, not necessarily well. There is no other word for the end.
+            "COMPLETED" => match status.failure() {
+                Some(reason) => Polled::Ended(reason.verdict()),
+                None => Polled::Fetch(Call::new(Method::GET, QUEUE, path_of(remote, route))),
+            },
+            _ => Polled::Unreadable("unknown_status"),
+        }
+    }
+
+    fn read_result(&self, _: &RemoteJob, answer: &Answer) -> Polled {
+        if answer.is_ok() {
+            return match answer.json::<Output>().and_then(Output::verdict) {
+                Some(verdict) => Polled::Ended(verdict),
+                None => Polled::Unreadable("no_video"),
+            };
+        }
+        if answer.says_not_found() {
+            return Polled::Ended(Verdict::Gone);
+        }
+        let reason = Reason::of(answer);
+        if answer.status == 400 && reason.text == "Request is still in progress" {
+            return Polled::Pending;
+        }
+        // The answer has the model's own status: a server error may be the model's end or a
+        // hiccup on the way to a result that is paid for. Only a failure with a name is an end.
+        let is_end = match answer.status {
+            401 | 403 | 429 => false,
+            500.. => reason.is_theirs && reason.is_named,
+            _ => reason.is_theirs,
+        };
+        let verdict = reason.verdict();
+        match &verdict {
+            Verdict::Broke { fault, .. } if !is_end || fault.class == ErrorClass::Unknown => {
+                Polled::Unreadable(answer.cause())
+            }
+            _ => Polled::Ended(verdict),
+        }
+    }
+
+    fn cancel(&self, remote: &RemoteJob, route: &str) -> Option<Call> {
+        Some(Call::new(Method::PUT, QUEUE, format!("{}/cancel", path_of(remote, route))))
+    }
+
+    fn read_cancel(&self, answer: &Answer) -> Canceling {
+        let is_over = || answer.json::<Status>().is_some_and(|body| body.status == "ALREADY_COMPLETED");
+        match answer.status {
+            200..=299 => Canceling::Asked,
+            400 if is_over() => Canceling::TooLate,
+            404 if answer.says_not_found() => Canceling::Gone,
+            _ => Canceling::Unreadable(answer.cause()),
+        }
+    }
+
+    fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
+        let event: Event = serde_json::from_slice(body.get()).map_err(|_| Unreadable("not a fal event"))?;
+        let remote = remote_job(&event.request_id, None).ok_or(Unreadable("no usable request id"))?;
+        Ok(Notice { remote: Some(remote), verdict: event.verdict() })
+    }
+
+    fn jwks(&self) -> Option<Call> {
+        Some(Call::new(Method::GET, REST, "/.well-known/jwks.json"))
+    }
+
+    fn ping(&self) -> Call {
+        Call::new(
+            Method::GET,
+            PLATFORM,
+            "/v1/models/pricing?endpoint_id=fal-ai%2Fpika%2Fv2.2%2Ftext-to-video",
+        )
+    }
+
+    fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        match answer.json::<Pricing>() {
+            Some(_) if answer.is_ok() => Ok(()),
+            _ if answer.is_ok() => {
+                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
+            }
+            _ => Err(Reason::of(answer).fault()),
+        }
+    }
+}
+
+/// The model's input. Sound is always spelt out where there is a choice: fal's default is
+/// with sound, at twice the price.
+fn input(order: &CreateOrder<'_>) -> Value {
+    let (request, route) = (order.request, order.route);
+    let mut input = Map::new();
+    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
+    put("prompt", json!(request.prompt));
+    put(
+        "duration",
+        match route.duration_format {
+            DurationFormat::Integer => json!(request.duration_s),
+            DurationFormat::Digits => json!(request.duration_s.to_string()),
+            DurationFormat::Seconds => json!(format!("{}s", request.duration_s)),
+        },
+    );
+    put("resolution", json!(request.resolution));
+    if let Some(url) = &request.image_url {
+        put("image_url", json!(url));
+    }
+    if let Some(ratio) = &request.aspect_ratio {
+        put("aspect_ratio", json!(ratio));
+    }
+    if let Some(seed) = request.seed {
+        put("seed", json!(seed));
+    }
+    if let Some(text) = &request.negative_prompt {
+        put("negative_prompt", json!(text));
+    }
+    if route.audio {
+        put("generate_audio", json!(request.audio.unwrap_or(false)));
+    }
+    Value::Object(input)
+}
+
+/// Where a remote job is found: as the create answer said, else as fal builds it.
+fn path_of(remote: &RemoteJob, route: &str) -> String {
+    if let Some(path) = &remote.handle {
+        return path.clone();
+    }
+    let endpoint = route.strip_prefix(Provider::Fal.name()).unwrap_or(route).trim_start_matches('/');
+    let app: Vec<&str> = endpoint.split('/').take(app_segments(endpoint)).collect();
+    format!("/{}/requests/{}", app.join("/"), remote.id)
+}
+
+/// Segments of an endpoint that name its app; the rest is not part of a remote job's path.
+fn app_segments(endpoint: &str) -> usize {
+    if endpoint.starts_with("workflows/") || endpoint.starts_with("comfy/") { 3 } else { 2 }
+}
+
+/// The path of a returned URL, if it is that of this remote job to the letter. Its host is
+/// ignored: calls go to ours.
+fn request_path(url: &str, id: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let app = url.path().strip_suffix(id)?.strip_suffix("/requests/")?.strip_prefix('/')?;
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let good = app.split('/').count() == app_segments(app) && app.split('/').all(plain);
+    (good && url.path().len() <= RemoteJob::BYTES_MAX).then(|| url.path().to_owned())
+}
+
+#[derive(Deserialize)]
+struct Created {
+    request_id: String,
+    response_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    status: String,
+    request_id: Option<String>,
+    error: Option<String>,
+    error_type: Option<String>,
+}
+
+impl Status {
+    fn failure(self) -> Option<Reason> {
+        let text = self.error.unwrap_or_default();
+        let types: Vec<String> = self.error_type.into_iter().filter(|word| !word.is_empty()).collect();
+        (!text.is_empty() || !types.is_empty()).then(|| Reason::told(&text, types))
+    }
+}
+
+#[derive(Deserialize)]
+struct Output {
+    video: Video,
+}
+
+#[derive(Deserialize)]
+struct Video {
+    url: String,
+}
+
+impl Output {
+    fn verdict(self) -> Option<Verdict> {
+        asset_url(&self.video.url).map(|asset_url| Verdict::Finished { asset_url, cost: None })
+    }
+}
+
+#[derive(Deserialize)]
+struct Event {
+    request_id: String,
+    status: Option<String>,
+    #[serde(default)]
+    payload: Value,
+    error: Option<String>,
+    error_type: Option<String>,
+}
+
+impl Event {
+    /// The end that the event tells plainly. `None` where fal must be asked: the payload is
+    /// missing or strange, the word is new, or the failure has no class.
+    fn verdict(self) -> Option<Verdict> {
+        match self.status.as_deref()? {
+            "OK" => serde_json::from_value::<Output>(self.payload).ok()?.verdict(),
+            "ERROR" => {
+                let mut types = detail_types(&self.payload);
+                types.extend(self.error_type);
+                let verdict = Reason::told(&self.error.unwrap_or_default(), types).verdict();
+                let unknown =
+                    matches!(&verdict, Verdict::Broke { fault, .. } if fault.class == ErrorClass::Unknown);
+                (!unknown).then_some(verdict)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Pricing {
+    #[serde(rename = "prices")]
+    _prices: Vec<Value>,
+}
+
+/// Why fal did not do what was asked, from whatever place it says so.
+struct Reason {
+    /// The HTTP status; 0 where none is known.
+    status: u16,
+    types: Vec<String>,
+    text: String,
+    /// It is an error in fal's shape, not a page of something in between.
+    is_theirs: bool,
+    /// It has a type, or fal says whether to retry: the model or its runner failed.
+    is_named: bool,
+    /// We limited the time, so nothing is down.
+    is_our_limit: bool,
+}
+
+impl Reason {
+    fn of(answer: &Answer) -> Self {
+        let body: Value = answer.json().unwrap_or_default();
+        let header = |name| text_header(&answer.headers, name);
+        let mut types = detail_types(&body);
+        let infrastructure = body["error_type"].as_str().or_else(|| header("x-fal-error-type"));
+        types.extend(infrastructure.map(str::to_owned));
+        let detail = &body["detail"];
+        let text = detail.as_str().or_else(|| body["error"]["message"].as_str()).unwrap_or_default();
+        let flagged = header("x-fal-retryable").or_else(|| header("x-fal-needs-retry")).is_some();
+        Self {
+            status: answer.status,
+            text: text.to_owned(),
+            is_theirs: detail.is_string() || detail.is_array() || body["error_type"].is_string(),
+            is_named: !types.is_empty() || flagged,
+            is_our_limit: header("x-fal-request-timeout-type") == Some("user"),
+            types,
+        }
+    }
+
+    /// A failure told in the body of something that went well itself.
+    fn told(text: &str, types: Vec<String>) -> Self {
+        let code = text.split_once("status code: ").and_then(|(_, code)| code.get(..3)?.parse().ok());
+        Self {
+            status: code.unwrap_or(0),
+            types,
+            text: text.to_owned(),
+            is_theirs: true,
+            is_named: true,
+            is_our_limit: false,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.has(&["client_cancelled", "client_disconnected"]) {
+            return Verdict::Canceled { cost: None };
+        }
+        Verdict::Broke { fault: self.fault(), cost: None }
+    }
+
+    fn fault(&self) -> Fault {
+        let (class, billed) = self.class();
+        Fault::new(class, self.types.first().map(String::as_str), billed)
+    }
+
+    /// The first rule that fits.
+    fn class(&self) -> (ErrorClass, Billed) {
+        match self.status {
+            401 => (ErrorClass::Auth, Billed::No),
+            403 if self.is_out_of_money() => (ErrorClass::InsufficientFunds, Billed::No),
+            403 => (ErrorClass::Auth, Billed::No),
+            _ if self.has(&["content_policy_violation"]) => (ErrorClass::ContentPolicy, Billed::Unknown),
+            400 | 404 | 413 | 422 => (ErrorClass::InvalidRequest, Billed::Unknown),
+            429 => (ErrorClass::RateLimited, Billed::No),
+            _ if self.has(&["request_timeout", "startup_timeout", "generation_timeout"]) => {
+                let class =
+                    if self.is_our_limit { ErrorClass::Timeout } else { ErrorClass::ProviderUnavailable };
+                (class, Billed::No)
+            }
+            500..=599 => (ErrorClass::ProviderUnavailable, Billed::No),
+            _ if self.has(&["runner_*", "downstream_*", "internal_*"]) => {
+                (ErrorClass::ProviderUnavailable, Billed::No)
+            }
+            _ if self.has(&["concurrent_requests_limit"]) => (ErrorClass::RateLimited, Billed::No),
+            _ if self.has(INPUT_TYPES) => (ErrorClass::InvalidRequest, Billed::Unknown),
+            _ => (ErrorClass::Unknown, Billed::Unknown),
+        }
+    }
+
+    fn is_out_of_money(&self) -> bool {
+        let text = self.text.to_ascii_lowercase();
+        ["user is locked", "exhausted balance", "top_up"].iter().any(|words| text.contains(words))
+    }
+
+    /// Whether one of the types is one of these; `*` at the end stands for anything.
+    fn has(&self, names: &[&str]) -> bool {
+        self.types.iter().any(|given| {
+            names.iter().any(|name| match name.strip_suffix('*') {
+                Some(start) => given.starts_with(start),
+                None => given == name,
+            })
+        })
+    }
+}
+
+/// Types that blame the input; for where no status says so.
+const INPUT_TYPES: &[&str] = &[
+    "bad_request",
+    "no_media_generated",
+    "image_*",
+    "file_*",
+    "face_detection_error",
+    "feature_not_supported",
+    "unsupported_*",
+    "one_of",
+    "greater_than*",
+    "less_than*",
+    "missing",
+    "value_error*",
+];
+
+fn detail_types(body: &Value) -> Vec<String> {
+    let items = body["detail"].as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(|item| item["type"].as_str()).map(str::to_owned).collect()
+}
+
+fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

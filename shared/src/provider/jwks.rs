@@ -1,0 +1,97 @@
+//! The keys that webhooks are signed with, kept for a while.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::adapter;
+use super::client::ProviderClient;
+use super::verify::{Jwks, Scheme, Token, Verified, VerifyError, verify};
+use crate::domain::provider::Provider;
+use crate::domain::time::Timestamp;
+
+/// How long a key set is used without asking again.
+const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// How often a signature that no key explains may make us ask again: forgeries are free.
+const REFRESH_MIN: Duration = Duration::from_secs(60);
+
+/// The key set of each provider, as last fetched. Shared by all calls of one client.
+#[derive(Debug, Default)]
+pub(super) struct KeyCache(Mutex<BTreeMap<Provider, Held>>);
+
+#[derive(Debug, Clone)]
+struct Held {
+    keys: Jwks,
+    fetched_at: Timestamp,
+    /// When they were last asked for, in vain or not.
+    asked_at: Timestamp,
+}
+
+impl KeyCache {
+    fn get(&self, provider: Provider) -> Option<Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&provider).cloned()
+    }
+
+    fn set(&self, provider: Provider, held: Held) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, held);
+    }
+}
+
+impl ProviderClient {
+    /// Proves that a webhook came from this provider, by whatever scheme it has.
+    ///
+    /// Where it signs, its keys are at most a day old; if none of them fits they are fetched
+    /// anew, at most once a minute, because it may have changed them.
+    pub async fn verify_webhook(
+        &self,
+        provider: Provider,
+        token: &Verified<Token>,
+        headers: &HeaderMap,
+        body: Bytes,
+        now: Timestamp,
+    ) -> Result<Verified<Bytes>, VerifyError> {
+        let scheme = adapter(provider).capabilities().webhooks.ok_or(VerifyError::NoWebhooks)?;
+        let keys = match scheme {
+            Scheme::TokenOnly => Jwks::default(),
+            Scheme::Fal => self.jwks(provider, now).await.unwrap_or_default(),
+        };
+        match verify(scheme, token, headers, body.clone(), now, &keys) {
+            Err(VerifyError::BadSignature) => {
+                let Some(keys) = self.newer_jwks(provider, now).await else {
+                    return Err(VerifyError::BadSignature);
+                };
+                verify(scheme, token, headers, body, now, &keys)
+            }
+            known => known,
+        }
+    }
+
+    /// The keys that this provider signs with, at most a day old; `None` if it has none or
+    /// they cannot be fetched.
+    pub async fn jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
+        match self.keys.get(provider) {
+            Some(held) if now.since(held.fetched_at) <= KEPT_MAX => Some(held.keys),
+            _ => self.fetch_jwks(provider, now).await,
+        }
+    }
+
+    /// The keys of this minute, unless they were asked for within it.
+    async fn newer_jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
+        let held = self.keys.get(provider)?;
+        if now.since(held.asked_at) < REFRESH_MIN {
+            return None;
+        }
+        self.keys.set(provider, Held { asked_at: now, ..held });
+        self.fetch_jwks(provider, now).await
+    }
+
+    async fn fetch_jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
+        let call = adapter(provider).jwks()?;
+        let keys = Jwks::parse(&self.fetch_keys(provider, call).await?)?;
+        self.keys.set(provider, Held { keys: keys.clone(), fetched_at: now, asked_at: now });
+        Some(keys)
+    }
+}

@@ -1,0 +1,148 @@
+//! What a call to a provider came to.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use jiff::fmt::rfc2822;
+
+use super::Call;
+use crate::domain::credit::MicroUsd;
+use crate::domain::id::RemoteJob;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Fault, Verdict};
+
+/// The longest that a provider's `Retry-After` is believed.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+/// What came of a create call. The four are never mixed: that is what loses or doubles money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It runs and will bill.
+    Accepted { remote: RemoteJob, cost: Option<MicroUsd> },
+    /// They said no, certainly: nothing runs.
+    Refused { fault: Fault, retry_after: Option<Duration> },
+    /// It certainly never reached them.
+    NotSent(Fault),
+    /// It was sent, or may have been, and the answer tells nothing: it may run.
+    Unknown(&'static str),
+}
+
+impl Outcome {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::NotSent(_) => "not_sent",
+            Self::Unknown(cause) => cause,
+        }
+    }
+}
+
+/// What a provider says of a remote job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    /// It waits or runs, or its result is not ready.
+    Pending,
+    /// It is over, and this call tells how. Never leaves [`ProviderClient::poll`].
+    ///
+    /// [`ProviderClient::poll`]: super::client::ProviderClient::poll
+    Fetch(Call),
+    Ended(Verdict),
+    /// Nothing was learnt: the job is as it was. Ask again later.
+    Unreadable(&'static str),
+}
+
+impl Polled {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Fetch(_) => "fetch",
+            Self::Ended(Verdict::Finished { .. }) => "finished",
+            Self::Ended(Verdict::Broke { .. }) => "broke",
+            Self::Ended(Verdict::Canceled { .. }) => "canceled",
+            Self::Ended(Verdict::Gone) => "gone",
+            Self::Unreadable(cause) => cause,
+        }
+    }
+}
+
+/// What came of asking a remote job to stop. None of them is a verdict: poll for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canceling {
+    /// They will try; it may still finish and bill.
+    Asked,
+    /// It was over already.
+    TooLate,
+    /// They do not know it (any more).
+    Gone,
+    /// This provider cannot be asked to stop a job.
+    Impossible,
+    /// Nothing was learnt. Ask again later.
+    Unreadable(&'static str),
+}
+
+impl Canceling {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::TooLate => "too_late",
+            Self::Gone => "gone",
+            Self::Impossible => "impossible",
+            Self::Unreadable(cause) => cause,
+        }
+    }
+}
+
+/// What a webhook says. A hint: where its provider can be asked, ask before money moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub remote: Option<RemoteJob>,
+    /// `None`: something happened, and only a poll tells what.
+    pub verdict: Option<Verdict>,
+}
+
+/// A webhook that is genuine and makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the webhook cannot be read: {0}")]
+pub struct Unreadable(pub &'static str);
+
+/// How long the provider asks us to wait, from seconds or from an HTTP date, at most
+/// [`RETRY_AFTER_MAX`]. `None` when it does not say or cannot be understood.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let span = if text.bytes().all(|b| b.is_ascii_digit()) {
+        Duration::from_secs(text.parse().ok()?)
+    } else {
+        let date = rfc2822::parse(text).ok()?.timestamp();
+        Timestamp::from_millis(date.as_millisecond()).since(now)
+    };
+    Some(span.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, text.parse().unwrap());
+        retry_after(&headers, Timestamp::from_secs(1_445_412_400)) // 2015-10-21 07:26:40
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        assert_eq!(after("30"), Some(Duration::from_secs(30)));
+        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(80)));
+        assert_eq!(after("Wed, 21 Oct 2015 07:00:00 GMT"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_mad_retry_after_is_capped_or_ignored() {
+        assert_eq!(after("86400"), Some(RETRY_AFTER_MAX));
+        assert_eq!(after("Wed, 21 Oct 2099 07:28:00 GMT"), Some(RETRY_AFTER_MAX));
+        for text in ["", "soon", "-5", "1.5", "99999999999999999999999"] {
+            assert_eq!(after(text), None, "{text}");
+        }
+    }
+}

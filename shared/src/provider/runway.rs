@@ -1,0 +1,261 @@
+//! Runway: one union of models; polling only; sizes as pairs of pixels.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+use super::secret::Secret;
+use super::verify::Verified;
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, asset_url, remote_job};
+use crate::domain::credit::MicroUsd;
+use crate::domain::id::RemoteJob;
+use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+const API: &str = "api.dev.runwayml.com"; // production, whatever its name says
+const VERSION: HeaderValue = HeaderValue::from_static("2024-11-06");
+/// A credit is a cent.
+const MICRO_USD_PER_CREDIT: f64 = 10_000.0;
+
+/// Pairs of pixels by resolution and ratio. Only the first two ratios of each are exact.
+const RATIOS: [(&str, &str, &str); 8] = [
+    ("720p", "16:9", "1280:720"),
+    ("720p", "9:16", "720:1280"),
+    ("720p", "1:1", "960:960"),
+    ("720p", "4:3", "1104:832"),
+    ("720p", "3:4", "832:1104"),
+    ("720p", "21:9", "1584:672"),
+    ("1080p", "16:9", "1920:1080"),
+    ("1080p", "9:16", "1080:1920"),
+];
+
+pub(super) struct Runway;
+
+impl Adapter for Runway {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            webhooks: None,
+            polls: true,
+            cancels: true,
+            cancel_destroys: true,
+            idempotency_key: false,
+            look_up: false,
+        }
+    }
+
+    fn authorize(&self, key: &Secret) -> (HeaderName, String) {
+        (AUTHORIZATION, format!("Bearer {}", key.expose()))
+    }
+
+    fn create(&self, order: &CreateOrder<'_>) -> Call {
+        let kind = if order.request.image_url.is_some() { "image_to_video" } else { "text_to_video" };
+        let mut call = call(Method::POST, format!("/v1/{kind}"));
+        call.body = Some(input(order));
+        call
+    }
+
+    fn read_create(&self, answer: &Answer) -> Outcome {
+        if answer.is_ok() {
+            let created: Option<Created> = answer.json();
+            let accepted = created.and_then(|created| {
+                let remote = remote_job(&created.id, None)?;
+                Some(Outcome::Accepted { remote, cost: micro_usd(created.estimated_cost.as_ref()) })
+            });
+            return accepted.unwrap_or(Outcome::Unknown("no_id"));
+        }
+        let is_theirs = answer.json::<Problem>().is_some();
+        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
+            return Outcome::Refused { fault: fault(answer), retry_after: None };
+        }
+        Outcome::Unknown(answer.cause())
+    }
+
+    fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
+        call(Method::GET, format!("/v1/tasks/{}", remote.id))
+    }
+
+    fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
+        if answer.says_not_found() {
+            return Polled::Ended(Verdict::Gone);
+        }
+        let Some(status) = answer.json::<Status>().filter(|_| answer.is_ok()) else {
+            return Polled::Unreadable(answer.cause());
+        };
+        if status.id != remote.id {
+            return Polled::Unreadable("other_job");
+        }
+        let cost = micro_usd(status.cost.as_ref());
+        match status.status.as_str() {
+            // The second: accepted, and waits because we run as many as we may.
+            "PENDING" | "THROTTLED" | "RUNNING" => Polled::Pending,
+            "SUCCEEDED" => match status.output.first().and_then(|url| asset_url(url)) {
+                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost }),
+                None => Polled::Unreadable("no_output"),
+            },
+            "FAILED" => Polled::Ended(Verdict::Broke { fault: status.fault(cost), cost }),
+            "CANCELLED" => Polled::Ended(Verdict::Canceled { cost }),
+            _ => Polled::Unreadable("unknown_status"),
+        }
+    }
+
+    fn read_result(&self, _: &RemoteJob, _: &Answer) -> Polled {
+        Polled::Unreadable("no_such_call")
+    }
+
+    /// On a job that has ended this deletes its output.
+    fn cancel(&self, remote: &RemoteJob, _: &str) -> Option<Call> {
+        Some(call(Method::DELETE, format!("/v1/tasks/{}", remote.id)))
+    }
+
+    fn read_cancel(&self, answer: &Answer) -> Canceling {
+        match answer.status {
+            200..=299 => Canceling::Asked,
+            404 if answer.says_not_found() => Canceling::Gone,
+            _ => Canceling::Unreadable(answer.cause()),
+        }
+    }
+
+    fn read_webhook(&self, _: &Verified<Bytes>) -> Result<Notice, Unreadable> {
+        Err(Unreadable("Runway sends no webhooks"))
+    }
+
+    fn jwks(&self) -> Option<Call> {
+        None
+    }
+
+    fn ping(&self) -> Call {
+        call(Method::GET, "/v1/organization")
+    }
+
+    fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        match answer.json::<Organization>() {
+            Some(_) if answer.is_ok() => Ok(()),
+            _ if answer.is_ok() => {
+                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
+            }
+            _ => Err(fault(answer)),
+        }
+    }
+}
+
+fn call(method: Method, path: impl Into<String>) -> Call {
+    let mut call = Call::new(method, API, path);
+    call.headers.insert("x-runway-version", VERSION);
+    call
+}
+
+/// Sound is always spelt out where there is a choice: the default is with sound, at twice the price.
+fn input(order: &CreateOrder<'_>) -> Value {
+    let (request, route) = (order.request, order.route);
+    let mut input = Map::new();
+    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
+    put("model", json!(order.endpoint()));
+    put("promptText", json!(request.prompt));
+    put("duration", json!(request.duration_s));
+    if let Some(ratio) = &request.aspect_ratio {
+        let of_order = |&&(resolution, aspect, _): &&(&str, &str, &str)| {
+            resolution == request.resolution && aspect == ratio.as_str()
+        };
+        // Absent from the table, Runway refuses it: better than a video in another shape.
+        if let Some((_, _, pixels)) = RATIOS.iter().find(of_order) {
+            put("ratio", json!(pixels));
+        }
+    }
+    if let Some(url) = &request.image_url {
+        put("promptImage", json!(url));
+    }
+    if let Some(seed) = request.seed {
+        put("seed", json!(seed));
+    }
+    if let Some(text) = &request.negative_prompt {
+        put("negativePrompt", json!(text));
+    }
+    if route.audio {
+        put("audio", json!(request.audio.unwrap_or(false)));
+    }
+    Value::Object(input)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    id: String,
+    estimated_cost: Option<Cost>,
+}
+
+#[derive(Deserialize)]
+struct Cost {
+    credits: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    id: String,
+    status: String,
+    #[serde(default)]
+    output: Vec<String>,
+    failure_code: Option<String>,
+    cost: Option<Cost>,
+}
+
+impl Status {
+    fn fault(&self, cost: Option<MicroUsd>) -> Fault {
+        let billed = match cost {
+            Some(MicroUsd(0)) => Billed::No,
+            Some(_) => Billed::Yes,
+            None => Billed::Unknown,
+        };
+        let code = self.failure_code.as_deref();
+        // The list of codes is open: only their beginnings mean something.
+        let class = match code {
+            Some(code) if code.starts_with("SAFETY") => ErrorClass::ContentPolicy,
+            Some(code) if code.starts_with("ASSET.") => ErrorClass::InvalidRequest,
+            Some(code) if code.starts_with("INPUT_PREPROCESSING") => ErrorClass::InvalidRequest,
+            Some(code) if code.starts_with("INTERNAL") => ErrorClass::ProviderUnavailable,
+            None => ErrorClass::ProviderUnavailable,
+            Some(_) => ErrorClass::Unknown,
+        };
+        Fault::new(class, code, billed)
+    }
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct Organization {
+    #[serde(rename = "creditBalance")]
+    _credit_balance: Value,
+}
+
+/// Whole micro-dollars; `None` for what cannot be a price.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked: a float of up to a million credits fits"
+)]
+fn micro_usd(cost: Option<&Cost>) -> Option<MicroUsd> {
+    let credits = cost?.credits;
+    (0.0..=1_000_000.0).contains(&credits).then(|| MicroUsd((credits * MICRO_USD_PER_CREDIT).round() as u64))
+}
+
+/// The first rule that fits an answer that is not a success.
+fn fault(answer: &Answer) -> Fault {
+    let problem = answer.json::<Problem>();
+    let out_of_credits =
+        problem.is_some_and(|problem| problem.error.to_ascii_lowercase().contains("enough credits"));
+    let class = match answer.status {
+        401 | 403 if !out_of_credits => ErrorClass::Auth,
+        400..=499 if out_of_credits => ErrorClass::InsufficientFunds,
+        400 | 404 | 405 | 413 | 422 => ErrorClass::InvalidRequest,
+        429 => ErrorClass::RateLimited,
+        500..=599 => ErrorClass::ProviderUnavailable,
+        _ => ErrorClass::Unknown,
+    };
+    Fault::new(class, None, Billed::No)
+}

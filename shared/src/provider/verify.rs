@@ -1,0 +1,215 @@
+//! Proof that a webhook is genuine. Only this file makes a [`Verified`].
+
+use bytes::Bytes;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use ed25519_dalek::{Signature, VerifyingKey};
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::secret::Secret;
+use crate::domain::id::{JobId, base32};
+use crate::domain::time::Timestamp;
+
+/// How far a signed timestamp may be from now, either way, in seconds.
+const TOLERANCE_S: u64 = 300;
+/// Keys of a key set that are tried; the rest are ignored.
+const KEYS_MAX: usize = 16;
+/// Bytes of the HMAC that a callback token carries.
+const MAC_BYTES: usize = 16;
+
+/// Something that was proved to come from whom it should.
+///
+/// ```compile_fail
+/// let forged = shared::provider::verify::Verified(bytes::Bytes::new());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Why a webhook is not taken for genuine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    #[error("the callback token is not one of ours")]
+    BadToken,
+    #[error("header {0} is missing")]
+    MissingHeader(&'static str),
+    #[error("header {0} is malformed or sent twice")]
+    Malformed(&'static str),
+    #[error("the timestamp is more than {TOLERANCE_S} seconds from now")]
+    Stale,
+    #[error("no key of the provider made this signature")]
+    BadSignature,
+    #[error("the provider's keys are not at hand")]
+    NoKeys,
+    #[error("this provider sends no webhooks")]
+    NoWebhooks,
+}
+
+impl VerifyError {
+    /// The delivery is wrong in form or time (400), rather than forged (401).
+    pub const fn is_stale_or_malformed(self) -> bool {
+        matches!(self, Self::MissingHeader(_) | Self::Malformed(_) | Self::Stale)
+    }
+
+    /// It may be genuine: their next delivery may be provable (503).
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::NoKeys)
+    }
+}
+
+/// How a provider proves its webhooks, beyond the token in the callback URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Not at all: the token is the proof.
+    TokenOnly,
+    /// Ed25519 over id, user, time and body digest, by any key of a public key set.
+    Fal,
+}
+
+/// Proves a delivery of this scheme whose token was proved already.
+///
+/// The body is taken as it came: raw bytes, never parsed before and never rewritten.
+pub fn verify(
+    scheme: Scheme,
+    _token: &Verified<Token>,
+    headers: &HeaderMap,
+    body: Bytes,
+    now: Timestamp,
+    keys: &Jwks,
+) -> Result<Verified<Bytes>, VerifyError> {
+    match scheme {
+        Scheme::TokenOnly => {}
+        Scheme::Fal => verify_fal(headers, &body, now, keys)?,
+    }
+    Ok(Verified(body))
+}
+
+fn verify_fal(headers: &HeaderMap, body: &[u8], now: Timestamp, keys: &Jwks) -> Result<(), VerifyError> {
+    const TIMESTAMP: &str = "x-fal-webhook-timestamp";
+    const SIGNATURE: &str = "x-fal-webhook-signature";
+    let id = only(headers, "x-fal-webhook-request-id")?;
+    let user = only(headers, "x-fal-webhook-user-id")?;
+    let timestamp = only(headers, TIMESTAMP)?;
+    let signature = only(headers, SIGNATURE)?;
+    let sent_s = digits(timestamp).ok_or(VerifyError::Malformed(TIMESTAMP))?;
+    let mut bytes = [0; Signature::BYTE_SIZE];
+    if signature.len() != 2 * bytes.len() || HEXLOWER_PERMISSIVE.decode_mut(signature, &mut bytes).is_err() {
+        return Err(VerifyError::Malformed(SIGNATURE));
+    }
+    if now.as_secs().abs_diff(sent_s) > TOLERANCE_S {
+        return Err(VerifyError::Stale);
+    }
+    if keys.0.is_empty() {
+        return Err(VerifyError::NoKeys);
+    }
+    let digest = HEXLOWER.encode(&Sha256::digest(body));
+    let text = [id, user, timestamp, digest.as_bytes()].join(&b'\n');
+    let signature = Signature::from_bytes(&bytes);
+    let genuine = keys.0.iter().any(|key| key.verify_strict(&text, &signature).is_ok());
+    if genuine { Ok(()) } else { Err(VerifyError::BadSignature) }
+}
+
+/// The value of a header that is sent exactly once and not empty.
+fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], VerifyError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().ok_or(VerifyError::MissingHeader(name))?.as_bytes();
+    if value.is_empty() || values.next().is_some() {
+        return Err(VerifyError::Malformed(name));
+    }
+    Ok(value)
+}
+
+/// A number written in ASCII digits alone, so that its text has one reading.
+fn digits(text: &[u8]) -> Option<i64> {
+    let plain = text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()
+}
+
+/// A provider's public keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Jwks(Vec<VerifyingKey>);
+
+impl Jwks {
+    /// The Ed25519 keys of a JSON Web Key Set, at most 16; keys of other kinds are skipped.
+    /// `None` if there is none.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Set {
+            keys: Vec<serde_json::Value>,
+        }
+        #[derive(Deserialize)]
+        struct Key {
+            kty: String,
+            crv: String,
+            x: String,
+        }
+        let set: Set = serde_json::from_slice(json).ok()?;
+        let read = |value: serde_json::Value| {
+            let key: Key = serde_json::from_value(value).ok()?;
+            let bytes = BASE64URL_NOPAD.decode(key.x.trim_end_matches('=').as_bytes()).ok()?;
+            let ours = key.kty == "OKP" && key.crv == "Ed25519";
+            VerifyingKey::from_bytes(&bytes.try_into().ok()?).ok().filter(|_| ours)
+        };
+        let keys: Vec<_> = set.keys.into_iter().filter_map(read).take(KEYS_MAX).collect();
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+}
+
+/// What the callback URL of an attempt says: whose news it brings, whatever else is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub job: JobId,
+    pub attempt: u8,
+}
+
+/// The secrets that callback tokens are made with: the first signs, all verify.
+#[derive(Debug, Clone)]
+pub struct CallbackSecrets(Vec<Secret>);
+
+/// No secret was given, or an empty one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("callback secrets must not be empty")]
+pub struct EmptySecret;
+
+impl CallbackSecrets {
+    pub fn new(secrets: Vec<Secret>) -> Result<Self, EmptySecret> {
+        let usable = !secrets.is_empty() && secrets.iter().all(|secret| !secret.expose().is_empty());
+        if usable { Ok(Self(secrets)) } else { Err(EmptySecret) }
+    }
+
+    /// `<job without its prefix>.<attempt>.<mac>`: lower-case letters, digits and two dots.
+    pub fn sign(&self, token: &Token) -> String {
+        render(token, &self.0[0])
+    }
+
+    /// The token that this text is, if one of the secrets made it so, to the letter.
+    pub fn verify(&self, text: &str) -> Result<Verified<Token>, VerifyError> {
+        let token = parse(text).ok_or(VerifyError::BadToken)?;
+        let genuine = |secret| bool::from(render(&token, secret).as_bytes().ct_eq(text.as_bytes()));
+        if self.0.iter().any(genuine) { Ok(Verified(token)) } else { Err(VerifyError::BadToken) }
+    }
+}
+
+fn render(token: &Token, secret: &Secret) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+        .expect("an HMAC takes a key of any length");
+    mac.update(token.job.as_str().as_bytes());
+    mac.update(&[0, token.attempt]);
+    let mac = base32(&mac.finalize().into_bytes()[..MAC_BYTES]);
+    let job = &token.job.as_str()[JobId::PREFIX.len()..];
+    format!("{job}.{}.{mac}", token.attempt)
+}
+
+fn parse(text: &str) -> Option<Token> {
+    let mut parts = text.split('.');
+    let job = format!("{}{}", JobId::PREFIX, parts.next()?).parse().ok()?;
+    Some(Token { job, attempt: parts.next()?.parse().ok()? })
+}
