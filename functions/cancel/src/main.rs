@@ -1,7 +1,7 @@
 //! `cancel` on Lambda: wiring only.
 
-use lambda_http::{Error, run, service_fn};
 use cancel::{App, handle};
+use lambda_http::{Error, run, service_fn};
 use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]

@@ -72,7 +72,9 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
-    let Message::Dispatch { job_id } = message else { return Err("this message is for another queue".into()) };
+    let Message::Dispatch { job_id } = message else {
+        return Err("this message is for another queue".into());
+    };
     let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
         return Err(format!("there is no job {job_id}").into());
     };
@@ -164,7 +166,8 @@ async fn health(app: &App) -> BTreeMap<Provider, Health> {
     let providers: Vec<Provider> = app.providers.providers().collect();
     match app.gauges.health(&providers).await {
         Ok(gauges) => {
-            let health: BTreeMap<_, _> = gauges.into_iter().map(|(name, gauge)| (name, gauge.health)).collect();
+            let health: BTreeMap<_, _> =
+                gauges.into_iter().map(|(name, gauge)| (name, gauge.health)).collect();
             *app.health.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, health.clone()));
             health
         }

@@ -1,7 +1,7 @@
 //! `dispatch` on Lambda: wiring only.
 
-use lambda_runtime::{Error, run, service_fn};
 use dispatch::{App, handle};
+use lambda_runtime::{Error, run, service_fn};
 use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]

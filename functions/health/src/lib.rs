@@ -35,7 +35,8 @@ pub async fn handle(app: &App, _event: LambdaEvent<EventBridgeEvent>) -> Result<
     let providers: Vec<Provider> = app.providers.providers().collect();
     let gauges = app.gauges.health(&providers).await?;
     // All at once: one slow provider must not delay the news of another.
-    let written = join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;
+    let written =
+        join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;
     written.into_iter().collect()
 }
 

@@ -57,8 +57,13 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     match app.providers.poll(attempt.provider, remote, &attempt.route).await {
         Polled::Ended(verdict) => {
             let remote = Some(remote.clone());
-            let message =
-                Message::Settle { job_id, attempt: number, remote, outcome: Some(verdict), source: Source::Poll };
+            let message = Message::Settle {
+                job_id,
+                attempt: number,
+                remote,
+                outcome: Some(verdict),
+                source: Source::Poll,
+            };
             app.settle.send(&message, Duration::ZERO).await?;
             return Ok(());
         }
@@ -71,6 +76,8 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     let given_up = app.clock.now().since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
     let pause = poll_pause(round, POLL_FIRST, POLL_MAX);
-    app.poll.send(&Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) }, pause).await?;
+    app.poll
+        .send(&Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) }, pause)
+        .await?;
     Ok(())
 }

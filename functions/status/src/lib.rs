@@ -133,7 +133,9 @@ async fn changed(
 /// `Prefer: wait=N`, in seconds, cut to [`WAIT_MAX`].
 fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let wait = preferences.flat_map(|value| value.split(',')).find_map(|preference| preference.trim().strip_prefix("wait="));
+    let wait = preferences
+        .flat_map(|value| value.split(','))
+        .find_map(|preference| preference.trim().strip_prefix("wait="));
     let Some(wait) = wait else { return Ok(None) };
     let Ok(seconds) = wait.parse::<u64>() else {
         let detail = format!("`Prefer: wait=N` takes whole seconds, up to {}.", WAIT_MAX.as_secs());

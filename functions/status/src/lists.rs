@@ -19,7 +19,11 @@ const LIMIT_MAX: i32 = 100;
 const PAGES_MAX: usize = 10;
 
 /// `GET /v1/jobs?status=&limit=&cursor=`: newest first.
-pub(crate) async fn jobs(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
+pub(crate) async fn jobs(
+    app: &App,
+    request: &Request,
+    account: &AccountId,
+) -> Result<Response<Body>, Problem> {
     let limit = limit(request)?;
     let status = status(request)?;
     let mut cursor = cursor(request, |text| text.parse::<JobId>().ok())?;
@@ -48,7 +52,11 @@ pub(crate) async fn jobs(app: &App, request: &Request, account: &AccountId) -> R
 }
 
 /// `GET /v1/account`: the balance, and the ledger newest first.
-pub(crate) async fn account(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
+pub(crate) async fn account(
+    app: &App,
+    request: &Request,
+    account: &AccountId,
+) -> Result<Response<Body>, Problem> {
     let limit = limit(request)?;
     let cursor = cursor(request, |text| text.starts_with("ENTRY#").then(|| text.to_owned()))?;
     let balance = app.ledger.balance(account).await?;

@@ -1,8 +1,8 @@
 //! `status` on Lambda: wiring only.
 
 use lambda_http::{Error, run, service_fn};
-use status::{App, handle};
 use shared::boot::Process;
+use status::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -84,7 +84,8 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
         }
         Created::NoCredit { balance } => {
-            let detail = format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
+            let detail =
+                format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
             Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail))
         }
     }
@@ -106,14 +107,20 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     let visible = key.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\');
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !visible || values.next().is_some() {
-        let detail = format!("`Idempotency-Key` is one text of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters.");
+        let detail = format!(
+            "`Idempotency-Key` is one text of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters."
+        );
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));
     }
     Ok(Some(key.to_owned()))
 }
 
 fn unpriced() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "There is no price for this resolution.")
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        "There is no price for this resolution.",
+    )
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `submit` on Lambda: wiring only.
 
 use lambda_http::{Error, run, service_fn};
-use submit::{App, handle};
 use shared::boot::Process;
+use submit::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

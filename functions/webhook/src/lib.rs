@@ -9,9 +9,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
-use shared::provider::{
-    CallbackSecrets, ProviderClient, Token, Verified, VerifyError, WebhookKeys, adapter, verify,
-};
+use shared::provider::{CallbackSecrets, ProviderClient, Token, VerifyError, adapter};
 use shared::store::queue::{Message, Queue, Source};
 
 /// The largest webhook that is read, in bytes.
@@ -21,7 +19,6 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct App {
     pub providers: ProviderClient,
-    pub keys: WebhookKeys,
     pub settle: Queue,
     pub callback_secrets: CallbackSecrets,
     pub clock: Clock,
@@ -32,7 +29,6 @@ impl App {
         let mut read = process.env.reader();
         let app = Self {
             providers: config::keyless_client(&mut read)?,
-            keys: WebhookKeys::default(),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             callback_secrets: config::callback_secrets(&mut read)?,
             clock: process.clock.clone(),
@@ -55,7 +51,10 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
         let detail = format!("A webhook may have at most {BODY_BYTES_MAX} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
     }
-    let body = verified(app, provider, &token, request).await.map_err(refused)?;
+    let body = Bytes::copy_from_slice(body_bytes(request));
+    let verified =
+        app.providers.verify_webhook(provider, &token, request.headers(), body, app.clock.now()).await;
+    let body = verified.map_err(refused)?;
 
     // Genuine from here on. What makes no sense is no verdict: the provider is asked.
     let notice = adapter(provider).read_webhook(&body);
@@ -69,27 +68,6 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     // Only a durable verdict is acknowledged; otherwise they deliver it again.
     app.settle.send(&message, Duration::ZERO).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
-}
-
-/// The body, once its provider's signature is proved. Keys that the provider has changed
-/// since we fetched them are fetched again, once in a while.
-async fn verified(
-    app: &App,
-    provider: Provider,
-    token: &Verified<Token>,
-    request: &Request,
-) -> Result<Verified<Bytes>, VerifyError> {
-    let scheme = adapter(provider).capabilities().webhooks.ok_or(VerifyError::NoWebhooks)?;
-    let now = app.clock.now();
-    let body = Bytes::copy_from_slice(body_bytes(request));
-    let keys = app.keys.get(&app.providers, provider, now).await;
-    match verify::verify(scheme, token, request.headers(), body.clone(), now, &keys) {
-        Err(error @ (VerifyError::BadSignature | VerifyError::NoKeys)) => {
-            let Some(keys) = app.keys.refresh(&app.providers, provider, now).await else { return Err(error) };
-            verify::verify(scheme, token, request.headers(), body, now, &keys)
-        }
-        verdict => verdict,
-    }
 }
 
 fn refused(error: VerifyError) -> Problem {

@@ -1,8 +1,8 @@
 //! `webhook` on Lambda: wiring only.
 
 use lambda_http::{Error, run, service_fn};
-use webhook::{App, handle};
 use shared::boot::Process;
+use webhook::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

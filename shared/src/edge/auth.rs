@@ -40,7 +40,12 @@ impl Authenticator {
 
     /// The account that a request speaks for, if its key is good for `scope`. A missing,
     /// malformed, unknown, wrong and revoked key all get the same answer.
-    pub async fn account(&self, headers: &HeaderMap, scope: Scope, now: Timestamp) -> Result<AccountId, Problem> {
+    pub async fn account(
+        &self,
+        headers: &HeaderMap,
+        scope: Scope,
+        now: Timestamp,
+    ) -> Result<AccountId, Problem> {
         let Some((id, secret)) = bearer(headers) else { return Err(unauthenticated()) };
         let Some(key) = self.key(&id, now).await? else { return Err(unauthenticated()) };
         let right = secret_sha256(secret).as_bytes().ct_eq(key.secret_sha256.as_bytes());
@@ -78,7 +83,12 @@ impl Authenticator {
 }
 
 /// A new key, and the one text that its owner will ever see of it.
-pub fn make_key(account: AccountId, scopes: Vec<Scope>, random: [u8; 42], now: Timestamp) -> (ApiKey, String) {
+pub fn make_key(
+    account: AccountId,
+    scopes: Vec<Scope>,
+    random: [u8; 42],
+    now: Timestamp,
+) -> (ApiKey, String) {
     let mut id = [0; 10];
     id.copy_from_slice(&random[..10]);
     let (id, secret) = (KeyId::from_bytes(id), base32(&random[10..]));

@@ -29,7 +29,9 @@ where
             };
             let error = done.err()?;
             tracing::warn!(message.id = id, error = chain(&*error), "message.failed");
-            Some(BatchItemFailure { item_identifier: id, ..BatchItemFailure::default() })
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            Some(failure)
         }
     });
     let failures = join_all(handled).await.into_iter().flatten().collect();

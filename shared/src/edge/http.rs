@@ -58,7 +58,8 @@ impl Problem {
     /// Something of ours does not answer. What it was is logged here and not told.
     pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = chain(error), "http.unavailable");
-        let detail = "Something that this needs does not answer. Nothing was changed that a repeat would repeat.";
+        let detail =
+            "Something that this needs does not answer. Nothing was changed that a repeat would repeat.";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
         Self { retry_after: Some(Duration::from_secs(2)), ..problem }
     }
@@ -113,7 +114,10 @@ pub fn answer(request_id: &str, found: Result<Response<Body>, Problem>) -> Respo
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
-    headers.insert(HeaderName::from_static("genmux-version"), HeaderValue::from_static(VERSIONS[VERSIONS.len() - 1]));
+    headers.insert(
+        HeaderName::from_static("genmux-version"),
+        HeaderValue::from_static(VERSIONS[VERSIONS.len() - 1]),
+    );
     response
 }
 
@@ -184,10 +188,22 @@ mod tests {
             ("", "malformed_json", "line 1"),
             (r#"{"model": "veo-3.1", "pro"#, "malformed_json", "line 1"),
             (r#"{"model": "a", "prompt": "b", "colour": 1}"#, "invalid_request", "unknown field `colour`"),
-            (r#"{"model": "a", "prompt": "b", "duration_s": "8"}"#, "invalid_request", "duration_s: invalid type"),
-            (r#"{"model": "a", "prompt": "b", "duration_s": -8}"#, "invalid_request", "duration_s: invalid value"),
+            (
+                r#"{"model": "a", "prompt": "b", "duration_s": "8"}"#,
+                "invalid_request",
+                "duration_s: invalid type",
+            ),
+            (
+                r#"{"model": "a", "prompt": "b", "duration_s": -8}"#,
+                "invalid_request",
+                "duration_s: invalid value",
+            ),
             (r#"{"prompt": "b"}"#, "invalid_request", "missing field `model`"),
-            (r#"{"model": "a", "prompt": "b", "provider": "sora"}"#, "invalid_request", "provider: unknown variant"),
+            (
+                r#"{"model": "a", "prompt": "b", "provider": "sora"}"#,
+                "invalid_request",
+                "provider: unknown variant",
+            ),
             ("[]", "invalid_request", "body: invalid"),
         ];
         for (body, code, detail) in cases {

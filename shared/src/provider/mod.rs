@@ -5,6 +5,7 @@
 //! [`Provider`], an arm of [`adapter`], its fixtures and its routes in the catalogue.
 
 pub mod client;
+pub mod download;
 mod fal;
 #[cfg(test)]
 mod fixtures;
