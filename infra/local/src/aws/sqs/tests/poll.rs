@@ -53,7 +53,8 @@ async fn a_send_wakes_a_long_poll_over_http() {
 
 #[tokio::test]
 async fn a_message_given_back_wakes_a_long_poll() {
-    let world = World::start().await;
+    // On the wall clock, where nothing but the bell ends the wait before the 30 s of visibility.
+    let world = World::open(&QueueSpec::named("work"), None, Clock::System).await;
     world.send("given back").await;
     let handle = world.receive().await[0].receipt_handle().unwrap().to_owned();
     let spec = QueueSpec::named("work");
@@ -99,4 +100,20 @@ async fn a_new_dead_letter_wakes_the_poll_of_its_queue() {
     assert_eq!(world.receive().await, []);
     let received = timeout(SOON, waiting).await.unwrap().unwrap();
     assert_eq!(received[0].dead_letter_source.as_deref(), Some("work"));
+}
+
+#[tokio::test]
+async fn a_dead_letter_moved_back_wakes_the_poll_of_its_queue() {
+    let world = World::with(&with_dead_letters(1)).await;
+    world.send("revived").await;
+    world.receive().await;
+    world.turn(30);
+    assert_eq!(world.receive().await, []);
+    let spec = with_dead_letters(1);
+    let mut waiting = pin!(world.sqs.long_poll(&spec, 10, 30, LONG));
+    assert!(poll!(waiting.as_mut()).is_pending());
+    let start = world.client.start_message_move_task();
+    start.source_arn("arn:aws:sqs:us-east-1:000000000000:dead").send().await.unwrap();
+    let received = timeout(SOON, waiting).await.unwrap().unwrap();
+    assert_eq!(received[0].body, "revived");
 }
