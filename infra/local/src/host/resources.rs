@@ -1,0 +1,298 @@
+//! The template as a document: which resources and properties the host understands, and how each is read.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::intrinsics::{Deployment, Parameter, Resolver, Resource};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Document {
+    #[serde(default)]
+    parameters: BTreeMap<String, Parameter>,
+    #[serde(default)]
+    conditions: BTreeMap<String, Value>,
+    #[serde(default)]
+    globals: Globals,
+    resources: BTreeMap<String, Resource>,
+    #[serde(rename = "AWSTemplateFormatVersion")]
+    _format: Option<String>,
+    #[serde(rename = "Transform")]
+    _transform: Option<String>,
+    #[serde(rename = "Description")]
+    _description: Option<String>,
+    #[serde(rename = "Outputs")]
+    _outputs: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Globals {
+    #[serde(default)]
+    function: Map<String, Value>,
+}
+
+/// A resource of which nothing is read, so anything in it is refused.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unread {}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct FunctionProperties {
+    pub(super) function_name: String,
+    pub(super) memory_size: u32,
+    pub(super) timeout: u64,
+    pub(super) environment: Environment,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Environment {
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct QueueProperties {
+    #[serde(default = "default_visibility")]
+    pub(super) visibility_timeout: u32,
+    #[serde(default)]
+    pub(super) delay_seconds: u32,
+    #[serde(default = "default_retention")]
+    pub(super) message_retention_period: u32,
+    #[serde(default)]
+    pub(super) receive_message_wait_time_seconds: u32,
+    pub(super) redrive_policy: Option<RedrivePolicy>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RedrivePolicy {
+    pub(super) dead_letter_target_arn: String,
+    pub(super) max_receive_count: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Integration {
+    pub(super) integration_uri: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct RouteProperties {
+    pub(super) route_key: String,
+    pub(super) target: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Permission {
+    pub(super) function_name: String,
+    pub(super) principal: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct MappingProperties {
+    pub(super) event_source_arn: String,
+    pub(super) function_name: String,
+    pub(super) batch_size: u32,
+    pub(super) scaling_config: ScalingConfig,
+    #[serde(default)]
+    pub(super) maximum_batching_window_in_seconds: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ScalingConfig {
+    pub(super) maximum_concurrency: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) schedule_expression: String,
+    pub(super) targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Target {
+    #[serde(rename = "Id")]
+    _id: String,
+    pub(super) arn: String,
+}
+
+/// Passed on as they are.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct TableProperties {
+    pub(super) attribute_definitions: Value,
+    pub(super) key_schema: Value,
+    pub(super) global_secondary_indexes: Value,
+    pub(super) time_to_live_specification: Value,
+}
+
+/// The template's resources, each read by its type.
+#[derive(Debug)]
+pub(super) struct Stack<'a> {
+    document: &'a Document,
+    resolver: Resolver<'a>,
+}
+
+impl Document {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        // A YAML value keeps `!Ref X` as a tag, which in JSON becomes `{"!Ref": "X"}`.
+        let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(text)?;
+        Ok(serde_json::from_value(serde_json::to_value(yaml)?)?)
+    }
+}
+
+impl<'a> Stack<'a> {
+    /// # Errors
+    ///
+    /// If there is a type of resource that the host knows nothing about.
+    pub(super) fn new(document: &'a Document, deployment: &'a Deployment) -> Result<Self> {
+        for (id, resource) in &document.resources {
+            let known = KINDS.iter().any(|kind| kind.name == resource.kind);
+            ensure!(known, "resource {id}: the type {} is not understood", resource.kind);
+        }
+        let Document { parameters, conditions, resources, .. } = document;
+        Ok(Self { document, resolver: Resolver::new(deployment, parameters, conditions, resources)? })
+    }
+
+    /// All resources of one type, by logical id.
+    pub(super) fn read<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<(String, T)>> {
+        let kind = KINDS.iter().find(|known| known.name == kind).context("an unknown type")?;
+        let resources = self.document.resources.iter().filter(|(_, resource)| resource.kind == kind.name);
+        let read = resources.map(|(id, resource)| {
+            let read = self
+                .properties(kind, resource)
+                .and_then(|properties| Ok(serde_json::from_value(Value::Object(properties))?));
+            Ok((id.clone(), read.with_context(|| format!("resource {id}"))?))
+        });
+        read.collect()
+    }
+
+    /// The package that a function is built from.
+    pub(super) fn package(&self, id: &str) -> Result<String> {
+        let metadata = &self.document.resources[id].metadata;
+        let package = metadata.pointer("/BuildProperties/Binary").and_then(Value::as_str);
+        package.map(str::to_owned).with_context(|| format!("resource {id} has no BuildProperties.Binary"))
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver<'a> {
+        &self.resolver
+    }
+
+    /// Those that are left to read, resolved.
+    fn properties(&self, kind: &Kind, resource: &Resource) -> Result<Map<String, Value>> {
+        let mut declared = resource.properties.clone();
+        if kind.name == FUNCTION {
+            declared = with_defaults(declared, &self.document.globals.function);
+        }
+        for name in kind.without_effect {
+            declared.remove(*name);
+        }
+        let mut properties = self.resolver.resolve_all(&declared)?;
+        for (name, only) in kind.only {
+            let value = match properties.remove(*name) {
+                Some(Value::String(text)) => text,
+                other => other.unwrap_or_default().to_string(),
+            };
+            ensure!(value == *only, "{name} must be {only} and not {value}");
+        }
+        Ok(properties)
+    }
+}
+
+/// A function's own properties win over those of `Globals`; inside maps, key by key.
+fn with_defaults(mut own: Map<String, Value>, globals: &Map<String, Value>) -> Map<String, Value> {
+    for (key, global) in globals {
+        let value = match (own.remove(key), global) {
+            (Some(Value::Object(own)), Value::Object(global)) => Value::Object(with_defaults(own, global)),
+            (Some(own), _) => own,
+            (None, global) => global.clone(),
+        };
+        own.insert(key.clone(), value);
+    }
+    own
+}
+
+fn default_visibility() -> u32 {
+    30
+}
+
+fn default_retention() -> u32 {
+    345_600
+}
+
+/// What the host does with the properties of one type of resource. It reads those that neither list has.
+struct Kind {
+    name: &'static str,
+    /// The only value with which it does what the service would.
+    only: &'static [(&'static str, &'static str)],
+    /// Access, encryption, packaging, deletion: nothing that a function could notice here.
+    without_effect: &'static [&'static str],
+}
+
+const FUNCTION: &str = "AWS::Serverless::Function";
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: FUNCTION,
+        only: &[("Handler", "bootstrap"), ("Runtime", "provided.al2023")],
+        without_effect: &["Architectures", "CodeUri", "Policies"],
+    },
+    Kind { name: "AWS::ApiGatewayV2::Api", only: &[("ProtocolType", "HTTP")], without_effect: &["Name"] },
+    Kind {
+        name: "AWS::ApiGatewayV2::Stage",
+        only: &[("StageName", "$default"), ("AutoDeploy", "true")],
+        without_effect: &["ApiId"],
+    },
+    Kind {
+        name: "AWS::ApiGatewayV2::Integration",
+        only: &[("IntegrationType", "AWS_PROXY"), ("PayloadFormatVersion", "2.0")],
+        without_effect: &["ApiId"],
+    },
+    Kind { name: "AWS::ApiGatewayV2::Route", only: &[], without_effect: &["ApiId"] },
+    Kind {
+        name: "AWS::Lambda::Permission",
+        only: &[("Action", "lambda:InvokeFunction")],
+        without_effect: &["SourceArn"],
+    },
+    Kind {
+        name: "AWS::Lambda::EventSourceMapping",
+        only: &[("FunctionResponseTypes", r#"["ReportBatchItemFailures"]"#)],
+        without_effect: &[],
+    },
+    Kind { name: "AWS::SQS::Queue", only: &[], without_effect: &["QueueName", "SqsManagedSseEnabled"] },
+    Kind { name: "AWS::Events::Rule", only: &[("State", "ENABLED")], without_effect: &[] },
+    Kind {
+        name: "AWS::DynamoDB::Table",
+        only: &[("BillingMode", "PAY_PER_REQUEST")],
+        without_effect: &[
+            "DeletionProtectionEnabled",
+            "PointInTimeRecoverySpecification",
+            "SSESpecification",
+        ],
+    },
+    Kind {
+        name: "AWS::S3::Bucket",
+        only: &[],
+        without_effect: &[
+            "BucketEncryption",
+            "CorsConfiguration",
+            "LifecycleConfiguration",
+            "OwnershipControls",
+            "PublicAccessBlockConfiguration",
+        ],
+    },
+    Kind { name: "AWS::S3::BucketPolicy", only: &[], without_effect: &["Bucket", "PolicyDocument"] },
+];

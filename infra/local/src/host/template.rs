@@ -1,0 +1,277 @@
+//! Reads `infra/template.yaml`: what is deployed to AWS is what runs here.
+//!
+//! Nothing in it that would change behaviour is ignored: a resource, a property or a value
+//! that the host does not understand is an error that names the resource.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::intrinsics::Deployment;
+use super::resources::{
+    Document, FunctionProperties, Integration, MappingProperties, Permission, QueueProperties, RedrivePolicy,
+    RouteProperties, Rule, Stack, TableProperties, Unread,
+};
+use super::schedule::rate;
+
+const TEMPLATE: &str = include_str!("../../../template.yaml");
+
+/// The deployed stack, resolved and linked: every name in it is the name of something that is there.
+///
+/// A function is named by its package (`BuildProperties.Binary`), a queue by its `QueueName`.
+#[derive(Debug, Clone)]
+pub struct Template {
+    pub deployment: Deployment,
+    pub functions: BTreeMap<String, FunctionSpec>,
+    pub routes: Vec<Route>,
+    /// A dead-letter queue comes before the queues that use it.
+    pub queues: Vec<Queue>,
+    pub mappings: Vec<Mapping>,
+    pub schedules: Vec<Schedule>,
+    /// The properties of the `AWS::DynamoDB::Table`, with its `TableName`.
+    pub table: Value,
+}
+
+/// How one function is deployed.
+#[derive(Clone)]
+pub struct FunctionSpec {
+    /// The name it is deployed under.
+    pub name: String,
+    /// Holds secrets: only the names are printed.
+    pub environment: BTreeMap<String, String>,
+    pub timeout: Duration,
+    pub memory_mb: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// As the template has it: `GET /v1/jobs/{id}`.
+    pub key: String,
+    pub method: Method,
+    pub path: String,
+    pub function: String,
+}
+
+/// A standard queue; all spans in seconds.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    pub name: String,
+    pub url: String,
+    pub visibility_timeout_s: u32,
+    pub delay_s: u32,
+    pub retention_s: u32,
+    pub receive_wait_s: u32,
+    pub redrive: Option<Redrive>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Redrive {
+    pub dead_letter_queue: String,
+    pub max_receive_count: u32,
+}
+
+/// Which function consumes a queue, and how.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    pub queue: String,
+    pub queue_arn: String,
+    pub function: String,
+    pub batch_size: u32,
+    pub max_concurrency: usize,
+    /// How long a batch that is not full waits for more.
+    pub window: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub rule_arn: String,
+    pub function: String,
+    pub every: Duration,
+}
+
+impl Template {
+    /// The stack that `infra/template.yaml` declares.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters do not fit the template, or if the host does not understand a part of it.
+    pub fn load(deployment: Deployment) -> Result<Self> {
+        Self::parse(TEMPLATE, deployment)
+    }
+
+    pub(super) fn parse(text: &str, deployment: Deployment) -> Result<Self> {
+        let document = Document::parse(text)?;
+        let stack = Stack::new(&document, &deployment)?;
+        for without_effect in ["AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage", "AWS::S3::BucketPolicy"]
+        {
+            stack.read::<Unread>(without_effect)?;
+        }
+        ensure!(stack.read::<Unread>("AWS::S3::Bucket")?.len() == 1, "one bucket is expected");
+        let names = Names::read(&stack, &deployment)?;
+        Ok(Self {
+            functions: functions(&stack)?,
+            routes: routes(&stack, &names)?,
+            queues: queues(&stack, &names)?,
+            mappings: mappings(&stack, &names)?,
+            schedules: schedules(&stack, &names)?,
+            table: table(&stack, &deployment)?,
+            deployment,
+        })
+    }
+}
+
+impl fmt::Debug for FunctionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionSpec")
+            .field("name", &self.name)
+            .field("environment", &self.environment.keys())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Finds functions and queues by what the template calls them elsewhere: an ARN or a name.
+struct Names {
+    /// Package by ARN and by deployed name.
+    functions: BTreeMap<String, String>,
+    /// Queue name by ARN.
+    queues: BTreeMap<String, String>,
+    permissions: Vec<(String, Permission)>,
+}
+
+impl Names {
+    fn read(stack: &Stack<'_>, deployment: &Deployment) -> Result<Self> {
+        let mut functions = BTreeMap::new();
+        for (id, properties) in stack.read::<FunctionProperties>("AWS::Serverless::Function")? {
+            let package = stack.package(&id)?;
+            let arn = deployment.arn("lambda", &format!("function:{}", properties.function_name));
+            functions.insert(arn, package.clone());
+            functions.insert(properties.function_name, package);
+        }
+        let mut queues = BTreeMap::new();
+        for (id, _) in stack.read::<QueueProperties>("AWS::SQS::Queue")? {
+            let name = stack.resolver().physical_name(&id)?;
+            queues.insert(deployment.arn("sqs", &name), name);
+        }
+        Ok(Self { functions, queues, permissions: stack.read("AWS::Lambda::Permission")? })
+    }
+
+    fn function(&self, arn_or_name: &str) -> Result<String> {
+        self.functions.get(arn_or_name).cloned().with_context(|| format!("{arn_or_name} is no function"))
+    }
+
+    /// The function, if `principal` may call it.
+    fn function_for(&self, principal: &str, arn: &str) -> Result<String> {
+        let function = self.function(arn)?;
+        let allowed = |(_, permission): &(String, Permission)| {
+            permission.principal == principal
+                && self.functions.get(&permission.function_name) == Some(&function)
+        };
+        ensure!(self.permissions.iter().any(allowed), "{principal} has no permission to invoke {function}");
+        Ok(function)
+    }
+
+    fn queue(&self, arn: &str) -> Result<String> {
+        self.queues.get(arn).cloned().with_context(|| format!("{arn} is no queue"))
+    }
+}
+
+fn functions(stack: &Stack<'_>) -> Result<BTreeMap<String, FunctionSpec>> {
+    let read = stack.read::<FunctionProperties>("AWS::Serverless::Function")?;
+    let spec = |(id, properties): (String, FunctionProperties)| {
+        let spec = FunctionSpec {
+            name: properties.function_name,
+            environment: properties.environment.variables,
+            timeout: Duration::from_secs(properties.timeout),
+            memory_mb: properties.memory_size,
+        };
+        Ok((stack.package(&id)?, spec))
+    };
+    read.into_iter().map(spec).collect()
+}
+
+fn routes(stack: &Stack<'_>, names: &Names) -> Result<Vec<Route>> {
+    let integrations: BTreeMap<String, Integration> =
+        stack.read("AWS::ApiGatewayV2::Integration")?.into_iter().collect();
+    let route = |(id, RouteProperties { route_key, target }): (String, RouteProperties)| {
+        let at = || format!("resource {id}");
+        let integration = target.strip_prefix("integrations/").and_then(|id| integrations.get(id));
+        let uri = &integration.with_context(|| format!("{target} is no integration")).with_context(at)?;
+        let function =
+            names.function_for("apigateway.amazonaws.com", &uri.integration_uri).with_context(at)?;
+        let (method, path) = route_key.split_once(' ').context("not a method and a path").with_context(at)?;
+        let known = ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method) && !path.contains("+}");
+        ensure!(known, "resource {id}: the route key {route_key} is not understood");
+        let (method, path) = (Method::try_from(method)?, path.to_owned());
+        Ok(Route { key: route_key, method, path, function })
+    };
+    stack.read("AWS::ApiGatewayV2::Route")?.into_iter().map(route).collect()
+}
+
+fn queues(stack: &Stack<'_>, names: &Names) -> Result<Vec<Queue>> {
+    let queue = |(id, properties): (String, QueueProperties)| {
+        let redrive = |policy: RedrivePolicy| {
+            let dead_letter_queue = names.queue(&policy.dead_letter_target_arn)?;
+            anyhow::Ok(Redrive { dead_letter_queue, max_receive_count: policy.max_receive_count })
+        };
+        Ok(Queue {
+            name: stack.resolver().physical_name(&id)?,
+            url: stack.resolver().reference(&id)?,
+            visibility_timeout_s: properties.visibility_timeout,
+            delay_s: properties.delay_seconds,
+            retention_s: properties.message_retention_period,
+            receive_wait_s: properties.receive_message_wait_time_seconds,
+            redrive: properties
+                .redrive_policy
+                .map(redrive)
+                .transpose()
+                .with_context(|| format!("resource {id}"))?,
+        })
+    };
+    let mut queues: Vec<Queue> =
+        stack.read("AWS::SQS::Queue")?.into_iter().map(queue).collect::<Result<_>>()?;
+    queues.sort_by_key(|queue| queue.redrive.is_some());
+    Ok(queues)
+}
+
+fn mappings(stack: &Stack<'_>, names: &Names) -> Result<Vec<Mapping>> {
+    let mapping = |(id, properties): (String, MappingProperties)| {
+        let at = || format!("resource {id}");
+        Ok(Mapping {
+            queue: names.queue(&properties.event_source_arn).with_context(at)?,
+            function: names.function(&properties.function_name).with_context(at)?,
+            queue_arn: properties.event_source_arn,
+            batch_size: properties.batch_size,
+            max_concurrency: properties.scaling_config.maximum_concurrency,
+            window: Duration::from_secs(properties.maximum_batching_window_in_seconds),
+        })
+    };
+    stack.read("AWS::Lambda::EventSourceMapping")?.into_iter().map(mapping).collect()
+}
+
+fn schedules(stack: &Stack<'_>, names: &Names) -> Result<Vec<Schedule>> {
+    let mut schedules = Vec::new();
+    for (id, Rule { schedule_expression, targets }) in stack.read("AWS::Events::Rule")? {
+        let at = || format!("resource {id}");
+        let every = rate(&schedule_expression).with_context(at)?;
+        for target in targets {
+            let function = names.function_for("events.amazonaws.com", &target.arn).with_context(at)?;
+            schedules.push(Schedule { rule_arn: stack.resolver().attribute(&id, "Arn")?, function, every });
+        }
+    }
+    Ok(schedules)
+}
+
+fn table(stack: &Stack<'_>, deployment: &Deployment) -> Result<Value> {
+    let mut tables = stack.read::<TableProperties>("AWS::DynamoDB::Table")?;
+    let (Some((_, properties)), true) = (tables.pop(), tables.is_empty()) else {
+        bail!("one table is expected");
+    };
+    let mut table = serde_json::to_value(properties)?;
+    table["TableName"] = json!(deployment.table_name);
+    Ok(table)
+}
