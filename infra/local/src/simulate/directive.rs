@@ -1,0 +1,330 @@
+//! What a prompt may order the simulators to play.
+//!
+//! A prompt may hold any number of blocks `[[sim: key=value, key=value]]`. They are read here
+//! alone; no function of Genmux knows them. Without a block everything goes well. What a
+//! directive does not concern at one provider (a webhook at Runway, say) has no effect there,
+//! so that one prompt can be tried at both. An unknown key or value is refused at create with a
+//! message that names it.
+//!
+//! | Directive | Plays |
+//! |---|---|
+//! | `only=fal\|runway` | the rest of this block concerns that provider alone |
+//! | `latency=S` | the remote job runs for S seconds (fractions allowed) |
+//! | `create=refuse:401` | wrong key |
+//! | `create=refuse:403-balance` | out of money: fal 403 "User is locked", Runway 400 "not have enough credits" |
+//! | `create=refuse:422` | broken input: fal 422 `detail[]`, Runway 400 `issues[]` |
+//! | `create=refuse:429\|500\|503` | rate limit, internal error, unavailable |
+//! | `create=refuse:policy` | the prompt is refused: fal 422 `content_policy_violation`, Runway 400 |
+//! | `create=drop-before` | the connection closes, nothing was stored |
+//! | `create=drop-after` | the remote job exists and runs, the connection closes without an answer |
+//! | `create=slow:S` | the remote job exists, its answer comes after S seconds of real time |
+//! | `create=html` | 502 with an HTML page, nothing was stored |
+//! | `times=N` | `create=` applies to the first N creates with this prompt, later ones go well |
+//! | `retry_after=N` | a refusal carries `Retry-After: N` |
+//! | `fail=content_policy\|internal\|invalid` | the run ends in that failure |
+//! | `fail=no_code` | the run ends in a failure without a machine-readable code |
+//! | `status=backwards` | the middle third of the run is reported as queued again |
+//! | `status=unknown\|empty\|html\|junk\|truncated` | polls in the middle third of the run: a status word of no list, an empty body, an HTML page, a megabyte of junk, JSON cut in half (each with HTTP 200) |
+//! | `throttled=S` | Runway: `THROTTLED` for S seconds before the run |
+//! | `cancel=ignored` | the cancellation is accepted and the remote job runs on to its end |
+//! | `webhook=lost` | fal: never sent |
+//! | `webhook=twice` | fal: sent again after it was accepted |
+//! | `webhook=early` | fal: the run takes no time, and the webhook comes before the create answer |
+//! | `webhook=late:S` | fal: S seconds after the end |
+//! | `webhook=badsig` | fal: the signature is wrong |
+//! | `result=404\|422` | fal: the result call after `COMPLETED` answers so |
+//! | `result=500:N` | fal: the first N result calls after `COMPLETED` answer 500 |
+//! | `asset=404` | the media is not there |
+//! | `asset=500:N` | the first N downloads answer 500 |
+//! | `asset=cut:N` | the first N downloads break off half-way |
+//! | `asset=expired:S` | 403 from S seconds after the end (fal) or after the poll that gave the URL (Runway) |
+//! | `asset=slow` | the bytes trickle for about two seconds of real time |
+//! | `asset=redirect` | 302 to a link-local address |
+//! | `asset=html` | 200 with an HTML page in place of a video |
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Provider;
+
+/// How one remote job is to be played at one provider.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Play {
+    pub(super) latency: Option<Duration>,
+    pub(super) create: CreatePlay,
+    pub(super) times: Option<u32>,
+    pub(super) retry_after: Option<u32>,
+    pub(super) fail: Option<Failure>,
+    pub(super) status: Option<StatusPlay>,
+    pub(super) throttled: Duration,
+    pub(super) cancel_ignored: bool,
+    pub(super) webhook: WebhookPlay,
+    pub(super) result: Option<ResultPlay>,
+    pub(super) asset: Option<AssetPlay>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) enum CreatePlay {
+    #[default]
+    Accept,
+    Refuse(Refusal),
+    DropBefore,
+    DropAfter,
+    Slow(Duration),
+    Html,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Refusal {
+    WrongKey,
+    NoBalance,
+    BrokenInput,
+    RateLimit,
+    Internal,
+    Unavailable,
+    Policy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Failure {
+    ContentPolicy,
+    Internal,
+    Invalid,
+    NoCode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StatusPlay {
+    Backwards,
+    Unknown,
+    Empty,
+    Html,
+    Junk,
+    Truncated,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum WebhookPlay {
+    #[default]
+    Punctual,
+    Lost,
+    Twice,
+    Early,
+    Late(Duration),
+    BadSignature,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ResultPlay {
+    Gone,
+    NoMedia,
+    Broken(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum AssetPlay {
+    Missing,
+    Broken(u32),
+    Cut(u32),
+    Expires(Duration),
+    Slow,
+    Redirect,
+    Html,
+}
+
+const OPEN: &str = "[[sim:";
+const CLOSE: &str = "]]";
+
+/// Reads every block of the prompt that concerns the provider.
+///
+/// # Errors
+///
+/// A sentence that names the first unknown, malformed or unclosed directive, also in blocks for
+/// the other provider.
+pub(super) fn read(prompt: &str, provider: Provider) -> Result<Play, String> {
+    let mut play = Play::default();
+    let mut rest = prompt;
+    while let Some(start) = rest.find(OPEN) {
+        let block = &rest[start + OPEN.len()..];
+        let end = block.find(CLOSE).ok_or_else(|| format!("{OPEN} without {CLOSE}"))?;
+        let pairs = pairs(&block[..end])?;
+        let mut only = None;
+        let mut scratch = Play::default();
+        for (key, value) in &pairs {
+            match (*key, *value) {
+                ("only", "fal") => only = Some(Provider::Fal),
+                ("only", "runway") => only = Some(Provider::Runway),
+                (key, value) => apply(&mut scratch, key, value)?,
+            }
+        }
+        if only.is_none_or(|only| only == provider) {
+            for (key, value) in pairs.iter().filter(|(key, _)| *key != "only") {
+                apply(&mut play, key, value)?;
+            }
+        }
+        rest = &block[end + CLOSE.len()..];
+    }
+    Ok(play)
+}
+
+/// The prompt without its blocks: what the video shows.
+pub(super) fn caption(prompt: &str) -> String {
+    let mut words = String::new();
+    let mut rest = prompt;
+    while let Some(start) = rest.find(OPEN) {
+        words.push_str(&rest[..start]);
+        rest = rest[start..].find(CLOSE).map_or("", |end| &rest[start + end + CLOSE.len()..]);
+    }
+    words.push_str(rest);
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn pairs(block: &str) -> Result<Vec<(&str, &str)>, String> {
+    block
+        .split(',')
+        .map(|pair| {
+            pair.split_once('=')
+                .map(|(key, value)| (key.trim(), value.trim()))
+                .ok_or_else(|| format!("directive {:?} is not key=value", pair.trim()))
+        })
+        .collect()
+}
+
+fn apply(play: &mut Play, key: &str, value: &str) -> Result<(), String> {
+    let unknown = || format!("unknown directive {key}={value}");
+    let (word, argument) = value.split_once(':').unwrap_or((value, ""));
+    match key {
+        "latency" => play.latency = Some(seconds(value).ok_or_else(unknown)?),
+        "throttled" => play.throttled = seconds(value).ok_or_else(unknown)?,
+        "times" => play.times = Some(value.parse().map_err(|_| unknown())?),
+        "retry_after" => play.retry_after = Some(value.parse().map_err(|_| unknown())?),
+        "create" => play.create = create(word, argument).ok_or_else(unknown)?,
+        "fail" => play.fail = Some(failure(value).ok_or_else(unknown)?),
+        "status" => play.status = Some(status(value).ok_or_else(unknown)?),
+        "cancel" if value == "ignored" => play.cancel_ignored = true,
+        "webhook" => play.webhook = webhook(word, argument).ok_or_else(unknown)?,
+        "result" => play.result = Some(result(word, argument).ok_or_else(unknown)?),
+        "asset" => play.asset = Some(asset(word, argument).ok_or_else(unknown)?),
+        _ => return Err(unknown()),
+    }
+    Ok(())
+}
+
+fn create(word: &str, argument: &str) -> Option<CreatePlay> {
+    Some(match (word, argument) {
+        ("refuse", "401") => CreatePlay::Refuse(Refusal::WrongKey),
+        ("refuse", "403-balance") => CreatePlay::Refuse(Refusal::NoBalance),
+        ("refuse", "422") => CreatePlay::Refuse(Refusal::BrokenInput),
+        ("refuse", "429") => CreatePlay::Refuse(Refusal::RateLimit),
+        ("refuse", "500") => CreatePlay::Refuse(Refusal::Internal),
+        ("refuse", "503") => CreatePlay::Refuse(Refusal::Unavailable),
+        ("refuse", "policy") => CreatePlay::Refuse(Refusal::Policy),
+        ("drop-before", "") => CreatePlay::DropBefore,
+        ("drop-after", "") => CreatePlay::DropAfter,
+        ("slow", span) => CreatePlay::Slow(seconds(span)?),
+        ("html", "") => CreatePlay::Html,
+        _ => return None,
+    })
+}
+
+fn failure(word: &str) -> Option<Failure> {
+    Some(match word {
+        "content_policy" => Failure::ContentPolicy,
+        "internal" => Failure::Internal,
+        "invalid" => Failure::Invalid,
+        "no_code" => Failure::NoCode,
+        _ => return None,
+    })
+}
+
+fn status(word: &str) -> Option<StatusPlay> {
+    Some(match word {
+        "backwards" => StatusPlay::Backwards,
+        "unknown" => StatusPlay::Unknown,
+        "empty" => StatusPlay::Empty,
+        "html" => StatusPlay::Html,
+        "junk" => StatusPlay::Junk,
+        "truncated" => StatusPlay::Truncated,
+        _ => return None,
+    })
+}
+
+fn webhook(word: &str, argument: &str) -> Option<WebhookPlay> {
+    Some(match (word, argument) {
+        ("lost", "") => WebhookPlay::Lost,
+        ("twice", "") => WebhookPlay::Twice,
+        ("early", "") => WebhookPlay::Early,
+        ("late", span) => WebhookPlay::Late(seconds(span)?),
+        ("badsig", "") => WebhookPlay::BadSignature,
+        _ => return None,
+    })
+}
+
+fn result(word: &str, argument: &str) -> Option<ResultPlay> {
+    Some(match (word, argument) {
+        ("404", "") => ResultPlay::Gone,
+        ("422", "") => ResultPlay::NoMedia,
+        ("500", count) => ResultPlay::Broken(count.parse().ok()?),
+        _ => return None,
+    })
+}
+
+fn asset(word: &str, argument: &str) -> Option<AssetPlay> {
+    Some(match (word, argument) {
+        ("404", "") => AssetPlay::Missing,
+        ("500", count) => AssetPlay::Broken(count.parse().ok()?),
+        ("cut", count) => AssetPlay::Cut(count.parse().ok()?),
+        ("expired", span) => AssetPlay::Expires(seconds(span)?),
+        ("slow", "") => AssetPlay::Slow,
+        ("redirect", "") => AssetPlay::Redirect,
+        ("html", "") => AssetPlay::Html,
+        _ => return None,
+    })
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_without_blocks_plays_a_good_run() {
+        assert_eq!(read("a paper boat", Provider::Fal), Ok(Play::default()));
+    }
+
+    #[test]
+    fn several_blocks_are_read_together() {
+        let play =
+            read("a [[sim: latency=0.5, fail=internal]] b [[sim: retry_after=3]]", Provider::Fal).unwrap();
+        assert_eq!(play.latency, Some(Duration::from_millis(500)));
+        assert_eq!((play.fail, play.retry_after), (Some(Failure::Internal), Some(3)));
+    }
+
+    #[test]
+    fn a_block_for_one_provider_leaves_the_other_alone() {
+        let prompt = "x [[sim: only=fal, create=refuse:503]] [[sim: latency=2]]";
+        let at_fal = read(prompt, Provider::Fal).unwrap();
+        let at_runway = read(prompt, Provider::Runway).unwrap();
+        assert_eq!(at_fal.create, CreatePlay::Refuse(Refusal::Unavailable));
+        assert_eq!(at_runway, Play { latency: Some(Duration::from_secs(2)), ..Play::default() });
+    }
+
+    #[test]
+    fn a_typing_error_is_refused_even_in_a_block_for_the_other_provider() {
+        for block in ["latncy=1", "latency=soon", "latency=-1", "create=refuse:418", "create=html:1", "fail"]
+        {
+            let prompt = format!("x [[sim: only=runway, {block}]]");
+            assert!(read(&prompt, Provider::Fal).is_err(), "{block} passed");
+        }
+        assert_eq!(read("x [[sim: latency=1", Provider::Fal), Err("[[sim: without ]]".into()));
+    }
+
+    #[test]
+    fn the_caption_is_the_prompt_without_its_blocks() {
+        assert_eq!(caption("a boat [[sim: latency=1]]  at sea [[sim: fail=internal]]"), "a boat at sea");
+    }
+}

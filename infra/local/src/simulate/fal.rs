@@ -1,0 +1,400 @@
+//! fal's queue, result, cancel, pricing and key endpoints, all on one host.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use shared::domain::time::Timestamp;
+
+use super::create::{self, Order};
+use super::directive::{self, Failure, Refusal, ResultPlay};
+use super::fal_models::{self, Endpoint};
+use super::jobs::{Phase, RemoteJob};
+use super::schema::{self, Flaw};
+use super::wire::{Answer, header, query};
+use super::{CallKind, Provider, Simulator, media, poll};
+
+/// What a call asks for.
+#[derive(Debug)]
+pub(super) enum Target<'a> {
+    Create(&'a str),
+    Status(Address<'a>),
+    Result(Address<'a>),
+    Cancel(Address<'a>),
+    Keys,
+    Pricing,
+    Media(&'a str),
+    Nothing,
+}
+
+/// A remote job, addressed below its endpoint id or below `owner/app`.
+#[derive(Debug)]
+pub(super) struct Address<'a> {
+    app: &'a str,
+    id: &'a str,
+}
+
+impl Target<'_> {
+    pub(super) fn kind(&self) -> CallKind {
+        match self {
+            Target::Create(_) => CallKind::Create,
+            Target::Status(_) => CallKind::Poll,
+            Target::Result(_) => CallKind::Result,
+            Target::Cancel(_) => CallKind::Cancel,
+            Target::Keys => CallKind::Keys,
+            Target::Pricing => CallKind::Ping,
+            Target::Media(_) => CallKind::Media,
+            Target::Nothing => CallKind::Other,
+        }
+    }
+}
+
+pub(super) fn target(call: &Parts) -> Target<'_> {
+    let path = call.uri.path();
+    let get = call.method == Method::GET;
+    if let Some(id) = media::id(path).filter(|_| get) {
+        return Target::Media(id);
+    }
+    match path {
+        "/.well-known/jwks.json" if get => return Target::Keys,
+        "/v1/models/pricing" if get => return Target::Pricing,
+        _ => {}
+    }
+    let Some((app, job)) = path.trim_start_matches('/').split_once("/requests/") else {
+        let endpoint = path.trim_start_matches('/');
+        return if call.method == Method::POST { Target::Create(endpoint) } else { Target::Nothing };
+    };
+    let (id, verb) = job.split_once('/').unwrap_or((job, ""));
+    let address = Address { app, id };
+    match verb {
+        "status" if get => Target::Status(address),
+        "" | "response" if get => Target::Result(address),
+        "cancel" if call.method == Method::PUT => Target::Cancel(address),
+        _ => Target::Nothing,
+    }
+}
+
+pub(super) async fn answer(simulator: &Simulator, call: &Parts, body: &Bytes) -> anyhow::Result<Answer> {
+    let target = target(call);
+    match &target {
+        Target::Keys => return Ok(Json(simulator.signer.jwks()).into()),
+        Target::Media(id) => return media::answer(simulator, call, id).await,
+        Target::Pricing => return Ok(pricing(simulator, call).into()),
+        Target::Nothing => return Ok(detail(StatusCode::NOT_FOUND, "Not found").into()),
+        Target::Create(_) | Target::Status(_) | Target::Result(_) | Target::Cancel(_) => {}
+    }
+    if !is_authorized(simulator, call) {
+        return Ok(unauthorized().into());
+    }
+    let now = simulator.clock.now();
+    match target {
+        Target::Create(endpoint) => create(simulator, call, endpoint, body).await,
+        Target::Status(address) => with_job(simulator, &address, |job| Ok(status(simulator, call, job, now))),
+        Target::Result(address) => with_job(simulator, &address, |job| result(simulator, job, now)),
+        Target::Cancel(address) => with_job(simulator, &address, |job| cancel(simulator, job, now)),
+        Target::Keys | Target::Pricing | Target::Media(_) | Target::Nothing => unreachable!("answered above"),
+    }
+}
+
+async fn create(simulator: &Simulator, call: &Parts, id: &str, body: &Bytes) -> anyhow::Result<Answer> {
+    let Some(endpoint) = fal_models::find(id) else {
+        return Ok(detail(StatusCode::NOT_FOUND, &format!("Application '{id}' not found")).into());
+    };
+    let input = match serde_json::from_slice(body) {
+        Ok(Value::Object(input)) => input,
+        Ok(_) => {
+            return Ok(
+                invalid(vec![issue(&["body"], "Input should be a valid dictionary", "dict_type")]).into()
+            );
+        }
+        Err(_) => return Ok(invalid(vec![issue(&["body"], "JSON decode error", "json_invalid")]).into()),
+    };
+    let issues = issues(endpoint, &input);
+    if !issues.is_empty() {
+        return Ok(invalid(issues).into());
+    }
+    let webhook_url = query(call, "fal_webhook");
+    if webhook_url.as_ref().is_some_and(|address| url::Url::parse(address).is_err()) {
+        return Ok(detail(StatusCode::BAD_REQUEST, "Invalid webhook URL").into());
+    }
+    let prompt = input.get("prompt").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let play = match directive::read(&prompt, Provider::Fal) {
+        Ok(play) => play,
+        Err(message) => {
+            return Ok(invalid(vec![issue(&["body", "prompt"], &message, "simulator_directive")]).into());
+        }
+    };
+    let order = Order {
+        endpoint: endpoint.id.to_owned(),
+        seconds: endpoint.seconds(&input),
+        aspect: fal_models::aspect(&input),
+        credits: 0,
+        prompt,
+        webhook_url,
+        play,
+    };
+    create::play(simulator, order, refusal, |job| Json(accepted(simulator, endpoint, job)).into_response())
+        .await
+}
+
+fn accepted(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> Value {
+    let response_url = response_url(simulator, endpoint, job);
+    json!({
+        "status": "IN_QUEUE",
+        "request_id": job.id,
+        "status_url": format!("{response_url}/status"),
+        "cancel_url": format!("{response_url}/cancel"),
+        "response_url": response_url,
+        "queue_position": 0,
+    })
+}
+
+fn response_url(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> String {
+    format!("{}/{}/requests/{}", simulator.base(), endpoint.app(), job.id)
+}
+
+fn issues(endpoint: &Endpoint, input: &Map<String, Value>) -> Vec<Value> {
+    let mut issues: Vec<_> = schema::flaws(endpoint.fields, input)
+        .iter()
+        .map(|(field, flaw)| flawed(field, *flaw, input))
+        .collect();
+    if endpoint.shots && input.contains_key("prompt") == input.contains_key("multi_prompt") {
+        let message = "Value error, Either prompt or multi_prompt must be provided, but not both";
+        issues.push(issue(&["body"], message, "value_error"));
+    }
+    issues
+}
+
+/// A flaw in the words of pydantic, which fal's endpoints validate with.
+fn flawed(field: &str, flaw: Flaw, input: &Map<String, Value>) -> Value {
+    let (message, kind) = match flaw {
+        Flaw::Missing => ("Field required".to_owned(), "missing"),
+        Flaw::Type("string") => ("Input should be a valid string".to_owned(), "string_type"),
+        Flaw::Type("integer") => ("Input should be a valid integer".to_owned(), "int_type"),
+        Flaw::Type("number") => ("Input should be a valid number".to_owned(), "float_type"),
+        Flaw::Type("boolean") => ("Input should be a valid boolean".to_owned(), "bool_type"),
+        Flaw::Type("array") => ("Input should be a valid list".to_owned(), "list_type"),
+        Flaw::Type(other) => (format!("Input should be a valid {other}"), "model_type"),
+        Flaw::NotOneOf(choices) => (format!("Input should be {}", listed(choices)), "literal_error"),
+        Flaw::NotOneOfIntegers(choices) => (format!("Input should be one of {choices:?}"), "literal_error"),
+        Flaw::TooLong(max) => (format!("String should have at most {max} characters"), "string_too_long"),
+        Flaw::TooSmall(min) => {
+            (format!("Input should be greater than or equal to {min}"), "greater_than_equal")
+        }
+        Flaw::TooBig(max) => (format!("Input should be less than or equal to {max}"), "less_than_equal"),
+        Flaw::BadAddress => ("Failed to download the file: invalid URL".to_owned(), "file_download_error"),
+    };
+    let mut issue = issue(&["body", field], &message, kind);
+    issue["input"] = input.get(field).cloned().unwrap_or(Value::Null);
+    issue
+}
+
+fn listed(choices: &[&str]) -> String {
+    let quoted: Vec<_> = choices.iter().map(|choice| format!("'{choice}'")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+fn status(simulator: &Simulator, call: &Parts, job: &RemoteJob, now: Timestamp) -> Response {
+    let (code, mut status) = match job.phase(now) {
+        Phase::Throttled | Phase::Queued => {
+            (StatusCode::ACCEPTED, json!({"status": "IN_QUEUE", "queue_position": 0}))
+        }
+        Phase::Running(_) => (StatusCode::ACCEPTED, json!({"status": "IN_PROGRESS"})),
+        Phase::Succeeded | Phase::Failed(_) | Phase::Canceled => {
+            let seconds = job.ends_at().since(job.created_at).as_secs_f64();
+            (StatusCode::OK, json!({"status": "COMPLETED", "metrics": {"inference_time": seconds}}))
+        }
+    };
+    status["request_id"] = json!(job.id);
+    if let Some(endpoint) = fal_models::find(&job.endpoint) {
+        status["response_url"] = json!(response_url(simulator, endpoint, job));
+    }
+    if code == StatusCode::OK
+        && let Some((error, kind)) = status_error(job, now)
+    {
+        status["error"] = json!(error);
+        if let Some(kind) = kind {
+            status["error_type"] = json!(kind);
+        }
+    }
+    if query(call, "logs").as_deref() == Some("1") && status["status"] != "IN_QUEUE" {
+        let line = json!({"message": "rendering", "level": "INFO", "source": "USER",
+                          "timestamp": job.created_at.to_string()});
+        status["logs"] = json!([line]);
+    }
+    poll::spoil(job.spoilt(now), &status).unwrap_or_else(|| (code, Json(status)).into_response())
+}
+
+/// What the status tells of a failure; failures of the model itself show in the result only.
+fn status_error(job: &RemoteJob, now: Timestamp) -> Option<(&'static str, Option<&'static str>)> {
+    match job.phase(now) {
+        Phase::Canceled => Some(("Request was cancelled", Some("client_cancelled"))),
+        Phase::Failed(Failure::Internal) => Some(("Runner server error", Some("runner_server_error"))),
+        Phase::Failed(Failure::NoCode) => Some(("Something went wrong", None)),
+        _ => None,
+    }
+}
+
+fn result(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<Response> {
+    if !job.is_over(now) {
+        return Ok(detail(StatusCode::BAD_REQUEST, "Request is still in progress"));
+    }
+    match job.play.result {
+        Some(ResultPlay::Gone) => return Ok(not_found()),
+        Some(ResultPlay::Broken(times)) => {
+            let asked = simulator.store.update(&job.id, |job| job.results += 1)?;
+            if asked.is_some_and(|job| job.results <= times) {
+                return Ok(infrastructure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"));
+            }
+        }
+        Some(ResultPlay::NoMedia) | None => {}
+    }
+    let (code, output) = outcome(simulator, job, now);
+    Ok(match output["error_type"].as_str() {
+        Some(kind) => (code, [("X-Fal-Error-Type", kind.to_owned())], Json(output)).into_response(),
+        None => {
+            (code, [("X-Fal-Retryable", code.is_server_error().to_string())], Json(output)).into_response()
+        }
+    })
+}
+
+/// The model's own status and output at the end of the run.
+fn outcome(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> (StatusCode, Value) {
+    let refused = |field: &str, message: &str, kind: &str| {
+        (StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": [issue(&["body", field], message, kind)]}))
+    };
+    match job.phase(now) {
+        Phase::Failed(Failure::ContentPolicy) => refused("prompt", POLICY, "content_policy_violation"),
+        Phase::Failed(Failure::Invalid) => {
+            refused("image_url", "Failed to load the image", "image_load_error")
+        }
+        Phase::Failed(Failure::Internal) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            json!({"detail": "Runner server error", "error_type": "runner_server_error"}),
+        ),
+        Phase::Failed(Failure::NoCode) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({"detail": "Something went wrong"}))
+        }
+        Phase::Canceled => (
+            StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            json!({"detail": "Request was cancelled", "error_type": "client_cancelled"}),
+        ),
+        _ if job.play.result == Some(ResultPlay::NoMedia) => {
+            refused("prompt", "The model produced no media for this input", "no_media_generated")
+        }
+        Phase::Succeeded | Phase::Throttled | Phase::Queued | Phase::Running(_) => {
+            let file = json!({"url": media::url(simulator, job, None), "content_type": "video/mp4",
+                              "file_name": format!("{}.mp4", job.id)});
+            (StatusCode::OK, json!({"video": file}))
+        }
+    }
+}
+
+/// What the webhook of a finished job carries.
+pub(super) fn webhook_body(simulator: &Simulator, job: &RemoteJob) -> Value {
+    let (code, output) = outcome(simulator, job, job.ends_at());
+    let mut body = json!({"request_id": job.id, "gateway_request_id": job.gateway_id, "payload": output});
+    if code.is_success() {
+        body["status"] = json!("OK");
+    } else {
+        body["status"] = json!("ERROR");
+        body["error"] = json!(format!("Invalid status code: {}", code.as_u16()));
+    }
+    body
+}
+
+fn cancel(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<Response> {
+    if job.is_over(now) {
+        return Ok((StatusCode::BAD_REQUEST, Json(json!({"status": "ALREADY_COMPLETED"}))).into_response());
+    }
+    simulator.store.update(&job.id, |job| job.cancel(now))?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"status": "CANCELLATION_REQUESTED"}))).into_response())
+}
+
+fn with_job(
+    simulator: &Simulator,
+    address: &Address<'_>,
+    answer: impl FnOnce(&RemoteJob) -> anyhow::Result<Response>,
+) -> anyhow::Result<Answer> {
+    let job = simulator.store.get(address.id)?.filter(|job| {
+        fal_models::find(&job.endpoint)
+            .is_some_and(|endpoint| address.app == endpoint.id || address.app == endpoint.app())
+    });
+    Ok(match job {
+        Some(job) => answer(&job)?.into(),
+        None => not_found().into(),
+    })
+}
+
+/// The platform's pricing call: other error bodies than the queue's.
+fn pricing(simulator: &Simulator, call: &Parts) -> Response {
+    if !is_authorized(simulator, call) {
+        return platform_error(StatusCode::UNAUTHORIZED, "authorization_error", "Authentication required");
+    }
+    let asked = query(call, "endpoint_id").unwrap_or_default();
+    let endpoints: Option<Vec<_>> = asked.split(',').map(fal_models::find).collect();
+    let Some(endpoints) = endpoints else {
+        return platform_error(StatusCode::NOT_FOUND, "not_found", "Endpoint not found");
+    };
+    let price = |endpoint: &&Endpoint| json!({"endpoint_id": endpoint.id, "unit_price": endpoint.unit_price, "unit": "second", "currency": "USD"});
+    let prices: Vec<_> = endpoints.iter().map(price).collect();
+    Json(json!({"prices": prices, "next_cursor": null, "has_more": false})).into_response()
+}
+
+fn platform_error(code: StatusCode, kind: &str, message: &str) -> Response {
+    (code, Json(json!({"error": {"type": kind, "message": message}}))).into_response()
+}
+
+fn is_authorized(simulator: &Simulator, call: &Parts) -> bool {
+    header(call, "authorization")
+        .and_then(|value| value.strip_prefix("Key "))
+        .is_some_and(|key| simulator.accepts(key))
+}
+
+const POLICY: &str = "The content could not be processed because it was flagged by a content checker";
+
+fn refusal(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::WrongKey => unauthorized(),
+        Refusal::NoBalance => detail(
+            StatusCode::FORBIDDEN,
+            "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing.",
+        ),
+        Refusal::BrokenInput => invalid(vec![issue(&["body", "prompt"], "Field required", "missing")]),
+        Refusal::RateLimit => infrastructure(StatusCode::TOO_MANY_REQUESTS, "concurrent_requests_limit"),
+        Refusal::Internal => infrastructure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        Refusal::Unavailable => infrastructure(StatusCode::SERVICE_UNAVAILABLE, "runner_scheduling_failure"),
+        Refusal::Policy => invalid(vec![issue(&["body", "prompt"], POLICY, "content_policy_violation")]),
+    }
+}
+
+fn unauthorized() -> Response {
+    detail(StatusCode::UNAUTHORIZED, "Authentication is required to access this application")
+}
+
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, Json(json!({"status": "NOT_FOUND"}))).into_response()
+}
+
+fn detail(code: StatusCode, text: &str) -> Response {
+    (code, Json(json!({"detail": text}))).into_response()
+}
+
+fn invalid(issues: Vec<Value>) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, [("X-Fal-Retryable", "false")], Json(json!({"detail": issues})))
+        .into_response()
+}
+
+fn infrastructure(code: StatusCode, kind: &str) -> Response {
+    let body = json!({"detail": kind.replace('_', " "), "error_type": kind});
+    (code, [("X-Fal-Error-Type", kind)], Json(body)).into_response()
+}
+
+fn issue(place: &[&str], message: &str, kind: &str) -> Value {
+    json!({"loc": place, "msg": message, "type": kind})
+}

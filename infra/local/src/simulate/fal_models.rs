@@ -1,0 +1,145 @@
+//! The fal endpoints that the simulator knows, with their inputs as fal's own client types them.
+
+use serde_json::{Map, Value};
+
+use super::schema::Kind::{Flag, Integer, List, Media, Number, OneOf, Text};
+use super::schema::{Field, optional, required};
+
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) id: &'static str,
+    pub(super) fields: &'static [Field],
+    /// Seconds of video when the input does not say.
+    seconds: u32,
+    /// US dollars per second, as the pricing call tells them.
+    pub(super) unit_price: f64,
+    /// The prompt may be given as shots in `multi_prompt` instead, but not both.
+    pub(super) shots: bool,
+}
+
+pub(super) fn find(id: &str) -> Option<&'static Endpoint> {
+    ENDPOINTS.iter().find(|endpoint| endpoint.id == id)
+}
+
+impl Endpoint {
+    /// `owner/app`: all that the addresses of a remote job hold of the id.
+    pub(super) fn app(&self) -> String {
+        self.id.splitn(3, '/').take(2).collect::<Vec<_>>().join("/")
+    }
+
+    /// Seconds of video that a valid input orders; Veo writes `8s` where others write `8`.
+    pub(super) fn seconds(&self, input: &Map<String, Value>) -> u32 {
+        let asked = input.get("duration").and_then(Value::as_str);
+        asked.and_then(|text| text.trim_end_matches('s').parse().ok()).unwrap_or(self.seconds)
+    }
+}
+
+/// The ratio that a valid input orders; 16:9 where the input leaves it to the model or an image.
+pub(super) fn aspect(input: &Map<String, Value>) -> (u32, u32) {
+    let asked = input.get("aspect_ratio").and_then(Value::as_str).and_then(|text| text.split_once(':'));
+    asked.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?))).unwrap_or((16, 9))
+}
+
+/// fal publishes no limit for the prompt; the body limit of the server bounds it.
+const ANY: usize = usize::MAX;
+
+const VEO_DURATION: Field = optional("duration", OneOf(&["4s", "6s", "8s"]));
+const VEO_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
+const VEO_SAFETY: Field = optional("safety_tolerance", OneOf(&["1", "2", "3", "4", "5", "6"]));
+const NEGATIVE_PROMPT: Field = optional("negative_prompt", Text(ANY));
+const SEED: Field = optional("seed", Integer(i64::MIN, i64::MAX));
+const GENERATE_AUDIO: Field = optional("generate_audio", Flag);
+const PIKA_DURATION: Field = optional("duration", OneOf(&["5", "10"]));
+const PIKA_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
+const KLING_DURATION: Field =
+    optional("duration", OneOf(&["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]));
+
+const VEO_TEXT: &[Field] = &[
+    required("prompt", Text(ANY)),
+    optional("aspect_ratio", OneOf(&["16:9", "9:16"])),
+    VEO_DURATION,
+    VEO_RESOLUTION,
+    VEO_SAFETY,
+    NEGATIVE_PROMPT,
+    SEED,
+    GENERATE_AUDIO,
+    optional("auto_fix", Flag),
+];
+
+const VEO_IMAGE: &[Field] = &[
+    required("prompt", Text(ANY)),
+    required("image_url", Media),
+    optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
+    VEO_DURATION,
+    VEO_RESOLUTION,
+    VEO_SAFETY,
+    NEGATIVE_PROMPT,
+    SEED,
+    GENERATE_AUDIO,
+    optional("auto_fix", Flag),
+];
+
+const PIKA_TEXT: &[Field] = &[
+    required("prompt", Text(ANY)),
+    optional("aspect_ratio", OneOf(&["16:9", "9:16", "1:1", "4:5", "5:4", "3:2", "2:3"])),
+    PIKA_DURATION,
+    PIKA_RESOLUTION,
+    NEGATIVE_PROMPT,
+    SEED,
+];
+
+const PIKA_IMAGE: &[Field] = &[
+    required("prompt", Text(ANY)),
+    required("image_url", Media),
+    PIKA_DURATION,
+    PIKA_RESOLUTION,
+    NEGATIVE_PROMPT,
+    SEED,
+];
+
+const KLING_TEXT: &[Field] = &[
+    optional("prompt", Text(ANY)),
+    optional("multi_prompt", List),
+    optional("shot_type", OneOf(&["customize", "intelligent"])),
+    optional("aspect_ratio", OneOf(&["16:9", "9:16", "1:1"])),
+    optional("cfg_scale", Number),
+    KLING_DURATION,
+    NEGATIVE_PROMPT,
+    GENERATE_AUDIO,
+];
+
+const KLING_IMAGE: &[Field] = &[
+    optional("prompt", Text(ANY)),
+    optional("multi_prompt", List),
+    optional("shot_type", Text(ANY)),
+    required("start_image_url", Media),
+    optional("end_image_url", Media),
+    optional("elements", List),
+    optional("cfg_scale", Number),
+    KLING_DURATION,
+    NEGATIVE_PROMPT,
+    GENERATE_AUDIO,
+];
+
+const fn veo(id: &'static str, fields: &'static [Field], unit_price: f64) -> Endpoint {
+    Endpoint { id, fields, seconds: 8, unit_price, shots: false }
+}
+
+const fn pika(id: &'static str, fields: &'static [Field]) -> Endpoint {
+    Endpoint { id, fields, seconds: 5, unit_price: 0.04, shots: false }
+}
+
+const fn kling(id: &'static str, fields: &'static [Field]) -> Endpoint {
+    Endpoint { id, fields, seconds: 5, unit_price: 0.126, shots: true }
+}
+
+const ENDPOINTS: &[Endpoint] = &[
+    veo("fal-ai/veo3.1", VEO_TEXT, 0.4),
+    veo("fal-ai/veo3.1/image-to-video", VEO_IMAGE, 0.4),
+    veo("fal-ai/veo3.1/fast", VEO_TEXT, 0.15),
+    veo("fal-ai/veo3.1/fast/image-to-video", VEO_IMAGE, 0.15),
+    pika("fal-ai/pika/v2.2/text-to-video", PIKA_TEXT),
+    pika("fal-ai/pika/v2.2/image-to-video", PIKA_IMAGE),
+    kling("fal-ai/kling-video/v3/standard/text-to-video", KLING_TEXT),
+    kling("fal-ai/kling-video/v3/standard/image-to-video", KLING_IMAGE),
+];

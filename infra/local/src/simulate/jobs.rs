@@ -1,0 +1,152 @@
+//! A remote job: what was ordered, and what it is doing at a given time.
+//!
+//! Nothing runs. The state is computed from the stored order and the clock, so a restart in the
+//! middle of a run changes nothing.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::domain::time::Timestamp;
+
+use super::RemoteState;
+use super::directive::{Failure, Play, StatusPlay, WebhookPlay};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RemoteJob {
+    pub(super) id: String,
+    /// fal's id of its last internal attempt; differs from `id`, as it may at the real one.
+    pub(super) gateway_id: String,
+    /// fal's endpoint id, Runway's model.
+    pub(super) endpoint: String,
+    pub(super) prompt: String,
+    /// Seconds of video.
+    pub(super) seconds: u32,
+    /// Width and height, as a ratio.
+    pub(super) aspect: (u32, u32),
+    /// Runway's price in its own credits.
+    pub(super) credits: u32,
+    pub(super) created_at: Timestamp,
+    pub(super) latency: Duration,
+    pub(super) play: Play,
+    pub(super) canceled_at: Option<Timestamp>,
+    pub(super) deleted: bool,
+    pub(super) webhook: Option<Webhook>,
+    /// Result calls since the end.
+    pub(super) results: u32,
+    /// Media calls since the end.
+    pub(super) downloads: u32,
+}
+
+/// A webhook that was asked for, and how far its delivery has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Webhook {
+    pub(super) url: String,
+    /// When to send it next; nothing is left to send without.
+    pub(super) due: Option<Timestamp>,
+    /// Tries of the present copy.
+    pub(super) tries: u32,
+    /// Copies still to be accepted.
+    pub(super) copies: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Phase {
+    Throttled,
+    Queued,
+    /// With the share of the run that has passed, 0 to 1.
+    Running(f64),
+    Succeeded,
+    Failed(Failure),
+    Canceled,
+}
+
+impl RemoteJob {
+    /// What a caller who looks now is told.
+    pub(super) fn phase(&self, now: Timestamp) -> Phase {
+        if self.canceled_at.is_some() {
+            return Phase::Canceled;
+        }
+        if now >= self.ends_at() {
+            return self.play.fail.map_or(Phase::Succeeded, Phase::Failed);
+        }
+        if now < self.starts_at() {
+            return Phase::Throttled;
+        }
+        let share = now.since(self.starts_at()).as_secs_f64() / self.latency.as_secs_f64();
+        let back = self.play.status == Some(StatusPlay::Backwards) && self.is_middle(now);
+        if back || now < self.at(QUEUED) { Phase::Queued } else { Phase::Running(share) }
+    }
+
+    /// What the poll is to spoil now, if anything.
+    pub(super) fn spoilt(&self, now: Timestamp) -> Option<StatusPlay> {
+        let running = matches!(self.phase(now), Phase::Queued | Phase::Running(_));
+        self.play.status.filter(|_| running && self.is_middle(now))
+    }
+
+    /// When the run ends by itself, or was canceled.
+    pub(super) fn ends_at(&self) -> Timestamp {
+        self.canceled_at.unwrap_or_else(|| self.starts_at() + self.latency)
+    }
+
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.ends_at()
+    }
+
+    pub(super) fn state(&self, now: Timestamp) -> RemoteState {
+        match self.phase(now) {
+            Phase::Throttled | Phase::Queued => RemoteState::Queued,
+            Phase::Running(_) => RemoteState::Running,
+            Phase::Succeeded => RemoteState::Succeeded,
+            Phase::Failed(_) => RemoteState::Failed,
+            Phase::Canceled => RemoteState::Canceled,
+        }
+    }
+
+    /// The next time at which a poll would see something else.
+    pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends_at = self.ends_at();
+        let changes = [self.starts_at(), self.at(QUEUED), self.at(MIDDLE_FROM), self.at(MIDDLE_TO), ends_at];
+        changes.into_iter().filter(|change| *change > now && *change <= ends_at).min()
+    }
+
+    /// Asks for a webhook, to be sent when the play says so.
+    pub(super) fn order_webhook(&mut self, url: String) {
+        let (due, copies) = match self.play.webhook {
+            WebhookPlay::Lost => (None, 0),
+            WebhookPlay::Twice => (Some(self.ends_at()), 2),
+            WebhookPlay::Late(span) => (Some(self.ends_at() + span), 1),
+            WebhookPlay::Punctual | WebhookPlay::Early | WebhookPlay::BadSignature => {
+                (Some(self.ends_at()), 1)
+            }
+        };
+        self.webhook = Some(Webhook { url, due, tries: 0, copies });
+    }
+
+    /// Stops the run now, and with it the webhook, unless the play lets it run on.
+    pub(super) fn cancel(&mut self, now: Timestamp) {
+        if self.play.cancel_ignored {
+            return;
+        }
+        self.canceled_at = Some(now);
+        if let Some(webhook) = &mut self.webhook {
+            webhook.due = None;
+        }
+    }
+
+    fn starts_at(&self) -> Timestamp {
+        self.created_at + self.play.throttled
+    }
+
+    fn at(&self, (part, whole): (u32, u32)) -> Timestamp {
+        self.starts_at() + self.latency * part / whole
+    }
+
+    fn is_middle(&self, now: Timestamp) -> bool {
+        now >= self.at(MIDDLE_FROM) && now < self.at(MIDDLE_TO)
+    }
+}
+
+/// The first fifth of a run is spent in the queue.
+const QUEUED: (u32, u32) = (1, 5);
+const MIDDLE_FROM: (u32, u32) = (1, 3);
+const MIDDLE_TO: (u32, u32) = (2, 3);

@@ -1,0 +1,105 @@
+//! Checking a JSON body against a table of fields; each provider words the flaws its own way.
+
+use serde_json::{Map, Value};
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) required: bool,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Of at most so many UTF-16 code units.
+    Text(usize),
+    OneOf(&'static [&'static str]),
+    /// An integer, both bounds included.
+    Integer(i64, i64),
+    IntegerOf(&'static [i64]),
+    Number,
+    Flag,
+    /// An address or data URI of a medium.
+    Media,
+    /// An address or data URI, or a list of positioned ones.
+    Frames(&'static [&'static str]),
+    List,
+    Object,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    Missing,
+    /// Another JSON type; names the expected one.
+    Type(&'static str),
+    NotOneOf(&'static [&'static str]),
+    NotOneOfIntegers(&'static [i64]),
+    TooLong(usize),
+    TooSmall(i64),
+    TooBig(i64),
+    BadAddress,
+}
+
+pub(super) const fn required(name: &'static str, kind: Kind) -> Field {
+    Field { name, required: true, kind }
+}
+
+pub(super) const fn optional(name: &'static str, kind: Kind) -> Field {
+    Field { name, required: false, kind }
+}
+
+/// Every flaw of the body, in the order of the table. Fields outside the table are not looked at.
+pub(super) fn flaws(fields: &[Field], body: &Map<String, Value>) -> Vec<(&'static str, Flaw)> {
+    fields
+        .iter()
+        .filter_map(|field| {
+            let flaw = match body.get(field.name) {
+                None => field.required.then_some(Flaw::Missing),
+                Some(value) => flaw(field.kind, value),
+            };
+            flaw.map(|flaw| (field.name, flaw))
+        })
+        .collect()
+}
+
+fn flaw(kind: Kind, value: &Value) -> Option<Flaw> {
+    match kind {
+        Kind::Text(max) => match value.as_str() {
+            None => Some(Flaw::Type("string")),
+            Some(text) => (text.encode_utf16().count() > max).then_some(Flaw::TooLong(max)),
+        },
+        Kind::OneOf(choices) => match value.as_str() {
+            Some(text) if choices.contains(&text) => None,
+            _ => Some(Flaw::NotOneOf(choices)),
+        },
+        Kind::Integer(min, max) => match value.as_i64() {
+            None => Some(Flaw::Type("integer")),
+            Some(number) if number < min => Some(Flaw::TooSmall(min)),
+            Some(number) if number > max => Some(Flaw::TooBig(max)),
+            Some(_) => None,
+        },
+        Kind::IntegerOf(choices) => match value.as_i64() {
+            Some(number) if choices.contains(&number) => None,
+            _ => Some(Flaw::NotOneOfIntegers(choices)),
+        },
+        Kind::Number => (!value.is_number()).then_some(Flaw::Type("number")),
+        Kind::Flag => (!value.is_boolean()).then_some(Flaw::Type("boolean")),
+        Kind::Media => media(value),
+        Kind::Frames(positions) => match value.as_array() {
+            None => media(value),
+            Some(frames) => frames.iter().find_map(|frame| {
+                media(&frame["uri"]).or_else(|| flaw(Kind::OneOf(positions), &frame["position"]))
+            }),
+        },
+        Kind::List => (!value.is_array()).then_some(Flaw::Type("array")),
+        Kind::Object => (!value.is_object()).then_some(Flaw::Type("object")),
+    }
+}
+
+fn media(value: &Value) -> Option<Flaw> {
+    let Some(address) = value.as_str() else { return Some(Flaw::Type("string")) };
+    let known =
+        ["https://", "http://", "data:", "runway://"].iter().any(|scheme| address.starts_with(scheme));
+    (!known).then_some(Flaw::BadAddress)
+}

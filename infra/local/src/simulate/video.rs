@@ -1,0 +1,192 @@
+//! A small real video that shows a prompt: H.264 in an MP4 that players can start at once.
+
+use anyhow::anyhow;
+use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
+use muxide::api::{MuxerBuilder, VideoCodec};
+use openh264::OpenH264API;
+use openh264::encoder::{
+    BitRate, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, RateControlMode,
+};
+use openh264::formats::YUVSlices;
+use sha2::{Digest, Sha256};
+
+/// What to show.
+#[derive(Debug)]
+pub(super) struct Film {
+    pub(super) caption: String,
+    /// Longer films than [`SECONDS_MAX`] are cut to it.
+    pub(super) seconds: u32,
+    /// Width and height, as a ratio.
+    pub(super) aspect: (u32, u32),
+}
+
+pub(super) const SECONDS_MAX: u32 = 10;
+const FRAMES_PER_SECOND: u32 = 12;
+const PIXELS: f64 = 320.0 * 180.0;
+const BITS_PER_SECOND: u32 = 250_000;
+
+/// Renders the film. The same film gives the same bytes.
+///
+/// Takes some tenths of a second of CPU: not for an async thread.
+pub(super) fn render(film: &Film) -> anyhow::Result<Vec<u8>> {
+    let (width, height) = dimensions(film.aspect);
+    let config = EncoderConfig::new()
+        .rate_control_mode(RateControlMode::Bitrate)
+        .bitrate(BitRate::from_bps(BITS_PER_SECOND))
+        .max_frame_rate(FrameRate::from_hz(12.0))
+        .intra_frame_period(IntraFramePeriod::from_num_frames(FRAMES_PER_SECOND * 2))
+        .skip_frames(false)
+        .num_threads(1);
+    let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)?;
+    let mut muxer = MuxerBuilder::new(Vec::new())
+        .video(VideoCodec::H264, u32::try_from(width)?, u32::try_from(height)?, f64::from(FRAMES_PER_SECOND))
+        .with_fast_start(true)
+        .build()
+        .map_err(|error| anyhow!("the muxer did not start: {error}"))?;
+    let mut scene = Scene::new(&film.caption, width, height);
+    for frame in 0..film.seconds.clamp(1, SECONDS_MAX) * FRAMES_PER_SECOND {
+        scene.paint(frame as usize);
+        let stream = encoder.encode(&scene.planes())?;
+        let keyframe = stream.frame_type() == FrameType::IDR;
+        let pts = f64::from(frame) / f64::from(FRAMES_PER_SECOND);
+        muxer
+            .write_video(pts, &stream.to_vec(), keyframe)
+            .map_err(|error| anyhow!("frame {frame} was not written: {error}"))?;
+    }
+    muxer.finish_in_place().map_err(|error| anyhow!("the film was not finished: {error}"))?;
+    Ok(muxer.into_writer())
+}
+
+/// Even numbers of the asked ratio with about as many pixels as 320 by 180.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by PIXELS")]
+fn dimensions((width, height): (u32, u32)) -> (usize, usize) {
+    let ratio = (f64::from(width.max(1)) / f64::from(height.max(1))).clamp(0.25, 4.0);
+    let even = |length: f64| (length / 2.0).round() as usize * 2;
+    (even((PIXELS * ratio).sqrt()), even((PIXELS / ratio).sqrt()))
+}
+
+/// Text that drifts over a background that drifts the other way.
+struct Scene {
+    width: usize,
+    height: usize,
+    /// One period of the background in each direction wider and higher than the picture.
+    canvas: Vec<u8>,
+    colours: (u8, u8),
+    lines: Vec<String>,
+    scale: usize,
+    luma: Vec<u8>,
+    chroma: (Vec<u8>, Vec<u8>),
+}
+
+/// The period of the background, in pixels.
+const PERIOD: usize = 64;
+/// How far the text drifts from its middle, in pixels.
+const DRIFT: usize = 8;
+
+impl Scene {
+    fn new(caption: &str, width: usize, height: usize) -> Self {
+        let hash = Sha256::digest(caption.as_bytes());
+        let (scale, lines) = layout(caption, width, height);
+        let stride = width + PERIOD;
+        let slope = 1 + usize::from(hash[2] % 3);
+        let canvas = (0..stride * (height + PERIOD))
+            .map(|index| {
+                let (x, y) = (index % stride, index / stride);
+                let wave = (x * slope + y * 2) % PERIOD;
+                u8::try_from(48 + wave.min(PERIOD - wave) * 2).unwrap_or(u8::MAX)
+            })
+            .collect();
+        Self {
+            width,
+            height,
+            canvas,
+            colours: (hash[0] / 2 + 64, hash[1] / 2 + 64),
+            lines,
+            scale,
+            luma: vec![0; width * height],
+            chroma: (vec![0; width * height / 4], vec![0; width * height / 4]),
+        }
+    }
+
+    fn paint(&mut self, frame: usize) {
+        let stride = self.width + PERIOD;
+        for y in 0..self.height {
+            let from = (y + frame % PERIOD) * stride + frame * 2 % PERIOD;
+            let row = &self.canvas[from..from + self.width];
+            self.luma[y * self.width..(y + 1) * self.width].copy_from_slice(row);
+        }
+        self.chroma.0.fill(self.colours.0);
+        self.chroma.1.fill(self.colours.1);
+        let swing = frame % (4 * DRIFT);
+        let drift = swing.min(4 * DRIFT - swing);
+        let glyph = 8 * self.scale;
+        let top =
+            (self.height.saturating_sub(self.lines.len() * (glyph + 2)) / 2 + drift).saturating_sub(DRIFT);
+        for (index, line) in self.lines.clone().iter().enumerate() {
+            let width = line.chars().count() * glyph;
+            let left = (self.width.saturating_sub(width) / 2 + drift).saturating_sub(DRIFT);
+            for (column, letter) in line.chars().enumerate() {
+                self.letter(letter, left + column * glyph, top + index * (glyph + 2));
+            }
+        }
+    }
+
+    /// A white letter with a dark shadow.
+    fn letter(&mut self, letter: char, left: usize, top: usize) {
+        let unknown = || BASIC_FONTS.get('?').unwrap_or_default();
+        let rows = BASIC_FONTS.get(letter).or_else(|| LATIN_FONTS.get(letter)).unwrap_or_else(unknown);
+        for (shift, shade) in [(1, 16), (0, 235)] {
+            for (y, row) in rows.iter().enumerate() {
+                for x in (0..8).filter(|x| row & (1 << x) != 0) {
+                    self.dot(left + x * self.scale + shift, top + y * self.scale + shift, shade);
+                }
+            }
+        }
+    }
+
+    fn dot(&mut self, left: usize, top: usize, shade: u8) {
+        for y in top..(top + self.scale).min(self.height) {
+            for x in left..(left + self.scale).min(self.width) {
+                self.luma[y * self.width + x] = shade;
+            }
+        }
+    }
+
+    fn planes(&self) -> YUVSlices<'_> {
+        let half = self.width / 2;
+        YUVSlices::new(
+            (&self.luma, &self.chroma.0, &self.chroma.1),
+            (self.width, self.height),
+            (self.width, half, half),
+        )
+    }
+}
+
+/// The largest letters at which the caption fits, and its lines; cut at the smallest.
+fn layout(caption: &str, width: usize, height: usize) -> (usize, Vec<String>) {
+    let rows = |scale| (height - 2 * DRIFT) / (8 * scale + 2);
+    let lines = |scale| wrap(caption, (width - 2 * DRIFT) / (8 * scale));
+    let scale = [3, 2].into_iter().find(|scale| lines(*scale).len() <= rows(*scale)).unwrap_or(1);
+    let mut lines = lines(scale);
+    lines.truncate(rows(scale));
+    (scale, lines)
+}
+
+/// Breaks at spaces; a word longer than a line is cut.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        for piece in word.chars().collect::<Vec<_>>().chunks(columns) {
+            let piece: String = piece.iter().collect();
+            let length = |text: &str| text.chars().count();
+            match lines.last_mut() {
+                Some(line) if length(line) + 1 + length(&piece) <= columns => {
+                    line.push(' ');
+                    line.push_str(&piece);
+                }
+                _ => lines.push(piece),
+            }
+        }
+    }
+    lines
+}
