@@ -6,3 +6,4 @@ pub mod aws;
 pub mod command;
 pub mod host;
 pub mod simulate;
+pub mod stack;

@@ -1,0 +1,297 @@
+//! The whole stack in one process: storage, queues, functions, simulated providers.
+
+mod functions;
+mod source;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use shared::boot::config::variables;
+use shared::boot::{Clock, Env, Process, Random};
+use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::aws::dynamodb::DynamoDb;
+use crate::aws::s3::{CREDENTIAL, S3};
+use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
+use crate::host::{Deployment, Host, Template};
+use crate::simulate::{self, Simulator};
+
+const REGION: &str = "us-east-1";
+const ACCOUNT_ID: &str = "000000000000";
+const TABLE: &str = "genmux";
+const BUCKET: &str = "genmux-media";
+/// How often a simulated provider looks whether a webhook is due.
+const DELIVER_EVERY: Duration = Duration::from_millis(100);
+/// How often expired items are swept, as the real table does in its own time.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How a stack is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port of the API; 0 for any.
+    pub port: u16,
+    /// Where tables, queues and remote jobs are kept; `None` keeps them in memory.
+    pub databases: Option<PathBuf>,
+    /// Where the bucket is kept.
+    pub media: PathBuf,
+    /// Keys and origins of the providers, by the variables that the functions read.
+    /// A provider without an origin and without a key is simulated.
+    pub env: Env,
+    /// Where real providers can reach the API.
+    pub public_url: Option<Url>,
+    /// Whether providers are told where to report; without, every attempt is polled.
+    pub webhooks: bool,
+    /// Key of the callback tokens.
+    pub callback_secret: String,
+    /// How long a simulated remote job runs whose prompt does not say.
+    pub latency: Duration,
+    pub clock: Clock,
+    pub random: Random,
+    /// The wire under the AWS SDK, where a test wants its own.
+    pub aws_wire: Option<SharedHttpClient>,
+}
+
+/// A started stack. Its servers answer; its queues and schedules stand still until
+/// [`Stack::run`], or until a test moves them by hand.
+#[derive(Debug)]
+pub struct Stack {
+    pub host: Host,
+    pub sqs: Sqs,
+    pub dynamodb: DynamoDb,
+    pub simulators: BTreeMap<Provider, Simulator>,
+    pub api_url: String,
+    /// What an operator's commands start from: table, bucket, clock.
+    pub operator: Process,
+    shutdown: CancellationToken,
+    servers: JoinSet<Result<()>>,
+}
+
+impl Stack {
+    pub async fn start(options: Options) -> Result<Self> {
+        let shutdown = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let file = |name: &str| options.databases.as_ref().map(|folder| folder.join(name));
+
+        let dynamodb = DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), shutdown.clone()).await?;
+        let s3 = S3::start(listen(0).await?, &options.media, shutdown.clone()).await?;
+        let sqs_listener = listen(0).await?;
+        let sqs_url = url_of(&sqs_listener)?;
+        let sqs = Sqs::open(file("queues.sqlite").as_deref(), options.clock.clone(), sqs_url.clone())?;
+        let serving = axum::serve(sqs_listener, sqs.router()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        servers.spawn(async move { Ok(serving.await?) });
+
+        let api = listen(options.port).await.context("the API's port is not free: choose another with --port")?;
+        let api_url = url_of(&api)?;
+        let (simulators, parameters) = providers(&options, &shutdown, &mut servers).await?;
+        let mut template = Template::load(Deployment {
+            stack_name: "genmux".to_owned(),
+            region: REGION.to_owned(),
+            account_id: ACCOUNT_ID.to_owned(),
+            api_endpoint: options.public_url.as_ref().map_or_else(|| api_url.clone(), Url::to_string),
+            sqs_endpoint: sqs_url.clone(),
+            table_name: TABLE.to_owned(),
+            bucket_name: BUCKET.to_owned(),
+            parameters,
+        })?;
+        if !reports(&options, &simulators)
+            && let Some(dispatch) = template.functions.get_mut("dispatch")
+        {
+            dispatch.environment.insert("WEBHOOK_BASE_URL".to_owned(), String::new());
+        }
+        dynamodb.ensure_table(&template.table)?;
+        s3.ensure_bucket(BUCKET).await?;
+        for queue in &template.queues {
+            sqs.create_queue(&spec(queue))?;
+        }
+
+        let endpoints = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+            ("AWS_ENDPOINT_URL_S3", s3.url()),
+            ("AWS_ENDPOINT_URL_SQS", sqs_url),
+            ("TABLE", TABLE.to_owned()),
+            ("MEDIA_BUCKET", BUCKET.to_owned()),
+        ];
+        let operator = Process {
+            env: Env::from_pairs(endpoints),
+            aws: aws(options.aws_wire).await,
+            clock: options.clock.clone(),
+            random: options.random,
+        };
+        let functions = functions::all(&template, &operator)?;
+        let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
+        let (serve, until) = (host.clone(), shutdown.clone());
+        servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
+        Ok(Self { host, sqs, dynamodb, simulators, api_url, operator, shutdown, servers })
+    }
+
+    /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is told to stop;
+    /// finishes what is in hand.
+    pub async fn run(mut self) -> Result<()> {
+        let mut timers = JoinSet::new();
+        for simulator in self.simulators.values().cloned() {
+            let shutdown = self.shutdown.clone();
+            timers.spawn(every(DELIVER_EVERY, shutdown, move || {
+                let simulator = simulator.clone();
+                async move { simulator.deliver_due().await.map(|_| ()) }
+            }));
+        }
+        let (dynamodb, clock) = (self.dynamodb.clone(), self.operator.clock.clone());
+        timers.spawn(every(SWEEP_EVERY, self.shutdown.clone(), move || {
+            let (dynamodb, now) = (dynamodb.clone(), clock.now());
+            async move { tokio::task::spawn_blocking(move || dynamodb.sweep_ttl(now.as_secs())).await?.map(|_| ()) }
+        }));
+        self.host.run_background(self.shutdown.clone()).await?;
+        while let Some(ended) = timers.join_next().await {
+            ended?;
+        }
+        while let Some(ended) = self.servers.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+
+    pub fn stopper(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// The earliest time at which something happens without anybody's doing: a message
+    /// turns visible, a remote job changes, a webhook is due.
+    pub fn next_due(&self) -> Result<Option<Timestamp>> {
+        let mut due = self.sqs.next_visible_at()?;
+        for simulator in self.simulators.values() {
+            due = due.into_iter().chain(simulator.next_due()?).min();
+        }
+        Ok(due)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// Starts a simulator for every provider that is not configured, and gives the template's
+/// parameters that say where providers are.
+async fn providers(
+    options: &Options,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) -> Result<(BTreeMap<Provider, Simulator>, BTreeMap<String, String>)> {
+    let mut simulators = BTreeMap::new();
+    let mut parameters = BTreeMap::from([
+        ("WebhookTokenSecret".to_owned(), options.callback_secret.clone()),
+        ("Providers".to_owned(), Provider::ALL.map(Provider::name).join(",")),
+    ]);
+    for provider in Provider::ALL {
+        let (key_variable, url_variable) = variables(provider);
+        let (key, url) = (options.env.get(key_variable), options.env.get(url_variable));
+        let (key, url) = match (key, url) {
+            (None, None) => {
+                let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
+                let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
+                simulators.insert(provider, simulator);
+                parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
+                ("simulated".to_owned(), url)
+            }
+            (key, url) => (key.unwrap_or("unset").to_owned(), url.unwrap_or_default().to_owned()),
+        };
+        let (key_parameter, url_parameter) = parameter_names(provider);
+        parameters.insert(key_parameter.to_owned(), key);
+        parameters.insert(url_parameter.to_owned(), url);
+    }
+    Ok((simulators, parameters))
+}
+
+async fn simulator(
+    provider: Provider,
+    options: &Options,
+    file: Option<&Path>,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) -> Result<(Simulator, String)> {
+    let kind = match provider {
+        Provider::Fal => simulate::Provider::Fal,
+        Provider::Runway => simulate::Provider::Runway,
+    };
+    let settings = simulate::Options { latency: options.latency, ..simulate::Options::default() };
+    let simulator = Simulator::open(kind, file, options.clock.clone(), settings)?;
+    let listener = listen(0).await?;
+    let url = url_of(&listener)?;
+    let (serve, until) = (simulator.clone(), shutdown.clone());
+    servers.spawn(async move { serve.serve(listener, until.cancelled_owned()).await });
+    Ok((simulator, url))
+}
+
+const fn parameter_names(provider: Provider) -> (&'static str, &'static str) {
+    match provider {
+        Provider::Fal => ("FalKey", "FalBaseUrl"),
+        Provider::Runway => ("RunwayApiSecret", "RunwayBaseUrl"),
+    }
+}
+
+/// Whether providers can report to us: simulated ones always, real ones at a public URL.
+fn reports(options: &Options, simulators: &BTreeMap<Provider, Simulator>) -> bool {
+    options.webhooks && (options.public_url.is_some() || simulators.contains_key(&Provider::Fal))
+}
+
+/// The SDK's configuration for the storage in this process.
+pub async fn aws(wire: Option<SharedHttpClient>) -> SdkConfig {
+    let credentials = Credentials::from_keys(CREDENTIAL, CREDENTIAL, None);
+    let mut config = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::from_static(REGION))
+        .credentials_provider(credentials);
+    if let Some(wire) = wire {
+        config = config.http_client(wire);
+    }
+    config.load().await
+}
+
+fn spec(queue: &crate::host::Queue) -> QueueSpec {
+    QueueSpec {
+        name: queue.name.clone(),
+        visibility_timeout_s: queue.visibility_timeout_s,
+        delay_s: queue.delay_s,
+        retention_s: queue.retention_s,
+        receive_wait_s: queue.receive_wait_s,
+        redrive: queue.redrive.as_ref().map(|redrive| Redrive {
+            dead_letter_queue: redrive.dead_letter_queue.clone(),
+            max_receive_count: redrive.max_receive_count,
+        }),
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener> {
+    Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?)
+}
+
+fn url_of(listener: &TcpListener) -> Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+/// Does something now and then, until shutdown. A failure is logged, and it is tried again.
+async fn every<F, Fut>(pause: Duration, shutdown: CancellationToken, mut act: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let mut ticks = tokio::time::interval(pause);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = act().await {
+            tracing::warn!(%error, "timer.failed");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Every function, with the environment that the template gives it.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use shared::boot::{Env, Process};
+
+use crate::host::{Function, Functions, Template, event_function, http_function};
+
+/// A package's `handle` over its `App`, as a function of the platform.
+macro_rules! deploy {
+    ($wrap:ident, $package:ident, $process:expr) => {{
+        let app = Arc::new($package::App::new($process)?);
+        $wrap(move |event| {
+            let app = Arc::clone(&app);
+            async move { $package::handle(&app, event).await }
+        })
+    }};
+}
+
+pub(super) fn all(template: &Template, operator: &Process) -> Result<Functions> {
+    let started = template.functions.iter().map(|(name, spec)| {
+        // AWS endpoints are not the template's business: the platform has them.
+        let endpoints = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"];
+        let endpoints = endpoints.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
+        let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
+        let process = Process { env, ..operator.clone() };
+        let function = start(name, &process).with_context(|| format!("function {name} does not start"))?;
+        Ok((name.clone(), function))
+    });
+    started.collect()
+}
+
+fn start(name: &str, process: &Process) -> Result<Arc<dyn Function>> {
+    Ok(match name {
+        "submit" => deploy!(http_function, submit, process),
+        "webhook" => deploy!(http_function, webhook, process),
+        "status" => deploy!(http_function, status, process),
+        "cancel" => deploy!(http_function, cancel, process),
+        "dispatch" => deploy!(event_function, dispatch, process),
+        "settle" => deploy!(event_function, settle, process),
+        "poll" => deploy!(event_function, poll, process),
+        "health" => deploy!(event_function, health, process),
+        "reconcile" => deploy!(event_function, reconcile, process),
+        _ => bail!("the template declares a function that has no package"),
+    })
+}
