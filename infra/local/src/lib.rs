@@ -2,6 +2,7 @@
 //! runs every function in process as the template declares it, and simulated
 //! providers. `cargo run` starts it; the tests start it in process.
 
+pub mod audit;
 pub mod aws;
 pub mod command;
 pub mod host;

@@ -84,15 +84,18 @@ impl Stack {
         let mut servers = JoinSet::new();
         let file = |name: &str| options.databases.as_ref().map(|folder| folder.join(name));
 
-        let dynamodb = DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), shutdown.clone()).await?;
+        let dynamodb =
+            DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), shutdown.clone()).await?;
         let s3 = S3::start(listen(0).await?, &options.media, shutdown.clone()).await?;
         let sqs_listener = listen(0).await?;
         let sqs_url = url_of(&sqs_listener)?;
         let sqs = Sqs::open(file("queues.sqlite").as_deref(), options.clock.clone(), sqs_url.clone())?;
-        let serving = axum::serve(sqs_listener, sqs.router()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving = axum::serve(sqs_listener, sqs.router())
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         servers.spawn(async move { Ok(serving.await?) });
 
-        let api = listen(options.port).await.context("the API's port is not free: choose another with --port")?;
+        let api =
+            listen(options.port).await.context("the API's port is not free: choose another with --port")?;
         let api_url = url_of(&api)?;
         let (simulators, parameters) = providers(&options, &shutdown, &mut servers).await?;
         let mut template = Template::load(Deployment {
@@ -150,7 +153,9 @@ impl Stack {
         let (dynamodb, clock) = (self.dynamodb.clone(), self.operator.clock.clone());
         timers.spawn(every(SWEEP_EVERY, self.shutdown.clone(), move || {
             let (dynamodb, now) = (dynamodb.clone(), clock.now());
-            async move { tokio::task::spawn_blocking(move || dynamodb.sweep_ttl(now.as_secs())).await?.map(|_| ()) }
+            async move {
+                tokio::task::spawn_blocking(move || dynamodb.sweep_ttl(now.as_secs())).await?.map(|_| ())
+            }
         }));
         self.host.run_background(self.shutdown.clone()).await?;
         while let Some(ended) = timers.join_next().await {
@@ -201,7 +206,8 @@ async fn providers(
         let (key, url) = match (key, url) {
             (None, None) => {
                 let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
-                let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
+                let (simulator, url) =
+                    simulator(provider, options, file.as_deref(), shutdown, servers).await?;
                 simulators.insert(provider, simulator);
                 parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
                 ("simulated".to_owned(), url)

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::item::{Item, from_item, text_of};
+use super::item::{Item, from_item, number_of, text_of};
 use super::jobs::job_from_item;
 use super::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
-use super::ledger::{Line, balance_of, owner};
+use super::ledger::{Line, owner};
 use super::{Error, S3, Table};
-use crate::domain::credit::Credits;
 use crate::domain::id::AccountId;
 use crate::domain::job::Job;
 
 /// Everything that the books are made of, as of one scan.
 #[derive(Debug, Default)]
 pub struct Books {
-    pub balances: BTreeMap<AccountId, Credits>,
+    /// In micro-credits, as they stand there: a negative one must show.
+    pub balances: BTreeMap<AccountId, i128>,
     pub lines: Vec<(AccountId, Line)>,
     pub jobs: Vec<AuditedJob>,
     /// Keys of all objects in the bucket, with their sizes in bytes.
@@ -57,7 +57,9 @@ impl Books {
             }
             keys::BALANCE => {
                 let account = owner(&item).ok_or_else(|| Error::corrupt(doing, "a balance of nobody"))?;
-                self.balances.insert(account, balance_of(&item));
+                let balance = number_of(&item, "balance")
+                    .ok_or_else(|| Error::corrupt(doing, "a balance is no number"))?;
+                self.balances.insert(account, balance);
             }
             sk if sk.starts_with("ENTRY#") => {
                 let account = owner(&item).ok_or_else(|| Error::corrupt(doing, "a ledger line of nobody"))?;

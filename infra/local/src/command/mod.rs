@@ -1,1 +1,143 @@
 //! The subcommands of `genmux`.
+
+#![expect(clippy::print_stdout, reason = "these are what a person at a terminal reads")]
+
+mod audit;
+mod client;
+mod credits;
+mod demo;
+mod keys;
+mod local;
+mod serve;
+mod target;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+/// Genmux on this machine: the whole stack, a demo, and an operator's commands.
+#[derive(Debug, Parser)]
+#[command(name = "genmux", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole stack until Ctrl-C (the default).
+    Serve(Serve),
+    /// Submit a prompt over HTTP, wait, and save the video.
+    Demo(Demo),
+    /// API keys.
+    Keys(Keys),
+    /// An account's credits.
+    Credits(CreditsCommand),
+    /// Check every invariant over the whole table and bucket; exit 1 on a violation.
+    Audit(Target),
+}
+
+#[derive(Debug, Clone, Args)]
+struct Serve {
+    /// Port of the API.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// Where everything is kept.
+    #[arg(long, default_value = ".genmux")]
+    data: PathBuf,
+    /// Tell no provider where to report: every attempt is polled.
+    #[arg(long)]
+    no_webhooks: bool,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// What the video shall show.
+    prompt: String,
+    /// A model of `GET /v1/models`.
+    #[arg(long, default_value = "veo-3.1-fast")]
+    model: String,
+    /// Where the video is saved; by default the job's id with `.mp4`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// Local data, or a deployed table.
+#[derive(Debug, Clone, Args)]
+struct Target {
+    /// The local stack's data.
+    #[arg(long, default_value = ".genmux")]
+    data: PathBuf,
+    /// A deployed table, reached with the usual AWS configuration, instead of local data.
+    #[arg(long)]
+    table: Option<String>,
+    /// The deployed bucket; needed by `audit`.
+    #[arg(long, requires = "table")]
+    bucket: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Keys {
+    #[command(subcommand)]
+    command: KeysCommand,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make a key. It is shown this once.
+    Create {
+        /// `acct_` and lower-case letters and digits.
+        #[arg(long)]
+        account: String,
+        /// Let the key read, and not submit or cancel.
+        #[arg(long)]
+        read_only: bool,
+    },
+    /// Revoke a key for good.
+    Revoke { id: String },
+    /// All keys, without their secrets.
+    List,
+}
+
+#[derive(Debug, Args)]
+struct CreditsCommand {
+    #[command(subcommand)]
+    command: Grant,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum Grant {
+    /// Put credits into an account.
+    Grant {
+        account: String,
+        /// In credits, with up to six decimals.
+        amount: String,
+        /// Makes a repeat harmless: one grant per id. By default a random one.
+        #[arg(long)]
+        id: Option<String>,
+    },
+}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(&args).await?,
+        Command::Demo(args) => demo::run(args).await?,
+        Command::Keys(Keys { command, target }) => keys::run(command, &target).await?,
+        Command::Credits(CreditsCommand { command: Grant::Grant { account, amount, id }, target }) => {
+            credits::grant(&target, &account, &amount, id).await?;
+        }
+        Command::Audit(target) => return audit::run(&target).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -22,7 +22,8 @@ pub(super) fn all(template: &Template, operator: &Process) -> Result<Functions> 
     let started = template.functions.iter().map(|(name, spec)| {
         // AWS endpoints are not the template's business: the platform has them.
         let endpoints = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"];
-        let endpoints = endpoints.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
+        let endpoints =
+            endpoints.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
         let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
         let process = Process { env, ..operator.clone() };
         let function = start(name, &process).with_context(|| format!("function {name} does not start"))?;

@@ -1,0 +1,78 @@
+//! A caller of the API, as anybody would write one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// The API with a key.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+impl Client {
+    pub(super) fn new(url: String, key: String) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
+        Ok(Self { http, url, key })
+    }
+
+    pub(super) async fn submit(&self, model: &str, prompt: &str, idempotency_key: &str) -> Result<Value> {
+        let body = json!({"model": model, "prompt": prompt});
+        let post = self.http.post(format!("{}/v1/jobs", self.url));
+        let sent = self.send(post.header("idempotency-key", idempotency_key).json(&body)).await?;
+        Ok(sent.json().await?)
+    }
+
+    /// The job as soon as it differs from what `tag` names, or after a few seconds; `None`
+    /// if it does not.
+    pub(super) async fn watch(&self, id: &str, tag: Option<&str>) -> Result<Option<(Value, String)>> {
+        let mut get = self.http.get(format!("{}/v1/jobs/{id}", self.url)).header("prefer", "wait=2");
+        if let Some(tag) = tag {
+            get = get.header(IF_NONE_MATCH, tag);
+        }
+        let sent = self.send(get).await?;
+        if sent.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let tag = sent.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Some((sent.json().await?, tag)))
+    }
+
+    pub(super) async fn account(&self) -> Result<Value> {
+        Ok(self.send(self.http.get(format!("{}/v1/account", self.url))).await?.json().await?)
+    }
+
+    /// Saves what a media link leads to. The link needs no key, and gets none.
+    pub(super) async fn save(&self, link: &str, file: &Path) -> Result<u64> {
+        use tokio::io::AsyncWriteExt;
+        let mut sent = self.http.get(link).send().await?.error_for_status()?;
+        let mut out = tokio::fs::File::create(file)
+            .await
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+        let mut bytes = 0;
+        while let Some(chunk) = sent.chunk().await? {
+            bytes += chunk.len() as u64;
+            out.write_all(&chunk).await?;
+        }
+        out.flush().await?;
+        Ok(bytes)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let sent = request.bearer_auth(&self.key).send().await.context("the API does not answer")?;
+        if sent.status().is_client_error() || sent.status().is_server_error() {
+            let status = sent.status();
+            let problem: Value = sent.json().await.unwrap_or_default();
+            let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let errors = problem.get("errors").map(|errors| format!(" {errors}")).unwrap_or_default();
+            bail!("{status} {}: {}{errors}", text("code"), text("detail"));
+        }
+        Ok(sent)
+    }
+}

@@ -1,0 +1,117 @@
+//! `genmux demo`: a prompt to a video, over HTTP, as any caller would do it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use shared::boot::Random;
+use shared::domain::id::base32;
+use tokio::time::Instant;
+
+use super::Demo;
+use super::client::Client;
+use super::local::{Folder, running, running_demo_key};
+
+/// How long the demo waits for its job.
+const WAIT_MAX: Duration = Duration::from_secs(900);
+
+/// Uses the stack that runs on the data folder, or starts one for as long as it takes.
+pub(super) async fn run(args: Demo) -> Result<()> {
+    match Folder::take(&args.serve.data)? {
+        None => {
+            let url = running(&args.serve.data)?.api_url;
+            make(&Client::new(url, running_demo_key(&args.serve.data)?)?, &args).await
+        }
+        Some(folder) => {
+            let stack = folder.start(0, !args.serve.no_webhooks).await?;
+            let key = folder.demo_key(&stack.operator).await?;
+            let client = Client::new(stack.api_url.clone(), key)?;
+            let stopper = stack.stopper();
+            let running = tokio::spawn(stack.run());
+            let made = make(&client, &args).await;
+            stopper.cancel();
+            running.await??;
+            made
+        }
+    }
+}
+
+async fn make(client: &Client, args: &Demo) -> Result<()> {
+    let job = client.submit(&args.model, &args.prompt, &base32(&Random::System.bytes::<10>())).await?;
+    let id = text(&job, "id").to_owned();
+    println!("job {id} on {}", args.model);
+    let job = wait(client, &id).await?;
+    print_timeline(&job);
+    print_ledger(&client.account().await?, &id);
+    let Some(link) = job.pointer("/media/0/url").and_then(Value::as_str) else {
+        bail!("the job {}: {}", text(&job, "status"), job.pointer("/error/code").unwrap_or(&Value::Null));
+    };
+    let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.mp4")));
+    let bytes = client.save(link, &file).await?;
+    println!("saved {} ({bytes} bytes)", file.display());
+    Ok(())
+}
+
+/// Shows a bar until the job has ended.
+async fn wait(client: &Client, id: &str) -> Result<Value> {
+    let style = ProgressStyle::with_template("{bar:32} {percent:>3}% {elapsed} {msg}")?;
+    let bar = ProgressBar::new(100).with_style(style);
+    #[expect(clippy::disallowed_methods, reason = "a person waits in real time")]
+    let start = Instant::now();
+    let (mut job, mut tag) = client.watch(id, None).await?.context("the API sent no job")?;
+    while !matches!(text(&job, "status"), "succeeded" | "failed" | "canceled") {
+        let elapsed = start.elapsed();
+        if elapsed > WAIT_MAX {
+            bail!(
+                "the job is still {} after {} s; it goes on without this command",
+                text(&job, "status"),
+                WAIT_MAX.as_secs()
+            );
+        }
+        bar.set_position(percent(text(&job, "status"), elapsed));
+        bar.set_message(text(&job, "status").to_owned());
+        if let Some((news, newer)) = client.watch(id, Some(&tag)).await? {
+            (job, tag) = (news, newer);
+        }
+    }
+    bar.finish_with_message(text(&job, "status").to_owned());
+    Ok(job)
+}
+
+/// Nobody says how far a remote job is: the bar slows down as it waits.
+fn percent(status: &str, elapsed: Duration) -> u64 {
+    match status {
+        "queued" => 5,
+        "dispatching" => 10,
+        "running" => 15 + 70 * elapsed.as_secs() / (elapsed.as_secs() + 10),
+        _ => 95,
+    }
+}
+
+fn print_timeline(job: &Value) {
+    println!("{}  created", text(job, "created_at"));
+    for attempt in job.get("attempts").and_then(Value::as_array).into_iter().flatten() {
+        let number = attempt.get("number").unwrap_or(&Value::Null);
+        println!("{}  attempt {number} sent to {}", text(attempt, "started_at"), text(attempt, "route"));
+        if attempt.get("ended_at").is_some() {
+            let error = attempt.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
+            println!("{}  attempt {number} {} {error}", text(attempt, "ended_at"), text(attempt, "status"));
+        }
+    }
+    println!("{}  {}", text(job, "updated_at"), text(job, "status"));
+}
+
+fn print_ledger(account: &Value, id: &str) {
+    let lines = account.get("ledger").and_then(Value::as_array).into_iter().flatten();
+    for line in lines.filter(|line| text(line, "job") == id) {
+        let amount = line.get("micro_credits").and_then(Value::as_u64).unwrap_or(0);
+        let credits = shared::domain::credit::Credits::from_micros(amount);
+        println!("{}  {} {credits} credits", text(line, "at"), text(line, "kind"));
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}

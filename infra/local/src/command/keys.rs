@@ -1,0 +1,33 @@
+//! `genmux keys`: make, revoke and list API keys.
+
+use anyhow::{Result, ensure};
+use shared::edge::auth::make_key;
+use shared::store::keystore::{KeyStore, Scope};
+
+use super::{KeysCommand, Target};
+
+pub(super) async fn run(command: KeysCommand, target: &Target) -> Result<()> {
+    let opened = target.open().await?;
+    let keys = KeyStore::new(opened.table());
+    let process = &opened.process;
+    match command {
+        KeysCommand::Create { account, read_only } => {
+            let scopes = if read_only { vec![Scope::Read] } else { vec![Scope::Read, Scope::Write] };
+            let (key, token) =
+                make_key(account.parse()?, scopes, process.random.bytes(), process.clock.now());
+            keys.create(&key).await?;
+            println!("{token}");
+        }
+        KeysCommand::Revoke { id } => {
+            ensure!(keys.revoke(&id.parse()?).await?, "there is no key {id}");
+            println!("revoked {id}; instances that have just seen it forget it within 60 s");
+        }
+        KeysCommand::List => {
+            for key in keys.list().await? {
+                let state = if key.revoked { "revoked" } else { "good" };
+                println!("{}  {}  {state}  {:?}  {}", key.id, key.account, key.scopes, key.created_at);
+            }
+        }
+    }
+    Ok(())
+}
