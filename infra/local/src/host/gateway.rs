@@ -148,8 +148,10 @@ fn document(
 
 /// The path as API Gateway gives it, with its parameters decoded.
 fn decoded_path(route: &str, parameters: &BTreeMap<&str, &str>) -> String {
-    let name = |segment: &'_ str| segment.strip_prefix('{')?.strip_suffix('}').map(str::to_owned);
-    let decoded = |segment| name(segment).and_then(|name| parameters.get(&*name).copied()).unwrap_or(segment);
+    let decoded = |segment: &'_ str| {
+        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        name.and_then(|name| parameters.get(name)).map_or(segment.to_owned(), |value| (*value).to_owned())
+    };
     route.split('/').map(decoded).collect::<Vec<_>>().join("/")
 }
 

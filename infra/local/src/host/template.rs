@@ -18,7 +18,7 @@ use super::resources::{
 };
 use super::schedule::rate;
 
-const TEMPLATE: &str = include_str!("../../../template.yaml");
+pub(super) const TEMPLATE: &str = include_str!("../../../template.yaml");
 
 /// The deployed stack, resolved and linked: every name in it is the name of something that is there.
 ///

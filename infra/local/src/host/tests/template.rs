@@ -1,0 +1,229 @@
+use std::time::Duration;
+
+use super::super::template::TEMPLATE;
+use super::super::{Deployment, Template};
+use super::deployment;
+
+fn load() -> Template {
+    Template::load(deployment()).unwrap()
+}
+
+/// The error of the template with `from` replaced by `to`.
+fn refusal(from: &str, to: &str) -> String {
+    assert!(TEMPLATE.contains(from), "the template has no {from}");
+    let error = Template::parse(&TEMPLATE.replacen(from, to, 1), deployment()).expect_err(to);
+    format!("{error:#}")
+}
+
+#[test]
+fn every_route_leads_to_its_function() {
+    let mut routes: Vec<_> =
+        load().routes.iter().map(|route| format!("{} → {}", route.key, route.function)).collect();
+    routes.sort();
+    assert_eq!(
+        routes,
+        [
+            "GET /openapi.json → status",
+            "GET /v1/account → status",
+            "GET /v1/jobs → status",
+            "GET /v1/jobs/{id} → status",
+            "GET /v1/models → status",
+            "GET /v1/providers → status",
+            "POST /v1/jobs → submit",
+            "POST /v1/jobs/{id}/cancel → cancel",
+            "POST /v1/webhooks/{provider}/{token} → webhook",
+        ]
+    );
+}
+
+#[test]
+fn each_function_has_the_environment_that_it_reads_and_no_more() {
+    let template = load();
+    let environments: Vec<_> = template
+        .functions
+        .iter()
+        .map(|(name, spec)| {
+            let names: Vec<_> = spec.environment.keys().map(String::as_str).collect();
+            format!("{name}: {}", names.join(" "))
+        })
+        .collect();
+    let keys = "FAL_BASE_URL FAL_KEY";
+    let runway = "RUNWAYML_API_SECRET RUNWAY_BASE_URL RUST_LOG";
+    assert_eq!(
+        environments,
+        [
+            "cancel: POLL_QUEUE_URL RUST_LOG TABLE".to_owned(),
+            format!(
+                "dispatch: DISPATCH_QUEUE_URL {keys} POLL_QUEUE_URL PROVIDERS {runway} TABLE \
+                 WEBHOOK_BASE_URL WEBHOOK_TOKEN_SECRET"
+            ),
+            format!("health: {keys} PROVIDERS {runway} TABLE"),
+            format!("poll: {keys} POLL_QUEUE_URL PROVIDERS {runway} SETTLE_QUEUE_URL TABLE"),
+            "reconcile: DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE".to_owned(),
+            format!(
+                "settle: DISPATCH_QUEUE_URL {keys} MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL \
+                 PROVIDERS {runway} TABLE"
+            ),
+            "status: MEDIA_BUCKET PROVIDERS RUST_LOG TABLE".to_owned(),
+            "submit: DISPATCH_QUEUE_URL PROVIDERS RUST_LOG TABLE".to_owned(),
+            "webhook: FAL_BASE_URL PROVIDERS RUST_LOG SETTLE_QUEUE_URL WEBHOOK_TOKEN_SECRET".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue() {
+    let template = load();
+    let mut consumed: Vec<_> = template
+        .mappings
+        .iter()
+        .map(|mapping| (mapping.queue.as_str(), mapping.function.as_str(), mapping.batch_size))
+        .collect();
+    consumed.sort_unstable();
+    assert_eq!(
+        consumed,
+        [("genmux-dispatch", "dispatch", 1), ("genmux-poll", "poll", 10), ("genmux-settle", "settle", 1)]
+    );
+    for mapping in &template.mappings {
+        let queue = template.queues.iter().find(|queue| queue.name == mapping.queue).unwrap();
+        let timeout = template.functions[&mapping.function].timeout;
+        let visibility = Duration::from_secs(queue.visibility_timeout_s.into());
+        assert!(visibility >= 6 * timeout, "{}: {visibility:?} against {timeout:?}", queue.name);
+        let redrive = queue.redrive.as_ref().unwrap();
+        assert_eq!(redrive.max_receive_count, 5);
+        assert_eq!(redrive.dead_letter_queue, format!("{}-dead", queue.name));
+    }
+    let (dead, live) = template.queues.split_at(3);
+    assert!(dead.iter().all(|queue| queue.redrive.is_none() && queue.retention_s == 1_209_600));
+    assert!(live.iter().all(|queue| queue.redrive.is_some()));
+}
+
+#[test]
+fn names_and_addresses_are_those_of_the_local_stack() {
+    let template = load();
+    let dispatch = &template.functions["dispatch"];
+    assert_eq!(dispatch.name, "genmux-dispatch");
+    assert_eq!(dispatch.timeout, Duration::from_secs(60));
+    assert_eq!(dispatch.environment["TABLE"], "table-1");
+    assert_eq!(dispatch.environment["PROVIDERS"], "fal,runway");
+    assert_eq!(
+        dispatch.environment["DISPATCH_QUEUE_URL"],
+        "http://127.0.0.1:9324/000000000000/genmux-dispatch"
+    );
+    assert_eq!(dispatch.environment["WEBHOOK_BASE_URL"], "http://127.0.0.1:8080");
+    assert_eq!(template.functions["settle"].environment["MEDIA_BUCKET"], "bucket-1");
+    assert_eq!(template.functions["settle"].memory_mb, 512);
+    assert_eq!(template.table["TableName"], "table-1");
+    assert_eq!(template.table["GlobalSecondaryIndexes"][0]["IndexName"], "due");
+}
+
+#[test]
+fn a_parameter_decides_where_it_is_given() {
+    let mut deployment = deployment();
+    deployment.parameters.insert("WebhookBaseUrl".to_owned(), "https://hooks.example".to_owned());
+    let template = Template::load(deployment).unwrap();
+    assert_eq!(template.functions["dispatch"].environment["WEBHOOK_BASE_URL"], "https://hooks.example");
+}
+
+#[test]
+fn the_long_forms_of_the_intrinsic_functions_mean_the_same() {
+    let name = "${AWS::StackName}-submit";
+    let text = TEMPLATE
+        .replacen("TABLE: !Ref Table", "TABLE: { Ref: Table }", 1)
+        .replacen(
+            &format!("FunctionName: !Sub {name}"),
+            &format!("FunctionName: {{ 'Fn::Sub': '{name}' }}"),
+            1,
+        )
+        .replacen(
+            "PROVIDERS: !Ref Providers",
+            "PROVIDERS: { 'Fn::Join': ['+', [!Ref Providers, { 'Fn::GetAtt': [Table, Arn] }, '${x}']] }",
+            1,
+        );
+    let submit = &Template::parse(&text, deployment()).unwrap().functions["submit"];
+    assert_eq!(submit.name, "genmux-submit");
+    assert_eq!(submit.environment["TABLE"], "table-1");
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/table-1";
+    assert_eq!(submit.environment["PROVIDERS"], format!("fal,runway+{arn}+${{x}}"));
+}
+
+#[test]
+fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
+    for (from, to, named) in [
+        ("VisibilityTimeout: 1800", "FifoQueue: true", "resource SettleQueue: unknown field `FifoQueue`"),
+        ("maxReceiveCount: 5", "maxReceives: 5", "resource DispatchQueue: unknown field `maxReceives`"),
+        ("Timeout: 300", "ReservedConcurrentExecutions: 1", "resource SettleFunction: unknown field"),
+        ("ProtocolType: HTTP", "ProtocolType: WEBSOCKET", "resource HttpApi: ProtocolType must be HTTP"),
+        ("AutoDeploy: true", "AutoDeploy: false", "resource HttpStage: AutoDeploy must be true"),
+        ("rate(1 minute)", "cron(0 * * * ? *)", "resource HealthSchedule: cron(0 * * * ? *) is not"),
+        ("rate(1 minute)", "rate(1 minutes)", "resource HealthSchedule: rate(1 minutes) is not"),
+        ("POST /v1/jobs\n", "ANY /v1/jobs\n", "resource SubmitRoute: the route key ANY /v1/jobs is not"),
+        ("GET /v1/models", "GET /v1/{rest+}", "resource ModelsRoute: the route key GET /v1/{rest+} is not"),
+        ("AWS::S3::BucketPolicy", "AWS::SNS::Topic", "resource MediaBucketPolicy: the type AWS::SNS::Topic"),
+        ("ProjectionType: KEYS_ONLY", "ProjectionType: !Base64 x", "resource Table: Base64 \"x\" is not"),
+        ("TimeToLiveSpecification:", "StreamSpecification:", "resource Table: unknown field `StreamSpec"),
+        ("CorsConfiguration:", "NotificationConfiguration:", "resource MediaBucket: unknown field"),
+        ("Outputs:", "Mappings:", "unknown field `Mappings`"),
+        ("    DeletionPolicy:", "    CreationPolicy:", "unknown field `CreationPolicy`"),
+    ] {
+        let refusal = refusal(from, to);
+        assert!(refusal.contains(named), "{to}: {refusal}");
+    }
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_refused() {
+    for (from, to, named) in [
+        (
+            "TABLE: !Ref Table",
+            "TABLE: !Ref Tabel",
+            "resource SubmitFunction: nothing in the template is called",
+        ),
+        ("!GetAtt HttpApi.ApiEndpoint", "!GetAtt HttpApi.Url", "attribute Url of HttpApi"),
+        ("integrations/${SubmitIntegration}", "integrations/x", "resource SubmitRoute: integrations/x is no"),
+        (
+            "EventSourceArn: !GetAtt DispatchQueue.Arn",
+            "EventSourceArn: arn",
+            "resource DispatchMapping: arn is no",
+        ),
+        ("!If [HasWebhookBaseUrl", "!If [HasUrl", "no condition HasUrl"),
+        ("Binary: submit", "Library: submit", "resource SubmitFunction has no BuildProperties.Binary"),
+    ] {
+        let refusal = refusal(from, to);
+        assert!(refusal.contains(named), "{to}: {refusal}");
+    }
+}
+
+#[test]
+fn a_route_and_a_schedule_need_the_permission_to_invoke() {
+    let refused = refusal("Principal: apigateway.amazonaws.com", "Principal: events.amazonaws.com");
+    assert!(refused.contains("apigateway.amazonaws.com has no permission to invoke submit"), "{refused}");
+    let refused = refusal("FunctionName: !Ref HealthFunction", "FunctionName: !Ref PollFunction");
+    assert!(refused.contains("events.amazonaws.com has no permission to invoke health"), "{refused}");
+}
+
+#[test]
+fn a_parameter_without_a_legal_value_is_refused() {
+    let refusal = |name: &str, value: Option<&str>| {
+        let mut deployment = deployment();
+        match value {
+            Some(value) => deployment.parameters.insert(name.to_owned(), value.to_owned()),
+            None => deployment.parameters.remove(name),
+        };
+        format!("{:#}", Template::load(deployment).expect_err(name))
+    };
+    assert_eq!(refusal("WebhookTokenSecret", None), "parameter WebhookTokenSecret has no value");
+    assert!(refusal("WebhookTokenSecret", Some("short")).ends_with("must have at least 32 characters"));
+    assert!(refusal("MediaAllowLoopback", Some("yes")).contains("must be one of"));
+    assert_eq!(refusal("Colour", Some("red")), "the template has no parameter Colour");
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let template = load();
+    assert_eq!(template.functions["webhook"].environment["WEBHOOK_TOKEN_SECRET"], secret);
+    assert!(!format!("{template:?}").contains(secret));
+    let Deployment { parameters, .. } = &template.deployment;
+    assert!(parameters.values().any(|value| value == secret));
+}
