@@ -1,1 +1,4 @@
-//! it
+//! The integration tests: the whole stack, over its wires.
+
+mod crash;
+mod flows;

@@ -71,13 +71,17 @@ async fn sweep(app: &App, shard: u8, now: Timestamp) -> Result<(), BoxError> {
 }
 
 async fn look_after(app: &App, due: &Due, now: Timestamp) -> Result<(), BoxError> {
-    // First the check is moved: of two that run at once, one alone goes on.
-    if !app.jobs.check_again(due, now + CHECK_EVERY).await? {
-        return Ok(());
-    }
     let Some(mut job) = app.jobs.get(&due.job).await? else { return Ok(()) };
     if now >= job.deadline {
         job = app.jobs.advance_from(job, &Event::DeadlinePassed, now).await?.job().clone();
+    }
+    let next_check = match job.next_step() {
+        NextStep::Wait => job.deadline,
+        NextStep::Dispatch | NextStep::Poll(_) | NextStep::Nothing => job.deadline.min(now + CHECK_EVERY),
+    };
+    // The check is moved before anything is sent: of two runs at once, one alone goes on.
+    if !app.jobs.check_again(due, next_check).await? {
+        return Ok(());
     }
     let job_id = job.id.clone();
     match job.next_step() {

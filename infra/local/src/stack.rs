@@ -25,7 +25,7 @@ use url::Url;
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
-use crate::host::{Deployment, Host, Template};
+use crate::host::{Deployment, Function, Host, Template};
 use crate::simulate::{self, Simulator};
 
 const REGION: &str = "us-east-1";
@@ -61,6 +61,18 @@ pub struct Options {
     pub random: Random,
     /// The wire under the AWS SDK, where a test wants its own.
     pub aws_wire: Option<SharedHttpClient>,
+    /// What a test puts around every function.
+    pub around: Option<Around>,
+}
+
+/// Wraps a function, by name, in another.
+#[derive(Clone)]
+pub struct Around(pub Arc<dyn Fn(&str, Arc<dyn Function>) -> Arc<dyn Function> + Send + Sync>);
+
+impl std::fmt::Debug for Around {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Around")
+    }
 }
 
 /// A started stack. Its servers answer; its queues and schedules stand still until
@@ -132,7 +144,11 @@ impl Stack {
             clock: options.clock.clone(),
             random: options.random,
         };
-        let functions = functions::all(&template, &operator)?;
+        let mut functions = functions::all(&template, &operator)?;
+        if let Some(Around(around)) = &options.around {
+            functions =
+                functions.into_iter().map(|(name, inner)| (name.clone(), around(&name, inner))).collect();
+        }
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });

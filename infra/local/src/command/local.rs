@@ -70,6 +70,7 @@ impl Folder {
             clock: Clock::System,
             random: Random::System,
             aws_wire: None,
+            around: None,
         })
         .await?;
         let variables = [

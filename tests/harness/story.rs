@@ -1,0 +1,220 @@
+//! Stories, and what each must survive: a crash at every effect, every message twice, and
+//! a rival at every effect.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use genmux::simulate::CallKind;
+use shared::domain::id::JobId;
+use shared::domain::job::{Job, Phase, State};
+use shared::domain::provider::Provider;
+
+use crate::wire::Moment;
+use crate::world::World;
+
+/// One job's way through the system.
+#[derive(Debug, Clone, Copy)]
+pub struct Story {
+    pub name: &'static str,
+    pub model: &'static str,
+    pub prompt: &'static str,
+    /// How it ends if nothing comes between.
+    pub ends: State,
+    /// Whether providers report, or are only polled.
+    pub webhooks: bool,
+}
+
+pub const SUCCESS_BY_WEBHOOK: Story = Story {
+    name: "success by webhook",
+    model: "pika-2.2",
+    prompt: "a paper boat",
+    ends: State::Succeeded,
+    webhooks: true,
+};
+
+pub const SUCCESS_BY_POLLING: Story = Story {
+    name: "success by polling",
+    model: "gen-4.5",
+    prompt: "a paper boat",
+    ends: State::Succeeded,
+    webhooks: true,
+};
+
+pub const FAILOVER: Story = Story {
+    name: "failover from fal to Runway",
+    model: "veo-3.1",
+    prompt: "a paper boat [[sim: create=refuse:503, only=fal]]",
+    ends: State::Succeeded,
+    webhooks: true,
+};
+
+pub const FAILURE_WITH_REFUND: Story = Story {
+    name: "failure with refund",
+    model: "pika-2.2",
+    prompt: "a paper boat [[sim: fail=content_policy]]",
+    ends: State::Failed,
+    webhooks: true,
+};
+
+pub const FAILOVER_AFTER_ACCEPTANCE: Story = Story {
+    name: "failover after acceptance",
+    model: "veo-3.1",
+    prompt: "a paper boat [[sim: fail=internal, only=fal]]",
+    ends: State::Succeeded,
+    webhooks: true,
+};
+
+pub const STORIES: [Story; 5] =
+    [SUCCESS_BY_WEBHOOK, SUCCESS_BY_POLLING, FAILOVER, FAILURE_WITH_REFUND, FAILOVER_AFTER_ACCEPTANCE];
+
+/// Who comes between, in a race.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rival {
+    /// The same event, at once, in another instance.
+    Twin,
+    /// The caller cancels.
+    Cancel,
+    /// `reconcile` comes by, when everything is due.
+    Reconcile,
+}
+
+impl Story {
+    pub async fn world(&self) -> World {
+        let webhooks = self.webhooks;
+        World::with(|options| options.webhooks = webhooks).await
+    }
+
+    /// Plays the story to its end, whatever comes between.
+    pub async fn play(&self, world: &World, key: &str) -> Job {
+        let id = world.submit(self.model, self.prompt, key).await;
+        world.finish(&id).await
+    }
+
+    /// How many effects the undisturbed story has.
+    async fn effects(&self, world: &World) -> usize {
+        world.wire.reset();
+        let job = self.play(world, "undisturbed").await;
+        assert_eq!(job.state, self.ends, "{}: {job:?}", self.name);
+        world.wire.effects()
+    }
+
+    /// Kills the function at every effect in turn, before it lands and after, and lets the
+    /// system recover. Nothing may be lost, paid twice, or refunded while it may bill.
+    pub async fn survives_crashes(&self) {
+        let world = self.world().await;
+        let effects = self.effects(&world).await;
+        for moment in [Moment::Before, Moment::After] {
+            for k in 0..effects {
+                let before = creates(&world);
+                world.wire.reset();
+                world.wire.crash_at(k, moment);
+                let job = self.play(&world, &format!("crash {moment:?} {k}")).await;
+                let at = format!("{}: crash {moment:?} effect {k}: {job:?}", self.name);
+                assert!(world.wire.is_spent(), "{at}: the effect never came");
+                world.audit().await;
+                // Only a crash that hid what became of the create call may change the end.
+                let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
+                assert!(job.state == self.ends || hidden, "{at}");
+                assert!(creates(&world) - before <= creates_of(&job), "{at}: more creates than attempts");
+            }
+        }
+    }
+
+    /// The same where the service answers with an error, and the function lives on.
+    pub async fn survives_failures(&self) {
+        let world = self.world().await;
+        let effects = self.effects(&world).await;
+        for moment in [Moment::Before, Moment::After] {
+            for k in 0..effects {
+                world.wire.reset();
+                world.wire.fail_at(k, moment);
+                let job = self.play(&world, &format!("fail {moment:?} {k}")).await;
+                let at = format!("{}: failure {moment:?} effect {k}: {job:?}", self.name);
+                world.audit().await;
+                let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
+                assert!(job.state == self.ends || hidden, "{at}");
+            }
+        }
+    }
+
+    /// Handles every message and webhook twice; then, when all is over, all of them once
+    /// more in reverse. The job, the books and the providers see each once.
+    pub async fn survives_repeats(&self) {
+        let world = self.world().await;
+        self.effects(&world).await;
+        let before = creates(&world);
+        world.wire.reset();
+        world.wire.double();
+        let job = self.play(&world, "twice").await;
+        assert_eq!(job.state, self.ends, "{}: {job:?}", self.name);
+        assert_eq!(creates(&world) - before, job.attempts.len(), "{}", self.name);
+        world.audit().await;
+
+        let invocations = world.wire.invocations();
+        for (function, event) in invocations.into_iter().rev().filter(|(name, _)| name != "submit") {
+            let _answer = world.stack.host.invoke(&function, event).await;
+        }
+        world.drain().await;
+        assert_eq!(world.job(&job.id).await, job, "{}: a repeat changed the job", self.name);
+        assert_eq!(creates(&world) - before, job.attempts.len(), "{}", self.name);
+        world.audit().await;
+    }
+
+    /// Lets a rival overtake at every effect in turn.
+    pub async fn survives_races(&self, rival: Rival) {
+        let world = std::sync::Arc::new(self.world().await);
+        let effects = self.effects(&world).await;
+        for k in 0..effects {
+            let before = creates(&world);
+            world.wire.reset();
+            let shared = std::sync::Arc::clone(&world);
+            world.wire.overtake_at(k, move || rival.overtake(std::sync::Arc::clone(&shared)));
+            let job = self.play(&world, &format!("{rival:?} {k}")).await;
+            let at = format!("{}: {rival:?} at effect {k}: {job:?}", self.name);
+            world.audit().await;
+            assert_eq!(creates(&world) - before, creates_of(&job), "{at}");
+            let canceled = rival == Rival::Cancel && job.state == State::Canceled;
+            assert!(job.state == self.ends || canceled, "{at}");
+        }
+    }
+}
+
+impl Rival {
+    fn overtake(self, world: std::sync::Arc<World>) -> BoxFuture<'static, ()> {
+        async move {
+            match self {
+                Self::Twin => {
+                    if let Some((function, event)) = world.wire.invocations().pop() {
+                        let _answer = world.stack.host.invoke(&function, event).await;
+                    }
+                }
+                Self::Cancel => {
+                    for job in world.jobs().list(&world.account, 1, None).await.unwrap_or_default() {
+                        world.cancel(&job.id).await;
+                    }
+                }
+                Self::Reconcile => {
+                    let ids: Vec<JobId> = live(&world).await;
+                    if !ids.is_empty() {
+                        world.stack.host.fire_schedules().await;
+                    }
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn live(world: &World) -> Vec<JobId> {
+    let jobs = world.jobs().list(&world.account, 1, None).await.unwrap_or_default();
+    jobs.into_iter().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect()
+}
+
+/// Create calls that any provider was sent.
+fn creates(world: &World) -> usize {
+    Provider::ALL.iter().map(|provider| world.calls(*provider, CallKind::Create)).sum()
+}
+
+/// Create calls that a job may have made: one for each attempt, none twice.
+fn creates_of(job: &Job) -> usize {
+    job.attempts.len()
+}

@@ -1,0 +1,231 @@
+//! The wire under the AWS SDK: counts what goes over it, and fails where it is told to.
+//!
+//! An *effect* is one AWS call of a function. A crash is a real one as far as the function
+//! can tell: its future is dropped in the middle of the call.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use genmux::host::{Function, FunctionError, Invocation};
+use genmux::stack::Around;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+/// On which side of an effect something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The call is made and has no effect.
+    Before,
+    /// The effect has landed, and nobody hears of it.
+    After,
+}
+
+/// What is to happen at one effect.
+#[derive(Clone)]
+enum Order {
+    /// The function that makes the call dies there.
+    Crash(Moment),
+    /// The call waits until this has run to its end: another is faster.
+    Overtake(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
+    /// The call is answered with an error, the function lives on.
+    Fail(Moment),
+}
+
+#[derive(Default)]
+struct Plan {
+    count: usize,
+    calls: Vec<String>,
+    at: Option<(usize, Order)>,
+    /// Invocations of event functions and webhooks are made twice.
+    doubled: bool,
+    invocations: Vec<(String, Value)>,
+}
+
+/// The wire of one world. Clones share it.
+#[derive(Clone)]
+pub struct Wire {
+    inner: SharedHttpClient,
+    plan: Arc<Mutex<Plan>>,
+    crash: Arc<Notify>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("count", &self.plan().count).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    pub fn new() -> Self {
+        let inner = aws_smithy_http_client::Builder::new().build_http();
+        Self { inner, plan: Arc::default(), crash: Arc::default() }
+    }
+
+    pub fn client(&self) -> SharedHttpClient {
+        SharedHttpClient::new(self.clone())
+    }
+
+    /// Goes around every function, so that a crash ends its invocation.
+    pub fn around(&self) -> Around {
+        let wire = self.clone();
+        Around(Arc::new(move |name, inner| {
+            Arc::new(Mortal { name: name.to_owned(), inner, wire: wire.clone() }) as Arc<dyn Function>
+        }))
+    }
+
+    /// Forgets all orders and counts from zero.
+    pub fn reset(&self) {
+        *self.plan() = Plan::default();
+    }
+
+    /// Effects since the last reset.
+    pub fn effects(&self) -> usize {
+        self.plan().count
+    }
+
+    /// Names of the AWS operations since the last reset, in order.
+    pub fn calls(&self) -> Vec<String> {
+        self.plan().calls.clone()
+    }
+
+    /// Events that functions were invoked with since the last reset, in order.
+    pub fn invocations(&self) -> Vec<(String, Value)> {
+        self.plan().invocations.clone()
+    }
+
+    /// The function that makes effect `k` dies there. Once.
+    pub fn crash_at(&self, k: usize, moment: Moment) {
+        self.plan().at = Some((k, Order::Crash(moment)));
+    }
+
+    /// Effect `k` is answered with an error that the SDK does not repeat. Once.
+    pub fn fail_at(&self, k: usize, moment: Moment) {
+        self.plan().at = Some((k, Order::Fail(moment)));
+    }
+
+    /// Before effect `k` lands, `rival` runs to its end. Once.
+    pub fn overtake_at(&self, k: usize, rival: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
+        self.plan().at = Some((k, Order::Overtake(Arc::new(rival))));
+    }
+
+    /// Whether the order was carried out.
+    pub fn is_spent(&self) -> bool {
+        self.plan().at.is_none()
+    }
+
+    /// From now on, every message and every webhook is handled twice.
+    pub fn double(&self) {
+        self.plan().doubled = true;
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an effect; gives the order that stands for it.
+    fn next(&self, request: &HttpRequest) -> Option<Order> {
+        let mut plan = self.plan();
+        let target = request.headers().get("x-amz-target").map(str::to_owned);
+        let name = target.unwrap_or_else(|| format!("S3.{}", request.method()));
+        plan.calls.push(name.rsplit('.').next().map_or(name.clone(), |last| {
+            if name.starts_with("S3.") { name.clone() } else { last.to_owned() }
+        }));
+        let k = plan.count;
+        plan.count += 1;
+        let due = plan.at.as_ref().is_some_and(|(at, _)| *at == k);
+        if due { plan.at.take().map(|(_, order)| order) } else { None }
+    }
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HttpClient for Wire {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { inner, wire: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    inner: SharedHttpConnector,
+    wire: Wire,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let order = self.wire.next(&request);
+        let (inner, wire) = (self.inner.clone(), self.wire.clone());
+        HttpConnectorFuture::new(async move {
+            match order {
+                None => inner.call(request).await,
+                Some(Order::Overtake(rival)) => {
+                    rival().await;
+                    inner.call(request).await
+                }
+                Some(Order::Crash(moment)) => {
+                    if moment == Moment::After {
+                        let _landed = inner.call(request).await;
+                    }
+                    wire.crash.notify_one();
+                    std::future::pending().await
+                }
+                Some(Order::Fail(moment)) => {
+                    if moment == Moment::After {
+                        let _landed = inner.call(request).await;
+                    }
+                    Err(aws_smithy_runtime_api::client::result::ConnectorError::other(
+                        "cut by the test".into(),
+                        None,
+                    ))
+                }
+            }
+        })
+    }
+}
+
+/// A function that dies when its wire says so.
+struct Mortal {
+    name: String,
+    inner: Arc<dyn Function>,
+    wire: Wire,
+}
+
+impl Function for Mortal {
+    fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
+        let doubled = {
+            let mut plan = self.wire.plan();
+            plan.invocations.push((self.name.clone(), event.clone()));
+            plan.doubled && !matches!(self.name.as_str(), "submit" | "status" | "cancel")
+        };
+        async move {
+            if doubled {
+                self.inner.invoke(event.clone(), context.clone()).await?;
+            }
+            tokio::select! {
+                biased;
+                () = self.wire.crash.notified() => {
+                    Err(FunctionError::Panicked { message: "killed by the test".to_owned() })
+                }
+                done = self.inner.invoke(event, context) => done,
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,284 @@
+//! One stack under a manual clock, with an account, and a caller of its API.
+
+use std::time::Duration;
+
+use genmux::audit::{Report, check};
+use genmux::simulate::{CallKind, Simulator};
+use genmux::stack::{self, Options, Stack};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::boot::{Clock, Env, Process, Random};
+use shared::domain::credit::Credits;
+use shared::domain::id::{AccountId, JobId};
+use shared::domain::job::{Job, State};
+use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
+use shared::edge::auth::make_key;
+use shared::store::Table;
+use shared::store::audit::Books;
+use shared::store::jobs::JobStore;
+use shared::store::keys::DUE_SHARDS;
+use shared::store::keystore::{KeyStore, Scope};
+use shared::store::ledger::Ledger;
+use tempfile::TempDir;
+
+use crate::wire::Wire;
+
+/// How long a simulated remote job runs whose prompt does not say.
+pub const LATENCY: Duration = Duration::from_secs(30);
+/// Credits of the account that every world begins with.
+pub const CREDITS: u64 = 1_000_000;
+/// Rounds in which everything must have come to rest.
+const ROUNDS_MAX: usize = 400;
+
+/// A started stack with one account. Nothing moves unless a test moves it.
+#[derive(Debug)]
+pub struct World {
+    pub stack: Stack,
+    pub clock: Clock,
+    pub wire: Wire,
+    pub account: AccountId,
+    pub key: String,
+    /// What the harness itself reads and writes with: its calls do not go over the wire.
+    pub operator: Process,
+    http: reqwest::Client,
+    _folder: TempDir,
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn text(&self, pointer: &str) -> &str {
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn code(&self) -> &str {
+        self.text("/code")
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A world whose stack is started differently.
+    pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let wire = Wire::new();
+        let clock = Clock::manual(Clock::System.now());
+        let mut options = Options {
+            port: 0,
+            databases: None,
+            media: folder.path().to_owned(),
+            env: Env::default(),
+            public_url: None,
+            webhooks: true,
+            callback_secret: "a callback secret that is long enough for tests".to_owned(),
+            latency: LATENCY,
+            clock: clock.clone(),
+            random: Random::seeded(7),
+            aws_wire: Some(wire.client()),
+            around: Some(wire.around()),
+        };
+        change(&mut options);
+        let stack = Stack::start(options).await.expect("the stack starts");
+        let operator = Process { aws: stack::aws(None).await, ..stack.operator.clone() };
+        let account: AccountId = "acct_test".parse().expect("an account id");
+        let mut world = Self {
+            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            stack,
+            clock,
+            wire,
+            account: account.clone(),
+            key: String::new(),
+            operator,
+            _folder: folder,
+        };
+        world.key = world.new_key(&account, vec![Scope::Read, Scope::Write]).await;
+        world.grant(&account, Credits::ONE.checked_mul(CREDITS).expect("it fits")).await;
+        world.wire.reset();
+        world
+    }
+
+    pub async fn new_key(&self, account: &AccountId, scopes: Vec<Scope>) -> String {
+        let random = Random::System.bytes();
+        let (key, token) = make_key(account.clone(), scopes, random, self.clock.now());
+        KeyStore::new(self.table()).create(&key).await.expect("the key is stored");
+        token
+    }
+
+    pub async fn grant(&self, account: &AccountId, amount: Credits) {
+        let id = format!("test{}", Random::System.u64());
+        let granted = Ledger::new(self.table()).grant(account, &id, amount, self.clock.now()).await;
+        granted.expect("the credits are granted");
+    }
+
+    pub fn table(&self) -> Table {
+        Table::new(self.operator.dynamodb(), self.operator.env.get("TABLE").unwrap_or_default())
+    }
+
+    pub fn jobs(&self) -> JobStore {
+        JobStore::new(self.table())
+    }
+
+    pub fn simulator(&self, provider: Provider) -> &Simulator {
+        &self.stack.simulators[&provider]
+    }
+
+    /// How often a provider's endpoint of this kind was called.
+    pub fn calls(&self, provider: Provider, kind: CallKind) -> usize {
+        self.simulator(provider).calls().iter().filter(|call| call.kind == kind).count()
+    }
+
+    // The API, as a caller sees it.
+
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.stack.api_url));
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.bearer_auth(&self.key);
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_owned());
+        }
+        let sent = request.send().await.expect("the API answers");
+        let (status, headers) = (sent.status(), sent.headers().clone());
+        let text = sent.text().await.expect("the answer is text");
+        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+    }
+
+    pub async fn post_job(&self, body: &Value, idempotency_key: &str) -> Answer {
+        self.call(Method::POST, "/v1/jobs", &[("idempotency-key", idempotency_key)], Some(&body.to_string()))
+            .await
+    }
+
+    /// Submits until it is accepted: the same order under the same key, as callers shall.
+    pub async fn submit(&self, model: &str, prompt: &str, idempotency_key: &str) -> JobId {
+        let body = json!({"model": model, "prompt": prompt});
+        for _ in 0..5 {
+            let answer = self.post_job(&body, idempotency_key).await;
+            if answer.status == StatusCode::ACCEPTED {
+                return answer.text("/id").parse().expect("a job id");
+            }
+            assert!(answer.status.is_server_error(), "{answer:?}");
+        }
+        panic!("the submit is never accepted");
+    }
+
+    pub async fn cancel(&self, id: &JobId) -> Answer {
+        self.call(Method::POST, &format!("/v1/jobs/{id}/cancel"), &[], None).await
+    }
+
+    pub async fn status(&self, id: &JobId) -> Answer {
+        self.call(Method::GET, &format!("/v1/jobs/{id}"), &[], None).await
+    }
+
+    // Behind the API.
+
+    pub async fn job(&self, id: &JobId) -> Job {
+        self.jobs().get(id).await.expect("the table answers").expect("the job exists")
+    }
+
+    pub async fn state(&self, id: &JobId) -> State {
+        self.job(id).await.state
+    }
+
+    pub async fn balance(&self) -> Credits {
+        Ledger::new(self.table()).balance(&self.account).await.expect("the table answers")
+    }
+
+    /// Handles every message and delivers every webhook that is due now.
+    pub async fn drain(&self) {
+        for _ in 0..ROUNDS_MAX {
+            let handled = self.stack.host.step_queues().await.expect("the queues answer");
+            let mut delivered = 0;
+            for simulator in self.stack.simulators.values() {
+                delivered += simulator.deliver_due().await.expect("the simulator delivers");
+            }
+            if handled + delivered == 0 {
+                return;
+            }
+        }
+        panic!("the queues never run empty");
+    }
+
+    /// Turns the clock forward and lets happen what is due at the end.
+    pub async fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+        self.drain().await;
+    }
+
+    /// Fires the schedules and lets happen what follows.
+    pub async fn tick(&self) {
+        self.stack.host.fire_schedules().await;
+        self.drain().await;
+    }
+
+    /// Lets time pass, from one due thing to the next, until the job has ended and nothing
+    /// of it is left to do.
+    pub async fn finish(&self, id: &JobId) -> Job {
+        self.drain().await;
+        for _ in 0..ROUNDS_MAX {
+            let job = self.job(id).await;
+            if job.state.is_terminal() && job.loose_attempts().next().is_none() {
+                return job;
+            }
+            self.pass_time().await;
+        }
+        panic!("the job never ends: {:?}", self.job(id).await);
+    }
+
+    /// Turns the clock to the next thing that is due, and lets it happen.
+    pub async fn pass_time(&self) {
+        let now = self.clock.now();
+        let check = self.next_check(now).await;
+        let due = self.stack.next_due().expect("the stack answers");
+        let next = due.into_iter().chain(check).min().unwrap_or(now + Duration::from_secs(60));
+        self.clock.advance(next.since(now).max(Duration::from_millis(1)));
+        self.drain().await;
+        if check.is_some_and(|check| check <= self.clock.now()) {
+            self.tick().await;
+        }
+    }
+
+    /// When `reconcile` next has something to do.
+    async fn next_check(&self, now: Timestamp) -> Option<Timestamp> {
+        let far = now + Duration::from_secs(30 * 24 * 3_600);
+        let mut next: Option<Timestamp> = None;
+        for shard in 0..DUE_SHARDS {
+            let due = self.jobs().due(shard, far, 1).await.expect("the index answers");
+            next = next.into_iter().chain(due.first().map(|due| due.check_at)).min();
+        }
+        next
+    }
+
+    /// Checks the books; panics with every violation.
+    pub async fn audit(&self) -> Report {
+        let bucket = self.operator.env.get("MEDIA_BUCKET").unwrap_or_default();
+        let books =
+            Books::read(&self.table(), &self.operator.s3(), bucket).await.expect("the books are read");
+        let mut remote_jobs = std::collections::BTreeMap::new();
+        for (provider, simulator) in &self.stack.simulators {
+            remote_jobs.insert(*provider, simulator.remote_jobs().expect("the simulator answers"));
+        }
+        let report = check(&books, &remote_jobs);
+        assert!(report.violations.is_empty(), "{report}");
+        report
+    }
+}
