@@ -30,7 +30,8 @@ pub struct ProviderConfig {
     pub base_url: Option<Url>,
 }
 
-/// How long each kind of call may take in all. Whoever calls must outlast them.
+/// How long each call may take in all. Whoever calls must outlast them: a poll of an ended
+/// job and a cancel may each make two calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     pub connect: Duration,
@@ -124,7 +125,7 @@ impl ProviderClient {
             Err(NoAnswer::NotSent(fault)) => Outcome::NotSent(fault.clone()),
             Err(NoAnswer::Lost(cause)) => Outcome::Unknown(cause),
         };
-        timer.log(&sent, outcome.name());
+        timer.log(&sent, outcome.summary());
         outcome
     }
 
@@ -157,7 +158,7 @@ impl ProviderClient {
             Ok(answer) => read(answer),
             Err(lost) => Polled::Unreadable(lost.cause()),
         };
-        timer.log(&sent, polled.name());
+        timer.log(&sent, polled.summary());
         polled
     }
 
@@ -182,7 +183,7 @@ impl ProviderClient {
             Ok(answer) => adapter.read_cancel(answer),
             Err(lost) => Canceling::Unreadable(lost.cause()),
         };
-        timer.log(&sent, canceling.name());
+        timer.log(&sent, canceling.summary());
         canceling
     }
 
@@ -198,7 +199,11 @@ impl ProviderClient {
                 Err(Fault::new(ErrorClass::ProviderUnavailable, Some(cause), Billed::No))
             }
         };
-        timer.log(&sent, health.as_ref().map_or_else(|fault| fault.class.name(), |()| "well"));
+        let summary = match &health {
+            Ok(()) => ("well", ""),
+            Err(fault) => ("unwell", fault.class.name()),
+        };
+        timer.log(&sent, summary);
         (health, timer.started.elapsed())
     }
 
@@ -207,7 +212,7 @@ impl ProviderClient {
         let timer = Timer::start(provider, "keys");
         let sent = self.send(provider, call, Credentials::None, self.timeouts.ping).await;
         let body = sent.as_ref().ok().filter(|answer| answer.is_ok()).map(|answer| answer.body.clone());
-        timer.log(&sent, if body.is_some() { "fetched" } else { "unavailable" });
+        timer.log(&sent, (if body.is_some() { "fetched" } else { "unavailable" }, ""));
         body
     }
 
@@ -303,14 +308,18 @@ impl Timer {
         Self { provider, what, started: Instant::now() }
     }
 
-    fn log(&self, sent: &Result<Answer, NoAnswer>, outcome: &str) {
+    fn log(&self, sent: &Result<Answer, NoAnswer>, (outcome, reason): (&str, &str)) {
         tracing::info!(
             provider = self.provider.name(),
             what = self.what,
             status = sent.as_ref().ok().map(|answer| answer.status),
             outcome,
+            reason,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "provider.called"
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
+use super::fal_reason::{Reason, detail_types};
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
@@ -120,12 +121,9 @@ impl Adapter for Fal {
             500.. => reason.is_theirs && reason.is_named,
             _ => reason.is_theirs,
         };
-        let verdict = reason.verdict();
-        match &verdict {
-            Verdict::Broke { fault, .. } if !is_end || fault.class == ErrorClass::Unknown => {
-                Polled::Unreadable(answer.cause())
-            }
-            _ => Polled::Ended(verdict),
+        match reason.known_verdict() {
+            Some(verdict) if is_end => Polled::Ended(verdict),
+            _ => Polled::Unreadable(answer.cause()),
         }
     }
 
@@ -144,7 +142,8 @@ impl Adapter for Fal {
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let event: Event = serde_json::from_slice(body.get()).map_err(|_| Unreadable("not a fal event"))?;
+        let event: Option<Event> = serde_json::from_slice(body.get()).ok();
+        let event = event.ok_or(Unreadable("not a fal event"))?;
         let remote = remote_job(&event.request_id, None).ok_or(Unreadable("no usable request id"))?;
         Ok(Notice { remote: Some(remote), verdict: event.verdict() })
     }
@@ -244,13 +243,18 @@ struct Created {
 struct Status {
     status: String,
     request_id: Option<String>,
-    error: Option<String>,
+    #[serde(default)]
+    error: Value,
     error_type: Option<String>,
 }
 
 impl Status {
     fn failure(self) -> Option<Reason> {
-        let text = self.error.unwrap_or_default();
+        let text = match self.error {
+            Value::Null => String::new(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
         let types: Vec<String> = self.error_type.into_iter().filter(|word| !word.is_empty()).collect();
         (!text.is_empty() || !types.is_empty()).then(|| Reason::told(&text, types))
     }
@@ -291,10 +295,7 @@ impl Event {
             "ERROR" => {
                 let mut types = detail_types(&self.payload);
                 types.extend(self.error_type);
-                let verdict = Reason::told(&self.error.unwrap_or_default(), types).verdict();
-                let unknown =
-                    matches!(&verdict, Verdict::Broke { fault, .. } if fault.class == ErrorClass::Unknown);
-                (!unknown).then_some(verdict)
+                Reason::told(&self.error.unwrap_or_default(), types).known_verdict()
             }
             _ => None,
         }
@@ -307,126 +308,56 @@ struct Pricing {
     _prices: Vec<Value>,
 }
 
-/// Why fal did not do what was asked, from whatever place it says so.
-struct Reason {
-    /// The HTTP status; 0 where none is known.
-    status: u16,
-    types: Vec<String>,
-    text: String,
-    /// It is an error in fal's shape, not a page of something in between.
-    is_theirs: bool,
-    /// It has a type, or fal says whether to retry: the model or its runner failed.
-    is_named: bool,
-    /// We limited the time, so nothing is down.
-    is_our_limit: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::fixtures;
 
-impl Reason {
-    fn of(answer: &Answer) -> Self {
-        let body: Value = answer.json().unwrap_or_default();
-        let header = |name| text_header(&answer.headers, name);
-        let mut types = detail_types(&body);
-        let infrastructure = body["error_type"].as_str().or_else(|| header("x-fal-error-type"));
-        types.extend(infrastructure.map(str::to_owned));
-        let detail = &body["detail"];
-        let text = detail.as_str().or_else(|| body["error"]["message"].as_str()).unwrap_or_default();
-        let flagged = header("x-fal-retryable").or_else(|| header("x-fal-needs-retry")).is_some();
-        Self {
-            status: answer.status,
-            text: text.to_owned(),
-            is_theirs: detail.is_string() || detail.is_array() || body["error_type"].is_string(),
-            is_named: !types.is_empty() || flagged,
-            is_our_limit: header("x-fal-request-timeout-type") == Some("user"),
-            types,
+    #[test]
+    fn every_fixture_reads_as_it_says() {
+        let came_out = fixtures::run(Provider::Fal);
+        let some = |what: &str, text: &str| {
+            let found = came_out.iter().any(|case| case.starts_with(what) && case.contains(text));
+            assert!(found, "no fixture has {text} come out of a {what}");
+        };
+        for class in [
+            "auth",
+            "insufficient_funds",
+            "content_policy",
+            "invalid_request",
+            "rate_limited",
+            "timeout",
+            "provider_unavailable",
+            "unknown",
+        ] {
+            some("create", class);
+        }
+        for verdict in ["finished", "broke", "gone", "pending", "canceled"] {
+            some("result", verdict);
+        }
+        for verdict in ["finished", "broke", "canceled", "null"] {
+            some("webhook", verdict);
         }
     }
 
-    /// A failure told in the body of something that went well itself.
-    fn told(text: &str, types: Vec<String>) -> Self {
-        let code = text.split_once("status code: ").and_then(|(_, code)| code.get(..3)?.parse().ok());
-        Self {
-            status: code.unwrap_or(0),
-            types,
-            text: text.to_owned(),
-            is_theirs: true,
-            is_named: true,
-            is_our_limit: false,
+    #[test]
+    fn a_path_is_kept_only_if_it_is_this_remote_jobs() {
+        for path in [
+            "/fal-ai/pika/requests/other",
+            "/requests/a",
+            "/a/requests/a",
+            "/a/b/c/requests/a",
+            "/../b/requests/a",
+            "/a/b%2f/requests/a",
+            "/a/b/requests/a/",
+            "/a/b/requests/a?x=1&y=/requests/a",
+        ] {
+            let kept = request_path(&format!("https://queue.fal.run{path}"), "a");
+            assert!(kept.is_none() || kept.as_deref() == Some("/a/b/requests/a"), "{path}: {kept:?}");
         }
+        assert_eq!(
+            request_path("https://evil.example/a/b/requests/a", "a").as_deref(),
+            Some("/a/b/requests/a")
+        );
     }
-
-    fn verdict(&self) -> Verdict {
-        if self.has(&["client_cancelled", "client_disconnected"]) {
-            return Verdict::Canceled { cost: None };
-        }
-        Verdict::Broke { fault: self.fault(), cost: None }
-    }
-
-    fn fault(&self) -> Fault {
-        let (class, billed) = self.class();
-        Fault::new(class, self.types.first().map(String::as_str), billed)
-    }
-
-    /// The first rule that fits.
-    fn class(&self) -> (ErrorClass, Billed) {
-        match self.status {
-            401 => (ErrorClass::Auth, Billed::No),
-            403 if self.is_out_of_money() => (ErrorClass::InsufficientFunds, Billed::No),
-            403 => (ErrorClass::Auth, Billed::No),
-            _ if self.has(&["content_policy_violation"]) => (ErrorClass::ContentPolicy, Billed::Unknown),
-            400 | 404 | 413 | 422 => (ErrorClass::InvalidRequest, Billed::Unknown),
-            429 => (ErrorClass::RateLimited, Billed::No),
-            _ if self.has(&["request_timeout", "startup_timeout", "generation_timeout"]) => {
-                let class =
-                    if self.is_our_limit { ErrorClass::Timeout } else { ErrorClass::ProviderUnavailable };
-                (class, Billed::No)
-            }
-            500..=599 => (ErrorClass::ProviderUnavailable, Billed::No),
-            _ if self.has(&["runner_*", "downstream_*", "internal_*"]) => {
-                (ErrorClass::ProviderUnavailable, Billed::No)
-            }
-            _ if self.has(&["concurrent_requests_limit"]) => (ErrorClass::RateLimited, Billed::No),
-            _ if self.has(INPUT_TYPES) => (ErrorClass::InvalidRequest, Billed::Unknown),
-            _ => (ErrorClass::Unknown, Billed::Unknown),
-        }
-    }
-
-    fn is_out_of_money(&self) -> bool {
-        let text = self.text.to_ascii_lowercase();
-        ["user is locked", "exhausted balance", "top_up"].iter().any(|words| text.contains(words))
-    }
-
-    /// Whether one of the types is one of these; `*` at the end stands for anything.
-    fn has(&self, names: &[&str]) -> bool {
-        self.types.iter().any(|given| {
-            names.iter().any(|name| match name.strip_suffix('*') {
-                Some(start) => given.starts_with(start),
-                None => given == name,
-            })
-        })
-    }
-}
-
-/// Types that blame the input; for where no status says so.
-const INPUT_TYPES: &[&str] = &[
-    "bad_request",
-    "no_media_generated",
-    "image_*",
-    "file_*",
-    "face_detection_error",
-    "feature_not_supported",
-    "unsupported_*",
-    "one_of",
-    "greater_than*",
-    "less_than*",
-    "missing",
-    "value_error*",
-];
-
-fn detail_types(body: &Value) -> Vec<String> {
-    let items = body["detail"].as_array().map(Vec::as_slice).unwrap_or_default();
-    items.iter().filter_map(|item| item["type"].as_str()).map(str::to_owned).collect()
-}
-
-fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }

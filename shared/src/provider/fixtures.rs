@@ -1,1 +1,222 @@
-//! Fixtures.
+//! Runs every file of `fixtures/<provider>/`: a file that no test reads cannot be.
+//!
+//! A file either *builds* a call from an order or a remote job, or *reads* an answer, and
+//! says what must come out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::jwks::Jwks;
+use super::verify::{CallbackSecrets, Scheme, Token, Verified, verify};
+use super::{Adapter, Answer, Call, Canceling, CreateOrder, Outcome, Polled, Secret, adapter};
+use crate::domain::catalog::Catalog;
+use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::provider::Provider;
+use crate::domain::request::{JobRequest, Order};
+use crate::domain::time::Timestamp;
+
+pub(super) const REMOTE_ID: &str = "764cabcf-b745-4b3e-ae38-1200304cf45b";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixture {
+    /// What the file's name does not say; for people.
+    #[serde(rename = "about")]
+    _about: Option<String>,
+    build: Option<String>,
+    read: Option<String>,
+    route: Option<String>,
+    order: Option<Order>,
+    callback: Option<Url>,
+    remote: Option<RemoteJob>,
+    answer: Option<Given>,
+    expect: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    json: Option<Value>,
+    text: Option<String>,
+}
+
+impl Given {
+    fn answer(&self) -> Answer {
+        let body = match (&self.json, &self.text) {
+            (Some(json), None) => json.to_string(),
+            (None, Some(text)) => text.clone(),
+            _ => panic!("an answer has either json or text"),
+        };
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Answer { status: self.status, headers: headers.collect::<HeaderMap>(), body: Bytes::from(body) }
+    }
+}
+
+/// Runs the fixtures of one provider; gives everything that came out, for coverage.
+pub(super) fn run(provider: Provider) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider.name());
+    let mut came_out = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue; // signature vectors: see verify.rs
+        }
+        let case = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let fixture: Fixture = serde_json::from_slice(&std::fs::read(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{case}: {error}"));
+        let result = fixture.run(adapter(provider));
+        assert_eq!(result, fixture.expect, "{case}");
+        came_out.insert(format!("{} {result}", fixture.read.unwrap_or_default()));
+    }
+    came_out
+}
+
+impl Fixture {
+    fn run(&self, adapter: &dyn Adapter) -> Value {
+        let remote = self.remote.clone().unwrap_or(RemoteJob { id: REMOTE_ID.to_owned(), handle: None });
+        let route = self.route.as_deref().unwrap_or("fal/fal-ai/veo3.1");
+        if let Some(what) = &self.build {
+            return call(&match what.as_str() {
+                "create" => self.create(adapter),
+                "poll" => adapter.poll(&remote, route),
+                "cancel" => adapter.cancel(&remote, route).unwrap(),
+                "ping" => adapter.ping(),
+                "jwks" => adapter.jwks().unwrap(),
+                other => panic!("nothing builds {other}"),
+            });
+        }
+        let answer = self.answer.as_ref().unwrap().answer();
+        match self.read.as_deref().unwrap() {
+            "create" => outcome(&adapter.read_create(&answer)),
+            "poll" => polled(&adapter.read_poll(&remote, route, &answer)),
+            "result" => polled(&adapter.read_result(&remote, &answer)),
+            "cancel" => canceling(adapter.read_cancel(&answer)),
+            "ping" => adapter.read_ping(&answer).map_or_else(|fault| json!(fault), |()| json!("well")),
+            "webhook" => match adapter.read_webhook(&verified(answer.body)) {
+                Ok(notice) => json!({"remote": notice.remote, "verdict": notice.verdict}),
+                Err(unreadable) => json!({"unreadable": unreadable.0}),
+            },
+            other => panic!("nothing reads {other}"),
+        }
+    }
+
+    fn create(&self, adapter: &dyn Adapter) -> Call {
+        let catalog = Catalog::for_providers(&Provider::ALL);
+        let request = JobRequest::new(self.order.clone().unwrap(), &catalog).unwrap();
+        let mut routes = catalog.models().flat_map(|model| &model.routes);
+        let route = routes.find(|route| Some(route.name()) == self.route).unwrap();
+        assert!(request.fits(route));
+        let reference = "job_a.1";
+        adapter.create(&CreateOrder { request: &request, route, callback: self.callback.as_ref(), reference })
+    }
+}
+
+/// A body as if it were proved.
+pub(super) fn verified(body: Bytes) -> Verified<Bytes> {
+    let secrets = CallbackSecrets::new(vec![Secret::new("test")]).unwrap();
+    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1 });
+    let token = secrets.verify(&token).unwrap();
+    let now = Timestamp::from_secs(0);
+    verify(Scheme::TokenOnly, &token, &HeaderMap::new(), body, now, &Jwks::default()).unwrap()
+}
+
+fn call(call: &Call) -> Value {
+    let text =
+        |(name, value): (&HeaderName, &http::HeaderValue)| (name.to_string(), json!(value.to_str().unwrap()));
+    json!({
+        "call": format!("{} https://{}{}", call.method, call.host, call.path_and_query),
+        "headers": call.headers.iter().map(text).collect::<serde_json::Map<_, _>>(),
+        "body": call.body,
+    })
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Accepted { remote, cost } => json!({"accepted": remote, "cost": cost}),
+        Outcome::Refused { fault, .. } => json!({"refused": fault}),
+        Outcome::NotSent(fault) => json!({"not_sent": fault}),
+        Outcome::Unknown(cause) => json!({"unknown": cause}),
+    }
+}
+
+fn polled(polled: &Polled) -> Value {
+    match polled {
+        Polled::Pending => json!("pending"),
+        Polled::Fetch(next) => json!({"fetch": call(next)["call"]}),
+        Polled::Ended(verdict) => json!(verdict),
+        Polled::Unreadable(cause) => json!({"unreadable": cause}),
+    }
+}
+
+fn canceling(canceling: Canceling) -> Value {
+    match canceling {
+        Canceling::Unreadable(cause) => json!({"unreadable": cause}),
+        other => json!(other.summary().0),
+    }
+}
+
+/// Answers that come from something in between, or from nobody in their right mind: for
+/// every adapter a create is then unknown, and a poll has told nothing.
+#[test]
+fn junk_is_never_a_verdict() {
+    let junk: [&[u8]; 8] = [
+        b"",
+        b"<html><body>502 Bad Gateway</body></html>",
+        br#"{"request_id":"764cabcf-b745-4b3e-ae38-1200304cf45b","id":"764ca"#,
+        b"null",
+        b"[]",
+        b"\xff\xfe\x00",
+        br#"{"status":"EXPLODED","id":"764cabcf-b745-4b3e-ae38-1200304cf45b"}"#,
+        &[b'x'; 1_000_000],
+    ];
+    let remote = RemoteJob { id: REMOTE_ID.to_owned(), handle: None };
+    for provider in Provider::ALL {
+        let adapter = adapter(provider);
+        for (index, body) in junk.iter().enumerate() {
+            for status in [200, 202, 204, 301, 302, 307, 400, 404, 408, 418, 500, 502, 503, 504] {
+                let case = format!("{provider}, body {index}, status {status}");
+                let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body) };
+                if index != 6 || status >= 300 {
+                    let created = adapter.read_create(&answer);
+                    assert!(matches!(created, Outcome::Unknown(_)), "{case}: {created:?}");
+                }
+                if index == 6 && status == 404 {
+                    continue; // JSON that says "not found" is an answer
+                }
+                for polled in
+                    [adapter.read_poll(&remote, "a/b/c", &answer), adapter.read_result(&remote, &answer)]
+                {
+                    assert!(matches!(polled, Polled::Unreadable(_)), "{case}: {polled:?}");
+                }
+                if status >= 300 {
+                    let canceled = adapter.read_cancel(&answer);
+                    assert!(matches!(canceled, Canceling::Unreadable(_)), "{case}: {canceled:?}");
+                }
+                assert!(adapter.read_ping(&answer).is_err(), "{case}");
+            }
+            assert!(adapter.read_webhook(&verified(Bytes::copy_from_slice(body))).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_refusal_by_status_needs_no_body() {
+    for provider in Provider::ALL {
+        for (status, class) in [(401, "auth"), (403, "auth"), (429, "rate_limited")] {
+            let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::from_static(b"<html>") };
+            let created = adapter(provider).read_create(&answer);
+            assert_eq!(created.summary(), ("refused", class), "{provider} {status}");
+        }
+    }
+}

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod download;
 mod fal;
+mod fal_reason;
 #[cfg(test)]
 mod fixtures;
 pub mod jwks;
@@ -28,9 +29,10 @@ use crate::domain::request::JobRequest;
 use crate::domain::verdict::Fault;
 
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
+pub use jwks::Jwks;
 pub use outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 pub use secret::Secret;
-pub use verify::{CallbackSecrets, Jwks, Scheme, Token, Verified, VerifyError};
+pub use verify::{CallbackSecrets, Scheme, Token, Verified, VerifyError};
 
 /// What one provider's API means. Pure: builds calls and reads answers; never sends.
 pub trait Adapter: Sync {

@@ -29,12 +29,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const fn name(&self) -> &'static str {
+    /// Its name and, where there is one, the reason: for logs and metrics.
+    pub fn summary(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Accepted { .. } => "accepted",
-            Self::Refused { .. } => "refused",
-            Self::NotSent(_) => "not_sent",
-            Self::Unknown(cause) => cause,
+            Self::Accepted { .. } => ("accepted", ""),
+            Self::Refused { fault, .. } => ("refused", fault.class.name()),
+            Self::NotSent(fault) => ("not_sent", fault.class.name()),
+            Self::Unknown(cause) => ("unknown", cause),
         }
     }
 }
@@ -54,15 +55,16 @@ pub enum Polled {
 }
 
 impl Polled {
-    pub const fn name(&self) -> &'static str {
+    /// Its name and, where there is one, the reason: for logs and metrics.
+    pub fn summary(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Pending => "pending",
-            Self::Fetch(_) => "fetch",
-            Self::Ended(Verdict::Finished { .. }) => "finished",
-            Self::Ended(Verdict::Broke { .. }) => "broke",
-            Self::Ended(Verdict::Canceled { .. }) => "canceled",
-            Self::Ended(Verdict::Gone) => "gone",
-            Self::Unreadable(cause) => cause,
+            Self::Pending => ("pending", ""),
+            Self::Fetch(_) => ("over", ""),
+            Self::Ended(Verdict::Finished { .. }) => ("finished", ""),
+            Self::Ended(Verdict::Broke { fault, .. }) => ("broke", fault.class.name()),
+            Self::Ended(Verdict::Canceled { .. }) => ("canceled", ""),
+            Self::Ended(Verdict::Gone) => ("gone", ""),
+            Self::Unreadable(cause) => ("unreadable", cause),
         }
     }
 }
@@ -83,13 +85,14 @@ pub enum Canceling {
 }
 
 impl Canceling {
-    pub const fn name(&self) -> &'static str {
+    /// Its name and, where there is one, the reason: for logs and metrics.
+    pub const fn summary(self) -> (&'static str, &'static str) {
         match self {
-            Self::Asked => "asked",
-            Self::TooLate => "too_late",
-            Self::Gone => "gone",
-            Self::Impossible => "impossible",
-            Self::Unreadable(cause) => cause,
+            Self::Asked => ("asked", ""),
+            Self::TooLate => ("too_late", ""),
+            Self::Gone => ("gone", ""),
+            Self::Impossible => ("impossible", ""),
+            Self::Unreadable(cause) => ("unreadable", cause),
         }
     }
 }

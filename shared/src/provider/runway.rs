@@ -234,11 +234,6 @@ struct Organization {
 }
 
 /// Whole micro-dollars; `None` for what cannot be a price.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked: a float of up to a million credits fits"
-)]
 fn micro_usd(cost: Option<&Cost>) -> Option<MicroUsd> {
     let credits = cost?.credits;
     (0.0..=1_000_000.0).contains(&credits).then(|| MicroUsd((credits * MICRO_USD_PER_CREDIT).round() as u64))
@@ -250,12 +245,35 @@ fn fault(answer: &Answer) -> Fault {
     let out_of_credits =
         problem.is_some_and(|problem| problem.error.to_ascii_lowercase().contains("enough credits"));
     let class = match answer.status {
-        401 | 403 if !out_of_credits => ErrorClass::Auth,
+        // Which status goes with this text is not known, only that it is one of these.
         400..=499 if out_of_credits => ErrorClass::InsufficientFunds,
+        401 | 403 => ErrorClass::Auth,
         400 | 404 | 405 | 413 | 422 => ErrorClass::InvalidRequest,
         429 => ErrorClass::RateLimited,
         500..=599 => ErrorClass::ProviderUnavailable,
         _ => ErrorClass::Unknown,
     };
     Fault::new(class, None, Billed::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::provider::Provider;
+    use crate::provider::fixtures;
+
+    #[test]
+    fn every_fixture_reads_as_it_says() {
+        let came_out = fixtures::run(Provider::Runway);
+        let some = |what: &str, text: &str| {
+            let found = came_out.iter().any(|case| case.starts_with(what) && case.contains(text));
+            assert!(found, "no fixture has {text} come out of a {what}");
+        };
+        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "provider_unavailable"]
+        {
+            some("create", class);
+        }
+        for verdict in ["finished", "broke", "gone", "pending", "canceled", "content_policy"] {
+            some("poll", verdict);
+        }
+    }
 }

@@ -1,22 +1,20 @@
 //! Proof that a webhook is genuine. Only this file makes a [`Verified`].
 
 use bytes::Bytes;
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use ed25519_dalek::{Signature, VerifyingKey};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use ed25519_dalek::Signature;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::jwks::Jwks;
 use super::secret::Secret;
 use crate::domain::id::{JobId, base32};
 use crate::domain::time::Timestamp;
 
 /// How far a signed timestamp may be from now, either way, in seconds.
 const TOLERANCE_S: u64 = 300;
-/// Keys of a key set that are tried; the rest are ignored.
-const KEYS_MAX: usize = 16;
 /// Bytes of the HMAC that a callback token carries.
 const MAC_BYTES: usize = 16;
 
@@ -107,13 +105,13 @@ fn verify_fal(headers: &HeaderMap, body: &[u8], now: Timestamp, keys: &Jwks) -> 
     if now.as_secs().abs_diff(sent_s) > TOLERANCE_S {
         return Err(VerifyError::Stale);
     }
-    if keys.0.is_empty() {
+    if keys.keys().is_empty() {
         return Err(VerifyError::NoKeys);
     }
     let digest = HEXLOWER.encode(&Sha256::digest(body));
     let text = [id, user, timestamp, digest.as_bytes()].join(&b'\n');
     let signature = Signature::from_bytes(&bytes);
-    let genuine = keys.0.iter().any(|key| key.verify_strict(&text, &signature).is_ok());
+    let genuine = keys.keys().iter().any(|key| key.verify_strict(&text, &signature).is_ok());
     if genuine { Ok(()) } else { Err(VerifyError::BadSignature) }
 }
 
@@ -131,36 +129,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], Veri
 fn digits(text: &[u8]) -> Option<i64> {
     let plain = text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()
-}
-
-/// A provider's public keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Jwks(Vec<VerifyingKey>);
-
-impl Jwks {
-    /// The Ed25519 keys of a JSON Web Key Set, at most 16; keys of other kinds are skipped.
-    /// `None` if there is none.
-    pub fn parse(json: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Set {
-            keys: Vec<serde_json::Value>,
-        }
-        #[derive(Deserialize)]
-        struct Key {
-            kty: String,
-            crv: String,
-            x: String,
-        }
-        let set: Set = serde_json::from_slice(json).ok()?;
-        let read = |value: serde_json::Value| {
-            let key: Key = serde_json::from_value(value).ok()?;
-            let bytes = BASE64URL_NOPAD.decode(key.x.trim_end_matches('=').as_bytes()).ok()?;
-            let ours = key.kty == "OKP" && key.crv == "Ed25519";
-            VerifyingKey::from_bytes(&bytes.try_into().ok()?).ok().filter(|_| ours)
-        };
-        let keys: Vec<_> = set.keys.into_iter().filter_map(read).take(KEYS_MAX).collect();
-        (!keys.is_empty()).then_some(Self(keys))
-    }
 }
 
 /// What the callback URL of an attempt says: whose news it brings, whatever else is lost.
@@ -213,3 +181,6 @@ fn parse(text: &str) -> Option<Token> {
     let job = format!("{}{}", JobId::PREFIX, parts.next()?).parse().ok()?;
     Some(Token { job, attempt: parts.next()?.parse().ok()? })
 }
+
+#[cfg(test)]
+mod tests;
