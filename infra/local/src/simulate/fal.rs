@@ -138,8 +138,7 @@ async fn create(simulator: &Simulator, call: &Parts, id: &str, body: &Bytes) -> 
         webhook_url,
         play,
     };
-    create::play(simulator, order, refusal, |job| Json(accepted(simulator, endpoint, job)).into_response())
-        .await
+    create::play(simulator, order, refusal, |job| named(job, Json(accepted(simulator, endpoint, job)))).await
 }
 
 fn accepted(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> Value {
@@ -297,9 +296,14 @@ fn with_job(
             .is_some_and(|endpoint| address.app == endpoint.id || address.app == endpoint.app())
     });
     Ok(match job {
-        Some(job) => answer(&job)?.into(),
+        Some(job) => named(&job, answer(&job)?).into(),
         None => not_found().into(),
     })
+}
+
+/// With the header by which fal's own clients learn the id.
+fn named(job: &RemoteJob, response: impl IntoResponse) -> Response {
+    ([("x-fal-request-id", job.id.clone())], response).into_response()
 }
 
 /// The platform's pricing call: other error bodies than the queue's.

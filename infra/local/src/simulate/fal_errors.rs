@@ -64,6 +64,7 @@ pub(super) fn flawed(field: &str, flaw: Flaw, input: &Map<String, Value>) -> Val
         Flaw::Type(other) => (format!("Input should be a valid {other}"), "model_type"),
         Flaw::NotOneOf(choices) => (format!("Input should be {}", listed(choices)), "literal_error"),
         Flaw::NotOneOfIntegers(choices) => (format!("Input should be one of {choices:?}"), "literal_error"),
+        Flaw::TooShort(min) => (format!("String should have at least {min} characters"), "string_too_short"),
         Flaw::TooLong(max) => (format!("String should have at most {max} characters"), "string_too_long"),
         Flaw::TooSmall(min) => {
             (format!("Input should be greater than or equal to {min}"), "greater_than_equal")
