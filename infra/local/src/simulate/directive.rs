@@ -197,8 +197,8 @@ fn apply(play: &mut Play, key: &str, value: &str) -> Result<(), String> {
     match key {
         "latency" => play.latency = Some(seconds(value).ok_or_else(unknown)?),
         "throttled" => play.throttled = seconds(value).ok_or_else(unknown)?,
-        "times" => play.times = Some(value.parse().map_err(|_| unknown())?),
-        "retry_after" => play.retry_after = Some(value.parse().map_err(|_| unknown())?),
+        "times" => play.times = Some(value.parse().ok().ok_or_else(unknown)?),
+        "retry_after" => play.retry_after = Some(value.parse().ok().ok_or_else(unknown)?),
         "create" => play.create = create(word, argument).ok_or_else(unknown)?,
         "fail" => play.fail = Some(failure(value).ok_or_else(unknown)?),
         "status" => play.status = Some(status(value).ok_or_else(unknown)?),

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::Kind::{Flag, Integer, List, Media, Number, OneOf, Text};
-use super::schema::{Field, optional, required};
+use super::schema::Kind::{Flag, Integer, List, Media, Number, OneOf};
+use super::schema::{Field, Kind, optional, required};
 
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -40,13 +40,13 @@ pub(super) fn aspect(input: &Map<String, Value>) -> (u32, u32) {
     asked.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?))).unwrap_or((16, 9))
 }
 
-/// fal publishes no limit for the prompt; the body limit of the server bounds it.
-const ANY: usize = usize::MAX;
+/// fal publishes no limits for texts; the body limit of the server bounds them.
+const ANY: Kind = Kind::Text(0, usize::MAX);
 
 const VEO_DURATION: Field = optional("duration", OneOf(&["4s", "6s", "8s"]));
 const VEO_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
 const VEO_SAFETY: Field = optional("safety_tolerance", OneOf(&["1", "2", "3", "4", "5", "6"]));
-const NEGATIVE_PROMPT: Field = optional("negative_prompt", Text(ANY));
+const NEGATIVE_PROMPT: Field = optional("negative_prompt", ANY);
 const SEED: Field = optional("seed", Integer(i64::MIN, i64::MAX));
 const GENERATE_AUDIO: Field = optional("generate_audio", Flag);
 const PIKA_DURATION: Field = optional("duration", OneOf(&["5", "10"]));
@@ -55,7 +55,7 @@ const KLING_DURATION: Field =
     optional("duration", OneOf(&["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]));
 
 const VEO_TEXT: &[Field] = &[
-    required("prompt", Text(ANY)),
+    required("prompt", ANY),
     optional("aspect_ratio", OneOf(&["16:9", "9:16"])),
     VEO_DURATION,
     VEO_RESOLUTION,
@@ -67,7 +67,7 @@ const VEO_TEXT: &[Field] = &[
 ];
 
 const VEO_IMAGE: &[Field] = &[
-    required("prompt", Text(ANY)),
+    required("prompt", ANY),
     required("image_url", Media),
     optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
     VEO_DURATION,
@@ -80,7 +80,7 @@ const VEO_IMAGE: &[Field] = &[
 ];
 
 const PIKA_TEXT: &[Field] = &[
-    required("prompt", Text(ANY)),
+    required("prompt", ANY),
     optional("aspect_ratio", OneOf(&["16:9", "9:16", "1:1", "4:5", "5:4", "3:2", "2:3"])),
     PIKA_DURATION,
     PIKA_RESOLUTION,
@@ -89,7 +89,7 @@ const PIKA_TEXT: &[Field] = &[
 ];
 
 const PIKA_IMAGE: &[Field] = &[
-    required("prompt", Text(ANY)),
+    required("prompt", ANY),
     required("image_url", Media),
     PIKA_DURATION,
     PIKA_RESOLUTION,
@@ -98,7 +98,7 @@ const PIKA_IMAGE: &[Field] = &[
 ];
 
 const KLING_TEXT: &[Field] = &[
-    optional("prompt", Text(ANY)),
+    optional("prompt", ANY),
     optional("multi_prompt", List),
     optional("shot_type", OneOf(&["customize", "intelligent"])),
     optional("aspect_ratio", OneOf(&["16:9", "9:16", "1:1"])),
@@ -109,9 +109,9 @@ const KLING_TEXT: &[Field] = &[
 ];
 
 const KLING_IMAGE: &[Field] = &[
-    optional("prompt", Text(ANY)),
+    optional("prompt", ANY),
     optional("multi_prompt", List),
-    optional("shot_type", Text(ANY)),
+    optional("shot_type", ANY),
     required("start_image_url", Media),
     optional("end_image_url", Media),
     optional("elements", List),

@@ -36,6 +36,8 @@ async fn a_job_waits_runs_and_gives_its_video() {
     let (code, output) = bench.get(&short).await;
     assert_eq!((code, &output["video"]["content_type"]), (200, &json!("video/mp4")));
     assert_eq!(text(&output["video"], "url"), format!("{}/media/{id}.mp4", bench.base));
+    let response = bench.call(Method::GET, &short).send().await.unwrap();
+    assert_eq!(response.headers()["x-fal-request-id"], id);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 mod create;
 mod directive;
 mod fal;
+mod fal_errors;
 mod fal_models;
 mod jobs;
 mod media;

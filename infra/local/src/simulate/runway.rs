@@ -146,6 +146,7 @@ fn flawed(field: &str, flaw: Flaw) -> Value {
         Flaw::Type(kind) => ("invalid_type", format!("Expected {kind}")),
         Flaw::NotOneOf(choices) => ("invalid_value", format!("Expected one of {}", choices.join(", "))),
         Flaw::NotOneOfIntegers(choices) => ("invalid_value", format!("Expected one of {choices:?}")),
+        Flaw::TooShort(min) => ("too_small", format!("String must contain at least {min} character(s)")),
         Flaw::TooLong(max) => ("too_big", format!("String must contain at most {max} character(s)")),
         Flaw::TooSmall(min) => ("too_small", format!("Number must be greater than or equal to {min}")),
         Flaw::TooBig(max) => ("too_big", format!("Number must be less than or equal to {max}")),

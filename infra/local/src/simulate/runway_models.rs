@@ -38,9 +38,9 @@ pub(super) fn aspect(body: &Map<String, Value>) -> (u32, u32) {
     asked.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?))).unwrap_or((16, 9))
 }
 
-const MODEL: Field = required("model", Text(64));
-const PROMPT: Field = required("promptText", Text(1_000));
-const PROMPT_OR_NOT: Field = optional("promptText", Text(1_000));
+const MODEL: Field = required("model", Text(1, 64));
+const PROMPT: Field = required("promptText", Text(1, 1_000));
+const PROMPT_OR_NOT: Field = optional("promptText", Text(1, 1_000));
 const SEED: Field = optional("seed", Integer(0, 4_294_967_295));
 const MODERATION: Field = optional("contentModeration", Object);
 const FIRST_FRAME: Field = required("promptImage", Frames(&["first"]));
@@ -100,7 +100,7 @@ const VEO_TEXT: &[Field] = &[
     VEO_RATIOS,
     optional("duration", IntegerOf(&[4, 6, 8])),
     optional("audio", Flag),
-    optional("negativePrompt", Text(1_000)),
+    optional("negativePrompt", Text(0, 1_000)),
     SEED,
 ];
 
@@ -111,7 +111,7 @@ const VEO_IMAGE: &[Field] = &[
     VEO_RATIOS,
     optional("duration", IntegerOf(&[4, 6, 8])),
     optional("audio", Flag),
-    optional("negativePrompt", Text(1_000)),
+    optional("negativePrompt", Text(0, 1_000)),
     SEED,
 ];
 

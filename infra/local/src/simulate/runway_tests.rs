@@ -133,6 +133,7 @@ async fn bodies_that_the_model_does_not_take_are_refused_by_field() {
     let emoji = "🚤".repeat(501);
     for (path, body, code, field) in [
         ("text", with(&gen45, "promptText", Value::Null), "invalid_type", "promptText"),
+        ("text", with(&gen45, "promptText", json!("")), "too_small", "promptText"),
         ("text", with(&gen45, "promptText", json!(emoji)), "too_big", "promptText"),
         ("text", with(&gen45, "duration", Value::Null), "invalid_type", "duration"),
         ("text", with(&gen45, "duration", json!("4")), "invalid_type", "duration"),

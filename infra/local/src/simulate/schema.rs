@@ -11,8 +11,8 @@ pub(super) struct Field {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// Of at most so many UTF-16 code units.
-    Text(usize),
+    /// Of at least and at most so many UTF-16 code units.
+    Text(usize, usize),
     OneOf(&'static [&'static str]),
     /// An integer, both bounds included.
     Integer(i64, i64),
@@ -35,6 +35,7 @@ pub(super) enum Flaw {
     Type(&'static str),
     NotOneOf(&'static [&'static str]),
     NotOneOfIntegers(&'static [i64]),
+    TooShort(usize),
     TooLong(usize),
     TooSmall(i64),
     TooBig(i64),
@@ -65,9 +66,11 @@ pub(super) fn flaws(fields: &[Field], body: &Map<String, Value>) -> Vec<(&'stati
 
 fn flaw(kind: Kind, value: &Value) -> Option<Flaw> {
     match kind {
-        Kind::Text(max) => match value.as_str() {
+        Kind::Text(min, max) => match value.as_str().map(|text| text.encode_utf16().count()) {
             None => Some(Flaw::Type("string")),
-            Some(text) => (text.encode_utf16().count() > max).then_some(Flaw::TooLong(max)),
+            Some(length) if length < min => Some(Flaw::TooShort(min)),
+            Some(length) if length > max => Some(Flaw::TooLong(max)),
+            Some(_) => None,
         },
         Kind::OneOf(choices) => match value.as_str() {
             Some(text) if choices.contains(&text) => None,
