@@ -99,15 +99,16 @@ fn trickle(film: Bytes) -> Body {
 }
 
 async fn film(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Bytes> {
-    if let Some(film) = lock(&simulator.desk.films).get(&job.id) {
+    let order = Film { caption: caption(&job.prompt), seconds: job.seconds, aspect: job.aspect };
+    if let Some(film) = lock(&simulator.desk.films).get(&order) {
         return Ok(film.clone());
     }
-    let order = Film { caption: caption(&job.prompt), seconds: job.seconds, aspect: job.aspect };
-    let film = Bytes::from(tokio::task::spawn_blocking(move || video::render(&order)).await??);
+    let ordered = order.clone();
+    let film = Bytes::from(tokio::task::spawn_blocking(move || video::render(&ordered)).await??);
     let mut films = lock(&simulator.desk.films);
     if films.len() >= FILMS_MAX {
         films.clear();
     }
-    films.insert(job.id.clone(), film.clone());
+    films.insert(order, film.clone());
     Ok(film)
 }

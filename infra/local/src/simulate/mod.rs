@@ -154,7 +154,7 @@ struct Desk {
     base: Mutex<String>,
     calls: Mutex<Vec<Call>>,
     cuts: Mutex<Vec<(CallKind, Fault)>>,
-    films: Mutex<HashMap<String, Bytes>>,
+    films: Mutex<HashMap<video::Film, Bytes>>,
 }
 
 impl Simulator {

@@ -8,8 +8,8 @@ use openh264::encoder::{Encoder, EncoderConfig, FrameRate, FrameType, IntraFrame
 use openh264::formats::YUVSlices;
 use sha2::{Digest, Sha256};
 
-/// What to show.
-#[derive(Debug)]
+/// What to show. The same film is the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Film {
     pub(super) caption: String,
     /// Longer films than [`SECONDS_MAX`] are cut to it.
