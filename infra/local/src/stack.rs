@@ -86,30 +86,34 @@ pub struct Stack {
     pub api_url: String,
     /// What an operator's commands start from: table, bucket, clock.
     pub operator: Process,
+    /// Stops what moves by itself.
     shutdown: CancellationToken,
+    /// Stops what that needs, and so comes after it.
+    storage: CancellationToken,
     servers: JoinSet<Result<()>>,
 }
 
 impl Stack {
     pub async fn start(options: Options) -> Result<Self> {
+        let storage = CancellationToken::new();
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let file = |name: &str| options.databases.as_ref().map(|folder| folder.join(name));
 
         let dynamodb =
-            DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), shutdown.clone()).await?;
-        let s3 = S3::start(listen(0).await?, &options.media, shutdown.clone()).await?;
+            DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), storage.clone()).await?;
+        let s3 = S3::start(listen(0).await?, &options.media, storage.clone()).await?;
         let sqs_listener = listen(0).await?;
         let sqs_url = url_of(&sqs_listener)?;
         let sqs = Sqs::open(file("queues.sqlite").as_deref(), options.clock.clone(), sqs_url.clone())?;
-        let serving = axum::serve(sqs_listener, sqs.router())
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving =
+            axum::serve(sqs_listener, sqs.router()).with_graceful_shutdown(storage.clone().cancelled_owned());
         servers.spawn(async move { Ok(serving.await?) });
 
         let api =
             listen(options.port).await.context("the API's port is not free: choose another with --port")?;
         let api_url = url_of(&api)?;
-        let (simulators, parameters) = providers(&options, &shutdown, &mut servers).await?;
+        let (simulators, parameters) = providers(&options, &storage, &mut servers).await?;
         let mut template = Template::load(Deployment {
             stack_name: "genmux".to_owned(),
             region: REGION.to_owned(),
@@ -152,7 +156,7 @@ impl Stack {
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
-        Ok(Self { host, sqs, dynamodb, simulators, api_url, operator, shutdown, servers })
+        Ok(Self { host, sqs, dynamodb, simulators, api_url, operator, shutdown, storage, servers })
     }
 
     /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is told to stop;
@@ -177,6 +181,7 @@ impl Stack {
         while let Some(ended) = timers.join_next().await {
             ended?;
         }
+        self.storage.cancel();
         while let Some(ended) = self.servers.join_next().await {
             ended??;
         }
@@ -201,6 +206,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.shutdown.cancel();
+        self.storage.cancel();
     }
 }
 
