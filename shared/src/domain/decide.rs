@@ -186,7 +186,8 @@ impl Job {
             }
             _ if number != self.attempt || phase == Phase::Unclear => {}
             State::Dispatching if phase == Phase::Running => self.enter(State::Running, now),
-            State::Queued | State::Dispatching | State::Running | State::Settling => {
+            State::Queued => {}
+            State::Dispatching | State::Running | State::Settling => {
                 self.go_on_without(fault.unwrap_or_else(timed_out), now);
             }
         }

@@ -131,7 +131,8 @@ fn a_cost_is_the_estimate_until_the_provider_tells_another() {
 fn what_did_not_run_costs_nothing() {
     let class = ErrorClass::RateLimited;
     let free = ended(1, Verdict::Canceled { cost: Some(MicroUsd(0)) });
-    for end in [vec![refused(1, class)], vec![not_sent(1)], vec![accepted(1), free]] {
+    let unsent = told(1, News::NotSent(Fault::new(class, None, Billed::Unknown)));
+    for end in [vec![refused(1, class)], vec![unsent], vec![accepted(1), free]] {
         let job = after(&[vec![claimed()], end].concat());
         assert_eq!((job.attempts[0].billed, job.cost()), (Billed::No, MicroUsd(0)));
     }
@@ -201,8 +202,8 @@ fn each_state_lasts_as_long_as_it_may() {
     assert_eq!(lasts(&[claimed(), accepted(1), Event::DeadlinePassed]), STOPPING_MAX);
     assert_eq!(lasts(&[claimed(), Event::CancelRequested, accepted(1)]), STOPPING_MAX);
     assert_eq!(lasts(&[claimed(), accepted(1), finished(1)]), SETTLING_MAX);
-    // A stop gives an unclear attempt no more time, and no less.
-    let job = after(&[claimed(), Event::CancelRequested]);
+    // Neither a lost answer nor a stop gives an unclear attempt more time, or less.
+    let job = after(&[claimed(), unclear(1), Event::CancelRequested]);
     assert_eq!(job.deadline, job.attempts[0].started_at + UNCLEAR_MAX);
 }
 
@@ -231,6 +232,11 @@ fn a_second_result_makes_up_for_a_lost_first() {
     assert_eq!(told(&[asset_lost(1), stored(2)]), (State::Succeeded, 2));
     assert_eq!(told(&[asset_lost(1), asset_lost(2)]), (State::Failed, 2));
     assert_eq!(told(&[asset_lost(2), asset_lost(1)]), (State::Failed, 1));
+    // It goes before an attempt that still runs.
+    let refused = |number| refused(number, ErrorClass::RateLimited);
+    let third = [claimed(), refused(1), claimed(), refused(2), claimed(), accepted(3)];
+    let job = after(&[&third[..], &[finished(1), finished(2), asset_lost(1)]].concat());
+    assert_eq!((job.state, job.attempt), (State::Settling, 2));
     // Somebody had it after all.
     assert_eq!(told(&[asset_lost(1), stored(1)]), (State::Succeeded, 1));
 }
@@ -259,4 +265,14 @@ fn what_nobody_wants_is_polled_to_its_end() {
         assert!(!ended.is_polled(1, false));
     }
     assert!(!job.is_polled(0, false) && !job.is_polled(2, false));
+}
+
+#[test]
+fn only_what_is_unbilled_and_may_go_better_elsewhere_is_tried_again() {
+    use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited};
+    for class in ErrorClass::ALL {
+        let again = [Auth, InsufficientFunds, RateLimited, ProviderUnavailable].contains(&class);
+        let expected = if again { State::Queued } else { State::Failed };
+        assert_eq!(after(&[claimed(), refused(1, class)]).state, expected, "{}", class.name());
+    }
 }
