@@ -179,7 +179,7 @@ impl Job {
             State::Succeeded | State::Failed | State::Canceled => {}
             // Whichever attempt succeeds first wins; a second success is recorded as a cost.
             _ if phase == Phase::Finished => {
-                if self.state != State::Settling {
+                if self.state != State::Settling && fault.is_none() {
                     self.attempt = number;
                     self.enter(State::Settling, now);
                 }

@@ -49,8 +49,12 @@ fn ended(number: u8, verdict: Verdict) -> Event {
     told(number, News::Ended { remote: Some(remote(number)), verdict })
 }
 
+fn success(cost: Option<MicroUsd>) -> Verdict {
+    Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost }
+}
+
 fn finished(number: u8) -> Event {
-    ended(number, Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost: None })
+    ended(number, success(None))
 }
 
 fn broke(number: u8, class: ErrorClass, billed: Billed) -> Event {
@@ -121,8 +125,7 @@ fn a_cost_is_the_estimate_until_the_provider_tells_another() {
     let job = after(&[claimed(), dear.clone()]);
     assert_eq!(cost(&job), (Some(MicroUsd(500_000)), Billed::Unknown, MicroUsd(500_000)));
 
-    let url = "https://example.com/a.mp4".to_owned();
-    let bill = ended(1, Verdict::Finished { asset_url: url, cost: Some(MicroUsd(450_000)) });
+    let bill = ended(1, success(Some(MicroUsd(450_000))));
     let job = after(&[claimed(), dear, bill]);
     assert_eq!(cost(&job), (Some(MicroUsd(450_000)), Billed::Yes, MicroUsd(450_000)));
 }
@@ -156,6 +159,8 @@ fn an_ended_attempt_says_when_and_why() {
     assert_eq!(job.attempts[0].fault.as_ref().unwrap().class, ErrorClass::RateLimited);
     assert_eq!(job.attempts[0].ended_at, Some(START + std::time::Duration::from_secs(2)));
     assert_eq!((job.attempts[1].ended_at, &job.attempts[1].remote), (None, &Some(remote(2))));
+    let made = |attempt: &Attempt| (attempt.claim, attempt.provider, attempt.route.clone());
+    assert_eq!(made(&job.attempts[1]), (7, Provider::Fal, "fal/veo".to_owned()));
     assert_eq!(job.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
 }
 
@@ -250,6 +255,11 @@ fn late_word_of_a_file_that_was_given_up_is_no_defect() {
         assert_eq!(job.decide(&repeat, soon(&job)), Ok(Decision::Stay));
     }
     assert_eq!(after(&[&second[..], &[stored(1)]].concat()).state, State::Succeeded);
+
+    // Nor does a late answer to its create call bring it back.
+    let unnamed = told(1, News::Ended { remote: None, verdict: success(None) });
+    let job = after(&[claimed(), not_sent(1), claimed(), unnamed, asset_lost(1), accepted(1)]);
+    assert_eq!((job.state, job.attempt), (State::Dispatching, 2));
 }
 
 #[test]
