@@ -67,7 +67,9 @@ pub struct Options {
 
 /// Wraps a function, by name, in another.
 #[derive(Clone)]
-pub struct Around(pub Arc<dyn Fn(&str, Arc<dyn Function>) -> Arc<dyn Function> + Send + Sync>);
+pub struct Around(pub Arc<Wrap>);
+
+type Wrap = dyn Fn(&str, Arc<dyn Function>) -> Arc<dyn Function> + Send + Sync;
 
 impl std::fmt::Debug for Around {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -163,8 +165,8 @@ impl Stack {
     /// finishes what is in hand.
     pub async fn run(mut self) -> Result<()> {
         let mut timers = JoinSet::new();
-        for simulator in self.simulators.values().cloned() {
-            let shutdown = self.shutdown.clone();
+        for simulator in self.simulators.values() {
+            let (simulator, shutdown) = (simulator.clone(), self.shutdown.clone());
             timers.spawn(every(DELIVER_EVERY, shutdown, move || {
                 let simulator = simulator.clone();
                 async move { simulator.deliver_due().await.map(|_| ()) }
@@ -231,11 +233,13 @@ async fn providers(
                 let (simulator, url) =
                     simulator(provider, options, file.as_deref(), shutdown, servers).await?;
                 simulators.insert(provider, simulator);
-                parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
                 ("simulated".to_owned(), url)
             }
             (key, url) => (key.unwrap_or("unset").to_owned(), url.unwrap_or_default().to_owned()),
         };
+        if is_loopback(&url) {
+            parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
+        }
         let (key_parameter, url_parameter) = parameter_names(provider);
         parameters.insert(key_parameter.to_owned(), key);
         parameters.insert(url_parameter.to_owned(), url);
@@ -261,6 +265,16 @@ async fn simulator(
     let (serve, until) = (simulator.clone(), shutdown.clone());
     servers.spawn(async move { serve.serve(listener, until.cancelled_owned()).await });
     Ok((simulator, url))
+}
+
+/// Whether a provider's origin is on this machine, where its media then is too.
+fn is_loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
 }
 
 const fn parameter_names(provider: Provider) -> (&'static str, &'static str) {
