@@ -10,8 +10,11 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::host::{Function, FunctionError, Invocation};
@@ -39,8 +42,16 @@ enum Order {
     Fail(Moment),
 }
 
+/// What the table charged for a span of calls, in capacity units.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Capacity {
+    pub writes: f64,
+    pub reads: f64,
+}
+
 #[derive(Default)]
 struct Plan {
+    capacity: Capacity,
     count: usize,
     calls: Vec<String>,
     at: Option<(usize, Order)>,
@@ -96,6 +107,11 @@ impl Wire {
         self.plan().calls.clone()
     }
 
+    /// What the table charged since the last reset, its indexes included.
+    pub fn capacity(&self) -> Capacity {
+        self.plan().capacity
+    }
+
     /// Events that functions were invoked with since the last reset, in order.
     pub fn invocations(&self) -> Vec<(String, Value)> {
         self.plan().invocations.clone()
@@ -145,6 +161,49 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Makes a call and notes what the table charges for it. The embedded table does not
+    /// check signatures, so the question can be put into the signed body.
+    async fn metered(
+        &self,
+        inner: SharedHttpConnector,
+        mut request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let operation = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+        if !operation.starts_with("DynamoDB") {
+            return inner.call(request).await;
+        }
+        let body = request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        if let Some(Value::Object(mut body)) = body {
+            body.insert("ReturnConsumedCapacity".to_owned(), "TOTAL".into());
+            let text = Value::Object(body).to_string();
+            request.headers_mut().insert("content-length", text.len().to_string());
+            *request.body_mut() = SdkBody::from(text);
+        }
+        let mut response = inner.call(request).await?;
+        let body = std::mem::replace(response.body_mut(), SdkBody::empty());
+        let bytes = ByteStream::new(body)
+            .collect()
+            .await
+            .map_err(|error| ConnectorError::io(error.into()))?
+            .into_bytes();
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let reads = ["GetItem", "Query", "BatchGetItem", "Scan"].iter().any(|name| operation.ends_with(name));
+        let mut plan = self.plan();
+        let units = if reads { &mut plan.capacity.reads } else { &mut plan.capacity.writes };
+        *units += match answer.get("ConsumedCapacity") {
+            Some(Value::Array(tables)) => {
+                tables.iter().filter_map(|table| table.get("CapacityUnits")?.as_f64()).sum()
+            }
+            Some(table) => table.get("CapacityUnits").and_then(Value::as_f64).unwrap_or(0.0),
+            None => 0.0,
+        };
+        drop(plan);
+        *response.body_mut() = SdkBody::from(bytes);
+        Ok(response)
+    }
+}
+
 impl Default for Wire {
     fn default() -> Self {
         Self::new()
@@ -174,7 +233,7 @@ impl HttpConnector for Connector {
         let (inner, wire) = (self.inner.clone(), self.wire.clone());
         HttpConnectorFuture::new(async move {
             match order {
-                None => inner.call(request).await,
+                None => wire.metered(inner, request).await,
                 Some(Order::Overtake(rival)) => {
                     rival().await;
                     inner.call(request).await
@@ -190,10 +249,7 @@ impl HttpConnector for Connector {
                     if moment == Moment::After {
                         let _landed = inner.call(request).await;
                     }
-                    Err(aws_smithy_runtime_api::client::result::ConnectorError::other(
-                        "cut by the test".into(),
-                        None,
-                    ))
+                    Err(ConnectorError::other("cut by the test".into(), None))
                 }
             }
         })

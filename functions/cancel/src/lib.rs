@@ -14,7 +14,7 @@ use shared::domain::job::{NextStep, State};
 use shared::domain::provider::Provider;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, request_id};
-use shared::edge::view::job_response;
+use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::queue::{Message, Queue};
@@ -70,5 +70,5 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         // Sent on a repeat too: the earlier call may have died before its message was out.
         app.poll.send(&Message::Poll { job_id: id, attempt, round: Some(0) }, Duration::ZERO).await?;
     }
-    Ok(job_response(StatusCode::ACCEPTED, job, None, &app.catalog))
+    Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))
 }

@@ -25,8 +25,8 @@ use shared::store::jobs::{Advance, JobStore};
 use shared::store::queue::{Message, Queue};
 use url::Url;
 
-/// How long an instance goes by the health that it has read.
-const HEALTH_CACHED_FOR: Duration = Duration::from_secs(10);
+/// How long an instance goes by the health that it has read: it is written every minute.
+const HEALTH_CACHED_FOR: Duration = Duration::from_secs(60);
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]

@@ -63,6 +63,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
                 remote,
                 outcome: Some(verdict),
                 source: Source::Poll,
+                asked: 0,
             };
             app.settle.send(&message, Duration::ZERO).await?;
             return Ok(());

@@ -15,7 +15,6 @@ use shared::edge::batch::{self, BoxError};
 use shared::edge::http::chain;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::{Polled, ProviderClient};
-use shared::resilience::backoff::POLL_FIRST;
 use shared::store::jobs::JobStore;
 use shared::store::media::{CopyError, MediaStore, video_key};
 use shared::store::queue::{Message, Queue, Source};
@@ -27,6 +26,10 @@ const COPIES_MAX: usize = 3;
 /// everywhere yet.
 const MISSING_FOR: Duration = Duration::from_secs(600);
 
+/// How often, and how long apart, a provider is asked to confirm what it has signed.
+const ASKS_MAX: u8 = 5;
+const ASK_EVERY: Duration = Duration::from_secs(60);
+
 /// Everything `settle` may touch.
 #[derive(Debug)]
 pub struct App {
@@ -36,6 +39,7 @@ pub struct App {
     pub downloads: Downloader,
     pub dispatch: Queue,
     pub poll: Queue,
+    pub settle: Queue,
     pub clock: Clock,
 }
 
@@ -50,6 +54,7 @@ impl App {
             downloads: Downloader::new(loopback).map_err(StartError::Http)?,
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -61,18 +66,26 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
-    let Message::Settle { job_id, attempt: number, remote, outcome, source } = message else {
+    let Message::Settle { job_id, attempt: number, remote, outcome, source, asked } = message else {
         return Err("this message is for another queue".into());
     };
     let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
 
-    let Some(verdict) = verdict(app, attempt, remote.as_ref(), outcome, source).await else {
-        // A hint that nobody could confirm: its attempt is polled until somebody can.
-        if attempt.phase.is_open() && attempt.remote.is_some() {
-            app.poll.send(&Message::Poll { job_id, attempt: number, round: None }, POLL_FIRST).await?;
+    let verdict = match confirm(app, attempt, remote.as_ref(), outcome.as_ref(), source).await {
+        Confirmed::Verdict(verdict) => verdict,
+        // The hint was early or wrong: who waits for this attempt, goes on waiting.
+        Confirmed::StillRuns => return Ok(()),
+        Confirmed::NotNow if asked < ASKS_MAX => {
+            let asked = asked + 1;
+            let again = Message::Settle { job_id, attempt: number, remote, outcome, source, asked };
+            return Ok(app.settle.send(&again, ASK_EVERY).await?);
         }
-        return Ok(());
+        // Asked in vain for long enough: what its provider has signed stands.
+        Confirmed::NotNow => match outcome {
+            Some(verdict) => verdict,
+            None => return Ok(()),
+        },
     };
     let url = match &verdict {
         Verdict::Finished { asset_url, .. } => Some(asset_url.clone()),
@@ -98,24 +111,33 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// What asking the provider about a verdict gave.
+enum Confirmed {
+    Verdict(Verdict),
+    StillRuns,
+    /// It cannot be asked, or its answer cannot be read, now.
+    NotNow,
+}
+
 /// The verdict to act on. What we asked ourselves stands. Of a webhook, only a success
-/// with its file stands; before money moves, the provider is asked. `None` if it does not
-/// confirm any end, or cannot be asked now.
-async fn verdict(
+/// with its file stands; before money moves, the provider is asked.
+async fn confirm(
     app: &App,
     attempt: &Attempt,
     remote: Option<&RemoteJob>,
-    outcome: Option<Verdict>,
+    outcome: Option<&Verdict>,
     source: Source,
-) -> Option<Verdict> {
-    let success = matches!(outcome, Some(Verdict::Finished { .. }));
-    if source == Source::Poll || success {
-        return outcome;
+) -> Confirmed {
+    if let Some(verdict) = outcome
+        && (source == Source::Poll || matches!(verdict, Verdict::Finished { .. }))
+    {
+        return Confirmed::Verdict(verdict.clone());
     }
-    let remote = attempt.remote.as_ref().or(remote)?;
+    let Some(remote) = attempt.remote.as_ref().or(remote) else { return Confirmed::NotNow };
     match app.providers.poll(attempt.provider, remote, &attempt.route).await {
-        Polled::Ended(verdict) => Some(verdict),
-        Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => None,
+        Polled::Ended(verdict) => Confirmed::Verdict(verdict),
+        Polled::Pending => Confirmed::StillRuns,
+        Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
     }
 }
 

@@ -84,15 +84,18 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
     let id = id.ok_or_else(Problem::not_found)?;
     let waits_for = preferred_wait(request.headers())?;
-    let mut job = own_job(app, &id, account).await?;
+    let found = app.jobs.get_with_request(&id).await?;
+    // Another account's job is no job.
+    let (mut job, wanted) =
+        found.filter(|(job, _)| job.account == *account).ok_or_else(Problem::not_found)?;
     if let Some(span) = waits_for {
-        job = changed(app, request.headers(), job, account, span).await?;
+        job = changed(app, request.headers(), job, span).await?;
     }
     let mut response = if is_known(request.headers(), &job) {
         not_modified(&job, &app.catalog)
     } else {
         let link = link(app, &job).await?;
-        job_response(StatusCode::OK, &job, link, &app.catalog)
+        job_response(StatusCode::OK, &job, &JobView::new(&job, Some(&wanted), link), &app.catalog)
     };
     if let Some(span) = waits_for
         && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", span.as_secs()))
@@ -102,20 +105,9 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     Ok(response)
 }
 
-/// Another account's job is no job.
-async fn own_job(app: &App, id: &JobId, account: &AccountId) -> Result<Job, Problem> {
-    app.jobs.get(id).await?.filter(|job| job.account == *account).ok_or_else(Problem::not_found)
-}
-
 /// The job once it is no longer what the caller knows (`If-None-Match`), or what it was
 /// when they asked; after `span` as it is.
-async fn changed(
-    app: &App,
-    headers: &HeaderMap,
-    first: Job,
-    account: &AccountId,
-    span: Duration,
-) -> Result<Job, Problem> {
+async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> Result<Job, Problem> {
     let knows = headers.contains_key(lambda_http::http::header::IF_NONE_MATCH);
     let mut job = first.clone();
     for _ in 0..span.as_millis() / LOOK_EVERY.as_millis() {
@@ -125,7 +117,7 @@ async fn changed(
         }
         #[expect(clippy::disallowed_methods, reason = "the caller asked this very request to wait")]
         tokio::time::sleep(LOOK_EVERY).await;
-        job = own_job(app, &first.id, account).await?;
+        job = app.jobs.get(&first.id).await?.ok_or_else(Problem::not_found)?;
     }
     Ok(job)
 }
@@ -153,7 +145,7 @@ async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {
 
 /// A job in a list: without links, which are made for one job at a time.
 fn listed(job: &Job) -> JobView<'_> {
-    JobView::new(job, None)
+    JobView::new(job, None, None)
 }
 
 fn openapi() -> Response<Body> {

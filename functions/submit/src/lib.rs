@@ -14,7 +14,7 @@ use shared::domain::price;
 use shared::domain::request::{JobRequest, Order};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, chain, check_version, parse, request_id};
-use shared::edge::view::job_response;
+use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::queue::{Message, Queue};
@@ -71,10 +71,10 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
                 tracing::warn!(job.id = %job.id, error = chain(&error), "dispatch.not_queued");
             }
             tracing::info!(job.id = %job.id, job.model = job.model, price_micros = price.micros(), "job.created");
-            Ok(accepted(&job, &app.catalog))
+            Ok(accepted(&job, &wanted, &app.catalog))
         }
         Created::Existing(job) => {
-            let mut response = accepted(&job, &app.catalog);
+            let mut response = accepted(&job, &wanted, &app.catalog);
             let replayed = HeaderName::from_static("idempotent-replayed");
             response.headers_mut().insert(replayed, HeaderValue::from_static("true"));
             Ok(response)
@@ -91,8 +91,9 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     }
 }
 
-fn accepted(job: &Job, catalog: &Catalog) -> Response<Body> {
-    let mut response = job_response(StatusCode::ACCEPTED, job, None, catalog);
+fn accepted(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body> {
+    let view = JobView::new(job, Some(wanted), None);
+    let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog);
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
         response.headers_mut().insert(LOCATION, location);
     }

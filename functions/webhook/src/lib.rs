@@ -64,7 +64,8 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let (remote, outcome) = notice.map_or((None, None), |notice| (notice.remote, notice.verdict));
     let Token { job, attempt } = token.get().clone();
     tracing::info!(provider.name = %provider, job.id = %job, attempt, verdict = outcome.is_some(), "webhook.received");
-    let message = Message::Settle { job_id: job, attempt, remote, outcome, source: Source::Webhook };
+    let message =
+        Message::Settle { job_id: job, attempt, remote, outcome, source: Source::Webhook, asked: 0 };
     // Only a durable verdict is acknowledged; otherwise they deliver it again.
     app.settle.send(&message, Duration::ZERO).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))

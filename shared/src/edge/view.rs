@@ -10,6 +10,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::{Attempt, Job, State, Stop};
 use crate::domain::provider::Provider;
+use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
 
 /// `GET /v1/jobs/{id}`. Times are RFC 3339; money is in micro-credits.
@@ -28,6 +29,9 @@ pub struct JobView<'a> {
     media: Vec<MediaView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView<'a>>,
+    /// What was ordered, with every default filled in. Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a JobRequest>,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,7 +74,7 @@ pub struct Link {
 
 impl<'a> JobView<'a> {
     /// `link` is to the job's media, if it has any and the caller may have it.
-    pub fn new(job: &'a Job, link: Option<Link>) -> Self {
+    pub fn new(job: &'a Job, request: Option<&'a JobRequest>, link: Option<Link>) -> Self {
         let media = job.media.as_ref().zip(link).map(|(media, link)| MediaView {
             url: link.url,
             url_expires_at: link.expires_at.to_string(),
@@ -90,6 +94,7 @@ impl<'a> JobView<'a> {
             attempts: job.attempts.iter().map(AttemptView::new).collect(),
             media: media.into_iter().collect(),
             error: job.fault.as_ref().map(ErrorView::new),
+            request,
         }
     }
 }
@@ -129,8 +134,8 @@ pub fn is_known(headers: &HeaderMap, job: &Job) -> bool {
 }
 
 /// A job as an answer: with its tag and, while it is live, when to ask again.
-pub fn job_response(status: StatusCode, job: &Job, link: Option<Link>, catalog: &Catalog) -> Response<Body> {
-    let mut response = json(status, &JobView::new(job, link));
+pub fn job_response(status: StatusCode, job: &Job, view: &JobView<'_>, catalog: &Catalog) -> Response<Body> {
+    let mut response = json(status, view);
     tag(&mut response, job, catalog);
     response
 }

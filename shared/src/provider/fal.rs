@@ -114,11 +114,10 @@ impl Adapter for Fal {
         if answer.status == 400 && reason.text == "Request is still in progress" {
             return Polled::Pending;
         }
-        // The answer has the model's own status: a server error may be the model's end or a
-        // hiccup on the way to a result that is paid for. Only a failure with a name is an end.
+        // A server error may be the model's own or a hiccup on the way to a result that is paid
+        // for, and no word in it tells which. The status and the webhook name a failure.
         let is_end = match answer.status {
-            401 | 403 | 429 => false,
-            500.. => reason.is_theirs && reason.is_named,
+            401 | 403 | 429 | 500.. => false,
             _ => reason.is_theirs,
         };
         match reason.known_verdict() {

@@ -14,8 +14,6 @@ pub(super) struct Reason {
     pub(super) text: String,
     /// It is an error in fal's shape, not a page of something in between.
     pub(super) is_theirs: bool,
-    /// It has a type, or fal says whether to retry: the model or its runner failed.
-    pub(super) is_named: bool,
     /// We limited the time, so nothing is down.
     is_our_limit: bool,
 }
@@ -29,12 +27,10 @@ impl Reason {
         types.extend(infrastructure.map(str::to_owned));
         let detail = &body["detail"];
         let text = detail.as_str().or_else(|| body["error"]["message"].as_str()).unwrap_or_default();
-        let flagged = header("x-fal-retryable").or_else(|| header("x-fal-needs-retry")).is_some();
         Self {
             status: answer.status,
             text: text.to_owned(),
             is_theirs: detail.is_string() || detail.is_array() || body["error_type"].is_string(),
-            is_named: !types.is_empty() || flagged,
             is_our_limit: header("x-fal-request-timeout-type") == Some("user"),
             types,
         }
@@ -43,14 +39,7 @@ impl Reason {
     /// A failure told in the body of something that went well itself.
     pub(super) fn told(text: &str, types: Vec<String>) -> Self {
         let code = text.split_once("status code: ").and_then(|(_, code)| code.get(..3)?.parse().ok());
-        Self {
-            status: code.unwrap_or(0),
-            types,
-            text: text.to_owned(),
-            is_theirs: true,
-            is_named: true,
-            is_our_limit: false,
-        }
+        Self { status: code.unwrap_or(0), types, text: text.to_owned(), is_theirs: true, is_our_limit: false }
     }
 
     pub(super) fn verdict(&self) -> Verdict {

@@ -37,7 +37,15 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<Verdict>,
         source: Source,
+        /// How often the provider was asked in vain to confirm it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        asked: u8,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 /// Where a verdict comes from.
@@ -86,6 +94,7 @@ mod tests {
             remote: None,
             outcome: Some(Verdict::Gone),
             source: Source::Webhook,
+            asked: 0,
         };
         let text = serde_json::to_string(&message).unwrap();
         let want = r#"{"type":"settle.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":1,"outcome":{"verdict":"gone"},"source":"webhook"}"#;
