@@ -194,26 +194,34 @@ impl Job {
     }
 
     fn store(&mut self, number: u8, media: &Media) -> Option<bool> {
-        match self.state {
-            State::Settling if number == self.attempt => {
-                self.media = Some(media.clone());
-                self.state = State::Succeeded;
-                Some(true)
-            }
-            State::Settling | State::Succeeded | State::Failed | State::Canceled => Some(false),
-            State::Queued | State::Dispatching | State::Running => None,
+        if self.state.is_terminal() {
+            return Some(false);
         }
+        // Whatever the job waits for by now: a file that we have is a result.
+        self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
+        self.attempt = number;
+        self.media = Some(media.clone());
+        self.state = State::Succeeded;
+        Some(true)
     }
 
     fn lose_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        match self.state {
-            State::Settling if number == self.attempt => {
-                self.go_on_without(Fault::new(ErrorClass::Expired, None, Billed::Yes), now);
-                Some(true)
-            }
-            State::Settling | State::Succeeded | State::Failed | State::Canceled => Some(false),
-            State::Queued | State::Dispatching | State::Running => None,
+        if self.state.is_terminal() {
+            return Some(false);
         }
+        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
+        if attempt.phase != Phase::Finished {
+            return None;
+        }
+        if attempt.fault.is_some() {
+            return Some(false);
+        }
+        let fault = Fault::new(ErrorClass::Expired, None, Billed::Yes);
+        attempt.fault = Some(fault.clone());
+        if number == self.attempt {
+            self.go_on_without(fault, now);
+        }
+        Some(true)
     }
 
     fn ask_to_stop(&mut self, now: Timestamp) -> Option<bool> {
@@ -263,14 +271,26 @@ impl Job {
         Some(true)
     }
 
-    /// The current attempt gave nothing. Another that may still run becomes the current
-    /// one; else the job is queued again where that makes sense, and else it ends.
+    /// The current attempt gave nothing. Another that has finished, or else one that may still
+    /// run, becomes the current one; else the job is queued again where that makes sense and
+    /// nothing was billed, and else it ends.
     fn go_on_without(&mut self, fault: Fault, now: Timestamp) {
-        if let Some(open) = self.attempts.iter().find(|attempt| attempt.phase.is_open()) {
-            self.attempt = open.number;
-            let running = open.phase == Phase::Running;
-            self.enter(if running { State::Running } else { State::Dispatching }, now);
-        } else if self.stop.is_none() && fault.class.fails_over() && self.attempts.len() < ATTEMPTS_MAX {
+        let has_result = |attempt: &&Attempt| attempt.phase == Phase::Finished && attempt.fault.is_none();
+        let open = || self.attempts.iter().find(|attempt| attempt.phase.is_open());
+        if let Some(next) = self.attempts.iter().find(has_result).or_else(open) {
+            self.attempt = next.number;
+            let state = if next.phase == Phase::Finished {
+                State::Settling
+            } else if next.phase == Phase::Running {
+                State::Running
+            } else {
+                State::Dispatching
+            };
+            return self.enter(state, now);
+        }
+        let unpaid = self.attempts.iter().all(|attempt| attempt.billed != Billed::Yes);
+        let again = unpaid && fault.class.fails_over() && self.attempts.len() < ATTEMPTS_MAX;
+        if again && self.stop.is_none() {
             self.enter(State::Queued, now);
         } else {
             self.fail(fault, now);
@@ -408,3 +428,6 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

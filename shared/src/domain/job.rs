@@ -125,6 +125,7 @@ pub struct Attempt {
     pub cost: Option<MicroUsd>,
     #[serde(default)]
     pub billed: Billed,
+    /// Why it gave nothing; of a finished one, that its file is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     pub started_at: Timestamp,
@@ -270,9 +271,7 @@ impl Job {
     /// stopped at their providers, and their end recorded as a cost.
     pub fn loose_attempts(&self) -> impl Iterator<Item = &Attempt> {
         let decided = self.state.is_terminal() || self.state == State::Settling;
-        self.attempts.iter().filter(move |attempt| {
-            decided && attempt.number != self.attempt && attempt.phase == Phase::Running
-        })
+        self.attempts.iter().filter(move |attempt| decided && attempt.phase == Phase::Running)
     }
 
     /// Whether we have to ask about this attempt: nobody reports its end, or nobody wants it.

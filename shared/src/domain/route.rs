@@ -22,10 +22,10 @@ pub enum Health {
 
 /// The route for a job's next attempt; or, if none is left, why.
 ///
-/// Capable routes only, of the model first and then of its fallback models in their order;
-/// within a model healthy before degraded before down, a preferred provider before others,
-/// untried before tried, then the cheapest. If everything looks down the least bad is
-/// tried all the same: a health check can be wrong, and attempts are bounded.
+/// Capable routes only, and down ones last; then those that this job has tried least; then
+/// the model's before those of its fallback models in their order; then healthy before
+/// degraded, a preferred provider before others, and the cheapest. If everything looks down
+/// one is tried all the same: a health check can be wrong, and attempts are bounded.
 /// A route that refused this job for a reason that lasts is not tried again.
 pub fn choose<'a>(
     job: &Job,
@@ -78,3 +78,6 @@ fn lasts(job: &Job, route: &Route) -> bool {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

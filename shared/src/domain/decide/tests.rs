@@ -1,0 +1,262 @@
+//! What a job's moves promise: the whole table, sequences of events, and what the table
+//! does not show.
+
+mod properties;
+mod table;
+
+use super::*;
+use crate::domain::credit::Credits;
+use crate::domain::id::JobId;
+
+const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn new_job() -> Job {
+    let account = "acct_anna".parse().unwrap();
+    let price = Credits::from_micros(40_000_000);
+    Job::new(JobId::from_bytes([1; 16]), account, "veo-3.1".to_owned(), price, "digest".to_owned(), START)
+}
+
+fn claimed() -> Event {
+    let cost = Some(MicroUsd(400_000));
+    Event::Claimed { claim: 7, provider: Provider::Fal, route: "fal/veo".to_owned(), cost }
+}
+
+fn told(number: u8, news: News) -> Event {
+    Event::Attempt { number, news }
+}
+
+fn remote(id: impl std::fmt::Display) -> RemoteJob {
+    RemoteJob::new(&format!("remote-{id}"), None).unwrap()
+}
+
+fn accepted(number: u8) -> Event {
+    told(number, News::Accepted { remote: remote(number), cost: None })
+}
+
+fn refused(number: u8, class: ErrorClass) -> Event {
+    told(number, News::Refused(Fault::new(class, None, Billed::No)))
+}
+
+fn not_sent(number: u8) -> Event {
+    told(number, News::NotSent(Fault::new(ErrorClass::ProviderUnavailable, None, Billed::No)))
+}
+
+fn unclear(number: u8) -> Event {
+    told(number, News::Unclear)
+}
+
+fn ended(number: u8, verdict: Verdict) -> Event {
+    told(number, News::Ended { remote: Some(remote(number)), verdict })
+}
+
+fn finished(number: u8) -> Event {
+    ended(number, Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost: None })
+}
+
+fn broke(number: u8, class: ErrorClass, billed: Billed) -> Event {
+    ended(number, Verdict::Broke { fault: Fault::new(class, None, billed), cost: None })
+}
+
+fn canceled(number: u8) -> Event {
+    ended(number, Verdict::Canceled { cost: None })
+}
+
+fn gone(number: u8) -> Event {
+    ended(number, Verdict::Gone)
+}
+
+fn stored(number: u8) -> Event {
+    let media = Media {
+        key: format!("media/{number}"),
+        bytes: 1,
+        sha256: "00".to_owned(),
+        content_type: "video/mp4".to_owned(),
+    };
+    Event::Stored { number, media }
+}
+
+fn asset_lost(number: u8) -> Event {
+    Event::AssetLost { number }
+}
+
+/// The job after these events, each of which must move it. A second passes before each;
+/// before a passed deadline, the time until then.
+fn after(events: &[Event]) -> Job {
+    events.iter().fold(new_job(), |job, event| {
+        let now = if *event == Event::DeadlinePassed { job.deadline } else { soon(&job) };
+        match job.decide(event, now) {
+            Ok(Decision::Move(transition)) => transition.into_after(),
+            other => panic!("{} does not move {job:?}: {other:?}", event.name()),
+        }
+    })
+}
+
+fn soon(job: &Job) -> Timestamp {
+    job.updated_at + std::time::Duration::from_secs(1)
+}
+
+fn refund_of(job: &Job) -> Entry {
+    Entry::Refund { job: job.id.clone(), amount: job.price }
+}
+
+#[test]
+fn a_refund_is_the_whole_price() {
+    let job = new_job();
+    let Ok(Decision::Move(transition)) = job.decide(&Event::CancelRequested, soon(&job)) else {
+        panic!("a queued job can be canceled")
+    };
+    assert_eq!(transition.entry(), Some(&refund_of(&job)));
+    assert_eq!(transition.after().fault.as_ref().unwrap().class, ErrorClass::Stopped);
+}
+
+#[test]
+fn a_cost_is_the_estimate_until_the_provider_tells_another() {
+    let cost = |job: &Job| (job.attempts[0].cost, job.attempts[0].billed, job.cost());
+    let estimate = MicroUsd(400_000);
+
+    let told_nothing = after(&[claimed(), accepted(1), finished(1)]);
+    assert_eq!(cost(&told_nothing), (Some(estimate), Billed::Yes, estimate));
+
+    let dear = told(1, News::Accepted { remote: remote(1), cost: Some(MicroUsd(500_000)) });
+    let job = after(&[claimed(), dear.clone()]);
+    assert_eq!(cost(&job), (Some(MicroUsd(500_000)), Billed::Unknown, MicroUsd(500_000)));
+
+    let url = "https://example.com/a.mp4".to_owned();
+    let bill = ended(1, Verdict::Finished { asset_url: url, cost: Some(MicroUsd(450_000)) });
+    let job = after(&[claimed(), dear, bill]);
+    assert_eq!(cost(&job), (Some(MicroUsd(450_000)), Billed::Yes, MicroUsd(450_000)));
+}
+
+#[test]
+fn what_did_not_run_costs_nothing() {
+    let class = ErrorClass::RateLimited;
+    let free = ended(1, Verdict::Canceled { cost: Some(MicroUsd(0)) });
+    for end in [vec![refused(1, class)], vec![not_sent(1)], vec![accepted(1), free]] {
+        let job = after(&[vec![claimed()], end].concat());
+        assert_eq!((job.attempts[0].billed, job.cost()), (Billed::No, MicroUsd(0)));
+    }
+    // Whoever stopped it, and whoever lost it, may have run up a bill.
+    for end in [canceled(1), gone(1)] {
+        let job = after(&[claimed(), accepted(1), end]);
+        assert_eq!((job.attempts[0].billed, job.cost()), (Billed::Unknown, MicroUsd(400_000)));
+    }
+}
+
+#[test]
+fn a_success_after_the_refund_is_recorded_as_a_cost() {
+    let job = after(&[claimed(), unclear(1), Event::DeadlinePassed, finished(1)]);
+    assert_eq!((job.state, job.attempts[0].phase), (State::Failed, Phase::Finished));
+    assert_eq!((job.attempts[0].billed, &job.attempts[0].fault), (Billed::Yes, &None));
+}
+
+#[test]
+fn an_ended_attempt_says_when_and_why() {
+    let job = after(&[claimed(), refused(1, ErrorClass::RateLimited), claimed(), accepted(2)]);
+    assert_eq!(job.attempts[0].fault.as_ref().unwrap().class, ErrorClass::RateLimited);
+    assert_eq!(job.attempts[0].ended_at, Some(START + std::time::Duration::from_secs(2)));
+    assert_eq!((job.attempts[1].ended_at, &job.attempts[1].remote), (None, &Some(remote(2))));
+    assert_eq!(job.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_webhook_before_the_create_answer_names_the_remote_job() {
+    let job = after(&[claimed(), finished(1)]);
+    assert_eq!((job.state, &job.attempts[0].remote), (State::Settling, &Some(remote(1))));
+    assert_eq!(job.decide(&accepted(1), soon(&job)), Ok(Decision::Stay));
+}
+
+#[test]
+fn a_job_that_ends_says_why() {
+    use ErrorClass::{Expired, InvalidRequest, RateLimited, Stopped, Timeout};
+    let cancel = Event::CancelRequested;
+    let deadline = Event::DeadlinePassed;
+    let cases = [
+        (vec![claimed(), refused(1, InvalidRequest)], InvalidRequest),
+        (vec![Event::NoRoute { class: RateLimited }], RateLimited),
+        (vec![deadline.clone()], Timeout),
+        (vec![claimed(), accepted(1), gone(1)], Expired),
+        (vec![claimed(), accepted(1), finished(1), asset_lost(1)], Expired),
+        (vec![claimed(), accepted(1), deadline.clone(), canceled(1)], Timeout),
+        (vec![claimed(), accepted(1), cancel.clone(), canceled(1)], Stopped),
+        (vec![claimed(), cancel, refused(1, InvalidRequest)], Stopped),
+    ];
+    for (events, class) in cases {
+        let job = after(&events);
+        assert!(job.state.is_terminal());
+        assert_eq!(job.fault.map(|fault| fault.class), Some(class), "{events:?}");
+    }
+}
+
+#[test]
+fn each_state_lasts_as_long_as_it_may() {
+    let lasts = |events: &[Event]| {
+        let job = after(events);
+        job.deadline.since(job.updated_at)
+    };
+    assert_eq!(new_job().deadline, START + QUEUED_MAX);
+    assert_eq!(lasts(&[claimed()]), UNCLEAR_MAX);
+    assert_eq!(lasts(&[claimed(), not_sent(1)]), QUEUED_MAX);
+    assert_eq!(lasts(&[claimed(), accepted(1)]), RUNNING_MAX);
+    assert_eq!(lasts(&[claimed(), accepted(1), Event::CancelRequested]), STOPPING_MAX);
+    assert_eq!(lasts(&[claimed(), accepted(1), Event::DeadlinePassed]), STOPPING_MAX);
+    assert_eq!(lasts(&[claimed(), Event::CancelRequested, accepted(1)]), STOPPING_MAX);
+    assert_eq!(lasts(&[claimed(), accepted(1), finished(1)]), SETTLING_MAX);
+    // A stop gives an unclear attempt no more time, and no less.
+    let job = after(&[claimed(), Event::CancelRequested]);
+    assert_eq!(job.deadline, job.attempts[0].started_at + UNCLEAR_MAX);
+}
+
+#[test]
+fn nothing_is_tried_again_that_was_billed() {
+    let passing = |billed| broke(1, ErrorClass::ProviderUnavailable, billed);
+    let state = |end| after(&[claimed(), accepted(1), end]).state;
+    assert_eq!(state(passing(Billed::No)), State::Queued);
+    assert_eq!(state(passing(Billed::Yes)), State::Failed);
+
+    // Not after an earlier attempt's bill either.
+    let second = [claimed(), refused(1, ErrorClass::RateLimited), claimed(), accepted(2)];
+    let paid = [finished(1), asset_lost(1), broke(2, ErrorClass::ProviderUnavailable, Billed::No)];
+    assert_eq!(after(&[&second[..], &paid].concat()).state, State::Failed);
+}
+
+#[test]
+fn a_second_result_makes_up_for_a_lost_first() {
+    let both = [claimed(), not_sent(1), claimed(), accepted(2), finished(1), finished(2)];
+    let told = |events: &[Event]| {
+        let job = after(&[&both[..], events].concat());
+        (job.state, job.attempt)
+    };
+    assert_eq!(told(&[]), (State::Settling, 1));
+    assert_eq!(told(&[asset_lost(1)]), (State::Settling, 2));
+    assert_eq!(told(&[asset_lost(1), stored(2)]), (State::Succeeded, 2));
+    assert_eq!(told(&[asset_lost(1), asset_lost(2)]), (State::Failed, 2));
+    assert_eq!(told(&[asset_lost(2), asset_lost(1)]), (State::Failed, 1));
+    // Somebody had it after all.
+    assert_eq!(told(&[asset_lost(1), stored(1)]), (State::Succeeded, 1));
+}
+
+#[test]
+fn late_word_of_a_file_that_was_given_up_is_no_defect() {
+    let second = [claimed(), not_sent(1), claimed(), accepted(2), finished(1), asset_lost(1)];
+    let job = after(&second);
+    assert_eq!((job.state, job.attempt), (State::Running, 2));
+    for repeat in [asset_lost(1), gone(1), finished(1)] {
+        assert_eq!(job.decide(&repeat, soon(&job)), Ok(Decision::Stay));
+    }
+    assert_eq!(after(&[&second[..], &[stored(1)]].concat()).state, State::Succeeded);
+}
+
+#[test]
+fn what_nobody_wants_is_polled_to_its_end() {
+    let job = after(&[claimed(), accepted(1)]);
+    // (its provider reports, we have to ask)
+    assert!(!job.is_polled(1, true) && job.is_polled(1, false));
+    let unwanted = |job: Job| job.is_polled(1, true) && job.is_unwanted(1);
+    assert!(unwanted(after(&[claimed(), accepted(1), Event::CancelRequested])));
+    assert!(unwanted(after(&[claimed(), accepted(1), Event::DeadlinePassed])));
+    assert!(unwanted(after(&[claimed(), Event::DeadlinePassed, accepted(1)])));
+    for ended in [after(&[claimed()]), after(&[claimed(), accepted(1), finished(1)])] {
+        assert!(!ended.is_polled(1, false));
+    }
+    assert!(!job.is_polled(0, false) && !job.is_polled(2, false));
+}

@@ -1,0 +1,178 @@
+//! The whole machine, printed: every kind of job against every kind of event.
+
+use std::fmt::Write;
+
+use super::*;
+
+const JOBS_PER_BLOCK: usize = 5;
+
+/// A kind of job, by the events that lead to it: each is reachable.
+fn jobs() -> Vec<(&'static str, Job)> {
+    let cancel = Event::CancelRequested;
+    let deadline = Event::DeadlinePassed;
+    let refused = |number| refused(number, ErrorClass::RateLimited);
+    let running = [claimed(), accepted(1)];
+    let second = [claimed(), refused(1), claimed(), accepted(2)];
+    let fourth = [claimed(), refused(1), claimed(), refused(2), claimed(), refused(3), claimed()];
+    let and = |before: &[Event], then: &[Event]| after(&[before, then].concat());
+    vec![
+        ("queued", new_job()),
+        ("queued, 1 refused", after(&[claimed(), refused(1)])),
+        ("sending", after(&[claimed()])),
+        ("unclear", after(&[claimed(), unclear(1)])),
+        ("sending, stopped", after(&[claimed(), cancel.clone()])),
+        ("sending 4", after(&fourth)),
+        ("running", after(&running)),
+        ("running, stopped", and(&running, std::slice::from_ref(&cancel))),
+        ("running, overdue", and(&running, std::slice::from_ref(&deadline))),
+        ("running 2, 1 refused", after(&second)),
+        ("running 2, file 1 lost", and(&second, &[finished(1), asset_lost(1)])),
+        ("settling", and(&running, &[finished(1)])),
+        ("settling, stopped", and(&running, &[cancel.clone(), finished(1)])),
+        ("settling 1, 2 running", and(&second, &[finished(1)])),
+        ("settling 1, 2 unclear", after(&[claimed(), refused(1), claimed(), unclear(2), finished(1)])),
+        ("settling 1, 2 finished", and(&second, &[finished(1), finished(2)])),
+        ("succeeded", and(&running, &[finished(1), stored(1)])),
+        ("succeeded 1, 2 running", and(&second, &[finished(1), stored(1)])),
+        ("failed, refused", after(&[claimed(), super::refused(1, ErrorClass::InvalidRequest)])),
+        ("failed, sending lost", after(&[claimed(), deadline.clone()])),
+        ("failed, running lost", and(&running, &[deadline.clone(), deadline.clone()])),
+        ("failed, 1 runs after all", after(&[claimed(), deadline, accepted(1)])),
+        ("failed, file lost", and(&running, &[finished(1), asset_lost(1)])),
+        ("canceled", and(&running, &[cancel.clone(), canceled(1)])),
+        ("canceled unsent", after(&[cancel])),
+    ]
+}
+
+/// Every kind of news of one attempt.
+fn news(number: u8) -> Vec<(&'static str, Event)> {
+    let other = News::Accepted { remote: remote("other"), cost: None };
+    vec![
+        ("accepted", accepted(number)),
+        ("accepted, other id", told(number, other)),
+        ("refused, passes", refused(number, ErrorClass::RateLimited)),
+        ("refused, final", refused(number, ErrorClass::ContentPolicy)),
+        ("not_sent", not_sent(number)),
+        ("unclear", unclear(number)),
+        ("finished", finished(number)),
+        ("broke, passes", broke(number, ErrorClass::ProviderUnavailable, Billed::Unknown)),
+        ("broke, billed", broke(number, ErrorClass::ProviderUnavailable, Billed::Yes)),
+        ("broke, final", broke(number, ErrorClass::Unknown, Billed::Unknown)),
+        ("canceled", canceled(number)),
+        ("gone", gone(number)),
+        ("stored", stored(number)),
+        ("asset_lost", asset_lost(number)),
+    ]
+}
+
+/// Every event for this job, with the moment at which it is told. `None` where the job has
+/// no other attempt to be told of.
+fn events(job: &Job) -> Vec<(String, Option<(Event, Timestamp)>)> {
+    let now = soon(job);
+    let current = job.attempt.max(1);
+    let other = if current == 1 { 2 } else { current - 1 };
+    let just_before = job.deadline.minus(std::time::Duration::from_millis(1));
+    let mut events = vec![
+        ("claimed".to_owned(), Some((claimed(), now))),
+        ("no_route".to_owned(), Some((Event::NoRoute { class: ErrorClass::Auth }, now))),
+        ("cancel_requested".to_owned(), Some((Event::CancelRequested, now))),
+        ("deadline, before it".to_owned(), Some((Event::DeadlinePassed, just_before))),
+        ("deadline_passed".to_owned(), Some((Event::DeadlinePassed, job.deadline))),
+    ];
+    for (whose, number) in [("current", current), ("other", other)] {
+        let known = job.attempt(number).is_some();
+        events.extend(
+            news(number)
+                .into_iter()
+                .map(|(name, event)| (format!("{whose}: {name}"), known.then_some((event, now)))),
+        );
+    }
+    events
+}
+
+fn cell(job: &Job, event: &Event, now: Timestamp) -> String {
+    let transition = match job.decide(event, now) {
+        Err(_) => return ".".to_owned(),
+        Ok(Decision::Stay) => return "=".to_owned(),
+        Ok(Decision::Move(transition)) => transition,
+    };
+    let (before, after) = (transition.before(), transition.after());
+    let plus = if transition.entry().is_some() { "+" } else { "" };
+    let moved = (before.state, before.attempt) != (after.state, after.attempt);
+    let touched = after.attempts.iter().find(|attempt| before.attempt(attempt.number) != Some(*attempt));
+    match (&after.fault, touched) {
+        (Some(fault), _) if moved => format!("{}{plus} {}", after.state.name(), fault.class.name()),
+        _ if moved => format!("{}{plus} {}", after.state.name(), after.attempt),
+        (_, Some(attempt)) => format!("* {}{plus}", attempt.phase.name()),
+        (_, None) => format!("stop {:?}{plus}", after.stop.unwrap()).to_lowercase(),
+    }
+}
+
+fn loose(job: &Job) -> String {
+    job.loose_attempts().map(|attempt| attempt.number.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn print() -> String {
+    let mut table = "\
+A job (across) is told an event (down), and becomes:
+    running 2   in this state, about attempt 2     * broke     as it was; an attempt's record is now `broke`
+    failed x    ended for the reason x             stop x      as it was; x asked for its end
+    +           with a refund in the same write    =           stays    .  illegal
+`sending` and `unclear` are dispatching. A blank: the job has no other attempt.
+"
+    .to_owned();
+    for block in jobs().chunks(JOBS_PER_BLOCK) {
+        let mut line = |name: &str, cells: Vec<String>| {
+            if !name.is_empty() && cells.iter().all(String::is_empty) {
+                return;
+            }
+            let cells = cells.iter().fold(format!("{name:<28}"), |mut line, cell| {
+                write!(line, "{cell:<30}").unwrap();
+                line
+            });
+            table.push_str(cells.trim_end());
+            table.push('\n');
+        };
+        line("", vec![]);
+        line("", block.iter().map(|(name, _)| (*name).to_owned()).collect());
+        line(
+            "waits for",
+            block.iter().map(|(_, job)| format!("{:?}", job.next_step()).to_lowercase()).collect(),
+        );
+        line("attempts to stop", block.iter().map(|(_, job)| loose(job)).collect());
+        let columns: Vec<_> = block.iter().map(|(_, job)| (job, events(job))).collect();
+        for (row, (name, _)) in columns[0].1.iter().enumerate() {
+            let cells = columns.iter().map(|(job, events)| match &events[row].1 {
+                Some((event, now)) => cell(job, event, *now),
+                None => String::new(),
+            });
+            line(name, cells.collect());
+        }
+    }
+    table
+}
+
+/// The table is to be read, not only compared: a change to the machine is a change to it.
+/// `UPDATE_GOLDEN=1` writes it anew.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "asks whether to rewrite the table, in a test alone")]
+fn the_machine_is_as_the_table_says() {
+    let table = print();
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/decide/table.txt"), &table).unwrap();
+        return;
+    }
+    let known = include_str!("../table.txt");
+    for (line, (is, was)) in table.lines().zip(known.lines()).enumerate() {
+        assert_eq!(is, was, "line {}", line + 1);
+    }
+    assert_eq!(table, known);
+}
+
+#[test]
+fn the_table_shows_every_state() {
+    let jobs = jobs();
+    for state in State::ALL {
+        assert!(jobs.iter().any(|(_, job)| job.state == state), "{}", state.name());
+    }
+}

@@ -1,0 +1,188 @@
+//! Who is asked to make a video, and who next.
+
+use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited};
+use Health::{Degraded, Down, Healthy};
+use Phase::{Broke, NotSent, Refused};
+use Provider::{Fal, Runway};
+
+use super::*;
+use crate::domain::credit::Credits;
+use crate::domain::id::JobId;
+use crate::domain::job::Attempt;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Billed, Fault};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+/// Model `boat`: at fal cheap, at fal dear, at Runway in between; its fallback `ship` at both.
+fn catalog() -> Catalog {
+    let route = |provider: &str, endpoint: &str, cost: u32, prompt_max: u32| {
+        format!(
+            r#"{{ provider = "{provider}", endpoint = "{endpoint}", durations_s = [5], aspect_ratios = ["16:9"],
+            resolutions = ["720p"], prompt_max = {prompt_max}, cost_per_second = {{ "720p" = {cost} }} }}"#
+        )
+        .replace('\n', " ")
+    };
+    let model = |name: &str, routes: &[String]| {
+        format!(
+            r#"[[models]]
+            name = "{name}"
+            title = "{name}"
+            expected_s = 60
+            defaults = {{ duration_s = 5, aspect_ratio = "16:9", resolution = "720p" }}
+            price = {{ "720p" = {{ per_second = 1 }} }}
+            routes = [{}]
+            "#,
+            routes.join(", ")
+        )
+    };
+    let boat =
+        [route("fal", "dear", 30, 1_000), route("fal", "cheap", 10, 10), route("runway", "mid", 20, 100)];
+    let ship = [route("runway", "ship", 2, 1_000), route("fal", "ship", 1, 1_000)];
+    Catalog::parse(&(model("boat", &boat) + &model("ship", &ship))).unwrap()
+}
+
+/// An order of `boat`, changed by these fields.
+fn order(fields: serde_json::Value) -> JobRequest {
+    let mut order = serde_json::json!({"model": "boat", "prompt": "a boat"});
+    order.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    JobRequest::new(serde_json::from_value(order).unwrap(), &catalog()).unwrap()
+}
+
+/// A queued job whose attempts came to this.
+fn job(attempts: &[(&str, Phase, ErrorClass)]) -> Job {
+    let account = "acct_anna".parse().unwrap();
+    let mut job =
+        Job::new(JobId::from_bytes([1; 16]), account, "boat".to_owned(), Credits::ONE, String::new(), NOW);
+    job.attempts = attempts
+        .iter()
+        .zip(1..)
+        .map(|((route, phase, class), number)| Attempt {
+            number,
+            claim: 7,
+            provider: route.split('/').next().unwrap().parse().unwrap(),
+            route: (*route).to_owned(),
+            phase: *phase,
+            remote: None,
+            cost: None,
+            billed: Billed::No,
+            fault: Some(Fault::new(*class, None, Billed::No)),
+            started_at: NOW,
+            ended_at: Some(NOW),
+        })
+        .collect();
+    job
+}
+
+fn chosen(job: &Job, request: &JobRequest, health: &[(Provider, Health)]) -> Result<String, ErrorClass> {
+    choose(job, request, &catalog(), &health.iter().copied().collect()).map(Route::name)
+}
+
+/// The choice for a first attempt of this order.
+fn first(fields: serde_json::Value, health: &[(Provider, Health)]) -> String {
+    chosen(&job(&[]), &order(fields), health).unwrap()
+}
+
+/// The choice after attempts that came to this.
+fn next(attempts: &[(&str, Phase, ErrorClass)], fields: serde_json::Value) -> Result<String, ErrorClass> {
+    chosen(&job(attempts), &order(fields), &[])
+}
+
+fn nothing() -> serde_json::Value {
+    serde_json::json!({})
+}
+
+#[test]
+fn all_else_equal_the_cheapest_is_taken() {
+    assert_eq!(first(nothing(), &[]), "fal/cheap");
+    assert_eq!(first(nothing(), &[(Fal, Healthy), (Runway, Healthy)]), "fal/cheap");
+}
+
+#[test]
+fn a_route_that_cannot_serve_the_order_is_not_taken_however_cheap_and_well() {
+    let long = serde_json::json!({"prompt": "x".repeat(50)});
+    assert_eq!(first(long.clone(), &[]), "runway/mid");
+    assert_eq!(first(long, &[(Runway, Degraded)]), "fal/dear");
+    let longer = serde_json::json!({"prompt": "x".repeat(500)});
+    assert_eq!(first(longer, &[(Fal, Down)]), "fal/dear");
+}
+
+#[test]
+fn a_healthy_provider_goes_before_a_preferred_and_a_preferred_before_a_cheap_one() {
+    let runway = serde_json::json!({"provider": "runway"});
+    assert_eq!(first(runway.clone(), &[]), "runway/mid");
+    assert_eq!(first(runway.clone(), &[(Runway, Degraded)]), "fal/cheap");
+    assert_eq!(first(runway, &[(Runway, Degraded), (Fal, Degraded)]), "runway/mid");
+    assert_eq!(first(nothing(), &[(Fal, Degraded)]), "runway/mid");
+}
+
+#[test]
+fn a_provider_that_looks_down_is_taken_last_but_not_never() {
+    assert_eq!(first(nothing(), &[(Fal, Down), (Runway, Degraded)]), "runway/mid");
+    assert_eq!(first(nothing(), &[(Fal, Down), (Runway, Down)]), "fal/cheap");
+    // A fallback model that works goes before the model itself where that does not.
+    let long = serde_json::json!({"prompt": "x".repeat(500), "fallback_models": ["ship"]});
+    assert_eq!(first(long.clone(), &[(Fal, Degraded)]), "fal/dear");
+    assert_eq!(first(long.clone(), &[(Fal, Down)]), "runway/ship");
+    assert_eq!(first(long, &[(Fal, Down), (Runway, Down)]), "fal/dear");
+}
+
+#[test]
+fn a_pin_allows_no_other_provider_whatever_its_health() {
+    let pinned = serde_json::json!({"provider": "runway", "pin": true});
+    assert_eq!(first(pinned.clone(), &[(Runway, Down)]), "runway/mid");
+    let out_of_money = [("runway/mid", Refused, InsufficientFunds)];
+    assert_eq!(next(&out_of_money, pinned), Err(InsufficientFunds));
+}
+
+#[test]
+fn a_key_that_fails_rules_out_its_provider_for_this_job() {
+    for class in [Auth, InsufficientFunds] {
+        assert_eq!(next(&[("fal/cheap", Refused, class)], nothing()), Ok("runway/mid".to_owned()));
+    }
+    // So does a failure that nobody understands, or that may have been billed.
+    for class in [ErrorClass::Unknown, ErrorClass::Timeout, ErrorClass::Expired] {
+        assert_eq!(next(&[("fal/cheap", Broke, class)], nothing()), Ok("runway/mid".to_owned()));
+    }
+}
+
+#[test]
+fn a_retry_goes_to_a_route_that_was_not_tried() {
+    let mut tried = vec![];
+    for expected in ["fal/cheap", "runway/mid", "fal/dear", "fal/cheap"] {
+        assert_eq!(next(&tried, nothing()), Ok(expected.to_owned()));
+        tried.push((expected, Refused, RateLimited));
+    }
+    let preferred = serde_json::json!({"provider": "fal"});
+    assert_eq!(next(&[("fal/cheap", Broke, ProviderUnavailable)], preferred), Ok("fal/dear".to_owned()));
+}
+
+#[test]
+fn what_was_never_sent_rules_nothing_out() {
+    let pinned = serde_json::json!({"provider": "runway", "pin": true});
+    assert_eq!(next(&[("runway/mid", NotSent, Auth)], pinned), Ok("runway/mid".to_owned()));
+}
+
+#[test]
+fn a_fallback_model_comes_after_the_models_own_routes() {
+    let ship = serde_json::json!({"fallback_models": ["ship"]});
+    let mut tried = vec![];
+    for expected in ["fal/cheap", "runway/mid", "fal/dear", "fal/ship"] {
+        assert_eq!(next(&tried, ship.clone()), Ok(expected.to_owned()));
+        tried.push((expected, Refused, RateLimited));
+    }
+    // Among the fallback's routes, as among its own: the preferred before the cheapest.
+    let runway = serde_json::json!({"fallback_models": ["ship"], "provider": "runway"});
+    assert_eq!(next(&tried[..3], runway), Ok("runway/ship".to_owned()));
+}
+
+#[test]
+fn where_nothing_is_left_the_last_failure_says_why() {
+    let both = [("fal/cheap", Refused, Auth), ("runway/mid", Refused, InsufficientFunds)];
+    assert_eq!(next(&both, nothing()), Err(InsufficientFunds));
+    let none = Catalog::for_providers(&[]);
+    assert_eq!(
+        choose(&job(&[]), &order(nothing()), &none, &BTreeMap::new()).map(Route::name),
+        Err(ProviderUnavailable)
+    );
+}
