@@ -1,5 +1,6 @@
 //! The integration tests: the whole stack, over its wires.
 
+mod api;
 mod budget;
 mod cancel;
 mod crash;
