@@ -4,4 +4,5 @@ mod api;
 mod budget;
 mod cancel;
 mod crash;
+mod documents;
 mod flows;

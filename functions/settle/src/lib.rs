@@ -130,7 +130,7 @@ async fn confirm(
 ) -> Confirmed {
     // A signature covers no URL: what names another remote job than the attempt's is none of its news.
     if attempt.remote.as_ref().zip(remote).is_some_and(|(known, told)| known.id != told.id) {
-        tracing::warn!(provider.name = %attempt.provider, "webhook.of_another_remote_job");
+        tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
         return Confirmed::StillRuns;
     }
     if let Some(verdict) = outcome

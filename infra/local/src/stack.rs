@@ -30,6 +30,8 @@ use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::host::{Deployment, Function, Host, Template};
 use crate::simulate::{self, Simulator};
 
+pub use functions::start_function;
+
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
