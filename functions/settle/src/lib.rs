@@ -132,6 +132,11 @@ async fn confirm(
     outcome: Option<&Verdict>,
     source: Source,
 ) -> Confirmed {
+    // A signature covers no URL: what names another remote job than the attempt's is none of its news.
+    if attempt.remote.as_ref().zip(remote).is_some_and(|(known, told)| known.id != told.id) {
+        tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
+        return Confirmed::StillRuns;
+    }
     if let Some(verdict) = outcome
         && (source == Source::Poll || matches!(verdict, Verdict::Finished { .. }))
     {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -28,6 +30,8 @@ use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::host::{Deployment, Function, Host, Template};
 use crate::simulate::{self, Simulator};
 
+pub use functions::start_function;
+
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
@@ -36,6 +40,9 @@ const BUCKET: &str = "genmux-media";
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 /// How often expired items are swept, as the real table does in its own time.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a function waits for the storage to take its call.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a stack is started.
 #[derive(Debug, Clone)]
@@ -294,7 +301,11 @@ pub async fn aws(wire: Option<SharedHttpClient>) -> SdkConfig {
     let credentials = Credentials::from_keys(CREDENTIAL, CREDENTIAL, None);
     let mut config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
-        .credentials_provider(credentials);
+        .credentials_provider(credentials)
+        // One table serves this whole machine: a call that waits for a thousand others is
+        // not a broken connection.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).build());
     if let Some(wire) = wire {
         config = config.http_client(wire);
     }

@@ -5,7 +5,7 @@ use url::Url;
 use super::env::Reader;
 use super::{Process, StartError};
 use crate::domain::provider::Provider;
-use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts};
+use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
 use crate::store::Table;
 use crate::store::queue::Queue;
 
@@ -42,21 +42,25 @@ pub fn providers(read: &mut Reader<'_>) -> Vec<Provider> {
 
 /// The client of every provider in `PROVIDERS`, with its key and, if set, another origin.
 pub fn provider_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartError> {
-    let key = |read: &mut Reader<'_>, provider| Secret::new(read.required(variables(provider).0));
-    client(read, key)
+    let all = providers(read);
+    client(read, all, |read, provider| Secret::new(read.required(variables(provider).0)))
 }
 
-/// The same without keys: enough to fetch what providers publish.
+/// The client of those that send webhooks, without their keys: enough to fetch what they
+/// publish.
 pub fn keyless_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartError> {
-    client(read, |_, _| Secret::new(""))
+    let mut senders = providers(read);
+    senders.retain(|provider| adapter(*provider).capabilities().webhooks.is_some());
+    client(read, senders, |_, _| Secret::new(""))
 }
 
 fn client(
     read: &mut Reader<'_>,
+    providers: Vec<Provider>,
     key: fn(&mut Reader<'_>, Provider) -> Secret,
 ) -> Result<ProviderClient, StartError> {
     let mut configs = Vec::new();
-    for provider in providers(read) {
+    for provider in providers {
         let key = key(read, provider);
         let base_url = read.optional::<Url>(variables(provider).1, "a URL");
         configs.push(ProviderConfig { provider, key, base_url });

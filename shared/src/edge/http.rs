@@ -147,12 +147,13 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
     }
     // Syntax first: a truncated document is not a wrong field.
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-        let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail));
-    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        // What was skipped above is not looked into: a text may still be no Unicode.
+        if !error.inner().is_data() {
+            return malformed(error.inner());
+        }
         let path = error.path().to_string();
         let field = if path == "." { "body".to_owned() } else { path };
         let reason = error.inner().to_string();
@@ -160,6 +161,11 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         let detail = format!("{field}: {}", reason.chars().take(600).collect::<String>());
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
     })
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
 }
 
 /// Refuses an API version that does not exist.

@@ -291,7 +291,7 @@ fn job_update(doing: &str, transition: &Transition) -> Result<Update, Error> {
 fn job_item(doing: &str, job: &Job, check_at: Timestamp) -> Result<Item, Error> {
     let mut item = to_item(doing, job)?;
     item.extend(key(keys::job(&job.id), keys::JOB));
-    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(&job.id)));
+    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(keys::shard(&job.id))));
     item.insert(CHECK_AT.to_owned(), number(check_at.as_millis()));
     item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(&job.account)));
     Ok(item)

@@ -26,13 +26,19 @@ pub(super) fn all(template: &Template, operator: &Process) -> Result<Functions> 
             endpoints.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
         let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
         let process = Process { env, ..operator.clone() };
-        let function = start(name, &process).with_context(|| format!("function {name} does not start"))?;
+        let function =
+            start_function(name, &process).with_context(|| format!("function {name} does not start"))?;
         Ok((name.clone(), function))
     });
     started.collect()
 }
 
-fn start(name: &str, process: &Process) -> Result<Arc<dyn Function>> {
+/// Starts one function, by package, in this process.
+///
+/// # Errors
+///
+/// If its environment is not complete: every variable that is missing or wrong is named.
+pub fn start_function(name: &str, process: &Process) -> Result<Arc<dyn Function>> {
     Ok(match name {
         "submit" => deploy!(http_function, submit, process),
         "webhook" => deploy!(http_function, webhook, process),

@@ -1,0 +1,7 @@
+//! What is written down is what runs: the API's document, the event documents, the template.
+
+mod answers;
+mod environment;
+mod events;
+mod openapi;
+mod schema;

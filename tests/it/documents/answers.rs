@@ -1,0 +1,196 @@
+//! Real answers, each kind of each operation, are what the API's document describes.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use harness::world::LATENCY;
+use harness::{Answer, Moment, World};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::domain::provider::Provider;
+use shared::store::keystore::Scope;
+
+use super::schema::Document;
+
+const ORDER: &str = r#"{"model": "pika-2.2", "prompt": "a boat"}"#;
+const NO_JOB: &str = "job_aaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// A caller who holds every answer against the document.
+struct Caller {
+    world: World,
+    document: Document,
+    seen: Mutex<BTreeSet<String>>,
+}
+
+impl Caller {
+    /// Calls a route, as the document names it, with this for its parameter.
+    async fn call(&self, route: &str, id: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+        let (method, path) = route.split_once(' ').unwrap();
+        let (route, query) = route.split_once('?').unwrap_or((route, ""));
+        let path = path.replace("{id}", id).replace("{provider}/{token}", id);
+        let method: Method = method.parse().unwrap();
+        let answer = self.world.call(method, &path, headers, body).await;
+        self.document.assert_describes(route, &answer);
+        let kind = format!("{route} {}", answer.status.as_u16());
+        assert!(query.is_empty() || answer.status != 404, "{kind}");
+        self.seen.lock().unwrap().insert(kind);
+        answer
+    }
+
+    async fn submit(&self, prompt: &str) -> String {
+        let order = json!({"model": "pika-2.2", "prompt": prompt, "seed": 7, "metadata": {"order": "7"}});
+        let answer =
+            self.call("POST /v1/jobs", "", &[("idempotency-key", prompt)], Some(&order.to_string())).await;
+        assert_eq!(answer.status, 202);
+        answer.text("/id").to_owned()
+    }
+
+    async fn read(&self, id: &str) -> Answer {
+        self.call("GET /v1/jobs/{id}", id, &[], None).await
+    }
+
+    async fn lists(&self) {
+        for route in [
+            "/v1/jobs",
+            "/v1/jobs?limit=2",
+            "/v1/models",
+            "/v1/providers",
+            "/v1/account",
+            "/v1/account?limit=1",
+        ] {
+            assert_eq!(self.call(&format!("GET {route}"), "", &[], None).await.status, 200);
+        }
+    }
+
+    /// What every operation that needs a key answers to a bad one, to a bad version, and
+    /// when the table does not answer.
+    async fn common_refusals(&self) {
+        let operations: Vec<String> = self
+            .document
+            .operations()
+            .filter(|(_, it)| it.get("security").is_none())
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(operations.len(), 7);
+        for route in &operations {
+            let none = self.world.new_key(&self.world.account, vec![]).await;
+            let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
+            let [none, fresh] = [none, fresh].map(|key| format!("Bearer {key}"));
+            self.call(route, NO_JOB, &[("authorization", "")], Some(ORDER)).await;
+            self.call(route, NO_JOB, &[("authorization", &none)], Some(ORDER)).await;
+            self.call(route, NO_JOB, &[("genmux-version", "1999-12-31")], Some(ORDER)).await;
+            self.world.wire.reset();
+            self.world.wire.fail_at(0, Moment::Before);
+            let answer = self.call(route, NO_JOB, &[("authorization", &fresh)], Some(ORDER)).await;
+            assert_eq!(answer.status, 503);
+        }
+    }
+
+    async fn refused_orders(&self) {
+        let poor = "acct_poor".parse().unwrap();
+        let poor = format!("Bearer {}", self.world.new_key(&poor, vec![Scope::Write]).await);
+        let submit = async |headers: &[(&str, &str)], body: &str| {
+            self.call("POST /v1/jobs", "", headers, Some(body)).await.status.as_u16()
+        };
+        assert_eq!(submit(&[("authorization", &poor)], ORDER).await, 402);
+        assert_eq!(submit(&[], "{").await, 400);
+        assert_eq!(submit(&[("idempotency-key", "\"\"")], ORDER).await, 400);
+        assert_eq!(submit(&[], r#"{"colour": 1}"#).await, 422);
+        assert_eq!(submit(&[], r#"{"model": "pika-2.2", "prompt": " ", "duration_s": 7}"#).await, 422);
+        assert_eq!(submit(&[("idempotency-key", "a boat")], ORDER).await, 422);
+        assert_eq!(submit(&[], &" ".repeat(256_001)).await, 413);
+    }
+
+    /// The latest webhook that came, sent again as it is and spoilt in every way.
+    async fn webhooks(&self) {
+        const ROUTE: &str = "POST /v1/webhooks/{provider}/{token}";
+        let event =
+            self.world.wire.invocations().into_iter().rev().find(|(name, _)| name == "webhook").unwrap().1;
+        let body = event["body"].as_str().unwrap();
+        let sent: Vec<(&str, &str)> = event["headers"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| name.starts_with("x-fal-"))
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .collect();
+        let token = format!("fal/{}", event["pathParameters"]["token"].as_str().unwrap());
+        let post = async |token: &str, headers: &[(&str, &str)], body: &str| {
+            let headers: Vec<_> = headers.iter().copied().chain([("authorization", "")]).collect();
+            self.call(ROUTE, token, &headers, Some(body)).await.status.as_u16()
+        };
+        assert_eq!(post(&token, &sent, body).await, 200);
+        assert_eq!(post(&token, &sent[1..], body).await, 400);
+        assert_eq!(post(&token, &sent, "{}").await, 401);
+        assert_eq!(post("fal/nonsense", &sent, body).await, 401);
+        assert_eq!(post(&token.replace("fal", "runway"), &sent, body).await, 404);
+        assert_eq!(post(&token, &sent, &" ".repeat(1024 * 1024 + 1)).await, 413);
+        self.world.wire.reset();
+        self.world.wire.fail_at(0, Moment::Before);
+        assert_eq!(post(&token, &sent, body).await, 503);
+        self.world.clock.advance(Duration::from_secs(301));
+        assert_eq!(post(&token, &sent, body).await, 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_answer_of_every_operation_is_as_described() {
+    let world = World::new().await;
+    let document = Document::served(&world).await;
+    let caller = Caller { world, document, seen: Mutex::default() };
+    let world = &caller.world;
+    caller.call("GET /openapi.json", "", &[("authorization", "")], None).await;
+    caller.lists().await;
+    let canceled = caller.submit("a coat").await;
+    assert_eq!(
+        caller.call("POST /v1/jobs/{id}/cancel", &canceled, &[], None).await.text("/status"),
+        "canceled"
+    );
+    caller.read(&canceled).await;
+
+    let done = caller.submit("a boat").await;
+    let failed = caller.submit("a goat [[sim: fail=content_policy]]").await;
+    let stopped = caller.submit("a float [[sim: latency=900]]").await;
+    assert_eq!(caller.read(&done).await.text("/status"), "queued");
+    world.drain().await;
+    let running = caller.read(&done).await;
+    assert_eq!(running.text("/status"), "running");
+    let tag = running.headers["etag"].to_str().unwrap();
+    let known = [("if-none-match", tag), ("prefer", "wait=0")];
+    assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &known, None).await.status, 304);
+    assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &[("prefer", "wait=x")], None).await.status, 400);
+    assert_eq!(caller.call("POST /v1/jobs/{id}/cancel", &stopped, &[], None).await.status, 202);
+    assert_eq!(caller.read(&stopped).await.body["cancel_requested"], true);
+
+    world.clock.advance(LATENCY);
+    world.simulator(Provider::Fal).deliver_due().await.unwrap();
+    caller.webhooks().await;
+    for (id, status) in [(&done, "succeeded"), (&failed, "failed"), (&stopped, "canceled")] {
+        world.finish(&id.parse().unwrap()).await;
+        assert_eq!(caller.read(id).await.text("/status"), status);
+    }
+    assert_eq!(caller.submit("a boat").await, done);
+    assert_eq!(caller.call("POST /v1/jobs/{id}/cancel", &done, &[], None).await.status, 409);
+    assert_eq!(caller.call("POST /v1/jobs/{id}/cancel", NO_JOB, &[], None).await.status, 404);
+    assert_eq!(caller.read(NO_JOB).await.status, 404);
+    world.tick().await;
+    caller.lists().await;
+    assert_eq!(caller.call("GET /v1/jobs?status=done", "", &[], None).await.status, 422);
+    assert_eq!(caller.call("GET /v1/account?limit=0", "", &[], None).await.status, 422);
+    caller.refused_orders().await;
+    caller.common_refusals().await;
+    world.audit().await;
+
+    // Nothing is described that was not seen, but for the gateway's own failures.
+    let gateway =
+        |route: &str, status: &str| status == "500" || (route == "GET /openapi.json" && status == "503");
+    let described = caller.document.operations().flat_map(|(route, operation): (String, &Value)| {
+        let statuses = operation["responses"].as_object().unwrap().keys();
+        statuses
+            .filter(|status| !gateway(&route, status))
+            .map(|status| format!("{route} {status}"))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(*caller.seen.lock().unwrap(), described.collect());
+}

@@ -1,0 +1,74 @@
+//! Each function is given the variables that it reads, and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use genmux::stack::start_function;
+use harness::World;
+use shared::boot::{Env, Process};
+
+use super::openapi::sources;
+
+/// Read when a process starts, before there is any function.
+const OF_THE_PROCESS: &str = "RUST_LOG";
+
+/// Starts a function with this environment alone; gives what it complains about.
+fn complaint(world: &World, function: &str, environment: &BTreeMap<String, String>) -> Option<String> {
+    let process = Process { env: Env::from_pairs(environment.clone()), ..world.operator.clone() };
+    start_function(function, &process).err().map(|error| format!("{error:#}"))
+}
+
+/// Every name in the code that looks like a variable of ours; the platform's are not.
+fn names_in_the_code() -> BTreeSet<String> {
+    let literals = sources(&["functions", "shared/src/boot"])
+        .into_iter()
+        .flat_map(|(_, text)| text.split('"').map(str::to_owned).collect::<Vec<_>>());
+    let name = |text: &String| {
+        text.len() > 3
+            && text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    let is_foreign = |name: &String| name.starts_with("AWS_") || name == "OUT_DIR"; // Cargo's
+    literals.filter(name).filter(|name| !is_foreign(name)).collect()
+}
+
+#[tokio::test]
+async fn each_function_reads_exactly_the_variables_that_the_template_gives_it() {
+    let world = World::new().await;
+    let names = names_in_the_code();
+    let mut given = BTreeSet::from([OF_THE_PROCESS.to_owned()]);
+    for (function, spec) in &world.stack.host.template().functions {
+        assert_eq!(complaint(&world, function, &spec.environment), None, "{function}");
+        given.extend(spec.environment.keys().cloned());
+        for name in names.iter().filter(|name| *name != OF_THE_PROCESS) {
+            // Missing, or not to be understood: a function that reads it says so by name.
+            let told = [None, Some("neither a URL nor a list")].map(|value| {
+                let mut environment = spec.environment.clone();
+                environment.remove(name);
+                environment.extend(value.map(|value| (name.clone(), value.to_owned())));
+                complaint(&world, function, &environment)
+            });
+            let is_read = told.iter().flatten().any(|told| told.contains(name.as_str()));
+            assert_eq!(is_read, spec.environment.contains_key(name), "{function} and {name}: {told:?}");
+        }
+    }
+    assert_eq!(given, names, "what the template gives, and what the code names");
+}
+
+#[tokio::test]
+async fn a_function_without_any_variable_names_all_that_it_needs_at_once() {
+    let world = World::new().await;
+    for (function, spec) in &world.stack.host.template().functions {
+        let told = complaint(&world, function, &BTreeMap::new()).unwrap();
+        for name in spec.environment.keys() {
+            let mut without = spec.environment.clone();
+            without.remove(name);
+            let required = complaint(&world, function, &without).is_some();
+            // Whose key is needed depends on which providers there are.
+            let of_provider = name.starts_with("FAL_") || name.starts_with("RUNWAY");
+            assert!(
+                told.contains(name.as_str()) == (required && !of_provider),
+                "{function} and {name}: {told}"
+            );
+        }
+    }
+}

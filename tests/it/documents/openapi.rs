@@ -1,0 +1,101 @@
+//! The API's document names what the template routes and what the code refuses.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use harness::World;
+use serde_json::Value;
+use shared::edge::http::VERSIONS;
+
+use super::schema::Document;
+
+pub(super) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The Rust files under these folders of the repository, with their text.
+pub(super) fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut open: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push((path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(!found.is_empty(), "{folders:?}");
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn the_document_is_of_openapi_3_1_and_of_the_newest_version() {
+    let document = Document::served(&World::new().await).await;
+    assert_eq!(document.0["openapi"], "3.1.0");
+    assert_eq!(document.0["info"]["version"], *VERSIONS.last().unwrap());
+    let known = &document.0["components"]["parameters"]["GenmuxVersion"]["schema"]["enum"];
+    assert_eq!(*known, serde_json::json!(VERSIONS));
+}
+
+#[tokio::test]
+async fn the_documents_operations_are_the_templates_routes() {
+    let world = World::new().await;
+    let document = Document::served(&world).await;
+    let described: BTreeSet<String> = document.operations().map(|(name, _)| name).collect();
+    let routes = world.stack.host.template().routes.iter();
+    assert_eq!(described, routes.map(|route| route.key.clone()).collect());
+}
+
+#[tokio::test]
+async fn every_reference_in_the_document_leads_somewhere_and_every_part_is_used() {
+    fn references(node: &Value, found: &mut BTreeSet<String>) {
+        match node {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let document = Document::served(&World::new().await).await;
+    let mut referred = BTreeSet::new();
+    references(&document.0, &mut referred);
+    let components = document.0["components"].as_object().unwrap();
+    let parts = components.iter().filter(|(kind, _)| *kind != "securitySchemes").flat_map(|(kind, parts)| {
+        parts.as_object().unwrap().keys().map(move |name| format!("#/components/{kind}/{name}"))
+    });
+    assert_eq!(referred, parts.collect());
+}
+
+/// The codes of all problems that the functions make: each stands after its status.
+fn codes_in_the_code() -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for (_, text) in sources(&["functions", "shared/src/edge"]) {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for after in text.split("StatusCode::").skip(1) {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_uppercase() || c == '_');
+            let code = rest.strip_prefix(',').and_then(|rest| rest.trim_start().strip_prefix('"'));
+            codes.extend(code.and_then(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    codes
+}
+
+#[tokio::test]
+async fn the_problem_codes_of_the_document_are_those_of_the_code() {
+    let document = Document::served(&World::new().await).await;
+    let mut described = BTreeSet::new();
+    for (_, operation) in document.operations() {
+        for response in operation["responses"].as_object().unwrap().values() {
+            let schema = &document.resolve(response)["content"]["application/problem+json"]["schema"];
+            let code = &schema["properties"]["code"];
+            let listed = code["enum"].as_array().into_iter().flatten().chain(code.get("const"));
+            described.extend(listed.map(|code| code.as_str().unwrap().to_owned()));
+        }
+    }
+    assert!(described.len() > 10, "{described:?}");
+    assert_eq!(described, codes_in_the_code());
+}
