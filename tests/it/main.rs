@@ -4,3 +4,4 @@ mod budget;
 mod cancel;
 mod crash;
 mod flows;
+mod store;
