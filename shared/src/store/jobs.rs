@@ -99,7 +99,7 @@ impl JobStore {
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
-                return Ok(Created::NoCredit { balance: ledger::balance_of(&item) });
+                return Ok(Created::NoCredit { balance: ledger::balance_of(&doing, &item)? });
             }
             return Err(Error::sdk(doing, error));
         }
@@ -201,7 +201,9 @@ impl JobStore {
         let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
         let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
         if let Some(item) = failed_condition(reasons, 0) {
-            return Ok(Commit::Lost { winner: Some(Box::new(job_from_item(doing, item)?)) });
+            // Without an item there is no job any more: who reads it again will find so.
+            let winner = (!item.is_empty()).then(|| job_from_item(doing, item)).transpose()?;
+            return Ok(Commit::Lost { winner: winner.map(Box::new) });
         }
         if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
             return Ok(Commit::Lost { winner: None });
