@@ -268,7 +268,7 @@ async fn refunds(world: &World, job: &Job) -> usize {
 }
 
 fn shard(job: &Job) -> u8 {
-    (0..keys::DUE_SHARDS).find(|n| keys::due_shard_number(*n) == keys::due_shard(&job.id)).expect("a shard")
+    keys::shard(&job.id)
 }
 
 fn accepted() -> Event {
