@@ -1,5 +1,8 @@
 //! The integration tests: the whole stack, over its wires.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::large_futures, reason = "a test holds a whole world")]
+
 mod api;
 mod budget;
 mod cancel;
