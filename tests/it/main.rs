@@ -6,3 +6,4 @@ mod cancel;
 mod crash;
 mod documents;
 mod flows;
+mod tidy;
