@@ -1,11 +1,12 @@
 //! Stories, and what each must survive: a crash at every effect, every message twice, and
 //! a rival at every effect.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::simulate::CallKind;
-use shared::domain::id::JobId;
-use shared::domain::job::{Job, Phase, State};
+use shared::domain::job::{CHECK_EVERY, Job, Phase, State};
 use shared::domain::provider::Provider;
 
 use crate::wire::Moment;
@@ -85,6 +86,8 @@ impl Story {
 
     /// Plays the story to its end, whatever comes between.
     pub async fn play(&self, world: &World, key: &str) -> Job {
+        // What instances remember is old by now, so that every effect comes every time.
+        world.clock.advance(Duration::from_secs(120));
         let id = world.submit(self.model, self.prompt, key).await;
         world.finish(&id).await
     }
@@ -193,20 +196,13 @@ impl Rival {
                     }
                 }
                 Self::Reconcile => {
-                    let ids: Vec<JobId> = live(&world).await;
-                    if !ids.is_empty() {
-                        world.stack.host.fire_schedules().await;
-                    }
+                    world.clock.advance(CHECK_EVERY);
+                    world.reconcile().await;
                 }
             }
         }
         .boxed()
     }
-}
-
-async fn live(world: &World) -> Vec<JobId> {
-    let jobs = world.jobs().list(&world.account, 1, None).await.unwrap_or_default();
-    jobs.into_iter().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect()
 }
 
 /// Create calls that any provider was sent.

@@ -18,7 +18,7 @@ use shared::edge::auth::make_key;
 use shared::store::Table;
 use shared::store::audit::Books;
 use shared::store::jobs::JobStore;
-use shared::store::keys::DUE_SHARDS;
+use shared::store::keys::shard;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use tempfile::TempDir;
@@ -239,33 +239,38 @@ impl World {
             if job.state.is_terminal() && job.loose_attempts().next().is_none() {
                 return job;
             }
-            self.pass_time().await;
+            self.pass_time(id).await;
         }
         panic!("the job never ends: {:?}", self.job(id).await);
     }
 
+    /// Has `reconcile` look after what is due, and lets happen what follows.
+    pub async fn reconcile(&self) {
+        let event = include_str!("../../events/reconcile/schedule.json");
+        let event = serde_json::from_str(event).expect("the event is JSON");
+        // What it fails at, it tries again when it comes by next.
+        let _answer = self.stack.host.invoke("reconcile", event).await;
+        self.drain().await;
+    }
+
     /// Turns the clock to the next thing that is due, and lets it happen.
-    pub async fn pass_time(&self) {
+    pub async fn pass_time(&self, id: &JobId) {
         let now = self.clock.now();
-        let check = self.next_check(now).await;
+        let check = self.next_check(id, now).await;
         let due = self.stack.next_due().expect("the stack answers");
         let next = due.into_iter().chain(check).min().unwrap_or(now + Duration::from_secs(60));
         self.clock.advance(next.since(now).max(Duration::from_millis(1)));
         self.drain().await;
         if check.is_some_and(|check| check <= self.clock.now()) {
-            self.tick().await;
+            self.reconcile().await;
         }
     }
 
-    /// When `reconcile` next has something to do.
-    async fn next_check(&self, now: Timestamp) -> Option<Timestamp> {
+    /// When `reconcile` next has something to do in the job's shard.
+    async fn next_check(&self, id: &JobId, now: Timestamp) -> Option<Timestamp> {
         let far = now + Duration::from_secs(30 * 24 * 3_600);
-        let mut next: Option<Timestamp> = None;
-        for shard in 0..DUE_SHARDS {
-            let due = self.jobs().due(shard, far, 1).await.expect("the index answers");
-            next = next.into_iter().chain(due.first().map(|due| due.check_at)).min();
-        }
-        next
+        let due = self.jobs().due(shard(id), far, 1).await.expect("the index answers");
+        due.first().map(|due| due.check_at)
     }
 
     /// Checks the books; panics with every violation.

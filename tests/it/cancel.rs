@@ -9,7 +9,7 @@ async fn canceled(world: &World, model: &str, prompt: &str, until: State) -> Job
     while world.state(&id).await != until {
         let handled = world.stack.host.step_queues().await.expect("the queues answer");
         if handled == 0 {
-            world.pass_time().await;
+            world.pass_time(&id).await;
         }
     }
     let answer = world.cancel(&id).await;
@@ -74,7 +74,7 @@ async fn what_has_ended_or_is_being_fetched_cannot_be_canceled() {
     let world = World::new().await;
     let id = world.submit("pika-2.2", "a boat [[sim: asset=500:9]]", "settling").await;
     while world.state(&id).await != State::Settling {
-        world.pass_time().await;
+        world.pass_time(&id).await;
     }
     let answer = world.cancel(&id).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "too_late_to_cancel"));

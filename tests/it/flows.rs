@@ -208,7 +208,7 @@ async fn a_finished_job_is_fetched_until_its_file_is_certainly_gone() {
     for play in ["asset=html", "asset=redirect"] {
         let id = begin(&world, "pika-2.2", &format!("a [[sim: {play}]]")).await;
         for _ in 0..20 {
-            world.pass_time().await;
+            world.pass_time(&id).await;
         }
         assert_eq!(world.state(&id).await, State::Settling, "{play}: never a failure while it may come");
         world.audit().await;

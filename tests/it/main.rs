@@ -6,4 +6,5 @@ mod cancel;
 mod crash;
 mod documents;
 mod flows;
+mod store;
 mod tidy;

@@ -8,6 +8,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::job::{Phase, RUNNING_MAX, STOPPING_MAX, State};
+use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError};
 use shared::provider::{Polled, ProviderClient};
 use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, poll_pause};
@@ -53,8 +54,9 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     let Some(remote) = attempt.remote.as_ref().filter(|_| attempt.phase == Phase::Running || fetching) else {
         return Ok(());
     };
-    let unwanted = job.is_unwanted(number);
+    let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
     match app.providers.poll(attempt.provider, remote, &attempt.route).await {
+        Polled::Ended(Verdict::Gone) if !unwanted && !attempt.may_be_gone(now) => {}
         Polled::Ended(verdict) => {
             let remote = Some(remote.clone());
             let message = Message::Settle {
@@ -74,7 +76,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         }
         Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => {}
     }
-    let given_up = app.clock.now().since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
+    let given_up = now.since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
     let pause = poll_pause(round, POLL_FIRST, POLL_MAX);
     app.poll

@@ -22,9 +22,6 @@ use shared::store::queue::{Message, Queue, Source};
 /// Tries at a file in one go. What still fails then is tried again by `reconcile`, for as
 /// long as the file may exist: a failed download is not a failed job.
 const COPIES_MAX: usize = 3;
-/// How long a file may be missing before it counts as lost: a fresh one may not be
-/// everywhere yet.
-const MISSING_FOR: Duration = Duration::from_secs(600);
 
 /// How often, and how long apart, a provider is asked to confirm what it has signed.
 const ASKS_MAX: u8 = 5;
@@ -74,8 +71,15 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
 
     let verdict = match confirm(app, attempt, remote.as_ref(), outcome.as_ref(), source).await {
         Confirmed::Verdict(verdict) => verdict,
-        // The hint was early or wrong: who waits for this attempt, goes on waiting.
-        Confirmed::StillRuns => return Ok(()),
+        // The hint was early or wrong: who waits for this attempt, goes on waiting; and
+        // where its acceptance was unknown, the hint has told the remote job's name.
+        Confirmed::StillRuns => {
+            if let Some(remote) = remote.filter(|_| attempt.remote.is_none()) {
+                let news = News::Accepted { remote, cost: None };
+                app.jobs.advance_from(job, &Event::Attempt { number, news }, app.clock.now()).await?;
+            }
+            return Ok(());
+        }
         Confirmed::NotNow if asked < ASKS_MAX => {
             let asked = asked + 1;
             let again = Message::Settle { job_id, attempt: number, remote, outcome, source, asked };
@@ -140,6 +144,7 @@ async fn confirm(
     }
     let Some(remote) = attempt.remote.as_ref().or(remote) else { return Confirmed::NotNow };
     match app.providers.poll(attempt.provider, remote, &attempt.route).await {
+        Polled::Ended(Verdict::Gone) if !attempt.may_be_gone(app.clock.now()) => Confirmed::NotNow,
         Polled::Ended(verdict) => Confirmed::Verdict(verdict),
         Polled::Pending => Confirmed::StillRuns,
         Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
@@ -165,8 +170,7 @@ async fn fetch(app: &App, job: &Job, url: &str) -> Result<Option<Event>, BoxErro
             }
         }
     }
-    let ended_at = job.current().and_then(|attempt| attempt.ended_at).unwrap_or(job.updated_at);
-    let lost = missing && app.clock.now().since(ended_at) >= MISSING_FOR;
+    let lost = missing && job.current().is_some_and(|attempt| attempt.may_be_gone(app.clock.now()));
     Ok(lost.then_some(Event::AssetLost { number }))
 }
 

@@ -74,7 +74,9 @@ pub struct Options {
 
 /// Wraps a function, by name, in another.
 #[derive(Clone)]
-pub struct Around(pub Arc<dyn Fn(&str, Arc<dyn Function>) -> Arc<dyn Function> + Send + Sync>);
+pub struct Around(pub Arc<Wrap>);
+
+type Wrap = dyn Fn(&str, Arc<dyn Function>) -> Arc<dyn Function> + Send + Sync;
 
 impl std::fmt::Debug for Around {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,30 +95,34 @@ pub struct Stack {
     pub api_url: String,
     /// What an operator's commands start from: table, bucket, clock.
     pub operator: Process,
+    /// Stops what moves by itself.
     shutdown: CancellationToken,
+    /// Stops what that needs, and so comes after it.
+    storage: CancellationToken,
     servers: JoinSet<Result<()>>,
 }
 
 impl Stack {
     pub async fn start(options: Options) -> Result<Self> {
+        let storage = CancellationToken::new();
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let file = |name: &str| options.databases.as_ref().map(|folder| folder.join(name));
 
         let dynamodb =
-            DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), shutdown.clone()).await?;
-        let s3 = S3::start(listen(0).await?, &options.media, shutdown.clone()).await?;
+            DynamoDb::start(listen(0).await?, file("table.sqlite").as_deref(), storage.clone()).await?;
+        let s3 = S3::start(listen(0).await?, &options.media, storage.clone()).await?;
         let sqs_listener = listen(0).await?;
         let sqs_url = url_of(&sqs_listener)?;
         let sqs = Sqs::open(file("queues.sqlite").as_deref(), options.clock.clone(), sqs_url.clone())?;
-        let serving = axum::serve(sqs_listener, sqs.router())
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving =
+            axum::serve(sqs_listener, sqs.router()).with_graceful_shutdown(storage.clone().cancelled_owned());
         servers.spawn(async move { Ok(serving.await?) });
 
         let api =
             listen(options.port).await.context("the API's port is not free: choose another with --port")?;
         let api_url = url_of(&api)?;
-        let (simulators, parameters) = providers(&options, &shutdown, &mut servers).await?;
+        let (simulators, parameters) = providers(&options, &storage, &mut servers).await?;
         let mut template = Template::load(Deployment {
             stack_name: "genmux".to_owned(),
             region: REGION.to_owned(),
@@ -159,15 +165,15 @@ impl Stack {
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
-        Ok(Self { host, sqs, dynamodb, simulators, api_url, operator, shutdown, servers })
+        Ok(Self { host, sqs, dynamodb, simulators, api_url, operator, shutdown, storage, servers })
     }
 
     /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is told to stop;
     /// finishes what is in hand.
     pub async fn run(mut self) -> Result<()> {
         let mut timers = JoinSet::new();
-        for simulator in self.simulators.values().cloned() {
-            let shutdown = self.shutdown.clone();
+        for simulator in self.simulators.values() {
+            let (simulator, shutdown) = (simulator.clone(), self.shutdown.clone());
             timers.spawn(every(DELIVER_EVERY, shutdown, move || {
                 let simulator = simulator.clone();
                 async move { simulator.deliver_due().await.map(|_| ()) }
@@ -184,6 +190,7 @@ impl Stack {
         while let Some(ended) = timers.join_next().await {
             ended?;
         }
+        self.storage.cancel();
         while let Some(ended) = self.servers.join_next().await {
             ended??;
         }
@@ -208,6 +215,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.shutdown.cancel();
+        self.storage.cancel();
     }
 }
 
@@ -232,11 +240,13 @@ async fn providers(
                 let (simulator, url) =
                     simulator(provider, options, file.as_deref(), shutdown, servers).await?;
                 simulators.insert(provider, simulator);
-                parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
                 ("simulated".to_owned(), url)
             }
             (key, url) => (key.unwrap_or("unset").to_owned(), url.unwrap_or_default().to_owned()),
         };
+        if is_loopback(&url) {
+            parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
+        }
         let (key_parameter, url_parameter) = parameter_names(provider);
         parameters.insert(key_parameter.to_owned(), key);
         parameters.insert(url_parameter.to_owned(), url);
@@ -262,6 +272,16 @@ async fn simulator(
     let (serve, until) = (simulator.clone(), shutdown.clone());
     servers.spawn(async move { serve.serve(listener, until.cancelled_owned()).await });
     Ok((simulator, url))
+}
+
+/// Whether a provider's origin is on this machine, where its media then is too.
+fn is_loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
 }
 
 const fn parameter_names(provider: Provider) -> (&'static str, &'static str) {

@@ -82,7 +82,8 @@ mod tests {
     fn one_start_shows_every_mistake() {
         let env = Env::from_pairs([("A", ""), ("N", "x")]);
         let mut read = env.reader();
-        (read.required("A"), read.required("B"), read.optional::<u8>("N", "a number"));
+        assert_eq!((read.required("A"), read.required("B")), (String::new(), String::new()));
+        assert_eq!(read.optional::<u8>("N", "a number"), None);
         let told = read.finish(()).unwrap_err().to_string();
         assert_eq!(told, "the environment is not complete: A is missing; B is missing; N must be a number");
     }

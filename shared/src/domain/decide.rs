@@ -179,14 +179,15 @@ impl Job {
             State::Succeeded | State::Failed | State::Canceled => {}
             // Whichever attempt succeeds first wins; a second success is recorded as a cost.
             _ if phase == Phase::Finished => {
-                if self.state != State::Settling {
+                if self.state != State::Settling && fault.is_none() {
                     self.attempt = number;
                     self.enter(State::Settling, now);
                 }
             }
             _ if number != self.attempt || phase == Phase::Unclear => {}
             State::Dispatching if phase == Phase::Running => self.enter(State::Running, now),
-            State::Queued | State::Dispatching | State::Running | State::Settling => {
+            State::Queued => {}
+            State::Dispatching | State::Running | State::Settling => {
                 self.go_on_without(fault.unwrap_or_else(timed_out), now);
             }
         }

@@ -23,6 +23,8 @@ pub const UNCLEAR_MAX: Duration = Duration::from_secs(7_200 + 300);
 pub const RUNNING_MAX: Duration = Duration::from_secs(3_600);
 /// How long we ask a remote job to stop, or its provider to answer, before we let it go.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// How long something may be missing at its provider before it counts as lost.
+pub const GONE_AFTER: Duration = Duration::from_secs(600);
 /// How long a paid result is fetched before it is given up.
 pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -131,6 +133,14 @@ pub struct Attempt {
     pub started_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// Whether a provider that does not know this attempt's remote job has lost it: what
+    /// has just begun, or has just ended, may not be known everywhere yet.
+    pub fn may_be_gone(&self, now: Timestamp) -> bool {
+        now.since(self.ended_at.unwrap_or(self.started_at)) >= GONE_AFTER
+    }
 }
 
 /// What we know of an attempt.

@@ -27,7 +27,7 @@ impl JobStore {
             .table_name(&self.table.name)
             .index_name(keys::DUE_INDEX)
             .key_condition_expression("due_shard = :shard AND check_at <= :now")
-            .expression_attribute_values(":shard", text(keys::due_shard_number(shard)))
+            .expression_attribute_values(":shard", text(keys::due_shard(shard)))
             .expression_attribute_values(":now", number(now.as_millis()))
             .limit(limit)
             .send()

@@ -59,7 +59,7 @@ impl Advance {
 
 enum Commit {
     Done,
-    Lost { winner: Option<Job> },
+    Lost { winner: Option<Box<Job>> },
 }
 
 impl JobStore {
@@ -99,7 +99,7 @@ impl JobStore {
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
-                return Ok(Created::NoCredit { balance: ledger::balance_of(&item) });
+                return Ok(Created::NoCredit { balance: ledger::balance_of(&doing, &item)? });
             }
             return Err(Error::sdk(doing, error));
         }
@@ -165,7 +165,7 @@ impl JobStore {
                     log(&transition, event);
                     return Ok(Advance::Moved(transition.into_after()));
                 }
-                Commit::Lost { winner: Some(winner) } => job = winner,
+                Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
                     let id = &transition.before().id;
                     job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
@@ -201,7 +201,9 @@ impl JobStore {
         let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
         let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
         if let Some(item) = failed_condition(reasons, 0) {
-            return Ok(Commit::Lost { winner: Some(job_from_item(doing, item)?) });
+            // Without an item there is no job any more: who reads it again will find so.
+            let winner = (!item.is_empty()).then(|| job_from_item(doing, item)).transpose()?;
+            return Ok(Commit::Lost { winner: winner.map(Box::new) });
         }
         if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
             return Ok(Commit::Lost { winner: None });
@@ -236,11 +238,8 @@ impl JobStore {
                 let winner = failed.item.clone().map(|item| job_from_item(doing, item)).transpose()?;
                 // The SDK repeats a call whose answer was lost: our own write is not a rival.
                 // Rivals never write the same: a claim is random, and other moves may be shared.
-                Ok(if winner.as_ref() == Some(transition.after()) {
-                    Commit::Done
-                } else {
-                    Commit::Lost { winner }
-                })
+                let ours = winner.as_ref() == Some(transition.after());
+                Ok(if ours { Commit::Done } else { Commit::Lost { winner: winner.map(Box::new) } })
             }
             _ => Err(Error::sdk(doing, error)),
         }
@@ -294,7 +293,7 @@ fn job_update(doing: &str, transition: &Transition) -> Result<Update, Error> {
 fn job_item(doing: &str, job: &Job, check_at: Timestamp) -> Result<Item, Error> {
     let mut item = to_item(doing, job)?;
     item.extend(key(keys::job(&job.id), keys::JOB));
-    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(&job.id)));
+    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(keys::shard(&job.id))));
     item.insert(CHECK_AT.to_owned(), number(check_at.as_millis()));
     item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(&job.account)));
     Ok(item)

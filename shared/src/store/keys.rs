@@ -65,12 +65,11 @@ pub fn gauge(provider: Provider) -> String {
 }
 
 /// The shard that a job is in: the same for ever.
-pub fn due_shard(id: &JobId) -> String {
-    let sum = id.as_str().bytes().fold(0_u8, u8::wrapping_add);
-    due_shard_number(sum % DUE_SHARDS)
+pub fn shard(id: &JobId) -> u8 {
+    id.as_str().bytes().fold(0, u8::wrapping_add) % DUE_SHARDS
 }
 
-pub fn due_shard_number(shard: u8) -> String {
+pub fn due_shard(shard: u8) -> String {
     format!("DUE#{shard}")
 }
 
@@ -89,8 +88,8 @@ mod tests {
 
     #[test]
     fn jobs_spread_over_the_shards() {
-        let shards: std::collections::BTreeSet<String> =
-            (0..100).map(|n| due_shard(&JobId::from_bytes([n; 16]))).collect();
+        let shards: std::collections::BTreeSet<u8> =
+            (0..100).map(|n| shard(&JobId::from_bytes([n; 16]))).collect();
         assert_eq!(shards.len(), usize::from(DUE_SHARDS));
     }
 }

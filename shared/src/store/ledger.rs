@@ -45,13 +45,14 @@ impl Ledger {
 
     /// Credits that the account can spend; zero if it is not known.
     pub async fn balance(&self, account: &AccountId) -> Result<Credits, Error> {
+        let doing = format!("read the balance of {account}");
         let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
         let answer = read
             .set_key(Some(key(keys::account(account), keys::BALANCE)))
             .send()
             .await
-            .map_err(|source| Error::sdk(format!("read the balance of {account}"), source))?;
-        Ok(answer.item.map_or(Credits::ZERO, |item| balance_of(&item)))
+            .map_err(|source| Error::sdk(&doing, source))?;
+        balance_of(&doing, &answer.item.unwrap_or_default())
     }
 
     /// Puts credits into an account, which is opened if it is new. Once per `id`.
@@ -163,8 +164,15 @@ pub(super) fn entry_put(
     TransactWriteItem::builder().put(put).build()
 }
 
-pub(super) fn balance_of(item: &Item) -> Credits {
-    Credits::from_micros(number_of(item, "balance").unwrap_or(0))
+/// What a balance item holds; an empty one stands for none, and an unknown account has zero.
+pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
+    if item.is_empty() {
+        return Ok(Credits::ZERO);
+    }
+    let micros = number_of(item, "balance");
+    micros
+        .map(Credits::from_micros)
+        .ok_or_else(|| Error::corrupt(doing, "the balance is no number of credits"))
 }
 
 /// The account that an item of the ledger belongs to.

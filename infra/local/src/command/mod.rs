@@ -72,13 +72,13 @@ struct Demo {
 #[derive(Debug, Clone, Args)]
 struct Target {
     /// The local stack's data.
-    #[arg(long, default_value = ".genmux")]
+    #[arg(long, global = true, default_value = ".genmux")]
     data: PathBuf,
     /// A deployed table, reached with the usual AWS configuration, instead of local data.
-    #[arg(long)]
+    #[arg(long, global = true)]
     table: Option<String>,
     /// The deployed bucket; needed by `audit`.
-    #[arg(long, requires = "table")]
+    #[arg(long, global = true, requires = "table")]
     bucket: Option<String>,
 }
 

@@ -49,8 +49,12 @@ fn ended(number: u8, verdict: Verdict) -> Event {
     told(number, News::Ended { remote: Some(remote(number)), verdict })
 }
 
+fn success(cost: Option<MicroUsd>) -> Verdict {
+    Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost }
+}
+
 fn finished(number: u8) -> Event {
-    ended(number, Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost: None })
+    ended(number, success(None))
 }
 
 fn broke(number: u8, class: ErrorClass, billed: Billed) -> Event {
@@ -121,8 +125,7 @@ fn a_cost_is_the_estimate_until_the_provider_tells_another() {
     let job = after(&[claimed(), dear.clone()]);
     assert_eq!(cost(&job), (Some(MicroUsd(500_000)), Billed::Unknown, MicroUsd(500_000)));
 
-    let url = "https://example.com/a.mp4".to_owned();
-    let bill = ended(1, Verdict::Finished { asset_url: url, cost: Some(MicroUsd(450_000)) });
+    let bill = ended(1, success(Some(MicroUsd(450_000))));
     let job = after(&[claimed(), dear, bill]);
     assert_eq!(cost(&job), (Some(MicroUsd(450_000)), Billed::Yes, MicroUsd(450_000)));
 }
@@ -131,7 +134,8 @@ fn a_cost_is_the_estimate_until_the_provider_tells_another() {
 fn what_did_not_run_costs_nothing() {
     let class = ErrorClass::RateLimited;
     let free = ended(1, Verdict::Canceled { cost: Some(MicroUsd(0)) });
-    for end in [vec![refused(1, class)], vec![not_sent(1)], vec![accepted(1), free]] {
+    let unsent = told(1, News::NotSent(Fault::new(class, None, Billed::Unknown)));
+    for end in [vec![refused(1, class)], vec![unsent], vec![accepted(1), free]] {
         let job = after(&[vec![claimed()], end].concat());
         assert_eq!((job.attempts[0].billed, job.cost()), (Billed::No, MicroUsd(0)));
     }
@@ -155,6 +159,8 @@ fn an_ended_attempt_says_when_and_why() {
     assert_eq!(job.attempts[0].fault.as_ref().unwrap().class, ErrorClass::RateLimited);
     assert_eq!(job.attempts[0].ended_at, Some(START + std::time::Duration::from_secs(2)));
     assert_eq!((job.attempts[1].ended_at, &job.attempts[1].remote), (None, &Some(remote(2))));
+    let made = |attempt: &Attempt| (attempt.claim, attempt.provider, attempt.route.clone());
+    assert_eq!(made(&job.attempts[1]), (7, Provider::Fal, "fal/veo".to_owned()));
     assert_eq!(job.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
 }
 
@@ -201,8 +207,8 @@ fn each_state_lasts_as_long_as_it_may() {
     assert_eq!(lasts(&[claimed(), accepted(1), Event::DeadlinePassed]), STOPPING_MAX);
     assert_eq!(lasts(&[claimed(), Event::CancelRequested, accepted(1)]), STOPPING_MAX);
     assert_eq!(lasts(&[claimed(), accepted(1), finished(1)]), SETTLING_MAX);
-    // A stop gives an unclear attempt no more time, and no less.
-    let job = after(&[claimed(), Event::CancelRequested]);
+    // Neither a lost answer nor a stop gives an unclear attempt more time, or less.
+    let job = after(&[claimed(), unclear(1), Event::CancelRequested]);
     assert_eq!(job.deadline, job.attempts[0].started_at + UNCLEAR_MAX);
 }
 
@@ -231,6 +237,11 @@ fn a_second_result_makes_up_for_a_lost_first() {
     assert_eq!(told(&[asset_lost(1), stored(2)]), (State::Succeeded, 2));
     assert_eq!(told(&[asset_lost(1), asset_lost(2)]), (State::Failed, 2));
     assert_eq!(told(&[asset_lost(2), asset_lost(1)]), (State::Failed, 1));
+    // It goes before an attempt that still runs.
+    let refused = |number| refused(number, ErrorClass::RateLimited);
+    let third = [claimed(), refused(1), claimed(), refused(2), claimed(), accepted(3)];
+    let job = after(&[&third[..], &[finished(1), finished(2), asset_lost(1)]].concat());
+    assert_eq!((job.state, job.attempt), (State::Settling, 2));
     // Somebody had it after all.
     assert_eq!(told(&[asset_lost(1), stored(1)]), (State::Succeeded, 1));
 }
@@ -244,6 +255,11 @@ fn late_word_of_a_file_that_was_given_up_is_no_defect() {
         assert_eq!(job.decide(&repeat, soon(&job)), Ok(Decision::Stay));
     }
     assert_eq!(after(&[&second[..], &[stored(1)]].concat()).state, State::Succeeded);
+
+    // Nor does a late answer to its create call bring it back.
+    let unnamed = told(1, News::Ended { remote: None, verdict: success(None) });
+    let job = after(&[claimed(), not_sent(1), claimed(), unnamed, asset_lost(1), accepted(1)]);
+    assert_eq!((job.state, job.attempt), (State::Dispatching, 2));
 }
 
 #[test]
@@ -259,4 +275,14 @@ fn what_nobody_wants_is_polled_to_its_end() {
         assert!(!ended.is_polled(1, false));
     }
     assert!(!job.is_polled(0, false) && !job.is_polled(2, false));
+}
+
+#[test]
+fn only_what_is_unbilled_and_may_go_better_elsewhere_is_tried_again() {
+    use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited};
+    for class in ErrorClass::ALL {
+        let again = [Auth, InsufficientFunds, RateLimited, ProviderUnavailable].contains(&class);
+        let expected = if again { State::Queued } else { State::Failed };
+        assert_eq!(after(&[claimed(), refused(1, class)]).state, expected, "{}", class.name());
+    }
 }

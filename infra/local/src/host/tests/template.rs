@@ -62,7 +62,7 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
             "reconcile: DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE".to_owned(),
             format!(
                 "settle: DISPATCH_QUEUE_URL {keys} MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL \
-                 PROVIDERS {runway} TABLE"
+                 PROVIDERS {runway} SETTLE_QUEUE_URL TABLE"
             ),
             "status: MEDIA_BUCKET PROVIDERS RUST_LOG TABLE".to_owned(),
             "submit: DISPATCH_QUEUE_URL PROVIDERS RUST_LOG TABLE".to_owned(),

@@ -1,0 +1,84 @@
+//! Gauges: written over the version they were made from, and over no other.
+
+use std::collections::BTreeMap;
+
+use harness::World;
+use shared::domain::provider::Provider;
+use shared::domain::route::Health;
+use shared::resilience::health::{Gauge, Ping};
+use shared::store::gauges::Gauges;
+use shared::store::keys;
+
+use super::{snapshot, spoil, text};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gauge_is_written_over_its_own_version_and_a_stale_one_is_not() {
+    let world = World::new().await;
+    let (gauges, now) = (Gauges::new(world.table()), world.clock.now());
+    let first = Gauge::new(now).after(Ping::Answered { latency_ms: 12 }, now);
+    let second = first.after(Ping::Failed, now);
+    let rival = first.after(Ping::Answered { latency_ms: 99 }, now);
+
+    assert!(gauges.set_health(Provider::Fal, &first).await.unwrap(), "there was none");
+    assert!(gauges.set_health(Provider::Fal, &second).await.unwrap(), "it follows the first");
+    let before = snapshot(&world).await;
+    for stale in [&rival, &second, &first] {
+        assert!(!gauges.set_health(Provider::Fal, stale).await.unwrap(), "{stale:?}");
+    }
+
+    assert_eq!(snapshot(&world).await, before);
+    assert_eq!(gauges.health(&Provider::ALL).await.unwrap(), BTreeMap::from([(Provider::Fal, second)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gauge_from_a_version_ahead_of_the_stored_one_is_not_written() {
+    let world = World::new().await;
+    let (gauges, now) = (Gauges::new(world.table()), world.clock.now());
+    let first = Gauge::new(now).after(Ping::Failed, now);
+    let third = first.after(Ping::Failed, now).after(Ping::Failed, now);
+    assert!(gauges.set_health(Provider::Fal, &first).await.unwrap());
+    assert!(!gauges.set_health(Provider::Fal, &third).await.unwrap());
+    assert_eq!(gauges.health(&[Provider::Fal]).await.unwrap()[&Provider::Fal], first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_provider_has_its_own_gauge_and_only_those_asked_for_are_given() {
+    let world = World::new().await;
+    let (gauges, now) = (Gauges::new(world.table()), world.clock.now());
+    assert_eq!(gauges.health(&Provider::ALL).await.unwrap(), BTreeMap::new());
+    let well = Gauge::new(now).after(Ping::Answered { latency_ms: 12 }, now);
+    let ill = Gauge::new(now).after(Ping::Failed, now);
+    assert!(gauges.set_health(Provider::Fal, &well).await.unwrap());
+    assert!(gauges.set_health(Provider::Runway, &ill).await.unwrap());
+
+    let all = BTreeMap::from([(Provider::Fal, well), (Provider::Runway, ill.clone())]);
+    assert_eq!(ill.health, Health::Degraded);
+    assert_eq!(gauges.health(&Provider::ALL).await.unwrap(), all);
+    assert_eq!(gauges.health(&[Provider::Runway]).await.unwrap(), BTreeMap::from([(Provider::Runway, ill)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_pings_at_the_same_instant_one_is_written() {
+    let world = World::new().await;
+    let now = world.clock.now();
+    let mut rivals = tokio::task::JoinSet::new();
+    for latency_ms in 0..20 {
+        let (gauges, gauge) =
+            (Gauges::new(world.table()), Gauge::new(now).after(Ping::Answered { latency_ms }, now));
+        rivals
+            .spawn(async move { gauges.set_health(Provider::Fal, &gauge).await.expect("the table answers") });
+    }
+    let written = rivals.join_all().await;
+    assert_eq!(written.iter().filter(|written| **written).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_health_is_an_error_and_not_well() {
+    let world = World::new().await;
+    let (gauges, now) = (Gauges::new(world.table()), world.clock.now());
+    let gauge = Gauge::new(now).after(Ping::Failed, now);
+    assert!(gauges.set_health(Provider::Fal, &gauge).await.unwrap());
+    spoil(&world, &keys::gauge(Provider::Fal), keys::HEALTH, "health", text("splendid")).await;
+    let unreadable = gauges.health(&Provider::ALL).await.unwrap_err();
+    assert!(unreadable.is_corrupt(), "{unreadable:?}");
+}

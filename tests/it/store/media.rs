@@ -1,0 +1,248 @@
+//! Media: whole under its key or not there at all, and open to whoever has a link.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use harness::World;
+use reqwest::StatusCode;
+use shared::domain::id::JobId;
+use shared::domain::job::Media;
+use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, video_key};
+use tempfile::TempDir;
+
+use super::{account, bucket_name};
+
+const KEY: &str = "media/acct_anna/job_a/1/video.mp4";
+/// The film's lengths here and their SHA-256, computed elsewhere.
+const SMALL: usize = 1_000;
+const SMALL_SHA256: &str = "2af1a696fd1f268624137168a94350c432dd05188be5e1b589a8b019b0c3fccb";
+const LARGE: usize = 2 * PART_BYTES + 12_345;
+const LARGE_SHA256: &str = "a1a548c0f81eabc5f5368b6b948d667ce14f745cea62fa56880ed6736e1ef71d";
+/// Long enough to have an upload open when it ends.
+const LONG: usize = PART_BYTES + 1;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_film_is_put_with_one_call_and_described_right() {
+    let room = Room::new().await;
+    let media = room.copy(film(SMALL), Some(SMALL as u64)).await.unwrap();
+    assert_eq!(media, described(SMALL as u64, SMALL_SHA256));
+    assert_eq!(room.world.wire.calls(), ["S3.PUT"]);
+    assert_eq!(room.object().await, Some((film(SMALL), "video/mp4".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_film_goes_in_parts_and_is_whole() {
+    let room = Room::new().await;
+    let media = room.copy(film(LARGE), Some(LARGE as u64)).await.unwrap();
+    assert_eq!(media, described(LARGE as u64, LARGE_SHA256));
+    assert_eq!(room.world.wire.calls(), ["S3.POST", "S3.PUT", "S3.PUT", "S3.PUT", "S3.POST"]);
+    let (bytes, content_type) = room.object().await.unwrap();
+    assert!(bytes == film(LARGE), "the object is not the film");
+    assert_eq!(content_type, "video/mp4");
+    assert!(!room.files().iter().any(|name| name.contains("upload")), "{:?}", room.files());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_film_just_short_of_a_part_is_put_and_a_film_of_one_part_is_a_part() {
+    for (bytes, length, calls) in [(PART_BYTES - 1, Some(PART_BYTES as u64 - 1), 1), (PART_BYTES, None, 3)] {
+        let room = Room::new().await;
+        let media = room.copy(film(bytes), length).await.unwrap();
+        assert_eq!(media.bytes, bytes as u64);
+        assert_eq!(room.world.wire.calls().len(), calls, "{bytes}");
+        let (stored, _) = room.object().await.unwrap();
+        assert!(stored == film(bytes), "{bytes}: the object is not the film");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_content_and_not_its_announcement_says_what_media_it_is() {
+    let room = Room::new().await;
+    let image = b"\x89PNG\r\n\x1a\n and pixels".to_vec();
+    assert_eq!(room.copy(image, None).await.unwrap().content_type, "image/png");
+    let before = room.files();
+
+    let sound = b"ID3 and sound".to_vec();
+    let page = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>".to_vec();
+    for content in [Vec::new(), vec![0], sound, page, vec![b'x'; PART_BYTES + 1]] {
+        room.world.wire.reset();
+        let refused = room.copy(content, None).await.unwrap_err();
+        assert!(matches!(refused, CopyError::NotMedia(_)), "{refused:?}");
+        assert_eq!(room.world.wire.effects(), 0);
+    }
+    assert_eq!(room.files(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_film_announced_as_too_large_is_refused_unread() {
+    let room = Room::new().await;
+    let unread =
+        stream::poll_fn(|_| -> std::task::Poll<Option<std::io::Result<Bytes>>> { panic!("it is read") });
+    let refused = room.store.copy(KEY, Some(MEDIA_BYTES_MAX + 1), unread).await.unwrap_err();
+    assert!(matches!(refused, CopyError::NotMedia(_)), "{refused:?}");
+    assert_eq!(room.world.wire.effects(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_breaks_leaves_nothing_neither_file_nor_open_upload() {
+    let room = Room::new().await;
+    let before = room.files();
+    for bytes in [SMALL, LONG] {
+        let broken = chunks(film(bytes)).chain([Err(std::io::Error::other("cut"))]);
+        let error = room.store.copy(KEY, None, stream::iter(broken)).await.unwrap_err();
+        assert!(matches!(error, CopyError::Source(_)), "{error:?}");
+        assert_eq!(room.object().await, None);
+        assert_eq!(room.files(), before);
+    }
+    assert_eq!(room.world.wire.calls(), ["S3.POST", "S3.PUT", "S3.DELETE"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_lies_about_its_length_is_refused() {
+    let room = Room::new().await;
+    let before = room.files();
+    for bytes in [SMALL, LONG] {
+        let longer = room.copy(film(bytes), Some(bytes as u64 - 1)).await.unwrap_err();
+        assert!(matches!(longer, CopyError::NotMedia(_)), "{longer:?}");
+        let shorter = room.copy(film(bytes), Some(bytes as u64 + 1)).await.unwrap_err();
+        assert!(matches!(shorter, CopyError::Source(_)), "{shorter:?}");
+    }
+    assert_eq!(room.object().await, None);
+    assert_eq!(room.files(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_copy_lands_on_the_same_key_and_a_failed_one_leaves_it() {
+    let room = Room::new().await;
+    let first = room.copy(film(SMALL), None).await.unwrap();
+    let before = room.files();
+    assert_eq!(room.copy(film(SMALL), None).await.unwrap(), first);
+    for bytes in [SMALL, LONG] {
+        room.copy(film(bytes), Some(bytes as u64 + 1)).await.unwrap_err();
+    }
+    assert_eq!(room.files(), before);
+    assert_eq!(room.object().await.unwrap().0, film(SMALL));
+
+    let (anna, job) = (account("anna"), JobId::from_bytes([0; 16]));
+    let key = "media/acct_anna/job_aaaaaaaaaaaaaaaaaaaaaaaaaa/2/video.mp4";
+    assert_eq!(video_key(&anna, &job, 2), key);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_does_not_take_the_file_is_our_failure_and_not_the_sources() {
+    let room = Room::new().await;
+    let nowhere = MediaStore::new(room.world.operator.s3(), "no-such-bucket");
+    for bytes in [SMALL, PART_BYTES] {
+        let error = nowhere.copy(KEY, None, stream::iter(chunks(film(bytes)))).await.unwrap_err();
+        assert!(matches!(error, CopyError::Store(_)), "{error:?}");
+    }
+    let before = room.files();
+    for k in 0..3 {
+        room.world.wire.reset();
+        room.world.wire.fail_at(k, harness::Moment::Before);
+        let error = room.copy(film(PART_BYTES), None).await.unwrap_err();
+        assert!(matches!(error, CopyError::Store(_)), "call {k}: {error:?}");
+        assert_eq!((room.object().await, room.files()), (None, before.clone()), "call {k}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_gives_the_film_to_whoever_has_it_while_it_is_valid() {
+    let room = Room::new().await;
+    room.copy(film(SMALL), None).await.unwrap();
+    let (now, hour) = (room.world.clock.now(), Duration::from_secs(3_600));
+
+    let link = room.store.link(KEY, now, hour).await.unwrap();
+    let answer = reqwest::get(&link).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "video/mp4");
+    assert_eq!(answer.headers()["content-disposition"], "inline; filename=\"video.mp4\"");
+    assert_eq!(answer.bytes().await.unwrap(), film(SMALL));
+
+    let expired = room.store.link(KEY, now.minus(2 * hour), hour).await.unwrap();
+    let of_another = link.replace("acct_anna", "acct_bert");
+    let unsigned = link.split('?').next().unwrap().to_owned();
+    for url in [expired, of_another, unsigned] {
+        assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::FORBIDDEN, "{url}");
+    }
+    let nothing = room.store.link("media/none.mp4", now, hour).await.unwrap();
+    assert_eq!(reqwest::get(&nothing).await.unwrap().status(), StatusCode::NOT_FOUND);
+    let too_long = room.store.link(KEY, now, 8 * 24 * hour).await.unwrap_err();
+    assert!(too_long.is_corrupt(), "{too_long:?}");
+}
+
+/// A bucket whose folder can be looked into: the embedded S3 lists no open uploads, but
+/// keeps a file for each.
+struct Room {
+    world: World,
+    store: MediaStore,
+    folder: TempDir,
+}
+
+impl Room {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let world = World::with(|options| options.media = folder.path().to_owned()).await;
+        let store = MediaStore::new(world.stack.operator.s3(), bucket_name(&world));
+        Self { world, store, folder }
+    }
+
+    async fn copy(&self, content: Vec<u8>, length: Option<u64>) -> Result<Media, CopyError> {
+        self.store.copy(KEY, length, stream::iter(chunks(content))).await
+    }
+
+    /// The bytes and the content type of the object under [`KEY`].
+    async fn object(&self) -> Option<(Vec<u8>, String)> {
+        let get = self.world.operator.s3().get_object().bucket(bucket_name(&self.world)).key(KEY);
+        let object = match get.send().await {
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => {
+                return None;
+            }
+            answer => answer.expect("the bucket answers"),
+        };
+        let content_type = object.content_type.unwrap_or_default();
+        Some((object.body.collect().await.expect("the object is read").to_vec(), content_type))
+    }
+
+    /// Every file that the S3 keeps.
+    fn files(&self) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        collect(self.folder.path(), &mut files);
+        files
+    }
+}
+
+fn collect(folder: &Path, files: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is read") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.insert(path.display().to_string());
+        }
+    }
+}
+
+/// The first bytes of an MP4 file, and then runs of bytes that no part begins alike with.
+fn film(bytes: usize) -> Vec<u8> {
+    let mut film = b"\0\0\0\x18ftypisom".to_vec();
+    let mut fills = (0..251_u8).cycle();
+    while film.len() < bytes {
+        film.resize(film.len() + 4_099, fills.next().unwrap_or(0));
+    }
+    film.truncate(bytes);
+    film
+}
+
+fn chunks(content: Vec<u8>) -> impl Iterator<Item = std::io::Result<Bytes>> {
+    const CHUNK: usize = 1_024 * 1_024;
+    let content = Bytes::from(content);
+    (0..content.len().div_ceil(CHUNK))
+        .map(move |n| Ok(content.slice(n * CHUNK..content.len().min((n + 1) * CHUNK))))
+}
+
+fn described(bytes: u64, sha256: &str) -> Media {
+    Media { key: KEY.to_owned(), bytes, sha256: sha256.to_owned(), content_type: "video/mp4".to_owned() }
+}
