@@ -1,4 +1,9 @@
 //! The integration tests: the whole stack, over its wires.
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a test ends where something is missing, and runs its one future once"
+)]
 
 mod api;
 mod budget;
