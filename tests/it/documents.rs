@@ -5,3 +5,5 @@ mod environment;
 mod events;
 mod openapi;
 mod schema;
+
+pub(crate) use openapi::{root, sources};

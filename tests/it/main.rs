@@ -1,4 +1,9 @@
 //! The integration tests: the whole stack, over its wires.
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a test ends where something is missing, and runs its one future once"
+)]
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::large_futures, reason = "a test holds a whole world")]
@@ -10,3 +15,4 @@ mod crash;
 mod documents;
 mod flows;
 mod store;
+mod tidy;

@@ -1,0 +1,144 @@
+//! The layout's rules, read off the text: who imports whom, what a manifest may list, how
+//! long a file is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use shared::domain::provider::Provider;
+
+use crate::documents::{root, sources};
+
+/// What each room of `shared` may name of the crate, beside itself.
+const ROOMS: [(&str, &[&str]); 6] = [
+    ("domain", &[]),
+    ("resilience", &["domain"]),
+    ("store", &["domain", "resilience"]),
+    ("provider", &["domain", "resilience"]),
+    // Of the store only its error, whom a key belongs to, and what a message says.
+    ("edge", &["domain", "store"]),
+    ("boot", &["domain", "provider", "resilience", "store"]),
+];
+const EDGE_OF_STORE: [&str; 3] = ["Error", "keystore", "queue"];
+const LINES_MAX: usize = 600;
+const MAIN_LINES_MAX: usize = 25;
+
+/// The code of a text: without the lines that are comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The first name after each `prefix` in a text.
+fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    let after = text.split(prefix).skip(1);
+    after
+        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
+        .collect()
+}
+
+fn manifests() -> Vec<(PathBuf, String)> {
+    let functions = fs::read_dir(root().join("functions")).unwrap().map(|entry| entry.unwrap().path());
+    let others = ["shared", "infra/local", "tests"].map(|folder| root().join(folder));
+    let manifest = |folder: PathBuf| (folder.clone(), fs::read_to_string(folder.join("Cargo.toml")).unwrap());
+    functions.chain(others).map(manifest).collect()
+}
+
+#[test]
+fn each_room_imports_only_what_it_may() {
+    for (room, allowed) in ROOMS {
+        for (file, text) in sources(&[&format!("shared/src/{room}")]) {
+            let named = names_after(&text, "crate::");
+            let strange: Vec<_> =
+                named.iter().filter(|name| **name != room && !allowed.contains(name)).collect();
+            assert!(strange.is_empty(), "{}: {strange:?} is not for {room}", file.display());
+            if room == "edge" {
+                let text = text.replace("keystore::", "keystore:");
+                let of_store = names_after(&text, "store::");
+                assert!(
+                    of_store.iter().all(|name| EDGE_OF_STORE.contains(name)),
+                    "{}: {of_store:?}",
+                    file.display()
+                );
+            }
+        }
+    }
+    let rooms = fs::read_dir(root().join("shared/src")).unwrap().map(|entry| entry.unwrap());
+    let rooms =
+        rooms.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap());
+    assert_eq!(rooms.collect::<BTreeSet<_>>(), ROOMS.map(|(room, _)| room.to_owned()).into());
+}
+
+#[test]
+fn the_pure_rooms_wait_for_nothing_and_read_nothing() {
+    for (file, text) in sources(&["shared/src/domain", "shared/src/resilience"]) {
+        for line in code(&text) {
+            let impure = ["async ", ".await", "tokio", "std::net", "SystemTime", "getrandom"];
+            assert!(!impure.iter().any(|word| line.contains(word)), "{}: {line}", file.display());
+        }
+    }
+}
+
+#[test]
+fn aws_types_stay_in_the_store_and_http_clients_with_the_providers() {
+    for (file, text) in sources(&["shared/src", "functions"]) {
+        let may = |room: &str| {
+            file.starts_with(format!("shared/src/{room}")) || file.starts_with("shared/src/boot")
+        };
+        assert!(may("store") || !text.contains("aws_sdk_"), "{} names an AWS type", file.display());
+        assert!(may("provider") || !text.contains("reqwest"), "{} names an HTTP client", file.display());
+    }
+}
+
+#[test]
+fn a_function_depends_on_no_client_and_on_no_other_function() {
+    let functions: BTreeSet<String> = fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for (folder, text) in
+        manifests().into_iter().filter(|(folder, _)| folder.starts_with(root().join("functions")))
+    {
+        for line in text.lines().skip_while(|line| !line.contains("dependencies]")) {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let client = name.starts_with("aws-") || ["reqwest", "hyper", "hyper-util"].contains(&name);
+            assert!(!client && !functions.contains(name), "{}: {line}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn every_member_takes_the_workspaces_lints_and_every_main_is_wiring() {
+    for (folder, text) in manifests() {
+        assert!(text.contains("[lints]\nworkspace = true"), "{}", folder.display());
+    }
+    for (file, text) in sources(&["functions"]).into_iter().filter(|(file, _)| file.ends_with("main.rs")) {
+        assert!(text.lines().count() <= MAIN_LINES_MAX, "{} is more than wiring", file.display());
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for (file, text) in sources(&["shared", "functions", "infra", "tests"]) {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines", file.display());
+    }
+}
+
+/// Each provider's tests run every JSON file of its folder; any other is named where it is used.
+#[test]
+fn every_fixture_is_used() {
+    let text: String = sources(&["shared/src", "tests/it"]).into_iter().map(|(_, text)| text).collect();
+    let mut folders = BTreeSet::new();
+    for folder in fs::read_dir(root().join("shared/fixtures")).unwrap().map(|entry| entry.unwrap().path()) {
+        let provider = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        for file in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = format!("{provider}/{}", file.file_name().unwrap().to_str().unwrap());
+            assert!(
+                name.ends_with(".json") || text.contains(&format!("fixtures/{name}\"")),
+                "{name} is not used"
+            );
+        }
+        folders.insert(provider);
+    }
+    assert_eq!(folders, Provider::ALL.map(|provider| provider.name().to_owned()).into());
+}
