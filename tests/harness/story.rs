@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::simulate::CallKind;
-use shared::domain::job::{CHECK_EVERY, Job, Phase, State};
+use shared::domain::attempt::Phase;
+use shared::domain::job::{CHECK_EVERY, Job, State};
 use shared::domain::provider::Provider;
 
 use crate::wire::Moment;

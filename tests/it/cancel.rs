@@ -2,7 +2,8 @@
 
 use harness::World;
 use reqwest::StatusCode;
-use shared::domain::job::{Job, Phase, State};
+use shared::domain::attempt::Phase;
+use shared::domain::job::{Job, State};
 
 async fn canceled(world: &World, model: &str, prompt: &str, until: State) -> Job {
     let id = world.submit(model, prompt, &format!("{model} {prompt}")).await;

@@ -6,8 +6,9 @@ use genmux::simulate::CallKind;
 use harness::World;
 use harness::story::STORIES;
 use shared::boot::Env;
+use shared::domain::attempt::Phase;
 use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, Job, Phase, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
+use shared::domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass};
 

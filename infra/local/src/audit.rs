@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use shared::domain::attempt::{Attempt, Phase};
 use shared::domain::credit::{Credits, Entry, MicroUsd};
 use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{ATTEMPTS_MAX, Attempt, Job, Phase, State};
+use shared::domain::job::{ATTEMPTS_MAX, Job, State};
 use shared::domain::provider::Provider;
 use shared::store::audit::{AuditedJob, Books};
 use shared::store::media::video_key;

@@ -1,10 +1,10 @@
 //! How a job moves: the whole state machine, on one page.
 
+use super::attempt::{Attempt, News, Phase};
 use super::credit::{Entry, MicroUsd};
-use super::id::RemoteJob;
 use super::job::{
-    ATTEMPTS_MAX, Attempt, Job, Media, Phase, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State,
-    Stop, UNCLEAR_MAX, timed_out,
+    ATTEMPTS_MAX, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop, UNCLEAR_MAX,
+    timed_out,
 };
 use super::provider::Provider;
 use super::time::Timestamp;
@@ -28,23 +28,6 @@ pub enum Event {
     CancelRequested,
     /// The present state has lasted too long.
     DeadlinePassed,
-}
-
-/// What was learnt of an attempt, from its create call or later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    Accepted {
-        remote: RemoteJob,
-        cost: Option<MicroUsd>,
-    },
-    Refused(Fault),
-    NotSent(Fault),
-    Unclear,
-    /// The end, as the provider tells it; `remote` where the telling names it.
-    Ended {
-        remote: Option<RemoteJob>,
-        verdict: Verdict,
-    },
 }
 
 /// A legal move, not yet written. Its fields are private: only [`Job::decide`] makes one.
@@ -323,82 +306,6 @@ impl Job {
     }
 }
 
-impl Attempt {
-    /// Takes in news; says whether anything was new. `None` if it contradicts what is known.
-    fn learn(&mut self, news: &News, now: Timestamp) -> Option<bool> {
-        let waiting = matches!(self.phase, Phase::Sending | Phase::Unclear);
-        match news {
-            News::Accepted { remote, cost } => match &self.remote {
-                // Two remote jobs for one attempt would be two bills: never silently.
-                Some(known) if known.id != remote.id => return None,
-                Some(_) => return Some(false),
-                None => {
-                    self.remote = Some(remote.clone());
-                    self.cost = cost.or(self.cost);
-                    if waiting || self.phase == Phase::Lost {
-                        self.phase = Phase::Running;
-                        self.ended_at = None;
-                    }
-                }
-            },
-            News::Refused(fault) if waiting => self.end(Phase::Refused, Some(fault.clone()), None, now),
-            News::NotSent(fault) if waiting => self.end(Phase::NotSent, Some(fault.clone()), None, now),
-            News::Unclear if self.phase == Phase::Sending => self.phase = Phase::Unclear,
-            News::Refused(_) | News::NotSent(_) | News::Unclear => return Some(false),
-            News::Ended { remote, verdict } => {
-                let dead = !self.phase.is_open() && self.phase != Phase::Lost;
-                let success = matches!(verdict, Verdict::Finished { .. });
-                if self.phase == Phase::Finished || (dead && !success) {
-                    return Some(false);
-                }
-                if *verdict == Verdict::Gone && self.phase == Phase::Lost {
-                    return Some(false);
-                }
-                if self.remote.is_none() {
-                    self.remote.clone_from(remote);
-                }
-                self.conclude(verdict, now);
-            }
-        }
-        Some(true)
-    }
-
-    fn conclude(&mut self, verdict: &Verdict, now: Timestamp) {
-        match verdict {
-            Verdict::Finished { cost, .. } => {
-                self.end(Phase::Finished, None, *cost, now);
-                self.fault = None;
-                self.billed = Billed::Yes;
-            }
-            Verdict::Broke { fault, cost } => self.end(Phase::Broke, Some(fault.clone()), *cost, now),
-            Verdict::Canceled { cost } => {
-                let billed = if *cost == Some(MicroUsd(0)) { Billed::No } else { Billed::Unknown };
-                self.end(Phase::Canceled, Some(Fault::new(ErrorClass::Stopped, None, billed)), *cost, now);
-            }
-            Verdict::Gone => {
-                self.end(
-                    Phase::Lost,
-                    Some(Fault::new(ErrorClass::Expired, None, Billed::Unknown)),
-                    None,
-                    now,
-                );
-            }
-        }
-    }
-
-    fn end(&mut self, phase: Phase, fault: Option<Fault>, cost: Option<MicroUsd>, now: Timestamp) {
-        self.phase = phase;
-        self.cost = cost.or(self.cost);
-        self.billed = match (phase, &fault) {
-            (Phase::NotSent, _) => Billed::No,
-            (_, Some(fault)) => fault.billed,
-            (_, None) => self.billed,
-        };
-        self.fault = fault;
-        self.ended_at = Some(now);
-    }
-}
-
 impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
@@ -409,23 +316,6 @@ impl Event {
             Self::AssetLost { .. } => "asset_lost",
             Self::CancelRequested => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
-        }
-    }
-}
-
-impl News {
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Accepted { .. } => "accepted",
-            Self::Refused(_) => "refused",
-            Self::NotSent(_) => "not_sent",
-            Self::Unclear => "unclear",
-            Self::Ended { verdict, .. } => match verdict {
-                Verdict::Finished { .. } => "finished",
-                Verdict::Broke { .. } => "broke",
-                Verdict::Canceled { .. } => "canceled",
-                Verdict::Gone => "gone",
-            },
         }
     }
 }

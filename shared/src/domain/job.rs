@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempt::{Attempt, Phase};
 use super::credit::{Credits, MicroUsd};
-use super::id::{AccountId, JobId, RemoteJob};
-use super::provider::Provider;
+use super::id::{AccountId, JobId};
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
 
@@ -23,8 +23,6 @@ pub const UNCLEAR_MAX: Duration = Duration::from_secs(7_200 + 300);
 pub const RUNNING_MAX: Duration = Duration::from_secs(3_600);
 /// How long we ask a remote job to stop, or its provider to answer, before we let it go.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How long something may be missing at its provider before it counts as lost.
-pub const GONE_AFTER: Duration = Duration::from_secs(600);
 /// How long a paid result is fetched before it is given up.
 pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -106,95 +104,6 @@ impl State {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Canceled => "canceled",
-        }
-    }
-}
-
-/// One try of one job at one provider. Sent at most once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    pub number: u8,
-    /// Tells the one dispatcher that may send it from its rivals.
-    pub claim: u64,
-    pub provider: Provider,
-    /// [`Route::name`](super::catalog::Route::name) of the route taken.
-    pub route: String,
-    pub phase: Phase,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remote: Option<RemoteJob>,
-    /// What it costs us: the catalogue's estimate until the provider reports better.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost: Option<MicroUsd>,
-    #[serde(default)]
-    pub billed: Billed,
-    /// Why it gave nothing; of a finished one, that its file is lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
-    pub started_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-}
-
-impl Attempt {
-    /// Whether a provider that does not know this attempt's remote job has lost it: what
-    /// has just begun, or has just ended, may not be known everywhere yet.
-    pub fn may_be_gone(&self, now: Timestamp) -> bool {
-        now.since(self.ended_at.unwrap_or(self.started_at)) >= GONE_AFTER
-    }
-}
-
-/// What we know of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Claimed; its create call may be under way, or its caller may have died in it.
-    Sending,
-    /// Sent, and the answer was lost: it may run.
-    Unclear,
-    /// Accepted: the remote job is known.
-    Running,
-    /// Done, billed.
-    Finished,
-    /// They said no to it.
-    Refused,
-    /// Certainly never reached them.
-    NotSent,
-    /// It ran and failed.
-    Broke,
-    Canceled,
-    /// Its deadline passed, or its provider forgot it.
-    Lost,
-}
-
-impl Phase {
-    pub const ALL: [Self; 9] = [
-        Self::Sending,
-        Self::Unclear,
-        Self::Running,
-        Self::Finished,
-        Self::Refused,
-        Self::NotSent,
-        Self::Broke,
-        Self::Canceled,
-        Self::Lost,
-    ];
-
-    /// Whether the provider may still be working on it.
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Sending | Self::Unclear | Self::Running)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sending => "sending",
-            Self::Unclear => "unclear",
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Refused => "refused",
-            Self::NotSent => "not_sent",
-            Self::Broke => "broke",
-            Self::Canceled => "canceled",
-            Self::Lost => "lost",
         }
     }
 }

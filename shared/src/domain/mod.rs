@@ -4,6 +4,7 @@
 //! costs, [`route`] who is to make it. [`job`] is the thing that must not be lost, and
 //! [`decide`] the only place that says how it moves.
 
+pub mod attempt;
 pub mod catalog;
 pub mod credit;
 pub mod decide;

@@ -262,9 +262,16 @@ const FIELDS: [Field; 8] = [
     },
     Field {
         name: "negative_prompt",
-        misfit: "this model takes no negative prompt: leave it out",
-        fits: |request, route| request.negative_prompt.is_none() || route.negative_prompt,
-        allowed: |_, _| vec![],
+        misfit: "this model takes none, or none of this length; the longest, in characters, is in `allowed`",
+        fits: |request, route| {
+            request.negative_prompt.as_ref().is_none_or(|text| {
+                route.negative_prompt && prompt_length(text, route.prompt_unit) <= route.prompt_max
+            })
+        },
+        allowed: |_, route| {
+            let longest = route.negative_prompt.then(|| route.prompt_max.to_string());
+            longest.into_iter().collect()
+        },
     },
     Field {
         name: "audio",

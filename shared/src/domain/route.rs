@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempt::Phase;
 use super::catalog::{Catalog, Route};
-use super::job::{Job, Phase};
+use super::job::Job;
 use super::provider::Provider;
 use super::request::JobRequest;
 use super::verdict::ErrorClass;

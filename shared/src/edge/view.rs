@@ -6,9 +6,10 @@ use lambda_http::{Body, Response};
 use serde::Serialize;
 
 use super::http::json;
+use crate::domain::attempt::Attempt;
 use crate::domain::catalog::Catalog;
 use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::{Attempt, Job, State, Stop};
+use crate::domain::job::{Job, State, Stop};
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;

@@ -7,7 +7,8 @@ use harness::World;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::boot::Env;
-use shared::domain::job::{Job, Phase, State};
+use shared::domain::attempt::Phase;
+use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider;
 
 /// How long `dispatch` goes by the health that it has read.

@@ -1,8 +1,9 @@
 //! Moving a job: one winner for each version, and its money with it.
 
 use harness::World;
+use shared::domain::attempt::News;
 use shared::domain::credit::Entry;
-use shared::domain::decide::{Event, News};
+use shared::domain::decide::Event;
 use shared::domain::id::{JobId, RemoteJob};
 use shared::domain::job::{CHECK_EVERY, Job, Media, State, Stop};
 use shared::domain::verdict::ErrorClass;

@@ -7,6 +7,7 @@ mod table;
 use super::*;
 use crate::domain::credit::Credits;
 use crate::domain::id::JobId;
+use crate::domain::id::RemoteJob;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 

@@ -6,9 +6,10 @@ use Phase::{Broke, NotSent, Refused};
 use Provider::{Fal, Runway};
 
 use super::*;
+use crate::domain::attempt::Attempt;
 use crate::domain::credit::Credits;
 use crate::domain::id::JobId;
-use crate::domain::job::Attempt;
+
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, Fault};
 
