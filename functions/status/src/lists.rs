@@ -145,6 +145,7 @@ fn route(route: &Route) -> Value {
         "image_aspect_ratios": route.image_aspect_ratios,
         "resolutions": route.resolutions,
         "prompt_max": route.prompt_max,
+        "prompt_unit": route.prompt_unit,
         "seed": route.seed,
         "negative_prompt": route.negative_prompt,
         "audio": route.audio,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::credit::{Credits, MicroUsd};
 use super::provider::Provider;
@@ -81,7 +81,7 @@ pub struct Route {
 }
 
 /// In what a provider counts the length of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptUnit {
     #[default]
