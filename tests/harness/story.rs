@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use genmux::simulate::CallKind;
+use genmux::simulate::{CallKind, Fault};
 use shared::domain::attempt::Phase;
 use shared::domain::job::{CHECK_EVERY, Job, State};
 use shared::domain::provider::Provider;
@@ -136,6 +136,28 @@ impl Story {
                 world.audit().await;
                 let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
                 assert!(job.state == self.ends || hidden, "{at}");
+            }
+        }
+    }
+
+    /// Cuts the wire to each provider at each kind of call, before it has an effect and
+    /// after. A lost answer is neither a failure nor a reason to send a create again.
+    pub async fn survives_cut_wires(&self) {
+        let world = self.world().await;
+        self.effects(&world).await;
+        for provider in Provider::ALL {
+            for kind in [CallKind::Create, CallKind::Poll, CallKind::Result, CallKind::Keys, CallKind::Media]
+            {
+                for fault in [Fault::DropBefore, Fault::DropAfter] {
+                    let before = creates(&world);
+                    world.simulator(provider).cut(kind, fault);
+                    let job = self.play(&world, &format!("{provider} {kind:?} {fault:?}")).await;
+                    let at = format!("{}: {fault:?} at {provider}'s {kind:?}: {job:?}", self.name);
+                    world.audit().await;
+                    assert_eq!(creates(&world) - before, creates_of(&job), "{at}");
+                    let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
+                    assert!(job.state == self.ends || (hidden && kind == CallKind::Create), "{at}");
+                }
             }
         }
     }

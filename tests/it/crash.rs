@@ -20,6 +20,11 @@ macro_rules! stories {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn survives_a_cut_wire_at_every_kind_of_call() {
+                $story.survives_cut_wires().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn survives_every_message_twice_and_in_reverse() {
                 $story.survives_repeats().await;
             }

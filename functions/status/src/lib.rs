@@ -155,5 +155,5 @@ fn openapi() -> Response<Body> {
 }
 
 fn bad_parameter(field: &'static str, detail: &str, allowed: Vec<String>) -> Problem {
-    Problem::invalid(vec![FieldError { field, detail: detail.to_owned(), allowed }])
+    Problem::invalid(vec![FieldError { field: field.into(), detail: detail.to_owned(), allowed }])
 }

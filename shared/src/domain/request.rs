@@ -1,5 +1,6 @@
 //! What a caller orders: parsed once, valid for ever.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ pub struct JobRequest {
 /// A field of an order that cannot be served, and what could.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     pub detail: String,
     /// Every value that would be accepted, where there is a list of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -152,6 +153,10 @@ impl JobRequest {
                 wrong(field.name, field.misfit, allowed)
             })
             .collect();
+        // Which ratios there are depends on the image: without that, no word on them.
+        let image = misfits.iter().any(|error| error.field == "image_url");
+        let misfits: Vec<_> =
+            misfits.into_iter().filter(|error| !image || error.field != "aspect_ratio").collect();
         if !misfits.is_empty() {
             return misfits;
         }
@@ -299,7 +304,7 @@ fn is_https_url(text: &str) -> bool {
 }
 
 fn wrong(field: &'static str, detail: impl Into<String>, allowed: Vec<String>) -> FieldError {
-    FieldError { field, detail: detail.into(), allowed }
+    FieldError { field: field.into(), detail: detail.into(), allowed }
 }
 
 #[cfg(test)]
@@ -311,7 +316,7 @@ mod tests {
         JobRequest::new(order, &Catalog::for_providers(&Provider::ALL))
     }
 
-    fn refused(json: serde_json::Value) -> Vec<&'static str> {
+    fn refused(json: serde_json::Value) -> Vec<Cow<'static, str>> {
         parse(json).unwrap_err().into_iter().map(|error| error.field).collect()
     }
 

@@ -158,8 +158,10 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         let field = if path == "." { "body".to_owned() } else { path };
         let reason = error.inner().to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
-        let detail = format!("{field}: {}", reason.chars().take(600).collect::<String>());
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
+        let detail: String = reason.chars().take(600).collect();
+        let told = format!("{field}: {detail}");
+        let errors = vec![FieldError { field: field.into(), detail, allowed: Vec::new() }];
+        Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", told) }
     })
 }
 

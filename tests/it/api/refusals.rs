@@ -19,7 +19,11 @@ async fn refuse(cases: Vec<(String, u16, &str, &str)>) {
         let answer = submit(&world, &body).await;
         let told = assert_problem(&answer, status, code);
         assert!(told.contains(detail), "{body}: {told}");
-        assert!(answer.body.get("errors").is_none(), "{answer:?}");
+        let field = detail.split_once(": invalid").map(|(field, _)| field);
+        if let Some(field) = field {
+            assert_eq!(answer.text("/errors/0/field"), field, "{answer:?}");
+        }
+        assert_eq!(answer.body.get("errors").is_some(), code == "invalid_request", "{answer:?}");
     }
     assert_unchanged(&world, &before).await;
     let good = json!({"model": "pika-2.2", "prompt": "a boat"}).to_string();
