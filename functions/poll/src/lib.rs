@@ -56,9 +56,17 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         return Ok(());
     };
     let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
-    match app.providers.poll(attempt.provider, remote, &attempt.route).await {
-        Polled::Ended(Verdict::Gone) if !unwanted && !attempt.may_be_gone(now) => {}
+    // An earlier question of this chain has asked it to stop: then no longer known is stopped.
+    let asked = unwanted && round.is_some_and(|round| round > 0);
+    let polled = match app.providers.poll(attempt.provider, remote, &attempt.route).await {
+        // What has just begun or ended may not be known everywhere yet.
+        Polled::Ended(Verdict::Gone) if !asked && !attempt.may_be_gone(now) => Polled::Pending,
+        polled => polled,
+    };
+    match polled {
         Polled::Ended(verdict) => {
+            let stopped = asked && verdict == Verdict::Gone && !fetching;
+            let verdict = if stopped { Verdict::Canceled { cost: None } } else { verdict };
             let remote = Some(remote.clone());
             let message = Message::Settle {
                 job_id,
