@@ -10,7 +10,8 @@ use shared::domain::attempt::Phase;
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
-use shared::domain::verdict::{Billed, ErrorClass};
+use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use shared::store::queue::{Message, Queue, Source};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_ends_as_it_should_when_nothing_comes_between() {
@@ -248,4 +249,50 @@ async fn a_queued_job_that_nobody_takes_is_refunded_at_its_deadline() {
     world.drain().await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Create), 0, "what was refunded is not sent");
     world.audit().await;
+}
+
+/// A webhook's word that this job's first attempt has failed, as `webhook` queues it.
+async fn report_failure(world: &World, id: &JobId) {
+    let fault = Fault::new(ErrorClass::ContentPolicy, Some("content_policy_violation"), Billed::No);
+    let message = Message::Settle {
+        job_id: id.clone(),
+        attempt: 1,
+        remote: None,
+        outcome: Some(Verdict::Broke { fault, cost: None }),
+        source: Source::Webhook,
+        asked: 0,
+    };
+    let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
+    queue.send(&message, Duration::ZERO).await.expect("the queue takes it");
+    world.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reported_failure_that_its_provider_does_not_confirm_moves_no_money() {
+    let world = World::new().await;
+    let id = begin(&world, "pika-2.2", "a boat").await;
+    let charged = world.balance().await;
+    report_failure(&world, &id).await;
+    assert_eq!(world.state(&id).await, State::Running);
+    assert_eq!(world.balance().await, charged);
+    let job = world.finish(&id).await;
+    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reported_failure_stands_once_its_provider_was_asked_in_vain_for_long_enough() {
+    let world = World::new().await;
+    let before = world.balance().await;
+    // Nothing that the provider says of this remote job can be read, for an hour and more.
+    let id = begin(&world, "pika-2.2", "a [[sim: latency=12000, status=html]]").await;
+    world.advance(Duration::from_secs(4_500)).await;
+    report_failure(&world, &id).await;
+    for _ in 0..5 {
+        assert_eq!(world.job(&id).await.attempts[0].phase, Phase::Running);
+        assert!(world.balance().await < before);
+        world.advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(world.job(&id).await.attempts[0].phase, Phase::Broke);
+    assert_eq!(world.balance().await, before, "its signed word stands: refunded");
 }

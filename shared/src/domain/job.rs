@@ -215,3 +215,15 @@ impl Job {
 pub fn timed_out() -> Fault {
     Fault { class: ErrorClass::Timeout, code: None, billed: Billed::Unknown }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_fate_is_waited_for_past_the_last_webhook_of_any_provider() {
+        let fal_retries = Duration::from_secs(2 * 3_600);
+        assert!(UNCLEAR_MAX > fal_retries);
+        assert!(STOPPING_MAX > RUNNING_MAX && SETTLING_MAX >= Duration::from_secs(24 * 3_600));
+    }
+}
