@@ -138,8 +138,9 @@ impl DeadLetters {
     }
 
     /// Has the letters moved back to the queue that they came from, and says about how many
-    /// there are. A repeat moves what is left; a message that was handled by then changes
-    /// nothing, as every handler bears repeats.
+    /// there are; what somebody put here by hand came from none, and stays. A repeat moves
+    /// what is left. A message whose work was done meanwhile changes nothing: every handler
+    /// bears repeats.
     pub async fn redrive(&self) -> Result<u64, Error> {
         let depth = self.depth().await?;
         let arn = self.attribute(QueueAttributeName::QueueArn).await?;

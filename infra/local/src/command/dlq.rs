@@ -14,12 +14,12 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues) -> Result<()> {
     for queue in QUEUES.into_iter().filter(|queue| only.is_none_or(|only| only == *queue)) {
         let dead = DeadLetters::of(opened.process.sqs(), stack, queue).await?;
         if matches!(command, DlqCommand::List) {
-            println!("{queue}: {} dead letters", dead.depth().await?);
+            println!("dead letters of {queue}: {}", dead.depth().await?);
             for letter in dead.peek().await? {
                 println!("  {}", line(&letter));
             }
         } else {
-            println!("{queue}: {} dead letters go back", dead.redrive().await?);
+            println!("dead letters of {queue} on their way back: {}", dead.redrive().await?);
         }
     }
     Ok(())
@@ -28,5 +28,5 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues) -> Result<()> {
 fn line(letter: &DeadLetter) -> String {
     let kind = letter.kind.as_deref().unwrap_or("unreadable");
     let job = letter.job.as_ref().map_or("-", |job| job.as_str());
-    format!("{kind:<12}  {job:<30}  received {} times  sent {}", letter.receives, letter.sent_at)
+    format!("{kind:<12}  {job:<30}  receives {}  sent {}", letter.receives, letter.sent_at)
 }
