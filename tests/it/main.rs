@@ -11,5 +11,6 @@ mod cancel;
 mod crash;
 mod documents;
 mod flows;
+mod levers;
 mod store;
 mod tidy;

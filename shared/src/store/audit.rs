@@ -1,14 +1,17 @@
-//! Reads the whole table and bucket, for checking the books.
+//! Reads the whole table and bucket, for checking the books; and all that there is of one job.
 
 use std::collections::BTreeMap;
 
-use super::item::{Item, from_item, number_of, text_of};
+use super::item::{Item, from_item, key, number_of, text, text_of};
 use super::jobs::job_from_item;
 use super::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
 use super::ledger::{Line, owner};
 use super::{Error, S3, Table};
-use crate::domain::id::AccountId;
+use crate::domain::credit::Entry;
+use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Job;
+use crate::domain::request::JobRequest;
+use crate::domain::time::Timestamp;
 
 /// Everything that the books are made of, as of one scan.
 #[derive(Debug, Default)]
@@ -82,4 +85,61 @@ async fn objects(s3: &S3, bucket: &str) -> Result<BTreeMap<String, u64>, Error> 
         }
     }
     Ok(objects)
+}
+
+/// All that the table has of one job.
+#[derive(Debug)]
+pub struct History {
+    pub job: Job,
+    pub request: JobRequest,
+    /// When it is next looked after, while it lives.
+    pub check_at: Option<Timestamp>,
+    /// Its ledger lines: the charge, then the refund if there is one.
+    pub lines: Vec<Line>,
+}
+
+impl History {
+    /// Reads it, consistently; `None` if there is no such job. A move between the reads may
+    /// show its refund a little early.
+    pub async fn read(table: &Table, id: &JobId) -> Result<Option<Self>, Error> {
+        let doing = format!("read all of job {id}");
+        let query = table.client.query().table_name(&table.name).consistent_read(true);
+        let query = query.key_condition_expression("PK = :pk");
+        let answer = query.expression_attribute_values(":pk", text(keys::job(id))).send().await;
+        let answer = answer.map_err(|source| Error::sdk(&doing, source))?;
+        let (mut job, mut request, mut check_at) = (None, None, None);
+        for item in answer.items.unwrap_or_default() {
+            match text_of(&item, SK) {
+                Some(keys::JOB) => {
+                    check_at = number_of(&item, CHECK_AT).map(Timestamp::from_millis);
+                    job = Some(job_from_item(&doing, item)?);
+                }
+                Some(keys::REQUEST) => request = Some(from_item(&doing, item)?),
+                _ => {}
+            }
+        }
+        match (job, request) {
+            (Some(job), Some(request)) => {
+                let lines = job_lines(table, &doing, &job).await?;
+                Ok(Some(Self { job, request, check_at, lines }))
+            }
+            (None, None) => Ok(None),
+            _ => Err(Error::corrupt(doing, "one of the two items is missing")),
+        }
+    }
+}
+
+async fn job_lines(table: &Table, doing: &str, job: &Job) -> Result<Vec<Line>, Error> {
+    let (id, amount) = (job.id.clone(), job.price);
+    let entries = [Entry::Charge { job: id.clone(), amount }, Entry::Refund { job: id, amount }];
+    let mut lines = Vec::new();
+    for entry in entries {
+        let read = table.client.get_item().table_name(&table.name).consistent_read(true);
+        let read = read.set_key(Some(key(keys::account(&job.account), keys::entry(&entry))));
+        let answer = read.send().await.map_err(|source| Error::sdk(doing, source))?;
+        if let Some(item) = answer.item {
+            lines.push(from_item(doing, item)?);
+        }
+    }
+    Ok(lines)
 }

@@ -1,12 +1,15 @@
 //! The due index: which live jobs nobody has looked after for a while.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 use super::Error;
-use super::item::{key, number, number_of, text, text_of};
+use super::item::{Item, key, number, number_of, text, text_of};
 use super::jobs::JobStore;
 use super::keys::{self, CHECK_AT, PK};
 use crate::domain::id::JobId;
+use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 
 /// A live job whose `check_at` has passed.
@@ -16,7 +19,66 @@ pub struct Due {
     pub check_at: Timestamp,
 }
 
+/// How long a check may be overdue before its job counts as stuck: several runs of
+/// `reconcile` have passed it by.
+pub const STUCK_AFTER: Duration = Duration::from_secs(600);
+/// Jobs that are read at once.
+const LIVE_PAGE: usize = 100;
+
+/// A live job, and when it is next looked after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveJob {
+    pub job: Job,
+    pub check_at: Timestamp,
+}
+
+impl LiveJob {
+    /// Whether it should have been looked after long ago, or should have ended.
+    pub fn is_stuck(&self, now: Timestamp) -> bool {
+        now > self.check_at + STUCK_AFTER || now >= self.job.deadline
+    }
+}
+
 impl JobStore {
+    /// The first `limit` live jobs that are `wanted`, longest overdue first, over all shards.
+    ///
+    /// Reads the keys of all live jobs, and the jobs themselves until the limit is reached:
+    /// for an operator. What moves meanwhile may be missing.
+    pub async fn live(&self, limit: usize, wanted: impl Fn(&LiveJob) -> bool) -> Result<Vec<LiveJob>, Error> {
+        let mut due = Vec::new();
+        for shard in 0..keys::DUE_SHARDS {
+            self.read_shard(shard, &mut due).await?;
+        }
+        due.sort_by_key(|due| due.check_at);
+        let mut found = Vec::new();
+        for page in due.chunks(LIVE_PAGE) {
+            let ids: Vec<JobId> = page.iter().map(|due| due.job.clone()).collect();
+            for job in self.get_many("read the live jobs", ids).await? {
+                let check_at = page.iter().find(|due| due.job == job.id).map(|due| due.check_at);
+                let live = check_at.filter(|_| !job.state.is_terminal());
+                found.extend(live.map(|check_at| LiveJob { job, check_at }).filter(&wanted));
+            }
+            if found.len() >= limit {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// All of one shard of the due index, due or not.
+    async fn read_shard(&self, shard: u8, due: &mut Vec<Due>) -> Result<(), Error> {
+        let doing = format!("read all of shard {shard} of the due index");
+        let query = self.table.client.query().table_name(&self.table.name).index_name(keys::DUE_INDEX);
+        let query = query.key_condition_expression("due_shard = :shard");
+        let query = query.expression_attribute_values(":shard", text(keys::due_shard(shard)));
+        let mut items = query.into_paginator().items().send();
+        while let Some(item) = items.next().await {
+            due.extend(due_of(&item.map_err(|source| Error::sdk(&doing, source))?));
+        }
+        Ok(())
+    }
+
     /// Live jobs of one shard that are due, longest overdue first.
     pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<Due>, Error> {
         let doing = format!("read shard {shard} of the due index");
@@ -33,11 +95,7 @@ impl JobStore {
             .send()
             .await
             .map_err(|source| Error::sdk(&doing, source))?;
-        let due = answer.items.unwrap_or_default().into_iter().filter_map(|item| {
-            let job = text_of(&item, PK).and_then(keys::parse_job)?;
-            Some(Due { job, check_at: Timestamp::from_millis(number_of(&item, CHECK_AT)?) })
-        });
-        Ok(due.collect())
+        Ok(answer.items.unwrap_or_default().iter().filter_map(due_of).collect())
     }
 
     /// Moves a due job's next check. `false` if another has moved it, or the job has ended:
@@ -64,4 +122,9 @@ impl JobStore {
             },
         }
     }
+}
+
+fn due_of(item: &Item) -> Option<Due> {
+    let job = text_of(item, PK).and_then(keys::parse_job)?;
+    Some(Due { job, check_at: Timestamp::from_millis(number_of(item, CHECK_AT)?) })
 }

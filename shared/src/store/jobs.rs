@@ -360,7 +360,7 @@ impl JobStore {
     }
 
     /// These jobs in this order; one that does not exist is left out.
-    async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
+    pub(super) async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
         let keys = ids.iter().map(|id| key(keys::job(id), keys::JOB)).collect();
         let items = self.table.batch_get(doing, keys).await?;
         let jobs: Result<Vec<Job>, Error> =

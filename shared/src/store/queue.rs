@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName, QueueAttributeName};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sqs};
 use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
 /// The longest that a queue holds a message back.
@@ -82,9 +84,119 @@ impl Queue {
     }
 }
 
+/// A stack's queues, by the ends of their names.
+pub const QUEUES: [&str; 3] = ["dispatch", "poll", "settle"];
+/// Letters that one look shows at most.
+pub const PEEK_MAX: i32 = 10;
+
+/// Where the messages go that one queue has delivered in vain too often.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    client: Sqs,
+    url: String,
+}
+
+/// A dead letter, as far as an operator needs it. Its body is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What it says it is, known to us or not; `None` if that cannot be read.
+    pub kind: Option<String>,
+    pub job: Option<JobId>,
+    /// Deliveries, in vain, and looks at it since, this one included.
+    pub receives: u32,
+    pub sent_at: Timestamp,
+}
+
+impl DeadLetters {
+    /// The dead-letter queue of one of a stack's [`QUEUES`].
+    pub async fn of(client: Sqs, stack: &str, queue: &str) -> Result<Self, Error> {
+        let name = format!("{stack}-{queue}-dead");
+        let found = client.get_queue_url().queue_name(&name).send().await;
+        let found = found.map_err(|source| Error::sdk(format!("find the queue {name}"), source))?;
+        Ok(Self { client, url: found.queue_url.unwrap_or_default() })
+    }
+
+    /// About how many letters lie there.
+    pub async fn depth(&self) -> Result<u64, Error> {
+        let count = self.attribute(QueueAttributeName::ApproximateNumberOfMessages).await?;
+        count.parse().map_err(|source| Error::corrupt("count the dead letters", source))
+    }
+
+    /// Looks at up to [`PEEK_MAX`] letters, which stay where they are.
+    pub async fn peek(&self) -> Result<Vec<DeadLetter>, Error> {
+        if self.depth().await? == 0 {
+            return Ok(Vec::new());
+        }
+        let receive = self.client.receive_message().queue_url(&self.url).max_number_of_messages(PEEK_MAX);
+        let receive = receive
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
+        // Waiting makes the service ask all its servers; not hiding leaves the letters to others.
+        let received = receive.visibility_timeout(0).wait_time_seconds(1).send().await;
+        let received = received.map_err(|source| Error::sdk("look at the dead letters", source))?;
+        Ok(received.messages.unwrap_or_default().iter().map(DeadLetter::of).collect())
+    }
+
+    /// Has the letters moved back to the queue that they came from, and says about how many
+    /// there are; what somebody put here by hand came from none, and stays. A repeat moves
+    /// what is left. A message whose work was done meanwhile changes nothing: every handler
+    /// bears repeats.
+    pub async fn redrive(&self) -> Result<u64, Error> {
+        let depth = self.depth().await?;
+        let arn = self.attribute(QueueAttributeName::QueueArn).await?;
+        let started = self.client.start_message_move_task().source_arn(arn).send().await;
+        started.map_err(|source| Error::sdk("move the dead letters back", source))?;
+        Ok(depth)
+    }
+
+    async fn attribute(&self, name: QueueAttributeName) -> Result<String, Error> {
+        let doing = "read an attribute of a dead-letter queue";
+        let get = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let answer = get.send().await.map_err(|source| Error::sdk(doing, source))?;
+        let value = answer.attributes.and_then(|mut attributes| attributes.remove(&name));
+        value.ok_or_else(|| Error::corrupt(doing, format!("there is no {name}")))
+    }
+}
+
+impl DeadLetter {
+    const KIND_CHARS_MAX: usize = 40;
+
+    fn of(received: &Received) -> Self {
+        let body: serde_json::Value =
+            serde_json::from_str(received.body().unwrap_or_default()).unwrap_or_default();
+        let kind = body["type"].as_str().map(|kind| {
+            kind.chars().filter(char::is_ascii_graphic).take(Self::KIND_CHARS_MAX).collect::<String>()
+        });
+        let number = |name| {
+            let text = received.attributes().and_then(|attributes| attributes.get(&name));
+            text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0)
+        };
+        Self {
+            kind: kind.filter(|kind| !kind.is_empty()),
+            job: body["job_id"].as_str().and_then(|id| id.parse().ok()),
+            receives: u32::try_from(number(MessageSystemAttributeName::ApproximateReceiveCount)).unwrap_or(0),
+            sent_at: Timestamp::from_millis(number(MessageSystemAttributeName::SentTimestamp)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dead_letter_shows_what_it_says_it_is_and_nothing_else() {
+        let letter = |body: &str| {
+            let letter = DeadLetter::of(&Received::builder().body(body).build());
+            (letter.kind, letter.job)
+        };
+        let job = JobId::from_bytes([0; 16]);
+        let of_the_future = format!(r#"{{"type":"poll.v9","job_id":"{job}"}}"#);
+        assert_eq!(letter(&of_the_future), (Some("poll.v9".to_owned()), Some(job)));
+        for unreadable in ["", "not JSON", "[]", "7", r#"{"type":7,"job_id":"x"}"#, r#"{"type":"\u001b"}"#] {
+            assert_eq!(letter(unreadable), (None, None), "{unreadable}");
+        }
+    }
 
     #[test]
     fn a_message_names_its_version_and_nothing_of_the_job() {

@@ -6,6 +6,8 @@ mod audit;
 mod client;
 mod credits;
 mod demo;
+mod dlq;
+pub mod jobs;
 mod keys;
 mod local;
 mod serve;
@@ -16,6 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use shared::domain::job::State;
+use shared::store::queue::QUEUES;
 
 /// Genmux on this machine: the whole stack, a demo, and an operator's commands.
 #[derive(Debug, Parser)]
@@ -37,6 +41,10 @@ enum Command {
     Keys(Keys),
     /// An account's credits.
     Credits(CreditsCommand),
+    /// Live jobs, and the story of one.
+    Jobs(Jobs),
+    /// Dead letters: messages that were delivered in vain too often.
+    Dlq(Dlq),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Target),
 }
@@ -128,6 +136,67 @@ enum Grant {
     },
 }
 
+#[derive(Debug, Args)]
+struct Jobs {
+    #[command(subcommand)]
+    command: JobsCommand,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum JobsCommand {
+    /// Live jobs, longest overdue first.
+    List {
+        /// Only those whose check is overdue by more than ten minutes, or whose deadline has passed.
+        #[arg(long)]
+        stuck: bool,
+        /// Only those in this state.
+        #[arg(long, value_parser = jobs::live_state)]
+        status: Option<State>,
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One job's timeline: its attempts, its money, what it waits for. Never its prompt.
+    Show {
+        id: String,
+        /// Show what was asked for as well, without prompt and negative prompt.
+        #[arg(long)]
+        request: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Dlq {
+    #[command(subcommand)]
+    command: DlqCommand,
+    #[command(flatten)]
+    queues: Queues,
+}
+
+#[derive(Debug, Subcommand)]
+enum DlqCommand {
+    /// How many letters each queue has, and what the first ten are. Nothing is taken away.
+    List,
+    /// Move the letters back to the queues that they came from.
+    Redrive {
+        /// The dead letters of this queue alone.
+        #[arg(value_parser = QUEUES)]
+        queue: Option<String>,
+    },
+}
+
+/// Local queues, or those of a deployed stack.
+#[derive(Debug, Clone, Args)]
+struct Queues {
+    /// The local stack's data.
+    #[arg(long, global = true, default_value = ".genmux")]
+    data: PathBuf,
+    /// A deployed stack, reached with the usual AWS configuration, instead of local data.
+    #[arg(long, global = true)]
+    stack: Option<String>,
+}
+
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
@@ -137,6 +206,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Credits(CreditsCommand { command: Grant::Grant { account, amount, id }, target }) => {
             credits::grant(&target, &account, &amount, id).await?;
         }
+        Command::Jobs(Jobs { command, target }) => jobs::run(command, &target).await?,
+        Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,
         Command::Audit(target) => return audit::run(&target).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,13 +1,18 @@
 //! What an operator's command works on: local data, running or not, or a deployed table.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use aws_config::BehaviorVersion;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::store::Table;
 
-use super::Target;
 use super::local::{Folder, running};
+use super::{Queues, Target};
 use crate::stack::{self, Stack};
+
+/// What the local stack calls itself, and so its queues.
+const LOCAL_STACK: &str = "genmux";
 
 /// An opened target. Local storage that nobody ran is up for as long as this lives.
 #[derive(Debug)]
@@ -18,33 +23,50 @@ pub(super) struct Opened {
 
 impl Target {
     pub(super) async fn open(&self) -> Result<Opened> {
-        if let Some(table) = &self.table {
-            let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-            let bucket = self.bucket.clone().unwrap_or_default();
-            let endpoints = Env::from_process();
-            let names = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3"];
-            let endpoint = |name: &str| (name.to_owned(), endpoints.get(name).unwrap_or_default().to_owned());
-            let named = [("TABLE".to_owned(), table.clone()), ("MEDIA_BUCKET".to_owned(), bucket)];
-            let env = Env::from_pairs(names.map(endpoint).into_iter().chain(named));
-            let process = Process { env, aws, clock: Clock::System, random: Random::System };
-            return Ok(Opened { process, stack: None });
+        match &self.table {
+            Some(table) => Ok(Opened::deployed(table, self.bucket.as_deref().unwrap_or_default()).await),
+            None => Opened::local(&self.data).await,
         }
-        match Folder::take(&self.data)? {
-            Some(folder) => {
-                let stack = folder.start(0, true).await?;
-                Ok(Opened { process: stack.operator.clone(), stack: Some((stack, folder)) })
-            }
-            None => {
-                let env = Env::from_pairs(running(&self.data)?.env);
-                let aws = stack::aws(None).await;
-                let process = Process { env, aws, clock: Clock::System, random: Random::System };
-                Ok(Opened { process, stack: None })
-            }
+    }
+}
+
+impl Queues {
+    /// Where the queues answer, and the name of the stack that they belong to.
+    pub(super) async fn open(&self) -> Result<(Opened, &str)> {
+        match &self.stack {
+            Some(stack) => Ok((Opened::deployed("", "").await, stack)),
+            None => Ok((Opened::local(&self.data).await?, LOCAL_STACK)),
         }
     }
 }
 
 impl Opened {
+    async fn deployed(table: &str, bucket: &str) -> Self {
+        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let endpoints = Env::from_process();
+        let names = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"];
+        let endpoint = |name| (name, endpoints.get(name).unwrap_or_default());
+        let named = [("TABLE", table), ("MEDIA_BUCKET", bucket)];
+        let env = Env::from_pairs(names.map(endpoint).into_iter().chain(named));
+        let process = Process { env, aws, clock: Clock::System, random: Random::System };
+        Self { process, stack: None }
+    }
+
+    async fn local(data: &Path) -> Result<Self> {
+        match Folder::take(data)? {
+            Some(folder) => {
+                let stack = folder.start(0, true).await?;
+                Ok(Self { process: stack.operator.clone(), stack: Some((stack, folder)) })
+            }
+            None => {
+                let env = Env::from_pairs(running(data)?.env);
+                let aws = stack::aws(None).await;
+                let process = Process { env, aws, clock: Clock::System, random: Random::System };
+                Ok(Self { process, stack: None })
+            }
+        }
+    }
+
     pub(super) fn table(&self) -> Table {
         Table::new(self.process.dynamodb(), self.process.env.get("TABLE").unwrap_or_default())
     }

@@ -1,0 +1,32 @@
+//! `genmux dlq`: look at dead letters, and have them delivered again.
+
+use anyhow::Result;
+use shared::store::queue::{DeadLetter, DeadLetters, QUEUES};
+
+use super::{DlqCommand, Queues};
+
+pub(super) async fn run(command: DlqCommand, queues: &Queues) -> Result<()> {
+    let (opened, stack) = queues.open().await?;
+    let only = match &command {
+        DlqCommand::Redrive { queue } => queue.as_deref(),
+        DlqCommand::List => None,
+    };
+    for queue in QUEUES.into_iter().filter(|queue| only.is_none_or(|only| only == *queue)) {
+        let dead = DeadLetters::of(opened.process.sqs(), stack, queue).await?;
+        if matches!(command, DlqCommand::List) {
+            println!("dead letters of {queue}: {}", dead.depth().await?);
+            for letter in dead.peek().await? {
+                println!("  {}", line(&letter));
+            }
+        } else {
+            println!("dead letters of {queue} on their way back: {}", dead.redrive().await?);
+        }
+    }
+    Ok(())
+}
+
+fn line(letter: &DeadLetter) -> String {
+    let kind = letter.kind.as_deref().unwrap_or("unreadable");
+    let job = letter.job.as_ref().map_or("-", |job| job.as_str());
+    format!("{kind:<12}  {job:<30}  receives {}  sent {}", letter.receives, letter.sent_at)
+}

@@ -1,0 +1,268 @@
+//! The operator's levers: what is stuck, what became of a job, what lies in the dead-letter
+//! queues and how it gets back.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use genmux::command::jobs::{list, parameters, timeline};
+use harness::World;
+use reqwest::StatusCode;
+use serde_json::json;
+use shared::domain::credit::Entry;
+use shared::domain::id::JobId;
+use shared::domain::job::{CHECK_EVERY, QUEUED_MAX, State};
+use shared::domain::provider::Provider;
+use shared::domain::verdict::Verdict;
+use shared::store::audit::History;
+use shared::store::due::{LiveJob, STUCK_AFTER};
+use shared::store::keys::shard;
+use shared::store::queue::{DeadLetter, DeadLetters, Message, PEEK_MAX, QUEUES, Source};
+
+/// Deliveries before a message is given up, and the longest pause between two.
+const DELIVERIES: usize = 5;
+const VISIBILITY: Duration = Duration::from_secs(1_800);
+/// Jobs that are read at once: one more needs two reads.
+const PAGE: usize = 100;
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn dead(world: &World, queue: &str) -> DeadLetters {
+    DeadLetters::of(world.operator.sqs(), "genmux", queue).await.unwrap()
+}
+
+async fn send(world: &World, queue: &str, body: &str) {
+    let url = world.stack.sqs.queue_url(&format!("genmux-{queue}"));
+    world.operator.sqs().send_message().queue_url(url).message_body(body).send().await.unwrap();
+}
+
+/// Loses every message that waits in a queue.
+async fn purge(world: &World, queue: &str) {
+    let url = world.stack.sqs.queue_url(&format!("genmux-{queue}"));
+    world.operator.sqs().purge_queue().queue_url(url).send().await.unwrap();
+}
+
+async fn live(world: &World, limit: usize) -> Vec<LiveJob> {
+    world.jobs().live(limit, |_| true).await.unwrap()
+}
+
+async fn stuck(world: &World) -> Vec<LiveJob> {
+    let now = world.clock.now();
+    world.jobs().live(10, |live| live.is_stuck(now)).await.unwrap()
+}
+
+async fn history(world: &World, id: &JobId) -> History {
+    History::read(&world.table(), id).await.unwrap().expect("the job exists")
+}
+
+fn deliveries(world: &World, function: &str) -> usize {
+    world.wire.invocations().iter().filter(|(name, _)| name == function).count()
+}
+
+/// Delivers what is in a queue until it is given up, and not once more or less.
+async fn deliver_in_vain(world: &World, queue: &str) {
+    let before = deliveries(world, queue);
+    let dead = dead(world, queue).await;
+    for delivery in 1..=DELIVERIES {
+        world.drain().await;
+        assert_eq!(deliveries(world, queue) - before, delivery);
+        assert_eq!(dead.depth().await.unwrap(), 0, "given up after {delivery} deliveries");
+        world.clock.advance(VISIBILITY);
+    }
+    world.drain().await;
+    assert_eq!(deliveries(world, queue) - before, DELIVERIES);
+    assert_eq!(dead.depth().await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poison_message_is_given_up_listed_and_brought_back() {
+    let world = World::new().await;
+    send(&world, "poll", "this is no message").await;
+    deliver_in_vain(&world, "poll").await;
+
+    let dead = dead(&world, "poll").await;
+    let deliveries_and_looks = u32::try_from(DELIVERIES).unwrap();
+    for look in 1..=2 {
+        let letters = dead.peek().await.unwrap();
+        let [DeadLetter { kind: None, job: None, receives, .. }] = &letters[..] else {
+            panic!("{letters:?}");
+        };
+        assert_eq!(*receives, deliveries_and_looks + look, "it stays where it is, look {look}");
+    }
+    assert_eq!(dead.redrive().await.unwrap(), 1);
+    assert_eq!(dead.depth().await.unwrap(), 0);
+    assert_eq!(dead.redrive().await.unwrap(), 0, "a repeat has nothing left to move");
+    deliver_in_vain(&world, "poll").await;
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_queue_has_its_dead_letters_and_a_look_is_bounded() {
+    let world = World::new().await;
+    for queue in QUEUES {
+        let dead = dead(&world, queue).await;
+        assert_eq!((dead.depth().await.unwrap(), dead.peek().await.unwrap()), (0, vec![]), "{queue}");
+        for n in 0..=PEEK_MAX {
+            send(&world, &format!("{queue}-dead"), &format!(r#"{{"type":"{queue}.v7","n":{n}}}"#)).await;
+        }
+        let letters = dead.peek().await.unwrap();
+        assert_eq!(letters.len(), usize::try_from(PEEK_MAX).unwrap(), "{queue}");
+        assert!(letters.iter().all(|letter| letter.kind == Some(format!("{queue}.v7"))), "{letters:?}");
+    }
+    let missing = DeadLetters::of(world.operator.sqs(), "another-stack", "poll").await;
+    assert_eq!(missing.unwrap_err().to_string(), "could not find the queue another-stack-poll-dead");
+}
+
+/// The messages come before their job is there, and so are given up; they come back when it
+/// has long ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
+    let world = World::new().await;
+    let job_id = JobId::for_key(&world.account, "later");
+    let settle = Message::Settle {
+        job_id: job_id.clone(),
+        attempt: 1,
+        remote: None,
+        outcome: Some(Verdict::Gone),
+        source: Source::Poll,
+        asked: 0,
+    };
+    let messages = [
+        ("dispatch", "dispatch.v1", Message::Dispatch { job_id: job_id.clone() }),
+        ("poll", "poll.v1", Message::Poll { job_id: job_id.clone(), attempt: 1, round: Some(1) }),
+        ("settle", "settle.v1", settle),
+    ];
+    for (queue, kind, message) in &messages {
+        send(&world, queue, &serde_json::to_string(message).unwrap()).await;
+        deliver_in_vain(&world, queue).await;
+        let letters = dead(&world, queue).await.peek().await.unwrap();
+        let told: Vec<_> = letters.iter().map(|letter| (letter.kind.as_deref(), &letter.job)).collect();
+        assert_eq!(told, [(Some(*kind), &Some(job_id.clone()))]);
+    }
+
+    let id = world.submit("pika-2.2", "a paper boat", "later").await;
+    assert_eq!(id, job_id);
+    let job = world.finish(&id).await;
+    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    let calls = world.simulator(Provider::Fal).calls().len();
+    let books = (world.balance().await, world.audit().await.to_string());
+    for (queue, ..) in &messages {
+        let before = deliveries(&world, queue);
+        let dead = dead(&world, queue).await;
+        assert_eq!(dead.redrive().await.unwrap(), 1, "{queue}");
+        world.drain().await;
+        assert_eq!(deliveries(&world, queue) - before, 1, "{queue}: delivered, and handled");
+        assert_eq!(world.stack.sqs.depth(&format!("genmux-{queue}")).unwrap(), Default::default());
+        assert_eq!(dead.depth().await.unwrap(), 0, "{queue}");
+    }
+    assert_eq!(world.job(&id).await, job);
+    assert_eq!(world.simulator(Provider::Fal).calls().len(), calls);
+    assert_eq!((world.balance().await, world.audit().await.to_string()), books);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_message_is_lost_is_listed_as_stuck_and_finishes_after_all() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a paper boat", "lost").await;
+    purge(&world, "dispatch").await;
+    let submitted = history(&world, &id).await;
+    assert_eq!(submitted.check_at, Some(submitted.job.created_at + CHECK_EVERY));
+    let charge = Entry::Charge { job: id.clone(), amount: submitted.job.price };
+    let lines: Vec<_> = submitted.lines.iter().map(|line| &line.entry).collect();
+    assert_eq!((submitted.job.state, lines), (State::Queued, vec![&charge]));
+
+    world.clock.advance(CHECK_EVERY + STUCK_AFTER);
+    assert_eq!(stuck(&world).await, [], "overdue by ten minutes, and not by more");
+    world.advance(SECOND).await;
+    let found = stuck(&world).await;
+    assert_eq!(found.iter().map(|live| &live.job).collect::<Vec<_>>(), [&submitted.job]);
+    assert_eq!(Some(found[0].check_at), submitted.check_at);
+    assert!(list(&found, world.clock.now()).contains(&format!("{id}  acct_test         queued       0 ")));
+
+    world.reconcile().await;
+    assert_eq!(stuck(&world).await, []);
+    let job = world.finish(&id).await;
+    let finished = history(&world, &id).await;
+    assert_eq!((job.state, finished.check_at, live(&world, 1).await.len()), (State::Succeeded, None, 0));
+    assert_eq!((&finished.job, finished.lines.len()), (&job, 1));
+    assert!(timeline(&finished).contains(&job.media.unwrap().key));
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_jobs_are_listed_longest_overdue_first_over_all_shards() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for n in 0..=PAGE {
+        ids.push(world.submit("pika-2.2", "a paper boat", &format!("order {n}")).await);
+        world.clock.advance(SECOND);
+    }
+    assert!(ids.iter().map(shard).collect::<HashSet<_>>().len() > 1, "one shard would prove little");
+    let listed = |jobs: Vec<LiveJob>| jobs.into_iter().map(|live| live.job.id).collect::<Vec<_>>();
+    assert_eq!(listed(live(&world, ids.len()).await), ids);
+    assert_eq!(listed(live(&world, 5).await), ids[..5]);
+    assert_eq!(world.cancel(&ids[0]).await.status, StatusCode::ACCEPTED);
+    assert_eq!(listed(live(&world, ids.len()).await), ids[1..], "what has ended is not live");
+    let last = world.jobs().live(1, |live| live.job.id == ids[PAGE]).await.unwrap();
+    assert_eq!(listed(last), ids[PAGE..], "the limit counts what is wanted");
+    let running = world.jobs().live(1, |live| live.job.state == State::Running).await.unwrap();
+    assert_eq!(running, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_past_its_deadline_is_stuck_whenever_its_check_is() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a paper boat", "overdue").await;
+    purge(&world, "dispatch").await;
+    let far = world.clock.now() + QUEUED_MAX * 2;
+    let due = world.jobs().due(shard(&id), far, 1).await.unwrap();
+    assert!(world.jobs().check_again(&due[0], far).await.unwrap());
+    world.clock.advance(QUEUED_MAX - SECOND);
+    assert_eq!(stuck(&world).await, []);
+    world.clock.advance(SECOND);
+    assert_eq!(stuck(&world).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
+    let world = World::new().await;
+    let body = json!({
+        "model": "veo-3.1",
+        "prompt": "SECRETBOAT [[sim: create=refuse:503, only=fal]] [[sim: fail=content_policy, only=runway]]",
+        "negative_prompt": "SECRETSTORM",
+        "metadata": {"order": "17"},
+    });
+    let answer = world.post_job(&body, "told").await;
+    let id: JobId = answer.text("/id").parse().unwrap();
+    let job = world.finish(&id).await;
+    assert_eq!((job.state, job.attempts.len()), (State::Failed, 2), "{job:?}");
+    let history = history(&world, &id).await;
+    assert_eq!(history.request.negative_prompt.as_deref(), Some("SECRETSTORM"));
+    let text = timeline(&history);
+    println!("{text}");
+    let told = [
+        "state     failed: content_policy",
+        "created\n",
+        &format!("CHARGE {} credits", job.price),
+        &format!("REFUND {} credits", job.price),
+        &format!("attempt 1 at fal by {}: phase refused, remote -,", job.attempts[0].route),
+        "billed no, fault provider_unavailable",
+        "attempt 1 ended refused",
+        &format!("attempt 2 at runway by {}: phase broke", job.attempts[1].route),
+        &format!("remote {}, cost $", job.attempts[1].remote.as_ref().unwrap().id),
+        "attempt 2 ended broke",
+    ];
+    for part in told {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
+    let order = ["created", "CHARGE", "attempt 1 at", "attempt 2 at", "REFUND"].map(|part| text.find(part));
+    assert!(order.is_sorted(), "{text}");
+    let parameters = parameters(&history.request).unwrap();
+    assert!(
+        parameters.contains("\"duration_s\"") && parameters.contains("\"order\": \"17\""),
+        "{parameters}"
+    );
+    for shown in [text, parameters, list(&live(&world, 10).await, world.clock.now())] {
+        assert!(!shown.contains("SECRET") && !shown.contains("prompt"), "{shown}");
+    }
+    let nobody = History::read(&world.table(), &JobId::from_bytes([1; 16])).await.unwrap();
+    assert!(nobody.is_none());
+}
