@@ -13,3 +13,4 @@ mod documents;
 mod flows;
 mod store;
 mod tidy;
+mod vectors;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::mac::{Hash, MacKeys};
-use super::{BadKey, VerifyError, one, only};
+use super::{BadKey, VerifyError, only};
 use crate::provider::secret::Secret;
 
 const SIGNATURE: &str = "x-twilio-signature";
@@ -53,20 +53,18 @@ impl Twilio {
             check_digest(url, body)?;
         }
         let signatures = [signature];
-        let genuine = spellings(url)
-            .iter()
-            .any(|url| self.keys.made(self.hash, &[url.as_bytes(), &form], &signatures));
+        let genuine =
+            spellings(url).iter().any(|url| self.keys.made(self.hash, &[url.as_bytes(), &form], &signatures));
         if genuine { Ok(()) } else { Err(VerifyError::BadSignature) }
     }
 }
 
 fn is_form(headers: &HeaderMap) -> Result<bool, VerifyError> {
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter().peekable();
-    if values.peek().is_none() {
+    if !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(false);
     }
-    let kind = one(headers.get_all(header::CONTENT_TYPE), "content-type")?;
+    let kind = only(headers, "content-type")?;
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
     Ok(kind.trim_ascii().eq_ignore_ascii_case(FORM))
 }
@@ -112,15 +110,12 @@ fn spellings(url: &str) -> Vec<String> {
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let host_at = authority.rfind('@').map_or(0, |at| at + 1);
     let address_end = authority.rfind(']').unwrap_or(host_at);
+    let start = format!("{scheme}://{authority}");
     match (authority[address_end..].find(':'), scheme) {
         (Some(colon), _) => all.push(format!("{scheme}://{}{path}", &authority[..address_end + colon])),
-        (None, "https") => all.push(format!("{url_start}:443{path}", url_start = start(scheme, authority))),
-        (None, "http") => all.push(format!("{url_start}:80{path}", url_start = start(scheme, authority))),
+        (None, "https") => all.push(format!("{start}:443{path}")),
+        (None, "http") => all.push(format!("{start}:80{path}")),
         (None, _) => {}
     }
     all
-}
-
-fn start(scheme: &str, authority: &str) -> String {
-    format!("{scheme}://{authority}")
 }
