@@ -110,3 +110,6 @@ impl StandardWebhooks {
 fn decoded(text: &str) -> Result<Vec<u8>, BadKey> {
     BASE64.decode(text.as_bytes()).ok().ok_or(BadKey)
 }
+
+#[cfg(test)]
+mod tests;
