@@ -14,13 +14,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::domain::time::Timestamp;
 use shared::provider::verify::{
-    AbacatePay, BadKey, Encoding, Hash, HmacHeader, HmacRules, SendGrid, Signing, StandardWebhooks, Stripe,
-    Twilio, verify_signed,
+    AbacatePay, BadKey, Encoding, Hash, HmacHeader, HmacRules, PayPal, SendGrid, Signing, StandardWebhooks,
+    Stripe, Twilio, verify_signed,
 };
 use shared::provider::{Jwks, Secret};
 
 /// Schemes that are known and have no verifier.
-const NOT_BUILT: [&str; 1] = ["paypal"];
+const NOT_BUILT: [&str; 0] = [];
 
 #[derive(Deserialize)]
 struct Case {
@@ -82,8 +82,20 @@ impl Case {
                 &self.secrets("webhook_secret"),
                 &self.secrets("hmac_key"),
             )?),
+            "paypal" => Signing::PayPal(self.paypal()?),
             unknown => panic!("{}: nothing is known of the scheme {unknown}", self.id),
         })
+    }
+
+    /// What a fetch of each address would return is in the case.
+    fn paypal(&self) -> Result<PayPal, BadKey> {
+        let anchors = self.keys["trust_anchors_pem"].as_array().unwrap();
+        let anchors: Vec<_> = anchors.iter().map(|pem| pem.as_str().unwrap()).collect();
+        let mut paypal = PayPal::new(self.key("webhook_id"), &anchors)?;
+        for (url, pem) in self.keys["cert_by_url"].as_object().unwrap() {
+            paypal.add_certificates(url.parse().unwrap(), pem.as_str().unwrap());
+        }
+        Ok(paypal)
     }
 
     fn rules(&self) -> HmacRules {

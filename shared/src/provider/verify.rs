@@ -3,6 +3,7 @@
 mod abacatepay;
 mod hmac_header;
 mod mac;
+mod paypal;
 mod sendgrid;
 mod standard_webhooks;
 mod stripe;
@@ -20,6 +21,7 @@ use subtle::ConstantTimeEq;
 pub use self::abacatepay::AbacatePay;
 pub use self::hmac_header::{Encoding, HmacHeader, HmacRules};
 pub use self::mac::Hash;
+pub use self::paypal::PayPal;
 pub use self::sendgrid::SendGrid;
 pub use self::standard_webhooks::StandardWebhooks;
 pub use self::stripe::Stripe;
@@ -121,6 +123,7 @@ pub enum Signing {
     Twilio(Twilio),
     SendGrid(SendGrid),
     AbacatePay(AbacatePay),
+    PayPal(PayPal),
 }
 
 /// No key was given, or one that is empty or malformed, or rules that sign too little.
@@ -148,6 +151,7 @@ pub fn verify_signed(
         Signing::Twilio(sender) => sender.check(url, headers, &body)?,
         Signing::SendGrid(sender) => sender.check(headers, &body, now)?,
         Signing::AbacatePay(sender) => sender.check(url, headers, &body)?,
+        Signing::PayPal(sender) => sender.check(headers, &body, now)?,
     }
     Ok(Verified(body))
 }
