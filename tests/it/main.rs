@@ -14,3 +14,4 @@ mod flows;
 mod levers;
 mod store;
 mod tidy;
+mod vectors;

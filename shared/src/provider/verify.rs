@@ -1,13 +1,31 @@
 //! Proof that a webhook is genuine. Only this file makes a [`Verified`].
 
+mod abacatepay;
+mod hmac_header;
+mod mac;
+mod paypal;
+mod sendgrid;
+mod standard_webhooks;
+mod stripe;
+mod twilio;
+
 use bytes::Bytes;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::Signature;
 use hmac::{Hmac, KeyInit, Mac};
-use http::HeaderMap;
+use http::header::GetAll;
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+pub use self::abacatepay::AbacatePay;
+pub use self::hmac_header::{Encoding, HmacHeader, HmacRules};
+pub use self::mac::Hash;
+pub use self::paypal::PayPal;
+pub use self::sendgrid::SendGrid;
+pub use self::standard_webhooks::StandardWebhooks;
+pub use self::stripe::Stripe;
+pub use self::twilio::Twilio;
 use super::jwks::Jwks;
 use super::secret::Secret;
 use crate::domain::id::{JobId, base32};
@@ -15,6 +33,8 @@ use crate::domain::time::Timestamp;
 
 /// How far a signed timestamp may be from now, either way, in seconds.
 const TOLERANCE_S: u64 = 300;
+/// Signatures of one delivery that are tried; the rest are ignored.
+const ENTRIES_MAX: usize = 64;
 /// Bytes of the HMAC that a callback token carries.
 const MAC_BYTES: usize = 16;
 
@@ -41,6 +61,8 @@ pub enum VerifyError {
     MissingHeader(&'static str),
     #[error("header {0} is malformed or sent twice")]
     Malformed(&'static str),
+    #[error("the URL is malformed, or lacks what is signed of it, or has it twice")]
+    BadUrl,
     #[error("the timestamp is more than {TOLERANCE_S} seconds from now")]
     Stale,
     #[error("no key of the provider made this signature")]
@@ -54,7 +76,7 @@ pub enum VerifyError {
 impl VerifyError {
     /// The delivery is wrong in form or time (400), rather than forged (401).
     pub const fn is_stale_or_malformed(self) -> bool {
-        matches!(self, Self::MissingHeader(_) | Self::Malformed(_) | Self::Stale)
+        matches!(self, Self::MissingHeader(_) | Self::Malformed(_) | Self::BadUrl | Self::Stale)
     }
 
     /// It may be genuine: their next delivery may be provable (503).
@@ -90,6 +112,50 @@ pub fn verify(
     Ok(Verified(body))
 }
 
+/// A sender that signs its webhooks, with all of its secrets or keys that are live: a delivery
+/// is genuine if any one of them signed it.
+#[derive(Debug, Clone)]
+pub enum Signing {
+    Fal(Jwks),
+    StandardWebhooks(StandardWebhooks),
+    Hmac(HmacHeader),
+    Stripe(Stripe),
+    Twilio(Twilio),
+    SendGrid(SendGrid),
+    AbacatePay(AbacatePay),
+    PayPal(PayPal),
+}
+
+/// No key was given, or one that is empty or malformed, or rules that sign too little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("keys and secrets must be present, not empty and well-formed")]
+pub struct BadKey;
+
+/// Proves a delivery by its signature alone.
+///
+/// `url` is the address that the sender called, query and all; only Twilio and `AbacatePay` need
+/// it. The body is taken as it came: raw bytes, never parsed before and never rewritten.
+/// Timestamps, where the sender signs one, may be 300 seconds from now, either way.
+pub fn verify_signed(
+    signing: &Signing,
+    url: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+    now: Timestamp,
+) -> Result<Verified<Bytes>, VerifyError> {
+    match signing {
+        Signing::Fal(keys) => verify_fal(headers, &body, now, keys)?,
+        Signing::StandardWebhooks(sender) => sender.check(headers, &body, now)?,
+        Signing::Hmac(sender) => sender.check(headers, &body, now)?,
+        Signing::Stripe(sender) => sender.check(headers, &body, now)?,
+        Signing::Twilio(sender) => sender.check(url, headers, &body)?,
+        Signing::SendGrid(sender) => sender.check(headers, &body, now)?,
+        Signing::AbacatePay(sender) => sender.check(url, headers, &body)?,
+        Signing::PayPal(sender) => sender.check(headers, &body, now)?,
+    }
+    Ok(Verified(body))
+}
+
 fn verify_fal(headers: &HeaderMap, body: &[u8], now: Timestamp, keys: &Jwks) -> Result<(), VerifyError> {
     const TIMESTAMP: &str = "x-fal-webhook-timestamp";
     const SIGNATURE: &str = "x-fal-webhook-signature";
@@ -117,12 +183,29 @@ fn verify_fal(headers: &HeaderMap, body: &[u8], now: Timestamp, keys: &Jwks) -> 
 
 /// The value of a header that is sent exactly once and not empty.
 fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], VerifyError> {
-    let mut values = headers.get_all(name).iter();
+    one(headers.get_all(name), name)
+}
+
+fn one<'a>(values: GetAll<'a, HeaderValue>, name: &'static str) -> Result<&'a [u8], VerifyError> {
+    let mut values = values.iter();
     let value = values.next().ok_or(VerifyError::MissingHeader(name))?.as_bytes();
     if value.is_empty() || values.next().is_some() {
         return Err(VerifyError::Malformed(name));
     }
     Ok(value)
+}
+
+/// The text of a header that holds Unix seconds close enough to now.
+fn fresh<'a>(headers: &'a HeaderMap, name: &'static str, now: Timestamp) -> Result<&'a [u8], VerifyError> {
+    fresh_text(only(headers, name)?, name, now).map(str::as_bytes)
+}
+
+fn fresh_text<'a>(text: &'a [u8], name: &'static str, now: Timestamp) -> Result<&'a str, VerifyError> {
+    let sent_s = digits(text).ok_or(VerifyError::Malformed(name))?;
+    if now.as_secs().abs_diff(sent_s) > TOLERANCE_S {
+        return Err(VerifyError::Stale);
+    }
+    std::str::from_utf8(text).ok().ok_or(VerifyError::Malformed(name))
 }
 
 /// A number written in ASCII digits alone, so that its text has one reading.
