@@ -338,9 +338,9 @@ fn log(transition: &Transition, event: &Event) {
     );
 }
 
-// The parts of an item's key that only other files of this room need.
+// Lists.
 impl JobStore {
-    /// An account's jobs, newest first, from before `cursor`: their ids and ages.
+    /// An account's jobs, newest first, from before `cursor`.
     pub async fn list(
         &self,
         account: &AccountId,
