@@ -145,7 +145,7 @@ impl Story {
     pub async fn survives_cut_wires(&self) {
         let world = self.world().await;
         self.effects(&world).await;
-        for provider in Provider::ALL {
+        for &provider in Provider::ALL {
             for kind in [CallKind::Create, CallKind::Poll, CallKind::Result, CallKind::Keys, CallKind::Media]
             {
                 for fault in [Fault::DropBefore, Fault::DropAfter] {

@@ -58,7 +58,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
     // An earlier question of this chain has asked it to stop: then no longer known is stopped.
     let asked = unwanted && round.is_some_and(|round| round > 0);
-    let polled = match app.providers.poll(attempt.provider, remote, &attempt.route).await {
+    let polled = match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
         // What has just begun or ended may not be known everywhere yet.
         Polled::Ended(Verdict::Gone) if !asked && !attempt.may_be_gone(now) => Polled::Pending,
         polled => polled,
@@ -81,7 +81,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         }
         // Asked first, stopped only while it runs: stopping what has ended destroys its result.
         Polled::Pending if unwanted => {
-            app.providers.cancel(attempt.provider, remote, &attempt.route).await;
+            app.providers.cancel(attempt.provider, remote, &attempt.route, now).await;
         }
         Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => {}
     }

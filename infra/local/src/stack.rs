@@ -15,10 +15,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use shared::boot::config::variables;
+use shared::boot::config::base_url_variable;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
+use shared::provider::adapter;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -229,11 +230,14 @@ async fn providers(
     let mut simulators = BTreeMap::new();
     let mut parameters = BTreeMap::from([
         ("WebhookTokenSecret".to_owned(), options.callback_secret.clone()),
-        ("Providers".to_owned(), Provider::ALL.map(Provider::name).join(",")),
+        (
+            "Providers".to_owned(),
+            Provider::ALL.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(","),
+        ),
     ]);
-    for provider in Provider::ALL {
-        let (key_variable, url_variable) = variables(provider);
-        let (key, url) = (options.env.get(key_variable), options.env.get(url_variable));
+    for &provider in Provider::ALL {
+        let key = adapter(provider).setup().key.iter().find_map(|variable| options.env.get(variable));
+        let url = options.env.get(&base_url_variable(provider));
         let (key, url) = match (key, url) {
             (None, None) => {
                 let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
