@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod boot;
 mod budget;
 mod cancel;
 mod crash;

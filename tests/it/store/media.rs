@@ -11,7 +11,6 @@ use reqwest::StatusCode;
 use shared::domain::catalog::Kind;
 use shared::domain::id::JobId;
 use shared::domain::job::Media;
-use shared::domain::job::Media;
 use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, media_key};
 use tempfile::TempDir;
 
