@@ -13,10 +13,12 @@ mod fixtures;
 mod input;
 pub mod jwks;
 pub mod outcome;
+mod replicate;
 #[cfg(test)]
 mod routes;
 mod runway;
 pub mod secret;
+mod stability;
 pub mod verify;
 
 use std::borrow::Cow;
@@ -109,6 +111,8 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Stability => &stability::Stability,
+        Provider::Replicate => &replicate::Replicate,
     }
 }
 
