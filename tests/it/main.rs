@@ -6,8 +6,10 @@
 )]
 
 mod api;
+mod boot;
 mod budget;
 mod cancel;
+mod catalogue;
 mod crash;
 mod documents;
 mod flows;

@@ -33,7 +33,7 @@ type Item = HashMap<String, AttributeValue>;
 /// What every job here costs.
 const PRICE: Credits = Credits::ONE;
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::for_providers(&Provider::ALL));
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::for_providers(Provider::ALL));
 
 fn account(name: &str) -> AccountId {
     format!("acct_{name}").parse().expect("an account id")

@@ -140,5 +140,5 @@ fn every_fixture_is_used() {
         }
         folders.insert(provider);
     }
-    assert_eq!(folders, Provider::ALL.map(|provider| provider.name().to_owned()).into());
+    assert_eq!(folders, Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect());
 }

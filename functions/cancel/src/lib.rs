@@ -37,7 +37,7 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone())),
             jobs: JobStore::new(table),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
-            catalog: Catalog::for_providers(&Provider::ALL),
+            catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)

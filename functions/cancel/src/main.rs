@@ -6,6 +6,6 @@ use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("cancel").await)?;
+    let app = App::new(&Process::start("cancel").await?)?;
     run(service_fn(|request| handle(&app, request))).await
 }

@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
-use shared::domain::attempt::News;
+use shared::domain::attempt::{News, Phase};
 use shared::domain::catalog::{Catalog, Route};
 use shared::domain::decide::Event;
 use shared::domain::job::{Job, State};
@@ -23,6 +24,7 @@ use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, To
 use shared::resilience::backoff::{POLL_FIRST, RETRY_BASE, RETRY_MAX, full_jitter};
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
+use shared::store::media::{MediaStore, media_key};
 use shared::store::queue::{Message, Queue};
 use url::Url;
 
@@ -34,6 +36,8 @@ const HEALTH_CACHED_FOR: Duration = Duration::from_secs(60);
 pub struct App {
     pub jobs: JobStore,
     pub gauges: Gauges,
+    /// For media that comes with the create answer.
+    pub media: MediaStore,
     pub providers: ProviderClient,
     pub dispatch: Queue,
     pub poll: Queue,
@@ -54,6 +58,7 @@ impl App {
         let app = Self {
             jobs: JobStore::new(table.clone()),
             gauges: Gauges::new(table),
+            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             catalog: Catalog::for_providers(&providers.providers().collect::<Vec<_>>()),
@@ -79,8 +84,12 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
     let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
         return Err(format!("there is no job {job_id}").into());
     };
-    if job.state != State::Queued {
-        return Ok(()); // a repeat: somebody has seen to it
+    match job.state {
+        State::Queued => {}
+        State::Dispatching => return recover(app, job).await,
+        State::Running | State::Settling | State::Succeeded | State::Failed | State::Canceled => {
+            return Ok(()); // a repeat: somebody has seen to it
+        }
     }
     let health = health(app).await;
     let route = match route::choose(&job, &request, &app.catalog, &health) {
@@ -94,7 +103,7 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
         claim: app.random.u64(),
         provider: route.provider,
         route: route.name(),
-        cost: route.cost(request.duration_s, &request.resolution, request.audio.unwrap_or(false)),
+        cost: request.cost(route),
     };
     let Advance::Moved(job) = app.jobs.advance_from(job, &claim, app.clock.now()).await? else {
         return Ok(()); // another dispatcher has the claim, and makes the call
@@ -104,8 +113,9 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
     // this message finds the job dispatching. If we die here, its webhook or its deadline
     // tells what became of it.
     let callback = callback(app, &job, route.provider);
-    let (news, retry_after) = read(send(app, &job, &request, route, callback.as_ref()).await);
-    let (attempt, event) = (job.attempt, Event::Attempt { number: job.attempt, news });
+    let outcome = send(app, &job, &request, route, callback.as_ref()).await;
+    let (event, retry_after) = read(app, &job, outcome).await?;
+    let attempt = job.attempt;
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
 
     let job = advance.job();
@@ -144,14 +154,43 @@ fn callback(app: &App, job: &Job, provider: Provider) -> Option<Url> {
     app.webhook_base_url.as_ref()?.join(&format!("/v1/webhooks/{provider}/{token}")).ok()
 }
 
-/// What an outcome means for the attempt, and how long the provider wants to be left alone.
-fn read(outcome: Outcome) -> (News, Option<Duration>) {
-    match outcome {
+/// What an outcome means for the job, and how long the provider wants to be left alone.
+async fn read(app: &App, job: &Job, outcome: Outcome) -> Result<(Event, Option<Duration>), BoxError> {
+    let (news, retry_after) = match outcome {
+        Outcome::Delivered { media, cost } => {
+            // Nobody can be asked for it again. In the bucket first: a repeat of the message
+            // finds it there if we die before the job knows.
+            let (number, length) = (job.attempt, u64::try_from(media.len())?);
+            let source = stream::iter([Ok::<_, Infallible>(media)]);
+            let media = app.media.copy(&media_key_of(app, job), Some(length), source).await?;
+            return Ok((Event::Delivered { number, cost, media }, None));
+        }
         Outcome::Accepted { remote, cost } => (News::Accepted { remote, cost }, None),
         Outcome::Refused { fault, retry_after } => (News::Refused(fault), retry_after),
         Outcome::NotSent(fault) => (News::NotSent(fault), None),
         Outcome::Unknown(_) => (News::Unclear, None),
+    };
+    Ok((Event::Attempt { number: job.attempt, news }, retry_after))
+}
+
+/// Finishes a job whose dispatcher died after it had stored what the create call brought.
+async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
+    let Some(attempt) = job.current().filter(|attempt| attempt.phase == Phase::Sending) else {
+        return Ok(());
+    };
+    if !adapter(attempt.provider).capabilities().delivers {
+        return Ok(());
     }
+    if let Some(media) = app.media.find(&media_key_of(app, &job)).await? {
+        let delivered = Event::Delivered { number: job.attempt, cost: None, media };
+        app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
+    }
+    Ok(())
+}
+
+fn media_key_of(app: &App, job: &Job) -> String {
+    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
+    media_key(&job.account, &job.id, job.attempt, kind)
 }
 
 /// The providers' health, at most some seconds old. If it cannot be read, all look well:

@@ -41,12 +41,12 @@ pub async fn handle(app: &App, _event: LambdaEvent<EventBridgeEvent>) -> Result<
 }
 
 async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<(), BoxError> {
-    let (answer, took) = app.providers.ping(provider).await;
+    let now = app.clock.now();
+    let (answer, took) = app.providers.ping(provider, now).await;
     let ping = match answer {
         Ok(()) => Ping::Answered { latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) },
         Err(_) => Ping::Failed,
     };
-    let now = app.clock.now();
     let new = Gauge::new(now);
     let before = before.unwrap_or(&new);
     let after = before.after(ping, now);

@@ -6,6 +6,6 @@ use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("poll").await)?;
+    let app = App::new(&Process::start("poll").await?)?;
     run(service_fn(|event| handle(&app, event))).await
 }

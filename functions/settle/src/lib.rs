@@ -8,16 +8,18 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::attempt::{Attempt, News};
+use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
 use shared::domain::id::RemoteJob;
 use shared::domain::job::{Job, Media, State};
+use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError};
 use shared::edge::http::chain;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::{Polled, ProviderClient};
 use shared::store::jobs::JobStore;
-use shared::store::media::{CopyError, MediaStore, video_key};
+use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::queue::{Message, Queue, Source};
 
 /// Tries at a file in one go. What still fails then is tried again by `reconcile`, for as
@@ -38,6 +40,8 @@ pub struct App {
     pub dispatch: Queue,
     pub poll: Queue,
     pub settle: Queue,
+    /// Says what a job's model makes.
+    pub catalog: Catalog,
     pub clock: Clock,
 }
 
@@ -53,6 +57,7 @@ impl App {
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -144,8 +149,9 @@ async fn confirm(
         return Confirmed::Verdict(verdict.clone());
     }
     let Some(remote) = attempt.remote.as_ref().or(remote) else { return Confirmed::NotNow };
-    match app.providers.poll(attempt.provider, remote, &attempt.route).await {
-        Polled::Ended(Verdict::Gone) if !attempt.may_be_gone(app.clock.now()) => Confirmed::NotNow,
+    let now = app.clock.now();
+    match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
+        Polled::Ended(Verdict::Gone) if !attempt.may_be_gone(now) => Confirmed::NotNow,
         Polled::Ended(verdict) => Confirmed::Verdict(verdict),
         Polled::Pending => Confirmed::StillRuns,
         Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
@@ -184,11 +190,15 @@ enum CopyFailed {
 }
 
 async fn copy(app: &App, job: &Job, url: &str) -> Result<Media, CopyFailed> {
-    let file = app.downloads.open(url).await.map_err(|error| match error {
+    let provider =
+        job.current().map(|attempt| attempt.provider).ok_or(CopyFailed::Later("no attempt".into()))?;
+    let opened = app.providers.download(&app.downloads, provider, url, app.clock.now()).await;
+    let file = opened.map_err(|error| match error {
         DownloadError::Gone(_) => CopyFailed::Missing(error),
         DownloadError::Later(_) | DownloadError::Forbidden(_) => CopyFailed::Later(error.into()),
     })?;
-    let key = video_key(&job.account, &job.id, job.attempt);
+    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
+    let key = media_key(&job.account, &job.id, job.attempt, kind);
     app.media.copy(&key, file.length, file.body).await.map_err(|error| match error {
         CopyError::Store(error) => CopyFailed::Store(error),
         CopyError::Source(_) | CopyError::NotMedia(_) => CopyFailed::Later(error.into()),

@@ -139,7 +139,7 @@ fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
 async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {
     let Some(media) = job.media.as_ref().filter(|_| job.state == State::Succeeded) else { return Ok(None) };
     let now = app.clock.now();
-    let url = app.media.link(&media.key, now, LINK_VALID_FOR).await?;
+    let url = app.media.link(media, now, LINK_VALID_FOR).await?;
     Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
 }
 

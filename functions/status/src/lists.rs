@@ -106,7 +106,7 @@ pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
 
 /// `GET /v1/models`: the catalogue, without what it costs us.
 pub(crate) fn models(catalog: &Catalog) -> Value {
-    json!({"models": catalog.models().map(model).collect::<Vec<_>>()})
+    json!({"models": catalog.models().map(model).collect::<Vec<_>>(), "retired": catalog.retired()})
 }
 
 fn model(model: &Model) -> Value {
@@ -114,14 +114,19 @@ fn model(model: &Model) -> Value {
         .price
         .iter()
         .map(|(resolution, price)| {
-            let audio = price.per_second_audio.map(|price| price.micros());
-            let price = json!({"micro_credits_per_s": price.per_second.micros(), "micro_credits_per_s_with_audio": audio});
+            let price = json!({
+                "micro_credits_per_s": price.per_second,
+                "micro_credits_per_s_with_audio": price.per_second_audio,
+                "micro_credits_by_length": (!price.by_length.is_empty()).then_some(&price.by_length),
+                "micro_credits_per_image": price.per_image,
+            });
             (resolution.clone(), price)
         })
         .collect();
     json!({
         "name": model.name,
         "title": model.title,
+        "kind": model.kind,
         "expected_s": model.expected_s,
         "defaults": {
             "duration_s": model.defaults.duration_s,
@@ -138,8 +143,9 @@ fn route(route: &Route) -> Value {
     json!({
         "name": route.name(),
         "provider": route.provider,
-        "text_to_video": route.endpoint.is_some(),
-        "image_to_video": route.image_endpoint.is_some(),
+        "from_text": route.endpoint.is_some(),
+        "from_image": route.image_endpoint.is_some(),
+        "last_frame": route.last_frame,
         "durations_s": route.durations_s,
         "aspect_ratios": route.aspect_ratios,
         "image_aspect_ratios": route.image_aspect_ratios,
@@ -149,6 +155,7 @@ fn route(route: &Route) -> Value {
         "seed": route.seed,
         "negative_prompt": route.negative_prompt,
         "audio": route.audio,
+        "retention_s": route.retention_s,
     })
 }
 

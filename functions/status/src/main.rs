@@ -6,6 +6,6 @@ use status::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("status").await)?;
+    let app = App::new(&Process::start("status").await?)?;
     run(service_fn(|request| handle(&app, request))).await
 }

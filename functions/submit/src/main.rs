@@ -6,6 +6,6 @@ use submit::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("submit").await)?;
+    let app = App::new(&Process::start("submit").await?)?;
     run(service_fn(|request| handle(&app, request))).await
 }

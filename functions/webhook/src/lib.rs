@@ -9,7 +9,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
-use shared::provider::{CallbackSecrets, ProviderClient, Token, VerifyError, adapter};
+use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, VerifyError, adapter};
 use shared::store::queue::{Message, Queue, Source};
 
 /// The largest webhook that is read, in bytes.
@@ -54,7 +54,10 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let body = Bytes::copy_from_slice(body_bytes(request));
     let verified =
         app.providers.verify_webhook(provider, &token, request.headers(), body, app.clock.now()).await;
-    let body = verified.map_err(refused)?;
+    let Delivery { body, signed } = verified.map_err(refused)?;
+    if let Some(answer) = adapter(provider).challenge(&body) {
+        return Ok(json(StatusCode::OK, &answer));
+    }
 
     // Genuine from here on. What makes no sense is no verdict: the provider is asked.
     let notice = adapter(provider).read_webhook(&body);
@@ -62,6 +65,8 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
         tracing::warn!(provider.name = %provider, cause = unreadable.0, "webhook.unreadable");
     }
     let (remote, outcome) = notice.map_or((None, None), |notice| (notice.remote, notice.verdict));
+    // What nobody signed is a hint: the provider is asked.
+    let outcome = outcome.filter(|_| signed);
     let Token { job, attempt } = token.get().clone();
     tracing::info!(provider.name = %provider, job.id = %job, attempt, verdict = outcome.is_some(), "webhook.received");
     let message =

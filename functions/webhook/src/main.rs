@@ -6,6 +6,6 @@ use webhook::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("webhook").await)?;
+    let app = App::new(&Process::start("webhook").await?)?;
     run(service_fn(|request| handle(&app, request))).await
 }

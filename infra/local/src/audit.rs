@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use shared::domain::attempt::{Attempt, Phase};
+use shared::domain::catalog::Kind;
 use shared::domain::credit::{Credits, Entry, MicroUsd};
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{ATTEMPTS_MAX, Job, State};
 use shared::domain::provider::Provider;
 use shared::store::audit::{AuditedJob, Books};
-use shared::store::media::video_key;
+use shared::store::media::media_key;
 
 use crate::simulate::{RemoteJobView, RemoteState};
 
@@ -147,7 +148,9 @@ fn media(books: &Books, report: &mut Report) {
     let settled = |job: &Job| job.state.is_terminal() || job.state == State::Settling;
     let mut expected = BTreeSet::new();
     for AuditedJob { job, .. } in books.jobs.iter().filter(|audited| settled(&audited.job)) {
-        expected.extend(job.attempts.iter().map(|made| video_key(&job.account, &job.id, made.number)));
+        expected.extend(job.attempts.iter().flat_map(|made| {
+            [Kind::Video, Kind::Image].map(|kind| media_key(&job.account, &job.id, made.number, kind))
+        }));
         if let Some(media) = &job.media
             && books.objects.get(&media.key) != Some(&media.bytes)
         {

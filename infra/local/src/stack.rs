@@ -15,10 +15,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use shared::boot::config::variables;
+use axum::Router;
+use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
+use shared::provider::adapter;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,7 @@ use url::Url;
 
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
+use crate::aws::secrets::{Members, Secrets};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::host::{Deployment, Function, Host, Template};
 use crate::simulate::{self, Simulator};
@@ -91,6 +94,7 @@ pub struct Stack {
     pub host: Host,
     pub sqs: Sqs,
     pub dynamodb: DynamoDb,
+    pub secrets: Secrets,
     pub simulators: BTreeMap<Provider, Simulator>,
     pub api_url: String,
     /// What an operator's commands start from: table, bucket, clock.
@@ -115,14 +119,13 @@ impl Stack {
         let sqs_listener = listen(0).await?;
         let sqs_url = url_of(&sqs_listener)?;
         let sqs = Sqs::open(file("queues.sqlite").as_deref(), options.clock.clone(), sqs_url.clone())?;
-        let serving =
-            axum::serve(sqs_listener, sqs.router()).with_graceful_shutdown(storage.clone().cancelled_owned());
-        servers.spawn(async move { Ok(serving.await?) });
+        serve(sqs_listener, sqs.router(), &storage, &mut servers);
 
         let api =
             listen(options.port).await.context("the API's port is not free: choose another with --port")?;
         let api_url = url_of(&api)?;
-        let (simulators, parameters) = providers(&options, &storage, &mut servers).await?;
+        let Providers { simulators, parameters, mut secrets } =
+            providers(&options, &storage, &mut servers).await?;
         let mut template = Template::load(Deployment {
             stack_name: "genmux".to_owned(),
             region: REGION.to_owned(),
@@ -144,9 +147,19 @@ impl Stack {
             sqs.create_queue(&spec(queue))?;
         }
 
+        let secrets = template.secrets.iter().map(|(id, arn)| {
+            let members = secrets.remove(id.as_str());
+            Ok((arn.clone(), members.with_context(|| format!("nobody knows what is in secret {id}"))?))
+        });
+        let secrets = Secrets::new(secrets.collect::<Result<_>>()?);
+        let secrets_listener = listen(0).await?;
+        let secrets_url = url_of(&secrets_listener)?;
+        serve(secrets_listener, secrets.router(), &storage, &mut servers);
+
         let endpoints = [
             ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
             ("AWS_ENDPOINT_URL_S3", s3.url()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_url),
             ("AWS_ENDPOINT_URL_SQS", sqs_url),
             ("TABLE", TABLE.to_owned()),
             ("MEDIA_BUCKET", BUCKET.to_owned()),
@@ -157,7 +170,7 @@ impl Stack {
             clock: options.clock.clone(),
             random: options.random,
         };
-        let mut functions = functions::all(&template, &operator)?;
+        let mut functions = functions::all(&template, &operator).await?;
         if let Some(Around(around)) = &options.around {
             functions =
                 functions.into_iter().map(|(name, inner)| (name.clone(), around(&name, inner))).collect();
@@ -165,7 +178,7 @@ impl Stack {
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
-        Ok(Self { host, sqs, dynamodb, simulators, api_url, operator, shutdown, storage, servers })
+        Ok(Self { host, sqs, dynamodb, secrets, simulators, api_url, operator, shutdown, storage, servers })
     }
 
     /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is told to stop;
@@ -219,39 +232,60 @@ impl Drop for Stack {
     }
 }
 
-/// Starts a simulator for every provider that is not configured, and gives the template's
-/// parameters that say where providers are.
+/// What a stack knows of its providers.
+struct Providers {
+    simulators: BTreeMap<Provider, Simulator>,
+    /// Of the template.
+    parameters: BTreeMap<String, String>,
+    /// What is in the template's secrets, by logical id.
+    secrets: BTreeMap<&'static str, Members>,
+}
+
+/// Starts a simulator for every provider that is not configured, and gathers the keys and
+/// origins of all.
 async fn providers(
     options: &Options,
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
-) -> Result<(BTreeMap<Provider, Simulator>, BTreeMap<String, String>)> {
+) -> Result<Providers> {
     let mut simulators = BTreeMap::new();
-    let mut parameters = BTreeMap::from([
-        ("WebhookTokenSecret".to_owned(), options.callback_secret.clone()),
-        ("Providers".to_owned(), Provider::ALL.map(Provider::name).join(",")),
-    ]);
-    for provider in Provider::ALL {
-        let (key_variable, url_variable) = variables(provider);
-        let (key, url) = (options.env.get(key_variable), options.env.get(url_variable));
-        let (key, url) = match (key, url) {
-            (None, None) => {
-                let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
-                let (simulator, url) =
-                    simulator(provider, options, file.as_deref(), shutdown, servers).await?;
-                simulators.insert(provider, simulator);
-                ("simulated".to_owned(), url)
-            }
-            (key, url) => (key.unwrap_or("unset").to_owned(), url.unwrap_or_default().to_owned()),
+    let names: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
+    let mut parameters = BTreeMap::from([("Providers".to_owned(), names.join(","))]);
+    let mut keys = Members::new();
+    let mut of_webhooks =
+        Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);
+    for &provider in Provider::ALL {
+        let (setup, url_variable) = (adapter(provider).setup(), base_url_variable(provider));
+        let given = |variable: &str| options.env.get(variable).map(str::to_owned);
+        let is_real =
+            setup.key.iter().any(|variable| given(variable).is_some()) || given(&url_variable).is_some();
+        let url = if is_real {
+            let settings = setup.settings.iter().map(|(variable, _)| *variable);
+            let known = settings.filter_map(|variable| Some((variable.to_owned(), given(variable)?)));
+            keys.extend(known);
+            given(&url_variable).unwrap_or_default()
+        } else {
+            let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
+            let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
+            simulators.insert(provider, simulator);
+            url
         };
+        let otherwise = if is_real { "unset" } else { "simulated" };
+        for variable in setup.key {
+            keys.insert((*variable).to_owned(), given(variable).unwrap_or_else(|| otherwise.to_owned()));
+        }
         if is_loopback(&url) {
             parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
         }
-        let (key_parameter, url_parameter) = parameter_names(provider);
-        parameters.insert(key_parameter.to_owned(), key);
-        parameters.insert(url_parameter.to_owned(), url);
+        keys.insert(url_variable.clone(), url.clone());
+        if adapter(provider).capabilities().webhooks.is_some() {
+            of_webhooks.insert(url_variable, url);
+            let secret = webhook_secret_variable(provider);
+            of_webhooks.extend(given(&secret).map(|value| (secret, value)));
+        }
     }
-    Ok((simulators, parameters))
+    let secrets = BTreeMap::from([("ProviderKeys", keys), ("WebhookSecrets", of_webhooks)]);
+    Ok(Providers { simulators, parameters, secrets })
 }
 
 async fn simulator(
@@ -277,13 +311,6 @@ fn is_loopback(url: &str) -> bool {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
-    }
-}
-
-const fn parameter_names(provider: Provider) -> (&'static str, &'static str) {
-    match provider {
-        Provider::Fal => ("FalKey", "FalBaseUrl"),
-        Provider::Runway => ("RunwayApiSecret", "RunwayBaseUrl"),
     }
 }
 
@@ -320,6 +347,17 @@ fn spec(queue: &crate::host::Queue) -> QueueSpec {
             max_receive_count: redrive.max_receive_count,
         }),
     }
+}
+
+/// Serves until shutdown, then finishes the requests in hand.
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) {
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    servers.spawn(async move { Ok(serving.await?) });
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {

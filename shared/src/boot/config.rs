@@ -5,16 +5,20 @@ use url::Url;
 use super::env::Reader;
 use super::{Process, StartError};
 use crate::domain::provider::Provider;
+use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
 use crate::store::Table;
 use crate::store::queue::Queue;
 
-/// Variables that hold a provider's key and, for tests, gateways and simulators, its origin.
-pub const fn variables(provider: Provider) -> (&'static str, &'static str) {
-    match provider {
-        Provider::Fal => ("FAL_KEY", "FAL_BASE_URL"),
-        Provider::Runway => ("RUNWAYML_API_SECRET", "RUNWAY_BASE_URL"),
-    }
+/// Variable that holds another origin of a provider, for tests, gateways and simulators.
+pub fn base_url_variable(provider: Provider) -> String {
+    format!("{}_BASE_URL", provider.name().to_ascii_uppercase())
+}
+
+/// Variable that holds what a provider signs its webhooks with; several, separated by commas,
+/// while one replaces another.
+pub fn webhook_secret_variable(provider: Provider) -> String {
+    format!("{}_WEBHOOK_SECRET", provider.name().to_ascii_uppercase())
 }
 
 /// `TABLE`: name of the table.
@@ -40,32 +44,65 @@ pub fn providers(read: &mut Reader<'_>) -> Vec<Provider> {
     providers
 }
 
-/// The client of every provider in `PROVIDERS`, with its key and, if set, another origin.
+/// The client of every provider in `PROVIDERS`, with its key and settings and, if set,
+/// another origin.
 pub fn provider_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartError> {
     let all = providers(read);
-    client(read, all, |read, provider| Secret::new(read.required(variables(provider).0)))
+    client(read, all, |read, provider| {
+        let setup = adapter(provider).setup();
+        let key: Vec<String> = setup.key.iter().map(|variable| read.required(variable)).collect();
+        let mut value = |(variable, default): &(&'static str, Option<&str>)| match default {
+            Some(default) => {
+                (*variable, read.optional(variable, "a text").unwrap_or_else(|| (*default).to_owned()))
+            }
+            None => (*variable, read.required(variable)),
+        };
+        let settings = setup.settings.iter().map(&mut value).collect();
+        let mut config =
+            ProviderConfig { settings, ..ProviderConfig::new(provider, Secret::new(key.join(":"))) };
+        config.base_url = base_url(read, provider);
+        if setup.homeless && config.base_url.is_none() {
+            read.problem(format!("{} is missing", base_url_variable(provider)));
+        }
+        config
+    })
 }
 
-/// The client of those that send webhooks, without their keys: enough to fetch what they
-/// publish.
+/// The client of those that send webhooks, without their keys: enough to prove those.
 pub fn keyless_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartError> {
     let mut senders = providers(read);
     senders.retain(|provider| adapter(*provider).capabilities().webhooks.is_some());
-    client(read, senders, |_, _| Secret::new(""))
+    client(read, senders, |read, provider| ProviderConfig {
+        base_url: base_url(read, provider),
+        webhook_secret: webhook_secret(read, provider),
+        ..ProviderConfig::new(provider, Secret::new(""))
+    })
 }
 
 fn client(
     read: &mut Reader<'_>,
     providers: Vec<Provider>,
-    key: fn(&mut Reader<'_>, Provider) -> Secret,
+    configure: fn(&mut Reader<'_>, Provider) -> ProviderConfig,
 ) -> Result<ProviderClient, StartError> {
-    let mut configs = Vec::new();
-    for provider in providers {
-        let key = key(read, provider);
-        let base_url = read.optional::<Url>(variables(provider).1, "a URL");
-        configs.push(ProviderConfig { provider, key, base_url });
-    }
+    let configs = providers.into_iter().map(|provider| configure(read, provider)).collect();
     ProviderClient::new(configs, Timeouts::default()).map_err(StartError::Http)
+}
+
+fn base_url(read: &mut Reader<'_>, provider: Provider) -> Option<Url> {
+    read.optional(&base_url_variable(provider), "a URL")
+}
+
+/// Absent where it signs otherwise, or where we were told no secret.
+fn webhook_secret(read: &mut Reader<'_>, provider: Provider) -> Option<StandardWebhooks> {
+    adapter(provider).capabilities().webhooks.filter(|scheme| scheme.has_secret())?;
+    let variable = webhook_secret_variable(provider);
+    let secrets: String = read.optional(&variable, "a text")?;
+    let secrets: Vec<_> = secrets.split(',').map(|secret| Secret::new(secret.trim())).collect();
+    let secret = StandardWebhooks::new(&secrets);
+    if secret.is_err() {
+        read.problem(format!("{variable} must be secrets in base64 after `whsec_`, separated by commas"));
+    }
+    secret.ok()
 }
 
 /// `WEBHOOK_TOKEN_SECRET`: keys of the callback tokens, separated by commas: the first

@@ -33,6 +33,16 @@ impl Env {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Sets what is not set yet.
+    pub fn with_defaults(mut self, values: BTreeMap<String, String>) -> Self {
+        for (name, value) in values {
+            if self.get(&name).is_none() {
+                self.0.insert(name, value);
+            }
+        }
+        self
+    }
+
     /// Reads settings and keeps what is wrong with them until the end, so that one start
     /// shows every mistake.
     pub fn reader(&self) -> Reader<'_> {
@@ -86,6 +96,16 @@ mod tests {
         assert_eq!(read.optional::<u8>("N", "a number"), None);
         let told = read.finish(()).unwrap_err().to_string();
         assert_eq!(told, "the environment is not complete: A is missing; B is missing; N must be a number");
+    }
+
+    #[test]
+    fn a_default_fills_only_what_is_not_set() {
+        let defaults = |pairs: [(&str, &str); 2]| pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let env = Env::from_pairs([("A", "1"), ("B", "")]);
+        let env = env
+            .with_defaults(defaults([("A", "2"), ("B", "2")]))
+            .with_defaults(defaults([("B", "3"), ("C", "3")]));
+        assert_eq!(["A", "B", "C"].map(|name| env.get(name)), [Some("1"), Some("2"), Some("3")]);
     }
 
     #[test]

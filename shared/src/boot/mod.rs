@@ -5,6 +5,7 @@ pub mod config;
 pub mod env;
 pub mod process;
 pub mod random;
+mod secrets;
 pub mod telemetry;
 
 pub use clock::Clock;
@@ -13,12 +14,31 @@ pub use process::Process;
 pub use random::Random;
 
 /// Why a process does not start.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Env(#[from] EnvError),
+    #[error("secret {id} cannot be used")]
+    Secret {
+        id: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]
     CallbackSecrets(#[source] crate::provider::verify::EmptySecret),
+}
+
+impl std::fmt::Debug for StartError {
+    /// What went wrong and why, in one line: a `main` that ends with an error prints this.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
 }

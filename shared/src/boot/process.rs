@@ -2,7 +2,7 @@
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
-use super::{Clock, Env, Random, telemetry};
+use super::{Clock, Env, Random, StartError, secrets, telemetry};
 use crate::store::{DynamoDb, S3, Sqs};
 
 /// A started process. A function's `App` is made from it; the local stack makes one for
@@ -17,12 +17,27 @@ pub struct Process {
 
 impl Process {
     /// Starts telemetry and loads the AWS configuration: credentials, region and endpoints
-    /// from where the SDK always reads them.
-    pub async fn start(function: &'static str) -> Self {
+    /// from where the SDK always reads them. Then [`Process::with_secrets`].
+    pub async fn start(function: &'static str) -> Result<Self, StartError> {
         let env = Env::from_process();
         telemetry::init(function, &env);
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        Self { env, aws, clock: Clock::System, random: Random::System }
+        Self { env, aws, clock: Clock::System, random: Random::System }.with_secrets().await
+    }
+
+    /// Reads the secrets that `SECRETS` refers to, if any, into the environment: what is a
+    /// variable in a secret is one for the function.
+    pub async fn with_secrets(self) -> Result<Self, StartError> {
+        if self.env.get("SECRETS").is_none() {
+            return Ok(self);
+        }
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.aws);
+        let endpoint = self.env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER").map(str::to_owned);
+        let client = aws_sdk_secretsmanager::Client::from_conf(match endpoint {
+            Some(url) => config.endpoint_url(url).build(),
+            None => config.build(),
+        });
+        Ok(Self { env: secrets::overlay(self.env, &client).await?, ..self })
     }
 
     pub fn dynamodb(&self) -> DynamoDb {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::credit::{Credits, MicroUsd};
+use super::credit::MicroUsd;
 use super::provider::Provider;
 
-/// Every model that callers can name.
+/// Every model that callers can name, and those that they no longer can.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     models: BTreeMap<String, Model>,
+    retired: Vec<Retired>,
 }
 
 /// A model as callers know it, whoever runs it.
@@ -19,32 +20,54 @@ pub struct Catalog {
 pub struct Model {
     pub name: String,
     pub title: String,
+    #[serde(default)]
+    pub kind: Kind,
     /// How long a job usually runs, in seconds; for progress and `Retry-After`.
     pub expected_s: u32,
     pub defaults: Defaults,
-    /// What callers pay, by resolution.
-    pub price: BTreeMap<String, Price>,
+    /// What callers pay, in micro-credits, by resolution.
+    pub price: BTreeMap<String, Tariff>,
     pub routes: Vec<Route>,
+}
+
+/// What a model makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    #[default]
+    Video,
+    /// A still: it has no duration.
+    Image,
 }
 
 /// What an order means where it says nothing.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    pub duration_s: u32,
+    /// Absent for stills.
+    pub duration_s: Option<u32>,
     pub aspect_ratio: String,
     pub resolution: String,
     /// Present only where the model can make sound.
     pub audio: Option<bool>,
 }
 
-/// Micro-credits per second of video.
-#[derive(Debug, Clone, Deserialize)]
+/// What media of one resolution costs, in micro-credits or micro-dollars: a rate per
+/// second, or a total for each length, or a total for a still.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Price {
-    pub per_second: Credits,
+pub struct Tariff {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u64>,
     /// Instead of `per_second` when sound is asked for.
-    pub per_second_audio: Option<Credits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second_audio: Option<u64>,
+    /// By length in seconds, where twice as long is not twice as dear; lengths that are not
+    /// named are not made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_length: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_image: Option<u64>,
 }
 
 /// A model at a provider: where to send an order, and which orders it takes.
@@ -52,13 +75,18 @@ pub struct Price {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     pub provider: Provider,
-    /// The provider's name for the model (Runway) or its endpoint for text (fal).
+    /// The provider's name for the model, or its endpoint for orders without an image.
     pub endpoint: Option<String>,
     /// The same for orders with an image; absent where images are not taken.
     pub image_endpoint: Option<String>,
+    /// Whether an order with an image may name a last frame too.
+    #[serde(default)]
+    pub last_frame: bool,
+    /// Empty for stills.
+    #[serde(default)]
     pub durations_s: Vec<u32>,
     pub aspect_ratios: Vec<String>,
-    /// Ratios for orders with an image; empty where the video follows the image.
+    /// Ratios for orders with an image; empty where the media follows the image.
     #[serde(default)]
     pub image_aspect_ratios: Vec<String>,
     pub resolutions: Vec<String>,
@@ -70,14 +98,26 @@ pub struct Route {
     #[serde(default)]
     pub negative_prompt: bool,
     #[serde(default)]
-    pub audio: bool,
+    pub audio: Audio,
     #[serde(default)]
     pub duration_format: DurationFormat,
-    /// What a second of video costs us, by resolution, in micro-dollars.
-    pub cost_per_second: BTreeMap<String, MicroUsd>,
-    /// The same with sound, where it differs.
-    #[serde(default)]
-    pub cost_per_second_audio: BTreeMap<String, MicroUsd>,
+    /// How long the provider keeps a result, in seconds; absent where it promises nothing shorter
+    /// than a day.
+    pub retention_s: Option<u64>,
+    /// What media costs us, in micro-dollars, by resolution.
+    pub cost: BTreeMap<String, Tariff>,
+}
+
+/// Whether a route makes sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audio {
+    #[default]
+    Never,
+    /// As the order says, at the resolutions whose cost has a price with sound.
+    Switch,
+    /// Whether it is wanted or not.
+    Always,
 }
 
 /// In what a provider counts the length of a prompt.
@@ -90,7 +130,7 @@ pub enum PromptUnit {
     Utf16,
 }
 
-/// How a provider writes a duration of eight seconds.
+/// How a provider writes a duration of eight seconds, where its models differ in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DurationFormat {
@@ -101,6 +141,18 @@ pub enum DurationFormat {
     Digits,
     /// `"8s"`
     Seconds,
+}
+
+/// A model that can no longer be ordered from anybody, as tutorials still name it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retired {
+    pub name: String,
+    /// The day on which it ended, as `2026-09-24`.
+    pub since: String,
+    pub why: String,
+    /// Models of the catalogue that take its place.
+    pub instead: Vec<String>,
 }
 
 /// Something in the catalogue that cannot be.
@@ -116,20 +168,30 @@ pub enum CatalogError {
 #[serde(deny_unknown_fields)]
 struct File {
     models: Vec<Model>,
+    #[serde(default)]
+    retired: Vec<Retired>,
 }
 
 impl Catalog {
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let file: File = toml::from_str(text)?;
+        let File { models: listed, retired } = toml::from_str(text)?;
+        let wrong = |model: &str, problem: String| CatalogError::Model { model: model.to_owned(), problem };
         let mut models = BTreeMap::new();
-        for model in file.models {
-            model.check().map_err(|problem| CatalogError::Model { model: model.name.clone(), problem })?;
-            let name = model.name.clone();
-            if models.insert(name.clone(), model).is_some() {
-                return Err(CatalogError::Model { model: name, problem: "is named twice".to_owned() });
+        for model in listed {
+            model.check().map_err(|problem| wrong(&model.name, problem))?;
+            if let Some(twin) = models.insert(model.name.clone(), model) {
+                return Err(wrong(&twin.name, "is named twice".to_owned()));
             }
         }
-        Ok(Self { models })
+        for old in &retired {
+            if models.contains_key(&old.name) {
+                return Err(wrong(&old.name, "is retired and for sale".to_owned()));
+            }
+            if let Some(missing) = old.instead.iter().find(|name| !models.contains_key(*name)) {
+                return Err(wrong(&old.name, format!("is replaced by {missing}, which does not exist")));
+            }
+        }
+        Ok(Self { models, retired })
     }
 
     /// The catalogue that is compiled in, less the routes of providers that are not configured.
@@ -154,10 +216,19 @@ impl Catalog {
     pub fn names(&self) -> Vec<String> {
         self.models.keys().cloned().collect()
     }
+
+    pub fn retired(&self) -> &[Retired] {
+        &self.retired
+    }
+
+    /// The route of this name, whichever model it is of.
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.models.values().flat_map(|model| &model.routes).find(|route| route.name() == name)
+    }
 }
 
 impl Model {
-    /// Every order that a route takes has a price and a cost, and the defaults are takeable.
+    /// Every order that a route takes has a price, and the defaults are takeable.
     fn check(&self) -> Result<(), String> {
         if self.routes.is_empty() {
             return Err("has no route".to_owned());
@@ -167,46 +238,76 @@ impl Model {
             if route.endpoint.is_none() && route.image_endpoint.is_none() {
                 return Err(format!("route {name} has no endpoint"));
             }
-            for resolution in &route.resolutions {
-                if !self.price.contains_key(resolution) {
-                    return Err(format!("has no price for {resolution}"));
-                }
-                if !route.cost_per_second.contains_key(resolution) {
-                    return Err(format!("route {name} has no cost for {resolution}"));
+            if route.last_frame && route.image_endpoint.is_none() {
+                return Err(format!("route {name} takes a last frame and no image"));
+            }
+            if route.durations_s.is_empty() != (self.kind == Kind::Image) {
+                return Err(format!("route {name} needs durations if, and only if, it makes videos"));
+            }
+            let takes = route.takes();
+            if let Some(idle) =
+                route.resolutions.iter().find(|resolution| takes.iter().all(|take| take.1 != *resolution))
+            {
+                return Err(format!("route {name} has no cost for {idle}"));
+            }
+            for (duration_s, resolution, audio) in takes {
+                let price = self.price.get(resolution);
+                if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
+                    return Err(format!("has no price for {duration_s:?} s of {resolution}, sound: {audio}"));
                 }
             }
         }
-        let some = |test: &dyn Fn(&Route) -> bool| self.routes.iter().any(test);
-        let defaults = &self.defaults;
-        if !some(&|route| route.durations_s.contains(&defaults.duration_s)) {
-            return Err("no route takes the default duration".to_owned());
-        }
-        if !some(&|route| route.resolutions.contains(&defaults.resolution)) {
-            return Err("no route takes the default resolution".to_owned());
-        }
-        let ratios = |route: &Route| {
-            route.aspect_ratios.contains(&defaults.aspect_ratio)
-                || route.image_aspect_ratios.contains(&defaults.aspect_ratio)
+        let Defaults { duration_s, aspect_ratio, resolution, audio } = &self.defaults;
+        let ratio = |route: &Route| {
+            route.aspect_ratios.contains(aspect_ratio) || route.image_aspect_ratios.contains(aspect_ratio)
         };
-        if !some(&ratios) {
-            return Err("no route takes the default aspect ratio".to_owned());
+        let take = (*duration_s, resolution.as_str(), audio.unwrap_or(false));
+        if !self.routes.iter().any(|route| route.takes().contains(&take) && ratio(route)) {
+            return Err("no route takes the defaults".to_owned());
         }
         Ok(())
     }
 }
 
+impl Tariff {
+    /// What media of this length costs; `None` if there is none such.
+    pub fn amount(&self, duration_s: Option<u32>, audio: bool) -> Option<u64> {
+        let Some(seconds) = duration_s else { return self.per_image };
+        if let Some(total) = self.by_length.get(&seconds.to_string()) {
+            return Some(*total);
+        }
+        let rate = if audio { self.per_second_audio.or(self.per_second) } else { self.per_second };
+        rate?.checked_mul(u64::from(seconds))
+    }
+}
+
 impl Route {
-    /// Unique within a model, stable, and what a job's attempt records: `fal/fal-ai/veo3.1`.
+    /// Unique in the catalogue, stable, and what a job's attempt records: `fal/fal-ai/veo3.1`.
     pub fn name(&self) -> String {
         let endpoint = self.endpoint.as_ref().or(self.image_endpoint.as_ref());
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
     }
 
-    /// What an order of this length costs us.
-    pub fn cost(&self, duration_s: u32, resolution: &str, audio: bool) -> Option<MicroUsd> {
-        let with_audio = audio.then(|| self.cost_per_second_audio.get(resolution)).flatten();
-        let per_second = with_audio.or_else(|| self.cost_per_second.get(resolution))?;
-        per_second.0.checked_mul(u64::from(duration_s)).map(MicroUsd)
+    /// What media of this kind costs us; `None` if the route does not make it.
+    pub fn cost(&self, duration_s: Option<u32>, resolution: &str, audio: bool) -> Option<MicroUsd> {
+        let tariff = self.cost.get(resolution)?;
+        let possible = match self.audio {
+            Audio::Never => !audio,
+            Audio::Always => audio,
+            Audio::Switch => !audio || tariff.per_second_audio.is_some(),
+        };
+        tariff.amount(duration_s, audio).filter(|_| possible).map(MicroUsd)
+    }
+
+    /// Every length, resolution and sound that the route makes.
+    pub fn takes(&self) -> Vec<(Option<u32>, &str, bool)> {
+        let stills = self.durations_s.is_empty().then_some(None);
+        let lengths: Vec<Option<u32>> = self.durations_s.iter().copied().map(Some).chain(stills).collect();
+        let all = lengths.into_iter().flat_map(|length| {
+            let resolutions = self.resolutions.iter().map(String::as_str);
+            resolutions.flat_map(move |resolution| [false, true].map(|audio| (length, resolution, audio)))
+        });
+        all.filter(|(length, resolution, audio)| self.cost(*length, resolution, *audio).is_some()).collect()
     }
 }
 
@@ -216,7 +317,7 @@ mod tests {
 
     #[test]
     fn the_catalogue_that_is_compiled_in_is_valid() {
-        let catalog = Catalog::for_providers(&Provider::ALL);
+        let catalog = Catalog::for_providers(Provider::ALL);
         assert!(catalog.models().count() >= 5);
     }
 
@@ -227,6 +328,26 @@ mod tests {
         assert!(catalog.model("pika-2.2").is_none());
         let veo = catalog.model("veo-3.1").unwrap();
         assert!(veo.routes.iter().all(|route| route.provider == Provider::Runway));
+    }
+
+    #[test]
+    fn route_names_are_unique() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        let mut names: Vec<_> = catalog.models().flat_map(|model| &model.routes).map(Route::name).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn a_tariff_counts_by_the_second_by_the_length_or_by_the_still() {
+        let seconds = Tariff { per_second: Some(2), per_second_audio: Some(3), ..Tariff::default() };
+        assert_eq!((seconds.amount(Some(4), false), seconds.amount(Some(4), true)), (Some(8), Some(12)));
+        let lengths = Tariff { by_length: [("5".to_owned(), 30)].into(), ..Tariff::default() };
+        assert_eq!((lengths.amount(Some(5), true), lengths.amount(Some(10), false)), (Some(30), None));
+        let still = Tariff { per_image: Some(7), ..Tariff::default() };
+        assert_eq!((still.amount(None, false), still.amount(Some(5), false)), (Some(7), None));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Event {
     NoRoute { class: ErrorClass },
     /// News of one attempt.
     Attempt { number: u8, news: News },
+    /// The answer to an attempt's create call was the media, and it is in our bucket.
+    Delivered { number: u8, cost: Option<MicroUsd>, media: Media },
     /// An attempt's media is in our bucket.
     Stored { number: u8, media: Media },
     /// An attempt's media can never be fetched.
@@ -88,6 +90,11 @@ impl Job {
             }
             Event::NoRoute { class } => after.give_up(*class, now),
             Event::Attempt { number, news } => after.hear(*number, news, now),
+            Event::Delivered { number, cost, media } => {
+                let verdict = Verdict::Finished { asset_url: String::new(), cost: *cost };
+                let heard = after.hear(*number, &News::Ended { remote: None, verdict }, now);
+                heard.and_then(|heard| Some(after.store(*number, media)? || heard))
+            }
             Event::Stored { number, media } => after.store(*number, media),
             Event::AssetLost { number } => after.lose_asset(*number, now),
             Event::CancelRequested => after.ask_to_stop(now),
@@ -312,6 +319,7 @@ impl Event {
             Self::Claimed { .. } => "claimed",
             Self::NoRoute { .. } => "no_route",
             Self::Attempt { news, .. } => news.name(),
+            Self::Delivered { .. } => "delivered",
             Self::Stored { .. } => "stored",
             Self::AssetLost { .. } => "asset_lost",
             Self::CancelRequested => "cancel_requested",

@@ -9,12 +9,11 @@ use super::request::JobRequest;
 pub fn quote(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
     names
-        .filter_map(|name| catalog.model(name)?.price.get(&request.resolution))
-        .map(|price| {
-            let with_audio = request.audio.unwrap_or(false).then_some(price.per_second_audio).flatten();
-            with_audio.unwrap_or(price.per_second).checked_mul(u64::from(request.duration_s))
+        .filter_map(|name| {
+            let tariff = catalog.model(name)?.price.get(&request.resolution)?;
+            tariff.amount(request.duration_s, request.audio.unwrap_or(false)).map(Credits::from_micros)
         })
-        .try_fold(Credits::ZERO, |dearest, price| Some(dearest.max(price?)))
+        .max()
         .filter(|price| *price > Credits::ZERO)
 }
 
@@ -24,7 +23,7 @@ mod tests {
     use crate::domain::provider::Provider;
 
     fn price(json: serde_json::Value) -> Option<Credits> {
-        let catalog = Catalog::for_providers(&Provider::ALL);
+        let catalog = Catalog::for_providers(Provider::ALL);
         let request = JobRequest::new(serde_json::from_value(json).unwrap(), &catalog).unwrap();
         quote(&request, &catalog)
     }

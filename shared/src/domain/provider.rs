@@ -1,13 +1,29 @@
-//! Who makes the video: identity only, as stored, logged and configured.
+//! Who makes the media: identity only, as stored, logged and configured.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray, VariantNames};
 
-/// A provider that Genmux can call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A provider that Genmux can call. Its name is its variant's, in lower case.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    VariantArray,
+    VariantNames,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Provider {
     Fal,
     Runway,
@@ -15,17 +31,14 @@ pub enum Provider {
 
 /// A name that is no provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no provider is called `{0}`; there are: fal, runway")]
+#[error("no provider is called `{0}`; there are: {names}", names = <Provider as VariantNames>::VARIANTS.join(", "))]
 pub struct UnknownProvider(String);
 
 impl Provider {
-    pub const ALL: [Self; 2] = [Self::Fal, Self::Runway];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fal => "fal",
-            Self::Runway => "runway",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -39,9 +52,7 @@ impl FromStr for Provider {
     type Err = UnknownProvider;
 
     fn from_str(name: &str) -> Result<Self, UnknownProvider> {
-        Self::ALL
-            .into_iter()
-            .find(|provider| provider.name() == name)
-            .ok_or_else(|| UnknownProvider(name.chars().take(40).collect()))
+        let known = Self::ALL.iter().find(|provider| provider.name() == name);
+        known.copied().ok_or_else(|| UnknownProvider(name.chars().take(40).collect()))
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::catalog::{Catalog, Model, PromptUnit, Route};
+use super::catalog::{Audio, Catalog, Model, PromptUnit, Route};
+use super::credit::MicroUsd;
 use super::provider::Provider;
 
 /// The body of `POST /v1/jobs`, as it came: well-formed, not yet valid.
@@ -17,6 +18,7 @@ pub struct Order {
     pub model: String,
     pub prompt: String,
     pub image_url: Option<String>,
+    pub last_frame_url: Option<String>,
     pub duration_s: Option<u32>,
     pub aspect_ratio: Option<String>,
     pub resolution: Option<String>,
@@ -35,14 +37,19 @@ pub struct Order {
 }
 
 /// A valid order: every value is one that some route of the model takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRequest {
     pub model: String,
     pub prompt: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
-    pub duration_s: u32,
-    /// Absent when the video follows its image.
+    /// The image that a video ends with; only with `image_url`, which it begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_frame_url: Option<String>,
+    /// Absent for stills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<u32>,
+    /// Absent when the media follows its image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect_ratio: Option<String>,
     pub resolution: String,
@@ -85,15 +92,15 @@ impl JobRequest {
     /// The order with its defaults filled in, or every field that is wrong with it.
     pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
         let Some(model) = catalog.model(&order.model) else {
-            return Err(vec![wrong("model", "there is no such model", catalog.names())]);
+            return Err(vec![unknown_model(&order.model, catalog)]);
         };
-        let mut errors = order.form_errors(catalog);
+        let mut errors = order.form_errors(model, catalog);
         let defaults = &model.defaults;
         let follows_image = order.image_url.is_some()
             && order.aspect_ratio.is_none()
             && model.routes.iter().any(|route| route.image_aspect_ratios.is_empty());
         let request = Self {
-            duration_s: order.duration_s.unwrap_or(defaults.duration_s),
+            duration_s: order.duration_s.or(defaults.duration_s),
             aspect_ratio: if follows_image {
                 None
             } else {
@@ -104,6 +111,7 @@ impl JobRequest {
             model: order.model,
             prompt: order.prompt,
             image_url: order.image_url,
+            last_frame_url: order.last_frame_url,
             seed: order.seed,
             negative_prompt: order.negative_prompt,
             fallback_models: order.fallback_models,
@@ -118,7 +126,14 @@ impl JobRequest {
 
     /// Whether this route can serve the whole request.
     pub fn fits(&self, route: &Route) -> bool {
-        FIELDS.iter().all(|field| (field.fits)(self, route))
+        FIELDS.iter().all(|field| (field.fits)(self, route)) && self.cost(route).is_some()
+    }
+
+    /// What the request costs us on this route; `None` if it does not make length, resolution
+    /// and sound together.
+    pub fn cost(&self, route: &Route) -> Option<MicroUsd> {
+        let audio = self.audio.unwrap_or(route.audio == Audio::Always);
+        route.cost(self.duration_s, &self.resolution, audio)
     }
 
     /// The SHA-256 of what was asked, in hex: the same key with another digest is another order.
@@ -167,7 +182,7 @@ impl JobRequest {
 
 impl Order {
     /// What is wrong with the order whatever the routes can do.
-    fn form_errors(&self, catalog: &Catalog) -> Vec<FieldError> {
+    fn form_errors(&self, model: &Model, catalog: &Catalog) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut check = |ok: bool, field, detail: String| {
             if !ok {
@@ -175,7 +190,12 @@ impl Order {
             }
         };
         check(!self.prompt.trim().is_empty(), "prompt", "must not be empty".to_owned());
-        for (field, text) in [("image_url", &self.image_url), ("callback_url", &self.callback_url)] {
+        let urls = [
+            ("image_url", &self.image_url),
+            ("last_frame_url", &self.last_frame_url),
+            ("callback_url", &self.callback_url),
+        ];
+        for (field, text) in urls {
             let ok = text.as_deref().is_none_or(is_https_url);
             check(ok, field, format!("must be an https URL of at most {URL_CHARS_MAX} characters"));
         }
@@ -197,11 +217,15 @@ impl Order {
                 "keys of 1 to {METADATA_KEY_CHARS_MAX} and values of up to {METADATA_VALUE_CHARS_MAX} characters"
             ),
         );
+        let framed = self.last_frame_url.is_none() || self.image_url.is_some();
+        check(framed, "last_frame_url", "needs `image_url`, the first frame".to_owned());
         check(!self.pin || self.provider.is_some(), "pin", "needs `provider`".to_owned());
         let many = self.fallback_models.len() > FALLBACK_MODELS_MAX;
         check(!many, "fallback_models", format!("takes at most {FALLBACK_MODELS_MAX} models"));
-        if self.fallback_models.iter().any(|name| catalog.model(name).is_none()) {
-            errors.push(wrong("fallback_models", "names a model that does not exist", catalog.names()));
+        let alike = |other: &&Model| other.kind == model.kind;
+        if !self.fallback_models.iter().all(|name| catalog.model(name).as_ref().is_some_and(alike)) {
+            let allowed = catalog.models().filter(alike).map(|model| model.name.clone()).collect();
+            errors.push(wrong("fallback_models", "names a model that makes no such media", allowed));
         }
         if self.fps.is_some() {
             errors.push(wrong(
@@ -222,7 +246,7 @@ struct Field {
     allowed: fn(&JobRequest, &Route) -> Vec<String>,
 }
 
-const FIELDS: [Field; 8] = [
+const FIELDS: [Field; 9] = [
     Field {
         name: "prompt",
         misfit: "is too long; the longest that is taken, in characters, is in `allowed`",
@@ -239,9 +263,18 @@ const FIELDS: [Field; 8] = [
         allowed: |_, _| vec![],
     },
     Field {
+        name: "last_frame_url",
+        misfit: "this model takes no last frame: leave it out",
+        fits: |request, route| request.last_frame_url.is_none() || route.last_frame,
+        allowed: |_, _| vec![],
+    },
+    Field {
         name: "duration_s",
-        misfit: "is not a length that this model makes",
-        fits: |request, route| route.durations_s.contains(&request.duration_s),
+        misfit: "is not a length that this model makes; a still has none",
+        fits: |request, route| match request.duration_s {
+            Some(duration_s) => route.durations_s.contains(&duration_s),
+            None => route.durations_s.is_empty(),
+        },
         allowed: |_, route| route.durations_s.iter().map(u32::to_string).collect(),
     },
     Field {
@@ -280,11 +313,25 @@ const FIELDS: [Field; 8] = [
     },
     Field {
         name: "audio",
-        misfit: "this model makes no sound: leave it out",
-        fits: |request, route| !request.audio.unwrap_or(false) || route.audio,
-        allowed: |_, _| vec!["false".to_owned()],
+        misfit: "this model makes sound always or never: leave it out",
+        fits: |request, route| match (route.audio, request.audio) {
+            (Audio::Never, Some(true)) | (Audio::Always, Some(false)) => false,
+            (Audio::Never | Audio::Switch | Audio::Always, _) => true,
+        },
+        allowed: |_, route| vec![(route.audio == Audio::Always).to_string()],
     },
 ];
+
+fn unknown_model(name: &str, catalog: &Catalog) -> FieldError {
+    match catalog.retired().iter().find(|retired| retired.name == name) {
+        Some(old) => {
+            let instead =
+                old.instead.iter().filter(|name| catalog.model(name).is_some()).cloned().collect::<Vec<_>>();
+            wrong("model", format!("has been retired since {}: {}", old.since, old.why), instead)
+        }
+        None => wrong("model", "there is no such model", catalog.names()),
+    }
+}
 
 fn ratios<'a>(request: &JobRequest, route: &'a Route) -> &'a [String] {
     if request.image_url.is_some() { &route.image_aspect_ratios } else { &route.aspect_ratios }
@@ -313,7 +360,7 @@ mod tests {
 
     fn parse(json: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
         let order = serde_json::from_value(json).unwrap();
-        JobRequest::new(order, &Catalog::for_providers(&Provider::ALL))
+        JobRequest::new(order, &Catalog::for_providers(Provider::ALL))
     }
 
     fn refused(json: serde_json::Value) -> Vec<Cow<'static, str>> {
@@ -323,7 +370,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_filled_in() {
         let request = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
-        assert_eq!((request.duration_s, request.resolution.as_str()), (8, "720p"));
+        assert_eq!((request.duration_s, request.resolution.as_str()), (Some(8), "720p"));
         assert_eq!(request.aspect_ratio.as_deref(), Some("16:9"));
         assert_eq!(request.audio, Some(false));
     }

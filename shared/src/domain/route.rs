@@ -45,9 +45,8 @@ pub fn choose<'a>(
         .filter(|(_, route)| request.fits(route) && pinned(request, route) && lasts(job, route))
         .min_by_key(|(rank, route)| {
             let preferred = request.provider == Some(route.provider);
-            let cost = route.cost(request.duration_s, &request.resolution, request.audio.unwrap_or(false));
             let health = health.get(&route.provider).copied().unwrap_or_default();
-            (health == Health::Down, tries(job, route), *rank, health, !preferred, cost)
+            (health == Health::Down, tries(job, route), *rank, health, !preferred, request.cost(route))
         })
         .map(|(_, route)| route)
         .ok_or(last_class.unwrap_or(ErrorClass::ProviderUnavailable))

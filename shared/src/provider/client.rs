@@ -4,21 +4,25 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
+use http::header::LOCATION;
+use http::{HeaderName, HeaderValue};
+use reqwest::multipart::Form;
 use reqwest::redirect;
 use tokio::time::Instant;
 use url::Url;
 
+use super::download::{Download, DownloadError, Downloader, File, SILENCE_MAX, later};
 use super::jwks::KeyCache;
-use super::outcome::{Canceling, Outcome, Polled, retry_after};
+use super::outcome::{Canceling, Found, Outcome, Polled, retry_after};
 use super::secret::Secret;
-use super::{Adapter, Answer, Call, CreateOrder, adapter};
+use super::verify::StandardWebhooks;
+use super::{Adapter, Answer, Body, Call, CreateOrder, Lost, Settings, adapter};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// The longest answer that is read, in bytes.
+/// The longest answer that is read where the call says nothing else, in bytes.
 pub const BODY_MAX: usize = 1 << 20;
 
 /// How to reach one provider.
@@ -26,6 +30,9 @@ pub const BODY_MAX: usize = 1 << 20;
 pub struct ProviderConfig {
     pub provider: Provider,
     pub key: Secret,
+    pub settings: Settings,
+    /// What it signs its webhooks with, where that is a secret and we were told it.
+    pub webhook_secret: Option<StandardWebhooks>,
     /// Takes the place of scheme and host of *every* call to this provider.
     pub base_url: Option<Url>,
 }
@@ -89,7 +96,8 @@ impl NoAnswer {
 
 #[derive(Debug, Clone, Copy)]
 enum Credentials {
-    Key,
+    /// The key, as of now.
+    Key(Timestamp),
     None,
 }
 
@@ -102,6 +110,7 @@ impl ProviderClient {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(timeouts.connect)
+            .read_timeout(SILENCE_MAX)
             // A connection that slept through a function's freeze looks alive, and a create
             // that is lost on it has an unknown fate: every call makes its own connection.
             .pool_max_idle_per_host(0)
@@ -110,7 +119,11 @@ impl ProviderClient {
         Ok(Self { http, providers, timeouts, keys: KeyCache::default() })
     }
 
-    /// Every provider that has a key.
+    pub(super) fn webhook_secret(&self, provider: Provider) -> Option<StandardWebhooks> {
+        self.providers.get(&provider)?.webhook_secret.clone()
+    }
+
+    /// Every provider that is configured.
     pub fn providers(&self) -> impl Iterator<Item = Provider> {
         self.providers.keys().copied()
     }
@@ -119,7 +132,11 @@ impl ProviderClient {
     pub async fn create(&self, provider: Provider, order: &CreateOrder<'_>, now: Timestamp) -> Outcome {
         let adapter = adapter(provider);
         let timer = Timer::start(provider, "create");
-        let sent = self.send(provider, adapter.create(order), Credentials::Key, self.timeouts.create).await;
+        let settings = self.providers.get(&provider).map(|config| &config.settings);
+        let sent = match adapter.create(order, settings.unwrap_or(&Settings::default())) {
+            Some(call) => self.send(provider, call, Credentials::Key(now), self.timeouts.create).await,
+            None => Err(not_sent(ErrorClass::InvalidRequest, "cannot_be_said")),
+        };
         let outcome = match &sent {
             Ok(answer) => wait_as_told(adapter.read_create(answer), answer, now),
             Err(NoAnswer::NotSent(fault)) => Outcome::NotSent(fault.clone()),
@@ -130,15 +147,14 @@ impl ProviderClient {
     }
 
     /// Asks after a remote job; `route` is the attempt's route name. Never [`Polled::Fetch`].
-    pub async fn poll(&self, provider: Provider, remote: &RemoteJob, route: &str) -> Polled {
+    pub async fn poll(&self, provider: Provider, remote: &RemoteJob, route: &str, now: Timestamp) -> Polled {
         let adapter = adapter(provider);
-        let polled = self
-            .ask(provider, "poll", adapter.poll(remote, route), |answer| {
-                adapter.read_poll(remote, route, answer)
-            })
-            .await;
+        let call = adapter.poll(remote, route);
+        let read = |answer: &Answer| adapter.read_poll(remote, route, answer);
+        let polled = self.ask(provider, "poll", call, now, read).await;
         let Polled::Fetch(call) = polled else { return polled };
-        let polled = self.ask(provider, "result", call, |answer| adapter.read_result(remote, answer)).await;
+        let read = |answer: &Answer| adapter.read_result(remote, answer);
+        let polled = self.ask(provider, "result", call, now, read).await;
         match polled {
             Polled::Fetch(_) => Polled::Unreadable("fetch_again"),
             Polled::Pending | Polled::Ended(_) | Polled::Unreadable(_) => polled,
@@ -150,10 +166,11 @@ impl ProviderClient {
         provider: Provider,
         what: &'static str,
         call: Call,
+        now: Timestamp,
         read: impl FnOnce(&Answer) -> Polled,
     ) -> Polled {
         let timer = Timer::start(provider, what);
-        let sent = self.send(provider, call, Credentials::Key, self.timeouts.ask).await;
+        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
         let polled = match &sent {
             Ok(answer) => read(answer),
             Err(lost) => Polled::Unreadable(lost.cause()),
@@ -166,11 +183,17 @@ impl ProviderClient {
     ///
     /// Where canceling a finished job destroys its result, the job is polled first and a
     /// finished one is let be.
-    pub async fn cancel(&self, provider: Provider, remote: &RemoteJob, route: &str) -> Canceling {
+    pub async fn cancel(
+        &self,
+        provider: Provider,
+        remote: &RemoteJob,
+        route: &str,
+        now: Timestamp,
+    ) -> Canceling {
         let adapter = adapter(provider);
         let Some(call) = adapter.cancel(remote, route) else { return Canceling::Impossible };
         if adapter.capabilities().cancel_destroys {
-            match self.poll(provider, remote, route).await {
+            match self.poll(provider, remote, route, now).await {
                 Polled::Pending => {}
                 Polled::Ended(Verdict::Gone) => return Canceling::Gone,
                 Polled::Ended(_) | Polled::Fetch(_) => return Canceling::TooLate,
@@ -178,7 +201,7 @@ impl ProviderClient {
             }
         }
         let timer = Timer::start(provider, "cancel");
-        let sent = self.send(provider, call, Credentials::Key, self.timeouts.ask).await;
+        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
         let canceling = match &sent {
             Ok(answer) => adapter.read_cancel(answer),
             Err(lost) => Canceling::Unreadable(lost.cause()),
@@ -187,11 +210,55 @@ impl ProviderClient {
         canceling
     }
 
+    /// Looks for the remote job of an attempt whose create answer was lost.
+    pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
+        let adapter = adapter(provider);
+        let Some(call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
+        let timer = Timer::start(provider, "look_up");
+        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
+        let found = match &sent {
+            Ok(answer) => adapter.read_look_up(lost, answer),
+            Err(lost) => Found::Unreadable(lost.cause()),
+        };
+        timer.log(&sent, found.summary());
+        found
+    }
+
+    /// Opens a finished job's file: with the key where its provider gives it to nobody else,
+    /// and else as anybody would. A redirect takes the key nowhere.
+    pub async fn download(
+        &self,
+        downloads: &Downloader,
+        provider: Provider,
+        url: &str,
+        now: Timestamp,
+    ) -> Result<Download<File>, DownloadError> {
+        let call = Url::parse(url).ok().and_then(|url| adapter(provider).download(&url));
+        let Some(call) = call else { return downloads.open(url).await };
+        let timer = Timer::start(provider, "download");
+        let request = self.request(provider, call, Credentials::Key(now)).await;
+        let sent = match request {
+            Ok(request) => request.send().await.map_err(|error| later(error.without_url())),
+            Err(lost) => Err(later(lost.cause())),
+        };
+        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
+        timer.log_status(status, (if sent.is_ok() { "answered" } else { "lost" }, ""));
+        let response = sent?;
+        let elsewhere = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
+        match elsewhere.map(HeaderValue::to_str) {
+            Some(Ok(location)) => downloads.open(location).await,
+            Some(Err(_)) => Err(later("redirected to nowhere")),
+            None => Download::of(response),
+        }
+    }
+
     /// Makes a free call that needs the key, and measures it.
-    pub async fn ping(&self, provider: Provider) -> (Result<(), Fault>, Duration) {
+    pub async fn ping(&self, provider: Provider, now: Timestamp) -> (Result<(), Fault>, Duration) {
         let adapter = adapter(provider);
         let timer = Timer::start(provider, "ping");
-        let sent = self.send(provider, adapter.ping(), Credentials::Key, self.timeouts.ping).await;
+        let settings = self.providers.get(&provider).map(|config| &config.settings);
+        let call = adapter.ping(settings.unwrap_or(&Settings::default()));
+        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ping).await;
         let health = match &sent {
             Ok(answer) => adapter.read_ping(answer),
             Err(NoAnswer::NotSent(fault)) => Err(fault.clone()),
@@ -223,35 +290,60 @@ impl ProviderClient {
         credentials: Credentials,
         timeout: Duration,
     ) -> Result<Answer, NoAnswer> {
+        let answer_max = call.answer_max;
+        let request = self.request(provider, call, credentials).await?;
+        let response = request.timeout(timeout).send().await.map_err(|error| classify(&error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: read_body(response, answer_max).await? })
+    }
+
+    async fn request(
+        &self,
+        provider: Provider,
+        call: Call,
+        credentials: Credentials,
+    ) -> Result<reqwest::RequestBuilder, NoAnswer> {
         let Some(config) = self.providers.get(&provider) else {
             return Err(not_sent(ErrorClass::Auth, "not_configured"));
         };
-        let mut request = self.http.request(call.method, config.url(call.host, &call.path_and_query));
-        request = request.headers(call.headers).timeout(timeout);
-        if let Credentials::Key = credentials {
-            let (name, value) = config.authorization(adapter(provider))?;
+        let url = config.url(&call.host, &call.path_and_query);
+        let mut request = self.http.request(call.method, url).headers(call.headers);
+        if let Credentials::Key(now) = credentials {
+            let (name, value) = config.authorization(adapter(provider), now)?;
             request = request.header(name, value);
         }
-        if let Some(body) = call.body {
-            request = request.json(&body);
-        }
-        let response = request.send().await.map_err(|error| classify(&error))?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, body: read_body(response).await? })
+        Ok(match call.body {
+            Some(Body::Json(body)) => request.json(&body),
+            Some(Body::Form(texts)) => {
+                let form = texts.into_iter().fold(Form::new(), |form, (name, text)| form.text(name, text));
+                request.multipart(form)
+            }
+            None => request,
+        })
     }
 }
 
 impl ProviderConfig {
-    fn url(&self, host: &'static str, path_and_query: &str) -> String {
+    /// A provider that is where it always is.
+    pub fn new(provider: Provider, key: Secret) -> Self {
+        Self { provider, key, settings: Settings::default(), webhook_secret: None, base_url: None }
+    }
+
+    fn url(&self, host: &str, path_and_query: &str) -> String {
         match &self.base_url {
             Some(base) => format!("{}{path_and_query}", base.as_str().trim_end_matches('/')),
             None => format!("https://{host}{path_and_query}"),
         }
     }
 
-    fn authorization(&self, adapter: &dyn Adapter) -> Result<(http::HeaderName, HeaderValue), NoAnswer> {
-        let (name, text) = adapter.authorize(&self.key);
-        let Ok(mut value) = HeaderValue::try_from(text) else {
+    fn authorization(
+        &self,
+        adapter: &dyn Adapter,
+        now: Timestamp,
+    ) -> Result<(HeaderName, HeaderValue), NoAnswer> {
+        let header = adapter.authorize(&self.key, now);
+        let header = header.and_then(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
+        let Some((name, mut value)) = header else {
             return Err(not_sent(ErrorClass::Auth, "malformed_key"));
         };
         value.set_sensitive(true);
@@ -276,10 +368,10 @@ fn classify(error: &reqwest::Error) -> NoAnswer {
     }
 }
 
-async fn read_body(mut response: reqwest::Response) -> Result<Bytes, NoAnswer> {
+async fn read_body(mut response: reqwest::Response, max: usize) -> Result<Bytes, NoAnswer> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-        if body.len() + chunk.len() > BODY_MAX {
+        if body.len() + chunk.len() > max {
             return Err(NoAnswer::Lost("answer_too_long"));
         }
         body.extend_from_slice(&chunk);
@@ -308,11 +400,15 @@ impl Timer {
         Self { provider, what, started: Instant::now() }
     }
 
-    fn log(&self, sent: &Result<Answer, NoAnswer>, (outcome, reason): (&str, &str)) {
+    fn log(&self, sent: &Result<Answer, NoAnswer>, summary: (&str, &str)) {
+        self.log_status(sent.as_ref().ok().map(|answer| answer.status), summary);
+    }
+
+    fn log_status(&self, status: Option<u16>, (outcome, reason): (&str, &str)) {
         tracing::info!(
             provider = self.provider.name(),
             what = self.what,
-            status = sent.as_ref().ok().map(|answer| answer.status),
+            status,
             outcome,
             reason,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),

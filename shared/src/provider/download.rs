@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use http::StatusCode;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -17,7 +18,7 @@ use url::{Host, Url};
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The longest silence in the middle of a file.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 3;
 
 /// Fetches media, from public https addresses only.
@@ -39,6 +40,9 @@ pub enum DownloadError {
     #[error("the URL is not one that we fetch from: {0}")]
     Forbidden(&'static str),
 }
+
+/// The bytes of a file, as they come.
+pub type File = BoxStream<'static, Result<Bytes, reqwest::Error>>;
 
 /// A file that is on its way.
 pub struct Download<S> {
@@ -77,19 +81,22 @@ impl Downloader {
     }
 
     /// Opens a file. The body is streamed: nothing of it is kept.
-    pub async fn open(
-        &self,
-        url: &str,
-    ) -> Result<Download<impl Stream<Item = Result<Bytes, reqwest::Error>> + Unpin + use<>>, DownloadError>
-    {
+    pub async fn open(&self, url: &str) -> Result<Download<File>, DownloadError> {
         let parsed = Url::parse(url);
         let Ok(url) = parsed else { return Err(DownloadError::Forbidden("it is not a URL")) };
         self.guard.check(&url).map_err(DownloadError::Forbidden)?;
         // A presigned URL is a secret: errors must not carry it into a log.
         let sent = self.http.get(url).send().await.map_err(|error| later(error.without_url()))?;
-        match sent.status() {
+        Download::of(sent)
+    }
+}
+
+impl Download<File> {
+    /// The file that an answer brings, if it brings one.
+    pub(super) fn of(response: reqwest::Response) -> Result<Self, DownloadError> {
+        match response.status() {
             StatusCode::OK => {
-                Ok(Download { length: sent.content_length(), body: Box::pin(sent.bytes_stream()) })
+                Ok(Self { length: response.content_length(), body: response.bytes_stream().boxed() })
             }
             gone @ (StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN) => {
                 Err(DownloadError::Gone(gone.as_u16()))
@@ -99,7 +106,7 @@ impl Downloader {
     }
 }
 
-fn later(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DownloadError {
+pub(super) fn later(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DownloadError {
     DownloadError::Later(source.into())
 }
 

@@ -11,10 +11,11 @@ use super::fal_reason::{Reason, detail_types};
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, asset_url, remote_job};
-use crate::domain::catalog::DurationFormat;
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, remote_job};
+use crate::domain::catalog::{Audio, DurationFormat};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const QUEUE: &str = "queue.fal.run";
@@ -25,21 +26,18 @@ pub(super) struct Fal;
 
 impl Adapter for Fal {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            webhooks: Some(Scheme::Fal),
-            polls: true,
-            cancels: true,
-            cancel_destroys: false,
-            idempotency_key: false,
-            look_up: false,
-        }
+        Capabilities { webhooks: Some(Scheme::Fal), ..Capabilities::default() }
     }
 
-    fn authorize(&self, key: &Secret) -> (HeaderName, String) {
-        (AUTHORIZATION, format!("Key {}", key.expose()))
+    fn setup(&self) -> Setup {
+        Setup::key(&["FAL_KEY"])
     }
 
-    fn create(&self, order: &CreateOrder<'_>) -> Call {
+    fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
+        Some((AUTHORIZATION, format!("Key {}", key.expose())))
+    }
+
+    fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
         let mut path = format!("/{}", order.endpoint());
         if let Some(callback) = order.callback {
             let query = form_urlencoded::Serializer::new(String::new())
@@ -51,8 +49,7 @@ impl Adapter for Fal {
         if let Ok(tag) = HeaderValue::try_from(format!("genmux={}", order.reference)) {
             call.headers.insert("x-fal-tags", tag);
         }
-        call.body = Some(input(order));
-        call
+        Some(call.json(input(order)))
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
@@ -151,7 +148,7 @@ impl Adapter for Fal {
         Some(Call::new(Method::GET, REST, "/.well-known/jwks.json"))
     }
 
-    fn ping(&self) -> Call {
+    fn ping(&self, _: &Settings) -> Call {
         Call::new(
             Method::GET,
             PLATFORM,
@@ -177,14 +174,14 @@ fn input(order: &CreateOrder<'_>) -> Value {
     let mut input = Map::new();
     let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
     put("prompt", json!(request.prompt));
-    put(
-        "duration",
-        match route.duration_format {
-            DurationFormat::Integer => json!(request.duration_s),
-            DurationFormat::Digits => json!(request.duration_s.to_string()),
-            DurationFormat::Seconds => json!(format!("{}s", request.duration_s)),
-        },
-    );
+    if let Some(seconds) = request.duration_s {
+        let duration = match route.duration_format {
+            DurationFormat::Integer => json!(seconds),
+            DurationFormat::Digits => json!(seconds.to_string()),
+            DurationFormat::Seconds => json!(format!("{seconds}s")),
+        };
+        put("duration", duration);
+    }
     put("resolution", json!(request.resolution));
     if let Some(url) = &request.image_url {
         put("image_url", json!(url));
@@ -198,7 +195,7 @@ fn input(order: &CreateOrder<'_>) -> Value {
     if let Some(text) = &request.negative_prompt {
         put("negative_prompt", json!(text));
     }
-    if route.audio {
+    if route.audio == Audio::Switch {
         put("generate_audio", json!(request.audio.unwrap_or(false)));
     }
     Value::Object(input)

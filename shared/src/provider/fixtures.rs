@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
+use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::jwks::Jwks;
-use super::verify::{CallbackSecrets, Scheme, Token, Verified, verify};
-use super::{Adapter, Answer, Call, Canceling, CreateOrder, Outcome, Polled, Secret, adapter};
+use super::verify::{CallbackSecrets, Delivery, Token, Verified};
+use super::{
+    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Lost, Outcome, Polled, Secret, Settings,
+    adapter,
+};
 use crate::domain::catalog::Catalog;
 use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::provider::Provider;
@@ -35,6 +38,12 @@ struct Fixture {
     order: Option<Order>,
     callback: Option<Url>,
     remote: Option<RemoteJob>,
+    /// When a lost attempt was claimed, in Unix seconds.
+    started_at: Option<i64>,
+    asset: Option<Url>,
+    /// Values of the adapter's settings, beside their defaults.
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
     answer: Option<Given>,
     expect: Value,
 }
@@ -48,14 +57,16 @@ struct Given {
     headers: BTreeMap<String, String>,
     json: Option<Value>,
     text: Option<String>,
+    base64: Option<String>,
 }
 
 impl Given {
     fn answer(&self) -> Answer {
-        let body = match (&self.json, &self.text) {
-            (Some(json), None) => json.to_string(),
-            (None, Some(text)) => text.clone(),
-            _ => panic!("an answer has either json or text"),
+        let body = match (&self.json, &self.text, &self.base64) {
+            (Some(json), None, None) => json.to_string().into_bytes(),
+            (None, Some(text), None) => text.clone().into_bytes(),
+            (None, None, Some(bytes)) => BASE64.decode(bytes.as_bytes()).unwrap(),
+            _ => panic!("an answer has either json or text or base64"),
         };
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
@@ -87,14 +98,17 @@ impl Fixture {
         let remote = self.remote.clone().unwrap_or(RemoteJob { id: REMOTE_ID.to_owned(), handle: None });
         let route = self.route.as_deref().unwrap_or("fal/fal-ai/veo3.1");
         if let Some(what) = &self.build {
-            return call(&match what.as_str() {
-                "create" => self.create(adapter),
-                "poll" => adapter.poll(&remote, route),
-                "cancel" => adapter.cancel(&remote, route).unwrap(),
-                "ping" => adapter.ping(),
-                "jwks" => adapter.jwks().unwrap(),
+            let built = match what.as_str() {
+                "create" => self.with_order(|order| adapter.create(order, &self.settings(adapter))),
+                "poll" => Some(adapter.poll(&remote, route)),
+                "cancel" => adapter.cancel(&remote, route),
+                "look_up" => self.with_lost(|lost| adapter.look_up(lost)),
+                "download" => adapter.download(self.asset.as_ref().unwrap()),
+                "ping" => Some(adapter.ping(&self.settings(adapter))),
+                "jwks" => adapter.jwks(),
                 other => panic!("nothing builds {other}"),
-            });
+            };
+            return built.as_ref().map_or(Value::Null, call);
         }
         let answer = self.answer.as_ref().unwrap().answer();
         match self.read.as_deref().unwrap() {
@@ -102,23 +116,38 @@ impl Fixture {
             "poll" => polled(&adapter.read_poll(&remote, route, &answer)),
             "result" => polled(&adapter.read_result(&remote, &answer)),
             "cancel" => canceling(adapter.read_cancel(&answer)),
+            "look_up" => found(&self.with_lost(|lost| adapter.read_look_up(lost, &answer))),
             "ping" => adapter.read_ping(&answer).map_or_else(|fault| json!(fault), |()| json!("well")),
             "webhook" => match adapter.read_webhook(&verified(answer.body)) {
                 Ok(notice) => json!({"remote": notice.remote, "verdict": notice.verdict}),
                 Err(unreadable) => json!({"unreadable": unreadable.0}),
             },
+            "challenge" => json!(adapter.challenge(&verified(answer.body))),
             other => panic!("nothing reads {other}"),
         }
     }
 
-    fn create(&self, adapter: &dyn Adapter) -> Call {
-        let catalog = Catalog::for_providers(&Provider::ALL);
+    fn with_order<T>(&self, act: impl FnOnce(&CreateOrder<'_>) -> T) -> T {
+        let catalog = Catalog::for_providers(Provider::ALL);
         let request = JobRequest::new(self.order.clone().unwrap(), &catalog).unwrap();
-        let mut routes = catalog.models().flat_map(|model| &model.routes);
-        let route = routes.find(|route| Some(route.name()) == self.route).unwrap();
+        let route = catalog.route(self.route.as_deref().unwrap()).unwrap();
         assert!(request.fits(route));
         let reference = "job_a.1";
-        adapter.create(&CreateOrder { request: &request, route, callback: self.callback.as_ref(), reference })
+        act(&CreateOrder { request: &request, route, callback: self.callback.as_ref(), reference })
+    }
+
+    fn with_lost<T>(&self, act: impl FnOnce(&Lost<'_>) -> T) -> T {
+        let started_at = Timestamp::from_secs(self.started_at.unwrap());
+        self.with_order(|order| act(&Lost { order: *order, started_at }))
+    }
+
+    fn settings(&self, adapter: &dyn Adapter) -> Settings {
+        let declared = adapter.setup().settings.iter();
+        let value = |(name, default): &(&'static str, Option<&str>)| {
+            let given = self.settings.get(*name).map(String::as_str);
+            (*name, given.or(*default).unwrap_or_default().to_owned())
+        };
+        declared.map(value).collect()
     }
 }
 
@@ -127,8 +156,7 @@ pub(super) fn verified(body: Bytes) -> Verified<Bytes> {
     let secrets = CallbackSecrets::new(vec![Secret::new("test")]).unwrap();
     let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1 });
     let token = secrets.verify(&token).unwrap();
-    let now = Timestamp::from_secs(0);
-    verify(Scheme::TokenOnly, &token, &HeaderMap::new(), body, now, &Jwks::default()).unwrap()
+    Delivery::hint(&token, body).body
 }
 
 fn call(call: &Call) -> Value {
@@ -137,13 +165,18 @@ fn call(call: &Call) -> Value {
     json!({
         "call": format!("{} https://{}{}", call.method, call.host, call.path_and_query),
         "headers": call.headers.iter().map(text).collect::<serde_json::Map<_, _>>(),
-        "body": call.body,
+        "body": match &call.body {
+            Some(Body::Json(body)) => body.clone(),
+            Some(Body::Form(texts)) => json!({"form": texts}),
+            None => Value::Null,
+        },
     })
 }
 
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Accepted { remote, cost } => json!({"accepted": remote, "cost": cost}),
+        Outcome::Delivered { media, cost } => json!({"delivered": media.len(), "cost": cost}),
         Outcome::Refused { fault, .. } => json!({"refused": fault}),
         Outcome::NotSent(fault) => json!({"not_sent": fault}),
         Outcome::Unknown(cause) => json!({"unknown": cause}),
@@ -156,6 +189,14 @@ fn polled(polled: &Polled) -> Value {
         Polled::Fetch(next) => json!({"fetch": call(next)["call"]}),
         Polled::Ended(verdict) => json!(verdict),
         Polled::Unreadable(cause) => json!({"unreadable": cause}),
+    }
+}
+
+fn found(found: &Found) -> Value {
+    match found {
+        Found::Job(remote) => json!({"found": remote}),
+        Found::Nothing => json!("nothing"),
+        Found::Unreadable(cause) => json!({"unreadable": cause}),
     }
 }
 
@@ -181,7 +222,7 @@ fn junk_is_never_a_verdict() {
         &[b'x'; 1_000_000],
     ];
     let remote = RemoteJob { id: REMOTE_ID.to_owned(), handle: None };
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         let adapter = adapter(provider);
         for (index, body) in junk.iter().enumerate() {
             for status in [200, 202, 204, 301, 302, 307, 400, 404, 408, 418, 500, 502, 503, 504] {
@@ -212,7 +253,7 @@ fn junk_is_never_a_verdict() {
 
 #[test]
 fn a_refusal_by_status_needs_no_body() {
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         for (status, class) in [(401, "auth"), (403, "auth"), (429, "rate_limited")] {
             let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::from_static(b"<html>") };
             let created = adapter(provider).read_create(&answer);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::adapter;
 use super::client::ProviderClient;
-use super::verify::{Scheme, Token, Verified, VerifyError, verify};
+use super::verify::{Delivery, Scheme, Signing, Token, Verified, VerifyError, verify_signed};
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 
@@ -82,8 +82,9 @@ impl KeyCache {
 impl ProviderClient {
     /// Proves that a webhook came from this provider, by whatever scheme it has.
     ///
-    /// Where it signs, its keys are at most a day old; if none of them fits they are fetched
-    /// anew, at most once a minute, because it may have changed them.
+    /// Where it signs by public keys, those are at most a day old; if none of them fits they
+    /// are fetched anew, at most once a minute, because it may have changed them. Where it
+    /// signs with a secret that we were not given, its webhooks are hints.
     pub async fn verify_webhook(
         &self,
         provider: Provider,
@@ -91,21 +92,23 @@ impl ProviderClient {
         headers: &HeaderMap,
         body: Bytes,
         now: Timestamp,
-    ) -> Result<Verified<Bytes>, VerifyError> {
+    ) -> Result<Delivery, VerifyError> {
         let scheme = adapter(provider).capabilities().webhooks.ok_or(VerifyError::NoWebhooks)?;
-        let keys = match scheme {
-            Scheme::TokenOnly => Jwks::default(),
-            Scheme::Fal => self.jwks(provider, now).await.unwrap_or_default(),
+        let signing = match scheme {
+            Scheme::TokenOnly => None,
+            Scheme::Fal => Some(Signing::Fal(self.jwks(provider, now).await.unwrap_or_default())),
+            Scheme::StandardWebhooks => self.webhook_secret(provider).map(Signing::StandardWebhooks),
         };
-        match verify(scheme, token, headers, body.clone(), now, &keys) {
-            Err(VerifyError::BadSignature) => {
-                let Some(keys) = self.newer_jwks(provider, now).await else {
-                    return Err(VerifyError::BadSignature);
-                };
-                verify(scheme, token, headers, body, now, &keys)
+        let Some(signing) = signing else { return Ok(Delivery::hint(token, body)) };
+        // The address is no part of what these schemes sign.
+        let proved = match verify_signed(&signing, "", headers, body.clone(), now) {
+            Err(VerifyError::BadSignature) if scheme == Scheme::Fal => {
+                let keys = self.newer_jwks(provider, now).await.ok_or(VerifyError::BadSignature)?;
+                verify_signed(&Signing::Fal(keys), "", headers, body, now)
             }
             known => known,
-        }
+        };
+        Ok(Delivery { body: proved?, signed: true })
     }
 
     /// The keys that this provider signs with, at most a day old; `None` if it has none or

@@ -12,9 +12,15 @@ mod fal_reason;
 mod fixtures;
 pub mod jwks;
 pub mod outcome;
+#[cfg(test)]
+mod routes;
 mod runway;
 pub mod secret;
 pub mod verify;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
@@ -23,45 +29,77 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use crate::domain::catalog::Route;
-use crate::domain::id::RemoteJob;
+use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::Fault;
 
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
 pub use jwks::Jwks;
-pub use outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+pub use outcome::{Canceling, Found, Notice, Outcome, Polled, Unreadable};
 pub use secret::Secret;
-pub use verify::{CallbackSecrets, Scheme, Token, Verified, VerifyError};
+pub use verify::{CallbackSecrets, Delivery, Scheme, Token, Verified, VerifyError};
 
 /// What one provider's API means. Pure: builds calls and reads answers; never sends.
 pub trait Adapter: Sync {
     fn capabilities(&self) -> Capabilities;
+    fn setup(&self) -> Setup;
 
-    /// The header that carries the key.
-    fn authorize(&self, key: &Secret) -> (HeaderName, String);
+    /// The header that carries the key, as of now; `None` if the key is malformed.
+    fn authorize(&self, key: &Secret, now: Timestamp) -> Option<(HeaderName, String)>;
 
-    /// The call that starts a remote job. The request [fits](JobRequest::fits) the route.
-    fn create(&self, order: &CreateOrder<'_>) -> Call;
+    /// The call that starts a remote job. The request [fits](JobRequest::fits) the route;
+    /// `None` if this adapter has no way to say it all the same, which a test excludes for
+    /// every route of the catalogue.
+    fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call>;
     fn read_create(&self, answer: &Answer) -> Outcome;
 
     /// The call that asks after a remote job; `route` is the attempt's [`Route::name`].
     fn poll(&self, remote: &RemoteJob, route: &str) -> Call;
     fn read_poll(&self, remote: &RemoteJob, route: &str, answer: &Answer) -> Polled;
     /// Reads the answer to the call of [`Polled::Fetch`].
-    fn read_result(&self, remote: &RemoteJob, answer: &Answer) -> Polled;
+    fn read_result(&self, _remote: &RemoteJob, _answer: &Answer) -> Polled {
+        Polled::Unreadable("no_such_call")
+    }
 
     /// The call that asks a remote job to stop; `None` if the provider knows no such thing.
-    fn cancel(&self, remote: &RemoteJob, route: &str) -> Option<Call>;
-    fn read_cancel(&self, answer: &Answer) -> Canceling;
+    fn cancel(&self, _remote: &RemoteJob, _route: &str) -> Option<Call> {
+        None
+    }
+    fn read_cancel(&self, answer: &Answer) -> Canceling {
+        Canceling::Unreadable(answer.cause())
+    }
+
+    /// The call that looks for a remote job whose create answer was lost.
+    fn look_up(&self, _lost: &Lost<'_>) -> Option<Call> {
+        None
+    }
+    fn read_look_up(&self, _lost: &Lost<'_>, answer: &Answer) -> Found {
+        Found::Unreadable(answer.cause())
+    }
+
+    /// The call that fetches a file of ours which the provider gives only to its key. `None`
+    /// for all other URLs: they are fetched without credentials, like anybody's.
+    fn download(&self, _asset: &Url) -> Option<Call> {
+        None
+    }
 
     /// What a webhook says; the body was proved to come from the provider.
-    fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable>;
+    fn read_webhook(&self, _body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
+        Err(Unreadable("this provider sends no webhooks"))
+    }
+    /// What must be answered to a delivery that only asks whether we are there.
+    fn challenge(&self, _body: &Verified<Bytes>) -> Option<Value> {
+        None
+    }
     /// The call, without credentials, that gives the keys which webhooks are signed with.
-    fn jwks(&self) -> Option<Call>;
+    fn jwks(&self) -> Option<Call> {
+        None
+    }
 
     /// A free call that needs the key.
-    fn ping(&self) -> Call;
+    fn ping(&self, settings: &Settings) -> Call;
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault>;
 }
 
@@ -74,18 +112,63 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
 }
 
 /// What a provider can do beyond taking orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities {
     /// How its webhooks are proved; `None` if it sends none.
     pub webhooks: Option<Scheme>,
-    pub polls: bool,
-    pub cancels: bool,
+    /// Its create answer is the media itself.
+    pub delivers: bool,
     /// Canceling a job that has ended destroys its result.
     pub cancel_destroys: bool,
-    /// A create may be repeated safely under the same key.
-    pub idempotency_key: bool,
-    /// A remote job can be found by our reference to it.
-    pub look_up: bool,
+    /// How far a look-up for a lost create answer can be trusted.
+    pub look_up: LookUp,
+}
+
+/// Whether a remote job can be found without its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LookUp {
+    #[default]
+    Never,
+    /// By likeness: what is found is it, what is not found may still exist.
+    Likely,
+    /// By our own reference: what is not found after a while was never made.
+    Certain,
+}
+
+/// Which variables a provider is configured by, beside `<NAME>_BASE_URL` and, where it signs
+/// with a secret, `<NAME>_WEBHOOK_SECRET`.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// What makes up its key, joined by `:`.
+    pub key: &'static [&'static str],
+    /// What else it must know, and what holds where it is not set; `None`: it must be set.
+    pub settings: &'static [(&'static str, Option<&'static str>)],
+    /// It has no origin of its own: `<NAME>_BASE_URL` must be set.
+    pub homeless: bool,
+}
+
+impl Setup {
+    /// A provider that needs its key alone.
+    pub const fn key(key: &'static [&'static str]) -> Self {
+        Self { key, settings: &[], homeless: false }
+    }
+}
+
+/// The values of [`Setup::settings`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+impl Settings {
+    /// An empty text for what was not declared.
+    pub fn get(&self, variable: &str) -> &str {
+        self.0.get(variable).map_or("", String::as_str)
+    }
+}
+
+impl FromIterator<(&'static str, String)> for Settings {
+    fn from_iter<I: IntoIterator<Item = (&'static str, String)>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
 }
 
 /// An attempt, as an adapter needs it.
@@ -110,24 +193,68 @@ impl CreateOrder<'_> {
     }
 }
 
-/// A call that is ready but for the key. It can only go to a host that is compiled in, so
-/// the key can never go elsewhere, whatever an answer says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    pub host: &'static str,
-    pub method: Method,
-    pub path_and_query: String,
-    pub headers: HeaderMap,
-    pub body: Option<Value>,
+/// An attempt whose create answer was lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Lost<'a> {
+    /// As it was sent, but for the callback: [`Lost::is_callback`] knows that.
+    pub order: CreateOrder<'a>,
+    /// When it was claimed; the create call followed within [`LOST_WITHIN`].
+    pub started_at: Timestamp,
 }
 
-impl Call {
-    fn new(method: Method, host: &'static str, path_and_query: impl Into<String>) -> Self {
-        Self { host, method, path_and_query: path_and_query.into(), headers: HeaderMap::new(), body: None }
+impl Lost<'_> {
+    /// Whether a URL is the callback that this attempt was sent with: its token begins with
+    /// the attempt's name.
+    pub fn is_callback(&self, url: &str) -> bool {
+        let name = self.order.reference.strip_prefix(JobId::PREFIX).unwrap_or(self.order.reference);
+        let token = url.rsplit('/').next().unwrap_or_default();
+        token.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
     }
 }
 
-/// A whole answer. Its body is at most [`client::BODY_MAX`] bytes.
+/// How long after its claim an attempt's create call can still have been under way.
+pub const LOST_WITHIN: Duration = Duration::from_secs(60);
+
+/// A call that is ready but for the key. Its host is compiled in, or made of what is compiled
+/// in and the deployer's settings: the key can never go elsewhere, whatever an answer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub host: Cow<'static, str>,
+    pub method: Method,
+    pub path_and_query: String,
+    pub headers: HeaderMap,
+    pub body: Option<Body>,
+    /// The longest answer that is read, in bytes.
+    pub answer_max: usize,
+}
+
+/// What a call carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    Json(Value),
+    /// `multipart/form-data` of texts.
+    Form(Vec<(&'static str, String)>),
+}
+
+impl Call {
+    fn new(method: Method, host: impl Into<Cow<'static, str>>, path_and_query: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            method,
+            path_and_query: path_and_query.into(),
+            headers: HeaderMap::new(),
+            body: None,
+            answer_max: client::BODY_MAX,
+        }
+    }
+
+    fn json(mut self, body: Value) -> Self {
+        self.body = Some(Body::Json(body));
+        self
+    }
+}
+
+/// A whole answer. Its body is at most as long as its call allows.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,

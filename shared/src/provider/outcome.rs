@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::fmt::rfc2822;
@@ -15,11 +16,13 @@ use crate::domain::verdict::{Fault, Verdict};
 /// The longest that a provider's `Retry-After` is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// What came of a create call. The four are never mixed: that is what loses or doubles money.
+/// What came of a create call. These are never mixed: that is what loses or doubles money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It runs and will bill.
     Accepted { remote: RemoteJob, cost: Option<MicroUsd> },
+    /// It is done and billed, and this is the file: there is nothing to ask after.
+    Delivered { media: Bytes, cost: Option<MicroUsd> },
     /// They said no, certainly: nothing runs.
     Refused { fault: Fault, retry_after: Option<Duration> },
     /// It certainly never reached them.
@@ -33,6 +36,7 @@ impl Outcome {
     pub fn summary(&self) -> (&'static str, &'static str) {
         match self {
             Self::Accepted { .. } => ("accepted", ""),
+            Self::Delivered { .. } => ("delivered", ""),
             Self::Refused { fault, .. } => ("refused", fault.class.name()),
             Self::NotSent(fault) => ("not_sent", fault.class.name()),
             Self::Unknown(cause) => ("unknown", cause),
@@ -64,6 +68,28 @@ impl Polled {
             Self::Ended(Verdict::Broke { fault, .. }) => ("broke", fault.class.name()),
             Self::Ended(Verdict::Canceled { .. }) => ("canceled", ""),
             Self::Ended(Verdict::Gone) => ("gone", ""),
+            Self::Unreadable(cause) => ("unreadable", cause),
+        }
+    }
+}
+
+/// What came of looking for a remote job whose create answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// This is it, and no other attempt's.
+    Job(RemoteJob),
+    /// The answer is whole, and it is not in it.
+    Nothing,
+    /// Nothing was learnt. Look again later.
+    Unreadable(&'static str),
+}
+
+impl Found {
+    /// Its name and, where there is one, the reason: for logs and metrics.
+    pub const fn summary(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Job(_) => ("found", ""),
+            Self::Nothing => ("nothing", ""),
             Self::Unreadable(cause) => ("unreadable", cause),
         }
     }

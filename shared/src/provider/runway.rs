@@ -1,17 +1,17 @@
 //! Runway: one union of models; polling only; sizes as pairs of pixels.
 
-use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+use super::outcome::{Canceling, Outcome, Polled};
 use super::secret::Secret;
-use super::verify::Verified;
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, asset_url, remote_job};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, remote_job};
+use crate::domain::catalog::Audio;
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.dev.runwayml.com"; // production, whatever its name says
@@ -35,25 +35,21 @@ pub(super) struct Runway;
 
 impl Adapter for Runway {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            webhooks: None,
-            polls: true,
-            cancels: true,
-            cancel_destroys: true,
-            idempotency_key: false,
-            look_up: false,
-        }
+        Capabilities { cancel_destroys: true, ..Capabilities::default() }
     }
 
-    fn authorize(&self, key: &Secret) -> (HeaderName, String) {
-        (AUTHORIZATION, format!("Bearer {}", key.expose()))
+    fn setup(&self) -> Setup {
+        Setup::key(&["RUNWAYML_API_SECRET"])
     }
 
-    fn create(&self, order: &CreateOrder<'_>) -> Call {
+    fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
+        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+    }
+
+    fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
         let kind = if order.request.image_url.is_some() { "image_to_video" } else { "text_to_video" };
-        let mut call = call(Method::POST, format!("/v1/{kind}"));
-        call.body = Some(input(order));
-        call
+        let call = call(Method::POST, format!("/v1/{kind}"));
+        Some(call.json(input(order)?))
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
@@ -100,10 +96,6 @@ impl Adapter for Runway {
         }
     }
 
-    fn read_result(&self, _: &RemoteJob, _: &Answer) -> Polled {
-        Polled::Unreadable("no_such_call")
-    }
-
     /// On a job that has ended this deletes its output.
     fn cancel(&self, remote: &RemoteJob, _: &str) -> Option<Call> {
         Some(call(Method::DELETE, format!("/v1/tasks/{}", remote.id)))
@@ -117,15 +109,7 @@ impl Adapter for Runway {
         }
     }
 
-    fn read_webhook(&self, _: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        Err(Unreadable("Runway sends no webhooks"))
-    }
-
-    fn jwks(&self) -> Option<Call> {
-        None
-    }
-
-    fn ping(&self) -> Call {
+    fn ping(&self, _: &Settings) -> Call {
         call(Method::GET, "/v1/organization")
     }
 
@@ -147,7 +131,8 @@ fn call(method: Method, path: impl Into<String>) -> Call {
 }
 
 /// Sound is always spelt out where there is a choice: the default is with sound, at twice the price.
-fn input(order: &CreateOrder<'_>) -> Value {
+/// `None` for a size that Runway has no pair of pixels for.
+fn input(order: &CreateOrder<'_>) -> Option<Value> {
     let (request, route) = (order.request, order.route);
     let mut input = Map::new();
     let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
@@ -158,10 +143,8 @@ fn input(order: &CreateOrder<'_>) -> Value {
         let of_order = |&&(resolution, aspect, _): &&(&str, &str, &str)| {
             resolution == request.resolution && aspect == ratio.as_str()
         };
-        // Absent from the table, Runway refuses it: better than a video in another shape.
-        if let Some((_, _, pixels)) = RATIOS.iter().find(of_order) {
-            put("ratio", json!(pixels));
-        }
+        let (_, _, pixels) = RATIOS.iter().find(of_order)?;
+        put("ratio", json!(pixels));
     }
     if let Some(url) = &request.image_url {
         put("promptImage", json!(url));
@@ -172,10 +155,10 @@ fn input(order: &CreateOrder<'_>) -> Value {
     if let Some(text) = &request.negative_prompt {
         put("negativePrompt", json!(text));
     }
-    if route.audio {
+    if route.audio == Audio::Switch {
         put("audio", json!(request.audio.unwrap_or(false)));
     }
-    Value::Object(input)
+    Some(Value::Object(input))
 }
 
 #[derive(Deserialize)]

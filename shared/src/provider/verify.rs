@@ -88,28 +88,38 @@ impl VerifyError {
 /// How a provider proves its webhooks, beyond the token in the callback URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// Not at all: the token is the proof.
+    /// Not at all.
     TokenOnly,
     /// Ed25519 over id, user, time and body digest, by any key of a public key set.
     Fal,
+    /// HMAC-SHA256 over id, time and body, if we were given the secret.
+    StandardWebhooks,
 }
 
-/// Proves a delivery of this scheme whose token was proved already.
-///
-/// The body is taken as it came: raw bytes, never parsed before and never rewritten.
-pub fn verify(
-    scheme: Scheme,
-    _token: &Verified<Token>,
-    headers: &HeaderMap,
-    body: Bytes,
-    now: Timestamp,
-    keys: &Jwks,
-) -> Result<Verified<Bytes>, VerifyError> {
-    match scheme {
-        Scheme::TokenOnly => {}
-        Scheme::Fal => verify_fal(headers, &body, now, keys)?,
+impl Scheme {
+    /// Whether `<NAME>_WEBHOOK_SECRET` means something to it.
+    pub const fn has_secret(self) -> bool {
+        match self {
+            Self::TokenOnly | Self::Fal => false,
+            Self::StandardWebhooks => true,
+        }
     }
-    Ok(Verified(body))
+}
+
+/// A webhook whose callback token was proved, and its signature too if it has one.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub body: Verified<Bytes>,
+    /// Whether the provider signed it. What is not signed is only a hint to ask the provider:
+    /// whoever knows the URL may have sent it.
+    pub signed: bool,
+}
+
+impl Delivery {
+    /// A delivery that nothing but its token speaks for.
+    pub fn hint(_token: &Verified<Token>, body: Bytes) -> Self {
+        Self { body: Verified(body), signed: false }
+    }
 }
 
 /// A sender that signs its webhooks, with all of its secrets or keys that are live: a delivery

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
@@ -10,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
+use crate::domain::catalog::Kind;
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Media;
 use crate::domain::time::Timestamp;
@@ -40,9 +42,13 @@ pub enum CopyError {
     Store(#[from] Error),
 }
 
-/// Where an attempt's video belongs. A repeated copy lands on the same key.
-pub fn video_key(account: &AccountId, job: &JobId, attempt: u8) -> String {
-    format!("media/{account}/{job}/{attempt}/video.mp4")
+/// Where an attempt's media belongs. A repeated copy lands on the same key.
+pub fn media_key(account: &AccountId, job: &JobId, attempt: u8, kind: Kind) -> String {
+    let name = match kind {
+        Kind::Video => "video.mp4",
+        Kind::Image => "image",
+    };
+    format!("media/{account}/{job}/{attempt}/{name}")
 }
 
 impl MediaStore {
@@ -92,16 +98,34 @@ impl MediaStore {
     }
 
     /// A link to a file that works for `valid_for` without credentials.
-    pub async fn link(&self, key: &str, now: Timestamp, valid_for: Duration) -> Result<String, Error> {
+    pub async fn link(&self, media: &Media, now: Timestamp, valid_for: Duration) -> Result<String, Error> {
         let doing = "sign a media link";
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0));
         let config = PresigningConfig::builder().start_time(start).expires_in(valid_for).build();
         let config = config.map_err(|source| Error::corrupt(doing, source))?;
-        let name = key.rsplit('/').next().unwrap_or("video.mp4");
-        let get = self.client.get_object().bucket(&self.bucket).key(key);
-        let get = get.response_content_disposition(format!("inline; filename=\"{name}\""));
+        let (kind, extension) = media.content_type.split_once('/').unwrap_or(("media", "bin"));
+        let get = self.client.get_object().bucket(&self.bucket).key(&media.key);
+        let get = get.response_content_disposition(format!("inline; filename=\"{kind}.{extension}\""));
         let request = get.presigned(config).await.map_err(|source| Error::sdk(doing, source))?;
         Ok(request.uri().to_owned())
+    }
+
+    /// The file at `key`, if one was put there whole.
+    pub async fn find(&self, key: &str) -> Result<Option<Media>, Error> {
+        let doing = format!("look for {key}");
+        let head = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(head) => head,
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::sdk(doing, error)),
+        };
+        let sha256 = head.metadata.as_ref().and_then(|metadata| metadata.get("sha256")).cloned();
+        let bytes = head.content_length.and_then(|bytes| u64::try_from(bytes).ok());
+        let (Some(sha256), Some(bytes), Some(content_type)) = (sha256, bytes, head.content_type) else {
+            return Err(Error::corrupt(doing, "it does not say what it is"));
+        };
+        Ok(Some(Media { key: key.to_owned(), bytes, sha256, content_type }))
     }
 
     async fn put(&self, key: &str, body: Bytes, media: &Media) -> Result<(), Error> {

@@ -102,7 +102,7 @@ async fn a_provider_that_is_degraded_comes_after_one_that_is_healthy() {
 async fn with_everything_down_a_job_is_still_tried() {
     let world = World::new().await;
     for _ in 0..3 {
-        minute(&world, &Provider::ALL).await;
+        minute(&world, Provider::ALL).await;
     }
     for name in ["fal", "runway"] {
         assert_eq!(provider(&world, name).await["health"], "down");

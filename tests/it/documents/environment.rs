@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use genmux::host::FunctionSpec;
 use genmux::stack::start_function;
 use harness::World;
 use shared::boot::{Env, Process};
@@ -9,7 +10,15 @@ use shared::boot::{Env, Process};
 use super::openapi::sources;
 
 /// Read when a process starts, before there is any function.
-const OF_THE_PROCESS: &str = "RUST_LOG";
+const OF_THE_PROCESS: [&str; 2] = ["RUST_LOG", "SECRETS"];
+
+/// What a function has to read: what the template gives it and what is in its secrets.
+fn environment(world: &World, spec: &FunctionSpec) -> BTreeMap<String, String> {
+    let secrets = spec.environment.get("SECRETS").map_or("", String::as_str).split(',');
+    let members = secrets.filter_map(|arn| world.stack.secrets.get(arn)).flatten();
+    let members = members.map(|(name, value)| (name.clone(), value.clone()));
+    spec.environment.clone().into_iter().chain(members).collect()
+}
 
 /// Starts a function with this environment alone; gives what it complains about.
 fn complaint(world: &World, function: &str, environment: &BTreeMap<String, String>) -> Option<String> {
@@ -35,20 +44,21 @@ fn names_in_the_code() -> BTreeSet<String> {
 async fn each_function_reads_exactly_the_variables_that_the_template_gives_it() {
     let world = World::new().await;
     let names = names_in_the_code();
-    let mut given = BTreeSet::from([OF_THE_PROCESS.to_owned()]);
+    let mut given = BTreeSet::from(OF_THE_PROCESS.map(str::to_owned));
     for (function, spec) in &world.stack.host.template().functions {
-        assert_eq!(complaint(&world, function, &spec.environment), None, "{function}");
-        given.extend(spec.environment.keys().cloned());
-        for name in names.iter().filter(|name| *name != OF_THE_PROCESS) {
+        let whole = environment(&world, spec);
+        assert_eq!(complaint(&world, function, &whole), None, "{function}");
+        given.extend(whole.keys().cloned());
+        for name in names.iter().filter(|name| !OF_THE_PROCESS.contains(&name.as_str())) {
             // Missing, or not to be understood: a function that reads it says so by name.
             let told = [None, Some("neither a URL nor a list")].map(|value| {
-                let mut environment = spec.environment.clone();
+                let mut environment = whole.clone();
                 environment.remove(name);
                 environment.extend(value.map(|value| (name.clone(), value.to_owned())));
                 complaint(&world, function, &environment)
             });
             let is_read = told.iter().flatten().any(|told| told.contains(name.as_str()));
-            assert_eq!(is_read, spec.environment.contains_key(name), "{function} and {name}: {told:?}");
+            assert_eq!(is_read, whole.contains_key(name), "{function} and {name}: {told:?}");
         }
     }
     assert_eq!(given, names, "what the template gives, and what the code names");
@@ -59,8 +69,9 @@ async fn a_function_without_any_variable_names_all_that_it_needs_at_once() {
     let world = World::new().await;
     for (function, spec) in &world.stack.host.template().functions {
         let told = complaint(&world, function, &BTreeMap::new()).unwrap();
-        for name in spec.environment.keys() {
-            let mut without = spec.environment.clone();
+        let whole = environment(&world, spec);
+        for name in whole.keys() {
+            let mut without = whole.clone();
             without.remove(name);
             let required = complaint(&world, function, &without).is_some();
             // Whose key is needed depends on which providers there are.

@@ -119,7 +119,7 @@ async fn settle_in(world: &World) {
     };
     KeyStore::new(world.table()).create(&key).await.unwrap();
     world.grant(&account, Credits::from_micros(2_000_000_000)).await;
-    let catalog = Catalog::for_providers(&Provider::ALL);
+    let catalog = Catalog::for_providers(Provider::ALL);
     let order: Order = serde_json::from_value(json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
     let request = JobRequest::new(order, &catalog).unwrap();
     let price = price::quote(&request, &catalog).unwrap();

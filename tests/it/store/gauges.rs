@@ -27,7 +27,7 @@ async fn a_gauge_is_written_over_its_own_version_and_a_stale_one_is_not() {
     }
 
     assert_eq!(snapshot(&world).await, before);
-    assert_eq!(gauges.health(&Provider::ALL).await.unwrap(), BTreeMap::from([(Provider::Fal, second)]));
+    assert_eq!(gauges.health(Provider::ALL).await.unwrap(), BTreeMap::from([(Provider::Fal, second)]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +45,7 @@ async fn a_gauge_from_a_version_ahead_of_the_stored_one_is_not_written() {
 async fn each_provider_has_its_own_gauge_and_only_those_asked_for_are_given() {
     let world = World::new().await;
     let (gauges, now) = (Gauges::new(world.table()), world.clock.now());
-    assert_eq!(gauges.health(&Provider::ALL).await.unwrap(), BTreeMap::new());
+    assert_eq!(gauges.health(Provider::ALL).await.unwrap(), BTreeMap::new());
     let well = Gauge::new(now).after(Ping::Answered { latency_ms: 12 }, now);
     let ill = Gauge::new(now).after(Ping::Failed, now);
     assert!(gauges.set_health(Provider::Fal, &well).await.unwrap());
@@ -53,7 +53,7 @@ async fn each_provider_has_its_own_gauge_and_only_those_asked_for_are_given() {
 
     let all = BTreeMap::from([(Provider::Fal, well), (Provider::Runway, ill.clone())]);
     assert_eq!(ill.health, Health::Degraded);
-    assert_eq!(gauges.health(&Provider::ALL).await.unwrap(), all);
+    assert_eq!(gauges.health(Provider::ALL).await.unwrap(), all);
     assert_eq!(gauges.health(&[Provider::Runway]).await.unwrap(), BTreeMap::from([(Provider::Runway, ill)]));
 }
 
@@ -79,6 +79,6 @@ async fn an_unknown_health_is_an_error_and_not_well() {
     let gauge = Gauge::new(now).after(Ping::Failed, now);
     assert!(gauges.set_health(Provider::Fal, &gauge).await.unwrap());
     spoil(&world, &keys::gauge(Provider::Fal), keys::HEALTH, "health", text("splendid")).await;
-    let unreadable = gauges.health(&Provider::ALL).await.unwrap_err();
+    let unreadable = gauges.health(Provider::ALL).await.unwrap_err();
     assert!(unreadable.is_corrupt(), "{unreadable:?}");
 }

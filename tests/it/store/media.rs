@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use harness::World;
 use reqwest::StatusCode;
+use shared::domain::catalog::Kind;
 use shared::domain::id::JobId;
 use shared::domain::job::Media;
-use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, video_key};
+use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, media_key};
 use tempfile::TempDir;
 
 use super::{account, bucket_name};
@@ -127,7 +128,18 @@ async fn a_repeated_copy_lands_on_the_same_key_and_a_failed_one_leaves_it() {
 
     let (anna, job) = (account("anna"), JobId::from_bytes([0; 16]));
     let key = "media/acct_anna/job_aaaaaaaaaaaaaaaaaaaaaaaaaa/2/video.mp4";
-    assert_eq!(video_key(&anna, &job, 2), key);
+    assert_eq!(media_key(&anna, &job, 2, Kind::Video), key);
+    assert_eq!(media_key(&anna, &job, 2, Kind::Image), key.replace("video.mp4", "image"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_found_again_as_it_was_put_and_nothing_else_is() {
+    let room = Room::new().await;
+    assert_eq!(room.store.find(KEY).await.unwrap(), None);
+    let media = room.copy(film(SMALL), None).await.unwrap();
+    assert_eq!(room.store.find(KEY).await.unwrap(), Some(media));
+    let nowhere = MediaStore::new(room.world.operator.s3(), "no-such-bucket");
+    assert!(!matches!(nowhere.find(KEY).await, Ok(Some(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,25 +163,29 @@ async fn a_bucket_that_does_not_take_the_file_is_our_failure_and_not_the_sources
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_gives_the_film_to_whoever_has_it_while_it_is_valid() {
     let room = Room::new().await;
-    room.copy(film(SMALL), None).await.unwrap();
+    let media = room.copy(film(SMALL), None).await.unwrap();
     let (now, hour) = (room.world.clock.now(), Duration::from_secs(3_600));
 
-    let link = room.store.link(KEY, now, hour).await.unwrap();
+    let link = room.store.link(&media, now, hour).await.unwrap();
     let answer = reqwest::get(&link).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-type"], "video/mp4");
     assert_eq!(answer.headers()["content-disposition"], "inline; filename=\"video.mp4\"");
     assert_eq!(answer.bytes().await.unwrap(), film(SMALL));
 
-    let expired = room.store.link(KEY, now.minus(2 * hour), hour).await.unwrap();
+    let expired = room.store.link(&media, now.minus(2 * hour), hour).await.unwrap();
     let of_another = link.replace("acct_anna", "acct_bert");
     let unsigned = link.split('?').next().unwrap().to_owned();
     for url in [expired, of_another, unsigned] {
         assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::FORBIDDEN, "{url}");
     }
-    let nothing = room.store.link("media/none.mp4", now, hour).await.unwrap();
+    let nothing = room
+        .store
+        .link(&Media { key: "media/none.mp4".to_owned(), ..media.clone() }, now, hour)
+        .await
+        .unwrap();
     assert_eq!(reqwest::get(&nothing).await.unwrap().status(), StatusCode::NOT_FOUND);
-    let too_long = room.store.link(KEY, now, 8 * 24 * hour).await.unwrap_err();
+    let too_long = room.store.link(&media, now, 8 * 24 * hour).await.unwrap_err();
     assert!(too_long.is_corrupt(), "{too_long:?}");
 }
 

@@ -26,7 +26,8 @@ pub(super) async fn run(args: &Serve) -> Result<()> {
 
 fn providers(stack: &Stack) -> String {
     let kind = |provider| if stack.simulators.contains_key(&provider) { "simulated" } else { "real" };
-    Provider::ALL.map(|provider| format!("{provider} ({})", kind(provider))).join(", ")
+    let named = |provider: &Provider| format!("{provider} ({})", kind(*provider));
+    Provider::ALL.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 async fn stop_on_signal(stopper: CancellationToken) {

@@ -1,14 +1,13 @@
 //! CloudFormation's intrinsic functions, with the names and addresses of the local stack.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// What AWS would decide at deployment, and here the caller does.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Deployment {
     pub stack_name: String,
     pub region: String,
@@ -19,14 +18,8 @@ pub struct Deployment {
     pub sqs_endpoint: String,
     pub table_name: String,
     pub bucket_name: String,
-    /// Values of the template's parameters, by name. May hold secrets: not printed.
+    /// Values of the template's parameters, by name.
     pub parameters: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for Deployment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deployment").field("stack_name", &self.stack_name).finish_non_exhaustive()
-    }
 }
 
 impl Deployment {
@@ -43,9 +36,6 @@ pub(super) struct Parameter {
     kind: ParameterType,
     default: Option<String>,
     allowed_values: Option<Vec<String>>,
-    min_length: Option<usize>,
-    #[serde(rename = "NoEcho")]
-    _no_echo: Option<bool>,
     #[serde(rename = "Description")]
     _description: Option<String>,
 }
@@ -187,6 +177,7 @@ impl<'a> Resolver<'a> {
             return Ok(value.to_owned());
         }
         match self.resource(name)?.kind.as_str() {
+            "AWS::SecretsManager::Secret" => Ok(at.arn("secretsmanager", &format!("secret:{name}"))),
             "AWS::SQS::Queue" => {
                 Ok(format!("{}/{}/{}", at.sqs_endpoint, at.account_id, self.physical_name(name)?))
             }
@@ -247,12 +238,8 @@ impl Parameter {
             .get(name)
             .or(self.default.as_ref())
             .with_context(|| format!("parameter {name} has no value"))?;
-        // The value itself may be a secret.
         if let Some(allowed) = &self.allowed_values {
             ensure!(allowed.contains(value), "parameter {name} must be one of {allowed:?}");
-        }
-        if let Some(min) = self.min_length {
-            ensure!(value.len() >= min, "parameter {name} must have at least {min} characters");
         }
         Ok(value.clone())
     }

@@ -272,6 +272,12 @@ const KINDS: &[Kind] = &[
         only: &[("FunctionResponseTypes", r#"["ReportBatchItemFailures"]"#)],
         without_effect: &[],
     },
+    Kind {
+        name: "AWS::SecretsManager::Secret",
+        only: &[],
+        // What is in a secret is never in the template.
+        without_effect: &["Description", "GenerateSecretString"],
+    },
     Kind { name: "AWS::SQS::Queue", only: &[], without_effect: &["QueueName", "SqsManagedSseEnabled"] },
     Kind { name: "AWS::Events::Rule", only: &[("State", "ENABLED")], without_effect: &[] },
     Kind {

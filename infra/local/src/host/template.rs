@@ -4,7 +4,6 @@
 //! that the host does not understand is an error that names the resource.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -32,16 +31,17 @@ pub struct Template {
     pub queues: Vec<Queue>,
     pub mappings: Vec<Mapping>,
     pub schedules: Vec<Schedule>,
+    /// The ARNs of the secrets, by logical id.
+    pub secrets: BTreeMap<String, String>,
     /// The properties of the `AWS::DynamoDB::Table`, with its `TableName`.
     pub table: Value,
 }
 
 /// How one function is deployed.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct FunctionSpec {
     /// The name it is deployed under.
     pub name: String,
-    /// Holds secrets: only the names are printed.
     pub environment: BTreeMap<String, String>,
     pub timeout: Duration,
     pub memory_mb: u32,
@@ -118,19 +118,10 @@ impl Template {
             queues: queues(&stack, &names)?,
             mappings: mappings(&stack, &names)?,
             schedules: schedules(&stack, &names)?,
+            secrets: secrets(&stack)?,
             table: table(&stack, &deployment)?,
             deployment,
         })
-    }
-}
-
-impl fmt::Debug for FunctionSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FunctionSpec")
-            .field("name", &self.name)
-            .field("environment", &self.environment.keys())
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
     }
 }
 
@@ -264,6 +255,11 @@ fn schedules(stack: &Stack<'_>, names: &Names) -> Result<Vec<Schedule>> {
         }
     }
     Ok(schedules)
+}
+
+fn secrets(stack: &Stack<'_>) -> Result<BTreeMap<String, String>> {
+    let secrets = stack.read::<Unread>("AWS::SecretsManager::Secret")?.into_iter();
+    secrets.map(|(id, Unread {})| Ok((id.clone(), stack.resolver().reference(&id)?))).collect()
 }
 
 fn table(stack: &Stack<'_>, deployment: &Deployment) -> Result<Value> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::try_join_all;
 use shared::boot::{Env, Process};
 
 use crate::host::{Function, Functions, Template, event_function, http_function};
@@ -18,19 +19,25 @@ macro_rules! deploy {
     }};
 }
 
-pub(super) fn all(template: &Template, operator: &Process) -> Result<Functions> {
-    let started = template.functions.iter().map(|(name, spec)| {
-        // AWS endpoints are not the template's business: the platform has them.
-        let endpoints = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"];
+/// AWS endpoints are not the template's business: the platform has them.
+const ENDPOINTS: [&str; 4] = [
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_SQS",
+];
+
+pub(super) async fn all(template: &Template, operator: &Process) -> Result<Functions> {
+    let started = template.functions.iter().map(async |(name, spec)| {
         let endpoints =
-            endpoints.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
+            ENDPOINTS.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
         let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
-        let process = Process { env, ..operator.clone() };
+        let process = Process { env, ..operator.clone() }.with_secrets().await?;
         let function =
             start_function(name, &process).with_context(|| format!("function {name} does not start"))?;
-        Ok((name.clone(), function))
+        anyhow::Ok((name.clone(), function))
     });
-    started.collect()
+    Ok(try_join_all(started).await?.into_iter().collect())
 }
 
 /// Starts one function, by package, in this process.

@@ -20,7 +20,7 @@ fn catalog() -> Catalog {
     let route = |provider: &str, endpoint: &str, cost: u32, prompt_max: u32| {
         format!(
             r#"{{ provider = "{provider}", endpoint = "{endpoint}", durations_s = [5], aspect_ratios = ["16:9"],
-            resolutions = ["720p"], prompt_max = {prompt_max}, cost_per_second = {{ "720p" = {cost} }} }}"#
+            resolutions = ["720p"], prompt_max = {prompt_max}, cost = {{ "720p" = {{ per_second = {cost} }} }} }}"#
         )
         .replace('\n', " ")
     };

@@ -22,7 +22,6 @@ use super::{Deployment, Function, FunctionError, Functions, Host, Invocation, Re
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_120);
 
 fn deployment() -> Deployment {
-    let secret = ("WebhookTokenSecret".to_owned(), "0123456789abcdef0123456789abcdef".to_owned());
     Deployment {
         stack_name: "genmux".to_owned(),
         region: "us-east-1".to_owned(),
@@ -31,7 +30,7 @@ fn deployment() -> Deployment {
         sqs_endpoint: "http://127.0.0.1:9324".to_owned(),
         table_name: "table-1".to_owned(),
         bucket_name: "bucket-1".to_owned(),
-        parameters: BTreeMap::from([secret]),
+        parameters: BTreeMap::new(),
     }
 }
 

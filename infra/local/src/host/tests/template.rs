@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use super::super::Template;
 use super::super::template::TEMPLATE;
-use super::super::{Deployment, Template};
 use super::deployment;
 
 fn load() -> Template {
@@ -47,26 +47,19 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
             format!("{name}: {}", names.join(" "))
         })
         .collect();
-    let keys = "FAL_BASE_URL FAL_KEY";
-    let runway = "RUNWAYML_API_SECRET RUNWAY_BASE_URL RUST_LOG";
     assert_eq!(
         environments,
         [
-            "cancel: POLL_QUEUE_URL RUST_LOG TABLE".to_owned(),
-            format!(
-                "dispatch: DISPATCH_QUEUE_URL {keys} POLL_QUEUE_URL PROVIDERS {runway} TABLE \
-                 WEBHOOK_BASE_URL WEBHOOK_TOKEN_SECRET"
-            ),
-            format!("health: {keys} PROVIDERS {runway} TABLE"),
-            format!("poll: {keys} POLL_QUEUE_URL PROVIDERS {runway} SETTLE_QUEUE_URL TABLE"),
-            "reconcile: DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE".to_owned(),
-            format!(
-                "settle: DISPATCH_QUEUE_URL {keys} MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL \
-                 PROVIDERS {runway} SETTLE_QUEUE_URL TABLE"
-            ),
-            "status: MEDIA_BUCKET PROVIDERS RUST_LOG TABLE".to_owned(),
-            "submit: DISPATCH_QUEUE_URL PROVIDERS RUST_LOG TABLE".to_owned(),
-            "webhook: FAL_BASE_URL PROVIDERS RUST_LOG SETTLE_QUEUE_URL WEBHOOK_TOKEN_SECRET".to_owned(),
+            "cancel: POLL_QUEUE_URL RUST_LOG TABLE",
+            "dispatch: DISPATCH_QUEUE_URL MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS TABLE WEBHOOK_BASE_URL",
+            "health: PROVIDERS RUST_LOG SECRETS TABLE",
+            "poll: POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
+            "reconcile: DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
+            "settle: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS RUST_LOG \
+             SECRETS SETTLE_QUEUE_URL TABLE",
+            "status: MEDIA_BUCKET PROVIDERS RUST_LOG TABLE",
+            "submit: DISPATCH_QUEUE_URL PROVIDERS RUST_LOG TABLE",
+            "webhook: PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL",
         ]
     );
 }
@@ -204,26 +197,42 @@ fn a_route_and_a_schedule_need_the_permission_to_invoke() {
 
 #[test]
 fn a_parameter_without_a_legal_value_is_refused() {
-    let refusal = |name: &str, value: Option<&str>| {
+    let refusal = |name: &str, value: &str| {
         let mut deployment = deployment();
-        match value {
-            Some(value) => deployment.parameters.insert(name.to_owned(), value.to_owned()),
-            None => deployment.parameters.remove(name),
-        };
+        deployment.parameters.insert(name.to_owned(), value.to_owned());
         format!("{:#}", Template::load(deployment).expect_err(name))
     };
-    assert_eq!(refusal("WebhookTokenSecret", None), "parameter WebhookTokenSecret has no value");
-    assert!(refusal("WebhookTokenSecret", Some("short")).ends_with("must have at least 32 characters"));
-    assert!(refusal("MediaAllowLoopback", Some("yes")).contains("must be one of"));
-    assert_eq!(refusal("Colour", Some("red")), "the template has no parameter Colour");
+    assert!(refusal("MediaAllowLoopback", "yes").contains("must be one of"));
+    assert_eq!(refusal("Colour", "red"), "the template has no parameter Colour");
 }
 
+/// What listens to the internet must not know the keys, and nothing else needs any secret.
 #[test]
-fn secrets_are_not_printed() {
-    let secret = "0123456789abcdef0123456789abcdef";
+fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
     let template = load();
-    assert_eq!(template.functions["webhook"].environment["WEBHOOK_TOKEN_SECRET"], secret);
-    assert!(!format!("{template:?}").contains(secret));
-    let Deployment { parameters, .. } = &template.deployment;
-    assert!(parameters.values().any(|value| value == secret));
+    let name = |arn: &str| template.secrets.iter().find(|(_, it)| *it == arn).unwrap().0.clone();
+    let given = |(function, spec): (&String, &super::super::FunctionSpec)| {
+        let arns = spec.environment.get("SECRETS")?.split(',');
+        Some(format!("{function}: {}", arns.map(name).collect::<Vec<_>>().join(" ")))
+    };
+    let given: Vec<_> = template.functions.iter().filter_map(given).collect();
+    assert_eq!(
+        given,
+        [
+            "dispatch: ProviderKeys WebhookSecrets",
+            "health: ProviderKeys",
+            "poll: ProviderKeys",
+            "settle: ProviderKeys",
+            "webhook: WebhookSecrets",
+        ]
+    );
+}
+
+/// A parameter is readable for everybody who may look at the stack.
+#[test]
+fn a_secret_parameter_or_a_secret_in_the_template_is_refused() {
+    let refused = refusal("    Default: fal,runway", "    NoEcho: true");
+    assert!(refused.contains("unknown field `NoEcho`"), "{refused}");
+    let refused = refusal("GenerateSecretString:", "SecretString:");
+    assert!(refused.contains("resource WebhookSecrets: unknown field `SecretString`"), "{refused}");
 }

@@ -1,0 +1,3 @@
+//! How a process starts.
+
+mod secrets;
