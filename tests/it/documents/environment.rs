@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use genmux::host::FunctionSpec;
 use genmux::stack::start_function;
 use harness::World;
+use shared::boot::config::base_url_variable;
 use shared::boot::{Env, Process};
+use shared::domain::provider::Provider;
+use shared::provider::adapter;
 
 use super::openapi::sources;
 
@@ -26,7 +29,8 @@ fn complaint(world: &World, function: &str, environment: &BTreeMap<String, Strin
     start_function(function, &process).err().map(|error| format!("{error:#}"))
 }
 
-/// Every name in the code that looks like a variable of ours; the platform's are not.
+/// Every name in the code that looks like a variable of ours, and those of the providers
+/// that must be set or always are here; the platform's are not.
 fn names_in_the_code() -> BTreeSet<String> {
     let literals = sources(&["functions", "shared/src/boot"])
         .into_iter()
@@ -37,7 +41,16 @@ fn names_in_the_code() -> BTreeSet<String> {
             && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     };
     let is_foreign = |name: &String| name.starts_with("AWS_") || name == "OUT_DIR"; // Cargo's
-    literals.filter(name).filter(|name| !is_foreign(name)).collect()
+    literals.filter(name).filter(|name| !is_foreign(name)).chain(of_providers()).collect()
+}
+
+/// The keys and the origins.
+fn of_providers() -> BTreeSet<String> {
+    let of = |provider: &Provider| {
+        let keys = adapter(*provider).setup().key.iter().map(|key| (*key).to_owned());
+        keys.chain([base_url_variable(*provider)])
+    };
+    Provider::ALL.iter().flat_map(of).collect()
 }
 
 #[tokio::test]
@@ -75,7 +88,7 @@ async fn a_function_without_any_variable_names_all_that_it_needs_at_once() {
             without.remove(name);
             let required = complaint(&world, function, &without).is_some();
             // Whose key is needed depends on which providers there are.
-            let of_provider = name.starts_with("FAL_") || name.starts_with("RUNWAY");
+            let of_provider = of_providers().contains(name);
             assert!(
                 told.contains(name.as_str()) == (required && !of_provider),
                 "{function} and {name}: {told}"
