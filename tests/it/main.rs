@@ -15,6 +15,7 @@ mod documents;
 mod flows;
 mod levers;
 mod rights;
+mod simulation;
 mod store;
 mod tidy;
 mod vectors;
