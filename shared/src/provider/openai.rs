@@ -137,7 +137,7 @@ fn texts(order: &CreateOrder<'_>) -> Option<Vec<(&'static str, String)>> {
     Some(texts)
 }
 
-/// An image by its URL, as `OpenAI`'s SDKs write it into a form.
+/// An image by its URL, as `OpenAI`'s JavaScript client writes it into a form.
 const REFERENCE: &str = "input_reference[image_url]";
 
 fn nested(texts: Vec<(&'static str, String)>) -> Value {
