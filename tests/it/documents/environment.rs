@@ -29,7 +29,8 @@ fn complaint(world: &World, function: &str, environment: &BTreeMap<String, Strin
     start_function(function, &process).err().map(|error| format!("{error:#}"))
 }
 
-/// Every name in the code that looks like a variable of ours; the platform's are not.
+/// Every name in the code that looks like a variable of ours, and those of the providers
+/// that must be set or always are here; the platform's are not.
 fn names_in_the_code() -> BTreeSet<String> {
     let literals = sources(&["functions", "shared/src/boot"])
         .into_iter()
