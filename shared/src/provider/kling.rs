@@ -26,7 +26,7 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 pub(super) const API: &str = "api-singapore.klingai.com";
 /// What the account used in some hour long ago: the call is free, and its answer does not matter.
 pub(super) const PING: &str = "/account/costs?start_time=1767225600000&end_time=1767229200000";
-/// Models that cut a video into several shots unless they are told not to.
+/// The model that cuts a video into several shots unless it is told not to.
 const MULTI_SHOT: &str = "/kling-3.0";
 
 pub(super) struct Kling;

@@ -20,8 +20,8 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 /// Nobody's: the key goes to `OPENAI_BASE_URL` or nowhere.
 const NOWHERE: &str = "openai.invalid";
 
-/// Whether orders go as `json` or as a `form`: SGLang takes an order without a file as the
-/// first, vLLM takes the second alone.
+/// Whether orders go as `json`, in the published shape, or as a `form`: vLLM takes no other,
+/// and has a name of its own in it for an image by its URL.
 const BODY: &str = "OPENAI_VIDEO_BODY";
 
 /// Sizes by resolution and ratio. The shape has no others but two odd ones near 7:4.
@@ -44,10 +44,18 @@ impl Adapter for Openai {
 
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call> {
         let mut call = Call::new(Method::POST, NOWHERE, "/v1/videos");
-        let texts = texts(order)?;
+        let mut texts = texts(order)?;
+        let image = order.request.image_url.as_ref().map(|url| json!({"image_url": url}));
         call.body = Some(match settings.get(BODY) {
-            "form" => Body::Form(texts),
-            _ => Body::Json(nested(texts)),
+            "form" => {
+                texts.extend(image.map(|image| ("image_reference", image.to_string())));
+                Body::Form(texts)
+            }
+            _ => {
+                let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), json!(text)));
+                let image = image.map(|image| ("input_reference".to_owned(), image));
+                Body::Json(Value::Object(texts.chain(image).collect()))
+            }
         });
         Some(call)
     }
@@ -127,25 +135,12 @@ fn texts(order: &CreateOrder<'_>) -> Option<Vec<(&'static str, String)>> {
     let request = order.request;
     let ratio = request.aspect_ratio.as_deref()?;
     let (_, _, size) = SIZES.iter().find(|size| (size.0, size.1) == (request.resolution.as_str(), ratio))?;
-    let mut texts = vec![
+    Some(vec![
         ("model", order.endpoint().to_owned()),
         ("prompt", request.prompt.clone()),
         ("seconds", request.duration_s?.to_string()),
         ("size", (*size).to_owned()),
-    ];
-    texts.extend(request.image_url.clone().map(|url| (REFERENCE, url)));
-    Some(texts)
-}
-
-/// An image by its URL, as `OpenAI`'s JavaScript client writes it into a form.
-const REFERENCE: &str = "input_reference[image_url]";
-
-fn nested(texts: Vec<(&'static str, String)>) -> Value {
-    let pair = |(name, text)| match name {
-        REFERENCE => ("input_reference".to_owned(), json!({"image_url": text})),
-        _ => (name.to_owned(), json!(text)),
-    };
-    Value::Object(texts.into_iter().map(pair).collect())
+    ])
 }
 
 #[derive(Deserialize)]

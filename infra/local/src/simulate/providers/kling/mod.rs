@@ -214,16 +214,14 @@ fn contents(model: &Model, body: &Map<String, Value>) -> Result<(String, bool), 
 /// Remote jobs by their ids or by their owner's references, as many as are known.
 fn tasks(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
     let now = simulator.clock.now();
-    let (ids, references) = (call.query("task_ids"), call.query("external_task_ids"));
-    let (list, get): (_, fn(&Simulator, &str) -> anyhow::Result<Option<RemoteJob>>) = match (ids, references)
-    {
-        (Some(ids), None) => (ids, |simulator, id| simulator.store.get(id)),
-        (None, Some(references)) => (references, by_reference),
+    let (list, by_id) = match (call.query("task_ids"), call.query("external_task_ids")) {
+        (Some(ids), None) => (ids, true),
+        (None, Some(references)) => (references, false),
         _ => return Ok(invalid("either task_ids or external_task_ids must be given").into()),
     };
     let mut jobs = Vec::new();
     for name in list.split(',') {
-        jobs.extend(get(simulator, name)?);
+        jobs.extend(if by_id { simulator.store.get(name)? } else { by_reference(simulator, name)? });
     }
     let all: Vec<_> = jobs.iter().map(|job| told(simulator, job, now)).collect();
     let truth = success(&json!(all));

@@ -68,7 +68,7 @@ async fn a_form_is_taken_like_json() {
         .text("model", "Wan-AI/Wan2.2-I2V-A14B-Diffusers")
         .text("seconds", "4")
         .text("size", "1280x720")
-        .text("input_reference[image_url]", "https://example.com/a.png");
+        .text("image_reference", r#"{"image_url":"https://example.com/a.png"}"#);
     let (code, job) =
         read(bench.call(Method::POST, "/v1/videos").multipart(form).send().await.unwrap()).await;
     assert_eq!((code, &job["size"]), (200, &json!("1280x720")), "{job}");
