@@ -11,6 +11,9 @@ mod fal_reason;
 #[cfg(test)]
 mod fixtures;
 pub mod jwks;
+mod kling;
+mod kling_legacy;
+mod openai;
 pub mod outcome;
 #[cfg(test)]
 mod routes;
@@ -108,6 +111,9 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Kling => &kling::Kling,
+        Provider::KlingLegacy => &kling_legacy::KlingLegacy,
+        Provider::Openai => &openai::Openai,
     }
 }
 
