@@ -27,6 +27,9 @@ use strum::{IntoStaticStr, VariantArray, VariantNames};
 pub enum Provider {
     Fal,
     Runway,
+    Luma,
+    DreamMachine,
+    Minimax,
 }
 
 /// A name that is no provider's.

@@ -6,11 +6,14 @@
 
 pub mod client;
 pub mod download;
+mod dream_machine;
 mod fal;
 mod fal_reason;
 #[cfg(test)]
 mod fixtures;
 pub mod jwks;
+mod luma;
+mod minimax;
 pub mod outcome;
 #[cfg(test)]
 mod routes;
@@ -108,6 +111,9 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Luma => &luma::Luma,
+        Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Minimax => &minimax::Minimax,
     }
 }
 
