@@ -3,6 +3,7 @@
 //! An *effect* is one AWS call of a function. A crash is a real one as far as the function
 //! can tell: its future is dropped in the middle of the call.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,10 +18,12 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use genmux::host::{Function, FunctionError, Invocation};
+use genmux::host::{Function, FunctionError, Grant, Invocation};
 use genmux::stack::Around;
 use serde_json::Value;
 use tokio::sync::Notify;
+
+use crate::rights::rights;
 
 /// On which side of an effect something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,12 @@ pub struct Wire {
     inner: SharedHttpClient,
     plan: Arc<Mutex<Plan>>,
     crash: Arc<Notify>,
+    used: Arc<Mutex<BTreeSet<(String, Grant)>>>,
+}
+
+tokio::task_local! {
+    /// The function whose invocation this is.
+    static FUNCTION: String;
 }
 
 impl fmt::Debug for Wire {
@@ -77,7 +86,7 @@ impl fmt::Debug for Wire {
 impl Wire {
     pub fn new() -> Self {
         let inner = aws_smithy_http_client::Builder::new().build_http();
-        Self { inner, plan: Arc::default(), crash: Arc::default() }
+        Self { inner, plan: Arc::default(), crash: Arc::default(), used: Arc::default() }
     }
 
     pub fn client(&self) -> SharedHttpClient {
@@ -115,6 +124,17 @@ impl Wire {
     /// Events that functions were invoked with since the last reset, in order.
     pub fn invocations(&self) -> Vec<(String, Value)> {
         self.plan().invocations.clone()
+    }
+
+    /// Each function that made a call, with the rights that it needed, since the world began.
+    pub fn used(&self) -> BTreeSet<(String, Grant)> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, request: &HttpRequest) {
+        let function = FUNCTION.try_with(Clone::clone).unwrap_or_default();
+        let rights = rights(request).into_iter().map(|right| (function.clone(), right));
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).extend(rights);
     }
 
     /// The function that makes effect `k` dies there. Once.
@@ -229,6 +249,7 @@ struct Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.wire.note(&request);
         let order = self.wire.next(&request);
         let (inner, wire) = (self.inner.clone(), self.wire.clone());
         HttpConnectorFuture::new(async move {
@@ -270,7 +291,7 @@ impl Function for Mortal {
             plan.invocations.push((self.name.clone(), event.clone()));
             plan.doubled && !matches!(self.name.as_str(), "submit" | "status" | "cancel")
         };
-        async move {
+        let invoked = async move {
             if doubled {
                 self.inner.invoke(event.clone(), context.clone()).await?;
             }
@@ -281,7 +302,7 @@ impl Function for Mortal {
                 }
                 done = self.inner.invoke(event, context) => done,
             }
-        }
-        .boxed()
+        };
+        FUNCTION.scope(self.name.clone(), invoked).boxed()
     }
 }

@@ -1,6 +1,7 @@
 //! CloudFormation's intrinsic functions, with the names and addresses of the local stack.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -23,7 +24,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    pub(super) fn arn(&self, service: &str, rest: &str) -> String {
+    pub fn arn(&self, service: &str, rest: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{rest}", self.region, self.account_id)
     }
 }
@@ -34,8 +35,9 @@ impl Deployment {
 pub(super) struct Parameter {
     #[serde(rename = "Type")]
     kind: ParameterType,
-    default: Option<String>,
-    allowed_values: Option<Vec<String>>,
+    default: Option<Scalar>,
+    allowed_values: Option<Vec<Scalar>>,
+    min_value: Option<f64>,
     #[serde(rename = "Description")]
     _description: Option<String>,
 }
@@ -43,6 +45,24 @@ pub(super) struct Parameter {
 #[derive(Debug, Deserialize)]
 enum ParameterType {
     String,
+    Number,
+}
+
+/// A value, which CloudFormation takes for the text of it.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
 }
 
 /// One entry of the template's `Resources`.
@@ -51,6 +71,7 @@ enum ParameterType {
 pub(super) struct Resource {
     #[serde(rename = "Type")]
     pub(super) kind: String,
+    pub(super) condition: Option<String>,
     #[serde(default)]
     pub(super) properties: Map<String, Value>,
     #[serde(default)]
@@ -131,7 +152,7 @@ impl<'a> Resolver<'a> {
         Ok(Value::String(value))
     }
 
-    fn condition(&self, name: &str) -> Result<bool> {
+    pub(super) fn condition(&self, name: &str) -> Result<bool> {
         let declared = self.conditions.get(name).with_context(|| format!("no condition {name}"))?;
         self.holds(declared).with_context(|| format!("condition {name}"))
     }
@@ -198,6 +219,8 @@ impl<'a> Resolver<'a> {
             ("AWS::Serverless::Function", "Arn") => at.arn("lambda", &format!("function:{name}")),
             ("AWS::SQS::Queue", "Arn") => at.arn("sqs", &name),
             ("AWS::DynamoDB::Table", "Arn") => at.arn("dynamodb", &format!("table/{name}")),
+            ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{}:role/{name}", at.account_id),
+            ("AWS::Logs::LogGroup", "Arn") => at.arn("logs", &format!("log-group:{name}:*")),
             ("AWS::Events::Rule", "Arn") => at.arn("events", &format!("rule/{name}")),
             ("AWS::S3::Bucket", "Arn") => format!("arn:aws:s3:::{name}"),
             ("AWS::ApiGatewayV2::Api", "ApiEndpoint") => at.api_endpoint.clone(),
@@ -211,6 +234,7 @@ impl<'a> Resolver<'a> {
         let property = match resource.kind.as_str() {
             "AWS::Serverless::Function" => "FunctionName",
             "AWS::SQS::Queue" => "QueueName",
+            "AWS::Logs::LogGroup" => "LogGroupName",
             "AWS::DynamoDB::Table" => return Ok(self.deployment.table_name.clone()),
             "AWS::S3::Bucket" => return Ok(self.deployment.bucket_name.clone()),
             "AWS::Events::Rule" => "Name",
@@ -232,16 +256,18 @@ impl<'a> Resolver<'a> {
 
 impl Parameter {
     fn value(&self, name: &str, deployment: &Deployment) -> Result<String> {
-        let ParameterType::String = self.kind;
-        let value = deployment
-            .parameters
-            .get(name)
-            .or(self.default.as_ref())
-            .with_context(|| format!("parameter {name} has no value"))?;
+        let default = || self.default.as_ref().map(Scalar::to_string);
+        let value = deployment.parameters.get(name).cloned().or_else(default);
+        let value = value.with_context(|| format!("parameter {name} has no value"))?;
         if let Some(allowed) = &self.allowed_values {
-            ensure!(allowed.contains(value), "parameter {name} must be one of {allowed:?}");
+            let allowed: Vec<_> = allowed.iter().map(Scalar::to_string).collect();
+            ensure!(allowed.contains(&value), "parameter {name} must be one of {allowed:?}");
         }
-        Ok(value.clone())
+        if let ParameterType::Number = self.kind {
+            let number: f64 = value.parse().ok().with_context(|| format!("parameter {name} is a number"))?;
+            ensure!(self.min_value.is_none_or(|min| number >= min), "parameter {name} is too small");
+        }
+        Ok(value)
     }
 }
 

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use function::{Function, FunctionError, Invocation, event_function, http_function};
 pub use intrinsics::Deployment;
 pub use mapping::{Attribute, Received, Source};
-pub use template::{FunctionSpec, Mapping, Queue, Redrive, Route, Schedule, Template};
+pub use template::{FunctionSpec, Grant, Mapping, Queue, Redrive, Route, Schedule, Template};
 
 /// The functions by package, as they are given to [`Host::new`].
 pub type Functions = HashMap<String, Arc<dyn Function>>;

@@ -45,6 +45,7 @@ pub(super) struct Unread {}
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct FunctionProperties {
     pub(super) function_name: String,
+    pub(super) role: String,
     pub(super) memory_size: u32,
     pub(super) timeout: u64,
     pub(super) environment: Environment,
@@ -54,6 +55,59 @@ pub(super) struct FunctionProperties {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Environment {
     pub(super) variables: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct RoleProperties {
+    pub(super) policies: Vec<Policy>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Policy {
+    #[serde(rename = "PolicyName")]
+    _policy_name: String,
+    pub(super) policy_document: PolicyDocument,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct PolicyDocument {
+    #[serde(rename = "Version")]
+    _version: String,
+    pub(super) statement: Vec<Statement>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Statement {
+    #[serde(rename = "Effect")]
+    _effect: Allow,
+    pub(super) action: OneOrMany,
+    pub(super) resource: OneOrMany,
+}
+
+/// The only effect that is understood.
+#[derive(Debug, Deserialize)]
+enum Allow {
+    Allow,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(super) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,14 +224,21 @@ impl<'a> Stack<'a> {
     /// All resources of one type, by logical id.
     pub(super) fn read<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<(String, T)>> {
         let kind = KINDS.iter().find(|known| known.name == kind).context("an unknown type")?;
-        let resources = self.document.resources.iter().filter(|(_, resource)| resource.kind == kind.name);
-        let read = resources.map(|(id, resource)| {
-            let read = self
-                .properties(kind, resource)
-                .and_then(|properties| Ok(serde_json::from_value(Value::Object(properties))?));
-            Ok((id.clone(), read.with_context(|| format!("resource {id}"))?))
-        });
-        read.collect()
+        let mut read = Vec::new();
+        for (id, resource) in self.document.resources.iter().filter(|(_, it)| it.kind == kind.name) {
+            let properties = || {
+                if let Some(condition) = &resource.condition
+                    && !self.resolver.condition(condition)?
+                {
+                    return Ok(None);
+                }
+                let properties = self.properties(kind, resource)?;
+                anyhow::Ok(Some(serde_json::from_value(Value::Object(properties))?))
+            };
+            let properties = properties().with_context(|| format!("resource {id}"))?;
+            read.extend(properties.map(|properties| (id.clone(), properties)));
+        }
+        Ok(read)
     }
 
     /// The package that a function is built from.
@@ -238,7 +299,7 @@ struct Kind {
     name: &'static str,
     /// The only value with which it does what the service would.
     only: &'static [(&'static str, &'static str)],
-    /// Access, encryption, packaging, deletion: nothing that a function could notice here.
+    /// Access, encryption, packaging, deletion, watching: nothing that a function could notice here.
     without_effect: &'static [&'static str],
 }
 
@@ -248,13 +309,57 @@ const KINDS: &[Kind] = &[
     Kind {
         name: FUNCTION,
         only: &[("Handler", "bootstrap"), ("Runtime", "provided.al2023")],
-        without_effect: &["Architectures", "CodeUri", "Policies"],
+        without_effect: &[
+            "Architectures",
+            "CodeUri",
+            "LoggingConfig",
+            "ReservedConcurrentExecutions",
+            "Tracing",
+        ],
+    },
+    Kind { name: "AWS::IAM::Role", only: &[], without_effect: &["AssumeRolePolicyDocument"] },
+    Kind { name: "AWS::IAM::ManagedPolicy", only: &[], without_effect: &["PolicyDocument", "Roles"] },
+    Kind { name: "AWS::Logs::LogGroup", only: &[], without_effect: &["LogGroupName", "RetentionInDays"] },
+    Kind {
+        name: "AWS::Logs::MetricFilter",
+        only: &[],
+        without_effect: &["FilterPattern", "LogGroupName", "MetricTransformations"],
+    },
+    Kind {
+        name: "AWS::CloudWatch::Alarm",
+        only: &[],
+        without_effect: &[
+            "AlarmActions",
+            "AlarmDescription",
+            "ComparisonOperator",
+            "Dimensions",
+            "EvaluationPeriods",
+            "MetricName",
+            "Metrics",
+            "Namespace",
+            "Period",
+            "Statistic",
+            "Threshold",
+            "TreatMissingData",
+        ],
+    },
+    Kind {
+        name: "AWS::CloudWatch::Dashboard",
+        only: &[],
+        without_effect: &["DashboardBody", "DashboardName"],
+    },
+    Kind { name: "AWS::SNS::Topic", only: &[], without_effect: &["DisplayName"] },
+    Kind {
+        name: "AWS::SNS::Subscription",
+        only: &[("Protocol", "email")],
+        without_effect: &["Endpoint", "TopicArn"],
     },
     Kind { name: "AWS::ApiGatewayV2::Api", only: &[("ProtocolType", "HTTP")], without_effect: &["Name"] },
     Kind {
         name: "AWS::ApiGatewayV2::Stage",
         only: &[("StageName", "$default"), ("AutoDeploy", "true")],
-        without_effect: &["ApiId"],
+        // Who may call how often is not what a function could notice.
+        without_effect: &["AccessLogSettings", "ApiId", "DefaultRouteSettings"],
     },
     Kind {
         name: "AWS::ApiGatewayV2::Integration",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::intrinsics::Deployment;
 use super::resources::{
     Document, FunctionProperties, Integration, MappingProperties, Permission, QueueProperties, RedrivePolicy,
-    RouteProperties, Rule, Stack, TableProperties, Unread,
+    RoleProperties, RouteProperties, Rule, Stack, TableProperties, Unread,
 };
 use super::schedule::rate;
 
@@ -45,6 +45,15 @@ pub struct FunctionSpec {
     pub environment: BTreeMap<String, String>,
     pub timeout: Duration,
     pub memory_mb: u32,
+    /// What its role lets it do.
+    pub grants: Vec<Grant>,
+}
+
+/// One action on one resource, as a policy has it: an ARN may end in a wildcard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    pub action: String,
+    pub resource: String,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +102,20 @@ pub struct Schedule {
     pub every: Duration,
 }
 
+/// What is only read to see that it says nothing else than is known.
+const WITHOUT_EFFECT: [&str; 10] = [
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Stage",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+];
+
 impl Template {
     /// The stack that `infra/template.yaml` declares.
     ///
@@ -106,8 +129,7 @@ impl Template {
     pub(super) fn parse(text: &str, deployment: Deployment) -> Result<Self> {
         let document = Document::parse(text)?;
         let stack = Stack::new(&document, &deployment)?;
-        for without_effect in ["AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage", "AWS::S3::BucketPolicy"]
-        {
+        for without_effect in WITHOUT_EFFECT {
             stack.read::<Unread>(without_effect)?;
         }
         ensure!(stack.read::<Unread>("AWS::S3::Bucket")?.len() == 1, "one bucket is expected");
@@ -173,16 +195,36 @@ impl Names {
 
 fn functions(stack: &Stack<'_>) -> Result<BTreeMap<String, FunctionSpec>> {
     let read = stack.read::<FunctionProperties>("AWS::Serverless::Function")?;
+    let mut roles = roles(stack)?;
     let spec = |(id, properties): (String, FunctionProperties)| {
         let spec = FunctionSpec {
             name: properties.function_name,
             environment: properties.environment.variables,
             timeout: Duration::from_secs(properties.timeout),
             memory_mb: properties.memory_size,
+            grants: roles
+                .remove(&properties.role)
+                .with_context(|| format!("resource {id} has no role of its own"))?,
         };
         Ok((stack.package(&id)?, spec))
     };
     read.into_iter().map(spec).collect()
+}
+
+/// What each role grants, by its ARN.
+fn roles(stack: &Stack<'_>) -> Result<BTreeMap<String, Vec<Grant>>> {
+    let mut roles = BTreeMap::new();
+    for (id, role) in stack.read::<RoleProperties>("AWS::IAM::Role")? {
+        let mut grants = Vec::new();
+        for statement in role.policies.iter().flat_map(|policy| &policy.policy_document.statement) {
+            for action in statement.action.as_slice() {
+                let on = |resource: &String| Grant { action: action.clone(), resource: resource.clone() };
+                grants.extend(statement.resource.as_slice().iter().map(on));
+            }
+        }
+        roles.insert(stack.resolver().attribute(&id, "Arn")?, grants);
+    }
+    Ok(roles)
 }
 
 fn routes(stack: &Stack<'_>, names: &Names) -> Result<Vec<Route>> {

@@ -145,14 +145,19 @@ fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
     for (from, to, named) in [
         ("VisibilityTimeout: 1800", "FifoQueue: true", "resource SettleQueue: unknown field `FifoQueue`"),
         ("maxReceiveCount: 5", "maxReceives: 5", "resource DispatchQueue: unknown field `maxReceives`"),
-        ("Timeout: 300", "ReservedConcurrentExecutions: 1", "resource SettleFunction: unknown field"),
+        ("Timeout: 300", "SnapStart: 1", "resource SettleFunction: unknown field"),
         ("ProtocolType: HTTP", "ProtocolType: WEBSOCKET", "resource HttpApi: ProtocolType must be HTTP"),
         ("AutoDeploy: true", "AutoDeploy: false", "resource HttpStage: AutoDeploy must be true"),
         ("rate(1 minute)", "cron(0 * * * ? *)", "resource HealthSchedule: cron(0 * * * ? *) is not"),
         ("rate(1 minute)", "rate(1 minutes)", "resource HealthSchedule: rate(1 minutes) is not"),
         ("POST /v1/jobs\n", "ANY /v1/jobs\n", "resource SubmitRoute: the route key ANY /v1/jobs is not"),
         ("GET /v1/models", "GET /v1/{rest+}", "resource ModelsRoute: the route key GET /v1/{rest+} is not"),
-        ("AWS::S3::BucketPolicy", "AWS::SNS::Topic", "resource MediaBucketPolicy: the type AWS::SNS::Topic"),
+        ("AWS::S3::BucketPolicy", "AWS::S3::Acl", "resource MediaBucketPolicy: the type AWS::S3::Acl"),
+        (
+            "Effect: Allow\n                Action: sqs",
+            "Effect: Deny\n                Action: sqs",
+            "unknown variant `Deny`",
+        ),
         ("ProjectionType: KEYS_ONLY", "ProjectionType: !Base64 x", "resource Table: Base64 \"x\" is not"),
         ("TimeToLiveSpecification:", "StreamSpecification:", "resource Table: unknown field `StreamSpec"),
         ("CorsConfiguration:", "NotificationConfiguration:", "resource MediaBucket: unknown field"),
@@ -179,6 +184,16 @@ fn a_name_that_leads_nowhere_is_refused() {
             "EventSourceArn: arn",
             "resource DispatchMapping: arn is no",
         ),
+        (
+            "Role: !GetAtt PollRole.Arn",
+            "Role: !GetAtt SubmitRole.Arn",
+            "resource SubmitFunction has no role of its own",
+        ),
+        (
+            "Condition: HasAlarmEmail",
+            "Condition: HasMail",
+            "resource AlarmSubscription: no condition HasMail",
+        ),
         ("!If [HasWebhookBaseUrl", "!If [HasUrl", "no condition HasUrl"),
         ("Binary: submit", "Library: submit", "resource SubmitFunction has no BuildProperties.Binary"),
     ] {
@@ -203,6 +218,9 @@ fn a_parameter_without_a_legal_value_is_refused() {
         format!("{:#}", Template::load(deployment).expect_err(name))
     };
     assert!(refusal("MediaAllowLoopback", "yes").contains("must be one of"));
+    assert!(refusal("LogDays", "2").contains("must be one of"));
+    assert_eq!(refusal("MediaDays", "many"), "parameter MediaDays is a number");
+    assert_eq!(refusal("MediaDays", "-1"), "parameter MediaDays is too small");
     assert_eq!(refusal("Colour", "red"), "the template has no parameter Colour");
 }
 

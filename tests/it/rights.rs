@@ -1,0 +1,129 @@
+//! Least privilege: each role grants what its function's calls need, and nothing else.
+//!
+//! The stories are played over the local wire, every call is noted with the right that the
+//! platform would ask for, and both sides are compared with the template. So a statement
+//! that is taken from a role fails here, and so does one that is put in without need.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use genmux::host::{Grant, Template};
+use harness::story::STORIES;
+use harness::{Moment, World};
+use reqwest::Method;
+use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use shared::store::queue::{Message, Queue, Source};
+
+/// What the template must grant although no call of ours shows it.
+fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
+    let mut unseen = BTreeSet::new();
+    let mut add = |function: &str, action: &str, resource: &str| {
+        let grant = Grant { action: action.to_owned(), resource: resource.to_owned() };
+        unseen.insert((function.to_owned(), grant));
+    };
+    for (function, spec) in &template.functions {
+        // The platform writes what a function logs in the function's name.
+        let logs = template.deployment.arn("logs", &format!("log-group:/aws/lambda/{}:*", spec.name));
+        add(function, "logs:CreateLogStream", &logs);
+        add(function, "logs:PutLogEvents", &logs);
+        // Read before there is any invocation.
+        let secrets = spec.environment.get("SECRETS").into_iter().flat_map(|arns| arns.split(','));
+        secrets.for_each(|arn| add(function, "secretsmanager:GetSecretValue", arn));
+    }
+    // A mapping takes messages in its function's name.
+    for mapping in &template.mappings {
+        for action in ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"] {
+            add(&mapping.function, action, &mapping.queue_arn);
+        }
+    }
+    let media = "arn:aws:s3:::genmux-media/media/*";
+    // A link has its signer's rights, and is made without a call.
+    add("status", "s3:GetObject", media);
+    // Only where a file of more than 16 MiB breaks off.
+    add("settle", "s3:AbortMultipartUpload", media);
+    // Only for an attempt that runs on although its job goes another way.
+    add("settle", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
+    // Only after a race whose winner the table did not tell.
+    add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
+    // Only by providers without webhooks and look-ups that answer a create with the media.
+    add("dispatch", "s3:GetObject", media);
+    add("dispatch", "s3:PutObject", media);
+    add("dispatch", "s3:ListBucket", "arn:aws:s3:::genmux-media");
+    unseen
+}
+
+fn covers(granted: &Grant, needed: &Grant) -> bool {
+    let resource = match granted.resource.strip_suffix('*') {
+        Some(prefix) => needed.resource.starts_with(prefix),
+        None => needed.resource == granted.resource,
+    };
+    resource && granted.action == needed.action
+}
+
+/// Every function does at least once whatever it can do.
+async fn everything(world: &World) {
+    for story in STORIES {
+        story.play(world, story.name).await;
+    }
+    // A job that nobody can make fails over until it has no route left.
+    let prompt = "a boat [[sim: create=refuse:503]]";
+    let id = world.submit("veo-3.1", prompt, "hopeless").await;
+    world.finish(&id).await;
+    // One that is stopped while it runs, and one before it is sent.
+    let id = world.submit("gen-4.5", "a boat [[sim: latency=600]]", "stopped").await;
+    world.drain().await;
+    world.cancel(&id).await;
+    world.finish(&id).await;
+    let id = world.submit("gen-4.5", "a boat", "not sent").await;
+    world.cancel(&id).await;
+    world.finish(&id).await;
+    // Whatever dies in between, `reconcile` brings on.
+    for k in 0..10 {
+        world.wire.reset();
+        world.wire.crash_at(k, Moment::Before);
+        STORIES[1].play(world, &format!("crash {k}")).await;
+    }
+    // A failure that its provider neither confirms nor denies is asked about again.
+    let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
+    world.drain().await;
+    world.advance(Duration::from_secs(4_500)).await;
+    let fault = Fault::new(ErrorClass::ContentPolicy, None, Billed::No);
+    let outcome = Some(Verdict::Broke { fault, cost: None });
+    let report = Message::Settle {
+        job_id: id.clone(),
+        attempt: 1,
+        remote: None,
+        outcome,
+        source: Source::Webhook,
+        asked: 0,
+    };
+    let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
+    queue.send(&report, Duration::ZERO).await.unwrap();
+    world.drain().await;
+    world.tick().await;
+    for path in ["/v1/jobs", "/v1/models", "/v1/providers", "/v1/account"] {
+        world.call(Method::GET, path, &[], None).await;
+    }
+    world.status(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_grants_what_its_function_needs_and_nothing_else() {
+    let world = World::new().await;
+    everything(&world).await;
+    let template = world.stack.host.template();
+    let used = world.wire.used();
+    let needed: BTreeSet<_> =
+        used.into_iter().filter(|(function, _)| !function.is_empty()).chain(unseen(template)).collect();
+    let granted = template
+        .functions
+        .iter()
+        .flat_map(|(function, spec)| spec.grants.iter().map(move |grant| (function.clone(), grant.clone())));
+    let granted: BTreeSet<_> = granted.collect();
+    let is =
+        |(by, granted): &(String, Grant), (of, needed): &(String, Grant)| by == of && covers(granted, needed);
+    let missing: Vec<_> = needed.iter().filter(|need| !granted.iter().any(|grant| is(grant, need))).collect();
+    let idle: Vec<_> = granted.iter().filter(|grant| !needed.iter().any(|need| is(grant, need))).collect();
+    assert!(missing.is_empty(), "needed and not granted: {missing:#?}");
+    assert!(idle.is_empty(), "granted and not needed: {idle:#?}");
+}
