@@ -15,6 +15,7 @@ mod documents;
 mod flows;
 mod levers;
 mod rights;
+mod sdk;
 mod store;
 mod tidy;
 mod vectors;
