@@ -27,8 +27,11 @@ use strum::{IntoStaticStr, VariantArray, VariantNames};
 pub enum Provider {
     Fal,
     Runway,
+    Luma,
+    DreamMachine,
     Kling,
     KlingLegacy,
+    Minimax,
     Openai,
 }
 

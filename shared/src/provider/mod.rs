@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod download;
+mod dream_machine;
 mod fal;
 mod fal_reason;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod fixtures;
 pub mod jwks;
 mod kling;
 mod kling_legacy;
+mod luma;
+mod minimax;
 mod openai;
 pub mod outcome;
 #[cfg(test)]
@@ -111,8 +114,11 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Luma => &luma::Luma,
+        Provider::DreamMachine => &dream_machine::DreamMachine,
         Provider::Kling => &kling::Kling,
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
+        Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
     }
 }
