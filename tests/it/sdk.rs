@@ -37,3 +37,21 @@ async fn talk(provider: Provider, script: &str) {
 async fn replicate() {
     talk(Provider::Replicate, "replicate.py").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh openai"]
+async fn openai() {
+    talk(Provider::Openai, "openai.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh luma_agents"]
+async fn luma_agents() {
+    talk(Provider::Luma, "luma_agents.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh lumaai"]
+async fn lumaai() {
+    talk(Provider::DreamMachine, "lumaai.py").await;
+}

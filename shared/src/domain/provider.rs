@@ -29,6 +29,12 @@ pub enum Provider {
     Runway,
     Stability,
     Replicate,
+    Luma,
+    DreamMachine,
+    Kling,
+    KlingLegacy,
+    Minimax,
+    Openai,
 }
 
 /// A name that is no provider's.

@@ -6,12 +6,18 @@
 
 pub mod client;
 pub mod download;
+mod dream_machine;
 mod fal;
 mod fal_reason;
 #[cfg(test)]
 mod fixtures;
 mod input;
 pub mod jwks;
+mod kling;
+mod kling_legacy;
+mod luma;
+mod minimax;
+mod openai;
 pub mod outcome;
 mod replicate;
 #[cfg(test)]
@@ -113,6 +119,12 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::Runway => &runway::Runway,
         Provider::Stability => &stability::Stability,
         Provider::Replicate => &replicate::Replicate,
+        Provider::Luma => &luma::Luma,
+        Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Kling => &kling::Kling,
+        Provider::KlingLegacy => &kling_legacy::KlingLegacy,
+        Provider::Minimax => &minimax::Minimax,
+        Provider::Openai => &openai::Openai,
     }
 }
 
