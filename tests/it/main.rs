@@ -14,6 +14,7 @@ mod crash;
 mod documents;
 mod flows;
 mod levers;
+mod resilience;
 mod rights;
 mod store;
 mod tidy;
