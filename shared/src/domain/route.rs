@@ -8,7 +8,7 @@ use super::attempt::Phase;
 use super::catalog::{Catalog, Route};
 use super::job::Job;
 use super::provider::Provider;
-use super::request::JobRequest;
+use super::request::{JobRequest, Prefer};
 use super::verdict::ErrorClass;
 
 /// How a provider has been doing, as the health checks see it.
@@ -66,10 +66,10 @@ pub fn choose<'a>(
     let last_class =
         job.attempts.iter().rev().find_map(|attempt| attempt.fault.as_ref()).map(|fault| fault.class);
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
-    let usable = names
-        .filter_map(|name| catalog.model(name))
-        .enumerate()
-        .flat_map(|(rank, model)| model.routes.iter().map(move |route| (rank, route)));
+    let usable = names.filter_map(|name| catalog.model(name)).enumerate().flat_map(|(rank, model)| {
+        let takes = |route: &Route| route.expected_s.unwrap_or(model.expected_s);
+        model.routes.iter().map(move |route| ((rank, takes(route)), route))
+    });
     let standing = |route: &Route| standings.get(&route.provider).copied().unwrap_or_default();
     let (open, closed): (Vec<_>, Vec<_>) = usable
         .filter(|(_, route)| request.fits(route) && pinned(request, route) && lasts(job, route))
@@ -78,11 +78,15 @@ pub fn choose<'a>(
         true => NoRoute::Ever(last_class.unwrap_or(ErrorClass::ProviderUnavailable)),
         false => NoRoute::Now,
     };
-    let best = open.into_iter().min_by_key(|(rank, route)| {
+    let best = open.into_iter().min_by_key(|((rank, takes_s), route)| {
         let preferred = request.provider == Some(route.provider);
         let standing = standing(route);
         let down = (standing.is_down(), standing.broken);
-        (down, tries(job, route), *rank, standing.health, !preferred, request.cost(route))
+        let speed = match request.prefer {
+            Some(Prefer::Fastest) => (*takes_s, standing.latency_ms.unwrap_or(u64::MAX)),
+            Some(Prefer::Cheapest) | None => (0, 0),
+        };
+        (down, tries(job, route), *rank, standing.health, !preferred, speed, request.cost(route))
     });
     best.map(|(_, route)| route).ok_or(none)
 }

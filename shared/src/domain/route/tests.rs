@@ -221,3 +221,29 @@ fn a_provider_that_takes_nothing_now_is_waited_for_only_if_no_other_can_serve() 
     let refused = job(&[("fal/cheap", Refused, Auth)]);
     assert_eq!(stood(&refused, &pinned, &fal), Err(NoRoute::Ever(Auth)), "waiting would not help");
 }
+
+#[test]
+fn who_prefers_the_fastest_gets_the_route_that_takes_least_and_then_the_provider_that_answers_soonest() {
+    let fastest = serde_json::json!({"prefer": "fastest"});
+    let answers = |latency_ms| Standing { latency_ms: Some(latency_ms), ..Standing::default() };
+    let standings = BTreeMap::from([(Fal, answers(90)), (Runway, answers(20))]);
+    let taken = |fields, standings| stood(&job(&[]), &order(fields), standings).unwrap();
+    assert_eq!(taken(fastest.clone(), &standings), "runway/mid");
+    assert_eq!(taken(serde_json::json!({"prefer": "cheapest"}), &standings), "fal/cheap");
+    assert_eq!(taken(nothing(), &standings), "fal/cheap");
+    let preferred = serde_json::json!({"prefer": "fastest", "provider": "fal"});
+    assert_eq!(taken(preferred, &standings), "fal/cheap", "a named provider goes before a fast one");
+
+    let text = include_str!("../../../catalog.toml");
+    let quick = text.replacen("endpoint = \"veo3.1\"", "endpoint = \"veo3.1\"\nexpected_s = 5", 1);
+    assert_ne!(quick, text);
+    let catalog = Catalog::parse(&quick).unwrap();
+    let asked = |prefer| {
+        let order = serde_json::json!({"model": "veo-3.1", "prompt": "a boat", "prefer": prefer});
+        JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
+    };
+    let slow_to_answer = BTreeMap::from([(Runway, answers(900))]);
+    let chosen =
+        |prefer| choose(&job(&[]), &asked(prefer), &catalog, &slow_to_answer).map(|route| route.provider);
+    assert_eq!(chosen("fastest"), Ok(Runway));
+}
