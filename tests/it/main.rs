@@ -15,6 +15,7 @@ mod documents;
 mod flows;
 mod kling;
 mod levers;
+mod resilience;
 mod rights;
 mod sdk;
 mod simulation;

@@ -39,6 +39,8 @@ const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
+/// Variables of an operator, and the template's parameters that they set.
+const SETTINGS: [(&str, &str); 2] = [("PROVIDER_LIMITS", "ProviderLimits"), ("LIVE_JOBS_MAX", "LiveJobsMax")];
 /// How often a simulated provider looks whether a webhook is due.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 /// How often expired items are swept, as the real table does in its own time.
@@ -251,6 +253,9 @@ async fn providers(
     let mut simulators = BTreeMap::new();
     let names: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
     let mut parameters = BTreeMap::from([("Providers".to_owned(), names.join(","))]);
+    for (variable, parameter) in SETTINGS {
+        parameters.extend(options.env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
+    }
     let mut keys = Members::new();
     let mut of_webhooks =
         Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);

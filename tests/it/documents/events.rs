@@ -132,7 +132,7 @@ async fn settle_in(world: &World) {
             request.digest(),
             now,
         );
-        world.jobs().create(&job, &request, now + CHECK_EVERY).await.unwrap();
+        world.jobs().create(&job, &request, now + CHECK_EVERY, 1_000).await.unwrap();
     }
 }
 

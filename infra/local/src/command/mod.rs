@@ -10,6 +10,7 @@ mod dlq;
 pub mod jobs;
 mod keys;
 mod local;
+pub mod providers;
 mod serve;
 mod target;
 
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use shared::domain::job::State;
+use shared::domain::provider::Provider;
 use shared::store::queue::QUEUES;
 
 /// Genmux on this machine: the whole stack, a demo, and an operator's commands.
@@ -45,6 +47,8 @@ enum Command {
     Jobs(Jobs),
     /// Dead letters: messages that were delivered in vain too often.
     Dlq(Dlq),
+    /// How the providers stand; keep new attempts away from one.
+    Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Target),
 }
@@ -171,6 +175,24 @@ enum JobsCommand {
 }
 
 #[derive(Debug, Args)]
+struct Providers {
+    #[command(subcommand)]
+    command: ProvidersCommand,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProvidersCommand {
+    /// Health, breaker, pause, places taken, and retries left, of every provider.
+    List,
+    /// Let no new attempt go to this provider. Those that run go on.
+    Pause { name: Provider },
+    /// Let attempts go to it again.
+    Resume { name: Provider },
+}
+
+#[derive(Debug, Args)]
 struct Dlq {
     #[command(subcommand)]
     command: DlqCommand,
@@ -211,6 +233,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             credits::grant(&target, &account, &amount, id).await?;
         }
         Command::Jobs(Jobs { command, target }) => jobs::run(command, &target).await?,
+        Command::Providers(Providers { command, target }) => providers::run(command, &target).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,
         Command::Audit(target) => return audit::run(&target).await,
     }
