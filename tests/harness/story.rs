@@ -1,12 +1,15 @@
 //! Stories, and what each must survive: a crash at every effect, every message twice, and
 //! a rival at every effect.
 
+use std::collections::BTreeSet;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::simulate::{CallKind, Fault};
 use shared::domain::attempt::Phase;
+use shared::domain::catalog::Catalog;
 use shared::domain::job::{CHECK_EVERY, Job, State};
 use shared::domain::provider::Provider;
 
@@ -93,6 +96,13 @@ impl Story {
         world.finish(&id).await
     }
 
+    /// The providers that may be called in it.
+    fn providers(&self) -> BTreeSet<Provider> {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        let model = catalog.model(self.model).expect("the story's model exists");
+        model.routes.iter().map(|route| route.provider).collect()
+    }
+
     /// How many effects the undisturbed story has.
     async fn effects(&self, world: &World) -> usize {
         world.wire.reset();
@@ -145,7 +155,7 @@ impl Story {
     pub async fn survives_cut_wires(&self) {
         let world = self.world().await;
         self.effects(&world).await;
-        for &provider in Provider::ALL {
+        for provider in self.providers() {
             for kind in [CallKind::Create, CallKind::Poll, CallKind::Result, CallKind::Keys, CallKind::Media]
             {
                 for fault in [Fault::DropBefore, Fault::DropAfter] {

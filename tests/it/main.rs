@@ -9,6 +9,7 @@ mod api;
 mod boot;
 mod budget;
 mod cancel;
+mod catalogue;
 mod crash;
 mod documents;
 mod flows;

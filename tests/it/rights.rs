@@ -45,6 +45,8 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     add("settle", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
     // Only after a race whose winner the table did not tell.
     add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
+    // Only where a provider can look up a create whose answer was lost, for which it is asked again.
+    add("poll", "dynamodb:Query", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     // Only by providers without webhooks and look-ups that answer a create with the media.
     add("dispatch", "s3:GetObject", media);
     add("dispatch", "s3:PutObject", media);

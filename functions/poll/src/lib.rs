@@ -8,10 +8,14 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::attempt::Phase;
+use shared::domain::catalog::Catalog;
+use shared::domain::credit::MicroUsd;
+use shared::domain::id::JobId;
 use shared::domain::job::{RUNNING_MAX, STOPPING_MAX, State};
-use shared::domain::verdict::Verdict;
+use shared::domain::provider::Provider;
+use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError};
-use shared::provider::{Polled, ProviderClient};
+use shared::provider::{CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter};
 use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, poll_pause};
 use shared::store::jobs::JobStore;
 use shared::store::queue::{Message, Queue, Source};
@@ -23,6 +27,8 @@ pub struct App {
     pub providers: ProviderClient,
     pub poll: Queue,
     pub settle: Queue,
+    /// Says how a lost attempt was ordered.
+    pub catalog: Catalog,
     pub clock: Clock,
 }
 
@@ -34,6 +40,7 @@ impl App {
             providers: config::provider_client(&mut read)?,
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -50,6 +57,9 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     };
     let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    if attempt.remote.is_none() && matches!(attempt.phase, Phase::Sending | Phase::Unclear) {
+        return look_up(app, &job_id, number).await;
+    }
     // A settling attempt is asked again for a fresh link to its file.
     let fetching = job.state == State::Settling && job.attempt == number;
     let Some(remote) = attempt.remote.as_ref().filter(|_| attempt.phase == Phase::Running || fetching) else {
@@ -92,4 +102,33 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         .send(&Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) }, pause)
         .await?;
     Ok(())
+}
+
+/// Looks at its provider for an attempt whose create answer was lost. What is found, `settle`
+/// writes down; what certainly never arrived has failed there and may be tried elsewhere.
+async fn look_up(app: &App, job_id: &JobId, number: u8) -> Result<(), BoxError> {
+    let known = app.jobs.get_with_request(job_id).await?;
+    let (job, request) = known.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    let now = app.clock.now();
+    let Some(route) = app.catalog.route(&attempt.route) else { return Ok(()) };
+    if now.since(attempt.started_at) < LOST_WITHIN {
+        return Ok(()); // its dispatcher may still be at it
+    }
+    let reference = format!("{job_id}.{number}");
+    let order = CreateOrder { request: &request, route, callback: None, reference: &reference };
+    let lost = Lost { order, started_at: attempt.started_at };
+    let is_certain = adapter(attempt.provider).capabilities().look_up == LookUp::Certain;
+    let (remote, outcome) = match app.providers.look_up(attempt.provider, &lost, now).await {
+        Found::Job(remote) => (Some(remote), None),
+        Found::Nothing if is_certain && attempt.may_be_gone(now) => {
+            let fault = Fault::new(ErrorClass::ProviderUnavailable, Some("never_arrived"), Billed::No);
+            (None, Some(Verdict::Broke { fault, cost: Some(MicroUsd(0)) }))
+        }
+        Found::Nothing | Found::Unreadable(_) => return Ok(()),
+    };
+    let job_id = job_id.clone();
+    let message =
+        Message::Settle { job_id, attempt: number, remote, outcome, source: Source::Poll, asked: 0 };
+    Ok(app.settle.send(&message, Duration::ZERO).await?)
 }

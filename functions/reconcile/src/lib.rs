@@ -8,18 +8,23 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
-use shared::domain::job::{CHECK_EVERY, NextStep};
+use shared::domain::job::{CHECK_EVERY, Job, NextStep};
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
+use shared::provider::{LookUp, adapter};
 use shared::store::due::Due;
 use shared::store::jobs::JobStore;
 use shared::store::keys::DUE_SHARDS;
 use shared::store::queue::{Message, Queue};
 
-/// Jobs of one shard that are looked after at once.
+/// Jobs of one shard that are read together.
 const PAGE_MAX: i32 = 50;
+/// Of those, jobs that are looked after at one time.
+const AT_ONCE: usize = 10;
 /// Pages of one shard in one run; what is left is still due in the next.
 const PAGES_MAX: usize = 20;
 
@@ -29,6 +34,8 @@ pub struct App {
     pub jobs: JobStore,
     pub dispatch: Queue,
     pub poll: Queue,
+    /// Says how long providers keep results.
+    pub catalog: Catalog,
     pub clock: Clock,
 }
 
@@ -39,6 +46,7 @@ impl App {
             jobs: JobStore::new(config::table(process, &mut read)),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -62,13 +70,30 @@ async fn sweep(app: &App, shard: u8, now: Timestamp) -> Result<Duration, BoxErro
         let due = app.jobs.due(shard, now, PAGE_MAX).await?;
         overdue = due.first().map_or(overdue, |first| overdue.max(now.since(first.check_at)));
         let full = due.len() == usize::try_from(PAGE_MAX)?;
-        let looked_after = join_all(due.iter().map(|due| async move {
-            // One job that cannot be helped must not keep the others from being helped.
-            if let Err(error) = look_after(app, due, now).await {
-                tracing::error!(job.id = %due.job, error = chain(&*error), "job.not_looked_after");
+        let read = join_all(due.iter().map(|due| app.jobs.get(&due.job))).await;
+        let mut jobs = Vec::with_capacity(due.len());
+        // One job that cannot be helped must not keep the others from being helped.
+        let failed = |due: &Due, error: &(dyn std::error::Error + 'static)| {
+            tracing::error!(job.id = %due.job, error = chain(error), "job.not_looked_after");
+        };
+        for (due, job) in due.iter().zip(read) {
+            match job {
+                Ok(job) => jobs.extend(job.map(|job| (due, job))),
+                Err(error) => failed(due, &error),
             }
-        }));
-        looked_after.await;
+        }
+        // What its provider drops soonest is fetched first.
+        jobs.sort_by_key(|(_, job)| expires_at(&app.catalog, job));
+        let mut jobs = jobs.into_iter().peekable();
+        while jobs.peek().is_some() {
+            let some: Vec<_> = jobs.by_ref().take(AT_ONCE).collect();
+            let looked_after = some.into_iter().map(|(due, job)| async move {
+                if let Err(error) = look_after(app, due, job, now).await {
+                    failed(due, &*error);
+                }
+            });
+            join_all(looked_after).await;
+        }
         if !full {
             break;
         }
@@ -76,12 +101,15 @@ async fn sweep(app: &App, shard: u8, now: Timestamp) -> Result<Duration, BoxErro
     Ok(overdue)
 }
 
-async fn look_after(app: &App, due: &Due, now: Timestamp) -> Result<(), BoxError> {
-    let Some(mut job) = app.jobs.get(&due.job).await? else { return Ok(()) };
+async fn look_after(app: &App, due: &Due, mut job: Job, now: Timestamp) -> Result<(), BoxError> {
     if now >= job.deadline {
         job = app.jobs.advance_from(job, &Event::DeadlinePassed, now).await?.job().clone();
     }
-    let next_check = match job.next_step() {
+    let step = match job.next_step() {
+        NextStep::Wait if can_be_found(&job) => NextStep::Poll(job.attempt),
+        step => step,
+    };
+    let next_check = match step {
         NextStep::Wait => job.deadline,
         NextStep::Dispatch | NextStep::Poll(_) | NextStep::Nothing => job.deadline.min(now + CHECK_EVERY),
     };
@@ -90,7 +118,7 @@ async fn look_after(app: &App, due: &Due, now: Timestamp) -> Result<(), BoxError
         return Ok(());
     }
     let job_id = job.id.clone();
-    match job.next_step() {
+    match step {
         NextStep::Dispatch => app.dispatch.send(&Message::Dispatch { job_id }, Duration::ZERO).await?,
         NextStep::Poll(attempt) => {
             app.poll.send(&Message::Poll { job_id, attempt, round: None }, Duration::ZERO).await?;
@@ -98,4 +126,19 @@ async fn look_after(app: &App, due: &Due, now: Timestamp) -> Result<(), BoxError
         NextStep::Wait | NextStep::Nothing => {}
     }
     Ok(())
+}
+
+/// Whether the provider can be asked for an attempt that has no name there.
+fn can_be_found(job: &Job) -> bool {
+    let provider = job.current().map(|attempt| attempt.provider);
+    provider.is_some_and(|provider| adapter(provider).capabilities().look_up != LookUp::Never)
+}
+
+/// When a job's result, made or being made, may be dropped by its provider at the earliest.
+fn expires_at(catalog: &Catalog, job: &Job) -> Timestamp {
+    let expiry = job.current().and_then(|attempt| {
+        let kept_s = catalog.route(&attempt.route)?.retention_s?;
+        Some(attempt.ended_at.unwrap_or(attempt.started_at) + Duration::from_secs(kept_s))
+    });
+    expiry.unwrap_or(Timestamp::from_secs(i64::from(u32::MAX)))
 }

@@ -295,12 +295,8 @@ async fn simulator(
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) -> Result<(Simulator, String)> {
-    let kind = match provider {
-        Provider::Fal => simulate::Provider::Fal,
-        Provider::Runway => simulate::Provider::Runway,
-    };
     let settings = simulate::Options { latency: options.latency, ..simulate::Options::default() };
-    let simulator = Simulator::open(kind, file, options.clock.clone(), settings)?;
+    let simulator = Simulator::open(provider, file, options.clock.clone(), settings)?;
     let listener = listen(0).await?;
     let url = url_of(&listener)?;
     let (serve, until) = (simulator.clone(), shutdown.clone());
@@ -320,7 +316,7 @@ fn is_loopback(url: &str) -> bool {
 
 /// Whether providers can report to us: simulated ones always, real ones at a public URL.
 fn reports(options: &Options, simulators: &BTreeMap<Provider, Simulator>) -> bool {
-    options.webhooks && (options.public_url.is_some() || simulators.contains_key(&Provider::Fal))
+    options.webhooks && (options.public_url.is_some() || simulators.values().any(Simulator::reports))
 }
 
 /// The SDK's configuration for the storage in this process.

@@ -29,7 +29,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use crate::domain::catalog::Route;
-use crate::domain::id::RemoteJob;
+use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
@@ -196,10 +196,20 @@ impl CreateOrder<'_> {
 /// An attempt whose create answer was lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost<'a> {
-    /// As it was sent.
+    /// As it was sent, but for the callback: [`Lost::is_callback`] knows that.
     pub order: CreateOrder<'a>,
     /// When it was claimed; the create call followed within [`LOST_WITHIN`].
     pub started_at: Timestamp,
+}
+
+impl Lost<'_> {
+    /// Whether a URL is the callback that this attempt was sent with: its token begins with
+    /// the attempt's name.
+    pub fn is_callback(&self, url: &str) -> bool {
+        let name = self.order.reference.strip_prefix(JobId::PREFIX).unwrap_or(self.order.reference);
+        let token = url.rsplit('/').next().unwrap_or_default();
+        token.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+    }
 }
 
 /// How long after its claim an attempt's create call can still have been under way.

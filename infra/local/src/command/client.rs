@@ -22,8 +22,18 @@ impl Client {
         Ok(Self { http, url, key })
     }
 
-    pub(super) async fn submit(&self, model: &str, prompt: &str, idempotency_key: &str) -> Result<Value> {
-        let body = json!({"model": model, "prompt": prompt});
+    pub(super) async fn models(&self) -> Result<Value> {
+        Ok(self.send(self.http.get(format!("{}/v1/models", self.url))).await?.json().await?)
+    }
+
+    pub(super) async fn submit(
+        &self,
+        model: &str,
+        prompt: &str,
+        image: Option<&str>,
+        idempotency_key: &str,
+    ) -> Result<Value> {
+        let body = json!({"model": model, "prompt": prompt, "image_url": image});
         let post = self.http.post(format!("{}/v1/jobs", self.url));
         let sent = self.send(post.header("idempotency-key", idempotency_key).json(&body)).await?;
         Ok(sent.json().await?)

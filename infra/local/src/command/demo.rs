@@ -14,6 +14,9 @@ use super::Demo;
 use super::client::Client;
 use super::local::{Folder, running, running_demo_key};
 
+/// What a model that needs an image starts from, where none is given.
+const IMAGE: &str = "https://images.example/boat.png";
+
 /// How long the demo waits for its job.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
@@ -39,7 +42,12 @@ pub(super) async fn run(args: Demo) -> Result<()> {
 }
 
 async fn make(client: &Client, args: &Demo) -> Result<()> {
-    let job = client.submit(&args.model, &args.prompt, &base32(&Random::System.bytes::<10>())).await?;
+    let image = match &args.image {
+        Some(image) => Some(image.as_str()),
+        None => needs_image(&client.models().await?, &args.model).then_some(IMAGE),
+    };
+    let key = base32(&Random::System.bytes::<10>());
+    let job = client.submit(&args.model, &args.prompt, image, &key).await?;
     let id = text(&job, "id").to_owned();
     println!("job {id} on {}", args.model);
     let job = wait(client, &id).await?;
@@ -48,10 +56,20 @@ async fn make(client: &Client, args: &Demo) -> Result<()> {
     let Some(link) = job.pointer("/media/0/url").and_then(Value::as_str) else {
         bail!("the job {}: {}", text(&job, "status"), job.pointer("/error/code").unwrap_or(&Value::Null));
     };
-    let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.mp4")));
+    let kind = job.pointer("/media/0/content_type").and_then(Value::as_str).unwrap_or_default();
+    let extension = kind.rsplit('/').next().unwrap_or_default();
+    let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.{extension}")));
     let bytes = client.save(link, &file).await?;
     println!("saved {} ({bytes} bytes)", file.display());
     Ok(())
+}
+
+/// Whether every route of a model starts from an image.
+fn needs_image(catalog: &Value, name: &str) -> bool {
+    let models = catalog.get("models").and_then(Value::as_array).into_iter().flatten();
+    let of_name = models.filter(|model| text(model, "name") == name);
+    let mut routes = of_name.filter_map(|model| model.get("routes")?.as_array()).flatten().peekable();
+    routes.peek().is_some() && routes.all(|route| route.get("from_text") == Some(&Value::Bool(false)))
 }
 
 /// Shows a bar until the job has ended.

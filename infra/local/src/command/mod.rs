@@ -64,12 +64,16 @@ struct Serve {
 
 #[derive(Debug, Args)]
 struct Demo {
-    /// What the video shall show.
+    /// What the video or still shall show.
     prompt: String,
     /// A model of `GET /v1/models`.
     #[arg(long, default_value = "veo-3.1-fast")]
     model: String,
-    /// Where the video is saved; by default the job's id with `.mp4`.
+    /// An https URL of an image to start from, where the model takes one. A model that needs one
+    /// and gets none is given a made-up one, which simulated providers do not fetch.
+    #[arg(long)]
+    image: Option<String>,
+    /// Where the file is saved; by default the job's id with `.mp4` or what else it is.
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Making a remote job, with everything that may go wrong on the way.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,38 +8,43 @@ use axum::response::{Html, IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
+use serde_json::Value;
 
-use super::directive::{CreatePlay, Play, Refusal, WebhookPlay};
-use super::jobs::RemoteJob;
+use super::directive::{CreatePlay, Play, WebhookPlay};
+use super::jobs::{Callback, Medium, RemoteJob};
 use super::wire::Answer;
 use super::{Simulator, webhook};
 
 /// A valid order.
 #[derive(Debug)]
 pub(super) struct Order {
+    /// The remote job's id to be.
+    pub(super) id: String,
     pub(super) endpoint: String,
     pub(super) prompt: String,
-    pub(super) seconds: u32,
+    pub(super) medium: Medium,
     pub(super) aspect: (u32, u32),
-    pub(super) credits: u32,
-    pub(super) webhook_url: Option<String>,
+    pub(super) callback: Option<Callback>,
+    pub(super) extra: Value,
     pub(super) play: Play,
 }
 
-/// Plays a create: `refuse` and `accept` word the provider's answers.
-pub(super) async fn play(
+/// Plays a create; `accept` words the provider's answer to a good one.
+pub(super) async fn play<F>(
     simulator: &Simulator,
     order: Order,
-    refuse: impl FnOnce(Refusal) -> Response,
-    accept: impl FnOnce(&RemoteJob) -> Response,
-) -> anyhow::Result<Answer> {
+    accept: impl FnOnce(RemoteJob) -> F,
+) -> anyhow::Result<Answer>
+where
+    F: Future<Output = anyhow::Result<Response>>,
+{
     let create = match order.play.times {
         Some(times) if simulator.store.count_create(&order.prompt)? > times => CreatePlay::Accept,
         _ => order.play.create,
     };
     match create {
         CreatePlay::Refuse(refusal) => {
-            let mut response = refuse(refusal);
+            let mut response = simulator.wire.refusal(refusal);
             if let Some(seconds) = order.play.retry_after {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
@@ -49,7 +55,7 @@ pub(super) async fn play(
         CreatePlay::Accept | CreatePlay::DropAfter | CreatePlay::Slow(_) => {}
     }
     let early = order.play.webhook == WebhookPlay::Early;
-    let job = remote_job(simulator, order)?;
+    let job = remote_job(simulator, order);
     simulator.store.insert(&job)?;
     if early {
         webhook::deliver_one(simulator, &job.id).await?;
@@ -59,22 +65,21 @@ pub(super) async fn play(
         CreatePlay::Slow(span) => pause(span).await,
         _ => {}
     }
-    Ok(Answer::Reply(accept(&job)))
+    Ok(Answer::Reply(accept(job).await?))
 }
 
-fn remote_job(simulator: &Simulator, order: Order) -> anyhow::Result<RemoteJob> {
+fn remote_job(simulator: &Simulator, order: Order) -> RemoteJob {
     let latency = match order.play.webhook {
         WebhookPlay::Early => Duration::ZERO,
         _ => order.play.latency.unwrap_or(simulator.options.latency),
     };
     let mut job = RemoteJob {
-        id: uuid()?,
-        gateway_id: uuid()?,
+        id: order.id,
         endpoint: order.endpoint,
         prompt: order.prompt,
-        seconds: order.seconds,
+        medium: order.medium,
         aspect: order.aspect,
-        credits: order.credits,
+        extra: order.extra,
         created_at: simulator.clock.now(),
         latency,
         play: order.play,
@@ -84,14 +89,14 @@ fn remote_job(simulator: &Simulator, order: Order) -> anyhow::Result<RemoteJob> 
         results: 0,
         downloads: 0,
     };
-    if let Some(url) = order.webhook_url {
-        job.order_webhook(url);
+    if let Some(callback) = order.callback {
+        job.order_webhook(callback);
     }
-    Ok(job)
+    job
 }
 
 /// A random UUID, version 4.
-fn uuid() -> anyhow::Result<String> {
+pub(super) fn uuid() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).context("no randomness")?;
     bytes[6] = bytes[6] & 0x0f | 0x40;

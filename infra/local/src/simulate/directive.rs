@@ -3,16 +3,16 @@
 //! A prompt may hold any number of blocks `[[sim: key=value, key=value]]`. They are read here
 //! alone; no function of Genmux knows them. Without a block everything goes well. What a
 //! directive does not concern at one provider (a webhook at Runway, say) has no effect there,
-//! so that one prompt can be tried at both. An unknown key or value is refused at create with a
-//! message that names it.
+//! so that one prompt can be tried at all. An unknown key or value is refused at create with a
+//! message that names it. Beside these a provider may have directives of its own: see its module.
 //!
 //! | Directive | Plays |
 //! |---|---|
-//! | `only=fal\|runway` | the rest of this block concerns that provider alone |
+//! | `only=NAME` | the rest of this block concerns the provider of that name alone |
 //! | `latency=S` | the remote job runs for S seconds (fractions allowed) |
 //! | `create=refuse:401` | wrong key |
-//! | `create=refuse:403-balance` | out of money: fal 403 "User is locked", Runway 400 "not have enough credits" |
-//! | `create=refuse:422` | broken input: fal 422 `detail[]`, Runway 400 `issues[]` |
+//! | `create=refuse:403-balance` | out of money, in the provider's words: fal 403 "User is locked", Runway 400 "not have enough credits" |
+//! | `create=refuse:422` | broken input, in the provider's words: fal 422 `detail[]`, Runway 400 `issues[]` |
 //! | `create=refuse:429\|500\|503` | rate limit, internal error, unavailable |
 //! | `create=refuse:policy` | the prompt is refused: fal 422 `content_policy_violation`, Runway 400 |
 //! | `create=drop-before` | the connection closes, nothing was stored |
@@ -25,28 +25,31 @@
 //! | `fail=no_code` | the run ends in a failure without a machine-readable code |
 //! | `status=backwards` | the middle third of the run is reported as queued again |
 //! | `status=unknown\|empty\|html\|junk\|truncated` | polls in the middle third of the run: a status word of no list, an empty body, an HTML page, a megabyte of junk, JSON cut in half (each with HTTP 200) |
-//! | `throttled=S` | Runway: `THROTTLED` for S seconds before the run |
+//! | `throttled=S` | S seconds pass before the run; Runway says `THROTTLED` |
 //! | `cancel=ignored` | the cancellation is accepted and the remote job runs on to its end |
-//! | `webhook=lost` | fal: never sent |
-//! | `webhook=twice` | fal: sent again after it was accepted |
-//! | `webhook=early` | fal: the run takes no time, and the webhook comes before the create answer |
-//! | `webhook=late:S` | fal: S seconds after the end |
-//! | `webhook=badsig` | fal: the signature is wrong |
-//! | `result=404\|422` | fal: the result call after `COMPLETED` answers so |
-//! | `result=500:N` | fal: the first N result calls after `COMPLETED` answer 500 |
+//! | `webhook=lost` | never sent |
+//! | `webhook=twice` | sent again after it was accepted |
+//! | `webhook=early` | the run takes no time, and the webhook comes before the create answer |
+//! | `webhook=late:S` | S seconds after what it tells of |
+//! | `webhook=badsig` | the signature is of another body |
+//! | `webhook=unsigned` | without the signature and its headers |
+//! | `result=404\|422` | the call for the output of a finished job answers so |
+//! | `result=500:N` | the first N calls for the output of a finished job answer 500 |
 //! | `asset=404` | the media is not there |
 //! | `asset=500:N` | the first N downloads answer 500 |
 //! | `asset=cut:N` | the first N downloads break off half-way |
 //! | `asset=expired:S` | 403 from S seconds after the end (fal) or after the poll that gave the URL (Runway) |
 //! | `asset=slow` | the bytes trickle for about two seconds of real time |
 //! | `asset=redirect` | 302 to a link-local address |
-//! | `asset=html` | 200 with an HTML page in place of a video |
+//! | `asset=html` | 200 with an HTML page in place of the media |
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::domain::provider::Provider;
 
-use super::Provider;
+use super::providers::wire;
 
 /// How one remote job is to be played at one provider.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +65,8 @@ pub(super) struct Play {
     pub(super) webhook: WebhookPlay,
     pub(super) result: Option<ResultPlay>,
     pub(super) asset: Option<AssetPlay>,
+    /// Directives that only their provider knows.
+    pub(super) own: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -113,6 +118,7 @@ pub(super) enum WebhookPlay {
     Early,
     Late(Duration),
     BadSignature,
+    Unsigned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +147,7 @@ const CLOSE: &str = "]]";
 /// # Errors
 ///
 /// A sentence that names the first unknown, malformed or unclosed directive, also in blocks for
-/// the other provider.
+/// other providers.
 pub(super) fn read(prompt: &str, provider: Provider) -> Result<Play, String> {
     let mut play = Play::default();
     let mut rest = prompt;
@@ -152,10 +158,9 @@ pub(super) fn read(prompt: &str, provider: Provider) -> Result<Play, String> {
         let mut only = None;
         let mut scratch = Play::default();
         for (key, value) in &pairs {
-            match (*key, *value) {
-                ("only", "fal") => only = Some(Provider::Fal),
-                ("only", "runway") => only = Some(Provider::Runway),
-                (key, value) => apply(&mut scratch, key, value)?,
+            match *key {
+                "only" => only = Some(value.parse::<Provider>().map_err(|error| error.to_string())?),
+                key => apply(&mut scratch, key, value)?,
             }
         }
         if only.is_none_or(|only| only == provider) {
@@ -206,6 +211,9 @@ fn apply(play: &mut Play, key: &str, value: &str) -> Result<(), String> {
         "webhook" => play.webhook = webhook(word, argument).ok_or_else(unknown)?,
         "result" => play.result = Some(result(word, argument).ok_or_else(unknown)?),
         "asset" => play.asset = Some(asset(word, argument).ok_or_else(unknown)?),
+        _ if Provider::ALL.iter().any(|provider| wire(*provider).has_directive(key, value)) => {
+            play.own.insert(key.to_owned(), value.to_owned());
+        }
         _ => return Err(unknown()),
     }
     Ok(())
@@ -257,6 +265,7 @@ fn webhook(word: &str, argument: &str) -> Option<WebhookPlay> {
         ("early", "") => WebhookPlay::Early,
         ("late", span) => WebhookPlay::Late(seconds(span)?),
         ("badsig", "") => WebhookPlay::BadSignature,
+        ("unsigned", "") => WebhookPlay::Unsigned,
         _ => return None,
     })
 }
@@ -305,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_for_one_provider_leaves_the_other_alone() {
+    fn a_block_for_one_provider_leaves_the_others_alone() {
         let prompt = "x [[sim: only=fal, create=refuse:503]] [[sim: latency=2]]";
         let at_fal = read(prompt, Provider::Fal).unwrap();
         let at_runway = read(prompt, Provider::Runway).unwrap();
@@ -314,8 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn a_typing_error_is_refused_even_in_a_block_for_the_other_provider() {
-        for block in ["latncy=1", "latency=soon", "latency=-1", "create=refuse:418", "create=html:1", "fail"]
+    fn a_typing_error_is_refused_even_in_a_block_for_another_provider() {
+        for block in
+            ["latncy=1", "latency=soon", "latency=-1", "create=refuse:418", "create=html:1", "fail", "only=x"]
         {
             let prompt = format!("x [[sim: only=runway, {block}]]");
             assert!(read(&prompt, Provider::Fal).is_err(), "{block} passed");

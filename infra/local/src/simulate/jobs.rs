@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::domain::time::Timestamp;
 
 use super::RemoteState;
@@ -14,17 +15,14 @@ use super::directive::{Failure, Play, StatusPlay, WebhookPlay};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RemoteJob {
     pub(super) id: String,
-    /// fal's id of its last internal attempt; differs from `id`, as it may at the real one.
-    pub(super) gateway_id: String,
-    /// fal's endpoint id, Runway's model.
+    /// What the provider calls its model or endpoint.
     pub(super) endpoint: String,
     pub(super) prompt: String,
-    /// Seconds of video.
-    pub(super) seconds: u32,
+    pub(super) medium: Medium,
     /// Width and height, as a ratio.
     pub(super) aspect: (u32, u32),
-    /// Runway's price in its own credits.
-    pub(super) credits: u32,
+    /// What the provider wants to remember besides.
+    pub(super) extra: Value,
     pub(super) created_at: Timestamp,
     pub(super) latency: Duration,
     pub(super) play: Play,
@@ -37,10 +35,31 @@ pub(super) struct RemoteJob {
     pub(super) downloads: u32,
 }
 
-/// A webhook that was asked for, and how far its delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum Medium {
+    Film {
+        seconds: u32,
+    },
+    /// One picture.
+    Still,
+}
+
+/// Where a create asked for webhooks, and which of them the provider sends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Callback {
+    pub(super) url: String,
+    /// One when the run starts, which is tried once, besides the one at the end.
+    pub(super) start: bool,
+    /// One when the job is canceled; without, a canceled job is silent.
+    pub(super) cancel: bool,
+}
+
+/// How far the delivery of a job's webhooks has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Webhook {
-    pub(super) url: String,
+    pub(super) callback: Callback,
+    /// The time whose state the next one tells.
+    pub(super) tells: Timestamp,
     /// When to send it next; nothing is left to send without.
     pub(super) due: Option<Timestamp>,
     /// Tries of the present copy.
@@ -109,27 +128,35 @@ impl RemoteJob {
         changes.into_iter().filter(|change| *change > now && *change <= ends_at).min()
     }
 
-    /// Asks for a webhook, to be sent when the play says so.
-    pub(super) fn order_webhook(&mut self, url: String) {
-        let (due, copies) = match self.play.webhook {
-            WebhookPlay::Lost => (None, 0),
-            WebhookPlay::Twice => (Some(self.ends_at()), 2),
-            WebhookPlay::Late(span) => (Some(self.ends_at() + span), 1),
-            WebhookPlay::Punctual | WebhookPlay::Early | WebhookPlay::BadSignature => {
-                (Some(self.ends_at()), 1)
-            }
-        };
-        self.webhook = Some(Webhook { url, due, tries: 0, copies });
+    /// Asks for webhooks, to be sent when the play says so.
+    pub(super) fn order_webhook(&mut self, callback: Callback) {
+        let first = if callback.start { self.at(QUEUED) } else { self.ends_at() };
+        self.plan_webhook(callback, first);
     }
 
-    /// Stops the run now, and with it the webhook, unless the play lets it run on.
+    /// Plans the webhook that tells the state at a time.
+    pub(super) fn plan_webhook(&mut self, callback: Callback, tells: Timestamp) {
+        let (due, copies) = match self.play.webhook {
+            WebhookPlay::Lost => (None, 0),
+            WebhookPlay::Twice => (Some(tells), 2),
+            WebhookPlay::Late(span) => (Some(tells + span), 1),
+            WebhookPlay::Punctual
+            | WebhookPlay::Early
+            | WebhookPlay::BadSignature
+            | WebhookPlay::Unsigned => (Some(tells), 1),
+        };
+        self.webhook = Some(Webhook { callback, tells, due, tries: 0, copies });
+    }
+
+    /// Stops the run now, and with it its webhook, unless the play lets it run on.
     pub(super) fn cancel(&mut self, now: Timestamp) {
         if self.play.cancel_ignored {
             return;
         }
         self.canceled_at = Some(now);
-        if let Some(webhook) = &mut self.webhook {
-            webhook.due = None;
+        match self.webhook.take() {
+            Some(webhook) if webhook.callback.cancel => self.plan_webhook(webhook.callback, now),
+            webhook => self.webhook = webhook.map(|webhook| Webhook { due: None, ..webhook }),
         }
     }
 

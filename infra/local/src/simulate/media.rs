@@ -1,41 +1,47 @@
-//! The provider's media host: the rendered film of a remote job, without a key.
+//! The provider's media host: the rendered film or still of a remote job.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use async_stream::stream;
 use axum::body::Body;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Html;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use http::request::Parts;
 use shared::domain::time::Timestamp;
 
 use super::create::pause;
 use super::directive::{AssetPlay, caption};
-use super::jobs::{Phase, RemoteJob};
-use super::video::{self, Film};
-use super::wire::{Answer, query};
+use super::jobs::{Medium, Phase, RemoteJob};
+use super::video::{self, Picture};
+use super::wire::{Answer, Inbound};
 use super::{Simulator, lock};
 
-/// Rendered films kept in memory; a film that fell out is rendered again, to the same bytes.
-const FILMS_MAX: usize = 64;
+/// Rendered media kept in memory; one that fell out is rendered again, to the same bytes.
+const KEPT_MAX: usize = 64;
 const TRICKLES: usize = 20;
 const TRICKLE_EVERY: Duration = Duration::from_millis(100);
 
-/// The job id in `/media/{id}.mp4`.
+/// The job id in the path of an [`url`].
 pub(super) fn id(path: &str) -> Option<&str> {
-    path.strip_prefix("/media/")?.strip_suffix(".mp4")
+    let (id, ending) = path.strip_prefix("/media/")?.rsplit_once('.')?;
+    ["mp4", "png"].contains(&ending).then_some(id)
 }
 
-/// The address of the film. `issued` starts the clock of an expiry; without it the end does.
+/// The address of the medium, where the provider has no other for it. `issued` starts the clock
+/// of an expiry; without it the end does.
 pub(super) fn url(simulator: &Simulator, job: &RemoteJob, issued: Option<Timestamp>) -> String {
-    let plain = format!("{}/media/{}.mp4", simulator.base(), job.id);
+    let ending = match job.medium {
+        Medium::Film { .. } => "mp4",
+        Medium::Still => "png",
+    };
+    let plain = format!("{}/media/{}.{ending}", simulator.base(), job.id);
     issued.map_or(plain.clone(), |issued| format!("{plain}?issued={}", issued.as_millis()))
 }
 
-pub(super) async fn answer(simulator: &Simulator, call: &Parts, id: &str) -> anyhow::Result<Answer> {
+/// Answers a download; that the caller may have it is settled.
+pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Result<Answer> {
     let now = simulator.clock.now();
     let Some(job) = simulator.store.get(id)?.filter(|job| is_there(job, now)) else {
         return Ok(StatusCode::NOT_FOUND.into());
@@ -50,7 +56,7 @@ pub(super) async fn answer(simulator: &Simulator, call: &Parts, id: &str) -> any
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
         }
         Some(AssetPlay::Expires(span)) => {
-            let issued = query(call, "issued").and_then(|millis| millis.parse().ok());
+            let issued = call.query("issued").and_then(|millis| millis.parse().ok());
             if now >= issued.map_or(job.ends_at(), Timestamp::from_millis) + span {
                 return Ok((StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code></Error>").into());
             }
@@ -61,54 +67,58 @@ pub(super) async fn answer(simulator: &Simulator, call: &Parts, id: &str) -> any
         Some(AssetPlay::Html) => return Ok(Html("<html><body>This link has moved.</body></html>").into()),
         Some(AssetPlay::Broken(_) | AssetPlay::Cut(_) | AssetPlay::Slow) | None => {}
     }
-    let film = film(simulator, &job).await?;
-    let length = film.len();
+    let bytes = bytes(simulator, &job).await?;
+    let headers = [(CONTENT_TYPE, mime(job.medium).to_owned()), (CONTENT_LENGTH, bytes.len().to_string())];
     let body = match job.play.asset {
-        Some(AssetPlay::Cut(times)) if downloads <= times => half(film),
-        Some(AssetPlay::Slow) => trickle(film),
-        _ => Body::from(film),
+        Some(AssetPlay::Cut(times)) if downloads <= times => half(bytes),
+        Some(AssetPlay::Slow) => trickle(bytes),
+        _ => Body::from(bytes),
     };
-    Ok(mp4(length, body).into())
+    Ok((headers, body).into())
+}
+
+pub(super) fn mime(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Film { .. } => "video/mp4",
+        Medium::Still => "image/png",
+    }
 }
 
 fn is_there(job: &RemoteJob, now: Timestamp) -> bool {
     !job.deleted && job.phase(now) == Phase::Succeeded
 }
 
-fn mp4(length: usize, body: Body) -> Response {
-    ([(CONTENT_TYPE, "video/mp4".to_owned()), (CONTENT_LENGTH, length.to_string())], body).into_response()
-}
-
 /// The first half; the connection then breaks, short of the announced length.
-fn half(film: Bytes) -> Body {
+fn half(bytes: Bytes) -> Body {
     Body::from_stream(stream! {
-        yield Ok(film.slice(..film.len() / 2));
+        yield Ok(bytes.slice(..bytes.len() / 2));
         // Lets the server send what it has before the error tears the connection down.
         tokio::task::yield_now().await;
         yield Err(std::io::Error::other("the download is cut on purpose"));
     })
 }
 
-fn trickle(film: Bytes) -> Body {
+fn trickle(bytes: Bytes) -> Body {
     Body::from_stream(stream! {
-        for drop in film.chunks(film.len().div_ceil(TRICKLES)) {
-            yield Ok::<_, Infallible>(film.slice_ref(drop));
+        for drop in bytes.chunks(bytes.len().div_ceil(TRICKLES)) {
+            yield Ok::<_, Infallible>(bytes.slice_ref(drop));
             pause(TRICKLE_EVERY).await;
         }
     })
 }
 
-async fn film(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Bytes> {
-    let order = Film { caption: caption(&job.prompt), seconds: job.seconds, aspect: job.aspect };
-    if let Some(film) = lock(&simulator.desk.films).get(&order) {
-        return Ok(film.clone());
+/// The film or still that the job makes, for a download or to be told inline.
+pub(super) async fn bytes(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Bytes> {
+    let order = Picture { caption: caption(&job.prompt), medium: job.medium, aspect: job.aspect };
+    if let Some(bytes) = lock(&simulator.desk.media).get(&order) {
+        return Ok(bytes.clone());
     }
     let ordered = order.clone();
-    let film = Bytes::from(tokio::task::spawn_blocking(move || video::render(&ordered)).await??);
-    let mut films = lock(&simulator.desk.films);
-    if films.len() >= FILMS_MAX {
-        films.clear();
+    let bytes = Bytes::from(tokio::task::spawn_blocking(move || video::render(&ordered)).await??);
+    let mut media = lock(&simulator.desk.media);
+    if media.len() >= KEPT_MAX {
+        media.clear();
     }
-    films.insert(order, film.clone());
-    Ok(film)
+    media.insert(order, bytes.clone());
+    Ok(bytes)
 }

@@ -1,35 +1,39 @@
-//! Simulated providers in their real wire formats: fal and Runway over HTTP on loopback.
+//! Simulated providers in their real wire formats, over HTTP on loopback.
 //!
 //! A [`Simulator`] is one provider. It keeps its remote jobs in SQLite and computes their state
 //! from the clock, so it may be killed at any time and opened again. What it plays, beyond a good
 //! run, is ordered in the prompt: see the table in `directive.rs`. Tests read its log of calls
 //! and cut its wire.
+//!
+//! # Another provider
+//!
+//! A module in `providers/` with a unit struct that is a `wire::Wire`, and its arm in
+//! `providers::wire`. The module says what a call is for, checks bodies (`schema`), words answers
+//! and refusals, and renders webhooks. A create reads the prompt (`directive::read`) and hands an
+//! `Order` to `create::play`; a poll tells `RemoteJob::phase` through `poll::answer`; a call for
+//! the output asks `poll::result_play` first; media are at `media::url`, or wherever `Wire::media`
+//! finds them. What a job is to remember beside the common fields goes to `RemoteJob::extra`. Its
+//! tests say in a `test_bench::Client` how it is called, and are then given a `Bench`.
 
 mod create;
 mod directive;
-mod fal;
-mod fal_errors;
-mod fal_models;
 mod jobs;
 mod media;
+mod png;
 mod poll;
-mod runway;
-mod runway_models;
+mod providers;
 mod schema;
-mod signature;
+mod server;
+mod standard_webhooks;
 mod store;
 mod video;
 mod webhook;
 mod wire;
 
 #[cfg(test)]
-mod fal_tests;
-#[cfg(test)]
-mod runway_tests;
-#[cfg(test)]
 mod test_bench;
 #[cfg(test)]
-mod wire_tests;
+mod tests;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -39,26 +43,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::boot::Clock;
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use tokio::net::TcpListener;
 
-use signature::Signer;
 use store::Store;
+use wire::{Inbound, Wire};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    Fal,
-    Runway,
-}
-
-impl Provider {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fal => "fal",
-            Self::Runway => "runway",
-        }
-    }
-}
+pub use standard_webhooks::WebhookSecret;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -81,13 +73,17 @@ impl Default for Options {
 pub enum CallKind {
     Create,
     Poll,
-    /// fal's second call, for the output.
+    /// The call for the output of a job that ended, where the poll does not tell it.
     Result,
     Cancel,
+    /// A search for remote jobs by something else than their id.
+    LookUp,
     /// The authenticated call that a health check makes.
     Ping,
-    /// fal's public keys.
+    /// What a webhook's signature is checked with.
     Keys,
+    /// An access token for another credential.
+    Token,
     Media,
     /// A path or method that the provider does not have.
     Other,
@@ -99,7 +95,8 @@ pub struct Call {
     pub kind: CallKind,
     pub method: String,
     pub path: String,
-    /// Whether an `Authorization` header was there; on a media call none belongs there.
+    /// Whether a key or any `Authorization` header was there. It belongs on a media call only
+    /// where the provider asks for it.
     pub authorized: bool,
     pub at: Timestamp,
 }
@@ -126,7 +123,7 @@ pub enum RemoteState {
 pub struct RemoteJobView {
     pub id: String,
     pub provider: Provider,
-    /// fal's endpoint id, Runway's model.
+    /// What the provider calls its model or endpoint.
     pub endpoint: String,
     pub state: RemoteState,
     pub prompt: String,
@@ -140,10 +137,11 @@ pub struct RemoteJobView {
 #[derive(Debug, Clone)]
 pub struct Simulator {
     provider: Provider,
+    wire: &'static dyn Wire,
     clock: Clock,
     options: Options,
     store: Store,
-    signer: Signer,
+    secret: WebhookSecret,
     client: reqwest::Client,
     desk: Arc<Desk>,
 }
@@ -154,11 +152,11 @@ struct Desk {
     base: Mutex<String>,
     calls: Mutex<Vec<Call>>,
     cuts: Mutex<Vec<(CallKind, Fault)>>,
-    films: Mutex<HashMap<video::Film, Bytes>>,
+    media: Mutex<HashMap<video::Picture, Bytes>>,
 }
 
 impl Simulator {
-    /// Opens the provider on its file, or on memory that dies with the process. Both providers
+    /// Opens the provider on its file, or on memory that dies with the process. All providers
     /// may share one file.
     ///
     /// # Errors
@@ -170,14 +168,24 @@ impl Simulator {
         clock: Clock,
         options: Options,
     ) -> anyhow::Result<Self> {
+        Self::open_on(providers::wire(provider), provider, file, clock, options)
+    }
+
+    fn open_on(
+        wire: &'static dyn Wire,
+        provider: Provider,
+        file: Option<&Path>,
+        clock: Clock,
+        options: Options,
+    ) -> anyhow::Result<Self> {
         let store = Store::open(file, provider)?;
-        let signer = Signer::new(&store.seed()?);
+        let secret = WebhookSecret::new(store.secret(|| wire.draw_secret())?);
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(webhook::ANSWER_WITHIN)
             .no_proxy()
             .build()?;
-        Ok(Self { provider, clock, options, store, signer, client, desk: Arc::default() })
+        Ok(Self { provider, wire, clock, options, store, secret, client, desk: Arc::default() })
     }
 
     /// Answers on the listener until `shutdown` ends; open connections are then dropped.
@@ -192,7 +200,7 @@ impl Simulator {
     ) -> anyhow::Result<()> {
         let local = format!("http://{}", listener.local_addr()?);
         *lock(&self.desk.base) = self.options.public_url.clone().unwrap_or(local);
-        wire::serve(self, listener, shutdown).await;
+        server::serve(self, listener, shutdown).await;
         Ok(())
     }
 
@@ -235,7 +243,7 @@ impl Simulator {
             state: job.state(now),
             ends_at: job.ends_at(),
             provider: self.provider,
-            webhook_url: job.webhook.map(|webhook| webhook.url),
+            webhook_url: job.webhook.map(|webhook| webhook.callback.url),
             id: job.id,
             endpoint: job.endpoint,
             prompt: job.prompt,
@@ -249,15 +257,27 @@ impl Simulator {
         lock(&self.desk.cuts).push((kind, fault));
     }
 
+    /// Whether the provider ever sends webhooks.
+    pub fn reports(&self) -> bool {
+        self.wire.reports()
+    }
+
+    /// What its webhooks are signed with, at a provider of Standard Webhooks: the same as long as
+    /// the file lives.
+    pub fn webhook_secret(&self) -> &WebhookSecret {
+        &self.secret
+    }
+
     fn base(&self) -> String {
         lock(&self.desk.base).clone()
     }
 
-    fn accepts(&self, key: &str) -> bool {
-        match &self.options.keys {
+    /// Whether the call carries a key that is accepted.
+    fn is_authorized(&self, call: &Inbound) -> bool {
+        self.wire.key(call).is_some_and(|key| match &self.options.keys {
             Some(keys) => keys.iter().any(|accepted| accepted == key),
             None => !key.is_empty() && key != "invalid",
-        }
+        })
     }
 }
 

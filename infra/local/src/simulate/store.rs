@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
-use super::Provider;
 use super::jobs::RemoteJob;
 
 #[derive(Debug, Clone)]
@@ -96,20 +96,21 @@ impl Store {
         Ok(due.map(Timestamp::from_millis))
     }
 
-    /// Applies `claim` to every job whose webhook is due and gives those jobs back, so that no
-    /// second caller sends the same ones.
-    pub(super) fn claim_due(
+    /// Applies `claim` to every job whose webhook is due and gives those jobs back with what it
+    /// said, so that no second caller sends the same ones.
+    pub(super) fn claim_due<T>(
         &self,
         now: Timestamp,
-        claim: impl Fn(&mut RemoteJob),
-    ) -> anyhow::Result<Vec<RemoteJob>> {
+        claim: impl Fn(&mut RemoteJob) -> T,
+    ) -> anyhow::Result<Vec<(RemoteJob, T)>> {
         self.write(|transaction| {
-            let mut jobs = query(transaction, self.provider, "webhook_due <= ?2", now.as_millis())?;
-            for job in &mut jobs {
-                claim(job);
-                save(transaction, self.provider, job)?;
-            }
-            Ok(jobs)
+            let due = query(transaction, self.provider, "webhook_due <= ?2", now.as_millis())?;
+            let claimed = due.into_iter().map(|mut job| {
+                let claim = claim(&mut job);
+                save(transaction, self.provider, &job)?;
+                Ok((job, claim))
+            });
+            claimed.collect()
         })
     }
 
@@ -120,15 +121,17 @@ impl Store {
         Ok(self.lock().query_row(sql, [self.provider, prompt], |row| row.get(0))?)
     }
 
-    /// The signing seed: drawn at the first call, the same ever after.
-    pub(super) fn seed(&self) -> anyhow::Result<[u8; 32]> {
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).context("no randomness")?;
+    /// The secret: drawn at the first call, the same ever after.
+    pub(super) fn secret(&self, draw: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
         self.write(|transaction| {
-            transaction
-                .execute("INSERT OR IGNORE INTO seeds VALUES (?1, ?2)", params![self.provider, fresh])?;
             let sql = "SELECT seed FROM seeds WHERE provider = ?1";
-            Ok(transaction.query_row(sql, [self.provider], |row| row.get(0))?)
+            let kept = transaction.query_row(sql, [self.provider], |row| row.get(0)).optional()?;
+            if let Some(kept) = kept {
+                return Ok(kept);
+            }
+            let fresh = draw()?;
+            transaction.execute("INSERT INTO seeds VALUES (?1, ?2)", params![self.provider, fresh])?;
+            Ok(fresh)
         })
     }
 

@@ -9,19 +9,39 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
-use reqwest::Method;
-use serde_json::{Value, json};
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
 use shared::boot::Clock;
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Options, Provider, Simulator, lock};
+use super::wire::Wire;
+use super::{Options, Simulator, lock};
 
-pub(super) const VEO: &str = "/fal-ai/veo3.1/fast";
+/// How a provider is called, by its own tests and by those of the frame.
+pub(super) struct Client {
+    pub(super) provider: Provider,
+    pub(super) wire: &'static dyn Wire,
+    /// What every call carries.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+    /// The create of a film of this prompt, with a webhook where there is an address for it.
+    pub(super) create: fn(&Bench, &str, Option<&str>) -> RequestBuilder,
+    /// The poll of the job that the create answered so.
+    pub(super) poll: fn(&Bench, &Value) -> RequestBuilder,
+    /// Where a poll's answer has its status word.
+    pub(super) word: &'static str,
+    /// The words for queued, running and succeeded.
+    pub(super) words: [&'static str; 3],
+    /// The address of the film of a finished job that the create answered so.
+    pub(super) film: for<'a> fn(&'a Bench, &'a Value) -> BoxFuture<'a, String>,
+}
 
 pub(super) struct Bench {
+    pub(super) client: &'static Client,
     pub(super) simulator: Simulator,
     pub(super) clock: Clock,
     pub(super) base: String,
@@ -36,18 +56,15 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    pub(super) async fn fal() -> Self {
-        Self::open(Provider::Fal, None, Clock::manual(Timestamp::from_secs(1_700_000_000))).await
-    }
-
-    pub(super) async fn runway() -> Self {
-        Self::open(Provider::Runway, None, Clock::manual(Timestamp::from_secs(1_700_000_000))).await
+    pub(super) async fn of(client: &'static Client) -> Self {
+        Self::open(client, None, Clock::manual(Timestamp::from_secs(1_700_000_000))).await
     }
 
     /// Remote jobs run for 60 s where the prompt does not say.
-    pub(super) async fn open(provider: Provider, file: Option<&Path>, clock: Clock) -> Self {
+    pub(super) async fn open(client: &'static Client, file: Option<&Path>, clock: Clock) -> Self {
         let options = Options { latency: Duration::from_secs(60), ..Options::default() };
-        let simulator = Simulator::open(provider, file, clock.clone(), options).unwrap();
+        let simulator =
+            Simulator::open_on(client.wire, client.provider, file, clock.clone(), options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let serving = simulator.clone();
@@ -58,7 +75,7 @@ impl Bench {
             .no_proxy()
             .build()
             .unwrap();
-        Self { simulator, clock, base, http, server }
+        Self { client, simulator, clock, base, http, server }
     }
 
     pub(super) fn wait(&self, seconds: u64) {
@@ -66,16 +83,11 @@ impl Bench {
     }
 
     /// A call as an adapter makes it, with a good key.
-    pub(super) fn call(&self, method: Method, address: &str) -> reqwest::RequestBuilder {
+    pub(super) fn call(&self, method: Method, address: &str) -> RequestBuilder {
         let url =
             if address.starts_with('/') { format!("{}{address}", self.base) } else { address.to_owned() };
         let call = self.http.request(method, url);
-        match self.simulator.provider {
-            Provider::Fal => call.header("Authorization", "Key id:secret"),
-            Provider::Runway => {
-                call.header("Authorization", "Bearer secret").header("X-Runway-Version", "2024-11-06")
-            }
-        }
+        self.client.headers.iter().fold(call, |call, (name, value)| call.header(*name, *value))
     }
 
     pub(super) async fn get(&self, address: &str) -> (u16, Value) {
@@ -88,19 +100,17 @@ impl Bench {
 
     /// Makes a job of this prompt and gives the create answer.
     pub(super) async fn create(&self, prompt: &str) -> Value {
-        let (code, body) = match self.simulator.provider {
-            Provider::Fal => self.post(VEO, &json!({"prompt": prompt, "duration": "4s"})).await,
-            Provider::Runway => self.post("/v1/text_to_video", &gen45(prompt)).await,
-        };
-        assert_eq!(code, 200, "{body}");
-        body
+        self.made(prompt, None).await
     }
 
-    /// Makes a fal job of this prompt with a webhook.
+    /// Makes a job of this prompt with a webhook.
     pub(super) async fn create_with(&self, receiver: &Receiver, prompt: &str) -> Value {
-        let address = format!("{VEO}?fal_webhook={}", receiver.url);
-        let (code, body) = self.post(&address, &json!({"prompt": prompt})).await;
-        assert_eq!(code, 200, "{body}");
+        self.made(prompt, Some(&receiver.url)).await
+    }
+
+    async fn made(&self, prompt: &str, callback: Option<&str>) -> Value {
+        let (code, body) = read((self.client.create)(self, prompt, callback).send().await.unwrap()).await;
+        assert!((200..300).contains(&code), "{body}");
         body
     }
 }
@@ -111,15 +121,11 @@ pub(super) async fn read(response: reqwest::Response) -> (u16, Value) {
     (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
-pub(super) fn gen45(prompt: &str) -> Value {
-    json!({"model": "gen4.5", "promptText": prompt, "ratio": "1280:720", "duration": 4})
-}
-
 pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
     body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}"))
 }
 
-/// A customer of fal's: keeps what it gets, answers what it is told to.
+/// A provider's customer: keeps what it gets and gives it back, with the codes it is told to.
 pub(super) struct Receiver {
     pub(super) url: String,
     inbox: Arc<Inbox>,
@@ -160,7 +166,7 @@ impl Receiver {
     }
 }
 
-async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    lock(&inbox.letters).push((headers, body));
-    lock(&inbox.answers).pop_front().unwrap_or(StatusCode::OK)
+async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Bytes) {
+    lock(&inbox.letters).push((headers, body.clone()));
+    (lock(&inbox.answers).pop_front().unwrap_or(StatusCode::OK), body)
 }

@@ -1,4 +1,5 @@
-//! A small real video that shows a prompt: H.264 in an MP4 that players can start at once.
+//! A small real video that shows a prompt: H.264 in an MP4 that players can start at once. Or
+//! one picture of it, as a PNG.
 
 use anyhow::anyhow;
 use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
@@ -8,12 +9,15 @@ use openh264::encoder::{Encoder, EncoderConfig, FrameRate, FrameType, IntraFrame
 use openh264::formats::YUVSlices;
 use sha2::{Digest, Sha256};
 
-/// What to show. The same film is the same bytes.
+use super::jobs::Medium;
+use super::png;
+
+/// What to show.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Film {
+pub(super) struct Picture {
     pub(super) caption: String,
     /// Longer films than [`SECONDS_MAX`] are cut to it.
-    pub(super) seconds: u32,
+    pub(super) medium: Medium,
     /// Width and height, as a ratio.
     pub(super) aspect: (u32, u32),
 }
@@ -22,11 +26,23 @@ pub(super) const SECONDS_MAX: u32 = 10;
 const FRAMES_PER_SECOND: u32 = 12;
 const PIXELS: f64 = 320.0 * 180.0;
 
-/// Renders the film. The same film gives the same bytes.
+/// Renders the picture. The same picture gives the same bytes.
 ///
 /// Takes some tenths of a second of CPU: not for an async thread.
-pub(super) fn render(film: &Film) -> anyhow::Result<Vec<u8>> {
-    let (width, height) = dimensions(film.aspect);
+pub(super) fn render(picture: &Picture) -> anyhow::Result<Vec<u8>> {
+    let (width, height) = dimensions(picture.aspect);
+    let mut scene = Scene::new(&picture.caption, width, height);
+    match picture.medium {
+        Medium::Film { seconds } => film(&mut scene, seconds),
+        Medium::Still => {
+            scene.paint(0);
+            png::encode(u32::try_from(width)?, &scene.palette(), &scene.luma)
+        }
+    }
+}
+
+fn film(scene: &mut Scene, seconds: u32) -> anyhow::Result<Vec<u8>> {
+    let (width, height) = (u32::try_from(scene.width)?, u32::try_from(scene.height)?);
     let config = EncoderConfig::new()
         .rate_control_mode(RateControlMode::Off)
         .max_frame_rate(FrameRate::from_hz(12.0))
@@ -35,12 +51,11 @@ pub(super) fn render(film: &Film) -> anyhow::Result<Vec<u8>> {
         .num_threads(1);
     let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)?;
     let mut muxer = MuxerBuilder::new(Vec::new())
-        .video(VideoCodec::H264, u32::try_from(width)?, u32::try_from(height)?, f64::from(FRAMES_PER_SECOND))
+        .video(VideoCodec::H264, width, height, f64::from(FRAMES_PER_SECOND))
         .with_fast_start(true)
         .build()
         .map_err(|error| anyhow!("the muxer did not start: {error}"))?;
-    let mut scene = Scene::new(&film.caption, width, height);
-    for frame in 0..film.seconds.clamp(1, SECONDS_MAX) * FRAMES_PER_SECOND {
+    for frame in 0..seconds.clamp(1, SECONDS_MAX) * FRAMES_PER_SECOND {
         scene.paint(frame as usize);
         let stream = encoder.encode(&scene.planes())?;
         let keyframe = stream.frame_type() == FrameType::IDR;
@@ -158,6 +173,17 @@ impl Scene {
         }
     }
 
+    /// The colour of each shade, by BT.601; the background colours all of a scene alike.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+    fn palette(&self) -> [[u8; 3]; 256] {
+        let (blue, red) = (f64::from(self.colours.0) - 128.0, f64::from(self.colours.1) - 128.0);
+        let shifts = [1.596 * red, -0.392 * blue - 0.813 * red, 2.017 * blue];
+        std::array::from_fn(|shade| {
+            let light = 1.164 * (shade as f64 - 16.0);
+            shifts.map(|shift| (light + shift).clamp(0.0, 255.0) as u8)
+        })
+    }
+
     fn planes(&self) -> YUVSlices<'_> {
         let half = self.width / 2;
         YUVSlices::new(
@@ -205,7 +231,11 @@ mod tests {
     use super::*;
 
     fn film(caption: &str, seconds: u32, aspect: (u32, u32)) -> Vec<u8> {
-        render(&Film { caption: caption.to_owned(), seconds, aspect }).unwrap()
+        picture(caption, Medium::Film { seconds }, aspect)
+    }
+
+    fn picture(caption: &str, medium: Medium, aspect: (u32, u32)) -> Vec<u8> {
+        render(&Picture { caption: caption.to_owned(), medium, aspect }).unwrap()
     }
 
     fn place(film: &[u8], atom: &[u8; 4]) -> usize {
@@ -253,5 +283,46 @@ mod tests {
         assert_eq!(pictures(&wall).len(), 120);
         assert!(wall.len() < 500_000, "{} bytes", wall.len());
         assert!(!film("", 1, (16, 9)).is_empty());
+    }
+
+    fn number(bytes: &[u8]) -> u32 {
+        u32::from_be_bytes(bytes[..4].try_into().unwrap())
+    }
+
+    /// The chunks of a PNG after its signature, each with a right sum.
+    fn chunks(png: &[u8]) -> Vec<(&[u8], &[u8])> {
+        let mut rest = png.strip_prefix(b"\x89PNG\r\n\x1a\n").unwrap();
+        let mut chunks = Vec::new();
+        while !rest.is_empty() {
+            let (head, after) = rest[4..].split_at(4 + number(rest) as usize);
+            assert_eq!(crc32fast::hash(head), number(after));
+            chunks.push(head.split_at(4));
+            rest = &after[4..];
+        }
+        chunks
+    }
+
+    #[test]
+    fn a_still_is_a_whole_png_in_the_asked_ratio() {
+        for (aspect, size) in [((16, 9), (320, 180)), ((2, 3), (196, 294)), ((1, 1), (240, 240))] {
+            let still = picture("a paper boat", Medium::Still, aspect);
+            let chunks = chunks(&still);
+            assert_eq!(
+                chunks.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+                [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
+            );
+            let header = chunks[0].1;
+            assert_eq!((number(header), number(&header[4..])), size, "{aspect:?}");
+            let (mut blocks, mut rows) = (&chunks[2].1[2..], Vec::new());
+            while blocks.len() > 4 {
+                let length = usize::from(u16::from_le_bytes([blocks[1], blocks[2]]));
+                assert_eq!([!blocks[1], !blocks[2]], blocks[3..5]);
+                rows.extend(&blocks[5..5 + length]);
+                blocks = &blocks[5 + length..];
+            }
+            assert_eq!(rows.len() as u32, size.1 * (size.0 + 1));
+            assert!(rows.chunks(size.0 as usize + 1).all(|row| row[0] == 0));
+            assert!(rows.contains(&235), "no letter is painted");
+        }
     }
 }

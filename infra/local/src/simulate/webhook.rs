@@ -1,14 +1,17 @@
-//! fal's webhooks: signed, sent again until somebody says 2xx.
+//! Webhooks: sent when a job changes, and sent again until somebody says 2xx.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use shared::domain::time::Timestamp;
 
+use super::Simulator;
 use super::directive::WebhookPlay;
 use super::jobs::RemoteJob;
-use super::{Simulator, fal};
+use super::wire::Letter;
 
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
@@ -16,66 +19,85 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const RETRY_AFTER: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(240)];
 
-/// The account in the signed text.
-pub(super) const USER_ID: &str = "github|simulated";
-
 pub(super) async fn deliver_due(simulator: &Simulator) -> anyhow::Result<usize> {
     let now = simulator.clock.now();
     let due = simulator.store.claim_due(now, |job| claim(job, now))?;
-    let sent = join_all(due.iter().map(|job| deliver(simulator, job, now))).await;
-    sent.into_iter().collect::<anyhow::Result<Vec<()>>>().map(|sent| sent.len())
+    let sent = join_all(due.iter().map(|(job, tells)| deliver(simulator, job, *tells, now))).await;
+    Ok(sent.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().filter(|sent| *sent).count())
 }
 
 /// Sends the webhook of one job whether or not it is due; nothing to send is no error.
 pub(super) async fn deliver_one(simulator: &Simulator, id: &str) -> anyhow::Result<()> {
     let now = simulator.clock.now();
-    match simulator.store.update(id, |job| claim(job, now))? {
-        Some(job) => deliver(simulator, &job, now).await,
-        None => Ok(()),
-    }
-}
-
-/// Plans the next try before this one is made: a crash in between costs a delay, never a webhook.
-fn claim(job: &mut RemoteJob, now: Timestamp) {
-    if let Some(webhook) = &mut job.webhook {
-        webhook.due = RETRY_AFTER.get(webhook.tries as usize).map(|delay| now + *delay);
-        webhook.tries += 1;
-    }
-}
-
-async fn deliver(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<()> {
-    let Some(webhook) = &job.webhook else { return Ok(()) };
-    let body = fal::webhook_body(simulator, job).to_string();
-    let mut signature = simulator.signer.sign(&job.id, USER_ID, now.as_secs(), body.as_bytes());
-    if job.play.webhook == WebhookPlay::BadSignature {
-        let other = if signature.starts_with('0') { "1" } else { "0" };
-        signature.replace_range(..1, other);
-    }
-    let response = simulator
-        .client
-        .post(&webhook.url)
-        .header(CONTENT_TYPE, "application/json")
-        .header("X-Fal-Webhook-Request-Id", &job.id)
-        .header("X-Fal-Webhook-User-Id", USER_ID)
-        .header("X-Fal-Webhook-Timestamp", now.as_secs())
-        .header("X-Fal-Webhook-Signature", signature)
-        .body(body)
-        .send()
-        .await;
-    match response {
-        Ok(response) if response.status().is_success() => {
-            simulator.store.update(&job.id, |job| accepted(job, now))?;
-        }
-        Ok(response) => {
-            tracing::debug!(job.id, status = %response.status(), "a simulated webhook was not taken")
-        }
-        Err(error) => tracing::debug!(job.id, %error, "a simulated webhook did not arrive"),
+    let mut tells = None;
+    let job = simulator.store.update(id, |job| tells = claim(job, now))?;
+    if let Some(job) = job {
+        deliver(simulator, &job, tells, now).await?;
     }
     Ok(())
 }
 
-fn accepted(job: &mut RemoteJob, now: Timestamp) {
-    if let Some(webhook) = &mut job.webhook {
+/// Plans the next try before this one is made: a crash in between costs a delay, never the webhook
+/// of the end. Gives the time whose state is to be told.
+fn claim(job: &mut RemoteJob, now: Timestamp) -> Option<Timestamp> {
+    let ends_at = job.ends_at();
+    let webhook = job.webhook.as_mut()?;
+    let tells = webhook.tells;
+    if tells < ends_at {
+        let callback = webhook.callback.clone();
+        job.plan_webhook(callback, ends_at);
+    } else {
+        webhook.due = RETRY_AFTER.get(webhook.tries as usize).map(|delay| now + *delay);
+        webhook.tries += 1;
+    }
+    Some(tells)
+}
+
+/// Whether there was something to send.
+async fn deliver(
+    simulator: &Simulator,
+    job: &RemoteJob,
+    tells: Option<Timestamp>,
+    now: Timestamp,
+) -> anyhow::Result<bool> {
+    let (Some(webhook), Some(tells)) = (&job.webhook, tells) else { return Ok(false) };
+    let letter = simulator.wire.letter(simulator, job, tells)?;
+    let Some(mut letter) = letter else {
+        simulator.store.update(&job.id, |job| accepted(job, tells, now))?;
+        return Ok(false);
+    };
+    match job.play.webhook {
+        // JSON all the same, but not what was signed.
+        WebhookPlay::BadSignature => letter.body.push(' '),
+        WebhookPlay::Unsigned => letter.signature.clear(),
+        _ => {}
+    }
+    match post(simulator, &webhook.callback.url, letter).await {
+        Ok((code, _)) if code.is_success() => {
+            simulator.store.update(&job.id, |job| accepted(job, tells, now))?;
+        }
+        Ok((code, _)) => tracing::debug!(job.id, status = %code, "a simulated webhook was not taken"),
+        Err(error) => tracing::debug!(job.id, %error, "a simulated webhook did not arrive"),
+    }
+    Ok(true)
+}
+
+/// Sends a letter of JSON and waits for what the receiver says to it.
+pub(super) async fn post(
+    simulator: &Simulator,
+    url: &str,
+    letter: Letter,
+) -> reqwest::Result<(StatusCode, Bytes)> {
+    let mut call = simulator.client.post(url).header(CONTENT_TYPE, "application/json");
+    for (name, value) in letter.signature {
+        call = call.header(name, value);
+    }
+    let answer = call.body(letter.body).send().await?;
+    Ok((answer.status(), answer.bytes().await?))
+}
+
+fn accepted(job: &mut RemoteJob, tells: Timestamp, now: Timestamp) {
+    if let Some(webhook) = job.webhook.as_mut().filter(|webhook| webhook.tells == tells) {
         webhook.copies = webhook.copies.saturating_sub(1);
         webhook.tries = 0;
         webhook.due = (webhook.copies > 0).then_some(now);

@@ -1,23 +1,85 @@
-//! The HTTP server below both providers: it logs calls and can close a connection unanswered.
+//! What a provider has to say for itself; the frame does everything else.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::pin;
+use std::fmt::Debug;
 
-use axum::body::Body;
+use anyhow::Context;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use futures_util::future::BoxFuture;
+use http::Method;
 use http::request::Parts;
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use serde_json::{Map, Value};
+use shared::domain::time::Timestamp;
 
-use super::{Call, CallKind, Fault, Provider, Simulator, fal, lock, runway};
+use super::directive::Refusal;
+use super::jobs::RemoteJob;
+use super::{CallKind, Simulator, media};
+
+/// One provider's wire format. It keeps nothing: what is to be kept is in the [`Simulator`].
+pub(super) trait Wire: Debug + Send + Sync {
+    /// What the call asks for. Not asked for calls to [`Wire::media`].
+    fn kind(&self, call: &Inbound) -> CallKind;
+
+    /// Answers any call but those to [`Wire::media`], with all its effects.
+    fn answer<'a>(
+        &'a self,
+        simulator: &'a Simulator,
+        call: &'a Inbound,
+    ) -> BoxFuture<'a, anyhow::Result<Answer>>;
+
+    /// How a create is refused; [`Refusal::WrongKey`] on every other call too.
+    fn refusal(&self, refusal: Refusal) -> Response;
+
+    /// The key that the call carries, good or not.
+    fn key<'a>(&self, call: &'a Inbound) -> Option<&'a str> {
+        call.authorization("Bearer ")
+    }
+
+    /// The remote job whose media are at this path; they are downloaded by `GET`.
+    fn media<'a>(&self, path: &'a str) -> Option<&'a str> {
+        media::id(path)
+    }
+
+    /// Whether media are given to those only who have the key.
+    fn media_need_key(&self) -> bool {
+        false
+    }
+
+    /// Whether the provider ever sends webhooks.
+    fn reports(&self) -> bool {
+        false
+    }
+
+    /// What the webhook says of the job's state at a time, signed now; nothing is sent without.
+    fn letter(
+        &self,
+        _simulator: &Simulator,
+        _job: &RemoteJob,
+        _at: Timestamp,
+    ) -> anyhow::Result<Option<Letter>> {
+        Ok(None)
+    }
+
+    /// A new key to sign webhooks with, drawn once in the life of a file.
+    fn draw_secret(&self) -> anyhow::Result<Vec<u8>> {
+        let mut fresh = vec![0; 32];
+        getrandom::fill(&mut fresh).context("no randomness")?;
+        Ok(fresh)
+    }
+
+    /// Whether this is a directive of the provider's own, to be found in [`super::directive::Play::own`].
+    fn has_directive(&self, _key: &str, _value: &str) -> bool {
+        false
+    }
+}
+
+/// A webhook's content.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) body: String,
+    /// The signature and what belongs to it.
+    pub(super) signature: Vec<(&'static str, String)>,
+}
 
 /// What a provider does with a call.
 #[derive(Debug)]
@@ -33,107 +95,51 @@ impl<T: IntoResponse> From<T> for Answer {
     }
 }
 
-/// The service's error: hyper closes the connection on it, before any response header.
+/// A call with its whole body.
 #[derive(Debug)]
-struct Cut;
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is cut on purpose")
-    }
+pub(super) struct Inbound {
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
 }
 
-impl std::error::Error for Cut {}
+impl Inbound {
+    pub(super) fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
 
-/// Larger than any body that a provider takes (Runway's data URIs end at 5 MB).
-const BODY_MAX: usize = 16 << 20;
+    pub(super) fn is(&self, method: &Method) -> bool {
+        self.parts.method == *method
+    }
 
-pub(super) async fn serve(simulator: &Simulator, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let mut shutdown = pin!(shutdown);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = &mut shutdown => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(converse(simulator.clone(), stream)); }
-                Err(error) => tracing::warn!(%error, "a simulated provider could not accept a connection"),
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+    /// The value of a header, if it is there and text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// What follows the scheme in the `Authorization` header.
+    pub(super) fn authorization(&self, scheme: &str) -> Option<&str> {
+        self.header("authorization")?.strip_prefix(scheme)
+    }
+
+    /// The first value of a query parameter.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The body as a JSON object; else whether it is JSON at all.
+    pub(super) fn object(&self) -> Result<Map<String, Value>, NoObject> {
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(_) => Err(NoObject::OtherJson),
+            Err(_) => Err(NoObject::NoJson),
         }
     }
 }
 
-async fn converse(simulator: Simulator, stream: TcpStream) {
-    let service = service_fn(|request| answer(&simulator, request));
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a connection to a simulated provider ended early");
-    }
-}
-
-async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Response, Cut> {
-    let (call, body) = request.into_parts();
-    // The body is read first, so that the caller of a cut call knows that it has sent everything.
-    let body = match axum::body::to_bytes(Body::new(body), BODY_MAX).await {
-        Ok(body) => body,
-        Err(_) => return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
-    };
-    let kind = match simulator.provider {
-        Provider::Fal => fal::target(&call).kind(),
-        Provider::Runway => runway::target(&call).kind(),
-    };
-    note(simulator, kind, &call);
-    let fault = take_cut(simulator, kind);
-    if fault == Some(Fault::DropBefore) {
-        return Err(Cut);
-    }
-    let answer = dispatch(simulator, &call, body).await;
-    match answer {
-        _ if fault == Some(Fault::DropAfter) => Err(Cut),
-        Ok(Answer::Reply(response)) => Ok(response),
-        Ok(Answer::Hangup) => Err(Cut),
-        Err(error) => {
-            tracing::error!(
-                error = format!("{error:#}"),
-                path = call.uri.path(),
-                "the simulator itself failed"
-            );
-            Ok((StatusCode::INTERNAL_SERVER_ERROR, format!("the simulator itself failed: {error:#}"))
-                .into_response())
-        }
-    }
-}
-
-async fn dispatch(simulator: &Simulator, call: &Parts, body: Bytes) -> anyhow::Result<Answer> {
-    match simulator.provider {
-        Provider::Fal => fal::answer(simulator, call, &body).await,
-        Provider::Runway => runway::answer(simulator, call, &body).await,
-    }
-}
-
-fn note(simulator: &Simulator, kind: CallKind, call: &Parts) {
-    lock(&simulator.desk.calls).push(Call {
-        kind,
-        method: call.method.to_string(),
-        path: call.uri.path().to_owned(),
-        authorized: call.headers.contains_key(AUTHORIZATION),
-        at: simulator.clock.now(),
-    });
-}
-
-fn take_cut(simulator: &Simulator, kind: CallKind) -> Option<Fault> {
-    let mut cuts = lock(&simulator.desk.cuts);
-    let index = cuts.iter().position(|(cut, _)| *cut == kind)?;
-    Some(cuts.remove(index).1)
-}
-
-/// The value of a header, if it is there and text.
-pub(super) fn header<'a>(call: &'a Parts, name: &str) -> Option<&'a str> {
-    call.headers.get(name)?.to_str().ok()
-}
-
-/// The first value of a query parameter.
-pub(super) fn query(call: &Parts, name: &str) -> Option<String> {
-    let query = call.uri.query().unwrap_or_default();
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoObject {
+    OtherJson,
+    NoJson,
 }

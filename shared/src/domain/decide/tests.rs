@@ -80,6 +80,11 @@ fn stored(number: u8) -> Event {
     Event::Stored { number, media }
 }
 
+fn delivered(number: u8) -> Event {
+    let Event::Stored { media, .. } = stored(number) else { unreachable!() };
+    Event::Delivered { number, cost: None, media }
+}
+
 fn asset_lost(number: u8) -> Event {
     Event::AssetLost { number }
 }

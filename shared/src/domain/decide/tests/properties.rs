@@ -338,6 +338,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => class().prop_map(|class| Event::NoRoute { class }),
         16 => (0..=5_u8, news).prop_map(|(number, news)| told(number, news)),
         2 => (0..=5_u8).prop_map(stored),
+        1 => (0..=5_u8).prop_map(delivered),
         2 => (0..=5_u8).prop_map(asset_lost),
         1 => Just(Event::CancelRequested),
         2 => Just(Event::DeadlinePassed),

@@ -60,6 +60,7 @@ fn news(number: u8) -> Vec<(&'static str, Event)> {
         ("broke, final", broke(number, ErrorClass::Unknown, Billed::Unknown)),
         ("canceled", canceled(number)),
         ("gone", gone(number)),
+        ("delivered", delivered(number)),
         ("stored", stored(number)),
         ("asset_lost", asset_lost(number)),
     ]

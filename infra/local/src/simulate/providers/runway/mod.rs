@@ -1,61 +1,76 @@
 //! Runway's create, look-up, delete and organisation endpoints.
 
+mod models;
+#[cfg(test)]
+pub(in crate::simulate) mod tests;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::request::Parts;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
-use super::create::{self, Order};
-use super::directive::{self, Failure, Refusal};
-use super::jobs::{Phase, RemoteJob};
-use super::runway_models::{self, MODELS, Model};
-use super::schema::{self, Field, Flaw};
-use super::wire::{Answer, header};
-use super::{CallKind, Provider, Simulator, media, poll};
+use self::models::{MODELS, Model};
+use crate::simulate::create::{self, Order};
+use crate::simulate::directive::{self, Failure, Refusal};
+use crate::simulate::jobs::{Medium, Phase, RemoteJob};
+use crate::simulate::schema::{self, Field, Flaw};
+use crate::simulate::wire::{Answer, Inbound, Wire};
+use crate::simulate::{CallKind, Simulator, media, poll};
 
 const VERSION: &str = "2024-11-06";
 
+#[derive(Debug)]
+pub(super) struct Runway;
+
+impl Wire for Runway {
+    fn kind(&self, call: &Inbound) -> CallKind {
+        match target(call) {
+            Target::FromText | Target::FromImage => CallKind::Create,
+            Target::Look(_) => CallKind::Poll,
+            Target::Delete(_) => CallKind::Cancel,
+            Target::Organization => CallKind::Ping,
+            Target::WrongMethod | Target::Nothing => CallKind::Other,
+        }
+    }
+
+    fn answer<'a>(
+        &'a self,
+        simulator: &'a Simulator,
+        call: &'a Inbound,
+    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+        answer(simulator, call).boxed()
+    }
+
+    fn refusal(&self, refusal: Refusal) -> Response {
+        refused(refusal)
+    }
+}
+
 /// What a call asks for.
 #[derive(Debug)]
-pub(super) enum Target<'a> {
+enum Target<'a> {
     FromText,
     FromImage,
     Look(&'a str),
     Delete(&'a str),
     Organization,
-    Media(&'a str),
     WrongMethod,
     Nothing,
 }
 
-impl Target<'_> {
-    pub(super) fn kind(&self) -> CallKind {
-        match self {
-            Target::FromText | Target::FromImage => CallKind::Create,
-            Target::Look(_) => CallKind::Poll,
-            Target::Delete(_) => CallKind::Cancel,
-            Target::Organization => CallKind::Ping,
-            Target::Media(_) => CallKind::Media,
-            Target::WrongMethod | Target::Nothing => CallKind::Other,
-        }
-    }
-}
-
-pub(super) fn target(call: &Parts) -> Target<'_> {
-    let path = call.uri.path();
-    let (get, post) = (call.method == Method::GET, call.method == Method::POST);
-    if let Some(id) = media::id(path).filter(|_| get) {
-        return Target::Media(id);
-    }
+fn target(call: &Inbound) -> Target<'_> {
+    let path = call.path();
+    let (get, post) = (call.is(&Method::GET), call.is(&Method::POST));
     match (path, path.strip_prefix("/v1/tasks/")) {
         ("/v1/text_to_video", _) if post => Target::FromText,
         ("/v1/image_to_video", _) if post => Target::FromImage,
         ("/v1/organization", _) if get => Target::Organization,
         (_, Some(id)) if get => Target::Look(id),
-        (_, Some(id)) if call.method == Method::DELETE => Target::Delete(id),
+        (_, Some(id)) if call.is(&Method::DELETE) => Target::Delete(id),
         ("/v1/text_to_video" | "/v1/image_to_video" | "/v1/organization", _) | (_, Some(_)) => {
             Target::WrongMethod
         }
@@ -63,36 +78,32 @@ pub(super) fn target(call: &Parts) -> Target<'_> {
     }
 }
 
-pub(super) async fn answer(simulator: &Simulator, call: &Parts, body: &Bytes) -> anyhow::Result<Answer> {
-    let target = target(call);
-    if let Target::Media(id) = target {
-        return media::answer(simulator, call, id).await;
+async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
+    if !simulator.is_authorized(call) {
+        return Ok(refused(Refusal::WrongKey).into());
     }
-    if !is_authorized(simulator, call) {
-        return Ok(error(StatusCode::UNAUTHORIZED, "You did not provide a valid API key.").into());
-    }
-    if header(call, "x-runway-version") != Some(VERSION) {
+    if call.header("x-runway-version") != Some(VERSION) {
         let message = format!("The X-Runway-Version header must be {VERSION}.");
         return Ok(error(StatusCode::BAD_REQUEST, &message).into());
     }
     let now = simulator.clock.now();
-    match target {
-        Target::FromText => create(simulator, body, |model| model.text).await,
-        Target::FromImage => create(simulator, body, |model| Some(model.image)).await,
+    match target(call) {
+        Target::FromText => create(simulator, call, |model| model.text).await,
+        Target::FromImage => create(simulator, call, |model| Some(model.image)).await,
         Target::Look(id) => look(simulator, id, now),
         Target::Delete(id) => delete(simulator, id, now),
         Target::Organization => Ok(Json(organization()).into()),
         Target::WrongMethod => Ok(error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into()),
-        Target::Media(_) | Target::Nothing => Ok(not_found().into()),
+        Target::Nothing => Ok(not_found().into()),
     }
 }
 
 async fn create(
     simulator: &Simulator,
-    body: &Bytes,
+    call: &Inbound,
     fields: impl Fn(&'static Model) -> Option<&'static [Field]>,
 ) -> anyhow::Result<Answer> {
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+    let Ok(body) = call.object() else {
         return Ok(error(StatusCode::BAD_REQUEST, "The body is not a JSON object.").into());
     };
     let asked = body.get("model").and_then(Value::as_str).unwrap_or_default();
@@ -112,18 +123,19 @@ async fn create(
         Err(message) => return Ok(invalid(vec![issue("custom", &["promptText"], &message)]).into()),
     };
     let order = Order {
+        id: create::uuid()?,
         endpoint: model.id.to_owned(),
-        seconds: model.seconds(&body),
-        aspect: runway_models::aspect(&body),
-        credits: model.credits(&body),
+        medium: Medium::Film { seconds: model.seconds(&body) },
+        aspect: models::aspect(&body),
+        // The price as the answers tell it.
+        extra: json!({"credits": model.credits(&body)}),
         prompt,
-        webhook_url: None,
+        callback: None,
         play,
     };
-    let accept = |job: &RemoteJob| {
-        Json(json!({"id": job.id, "estimatedCost": {"credits": job.credits}})).into_response()
-    };
-    create::play(simulator, order, refusal, accept).await
+    let accept =
+        async |job: RemoteJob| Ok(Json(json!({"id": job.id, "estimatedCost": job.extra})).into_response());
+    create::play(simulator, order, accept).await
 }
 
 fn issues(fields: &[Field], body: &Map<String, Value>) -> Vec<Value> {
@@ -160,7 +172,7 @@ fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answe
         return Ok(not_found().into());
     };
     let mut body = json!({"id": job.id, "createdAt": job.created_at.to_string()});
-    let estimate = json!({"credits": job.credits});
+    let estimate = &job.extra;
     match job.phase(now) {
         Phase::Throttled => merge(&mut body, json!({"status": "THROTTLED", "estimatedCost": estimate})),
         Phase::Queued => merge(&mut body, json!({"status": "PENDING", "estimatedCost": estimate})),
@@ -174,8 +186,7 @@ fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answe
         Phase::Failed(failure) => merge(&mut body, failed(failure)),
         Phase::Canceled => merge(&mut body, json!({"status": "CANCELLED", "cost": {"credits": 0}})),
     }
-    let spoilt = poll::spoil(job.spoilt(now), &body);
-    Ok(spoilt.unwrap_or_else(|| Json(body).into_response()).into())
+    Ok(poll::answer(&job, now, StatusCode::OK, body, "/status").into())
 }
 
 fn failed(failure: Failure) -> Value {
@@ -217,13 +228,7 @@ fn organization() -> Value {
            "usage": {"models": used}})
 }
 
-fn is_authorized(simulator: &Simulator, call: &Parts) -> bool {
-    header(call, "authorization")
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .is_some_and(|key| simulator.accepts(key))
-}
-
-fn refusal(refusal: Refusal) -> Response {
+fn refused(refusal: Refusal) -> Response {
     match refusal {
         Refusal::WrongKey => error(StatusCode::UNAUTHORIZED, "You did not provide a valid API key."),
         Refusal::NoBalance => {

@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// The key that signs every webhook of one simulator.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Signer(SigningKey);
 
 impl Signer {
-    pub(super) fn new(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+    /// # Errors
+    ///
+    /// If the seed is not of 32 bytes.
+    pub(super) fn new(seed: &[u8]) -> anyhow::Result<Self> {
+        Ok(Self(SigningKey::from_bytes(seed.try_into()?)))
     }
 
     /// The signature header's value: 128 lower-case hexadecimal digits.
@@ -41,7 +44,7 @@ mod tests {
     fn the_reference_vector_is_reproduced() {
         let seed =
             HEXLOWER.decode(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
-        let signer = Signer::new(&seed.try_into().unwrap());
+        let signer = Signer::new(&seed).unwrap();
         let id = "764cabcf-b745-4b3e-ae38-1200304cf45b";
         let body = format!(
             r#"{{"request_id":"{id}","gateway_request_id":"{id}","status":"OK","payload":{{"video":{{"url":"https://v3.fal.media/files/example/out.mp4"}}}}}}"#

@@ -1,65 +1,109 @@
-//! fal's queue, result, cancel, pricing and key endpoints, all on one host.
+//! fal's queue, result, cancel, pricing and key endpoints, all on one host, and its webhooks.
+
+mod errors;
+mod models;
+mod signature;
+#[cfg(test)]
+pub(in crate::simulate) mod tests;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::request::Parts;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
-use super::create::{self, Order};
-use super::directive::{self, Failure, ResultPlay};
-use super::fal_errors::{
-    POLICY, detail, flawed, infrastructure, invalid, issue, not_found, refusal, unauthorized,
-};
-use super::fal_models::{self, Endpoint};
-use super::jobs::{Phase, RemoteJob};
-use super::schema;
-use super::wire::{Answer, header, query};
-use super::{CallKind, Provider, Simulator, media, poll};
+use self::errors::{POLICY, detail, flawed, infrastructure, invalid, issue, not_found, unauthorized};
+use self::models::Endpoint;
+use self::signature::Signer;
+use crate::simulate::create::{self, Order};
+use crate::simulate::directive::{self, Failure, Refusal, ResultPlay};
+use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
+use crate::simulate::wire::{Answer, Inbound, Letter, NoObject, Wire};
+use crate::simulate::{CallKind, Simulator, media, poll, schema};
 
-/// What a call asks for.
+/// The account in the signed text of a webhook.
+const USER_ID: &str = "github|simulated";
+
 #[derive(Debug)]
-pub(super) enum Target<'a> {
-    Create(&'a str),
-    Status(Address<'a>),
-    Result(Address<'a>),
-    Cancel(Address<'a>),
-    Keys,
-    Pricing,
-    Media(&'a str),
-    Nothing,
-}
+pub(super) struct Fal;
 
-/// A remote job, addressed below its endpoint id or below `owner/app`.
-#[derive(Debug)]
-pub(super) struct Address<'a> {
-    app: &'a str,
-    id: &'a str,
-}
-
-impl Target<'_> {
-    pub(super) fn kind(&self) -> CallKind {
-        match self {
+impl Wire for Fal {
+    fn kind(&self, call: &Inbound) -> CallKind {
+        match target(call) {
             Target::Create(_) => CallKind::Create,
             Target::Status(_) => CallKind::Poll,
             Target::Result(_) => CallKind::Result,
             Target::Cancel(_) => CallKind::Cancel,
             Target::Keys => CallKind::Keys,
             Target::Pricing => CallKind::Ping,
-            Target::Media(_) => CallKind::Media,
             Target::Nothing => CallKind::Other,
         }
     }
+
+    fn answer<'a>(
+        &'a self,
+        simulator: &'a Simulator,
+        call: &'a Inbound,
+    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+        answer(simulator, call).boxed()
+    }
+
+    fn refusal(&self, refusal: Refusal) -> Response {
+        errors::refusal(refusal)
+    }
+
+    fn key<'a>(&self, call: &'a Inbound) -> Option<&'a str> {
+        call.authorization("Key ")
+    }
+
+    fn reports(&self) -> bool {
+        true
+    }
+
+    fn letter(
+        &self,
+        simulator: &Simulator,
+        job: &RemoteJob,
+        at: Timestamp,
+    ) -> anyhow::Result<Option<Letter>> {
+        let body = webhook_body(simulator, job, at).to_string();
+        let now = simulator.clock.now().as_secs();
+        let signature = Signer::new(simulator.secret.bytes())?.sign(&job.id, USER_ID, now, body.as_bytes());
+        let signature = vec![
+            ("X-Fal-Webhook-Request-Id", job.id.clone()),
+            ("X-Fal-Webhook-User-Id", USER_ID.to_owned()),
+            ("X-Fal-Webhook-Timestamp", now.to_string()),
+            ("X-Fal-Webhook-Signature", signature),
+        ];
+        Ok(Some(Letter { body, signature }))
+    }
 }
 
-pub(super) fn target(call: &Parts) -> Target<'_> {
-    let path = call.uri.path();
-    let get = call.method == Method::GET;
-    if let Some(id) = media::id(path).filter(|_| get) {
-        return Target::Media(id);
-    }
+/// What a call asks for.
+#[derive(Debug)]
+enum Target<'a> {
+    Create(&'a str),
+    Status(Address<'a>),
+    Result(Address<'a>),
+    Cancel(Address<'a>),
+    Keys,
+    Pricing,
+    Nothing,
+}
+
+/// A remote job, addressed below its endpoint id or below `owner/app`.
+#[derive(Debug)]
+struct Address<'a> {
+    app: &'a str,
+    id: &'a str,
+}
+
+fn target(call: &Inbound) -> Target<'_> {
+    let path = call.path();
+    let get = call.is(&Method::GET);
     match path {
         "/.well-known/jwks.json" if get => return Target::Keys,
         "/v1/models/pricing" if get => return Target::Pricing,
@@ -67,58 +111,59 @@ pub(super) fn target(call: &Parts) -> Target<'_> {
     }
     let Some((app, job)) = path.trim_start_matches('/').split_once("/requests/") else {
         let endpoint = path.trim_start_matches('/');
-        return if call.method == Method::POST { Target::Create(endpoint) } else { Target::Nothing };
+        return if call.is(&Method::POST) { Target::Create(endpoint) } else { Target::Nothing };
     };
     let (id, verb) = job.split_once('/').unwrap_or((job, ""));
     let address = Address { app, id };
     match verb {
         "status" if get => Target::Status(address),
         "" | "response" if get => Target::Result(address),
-        "cancel" if call.method == Method::PUT => Target::Cancel(address),
+        "cancel" if call.is(&Method::PUT) => Target::Cancel(address),
         _ => Target::Nothing,
     }
 }
 
-pub(super) async fn answer(simulator: &Simulator, call: &Parts, body: &Bytes) -> anyhow::Result<Answer> {
+async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
     let target = target(call);
     match &target {
-        Target::Keys => return Ok(Json(simulator.signer.jwks()).into()),
-        Target::Media(id) => return media::answer(simulator, call, id).await,
+        Target::Keys => return Ok(Json(Signer::new(simulator.secret.bytes())?.jwks()).into()),
         Target::Pricing => return Ok(pricing(simulator, call).into()),
         Target::Nothing => return Ok(detail(StatusCode::NOT_FOUND, "Not found").into()),
         Target::Create(_) | Target::Status(_) | Target::Result(_) | Target::Cancel(_) => {}
     }
-    if !is_authorized(simulator, call) {
+    if !simulator.is_authorized(call) {
         return Ok(unauthorized().into());
     }
     let now = simulator.clock.now();
     match target {
-        Target::Create(endpoint) => create(simulator, call, endpoint, body).await,
+        Target::Create(endpoint) => create(simulator, call, endpoint).await,
         Target::Status(address) => with_job(simulator, &address, |job| Ok(status(simulator, call, job, now))),
         Target::Result(address) => with_job(simulator, &address, |job| result(simulator, job, now)),
         Target::Cancel(address) => with_job(simulator, &address, |job| cancel(simulator, job, now)),
-        Target::Keys | Target::Pricing | Target::Media(_) | Target::Nothing => unreachable!("answered above"),
+        Target::Keys | Target::Pricing | Target::Nothing => unreachable!("answered above"),
     }
 }
 
-async fn create(simulator: &Simulator, call: &Parts, id: &str, body: &Bytes) -> anyhow::Result<Answer> {
-    let Some(endpoint) = fal_models::find(id) else {
+async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Result<Answer> {
+    let Some(endpoint) = models::find(id) else {
         return Ok(detail(StatusCode::NOT_FOUND, &format!("Application '{id}' not found")).into());
     };
-    let input = match serde_json::from_slice(body) {
-        Ok(Value::Object(input)) => input,
-        Ok(_) => {
+    let input = match call.object() {
+        Ok(input) => input,
+        Err(NoObject::OtherJson) => {
             return Ok(
                 invalid(vec![issue(&["body"], "Input should be a valid dictionary", "dict_type")]).into()
             );
         }
-        Err(_) => return Ok(invalid(vec![issue(&["body"], "JSON decode error", "json_invalid")]).into()),
+        Err(NoObject::NoJson) => {
+            return Ok(invalid(vec![issue(&["body"], "JSON decode error", "json_invalid")]).into());
+        }
     };
     let issues = issues(endpoint, &input);
     if !issues.is_empty() {
         return Ok(invalid(issues).into());
     }
-    let webhook_url = query(call, "fal_webhook");
+    let webhook_url = call.query("fal_webhook");
     if webhook_url.as_ref().is_some_and(|address| url::Url::parse(address).is_err()) {
         return Ok(detail(StatusCode::BAD_REQUEST, "Invalid webhook URL").into());
     }
@@ -130,15 +175,18 @@ async fn create(simulator: &Simulator, call: &Parts, id: &str, body: &Bytes) -> 
         }
     };
     let order = Order {
+        id: create::uuid()?,
         endpoint: endpoint.id.to_owned(),
-        seconds: endpoint.seconds(&input),
-        aspect: fal_models::aspect(&input),
-        credits: 0,
+        medium: Medium::Film { seconds: endpoint.seconds(&input) },
+        aspect: models::aspect(&input),
+        // The id of fal's last internal attempt; it differs from the job's, as it may at the real one.
+        extra: json!({"gateway_request_id": create::uuid()?}),
         prompt,
-        webhook_url,
+        callback: webhook_url.map(|url| Callback { url, start: false, cancel: false }),
         play,
     };
-    create::play(simulator, order, refusal, |job| named(job, Json(accepted(simulator, endpoint, job)))).await
+    let accept = async |job| Ok(named(&job, Json(accepted(simulator, endpoint, &job))));
+    create::play(simulator, order, accept).await
 }
 
 fn accepted(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> Value {
@@ -169,7 +217,7 @@ fn issues(endpoint: &Endpoint, input: &Map<String, Value>) -> Vec<Value> {
     issues
 }
 
-fn status(simulator: &Simulator, call: &Parts, job: &RemoteJob, now: Timestamp) -> Response {
+fn status(simulator: &Simulator, call: &Inbound, job: &RemoteJob, now: Timestamp) -> Response {
     let (code, mut status) = match job.phase(now) {
         Phase::Throttled | Phase::Queued => {
             (StatusCode::ACCEPTED, json!({"status": "IN_QUEUE", "queue_position": 0}))
@@ -181,7 +229,7 @@ fn status(simulator: &Simulator, call: &Parts, job: &RemoteJob, now: Timestamp) 
         }
     };
     status["request_id"] = json!(job.id);
-    if let Some(endpoint) = fal_models::find(&job.endpoint) {
+    if let Some(endpoint) = models::find(&job.endpoint) {
         status["response_url"] = json!(response_url(simulator, endpoint, job));
     }
     if code == StatusCode::OK
@@ -192,12 +240,12 @@ fn status(simulator: &Simulator, call: &Parts, job: &RemoteJob, now: Timestamp) 
             status["error_type"] = json!(kind);
         }
     }
-    if query(call, "logs").as_deref() == Some("1") && status["status"] != "IN_QUEUE" {
+    if call.query("logs").as_deref() == Some("1") && status["status"] != "IN_QUEUE" {
         let line = json!({"message": "rendering", "level": "INFO", "source": "USER",
                           "timestamp": job.created_at.to_string()});
         status["logs"] = json!([line]);
     }
-    poll::spoil(job.spoilt(now), &status).unwrap_or_else(|| (code, Json(status)).into_response())
+    poll::answer(job, now, code, status, "/status")
 }
 
 /// What the status tells of a failure; failures of the model itself show in the result only.
@@ -214,13 +262,10 @@ fn result(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Res
     if !job.is_over(now) {
         return Ok(detail(StatusCode::BAD_REQUEST, "Request is still in progress"));
     }
-    match job.play.result {
+    match poll::result_play(simulator, job)? {
         Some(ResultPlay::Gone) => return Ok(not_found()),
-        Some(ResultPlay::Broken(times)) => {
-            let asked = simulator.store.update(&job.id, |job| job.results += 1)?;
-            if asked.is_some_and(|job| job.results <= times) {
-                return Ok(infrastructure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"));
-            }
+        Some(ResultPlay::Broken(_)) => {
+            return Ok(infrastructure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"));
         }
         Some(ResultPlay::NoMedia) | None => {}
     }
@@ -266,9 +311,10 @@ fn outcome(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> (StatusCod
 }
 
 /// What the webhook of a finished job carries.
-pub(super) fn webhook_body(simulator: &Simulator, job: &RemoteJob) -> Value {
-    let (code, output) = outcome(simulator, job, job.ends_at());
-    let mut body = json!({"request_id": job.id, "gateway_request_id": job.gateway_id, "payload": output});
+fn webhook_body(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
+    let (code, output) = outcome(simulator, job, at);
+    let gateway_id = &job.extra["gateway_request_id"];
+    let mut body = json!({"request_id": job.id, "gateway_request_id": gateway_id, "payload": output});
     if code.is_success() {
         body["status"] = json!("OK");
     } else {
@@ -292,7 +338,7 @@ fn with_job(
     answer: impl FnOnce(&RemoteJob) -> anyhow::Result<Response>,
 ) -> anyhow::Result<Answer> {
     let job = simulator.store.get(address.id)?.filter(|job| {
-        fal_models::find(&job.endpoint)
+        models::find(&job.endpoint)
             .is_some_and(|endpoint| address.app == endpoint.id || address.app == endpoint.app())
     });
     Ok(match job {
@@ -307,12 +353,12 @@ fn named(job: &RemoteJob, response: impl IntoResponse) -> Response {
 }
 
 /// The platform's pricing call: other error bodies than the queue's.
-fn pricing(simulator: &Simulator, call: &Parts) -> Response {
-    if !is_authorized(simulator, call) {
+fn pricing(simulator: &Simulator, call: &Inbound) -> Response {
+    if !simulator.is_authorized(call) {
         return platform_error(StatusCode::UNAUTHORIZED, "authorization_error", "Authentication required");
     }
-    let asked = query(call, "endpoint_id").unwrap_or_default();
-    let endpoints: Option<Vec<_>> = asked.split(',').map(fal_models::find).collect();
+    let asked = call.query("endpoint_id").unwrap_or_default();
+    let endpoints: Option<Vec<_>> = asked.split(',').map(models::find).collect();
     let Some(endpoints) = endpoints else {
         return platform_error(StatusCode::NOT_FOUND, "not_found", "Endpoint not found");
     };
@@ -323,10 +369,4 @@ fn pricing(simulator: &Simulator, call: &Parts) -> Response {
 
 fn platform_error(code: StatusCode, kind: &str, message: &str) -> Response {
     (code, Json(json!({"error": {"type": kind, "message": message}}))).into_response()
-}
-
-fn is_authorized(simulator: &Simulator, call: &Parts) -> bool {
-    header(call, "authorization")
-        .and_then(|value| value.strip_prefix("Key "))
-        .is_some_and(|key| simulator.accepts(key))
 }

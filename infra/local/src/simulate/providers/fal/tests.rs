@@ -1,17 +1,39 @@
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ed25519_dalek::{Signature, VerifyingKey};
+use futures_util::FutureExt;
 use http::HeaderMap;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
-use super::test_bench::{Bench, Receiver, VEO, read, text};
-use super::{CallKind, RemoteState};
+use crate::simulate::test_bench::{Bench, Client, Receiver, read, text};
+use crate::simulate::{CallKind, RemoteState};
+
+pub(in crate::simulate) static CLIENT: Client = Client {
+    provider: Provider::Fal,
+    wire: &super::Fal,
+    headers: &[("Authorization", "Key id:secret")],
+    create: make,
+    poll: |bench, job| bench.call(Method::GET, text(job, "status_url")),
+    word: "/status",
+    words: ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"],
+    film: |bench, job| {
+        async move { text(&bench.get(text(job, "response_url")).await.1["video"], "url").to_owned() }.boxed()
+    },
+};
+
+const VEO: &str = "/fal-ai/veo3.1/fast";
+
+fn make(bench: &Bench, prompt: &str, callback: Option<&str>) -> RequestBuilder {
+    let address = callback.map_or(VEO.to_owned(), |url| format!("{VEO}?fal_webhook={url}"));
+    bench.call(Method::POST, &address).json(&json!({"prompt": prompt, "duration": "4s"}))
+}
 
 #[tokio::test]
 async fn a_job_waits_runs_and_gives_its_video() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a paper boat").await;
     let id = text(&job, "request_id");
     let short = format!("{}/fal-ai/veo3.1/requests/{id}", bench.base);
@@ -42,7 +64,7 @@ async fn a_job_waits_runs_and_gives_its_video() {
 
 #[tokio::test]
 async fn a_job_is_found_below_its_endpoint_and_below_its_app_only() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let id = text(&bench.create("a paper boat").await, "request_id").to_owned();
     for (app, code) in
         [("fal-ai/veo3.1", 202), ("fal-ai/veo3.1/fast", 202), ("fal-ai/pika", 404), ("fal-ai", 404)]
@@ -55,7 +77,7 @@ async fn a_job_is_found_below_its_endpoint_and_below_its_app_only() {
 
 #[tokio::test]
 async fn calls_without_a_good_key_are_refused_and_make_nothing() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     for key in ["", "Key ", "Key invalid", "Bearer id:secret"] {
         for (method, path) in [
             (Method::POST, VEO),
@@ -74,7 +96,7 @@ async fn calls_without_a_good_key_are_refused_and_make_nothing() {
 
 #[tokio::test]
 async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let kling = "/fal-ai/kling-video/v3/standard/text-to-video";
     let kling_image = "/fal-ai/kling-video/v3/standard/image-to-video";
     let pika = "/fal-ai/pika/v2.2/text-to-video";
@@ -118,7 +140,7 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
 
 #[tokio::test]
 async fn every_known_endpoint_takes_a_full_input() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let image = "https://example.com/a.png";
     let full = [
         (
@@ -146,7 +168,7 @@ async fn every_known_endpoint_takes_a_full_input() {
 
 #[tokio::test]
 async fn a_running_job_is_canceled_and_a_finished_one_is_not() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let running = bench.create("one").await;
     let (finished, stubborn) =
         (bench.create("two [[sim: latency=1]]").await, bench.create("three [[sim: cancel=ignored]]").await);
@@ -175,7 +197,7 @@ async fn a_running_job_is_canceled_and_a_finished_one_is_not() {
 
 #[tokio::test]
 async fn a_run_fails_in_each_way_that_the_prompt_orders() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     for (word, code, kind, error_type) in [
         ("content_policy", 422, Some("content_policy_violation"), Value::Null),
@@ -199,7 +221,7 @@ async fn a_run_fails_in_each_way_that_the_prompt_orders() {
 
 #[tokio::test]
 async fn the_result_call_fails_as_ordered_after_a_good_run() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let gone = bench.create("a [[sim: result=404]]").await;
     let empty = bench.create("a [[sim: result=422]]").await;
     let broken = bench.create("a [[sim: result=500:2]]").await;
@@ -218,7 +240,7 @@ async fn the_result_call_fails_as_ordered_after_a_good_run() {
 
 #[tokio::test]
 async fn a_webhook_is_signed_over_its_raw_body_with_the_published_key() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
@@ -256,7 +278,7 @@ async fn is_signed(bench: &Bench, headers: &HeaderMap, body: &[u8]) -> bool {
 
 #[tokio::test]
 async fn a_webhook_that_is_not_taken_comes_again_ever_later_and_at_most_five_times() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[500, 302, 401, 503, 500, 500]).await;
     bench.create_with(&receiver, "a boat").await;
     let mut gaps = Vec::new();
@@ -273,7 +295,7 @@ async fn a_webhook_that_is_not_taken_comes_again_ever_later_and_at_most_five_tim
 
 #[tokio::test]
 async fn webhooks_are_lost_doubled_delayed_or_badly_signed_as_ordered() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     bench.create_with(&receiver, "a [[sim: webhook=lost]]").await;
     bench.wait(1_000);
@@ -303,11 +325,10 @@ async fn webhooks_are_lost_doubled_delayed_or_badly_signed_as_ordered() {
 
 #[tokio::test]
 async fn an_early_webhook_is_there_before_the_create_answer_and_tells_the_truth() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
-    let prompt = json!({"prompt": "a [[sim: webhook=early, create=drop-after]]"});
-    let address = format!("{VEO}?fal_webhook={}", receiver.url);
-    let lost = bench.call(Method::POST, &address).json(&prompt).send().await;
+    let prompt = "a [[sim: webhook=early, create=drop-after]]";
+    let lost = make(&bench, prompt, Some(&receiver.url)).send().await;
     assert!(lost.is_err());
     assert_eq!(receiver.bodies()[0]["status"], "OK");
     let job = bench.create_with(&receiver, "a [[sim: webhook=early]]").await;
@@ -318,7 +339,7 @@ async fn an_early_webhook_is_there_before_the_create_answer_and_tells_the_truth(
 
 #[tokio::test]
 async fn a_canceled_job_sends_no_webhook() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
     bench.call(Method::PUT, text(&job, "cancel_url")).send().await.unwrap();
@@ -329,7 +350,7 @@ async fn a_canceled_job_sends_no_webhook() {
 
 #[tokio::test]
 async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&CLIENT).await;
     for (word, code, pointer, value) in [
         ("401", 401, "/detail", "Authentication is required to access this application"),
         (
@@ -354,4 +375,24 @@ async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
     assert_eq!((code, &answer["detail"][0]["msg"]), (422, &json!("unknown directive latncy=3")));
     assert!(bench.simulator.remote_jobs().unwrap().is_empty());
     assert_eq!(bench.simulator.calls().iter().filter(|call| call.kind == CallKind::Create).count(), 8);
+}
+
+#[tokio::test]
+async fn calls_are_logged_by_kind_also_when_they_are_refused() {
+    let bench = Bench::of(&CLIENT).await;
+    let job = bench.create("a boat").await;
+    bench.get(text(&job, "status_url")).await;
+    bench.get(text(&job, "response_url")).await;
+    bench.get("/v1/models/pricing?endpoint_id=fal-ai/veo3.1").await;
+    bench.get("/.well-known/jwks.json").await;
+    bench.call(Method::DELETE, text(&job, "status_url")).send().await.unwrap();
+    let refused = bench.http.post(format!("{}{VEO}", bench.base)).body("").send().await.unwrap();
+    assert_eq!(read(refused).await.0, 401);
+    let calls = bench.simulator.calls();
+    let kinds: Vec<_> = calls.iter().map(|call| call.kind).collect();
+    use CallKind::{Create, Keys, Other, Ping, Poll, Result};
+    assert_eq!(kinds, [Create, Poll, Result, Ping, Keys, Other, Create]);
+    assert_eq!((calls[0].method.as_str(), calls[0].path.as_str(), calls[0].authorized), ("POST", VEO, true));
+    assert!(!calls[6].authorized);
+    assert_eq!(bench.simulator.calls(), calls);
 }

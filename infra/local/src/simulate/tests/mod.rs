@@ -1,4 +1,6 @@
-//! What both providers do alike: cut wires, spoilt polls, media, restarts, the log.
+//! What all providers do alike: cut wires, spoilt polls, media, restarts, webhooks.
+
+mod toy;
 
 use std::time::Duration;
 
@@ -6,18 +8,19 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::boot::Clock;
+use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
-use super::test_bench::{Bench, Receiver, VEO, gen45, read, text};
-use super::{CallKind, Fault, Options, Provider, RemoteState, Simulator};
+use super::providers::{FAL, RUNWAY};
+use super::test_bench::{Bench, Client, Receiver, read, text};
+use super::{CallKind, Fault, Options, RemoteState, Simulator};
+
+/// Those that make films and are polled, each in its own way.
+const CLIENTS: [&Client; 3] = [&FAL, &RUNWAY, &toy::TOY];
 
 /// A create that gets no answer: the client sees a broken connection, not a status.
 async fn create_is_cut(bench: &Bench, prompt: &str) {
-    let call = match bench.simulator.provider {
-        Provider::Fal => bench.call(Method::POST, VEO).json(&json!({"prompt": prompt})),
-        Provider::Runway => bench.call(Method::POST, "/v1/text_to_video").json(&gen45(prompt)),
-    };
-    let error = call.send().await.unwrap_err();
+    let error = (bench.client.create)(bench, prompt, None).send().await.unwrap_err();
     assert!(error.is_request() && error.status().is_none() && !error.is_timeout(), "{error:?}");
 }
 
@@ -27,7 +30,8 @@ fn jobs(bench: &Bench) -> usize {
 
 #[tokio::test]
 async fn a_wire_is_cut_before_or_after_the_effect_and_only_once() {
-    for bench in [Bench::fal().await, Bench::runway().await] {
+    for client in CLIENTS {
+        let bench = Bench::of(client).await;
         bench.create("warms the connection").await;
         bench.simulator.cut(CallKind::Create, Fault::DropBefore);
         create_is_cut(&bench, "a boat").await;
@@ -43,7 +47,7 @@ async fn a_wire_is_cut_before_or_after_the_effect_and_only_once() {
 
 #[tokio::test]
 async fn a_cut_waits_for_a_call_of_its_kind() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&FAL).await;
     bench.simulator.cut(CallKind::Cancel, Fault::DropAfter);
     let job = bench.create("a boat").await;
     assert_eq!(bench.get(text(&job, "status_url")).await.0, 202);
@@ -53,17 +57,14 @@ async fn a_cut_waits_for_a_call_of_its_kind() {
 
 #[tokio::test]
 async fn a_create_is_dropped_or_lost_in_a_proxy_as_the_prompt_orders() {
-    for bench in [Bench::fal().await, Bench::runway().await] {
+    for client in CLIENTS {
+        let bench = Bench::of(client).await;
         create_is_cut(&bench, "a [[sim: create=drop-before]]").await;
         assert_eq!(jobs(&bench), 0);
         create_is_cut(&bench, "a [[sim: create=drop-after]]").await;
         assert_eq!(jobs(&bench), 1);
         let prompt = "a [[sim: create=html]]";
-        let call = match bench.simulator.provider {
-            Provider::Fal => bench.call(Method::POST, VEO).json(&json!({"prompt": prompt})),
-            Provider::Runway => bench.call(Method::POST, "/v1/text_to_video").json(&gen45(prompt)),
-        };
-        let response = call.send().await.unwrap();
+        let response = (client.create)(&bench, prompt, None).send().await.unwrap();
         assert_eq!(response.status(), 502);
         assert!(response.text().await.unwrap().starts_with("<!DOCTYPE html>"));
         assert_eq!(jobs(&bench), 1);
@@ -72,58 +73,52 @@ async fn a_create_is_dropped_or_lost_in_a_proxy_as_the_prompt_orders() {
 
 #[tokio::test]
 async fn a_slow_create_has_made_the_job_when_the_caller_gives_up() {
-    let bench = Bench::runway().await;
-    let body = gen45("a [[sim: create=slow:30]]");
-    let call = bench.call(Method::POST, "/v1/text_to_video").json(&body).timeout(Duration::from_millis(200));
+    let bench = Bench::of(&RUNWAY).await;
+    let call = (RUNWAY.create)(&bench, "a [[sim: create=slow:30]]", None).timeout(Duration::from_millis(200));
     assert!(call.send().await.unwrap_err().is_timeout());
     assert_eq!(jobs(&bench), 1);
 }
 
 #[tokio::test]
 async fn a_refusal_with_a_count_gives_way_to_success() {
-    let bench = Bench::fal().await;
-    let body = json!({"prompt": "a [[sim: create=refuse:429, times=2]]"});
+    let bench = Bench::of(&FAL).await;
     for code in [429, 429, 200] {
-        assert_eq!(bench.post(VEO, &body).await.0, code);
+        let call = (FAL.create)(&bench, "a [[sim: create=refuse:429, times=2]]", None);
+        assert_eq!(call.send().await.unwrap().status(), code);
     }
 }
 
-/// The address, and the codes of the four quarters' polls, of a job at either provider.
+/// The codes and bodies of the four quarters' polls of a job.
 async fn polled(bench: &Bench, prompt: &str) -> Vec<(u16, String)> {
     let job = bench.create(prompt).await;
-    let address = match bench.simulator.provider {
-        Provider::Fal => text(&job, "status_url").to_owned(),
-        Provider::Runway => format!("/v1/tasks/{}", text(&job, "id")),
-    };
     let mut answers = Vec::new();
     for wait in [15, 15, 15, 15] {
         bench.wait(wait);
-        let response = bench.call(Method::GET, &address).send().await.unwrap();
+        let response = (bench.client.poll)(bench, &job).send().await.unwrap();
         answers.push((response.status().as_u16(), response.text().await.unwrap()));
     }
     answers
 }
 
-fn word(answer: &str) -> String {
+fn word(client: &Client, answer: &str) -> String {
     let body: Value = serde_json::from_str(answer).unwrap();
-    text(&body, "status").to_owned()
+    body.pointer(client.word).unwrap().as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn polls_in_the_middle_of_the_run_are_spoilt_as_ordered_and_then_tell_the_truth() {
-    for (bench, words) in [
-        (Bench::fal().await, ["IN_PROGRESS", "IN_QUEUE", "IN_PROGRESS", "COMPLETED"]),
-        (Bench::runway().await, ["RUNNING", "PENDING", "RUNNING", "SUCCEEDED"]),
-    ] {
+    for client in CLIENTS {
+        let bench = Bench::of(client).await;
+        let [queued, running, succeeded] = client.words;
         for play in ["backwards", "unknown", "empty", "html", "junk", "truncated"] {
             let answers = polled(&bench, &format!("a [[sim: status={play}]]")).await;
-            for quarter in [0, 2, 3] {
-                assert_eq!(word(&answers[quarter].1), words[quarter], "{play}");
+            for (quarter, expected) in [(0, running), (2, running), (3, succeeded)] {
+                assert_eq!(word(client, &answers[quarter].1), expected, "{play}");
             }
             let (code, middle) = &answers[1];
             match play {
-                "backwards" => assert_eq!(word(middle), words[1]),
-                "unknown" => assert_eq!(word(middle), "REHEARSING"),
+                "backwards" => assert_eq!(word(client, middle), queued),
+                "unknown" => assert_eq!(word(client, middle), "REHEARSING"),
                 "empty" => assert_eq!(middle, ""),
                 "html" => assert!(middle.starts_with("<!DOCTYPE html>")),
                 "junk" => assert!(middle.len() >= 1 << 20),
@@ -138,23 +133,19 @@ async fn polls_in_the_middle_of_the_run_are_spoilt_as_ordered_and_then_tell_the_
 async fn film(bench: &Bench, prompt: &str) -> String {
     let job = bench.create(prompt).await;
     bench.wait(60);
-    match bench.simulator.provider {
-        Provider::Fal => text(&bench.get(text(&job, "response_url")).await.1["video"], "url").to_owned(),
-        Provider::Runway => {
-            let (_, body) = bench.get(&format!("/v1/tasks/{}", text(&job, "id"))).await;
-            body["output"][0].as_str().unwrap().to_owned()
-        }
-    }
+    (bench.client.film)(bench, &job).await
 }
 
 async fn download(bench: &Bench, url: &str) -> (u16, reqwest::Result<Bytes>) {
-    let response = bench.http.get(url).send().await.unwrap();
+    let key = bench.client.wire.media_need_key();
+    let call = if key { bench.call(Method::GET, url) } else { bench.http.get(url) };
+    let response = call.send().await.unwrap();
     (response.status().as_u16(), response.bytes().await)
 }
 
 #[tokio::test]
 async fn a_film_is_served_whole_without_a_key_once_the_run_is_over() {
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&FAL).await;
     let running = text(&bench.create("a boat").await, "request_id").to_owned();
     assert_eq!(download(&bench, &format!("{}/media/{running}.mp4", bench.base)).await.0, 404);
     let url = film(&bench, "a bird").await;
@@ -170,7 +161,8 @@ async fn a_film_is_served_whole_without_a_key_once_the_run_is_over() {
 
 #[tokio::test]
 async fn downloads_fail_as_ordered() {
-    for bench in [Bench::fal().await, Bench::runway().await] {
+    for client in CLIENTS {
+        let bench = Bench::of(client).await;
         let missing = film(&bench, "a [[sim: asset=404]]").await;
         assert_eq!(download(&bench, &missing).await.0, 404);
         let broken = film(&bench, "a [[sim: asset=500:2]]").await;
@@ -189,7 +181,7 @@ async fn downloads_fail_as_ordered() {
 
 #[tokio::test]
 async fn a_slow_download_is_whole_in_the_end() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&RUNWAY).await;
     let url = film(&bench, "a [[sim: asset=slow]]").await;
     let started = tokio::time::Instant::now();
     let (code, bytes) = download(&bench, &url).await;
@@ -199,14 +191,14 @@ async fn a_slow_download_is_whole_in_the_end() {
 #[tokio::test]
 async fn an_asset_expires_after_the_end_at_fal_and_after_the_poll_at_runway() {
     let prompt = "a [[sim: asset=expired:100]]";
-    let bench = Bench::fal().await;
+    let bench = Bench::of(&FAL).await;
     let url = film(&bench, prompt).await;
     bench.wait(99);
     assert_eq!(download(&bench, &url).await.0, 200);
     bench.wait(1);
     assert_eq!(download(&bench, &url).await.0, 403);
 
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&RUNWAY).await;
     let url = film(&bench, prompt).await;
     bench.wait(100);
     assert_eq!(download(&bench, &url).await.0, 403);
@@ -221,14 +213,14 @@ async fn a_job_survives_the_death_of_the_process_with_its_webhook_and_the_signin
     let file = folder.path().join("remote.sqlite");
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
     let receiver = Receiver::answering(&[]).await;
-    let before = Bench::open(Provider::Fal, Some(&file), clock.clone()).await;
+    let before = Bench::open(&FAL, Some(&file), clock.clone()).await;
     let job = before.create_with(&receiver, "a boat").await;
     let jwks = before.get("/.well-known/jwks.json").await;
     before.wait(30);
     // Nothing is closed or flushed: what a killed process leaves behind.
     std::mem::forget(before);
 
-    let after = Bench::open(Provider::Fal, Some(&file), clock).await;
+    let after = Bench::open(&FAL, Some(&file), clock).await;
     assert_eq!(after.get("/.well-known/jwks.json").await, jwks);
     let path = format!("/fal-ai/veo3.1/requests/{}", text(&job, "request_id"));
     assert_eq!(after.get(&format!("{path}/status")).await.1["status"], "IN_PROGRESS");
@@ -239,12 +231,12 @@ async fn a_job_survives_the_death_of_the_process_with_its_webhook_and_the_signin
 }
 
 #[tokio::test]
-async fn both_providers_live_in_one_file_without_seeing_each_other() {
+async fn providers_live_in_one_file_without_seeing_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("remote.sqlite");
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
-    let fal = Bench::open(Provider::Fal, Some(&file), clock.clone()).await;
-    let runway = Bench::open(Provider::Runway, Some(&file), clock).await;
+    let fal = Bench::open(&FAL, Some(&file), clock.clone()).await;
+    let runway = Bench::open(&RUNWAY, Some(&file), clock).await;
     fal.create("a boat").await;
     let bird = runway.create("a bird").await;
     let (boat, bird_view) =
@@ -262,7 +254,7 @@ async fn both_providers_live_in_one_file_without_seeing_each_other() {
 
 #[tokio::test]
 async fn every_change_is_announced() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&RUNWAY).await;
     assert_eq!(bench.simulator.next_due().unwrap(), None);
     bench.create("a [[sim: throttled=10]]").await;
     let start = bench.clock.now();
@@ -276,26 +268,6 @@ async fn every_change_is_announced() {
 }
 
 #[tokio::test]
-async fn calls_are_logged_by_kind_also_when_they_are_refused() {
-    let bench = Bench::fal().await;
-    let job = bench.create("a boat").await;
-    bench.get(text(&job, "status_url")).await;
-    bench.get(text(&job, "response_url")).await;
-    bench.get("/v1/models/pricing?endpoint_id=fal-ai/veo3.1").await;
-    bench.get("/.well-known/jwks.json").await;
-    bench.call(Method::DELETE, text(&job, "status_url")).send().await.unwrap();
-    let refused = bench.http.post(format!("{}{VEO}", bench.base)).body("").send().await.unwrap();
-    assert_eq!(read(refused).await.0, 401);
-    let calls = bench.simulator.calls();
-    let kinds: Vec<_> = calls.iter().map(|call| call.kind).collect();
-    use CallKind::{Create, Keys, Other, Ping, Poll, Result};
-    assert_eq!(kinds, [Create, Poll, Result, Ping, Keys, Other, Create]);
-    assert_eq!((calls[0].method.as_str(), calls[0].path.as_str(), calls[0].authorized), ("POST", VEO, true));
-    assert!(!calls[6].authorized);
-    assert_eq!(bench.simulator.calls(), calls);
-}
-
-#[tokio::test]
 async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_told() {
     let options = Options {
         keys: Some(vec!["id:secret".into()]),
@@ -304,7 +276,7 @@ async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_tol
     };
     let simulator = Simulator::open(Provider::Fal, None, Clock::System, options).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}{VEO}", listener.local_addr().unwrap());
+    let url = format!("http://{}/fal-ai/veo3.1/fast", listener.local_addr().unwrap());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let calls = async {
         let call = |key: &str| {

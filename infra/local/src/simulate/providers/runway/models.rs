@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::Kind::{Flag, Frames, Integer, IntegerOf, Object, OneOf, Text};
-use super::schema::{Field, optional, required};
+use crate::simulate::schema::Kind::{Flag, Frames, Integer, IntegerOf, Object, OneOf, Text};
+use crate::simulate::schema::{Field, optional, required};
 
 #[derive(Debug)]
 pub(super) struct Model {

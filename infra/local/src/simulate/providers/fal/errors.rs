@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::directive::Refusal;
-use super::schema::Flaw;
+use crate::simulate::directive::Refusal;
+use crate::simulate::schema::Flaw;
 
 pub(super) const POLICY: &str =
     "The content could not be processed because it was flagged by a content checker";

@@ -1,8 +1,31 @@
-use reqwest::Method;
+use futures_util::FutureExt;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use shared::domain::provider::Provider;
 
-use super::RemoteState;
-use super::test_bench::{Bench, gen45, read, text};
+use crate::simulate::RemoteState;
+use crate::simulate::test_bench::{Bench, Client, read, text};
+
+pub(in crate::simulate) static CLIENT: Client = Client {
+    provider: Provider::Runway,
+    wire: &super::Runway,
+    headers: &[("Authorization", "Bearer secret"), ("X-Runway-Version", "2024-11-06")],
+    create: make,
+    poll: |bench, job| bench.call(Method::GET, &format!("/v1/tasks/{}", text(job, "id"))),
+    word: "/status",
+    words: ["PENDING", "RUNNING", "SUCCEEDED"],
+    film: |bench, job| {
+        async move { look(bench, job).await.1["output"][0].as_str().unwrap().to_owned() }.boxed()
+    },
+};
+
+fn make(bench: &Bench, prompt: &str, _callback: Option<&str>) -> RequestBuilder {
+    bench.call(Method::POST, "/v1/text_to_video").json(&gen45(prompt))
+}
+
+fn gen45(prompt: &str) -> Value {
+    json!({"model": "gen4.5", "promptText": prompt, "ratio": "1280:720", "duration": 4})
+}
 
 const IMAGE: &str = "https://example.com/a.png";
 
@@ -17,7 +40,7 @@ async fn delete(bench: &Bench, job: &Value) -> u16 {
 
 #[tokio::test]
 async fn a_job_waits_runs_with_progress_and_gives_its_video_and_cost() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a paper boat").await;
     assert_eq!(job["estimatedCost"], json!({"credits": 48}));
     let (code, body) = look(&bench, &job).await;
@@ -40,7 +63,7 @@ async fn a_job_waits_runs_with_progress_and_gives_its_video_and_cost() {
 
 #[tokio::test]
 async fn a_throttled_job_waits_before_its_run() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a [[sim: throttled=300]]").await;
     for (wait, status) in [(299, "THROTTLED"), (1, "PENDING"), (30, "RUNNING"), (30, "SUCCEEDED")] {
         bench.wait(wait);
@@ -50,7 +73,7 @@ async fn a_throttled_job_waits_before_its_run() {
 
 #[tokio::test]
 async fn a_run_fails_in_each_way_that_the_prompt_orders_and_costs_nothing() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     for (word, code) in [
         ("content_policy", json!("SAFETY.INPUT.TEXT")),
         ("internal", json!("INTERNAL.BAD_OUTPUT.CODE01")),
@@ -68,7 +91,7 @@ async fn a_run_fails_in_each_way_that_the_prompt_orders_and_costs_nothing() {
 
 #[tokio::test]
 async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_film() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     let running = bench.create("one").await;
     let stubborn = bench.create("two [[sim: cancel=ignored]]").await;
     let finished = bench.create("three [[sim: latency=1]]").await;
@@ -90,7 +113,7 @@ async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_film()
 
 #[tokio::test]
 async fn calls_without_a_good_key_or_version_are_refused() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     for (method, path) in [
         (Method::POST, "/v1/text_to_video"),
         (Method::GET, "/v1/tasks/1"),
@@ -126,7 +149,7 @@ fn with(good: &Value, field: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn bodies_that_the_model_does_not_take_are_refused_by_field() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     let gen45 = gen45("a");
     let veo = json!({"model": "veo3.1", "promptText": "a", "ratio": "1920:1080"});
     let turbo = json!({"model": "gen4_turbo", "promptImage": IMAGE, "ratio": "1104:832"});
@@ -172,7 +195,7 @@ async fn bodies_that_the_model_does_not_take_are_refused_by_field() {
 
 #[tokio::test]
 async fn every_known_model_takes_a_full_body_at_its_price() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     let frames = json!([{"uri": IMAGE, "position": "first"}, {"uri": IMAGE, "position": "last"}]);
     for (path, body, credits) in [
         (
@@ -214,7 +237,7 @@ async fn every_known_model_takes_a_full_body_at_its_price() {
 
 #[tokio::test]
 async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
-    let bench = Bench::runway().await;
+    let bench = Bench::of(&CLIENT).await;
     for (word, code) in [
         ("401", 401),
         ("403-balance", 400),

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::Kind::{Flag, Integer, List, Media, Number, OneOf};
-use super::schema::{Field, Kind, optional, required};
+use crate::simulate::schema::Kind::{Flag, Integer, List, Media, Number, OneOf};
+use crate::simulate::schema::{Field, Kind, optional, required};
 
 #[derive(Debug)]
 pub(super) struct Endpoint {

@@ -1,0 +1,18 @@
+//! The simulated providers, one module each.
+
+mod fal;
+mod runway;
+
+use shared::domain::provider::Provider;
+
+use super::wire::Wire;
+
+#[cfg(test)]
+pub(super) use self::{fal::tests::CLIENT as FAL, runway::tests::CLIENT as RUNWAY};
+
+pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
+    match provider {
+        Provider::Fal => &fal::Fal,
+        Provider::Runway => &runway::Runway,
+    }
+}

@@ -1,0 +1,108 @@
+//! The HTTP server below every provider: it logs calls and can close a connection unanswered.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::directive::Refusal;
+use super::wire::{Answer, Inbound};
+use super::{Call, CallKind, Fault, Simulator, lock, media};
+
+/// The service's error: hyper closes the connection on it, before any response header.
+#[derive(Debug)]
+struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is cut on purpose")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// Larger than any body that a provider takes (Runway's data URIs end at 5 MB).
+const BODY_MAX: usize = 16 << 20;
+
+pub(super) async fn serve(simulator: &Simulator, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(converse(simulator.clone(), stream)); }
+                Err(error) => tracing::warn!(%error, "a simulated provider could not accept a connection"),
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+async fn converse(simulator: Simulator, stream: TcpStream) {
+    let service = service_fn(|request| answer(&simulator, request));
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a connection to a simulated provider ended early");
+    }
+}
+
+async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Response, Cut> {
+    let (parts, body) = request.into_parts();
+    // The body is read first, so that the caller of a cut call knows that it has sent everything.
+    let call = match axum::body::to_bytes(Body::new(body), BODY_MAX).await {
+        Ok(body) => Inbound { parts, body },
+        Err(_) => return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+    };
+    let medium = simulator.wire.media(call.path()).filter(|_| call.is(&Method::GET));
+    let kind = if medium.is_some() { CallKind::Media } else { simulator.wire.kind(&call) };
+    note(simulator, kind, &call);
+    let fault = take_cut(simulator, kind);
+    if fault == Some(Fault::DropBefore) {
+        return Err(Cut);
+    }
+    let answer = match medium {
+        Some(_) if simulator.wire.media_need_key() && !simulator.is_authorized(&call) => {
+            Ok(simulator.wire.refusal(Refusal::WrongKey).into())
+        }
+        Some(id) => media::answer(simulator, &call, id).await,
+        None => simulator.wire.answer(simulator, &call).await,
+    };
+    match answer {
+        _ if fault == Some(Fault::DropAfter) => Err(Cut),
+        Ok(Answer::Reply(response)) => Ok(response),
+        Ok(Answer::Hangup) => Err(Cut),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, path = call.path(), "the simulator itself failed");
+            let text = format!("the simulator itself failed: {error}");
+            Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response())
+        }
+    }
+}
+
+fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) {
+    let keyed = simulator.wire.key(call).is_some();
+    lock(&simulator.desk.calls).push(Call {
+        kind,
+        method: call.parts.method.to_string(),
+        path: call.path().to_owned(),
+        authorized: keyed || call.parts.headers.contains_key(AUTHORIZATION),
+        at: simulator.clock.now(),
+    });
+}
+
+fn take_cut(simulator: &Simulator, kind: CallKind) -> Option<Fault> {
+    let mut cuts = lock(&simulator.desk.cuts);
+    let index = cuts.iter().position(|(cut, _)| *cut == kind)?;
+    Some(cuts.remove(index).1)
+}

@@ -1,0 +1,245 @@
+//! A provider that uses of the frame what fal and Runway do not: changes told on the way,
+//! Standard Webhooks, a challenge, keyed media, stills in the create's own answer.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
+
+use crate::simulate::create::{self, Order};
+use crate::simulate::directive::{self, Refusal};
+use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
+use crate::simulate::test_bench::{Bench, Client, Receiver, text};
+use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::{CallKind, Simulator, media, poll, webhook};
+
+pub(super) static TOY: Client = Client {
+    provider: Provider::Fal,
+    wire: &Toy,
+    headers: &[("x-key", "secret")],
+    create: |bench, prompt, callback| {
+        bench.call(Method::POST, "/films").json(&json!({"prompt": prompt, "callback": callback}))
+    },
+    poll: |bench, job| bench.call(Method::GET, &format!("/jobs/{}", text(&job["job"], "id"))),
+    word: "/job/state",
+    words: ["queued", "running", "done"],
+    film: |bench, job| {
+        let id = text(&job["job"], "id").to_owned();
+        async move { format!("{}/jobs/{id}/content", bench.base) }.boxed()
+    },
+};
+
+#[derive(Debug)]
+struct Toy;
+
+impl Wire for Toy {
+    fn kind(&self, call: &Inbound) -> CallKind {
+        match &call.parts.method {
+            &Method::POST => CallKind::Create,
+            &Method::GET => CallKind::Poll,
+            &Method::DELETE => CallKind::Cancel,
+            _ => CallKind::Other,
+        }
+    }
+
+    fn answer<'a>(
+        &'a self,
+        simulator: &'a Simulator,
+        call: &'a Inbound,
+    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+        answer(simulator, call).boxed()
+    }
+
+    fn refusal(&self, refusal: Refusal) -> Response {
+        let code = match refusal {
+            Refusal::WrongKey => StatusCode::UNAUTHORIZED,
+            Refusal::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        code.into_response()
+    }
+
+    fn key<'a>(&self, call: &'a Inbound) -> Option<&'a str> {
+        call.header("x-key")
+    }
+
+    fn media<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix("/jobs/")?.strip_suffix("/content")
+    }
+
+    fn media_need_key(&self) -> bool {
+        true
+    }
+
+    fn letter(
+        &self,
+        simulator: &Simulator,
+        job: &RemoteJob,
+        at: Timestamp,
+    ) -> anyhow::Result<Option<Letter>> {
+        let body = told(job, at).to_string();
+        let signature = simulator.webhook_secret().headers(&job.id, simulator.clock.now(), &body);
+        Ok(Some(Letter { body, signature }))
+    }
+}
+
+async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
+    let now = simulator.clock.now();
+    let path = call.path();
+    if call.is(&Method::POST) {
+        return create(simulator, call).await;
+    }
+    let Some(job) = simulator.store.get(path.trim_start_matches("/jobs/"))? else {
+        return Ok(StatusCode::NOT_FOUND.into());
+    };
+    if call.is(&Method::DELETE) {
+        simulator.store.update(&job.id, |job| job.cancel(now))?;
+    }
+    Ok(poll::answer(&job, now, StatusCode::OK, told(&job, now), "/job/state").into())
+}
+
+fn told(job: &RemoteJob, at: Timestamp) -> Value {
+    let state = match job.phase(at) {
+        Phase::Throttled | Phase::Queued => "queued",
+        Phase::Running(_) => "running",
+        Phase::Succeeded => "done",
+        Phase::Failed(_) => "failed",
+        Phase::Canceled => "canceled",
+    };
+    json!({"job": {"id": job.id, "state": state}})
+}
+
+/// A film as a job; a still at once, in the answer itself.
+async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
+    let Ok(body) = call.object() else { return Ok(StatusCode::BAD_REQUEST.into()) };
+    let prompt = text(&json!(body), "prompt").to_owned();
+    let url = body.get("callback").and_then(Value::as_str).map(str::to_owned);
+    if let Some(url) = &url {
+        let challenge = Letter { body: json!({"challenge": "echo"}).to_string(), signature: Vec::new() };
+        let echo = webhook::post(simulator, url, challenge).await;
+        if !echo.is_ok_and(|(_, body)| body == json!({"challenge": "echo"}).to_string()) {
+            return Ok(StatusCode::BAD_REQUEST.into());
+        }
+    }
+    let mut play = directive::read(&prompt, Provider::Fal).unwrap();
+    let mut medium = Medium::Film { seconds: 1 };
+    if call.path() == "/stills" {
+        medium = Medium::Still;
+        play.latency = Some(std::time::Duration::ZERO);
+    }
+    let order = Order {
+        id: create::uuid()?,
+        endpoint: "toy".to_owned(),
+        prompt,
+        medium,
+        aspect: (1, 1),
+        callback: url.map(|url| Callback { url, start: true, cancel: true }),
+        extra: Value::Null,
+        play,
+    };
+    let accept = async |job: RemoteJob| {
+        Ok(match medium {
+            Medium::Film { .. } => Json(told(&job, job.created_at)).into_response(),
+            Medium::Still => media::bytes(simulator, &job).await?.into_response(),
+        })
+    };
+    create::play(simulator, order, accept).await
+}
+
+async fn told_to(receiver: &Receiver) -> Vec<String> {
+    let bodies = receiver.bodies().into_iter().filter(|body| body["challenge"].is_null());
+    bodies.map(|body| text(&body["job"], "state").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_start_is_told_once_and_the_end_until_it_is_taken() {
+    let bench = Bench::of(&TOY).await;
+    // The first answer is to the challenge.
+    let receiver = Receiver::answering(&[200, 500, 500]).await;
+    bench.create_with(&receiver, "a boat").await;
+    let mut gaps = Vec::new();
+    while let Some(due) = bench.simulator.next_due().unwrap() {
+        let gap = due.since(bench.clock.now());
+        bench.clock.advance(gap);
+        if bench.simulator.deliver_due().await.unwrap() > 0 {
+            gaps.push(bench.clock.now().as_secs() - 1_700_000_000);
+        }
+    }
+    assert_eq!(gaps, [12, 60, 65]);
+    assert_eq!(told_to(&receiver).await, ["running", "done", "done"]);
+}
+
+#[tokio::test]
+async fn a_cancellation_is_told_where_the_provider_tells_it() {
+    let bench = Bench::of(&TOY).await;
+    let receiver = Receiver::answering(&[]).await;
+    let job = bench.create_with(&receiver, "a boat").await;
+    bench.wait(5);
+    bench.call(Method::DELETE, &format!("/jobs/{}", text(&job["job"], "id"))).send().await.unwrap();
+    assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
+    bench.wait(600);
+    assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
+    assert_eq!(told_to(&receiver).await, ["canceled"]);
+}
+
+/// Whether each letter's signature is that of its body.
+fn signed(bench: &Bench, receiver: &Receiver) -> Vec<bool> {
+    let letters = receiver.letters().into_iter().filter(|(_, body)| !body.starts_with(b"{\"challenge"));
+    let genuine = letters.map(|(headers, body)| {
+        let value = |name: &str| headers.get(name)?.to_str().ok();
+        let (Some(id), Some(at)) = (value("webhook-id"), value("webhook-timestamp")) else { return false };
+        let at = Timestamp::from_secs(at.parse().unwrap());
+        let expected = bench.simulator.webhook_secret().headers(id, at, str::from_utf8(&body).unwrap());
+        value("webhook-signature") == Some(&expected[2].1)
+    });
+    genuine.collect()
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_wrongly_signed_or_unsigned_as_ordered() {
+    let bench = Bench::of(&TOY).await;
+    for (play, genuine) in [("late:1", true), ("badsig", false), ("unsigned", false)] {
+        let receiver = Receiver::answering(&[]).await;
+        bench.create_with(&receiver, &format!("a [[sim: webhook={play}]]")).await;
+        bench.wait(60);
+        bench.simulator.deliver_due().await.unwrap();
+        bench.wait(1);
+        bench.simulator.deliver_due().await.unwrap();
+        assert_eq!(signed(&bench, &receiver), [genuine; 2], "{play}");
+        let sent = receiver.letters().pop().unwrap().0.contains_key("webhook-signature");
+        assert_eq!(sent, play != "unsigned");
+    }
+}
+
+#[tokio::test]
+async fn media_behind_the_key_are_for_its_bearer_only() {
+    let bench = Bench::of(&TOY).await;
+    let job = bench.create("a boat").await;
+    bench.wait(60);
+    let url = (TOY.film)(&bench, &job).await;
+    assert_eq!(bench.http.get(&url).send().await.unwrap().status(), 401);
+    assert_eq!(bench.http.get(&url).header("x-key", "invalid").send().await.unwrap().status(), 401);
+    let film = bench.call(Method::GET, &url).send().await.unwrap();
+    assert_eq!(
+        (film.status().as_u16(), &film.headers()["Content-Type"]),
+        (200, &"video/mp4".parse().unwrap())
+    );
+    let call = bench.simulator.calls().pop().unwrap();
+    assert_eq!((call.kind, call.authorized), (CallKind::Media, true));
+}
+
+#[tokio::test]
+async fn a_still_is_the_creates_own_answer_and_a_medium_like_any() {
+    let bench = Bench::of(&TOY).await;
+    let drawn = bench.call(Method::POST, "/stills").json(&json!({"prompt": "a boat"})).send().await.unwrap();
+    let drawn = drawn.bytes().await.unwrap();
+    assert!(drawn.starts_with(b"\x89PNG"));
+    let id = bench.simulator.remote_jobs().unwrap()[0].id.clone();
+    let served = bench.call(Method::GET, &format!("/jobs/{id}/content")).send().await.unwrap();
+    assert_eq!(served.headers()["Content-Type"], "image/png");
+    assert_eq!(served.bytes().await.unwrap(), drawn);
+}
