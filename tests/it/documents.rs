@@ -6,4 +6,5 @@ mod events;
 mod openapi;
 mod schema;
 
+pub(crate) use events::{EVENTS, WEBHOOKS, event, kind, settle_in};
 pub(crate) use openapi::{root, sources};
