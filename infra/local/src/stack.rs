@@ -20,7 +20,7 @@ use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
-use shared::provider::adapter;
+use shared::provider::{Scheme, adapter};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -267,6 +267,9 @@ async fn providers(
         } else {
             let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
             let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
+            let signs = adapter(provider).capabilities().webhooks.is_some_and(Scheme::has_secret);
+            let secret = (webhook_secret_variable(provider), simulator.webhook_secret().expose().to_owned());
+            of_webhooks.extend(signs.then_some(secret));
             simulators.insert(provider, simulator);
             url
         };

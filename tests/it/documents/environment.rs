@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use genmux::host::FunctionSpec;
 use genmux::stack::start_function;
 use harness::World;
-use shared::boot::config::base_url_variable;
+use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Env, Process};
 use shared::domain::provider::Provider;
-use shared::provider::adapter;
+use shared::provider::{Scheme, adapter};
 
 use super::openapi::sources;
 
@@ -41,22 +41,28 @@ fn names_in_the_code() -> BTreeSet<String> {
             && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     };
     let is_foreign = |name: &String| name.starts_with("AWS_") || name == "OUT_DIR"; // Cargo's
-    literals.filter(name).filter(|name| !is_foreign(name)).chain(of_providers()).collect()
+    literals.filter(name).filter(|name| !is_foreign(name)).collect()
 }
 
-/// The keys and the origins.
-fn of_providers() -> BTreeSet<String> {
-    let of = |provider: &Provider| {
-        let keys = adapter(*provider).setup().key.iter().map(|key| (*key).to_owned());
-        keys.chain([base_url_variable(*provider)])
-    };
-    Provider::ALL.iter().flat_map(of).collect()
+/// The variables that providers are configured by; those with a default are left out.
+fn names_of_providers() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for &provider in Provider::ALL {
+        let (setup, capabilities) = (adapter(provider).setup(), adapter(provider).capabilities());
+        let required = setup.settings.iter().filter(|(_, default)| default.is_none());
+        let plain = setup.key.iter().copied().chain(required.map(|(name, _)| *name));
+        names.extend(plain.map(str::to_owned));
+        names.insert(base_url_variable(provider));
+        let signs = capabilities.webhooks.is_some_and(Scheme::has_secret);
+        names.extend(signs.then(|| webhook_secret_variable(provider)));
+    }
+    names
 }
 
 #[tokio::test]
 async fn each_function_reads_exactly_the_variables_that_the_template_gives_it() {
     let world = World::new().await;
-    let names = names_in_the_code();
+    let names: BTreeSet<_> = names_in_the_code().into_iter().chain(names_of_providers()).collect();
     let mut given = BTreeSet::from(OF_THE_PROCESS.map(str::to_owned));
     for (function, spec) in &world.stack.host.template().functions {
         let whole = environment(&world, spec);
@@ -88,7 +94,7 @@ async fn a_function_without_any_variable_names_all_that_it_needs_at_once() {
             without.remove(name);
             let required = complaint(&world, function, &without).is_some();
             // Whose key is needed depends on which providers there are.
-            let of_provider = of_providers().contains(name);
+            let of_provider = names_of_providers().contains(name);
             assert!(
                 told.contains(name.as_str()) == (required && !of_provider),
                 "{function} and {name}: {told}"

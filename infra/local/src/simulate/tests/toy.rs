@@ -1,6 +1,8 @@
 //! A provider that uses of the frame what fal and Runway do not: changes told on the way,
 //! Standard Webhooks, a challenge, keyed media, stills in the create's own answer.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -38,10 +40,10 @@ struct Toy;
 
 impl Wire for Toy {
     fn kind(&self, call: &Inbound) -> CallKind {
-        match &call.parts.method {
-            &Method::POST => CallKind::Create,
-            &Method::GET => CallKind::Poll,
-            &Method::DELETE => CallKind::Cancel,
+        match call.parts.method {
+            Method::POST => CallKind::Create,
+            Method::GET => CallKind::Poll,
+            Method::DELETE => CallKind::Cancel,
             _ => CallKind::Other,
         }
     }
@@ -129,7 +131,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let mut medium = Medium::Film { seconds: 1 };
     if call.path() == "/stills" {
         medium = Medium::Still;
-        play.latency = Some(std::time::Duration::ZERO);
+        play.latency = Some(Duration::ZERO);
     }
     let order = Order {
         id: create::uuid()?,
@@ -150,7 +152,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     create::play(simulator, order, accept).await
 }
 
-async fn told_to(receiver: &Receiver) -> Vec<String> {
+fn told_to(receiver: &Receiver) -> Vec<String> {
     let bodies = receiver.bodies().into_iter().filter(|body| body["challenge"].is_null());
     bodies.map(|body| text(&body["job"], "state").to_owned()).collect()
 }
@@ -170,7 +172,7 @@ async fn the_start_is_told_once_and_the_end_until_it_is_taken() {
         }
     }
     assert_eq!(gaps, [12, 60, 65]);
-    assert_eq!(told_to(&receiver).await, ["running", "done", "done"]);
+    assert_eq!(told_to(&receiver), ["running", "done", "done"]);
 }
 
 #[tokio::test]
@@ -183,7 +185,7 @@ async fn a_cancellation_is_told_where_the_provider_tells_it() {
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
     bench.wait(600);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
-    assert_eq!(told_to(&receiver).await, ["canceled"]);
+    assert_eq!(told_to(&receiver), ["canceled"]);
 }
 
 /// Whether each letter's signature is that of its body.
