@@ -27,6 +27,12 @@ use strum::{IntoStaticStr, VariantArray, VariantNames};
 pub enum Provider {
     Fal,
     Runway,
+    Luma,
+    DreamMachine,
+    Kling,
+    KlingLegacy,
+    Minimax,
+    Openai,
 }
 
 /// A name that is no provider's.

@@ -6,11 +6,17 @@
 
 pub mod client;
 pub mod download;
+mod dream_machine;
 mod fal;
 mod fal_reason;
 #[cfg(test)]
 mod fixtures;
 pub mod jwks;
+mod kling;
+mod kling_legacy;
+mod luma;
+mod minimax;
+mod openai;
 pub mod outcome;
 #[cfg(test)]
 mod routes;
@@ -108,6 +114,12 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Luma => &luma::Luma,
+        Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Kling => &kling::Kling,
+        Provider::KlingLegacy => &kling_legacy::KlingLegacy,
+        Provider::Minimax => &minimax::Minimax,
+        Provider::Openai => &openai::Openai,
     }
 }
 
