@@ -145,6 +145,8 @@ def operate(emulator, outputs, order):
     secrets.put_secret_value(
         SecretId=of_webhooks, SecretString=json.dumps(order["secrets"]["WebhookSecrets"] | made)
     )
+    # The emulator speaks no TLS, and its roles keep to the bucket's policy, which asks for it.
+    emulator.client("s3").delete_bucket_policy(Bucket=outputs["MediaBucketName"])
     # The emulator does not apply the table's TTL.
     emulator.client("dynamodb").update_time_to_live(
         TableName=outputs["TableName"],
