@@ -6,6 +6,7 @@ mod audit;
 mod client;
 mod credits;
 mod demo;
+mod deploy_local;
 mod dlq;
 pub mod jobs;
 mod keys;
@@ -51,6 +52,8 @@ enum Command {
     Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Target),
+    /// Deploy the template with the release binaries to an emulator, and play the suite there.
+    DeployLocal(DeployLocal),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -64,6 +67,20 @@ struct Serve {
     /// Tell no provider where to report: every attempt is polled.
     #[arg(long)]
     no_webhooks: bool,
+}
+
+/// From a clone of the repository, with Python and its package registry.
+#[derive(Debug, Args)]
+struct DeployLocal {
+    /// Let no function do more than its role grants.
+    #[arg(long)]
+    auth: bool,
+    /// Where the functions' binaries are; without it they are built, in release mode.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// Leave out one permission statement, as `SubmitRole/1`, to see what fails then.
+    #[arg(long)]
+    without: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -235,6 +252,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Jobs(Jobs { command, target }) => jobs::run(command, &target).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,
+        Command::DeployLocal(args) => return deploy_local::run(args).await,
         Command::Audit(target) => return audit::run(&target).await,
     }
     Ok(ExitCode::SUCCESS)
