@@ -29,7 +29,10 @@ pub enum Provider {
     Runway,
     Luma,
     DreamMachine,
+    Kling,
+    KlingLegacy,
     Minimax,
+    Openai,
 }
 
 /// A name that is no provider's.

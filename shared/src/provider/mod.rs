@@ -12,8 +12,11 @@ mod fal_reason;
 #[cfg(test)]
 mod fixtures;
 pub mod jwks;
+mod kling;
+mod kling_legacy;
 mod luma;
 mod minimax;
+mod openai;
 pub mod outcome;
 #[cfg(test)]
 mod routes;
@@ -113,7 +116,10 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::Runway => &runway::Runway,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Kling => &kling::Kling,
+        Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
+        Provider::Openai => &openai::Openai,
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod dream_machine;
 mod fal;
+mod kling;
+mod kling_legacy;
 mod luma;
 mod minimax;
+mod openai;
 mod runway;
 
 use serde_json::Value;
@@ -13,8 +16,9 @@ use super::wire::Wire;
 
 #[cfg(test)]
 pub(super) use self::{
-    dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL, luma::tests::CLIENT as LUMA,
-    minimax::tests::CLIENT as MINIMAX, runway::tests::CLIENT as RUNWAY,
+    dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL, kling::tests::CLIENT as KLING,
+    kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
+    minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI, runway::tests::CLIENT as RUNWAY,
 };
 
 pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
@@ -23,7 +27,10 @@ pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::Runway => &runway::Runway,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Kling => &kling::Kling,
+        Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
+        Provider::Openai => &openai::Openai,
     }
 }
 
