@@ -17,6 +17,7 @@
 
 mod create;
 mod directive;
+mod form;
 mod jobs;
 mod media;
 mod png;

@@ -7,7 +7,9 @@ mod kling_legacy;
 mod luma;
 mod minimax;
 mod openai;
+mod replicate;
 mod runway;
+mod stability;
 
 use serde_json::Value;
 use shared::domain::provider::Provider;
@@ -18,13 +20,16 @@ use super::wire::Wire;
 pub(super) use self::{
     dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
-    minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI, runway::tests::CLIENT as RUNWAY,
+    minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI,
+    replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY,
 };
 
 pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Stability => &stability::Stability,
+        Provider::Replicate => &replicate::Replicate,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
         Provider::Kling => &kling::Kling,
