@@ -13,6 +13,7 @@ mod catalogue;
 mod crash;
 mod documents;
 mod flows;
+mod hints;
 mod kling;
 mod levers;
 mod resilience;
