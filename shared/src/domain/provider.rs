@@ -27,6 +27,8 @@ use strum::{IntoStaticStr, VariantArray, VariantNames};
 pub enum Provider {
     Fal,
     Runway,
+    Gemini,
+    Vertex,
 }
 
 /// A name that is no provider's.
