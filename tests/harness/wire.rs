@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use genmux::host::{Function, FunctionError, Grant, Invocation};
 use genmux::stack::Around;
 use serde_json::Value;
+use shared::boot::Random;
 use tokio::sync::Notify;
 
 use crate::rights::rights;
@@ -45,6 +46,27 @@ enum Order {
     Fail(Moment),
 }
 
+/// Trouble at random: at one effect in so many the function dies or the call fails, before it
+/// lands or after; and one invocation in so many is made twice.
+#[derive(Debug, Clone)]
+pub struct Storm {
+    pub random: Random,
+    pub one_effect_in: u32,
+    pub one_invocation_in: u32,
+}
+
+impl Storm {
+    fn order(&self) -> Option<Order> {
+        let (luck, kind) = (self.random.u32() % self.one_effect_in, self.random.u32() % 4);
+        let moment = if kind.is_multiple_of(2) { Moment::Before } else { Moment::After };
+        (luck == 0).then(|| if kind < 2 { Order::Crash(moment) } else { Order::Fail(moment) })
+    }
+
+    fn doubles(&self) -> bool {
+        self.random.u32().is_multiple_of(self.one_invocation_in)
+    }
+}
+
 /// What the table charged for a span of calls, in capacity units.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Capacity {
@@ -60,6 +82,7 @@ struct Plan {
     at: Option<(usize, Order)>,
     /// Invocations of event functions and webhooks are made twice.
     doubled: bool,
+    storm: Option<Storm>,
     invocations: Vec<(String, Value)>,
 }
 
@@ -162,6 +185,11 @@ impl Wire {
         self.plan().doubled = true;
     }
 
+    /// From now on, trouble at random; until the next reset.
+    pub fn storm(&self, storm: Storm) {
+        self.plan().storm = Some(storm);
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,7 +205,12 @@ impl Wire {
         let k = plan.count;
         plan.count += 1;
         let due = plan.at.as_ref().is_some_and(|(at, _)| *at == k);
-        if due { plan.at.take().map(|(_, order)| order) } else { None }
+        if due {
+            return plan.at.take().map(|(_, order)| order);
+        }
+        // What the harness itself asks for is not in the storm.
+        let of_function = FUNCTION.try_with(|_| ()).is_ok();
+        plan.storm.as_ref().filter(|_| of_function).and_then(Storm::order)
     }
 }
 
@@ -284,24 +317,31 @@ struct Mortal {
     wire: Wire,
 }
 
+impl Mortal {
+    async fn once(&self, event: Value, context: Invocation) -> Result<Value, FunctionError> {
+        tokio::select! {
+            biased;
+            () = self.wire.crash.notified() => {
+                Err(FunctionError::Panicked { message: "killed by the test".to_owned() })
+            }
+            done = self.inner.invoke(event, context) => done,
+        }
+    }
+}
+
 impl Function for Mortal {
     fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
         let doubled = {
             let mut plan = self.wire.plan();
             plan.invocations.push((self.name.clone(), event.clone()));
-            plan.doubled && !matches!(self.name.as_str(), "submit" | "status" | "cancel")
+            let doubled = plan.doubled || plan.storm.as_ref().is_some_and(Storm::doubles);
+            doubled && !matches!(self.name.as_str(), "submit" | "status" | "cancel")
         };
         let invoked = async move {
             if doubled {
-                self.inner.invoke(event.clone(), context.clone()).await?;
+                self.once(event.clone(), context.clone()).await?;
             }
-            tokio::select! {
-                biased;
-                () = self.wire.crash.notified() => {
-                    Err(FunctionError::Panicked { message: "killed by the test".to_owned() })
-                }
-                done = self.inner.invoke(event, context) => done,
-            }
+            self.once(event, context).await
         };
         FUNCTION.scope(self.name.clone(), invoked).boxed()
     }

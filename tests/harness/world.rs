@@ -73,7 +73,6 @@ impl World {
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let wire = Wire::new();
-        let clock = Clock::manual(Clock::System.now());
         let mut options = Options {
             port: 0,
             databases: None,
@@ -83,12 +82,13 @@ impl World {
             webhooks: true,
             callback_secret: "a callback secret that is long enough for tests".to_owned(),
             latency: LATENCY,
-            clock: clock.clone(),
+            clock: Clock::manual(Clock::System.now()),
             random: Random::seeded(7),
             aws_wire: Some(wire.client()),
             around: Some(wire.around()),
         };
         change(&mut options);
+        let clock = options.clock.clone();
         let stack = Stack::start(options).await.expect("the stack starts");
         let operator = Process { aws: stack::aws(None).await, ..stack.operator.clone() };
         let account: AccountId = "acct_test".parse().expect("an account id");
@@ -275,6 +275,13 @@ impl World {
 
     /// Checks the books; panics with every violation.
     pub async fn audit(&self) -> Report {
+        let report = self.inspect().await;
+        assert!(report.violations.is_empty(), "{report}");
+        report
+    }
+
+    /// Checks the books.
+    pub async fn inspect(&self) -> Report {
         let bucket = self.operator.env.get("MEDIA_BUCKET").unwrap_or_default();
         let books =
             Books::read(&self.table(), &self.operator.s3(), bucket).await.expect("the books are read");
@@ -282,8 +289,6 @@ impl World {
         for (provider, simulator) in &self.stack.simulators {
             remote_jobs.insert(*provider, simulator.remote_jobs().expect("the simulator answers"));
         }
-        let report = check(&books, &remote_jobs);
-        assert!(report.violations.is_empty(), "{report}");
-        report
+        check(&books, &remote_jobs)
     }
 }

@@ -257,8 +257,9 @@ async fn providers(
     for &provider in Provider::ALL {
         let (setup, url_variable) = (adapter(provider).setup(), base_url_variable(provider));
         let given = |variable: &str| options.env.get(variable).map(str::to_owned);
-        let is_real =
-            setup.key.iter().any(|variable| given(variable).is_some()) || given(&url_variable).is_some();
+        // A key alone tells nothing of one that has no home: it may be there for other software.
+        let keyed = !setup.homeless && setup.key.iter().any(|variable| given(variable).is_some());
+        let is_real = keyed || given(&url_variable).is_some();
         let url = if is_real {
             let settings = setup.settings.iter().map(|(variable, _)| *variable);
             let known = settings.filter_map(|variable| Some((variable.to_owned(), given(variable)?)));

@@ -27,8 +27,14 @@ use strum::{IntoStaticStr, VariantArray, VariantNames};
 pub enum Provider {
     Fal,
     Runway,
+    Luma,
+    DreamMachine,
     Gemini,
     Vertex,
+    Kling,
+    KlingLegacy,
+    Minimax,
+    Openai,
 }
 
 /// A name that is no provider's.

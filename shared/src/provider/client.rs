@@ -35,7 +35,8 @@ pub struct ProviderConfig {
     pub settings: Settings,
     /// What it signs its webhooks with, where that is a secret and we were told it.
     pub webhook_secret: Option<StandardWebhooks>,
-    /// Takes the place of scheme and host of *every* call to this provider.
+    /// Takes the place of scheme and host of *every* call to this provider. It may end with the
+    /// `/v1` that paths begin with, as SDKs want it.
     pub base_url: Option<Url>,
 }
 
@@ -382,7 +383,11 @@ impl ProviderConfig {
 
     fn url(&self, host: &str, path_and_query: &str) -> String {
         match &self.base_url {
-            Some(base) => format!("{}{path_and_query}", base.as_str().trim_end_matches('/')),
+            Some(base) => {
+                let base = base.as_str().trim_end_matches('/');
+                let path = path_and_query.strip_prefix("/v1").filter(|_| base.ends_with("/v1"));
+                format!("{base}{}", path.unwrap_or(path_and_query))
+            }
             None => format!("https://{host}{path_and_query}"),
         }
     }

@@ -7,6 +7,7 @@
 mod access;
 pub mod client;
 pub mod download;
+mod dream_machine;
 mod fal;
 mod fal_reason;
 #[cfg(test)]
@@ -15,6 +16,11 @@ mod gemini;
 mod google;
 mod image;
 pub mod jwks;
+mod kling;
+mod kling_legacy;
+mod luma;
+mod minimax;
+mod openai;
 pub mod outcome;
 #[cfg(test)]
 mod routes;
@@ -133,8 +139,14 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Luma => &luma::Luma,
+        Provider::DreamMachine => &dream_machine::DreamMachine,
         Provider::Gemini => &gemini::Gemini,
         Provider::Vertex => &vertex::Vertex,
+        Provider::Kling => &kling::Kling,
+        Provider::KlingLegacy => &kling_legacy::KlingLegacy,
+        Provider::Minimax => &minimax::Minimax,
+        Provider::Openai => &openai::Openai,
     }
 }
 

@@ -77,7 +77,10 @@ async fn each_function_reads_exactly_the_variables_that_the_template_gives_it() 
                 complaint(&world, function, &environment)
             });
             let is_read = told.iter().flatten().any(|told| told.contains(name.as_str()));
-            assert_eq!(is_read, whole.contains_key(name), "{function} and {name}: {told:?}");
+            // One secret holds these and the key of callback tokens, which `dispatch` signs.
+            let beside = function == "dispatch" && name.ends_with("_WEBHOOK_SECRET");
+            let needed = whole.contains_key(name) && !beside;
+            assert_eq!(is_read, needed, "{function} and {name}: {told:?}");
         }
     }
     assert_eq!(given, names, "what the template gives, and what the code names");

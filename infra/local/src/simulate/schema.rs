@@ -64,6 +64,14 @@ pub(super) fn flaws(fields: &[Field], body: &Map<String, Value>) -> Vec<(&'stati
         .collect()
 }
 
+/// Every flaw of the body and every field that is not in the table, as plain texts.
+pub(super) fn told(fields: &[Field], body: &Map<String, Value>) -> Vec<String> {
+    let flaws = flaws(fields, body).into_iter().map(|(field, flaw)| format!("{field}: {flaw:?}"));
+    let known = |key: &&String| fields.iter().any(|field| field.name == **key);
+    let unknown = body.keys().filter(|key| !known(key)).map(|key| format!("{key}: Unknown"));
+    flaws.chain(unknown).collect()
+}
+
 fn flaw(kind: Kind, value: &Value) -> Option<Flaw> {
     match kind {
         Kind::Text(min, max) => match value.as_str().map(|text| text.encode_utf16().count()) {

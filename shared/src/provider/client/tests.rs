@@ -277,6 +277,10 @@ fn calls_go_to_the_pinned_host_or_to_the_base_url() {
     assert_eq!(config.url("queue.fal.run", "/a/b?c=d"), "https://queue.fal.run/a/b?c=d");
     config.base_url = Some("http://127.0.0.1:9/fal/".parse().unwrap());
     assert_eq!(config.url("queue.fal.run", "/a/b?c=d"), "http://127.0.0.1:9/fal/a/b?c=d");
+    for base in ["http://127.0.0.1:9", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/"] {
+        config.base_url = Some(base.parse().unwrap());
+        assert_eq!(config.url("openai.invalid", "/v1/videos"), "http://127.0.0.1:9/v1/videos");
+    }
 }
 
 fn key_set(key: &SigningKey) -> Reply {

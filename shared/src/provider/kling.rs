@@ -1,0 +1,352 @@
+//! Kling's newer API: the model in the path, a static key, one list for all remote jobs.
+//!
+//! Errors are told by a `code` in the body, which stands before the HTTP status: an account
+//! in arrears is answered 429 like one that is too fast.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, Method};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::outcome::{Found, Notice, Outcome, Polled, Unreadable};
+use super::secret::Secret;
+use super::verify::{Scheme, Verified};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
+};
+use crate::domain::catalog::Audio;
+use crate::domain::credit::MicroUsd;
+use crate::domain::id::RemoteJob;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+/// For callers outside mainland China. What older tutorials name does not know these paths.
+pub(super) const API: &str = "api-singapore.klingai.com";
+/// What the account used in some hour long ago: the call is free, and its answer does not matter.
+pub(super) const PING: &str = "/account/costs?start_time=1767225600000&end_time=1767229200000";
+/// The model that cuts a video into several shots unless it is told not to.
+const MULTI_SHOT: &str = "/kling-3.0";
+
+pub(super) struct Kling;
+
+impl Adapter for Kling {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            webhooks: Some(Scheme::StandardWebhooks),
+            look_up: LookUp::Certain,
+            ..Capabilities::default()
+        }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::key(&["KLING_API_KEY"])
+    }
+
+    fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
+        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+    }
+
+    fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
+        let call = Call::new(Method::POST, API, format!("/{}", order.endpoint()));
+        Some(call.json(input(order)))
+    }
+
+    fn read_create(&self, answer: &Answer) -> Outcome {
+        read_create(answer, |task: Created| task.id)
+    }
+
+    fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
+        Call::new(Method::GET, API, format!("/tasks?task_ids={}", remote.id))
+    }
+
+    fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
+        let Some(tasks) = data::<Vec<Task>>(answer) else { return no_task(answer) };
+        match tasks.iter().find(|task| task.id == remote.id) {
+            Some(task) => task.polled(),
+            None if tasks.is_empty() => Polled::Ended(Verdict::Gone),
+            None => Polled::Unreadable("other_job"),
+        }
+    }
+
+    fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
+        let path = format!("/tasks?external_task_ids={}", lost.order.reference);
+        Some(Call::new(Method::GET, API, path))
+    }
+
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
+        let Some(tasks) = data::<Vec<Task>>(answer) else { return Found::Unreadable(answer.cause()) };
+        let ours = |task: &&Task| task.external_id.as_deref() == Some(lost.order.reference);
+        match tasks.iter().find(ours).and_then(|task| remote_job(&task.id, None)) {
+            Some(remote) => Found::Job(remote),
+            None if tasks.is_empty() => Found::Nothing,
+            None => Found::Unreadable("other_job"),
+        }
+    }
+
+    fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
+        let task: Option<Task> = serde_json::from_slice(body.get()).ok();
+        let task = task.ok_or(Unreadable("not a Kling task"))?;
+        notice(&task.id, task.polled())
+    }
+
+    fn ping(&self, _: &Settings) -> Call {
+        Call::new(Method::GET, API, PING)
+    }
+
+    fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        read_ping(answer)
+    }
+}
+
+/// Sound is spelt out where there is a choice. Where there is an image, the media follows it,
+/// and all that is shown or told goes into one list.
+fn input(order: &CreateOrder<'_>) -> Value {
+    let (request, route) = (order.request, order.route);
+    let mut settings = json!({"resolution": request.resolution, "duration": request.duration_s});
+    if let Some(ratio) = &request.aspect_ratio {
+        settings["aspect_ratio"] = json!(ratio);
+    }
+    if route.audio == Audio::Switch {
+        settings["audio"] = json!(if request.audio.unwrap_or(false) { "native" } else { "off" });
+    }
+    if order.endpoint().ends_with(MULTI_SHOT) {
+        settings["multi_shot"] = json!(false);
+    }
+    let mut options = json!({"external_task_id": order.reference, "watermark_info": {"enabled": false}});
+    if let Some(callback) = order.callback {
+        options["callback_url"] = json!(callback);
+    }
+    let mut input = json!({"settings": settings, "options": options});
+    match &request.image_url {
+        None => input["prompt"] = json!(request.prompt),
+        Some(first) => {
+            let mut contents = vec![
+                json!({"type": "prompt", "text": request.prompt}),
+                json!({"type": "first_frame", "url": first}),
+            ];
+            let last = request.last_frame_url.iter();
+            contents.extend(last.map(|url| json!({"type": "last_frame", "url": url})));
+            input["contents"] = json!(contents);
+        }
+    }
+    input
+}
+
+/// What both APIs wrap all their answers in; success is code 0, not an HTTP status.
+#[derive(Deserialize)]
+struct Envelope {
+    code: i64,
+    #[serde(default)]
+    data: Value,
+}
+
+/// The code of an answer, if it is one of Kling's own: what stands in between has others.
+fn code(answer: &Answer) -> Option<i64> {
+    let code = answer.json::<Envelope>()?.code;
+    (code == 0 || (1_000..6_000).contains(&code)).then_some(code)
+}
+
+/// What a successful answer holds.
+pub(super) fn data<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
+    let envelope = answer.json::<Envelope>().filter(|envelope| answer.is_ok() && envelope.code == 0)?;
+    serde_json::from_value(envelope.data).ok()
+}
+
+pub(super) fn read_create<T: DeserializeOwned>(answer: &Answer, id: impl FnOnce(T) -> String) -> Outcome {
+    match code(answer) {
+        Some(0) if answer.is_ok() => match data(answer).and_then(|task| remote_job(&id(task), None)) {
+            Some(remote) => Outcome::Accepted { remote, cost: None },
+            None => Outcome::Unknown("no_id"),
+        },
+        // Their machines lost sight of each other: it may run.
+        Some(5002) => Outcome::Unknown("their_timeout"),
+        Some(1..) => Outcome::Refused { fault: fault(answer), retry_after: None },
+        _ if matches!(answer.status, 401 | 403 | 429) => {
+            Outcome::Refused { fault: fault(answer), retry_after: None }
+        }
+        _ => Outcome::Unknown(answer.cause()),
+    }
+}
+
+/// What a poll says whose answer holds no remote job.
+pub(super) fn no_task(answer: &Answer) -> Polled {
+    match code(answer) {
+        Some(1203) => Polled::Ended(Verdict::Gone),
+        _ => Polled::Unreadable(answer.cause()),
+    }
+}
+
+/// What a webhook says about a remote job that is in this state.
+pub(super) fn notice(id: &str, state: Polled) -> Result<Notice, Unreadable> {
+    let remote = Some(remote_job(id, None).ok_or(Unreadable("no usable id"))?);
+    match state {
+        Polled::Ended(verdict) => Ok(Notice { remote, verdict: Some(verdict) }),
+        Polled::Pending => Ok(Notice { remote, verdict: None }),
+        Polled::Fetch(_) | Polled::Unreadable(_) => Err(Unreadable("a state that tells nothing")),
+    }
+}
+
+pub(super) fn read_ping(answer: &Answer) -> Result<(), Fault> {
+    match data::<Value>(answer) {
+        Some(_) => Ok(()),
+        None if answer.is_ok() && code(answer).is_none() => {
+            Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
+        }
+        None => Err(fault(answer)),
+    }
+}
+
+/// The first rule that fits an answer that is not a success.
+fn fault(answer: &Answer) -> Fault {
+    let code = code(answer);
+    let class = match (code, answer.status) {
+        (Some(1101 | 1102), _) => ErrorClass::InsufficientFunds,
+        // 1304: our address is not on the account's list.
+        (Some(1000..=1004 | 1100 | 1103 | 1304), _) => ErrorClass::Auth,
+        (Some(1200..=1203), _) => ErrorClass::InvalidRequest,
+        (Some(1300 | 1301), _) => ErrorClass::ContentPolicy,
+        (Some(1302 | 1303), _) => ErrorClass::RateLimited,
+        (Some(5000 | 5001), _) => ErrorClass::ProviderUnavailable,
+        (Some(5002), _) => ErrorClass::Timeout,
+        (_, 401 | 403) => ErrorClass::Auth,
+        (_, 429) => ErrorClass::RateLimited,
+        (_, 400 | 404 | 405 | 413 | 422) => ErrorClass::InvalidRequest,
+        (_, 500..=599) => ErrorClass::ProviderUnavailable,
+        _ => ErrorClass::Unknown,
+    };
+    Fault::new(class, code.map(|code| code.to_string()).as_deref(), Billed::No)
+}
+
+/// The class of a remote job that failed, of which Kling tells only a sentence.
+pub(super) fn class_of_failure(sentence: &str) -> ErrorClass {
+    let sentence = sentence.to_ascii_lowercase();
+    let says = |word: &&str| sentence.contains(*word);
+    match ["risk control", "safety", "policy", "policies", "sensitive"].iter().any(says) {
+        true => ErrorClass::ContentPolicy,
+        false => ErrorClass::Unknown,
+    }
+}
+
+/// Whether something was billed, by every amount that the answer holds; none tells nothing.
+pub(super) fn billed(amounts: &[Option<f64>]) -> Billed {
+    match amounts {
+        [] => Billed::Unknown,
+        _ if amounts.iter().flatten().any(|amount| *amount > 0.0) => Billed::Yes,
+        _ if amounts.iter().all(|amount| *amount == Some(0.0)) => Billed::No,
+        _ => Billed::Unknown,
+    }
+}
+
+/// An amount, which Kling writes as a text.
+pub(super) fn amount(text: &Value) -> Option<f64> {
+    let amount = text.as_str().map_or_else(|| text.as_f64(), |text| text.parse().ok())?;
+    (0.0..=10_000.0).contains(&amount).then_some(amount)
+}
+
+#[derive(Deserialize)]
+struct Created {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    id: String,
+    status: String,
+    message: Option<String>,
+    external_id: Option<String>,
+    outputs: Option<Vec<Output>>,
+    billing: Option<Vec<Charge>>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    #[serde(rename = "type")]
+    kind: String,
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Charge {
+    charge_type: Option<String>,
+    currency: Option<String>,
+    #[serde(default)]
+    amount: Value,
+}
+
+impl Task {
+    fn polled(&self) -> Polled {
+        match self.status.as_str() {
+            "submitted" | "processing" => Polled::Pending,
+            "succeeded" => match self.video() {
+                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: self.cost() }),
+                None => Polled::Unreadable("no_output"),
+            },
+            "failed" => {
+                let class = class_of_failure(self.message.as_deref().unwrap_or_default());
+                let amounts: Vec<_> = self.charges().iter().map(|charge| amount(&charge.amount)).collect();
+                let fault = Fault::new(class, None, billed(&amounts));
+                Polled::Ended(Verdict::Broke { fault, cost: self.cost() })
+            }
+            _ => Polled::Unreadable("unknown_status"),
+        }
+    }
+
+    fn video(&self) -> Option<String> {
+        let outputs = self.outputs.iter().flatten().filter(|output| output.kind == "video");
+        outputs.filter_map(|output| output.url.as_deref()).find_map(asset_url)
+    }
+
+    fn charges(&self) -> &[Charge] {
+        self.billing.as_deref().unwrap_or_default()
+    }
+
+    /// What was taken from our balance. `None` if it was anything but dollars: what a unit of a
+    /// package cost, only its buyer knows.
+    fn cost(&self) -> Option<MicroUsd> {
+        let charges = self.charges();
+        let total: Option<u64> = charges.iter().map(Charge::micro_usd).sum();
+        total.filter(|_| !charges.is_empty()).map(MicroUsd)
+    }
+}
+
+impl Charge {
+    fn micro_usd(&self) -> Option<u64> {
+        let dollars = self.charge_type.as_deref() == Some("cash") && self.currency.as_deref() == Some("USD");
+        let amount = amount(&self.amount).filter(|_| dollars)?;
+        Some((amount * 1_000_000.0).round() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::provider::Provider;
+    use crate::provider::fixtures;
+
+    #[test]
+    fn every_fixture_reads_as_it_says() {
+        let came_out = fixtures::run(Provider::Kling);
+        let some = |what: &str, text: &str| {
+            let found = came_out.iter().any(|case| case.starts_with(what) && case.contains(text));
+            assert!(found, "no fixture has {text} come out of a {what}");
+        };
+        for class in [
+            "auth",
+            "insufficient_funds",
+            "content_policy",
+            "invalid_request",
+            "rate_limited",
+            "provider_unavailable",
+            "their_timeout",
+        ] {
+            some("create", class);
+        }
+        for verdict in ["finished", "broke", "gone", "pending", "content_policy", "unknown_status"] {
+            some("poll", verdict);
+        }
+        for found in ["found", "nothing", "other_job"] {
+            some("look_up", found);
+        }
+    }
+}

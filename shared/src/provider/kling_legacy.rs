@@ -1,0 +1,288 @@
+//! Kling's older API: the model in the body, a token that we sign for each call, lengths as
+//! texts, one path for each kind of video.
+//!
+//! A remote job is asked after under the path that made it, which is told by its route: routes
+//! are `text2video/<model>` and `image2video/<model>`, never both in one.
+
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::AUTHORIZATION;
+use http::{HeaderName, Method};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+
+use super::kling::{
+    API, PING, amount, billed, class_of_failure, data, no_task, notice, read_create, read_ping,
+};
+use super::outcome::{Found, Notice, Outcome, Polled, Unreadable};
+use super::secret::Secret;
+use super::verify::{Scheme, Verified};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
+};
+use crate::domain::catalog::Audio;
+use crate::domain::id::RemoteJob;
+use crate::domain::provider::Provider;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Fault, Verdict};
+
+/// How long a token is good for, and how far our clock may be ahead of theirs, in seconds.
+const TOKEN_LIVES_S: i64 = 1_800;
+const CLOCKS_DIFFER_S: i64 = 5;
+
+/// What their modes make.
+const MODES: [(&str, &str); 3] = [("720p", "std"), ("1080p", "pro"), ("4k", "4k")];
+
+pub(super) struct KlingLegacy;
+
+impl Adapter for KlingLegacy {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            webhooks: Some(Scheme::StandardWebhooks),
+            // What is answered to a reference that they do not know is not documented.
+            look_up: LookUp::Likely,
+            ..Capabilities::default()
+        }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::key(&["KLING_ACCESS_KEY", "KLING_SECRET_KEY"])
+    }
+
+    fn authorize(&self, key: &Secret, now: Timestamp) -> Option<(HeaderName, String)> {
+        let (access, secret) = key.expose().split_once(':')?;
+        let usable = !access.is_empty() && !secret.is_empty();
+        usable.then(|| Some((AUTHORIZATION, format!("Bearer {}", token(access, secret, now)?))))?
+    }
+
+    fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
+        let (kind, model) = order.endpoint().split_once('/')?;
+        Some(Call::new(Method::POST, API, format!("/v1/videos/{kind}")).json(input(order, model)?))
+    }
+
+    fn read_create(&self, answer: &Answer) -> Outcome {
+        read_create(answer, |task: Created| task.task_id)
+    }
+
+    fn poll(&self, remote: &RemoteJob, route: &str) -> Call {
+        task(kind_of(route), &remote.id)
+    }
+
+    fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
+        match data::<Task>(answer) {
+            Some(task) if task.task_id == remote.id => task.polled(),
+            Some(_) => Polled::Unreadable("other_job"),
+            None => no_task(answer),
+        }
+    }
+
+    /// Our reference stands for their id in the path.
+    fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
+        Some(task(kind_of(&lost.order.route.name()), lost.order.reference))
+    }
+
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
+        let Some(task) = data::<Task>(answer) else {
+            return match no_task(answer) {
+                Polled::Ended(_) => Found::Nothing,
+                _ => Found::Unreadable(answer.cause()),
+            };
+        };
+        let ours = task.reference() == Some(lost.order.reference);
+        match remote_job(&task.task_id, None).filter(|_| ours) {
+            Some(remote) => Found::Job(remote),
+            None => Found::Unreadable("other_job"),
+        }
+    }
+
+    fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
+        let task: Option<Task> = serde_json::from_slice(body.get()).ok();
+        let task = task.ok_or(Unreadable("not a Kling task"))?;
+        notice(&task.task_id, task.polled())
+    }
+
+    fn ping(&self, _: &Settings) -> Call {
+        Call::new(Method::GET, API, PING)
+    }
+
+    fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        read_ping(answer)
+    }
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    exp: i64,
+    nbf: i64,
+}
+
+/// A JSON Web Token by HMAC-SHA256: good for every call of the next half hour.
+fn token(access: &str, secret: &str, now: Timestamp) -> Option<String> {
+    let now = now.as_secs();
+    let claims = Claims { iss: access, exp: now + TOKEN_LIVES_S, nbf: now - CLOCKS_DIFFER_S };
+    let header = BASE64URL_NOPAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
+    let claims = BASE64URL_NOPAD.encode(&serde_json::to_vec(&claims).ok()?);
+    let signed = format!("{header}.{claims}");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+    mac.update(signed.as_bytes());
+    Some(format!("{signed}.{}", BASE64URL_NOPAD.encode(&mac.finalize().into_bytes())))
+}
+
+/// The call that asks after one remote job, by their id or our reference.
+fn task(kind: &str, name: &str) -> Call {
+    Call::new(Method::GET, API, format!("/v1/videos/{kind}/{name}"))
+}
+
+/// The path that a route's remote jobs are made under.
+fn kind_of(route: &str) -> &str {
+    let endpoint = route.strip_prefix(Provider::KlingLegacy.name()).unwrap_or(route);
+    endpoint.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+/// Sound is spelt out where there is a choice. `None` for a size that they have no mode for.
+fn input(order: &CreateOrder<'_>, model: &str) -> Option<Value> {
+    let (request, route) = (order.request, order.route);
+    let (_, mode) = MODES.iter().find(|(resolution, _)| *resolution == request.resolution)?;
+    let mut input = Map::new();
+    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
+    put("model_name", json!(model));
+    put("mode", json!(mode));
+    put("prompt", json!(request.prompt));
+    put("duration", json!(request.duration_s?.to_string()));
+    put("external_task_id", json!(order.reference));
+    if let Some(callback) = order.callback {
+        put("callback_url", json!(callback));
+    }
+    if let Some(text) = &request.negative_prompt {
+        put("negative_prompt", json!(text));
+    }
+    if let Some(ratio) = &request.aspect_ratio {
+        put("aspect_ratio", json!(ratio));
+    }
+    if let Some(url) = &request.image_url {
+        put("image", json!(url));
+    }
+    if let Some(url) = &request.last_frame_url {
+        put("image_tail", json!(url));
+    }
+    if route.audio == Audio::Switch {
+        put("sound", json!(if request.audio.unwrap_or(false) { "on" } else { "off" }));
+    }
+    Some(Value::Object(input))
+}
+
+#[derive(Deserialize)]
+struct Created {
+    task_id: String,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    task_id: String,
+    task_status: String,
+    task_status_msg: Option<String>,
+    task_info: Option<Info>,
+    task_result: Option<Made>,
+    /// Units of a package.
+    final_unit_deduction: Option<Value>,
+    final_balance_deduction: Option<Deduction>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    external_task_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    videos: Option<Vec<Video>>,
+}
+
+#[derive(Deserialize)]
+struct Video {
+    url: String,
+}
+
+/// In a currency that is not told: it says whether something was billed, and not what.
+#[derive(Deserialize)]
+struct Deduction {
+    #[serde(default)]
+    quota: Value,
+}
+
+impl Task {
+    fn polled(&self) -> Polled {
+        match self.task_status.as_str() {
+            "submitted" | "processing" => Polled::Pending,
+            "succeed" => match self.video() {
+                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
+                None => Polled::Unreadable("no_output"),
+            },
+            "failed" => {
+                let class = class_of_failure(self.task_status_msg.as_deref().unwrap_or_default());
+                let balance = self.final_balance_deduction.as_ref().map(|deduction| &deduction.quota);
+                let told = self.final_unit_deduction.as_ref().into_iter().chain(balance);
+                let amounts: Vec<_> = told.map(amount).collect();
+                let fault = Fault::new(class, None, billed(&amounts));
+                Polled::Ended(Verdict::Broke { fault, cost: None })
+            }
+            _ => Polled::Unreadable("unknown_status"),
+        }
+    }
+
+    fn video(&self) -> Option<String> {
+        let videos = self.task_result.as_ref()?.videos.as_ref()?;
+        videos.iter().find_map(|video| asset_url(&video.url))
+    }
+
+    fn reference(&self) -> Option<&str> {
+        self.task_info.as_ref()?.external_task_id.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::fixtures;
+
+    #[test]
+    fn every_fixture_reads_as_it_says() {
+        let came_out = fixtures::run(Provider::KlingLegacy);
+        let some = |what: &str, text: &str| {
+            let found = came_out.iter().any(|case| case.starts_with(what) && case.contains(text));
+            assert!(found, "no fixture has {text} come out of a {what}");
+        };
+        for class in ["auth", "insufficient_funds", "content_policy", "invalid_request", "rate_limited"] {
+            some("create", class);
+        }
+        for verdict in ["finished", "broke", "gone", "pending", "content_policy", "unknown_status"] {
+            some("poll", verdict);
+        }
+        for found in ["found", "nothing", "other_job"] {
+            some("look_up", found);
+        }
+    }
+
+    #[test]
+    fn a_token_is_signed_as_their_documentation_has_it() {
+        let key = Secret::new("ak_example:sk_example");
+        let (name, value) = KlingLegacy.authorize(&key, Timestamp::from_secs(1_700_000_000)).unwrap();
+        assert_eq!(name, AUTHORIZATION);
+        assert_eq!(
+            value,
+            "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+             eyJpc3MiOiJha19leGFtcGxlIiwiZXhwIjoxNzAwMDAxODAwLCJuYmYiOjE2OTk5OTk5OTV9.\
+             evMJ11aTES0qllx-FMmVXMqX99srsKbQA8D9hjfBMJg"
+        );
+    }
+
+    #[test]
+    fn half_a_key_is_none() {
+        for key in ["", "ak_example", ":sk_example", "ak_example:"] {
+            assert!(KlingLegacy.authorize(&Secret::new(key), Timestamp::from_secs(0)).is_none(), "{key}");
+        }
+    }
+}

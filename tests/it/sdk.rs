@@ -1,0 +1,51 @@
+//! Official SDKs as clients of our simulators: what they can read, the real ones say alike.
+//!
+//! Ignored where nothing is said, because they come from a package index: `tests/sdk/run.sh NAME`
+//! installs one and runs its test.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use genmux::simulate::{Options, Simulator};
+use shared::boot::{Clock, Env};
+use shared::domain::provider::Provider;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+/// Runs a script of `tests/sdk/` against a simulator, whose jobs take half a second.
+async fn talk(provider: Provider, script: &str) {
+    let env = Env::from_process();
+    let python = env.get("SDK_PYTHON").expect("tests/sdk/run.sh sets it");
+    let options = Options { latency: Duration::from_millis(500), ..Options::default() };
+    let simulator = Simulator::open(provider, None, Clock::System, options).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(script);
+    let said = async {
+        let mut command = Command::new(python);
+        // Isolated: a script may have the name of what it imports.
+        command.args(["-I", "-B"]).arg(script).arg(url).stdin(Stdio::null()).kill_on_drop(true);
+        let said = command.output().await.unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    simulator.serve(listener, said).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh openai"]
+async fn openai() {
+    talk(Provider::Openai, "openai.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh luma_agents"]
+async fn luma_agents() {
+    talk(Provider::Luma, "luma_agents.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh lumaai"]
+async fn lumaai() {
+    talk(Provider::DreamMachine, "lumaai.py").await;
+}
