@@ -49,3 +49,9 @@ async fn luma_agents() {
 async fn lumaai() {
     talk(Provider::DreamMachine, "lumaai.py").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh replicate"]
+async fn replicate() {
+    talk(Provider::Replicate, "replicate.py").await;
+}

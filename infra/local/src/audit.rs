@@ -10,6 +10,7 @@ use shared::domain::credit::{Credits, Entry, MicroUsd};
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{ATTEMPTS_MAX, Job, State};
 use shared::domain::provider::Provider;
+use shared::provider::adapter;
 use shared::store::audit::{AuditedJob, Books};
 use shared::store::media::media_key;
 
@@ -177,8 +178,11 @@ fn remotes(books: &Books, provider: Provider, remote_jobs: &[RemoteJobView], rep
         .map(|remote| remote.id.as_str())
         .collect();
     let unknown = remote_jobs.iter().filter(|remote| !known.contains(remote.id.as_str())).count();
+    // What is delivered at once has no name that an attempt could know it by.
+    let delivers = adapter(provider).capabilities().delivers;
     let open = |attempt: &&&Attempt| {
-        attempt.remote.is_none() && matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost)
+        let unsettled = matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost);
+        attempt.remote.is_none() && (delivers || unsettled)
     };
     let waiting = attempts.iter().filter(open).count();
     if unknown > waiting {

@@ -95,12 +95,16 @@ pub struct Route {
     pub prompt_unit: PromptUnit,
     #[serde(default)]
     pub seed: bool,
+    /// The least and the greatest seed, where not every one is taken.
+    pub seeds: Option<[u32; 2]>,
     #[serde(default)]
     pub negative_prompt: bool,
     #[serde(default)]
     pub audio: Audio,
     #[serde(default)]
     pub duration_format: DurationFormat,
+    #[serde(default)]
+    pub fields: Fields,
     /// How long the provider keeps a result, in seconds; absent where it promises nothing shorter
     /// than a day.
     pub retention_s: Option<u64>,
@@ -141,6 +145,22 @@ pub enum DurationFormat {
     Digits,
     /// `"8s"`
     Seconds,
+}
+
+/// What a model's own input calls the parts of an order, where a provider leaves that to its
+/// models. Absent: as the provider's models usually do; empty: the input has no such field.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fields {
+    pub image_url: Option<String>,
+    pub last_frame_url: Option<String>,
+    pub duration: Option<String>,
+    pub aspect_ratio: Option<String>,
+    pub resolution: Option<String>,
+    /// Its own words for resolutions.
+    pub resolutions: BTreeMap<String, String>,
+    /// What the input holds whatever is ordered.
+    pub always: BTreeMap<String, String>,
 }
 
 /// A model that can no longer be ordered from anybody, as tutorials still name it.
@@ -338,6 +358,22 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    /// A credit is a cent: what we pay, a caller pays too.
+    #[test]
+    fn nothing_is_sold_below_what_any_of_its_routes_costs() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        for (model, route) in
+            catalog.models().flat_map(|model| model.routes.iter().map(move |it| (model, it)))
+        {
+            for (length, resolution, audio) in route.takes() {
+                let price = model.price[resolution].amount(length, audio).unwrap();
+                let cost = route.cost(length, resolution, audio).unwrap().0;
+                let what = format!("{} at {}: {length:?} s, {resolution}, {audio}", model.name, route.name());
+                assert!(price >= cost * 100, "{what}: {price} < {}", cost * 100);
+            }
+        }
     }
 
     #[test]

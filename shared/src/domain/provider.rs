@@ -27,6 +27,8 @@ use strum::{IntoStaticStr, VariantArray, VariantNames};
 pub enum Provider {
     Fal,
     Runway,
+    Stability,
+    Replicate,
     Luma,
     DreamMachine,
     Gemini,

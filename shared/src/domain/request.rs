@@ -294,9 +294,16 @@ const FIELDS: [Field; 9] = [
     },
     Field {
         name: "seed",
-        misfit: "this model takes no seed: leave it out",
-        fits: |request, route| request.seed.is_none() || route.seed,
-        allowed: |_, _| vec![],
+        misfit: "this model takes no seed, or no such seed: leave it out",
+        fits: |request, route| {
+            let within =
+                |seed| route.seeds.is_none_or(|[least, greatest]| (least..=greatest).contains(&seed));
+            request.seed.is_none_or(|seed| route.seed && within(seed))
+        },
+        allowed: |_, route| {
+            let range = route.seeds.map(|[least, greatest]| format!("{least} to {greatest}"));
+            range.into_iter().collect()
+        },
     },
     Field {
         name: "negative_prompt",

@@ -4,15 +4,17 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use super::fal_reason::{Reason, detail_types};
-use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+use super::input::model_input;
+use super::outcome::{Canceling, Found, Notice, Outcome, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, remote_job};
-use crate::domain::catalog::{Audio, DurationFormat};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
+};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
@@ -21,12 +23,14 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 const QUEUE: &str = "queue.fal.run";
 const REST: &str = "rest.fal.ai";
 const PLATFORM: &str = "api.fal.ai";
+/// A hundred inputs and outputs, which are small where media are URLs.
+const HISTORY_MAX: usize = 8 << 20;
 
 pub(super) struct Fal;
 
 impl Adapter for Fal {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { webhooks: Some(Scheme::Fal), ..Capabilities::default() }
+        Capabilities { webhooks: Some(Scheme::Fal), look_up: LookUp::Likely, ..Capabilities::default() }
     }
 
     fn setup(&self) -> Setup {
@@ -49,7 +53,7 @@ impl Adapter for Fal {
         if let Ok(tag) = HeaderValue::try_from(format!("genmux={}", order.reference)) {
             call.headers.insert("x-fal-tags", tag);
         }
-        Some(call.json(input(order)))
+        Some(call.json(model_input(order)))
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
@@ -137,6 +141,32 @@ impl Adapter for Fal {
         }
     }
 
+    /// It is not known how soon a new remote job is listed.
+    fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
+        let (from, to) = lost.window();
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("endpoint_id", lost.order.endpoint())
+            .append_pair("start", &from.to_string())
+            .append_pair("end", &to.to_string())
+            .append_pair("expand", "payloads")
+            .append_pair("limit", "100")
+            .finish();
+        let call = Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{query}"));
+        Some(Call { answer_max: HISTORY_MAX, ..call })
+    }
+
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
+        let Some(history) = answer.json::<History>().filter(|_| answer.is_ok()) else {
+            return Found::Unreadable(answer.cause());
+        };
+        if history.has_more {
+            return Found::Unreadable("list_too_long");
+        }
+        let (endpoint, input) = (lost.order.endpoint(), model_input(&lost.order));
+        let alike = |item: &&Past| item.endpoint_id == endpoint && item.json_input == input;
+        lost.find(history.items.iter().filter(alike).map(|item| (&*item.request_id, &*item.sent_at)))
+    }
+
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event: Option<Event> = serde_json::from_slice(body.get()).ok();
         let event = event.ok_or(Unreadable("not a fal event"))?;
@@ -165,40 +195,6 @@ impl Adapter for Fal {
             _ => Err(Reason::of(answer).fault()),
         }
     }
-}
-
-/// The model's input. Sound is always spelt out where there is a choice: fal's default is
-/// with sound, at twice the price.
-fn input(order: &CreateOrder<'_>) -> Value {
-    let (request, route) = (order.request, order.route);
-    let mut input = Map::new();
-    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
-    put("prompt", json!(request.prompt));
-    if let Some(seconds) = request.duration_s {
-        let duration = match route.duration_format {
-            DurationFormat::Integer => json!(seconds),
-            DurationFormat::Digits => json!(seconds.to_string()),
-            DurationFormat::Seconds => json!(format!("{seconds}s")),
-        };
-        put("duration", duration);
-    }
-    put("resolution", json!(request.resolution));
-    if let Some(url) = &request.image_url {
-        put("image_url", json!(url));
-    }
-    if let Some(ratio) = &request.aspect_ratio {
-        put("aspect_ratio", json!(ratio));
-    }
-    if let Some(seed) = request.seed {
-        put("seed", json!(seed));
-    }
-    if let Some(text) = &request.negative_prompt {
-        put("negative_prompt", json!(text));
-    }
-    if route.audio == Audio::Switch {
-        put("generate_audio", json!(request.audio.unwrap_or(false)));
-    }
-    Value::Object(input)
 }
 
 /// Where a remote job is found: as the create answer said, else as fal builds it.
@@ -296,6 +292,21 @@ impl Event {
             _ => None,
         }
     }
+}
+
+#[derive(Deserialize)]
+struct History {
+    has_more: bool,
+    items: Vec<Past>,
+}
+
+#[derive(Deserialize)]
+struct Past {
+    request_id: String,
+    endpoint_id: String,
+    sent_at: String,
+    #[serde(default)]
+    json_input: Value,
 }
 
 #[derive(Deserialize)]

@@ -267,7 +267,8 @@ fn junk_is_never_a_verdict() {
                 }
                 assert!(adapter.read_ping(&answer).is_err(), "{case}");
             }
-            assert!(adapter.read_webhook(&verified(Bytes::copy_from_slice(body))).is_err());
+            let told = adapter.read_webhook(&verified(Bytes::copy_from_slice(body)));
+            assert!(told.is_err() || (index == 6 && told.is_ok_and(|notice| notice.verdict.is_none())));
         }
     }
 }

@@ -15,6 +15,7 @@ mod fixtures;
 mod gemini;
 mod google;
 mod image;
+mod input;
 pub mod jwks;
 mod kling;
 mod kling_legacy;
@@ -22,11 +23,13 @@ mod luma;
 mod minimax;
 mod openai;
 pub mod outcome;
+mod replicate;
 #[cfg(test)]
 mod routes;
 mod runway;
 pub mod secret;
 mod service_account;
+mod stability;
 pub mod verify;
 mod vertex;
 
@@ -139,6 +142,8 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Stability => &stability::Stability,
+        Provider::Replicate => &replicate::Replicate,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
         Provider::Gemini => &gemini::Gemini,
@@ -270,6 +275,33 @@ impl Lost<'_> {
 /// How long after its claim an attempt's create call can still have been under way.
 pub const LOST_WITHIN: Duration = Duration::from_secs(60);
 
+impl Lost<'_> {
+    /// When its remote job was made, if it was: from when to when, allowing for their clock.
+    fn window(&self) -> (Timestamp, Timestamp) {
+        let from = self.started_at.minus(Duration::from_secs(2));
+        (from, self.started_at + LOST_WITHIN + Duration::from_secs(5))
+    }
+
+    /// Of remote jobs with the same input, by id and time: the only one made at the time.
+    fn find<'i>(&self, alike: impl Iterator<Item = (&'i str, &'i str)>) -> Found {
+        let (from, to) = self.window();
+        let mut found = Found::Nothing;
+        for (id, time) in alike {
+            let (Some(remote), Some(time)) = (remote_job(id, None), timestamp(time)) else {
+                return Found::Unreadable("unusable_item");
+            };
+            if time < from || time > to {
+                continue;
+            }
+            if found != Found::Nothing {
+                return Found::Unreadable("several_alike");
+            }
+            found = Found::Job(remote);
+        }
+        found
+    }
+}
+
 /// A call that is ready but for the key. Its host is compiled in, or made of what is compiled
 /// in and the deployer's settings: the key can never go elsewhere, whatever an answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -352,6 +384,12 @@ impl Answer {
 fn remote_job(id: &str, handle: Option<&str>) -> Option<RemoteJob> {
     let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     plain.then(|| RemoteJob::new(id, handle)).flatten()
+}
+
+/// A time in RFC 3339.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_millis(time.as_millisecond()))
 }
 
 /// Longest URL of a result that is kept, in bytes.

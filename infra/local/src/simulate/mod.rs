@@ -17,6 +17,7 @@
 
 mod create;
 mod directive;
+mod form;
 mod google;
 mod jobs;
 mod media;

@@ -8,7 +8,9 @@ mod kling_legacy;
 mod luma;
 mod minimax;
 mod openai;
+mod replicate;
 mod runway;
+mod stability;
 mod vertex;
 
 use serde_json::Value;
@@ -21,13 +23,16 @@ pub(super) use self::{
     dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL,
     gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
-    minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI, runway::tests::CLIENT as RUNWAY,
+    minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI,
+    replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY,
 };
 
 pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
     match provider {
         Provider::Fal => &fal::Fal,
         Provider::Runway => &runway::Runway,
+        Provider::Stability => &stability::Stability,
+        Provider::Replicate => &replicate::Replicate,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
         Provider::Gemini => &gemini::Gemini,

@@ -1,6 +1,8 @@
-//! fal's queue, result, cancel, pricing and key endpoints, all on one host, and its webhooks.
+//! fal's queue, result, cancel, pricing, history and key endpoints, all on one host, and its
+//! webhooks.
 
 mod errors;
+mod history;
 mod models;
 mod signature;
 #[cfg(test)]
@@ -39,6 +41,7 @@ impl Wire for Fal {
             Target::Cancel(_) => CallKind::Cancel,
             Target::Keys => CallKind::Keys,
             Target::Pricing => CallKind::Ping,
+            Target::History => CallKind::LookUp,
             Target::Nothing => CallKind::Other,
         }
     }
@@ -91,6 +94,7 @@ enum Target<'a> {
     Cancel(Address<'a>),
     Keys,
     Pricing,
+    History,
     Nothing,
 }
 
@@ -107,6 +111,7 @@ fn target(call: &Inbound) -> Target<'_> {
     match path {
         "/.well-known/jwks.json" if get => return Target::Keys,
         "/v1/models/pricing" if get => return Target::Pricing,
+        "/v1/models/requests/by-endpoint" if get => return Target::History,
         _ => {}
     }
     let Some((app, job)) = path.trim_start_matches('/').split_once("/requests/") else {
@@ -128,6 +133,7 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     match &target {
         Target::Keys => return Ok(Json(Signer::new(simulator.secret.bytes())?.jwks()).into()),
         Target::Pricing => return Ok(pricing(simulator, call).into()),
+        Target::History => return history::answer(simulator, call),
         Target::Nothing => return Ok(detail(StatusCode::NOT_FOUND, "Not found").into()),
         Target::Create(_) | Target::Status(_) | Target::Result(_) | Target::Cancel(_) => {}
     }
@@ -140,7 +146,7 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Target::Status(address) => with_job(simulator, &address, |job| Ok(status(simulator, call, job, now))),
         Target::Result(address) => with_job(simulator, &address, |job| result(simulator, job, now)),
         Target::Cancel(address) => with_job(simulator, &address, |job| cancel(simulator, job, now)),
-        Target::Keys | Target::Pricing | Target::Nothing => unreachable!("answered above"),
+        Target::Keys | Target::Pricing | Target::History | Target::Nothing => unreachable!("answered above"),
     }
 }
 
@@ -180,7 +186,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
         medium: Medium::Film { seconds: endpoint.seconds(&input) },
         aspect: models::aspect(&input),
         // The id of fal's last internal attempt; it differs from the job's, as it may at the real one.
-        extra: json!({"gateway_request_id": create::uuid()?}),
+        extra: json!({"gateway_request_id": create::uuid()?, "input": input}),
         prompt,
         callback: webhook_url.map(|url| Callback { url, start: false, cancel: false }),
         play,

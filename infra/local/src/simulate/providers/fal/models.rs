@@ -121,6 +121,71 @@ const KLING_IMAGE: &[Field] = &[
     GENERATE_AUDIO,
 ];
 
+const KLING_26_TEXT: &[Field] = &[
+    required("prompt", ANY),
+    optional("aspect_ratio", OneOf(&["16:9", "9:16", "1:1"])),
+    optional("cfg_scale", Number),
+    optional("duration", OneOf(&["5", "10"])),
+    NEGATIVE_PROMPT,
+    GENERATE_AUDIO,
+];
+
+const KLING_26_IMAGE: &[Field] = &[
+    required("prompt", ANY),
+    required("start_image_url", Media),
+    optional("end_image_url", Media),
+    optional("voice_ids", List),
+    optional("duration", OneOf(&["5", "10"])),
+    NEGATIVE_PROMPT,
+    GENERATE_AUDIO,
+];
+
+const SEEDANCE_RATIO: Field =
+    optional("aspect_ratio", OneOf(&["auto", "21:9", "16:9", "4:3", "1:1", "3:4", "9:16"]));
+const SEEDANCE_DURATION: Field =
+    optional("duration", OneOf(&["auto", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]));
+const SEEDANCE_RESOLUTION: Field = optional("resolution", OneOf(&["480p", "720p"]));
+
+const SEEDANCE_TEXT: &[Field] =
+    &[required("prompt", ANY), SEEDANCE_RATIO, SEEDANCE_DURATION, SEEDANCE_RESOLUTION, GENERATE_AUDIO, SEED];
+
+const SEEDANCE_IMAGE: &[Field] = &[
+    required("prompt", ANY),
+    required("image_url", Media),
+    optional("end_image_url", Media),
+    SEEDANCE_RATIO,
+    SEEDANCE_DURATION,
+    SEEDANCE_RESOLUTION,
+    GENERATE_AUDIO,
+    SEED,
+];
+
+const HAILUO_DURATION: Field = optional("duration", OneOf(&["6", "10"]));
+const OPTIMIZER: Field = optional("prompt_optimizer", Flag);
+
+const HAILUO_TEXT: &[Field] = &[required("prompt", ANY), HAILUO_DURATION, OPTIMIZER];
+const HAILUO_IMAGE: &[Field] =
+    &[required("prompt", ANY), required("image_url", Media), HAILUO_DURATION, OPTIMIZER];
+const HAILUO_PRO_TEXT: &[Field] = &[required("prompt", ANY), OPTIMIZER];
+const HAILUO_PRO_IMAGE: &[Field] = &[required("prompt", ANY), required("image_url", Media), OPTIMIZER];
+
+const RAY_RATIO: Field = optional("aspect_ratio", OneOf(&["16:9", "9:16", "4:3", "3:4", "21:9", "9:21"]));
+const RAY_DURATION: Field = optional("duration", OneOf(&["5s", "9s"]));
+const RAY_RESOLUTION: Field = optional("resolution", OneOf(&["540p", "720p", "1080p"]));
+
+const RAY_TEXT: &[Field] =
+    &[required("prompt", ANY), RAY_RATIO, RAY_DURATION, RAY_RESOLUTION, optional("loop", Flag)];
+
+const RAY_IMAGE: &[Field] = &[
+    required("prompt", ANY),
+    optional("image_url", Media),
+    optional("end_image_url", Media),
+    RAY_RATIO,
+    RAY_DURATION,
+    RAY_RESOLUTION,
+    optional("loop", Flag),
+];
+
 const fn veo(id: &'static str, fields: &'static [Field], unit_price: f64) -> Endpoint {
     Endpoint { id, fields, seconds: 8, unit_price, shots: false }
 }
@@ -129,8 +194,12 @@ const fn pika(id: &'static str, fields: &'static [Field]) -> Endpoint {
     Endpoint { id, fields, seconds: 5, unit_price: 0.04, shots: false }
 }
 
-const fn kling(id: &'static str, fields: &'static [Field]) -> Endpoint {
-    Endpoint { id, fields, seconds: 5, unit_price: 0.126, shots: true }
+const fn kling(id: &'static str, fields: &'static [Field], unit_price: f64) -> Endpoint {
+    Endpoint { id, fields, seconds: 5, unit_price, shots: true }
+}
+
+const fn plain(id: &'static str, fields: &'static [Field], seconds: u32, unit_price: f64) -> Endpoint {
+    Endpoint { id, fields, seconds, unit_price, shots: false }
 }
 
 const ENDPOINTS: &[Endpoint] = &[
@@ -140,6 +209,20 @@ const ENDPOINTS: &[Endpoint] = &[
     veo("fal-ai/veo3.1/fast/image-to-video", VEO_IMAGE, 0.15),
     pika("fal-ai/pika/v2.2/text-to-video", PIKA_TEXT),
     pika("fal-ai/pika/v2.2/image-to-video", PIKA_IMAGE),
-    kling("fal-ai/kling-video/v3/standard/text-to-video", KLING_TEXT),
-    kling("fal-ai/kling-video/v3/standard/image-to-video", KLING_IMAGE),
+    veo("fal-ai/veo3.1/lite", VEO_TEXT, 0.05),
+    veo("fal-ai/veo3.1/lite/image-to-video", VEO_IMAGE, 0.05),
+    kling("fal-ai/kling-video/v3/standard/text-to-video", KLING_TEXT, 0.126),
+    kling("fal-ai/kling-video/v3/standard/image-to-video", KLING_IMAGE, 0.126),
+    kling("fal-ai/kling-video/v3/pro/text-to-video", KLING_TEXT, 0.168),
+    kling("fal-ai/kling-video/v3/pro/image-to-video", KLING_IMAGE, 0.168),
+    plain("fal-ai/kling-video/v2.6/pro/text-to-video", KLING_26_TEXT, 5, 0.14),
+    plain("fal-ai/kling-video/v2.6/pro/image-to-video", KLING_26_IMAGE, 5, 0.14),
+    plain("bytedance/seedance-2.0/text-to-video", SEEDANCE_TEXT, 5, 0.6068),
+    plain("bytedance/seedance-2.0/image-to-video", SEEDANCE_IMAGE, 5, 0.6068),
+    plain("fal-ai/minimax/hailuo-2.3/standard/text-to-video", HAILUO_TEXT, 6, 0.056),
+    plain("fal-ai/minimax/hailuo-2.3/standard/image-to-video", HAILUO_IMAGE, 6, 0.056),
+    plain("fal-ai/minimax/hailuo-2.3/pro/text-to-video", HAILUO_PRO_TEXT, 6, 0.49),
+    plain("fal-ai/minimax/hailuo-2.3/pro/image-to-video", HAILUO_PRO_IMAGE, 6, 0.49),
+    plain("fal-ai/luma-dream-machine/ray-2", RAY_TEXT, 5, 0.1),
+    plain("fal-ai/luma-dream-machine/ray-2/image-to-video", RAY_IMAGE, 5, 0.1),
 ];

@@ -396,3 +396,40 @@ async fn calls_are_logged_by_kind_also_when_they_are_refused() {
     assert!(!calls[6].authorized);
     assert_eq!(bench.simulator.calls(), calls);
 }
+
+#[tokio::test]
+async fn the_history_lists_what_ran_at_an_endpoint_with_its_input() {
+    let bench = Bench::of(&CLIENT).await;
+    let job = bench.create("a boat").await;
+    bench.create("a coat [[sim: fail=content_policy]]").await;
+    let history = "/v1/models/requests/by-endpoint";
+    let bounds = "start=2023-11-14T22:13:20Z&end=2023-11-14T22:13:21Z";
+    let path = format!("{history}?endpoint_id=fal-ai%2Fveo3.1%2Ffast&{bounds}");
+    let (code, list) = bench.get(&format!("{path}&expand=payloads")).await;
+    assert_eq!((code, list["items"].as_array().unwrap().len(), &list["has_more"]), (200, 2, &json!(false)));
+    let first = &list["items"][0];
+    assert_eq!(
+        (&first["request_id"], &first["json_input"]),
+        (&job["request_id"], &json!({"prompt": "a boat", "duration": "4s"}))
+    );
+    assert_eq!((&first["ended_at"], &first["sent_at"]), (&Value::Null, &json!("2023-11-14T22:13:20.000Z")));
+    bench.wait(60);
+    let (_, list) = bench.get(&path).await;
+    let codes: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| &item["status_code"]).collect();
+    assert_eq!(codes, [200, 422]);
+    assert!(list["items"][0].get("json_input").is_none());
+    let (_, page) = bench.get(&format!("{path}&limit=1")).await;
+    assert_eq!((page["has_more"] == json!(true), page["items"].as_array().unwrap().len()), (true, 1));
+    let (_, rest) = bench.get(&format!("{path}&limit=1&cursor={}", text(&page, "next_cursor"))).await;
+    assert_eq!((&rest["has_more"], &rest["next_cursor"]), (&json!(false), &Value::Null));
+    let other = format!("{history}?endpoint_id=fal-ai/veo3.1&{bounds}");
+    assert_eq!(bench.get(&other).await.1["items"], json!([]));
+    for (query, code) in
+        [("", 404), ("?endpoint_id=fal-ai/none", 404), ("?endpoint_id=fal-ai/veo3.1&limit=101", 400)]
+    {
+        assert_eq!(bench.get(&format!("{history}{query}")).await.0, code, "{query}");
+    }
+    let refused = bench.http.get(format!("{}{path}", bench.base)).send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+    assert_eq!(bench.simulator.calls().pop().unwrap().kind, CallKind::LookUp);
+}

@@ -1,0 +1,163 @@
+//! Stability: stills only, and the create answer is the file. Its video API is gone.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::outcome::{Outcome, Polled};
+use super::secret::Secret;
+use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup};
+use crate::domain::id::RemoteJob;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Billed, ErrorClass, Fault};
+
+const API: &str = "api.stability.ai";
+/// The longest file that is taken, in bytes: some times a still of 1.5 megapixels.
+const IMAGE_MAX: usize = 16 << 20;
+/// How a whole PNG begins and ends.
+const PNG: [&[u8]; 2] = [b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"];
+
+pub(super) struct Stability;
+
+impl Adapter for Stability {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { delivers: true, ..Capabilities::default() }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::key(&["STABILITY_API_KEY"])
+    }
+
+    fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
+        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+    }
+
+    /// An endpoint is `core` or `ultra`, or `sd3/` and the model that it shall use.
+    fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
+        let (endpoint, model) = match order.endpoint().split_once('/') {
+            Some((endpoint, model)) => (endpoint, Some(model)),
+            None => (order.endpoint(), None),
+        };
+        let request = order.request;
+        let mut form = vec![("prompt", request.prompt.clone()), ("output_format", "png".to_owned())];
+        if let Some(model) = model {
+            form.push(("model", model.to_owned()));
+        }
+        if let Some(ratio) = &request.aspect_ratio {
+            form.push(("aspect_ratio", ratio.clone()));
+        }
+        if let Some(seed) = request.seed {
+            form.push(("seed", seed.to_string()));
+        }
+        if let Some(text) = &request.negative_prompt {
+            form.push(("negative_prompt", text.clone()));
+        }
+        let mut call = Call::new(Method::POST, API, format!("/v2beta/stable-image/generate/{endpoint}"));
+        call.headers.insert(ACCEPT, HeaderValue::from_static("image/*"));
+        Some(Call { body: Some(Body::Form(form)), answer_max: IMAGE_MAX, ..call })
+    }
+
+    fn read_create(&self, answer: &Answer) -> Outcome {
+        if answer.is_ok() {
+            return delivered(answer);
+        }
+        let is_theirs = answer.json::<Problem>().is_some();
+        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
+            return Outcome::Refused { fault: fault(answer), retry_after: None };
+        }
+        Outcome::Unknown(answer.cause())
+    }
+
+    /// Of the upscalers that are not synchronous. No attempt of ours has a remote job.
+    fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
+        Call::new(Method::GET, API, format!("/v2beta/results/{}", remote.id))
+    }
+
+    fn read_poll(&self, _: &RemoteJob, _: &str, _: &Answer) -> Polled {
+        Polled::Unreadable("no_remote_jobs")
+    }
+
+    fn ping(&self, _: &Settings) -> Call {
+        Call::new(Method::GET, API, "/v1/user/balance")
+    }
+
+    fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        match answer.json::<Balance>() {
+            Some(_) if answer.is_ok() => Ok(()),
+            _ if answer.is_ok() => {
+                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
+            }
+            _ => Err(fault(answer)),
+        }
+    }
+}
+
+/// A filtered still comes with success, blurred, and is paid for: only the plain word of
+/// success makes a body a still.
+fn delivered(answer: &Answer) -> Outcome {
+    let reason = answer.headers.get("finish-reason").and_then(|reason| reason.to_str().ok());
+    let is_whole = answer.body.starts_with(PNG[0]) && answer.body.ends_with(PNG[1]);
+    match reason {
+        Some("SUCCESS") if is_whole => Outcome::Delivered { media: Bytes::clone(&answer.body), cost: None },
+        Some("SUCCESS") => Outcome::Unknown("no_image"),
+        Some(reason @ "CONTENT_FILTERED") => {
+            let fault = Fault::new(ErrorClass::ContentPolicy, Some(reason), Billed::Yes);
+            Outcome::Refused { fault, retry_after: None }
+        }
+        Some(_) => Outcome::Unknown("unknown_finish_reason"),
+        None => Outcome::Unknown("unknown_answer"),
+    }
+}
+
+/// The first rule that fits an answer that is not a success.
+fn fault(answer: &Answer) -> Fault {
+    let name = answer.json::<Problem>().map(|problem| problem.name);
+    let class = match (answer.status, name.as_deref()) {
+        (401, _) => ErrorClass::Auth,
+        (402, _) => ErrorClass::InsufficientFunds,
+        (403, Some("content_moderation")) => ErrorClass::ContentPolicy,
+        (403, _) => ErrorClass::Auth,
+        (400 | 404 | 413 | 422, _) => ErrorClass::InvalidRequest,
+        (429, _) => ErrorClass::RateLimited,
+        (500..=599, _) => ErrorClass::ProviderUnavailable,
+        _ => ErrorClass::Unknown,
+    };
+    Fault::new(class, name.as_deref(), Billed::No)
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Balance {
+    #[serde(rename = "credits")]
+    _credits: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::provider::Provider;
+    use crate::provider::fixtures;
+
+    #[test]
+    fn every_fixture_reads_as_it_says() {
+        let came_out = fixtures::run(Provider::Stability);
+        for class in [
+            "auth",
+            "insufficient_funds",
+            "content_policy",
+            "invalid_request",
+            "rate_limited",
+            "provider_unavailable",
+            "delivered",
+            "unknown",
+        ] {
+            let found = came_out.iter().any(|case| case.starts_with("create") && case.contains(class));
+            assert!(found, "no fixture has {class} come out of a create");
+        }
+    }
+}
