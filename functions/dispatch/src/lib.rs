@@ -18,6 +18,7 @@ use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
 use shared::edge::batch::{self, BoxError};
 use shared::edge::http::chain;
+use shared::provider::download::Downloader;
 use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, Token, adapter};
 use shared::resilience::backoff::{POLL_FIRST, RETRY_BASE, RETRY_MAX, full_jitter};
 use shared::store::gauges::Gauges;
@@ -38,6 +39,8 @@ pub struct App {
     /// For media that comes with the create answer.
     pub media: MediaStore,
     pub providers: ProviderClient,
+    /// For images that a provider takes as bytes.
+    pub downloads: Downloader,
     pub dispatch: Queue,
     pub poll: Queue,
     pub catalog: Catalog,
@@ -53,6 +56,7 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let providers = config::provider_client(&mut read)?;
+        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
         let app = Self {
             jobs: JobStore::new(table.clone()),
             gates: Gates::new(
@@ -62,6 +66,7 @@ impl App {
                 process.random.clone(),
             ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             catalog: Catalog::for_providers(&providers.providers().collect::<Vec<_>>()),
@@ -161,8 +166,9 @@ async fn tell(queue: &Queue, job: &Job, message: &Message, pause: Duration) {
 
 async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callback: Option<&Url>) -> Outcome {
     let reference = format!("{}.{}", job.id, job.attempt);
-    let order = CreateOrder { request, route, callback, reference: &reference };
-    app.providers.create(route.provider, &order, app.clock.now()).await
+    let (image, last_frame) = (None, None);
+    let order = CreateOrder { request, route, callback, reference: &reference, image, last_frame };
+    app.providers.create(&app.downloads, route.provider, &order, app.clock.now()).await
 }
 
 /// The URL that the provider reports to: it names job and attempt, so that a webhook finds

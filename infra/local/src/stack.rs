@@ -270,12 +270,15 @@ pub(crate) async fn providers(
             let signs = adapter(provider).capabilities().webhooks.is_some_and(Scheme::has_secret);
             let secret = (webhook_secret_variable(provider), simulator.webhook_secret().expose().to_owned());
             of_webhooks.extend(signs.then_some(secret));
+            let credentials = simulator.credentials();
+            keys.extend(credentials.into_iter().map(|(variable, value)| (variable.to_owned(), value)));
             simulators.insert(provider, simulator);
             url
         };
         let otherwise = if is_real { "unset" } else { "simulated" };
         for variable in setup.key {
-            keys.insert((*variable).to_owned(), given(variable).unwrap_or_else(|| otherwise.to_owned()));
+            let value = || given(variable).unwrap_or_else(|| otherwise.to_owned());
+            keys.entry((*variable).to_owned()).or_insert_with(value);
         }
         if is_loopback(&url) {
             parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
