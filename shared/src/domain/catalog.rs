@@ -105,6 +105,8 @@ pub struct Route {
     pub duration_format: DurationFormat,
     #[serde(default)]
     pub fields: Fields,
+    /// How long a job usually runs there, in seconds; absent where it is as the model says.
+    pub expected_s: Option<u32>,
     /// How long the provider keeps a result, in seconds; absent where it promises nothing shorter
     /// than a day.
     pub retention_s: Option<u64>,
@@ -358,6 +360,22 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    /// A credit is a cent: what we pay, a caller pays too.
+    #[test]
+    fn nothing_is_sold_below_what_any_of_its_routes_costs() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        for (model, route) in
+            catalog.models().flat_map(|model| model.routes.iter().map(move |it| (model, it)))
+        {
+            for (length, resolution, audio) in route.takes() {
+                let price = model.price[resolution].amount(length, audio).unwrap();
+                let cost = route.cost(length, resolution, audio).unwrap().0;
+                let what = format!("{} at {}: {length:?} s, {resolution}, {audio}", model.name, route.name());
+                assert!(price >= cost * 100, "{what}: {price} < {}", cost * 100);
+            }
+        }
     }
 
     #[test]

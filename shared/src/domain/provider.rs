@@ -31,6 +31,8 @@ pub enum Provider {
     Replicate,
     Luma,
     DreamMachine,
+    Gemini,
+    Vertex,
     Kling,
     KlingLegacy,
     Minimax,

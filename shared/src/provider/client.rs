@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::LOCATION;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::redirect;
 use tokio::time::Instant;
-use url::Url;
+use url::{Url, form_urlencoded};
 
+use super::access::AccessCache;
 use super::download::{Download, DownloadError, Downloader, File, SILENCE_MAX, later};
+use super::image::Image;
 use super::jwks::KeyCache;
 use super::outcome::{Canceling, Found, Outcome, Polled, retry_after};
 use super::secret::Secret;
@@ -73,13 +75,14 @@ impl Default for Timeouts {
 pub struct ProviderClient {
     http: reqwest::Client,
     providers: BTreeMap<Provider, ProviderConfig>,
-    timeouts: Timeouts,
+    pub(super) timeouts: Timeouts,
     pub(super) keys: KeyCache,
+    pub(super) access: AccessCache,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone)]
-enum NoAnswer {
+pub(super) enum NoAnswer {
     /// The call certainly never left.
     NotSent(Fault),
     /// It may have arrived.
@@ -96,7 +99,7 @@ impl NoAnswer {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Credentials {
+pub(super) enum Credentials {
     /// The key, as of now.
     Key(Timestamp),
     None,
@@ -116,8 +119,12 @@ impl ProviderClient {
             // that is lost on it has an unknown fate: every call makes its own connection.
             .pool_max_idle_per_host(0)
             .build()?;
-        let providers = providers.into_iter().map(|config| (config.provider, config)).collect();
-        Ok(Self { http, providers, timeouts, keys: KeyCache::default() })
+        let complete = |mut config: ProviderConfig| {
+            adapter(config.provider).complete(&mut config.settings, &config.key);
+            (config.provider, config)
+        };
+        let providers = providers.into_iter().map(complete).collect();
+        Ok(Self { http, providers, timeouts, keys: KeyCache::default(), access: AccessCache::default() })
     }
 
     pub(super) fn webhook_secret(&self, provider: Provider) -> Option<StandardWebhooks> {
@@ -130,9 +137,37 @@ impl ProviderClient {
     }
 
     /// Starts a remote job, or tells whether it may have. To be called at most once per attempt.
-    pub async fn create(&self, provider: Provider, order: &CreateOrder<'_>, now: Timestamp) -> Outcome {
+    ///
+    /// Where the provider takes images as bytes they are fetched first, whatever the order has
+    /// in their place; without them nothing is sent.
+    pub async fn create(
+        &self,
+        downloads: &Downloader,
+        provider: Provider,
+        order: &CreateOrder<'_>,
+        now: Timestamp,
+    ) -> Outcome {
         let adapter = adapter(provider);
         let timer = Timer::start(provider, "create");
+        let request = order.request;
+        let (image, last_frame) = match adapter.capabilities().inline_images {
+            true => {
+                let both = tokio::join!(
+                    fetch(downloads, &request.image_url),
+                    fetch(downloads, &request.last_frame_url)
+                );
+                match both {
+                    (Ok(image), Ok(last_frame)) => (image, last_frame),
+                    (Err(fault), _) | (_, Err(fault)) => {
+                        let outcome = Outcome::NotSent(fault);
+                        timer.log_status(None, outcome.summary());
+                        return outcome;
+                    }
+                }
+            }
+            false => (None, None),
+        };
+        let order = &CreateOrder { image: image.as_ref(), last_frame: last_frame.as_ref(), ..*order };
         let settings = self.providers.get(&provider).map(|config| &config.settings);
         let sent = match adapter.create(order, settings.unwrap_or(&Settings::default())) {
             Some(call) => self.send(provider, call, Credentials::Key(now), self.timeouts.create).await,
@@ -236,6 +271,7 @@ impl ProviderClient {
     ) -> Result<Download<File>, DownloadError> {
         let call = Url::parse(url).ok().and_then(|url| adapter(provider).download(&url));
         let Some(call) = call else { return downloads.open(url).await };
+        let answer_max = call.answer_max;
         let timer = Timer::start(provider, "download");
         let request = self.request(provider, call, Credentials::Key(now)).await;
         let sent = match request {
@@ -249,6 +285,13 @@ impl ProviderClient {
         match elsewhere.map(HeaderValue::to_str) {
             Some(Ok(location)) => downloads.open(location).await,
             Some(Err(_)) => Err(later("redirected to nowhere")),
+            None if is_json(&response) => {
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let body = read_body(response, answer_max).await.map_err(|lost| later(lost.cause()))?;
+                let answer = Answer { status, headers, body };
+                let file = adapter(provider).read_download(&answer);
+                file.map(Download::whole).ok_or_else(|| later("the answer is not the file"))
+            }
             None => Download::of(response),
         }
     }
@@ -284,7 +327,7 @@ impl ProviderClient {
         body
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         provider: Provider,
         call: Call,
@@ -295,6 +338,9 @@ impl ProviderClient {
         let request = self.request(provider, call, credentials).await?;
         let response = request.timeout(timeout).send().await.map_err(|error| classify(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if status == 401 {
+            self.access.forget(provider);
+        }
         Ok(Answer { status, headers, body: read_body(response, answer_max).await? })
     }
 
@@ -310,7 +356,8 @@ impl ProviderClient {
         let url = config.url(&call.host, &call.path_and_query);
         let mut request = self.http.request(call.method, url).headers(call.headers);
         if let Credentials::Key(now) = credentials {
-            let (name, value) = config.authorization(adapter(provider), now)?;
+            let key = self.key(config, now).await?;
+            let (name, value) = authorization(adapter(provider), &key, now)?;
             request = request.header(name, value);
         }
         Ok(match call.body {
@@ -318,6 +365,10 @@ impl ProviderClient {
             Some(Body::Form(texts)) => {
                 let form = texts.into_iter().fold(Form::new(), |form, (name, text)| form.text(name, text));
                 request.multipart(form)
+            }
+            Some(Body::Query(pairs)) => {
+                let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(text)
             }
             None => request,
         })
@@ -340,23 +391,35 @@ impl ProviderConfig {
             None => format!("https://{host}{path_and_query}"),
         }
     }
+}
 
-    fn authorization(
-        &self,
-        adapter: &dyn Adapter,
-        now: Timestamp,
-    ) -> Result<(HeaderName, HeaderValue), NoAnswer> {
-        let header = adapter.authorize(&self.key, now);
-        let header = header.and_then(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
-        let Some((name, mut value)) = header else {
-            return Err(not_sent(ErrorClass::Auth, "malformed_key"));
-        };
-        value.set_sensitive(true);
-        Ok((name, value))
+fn authorization(
+    adapter: &dyn Adapter,
+    key: &Secret,
+    now: Timestamp,
+) -> Result<(HeaderName, HeaderValue), NoAnswer> {
+    let header = adapter.authorize(key, now);
+    let header = header.and_then(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
+    let Some((name, mut value)) = header else {
+        return Err(not_sent(ErrorClass::Auth, "malformed_key"));
+    };
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+async fn fetch(downloads: &Downloader, url: &Option<String>) -> Result<Option<Image>, Fault> {
+    match url {
+        Some(url) => Image::fetch(downloads, url).await.map(Some),
+        None => Ok(None),
     }
 }
 
-fn not_sent(class: ErrorClass, code: &str) -> NoAnswer {
+fn is_json(response: &reqwest::Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("application/json"))
+}
+
+pub(super) fn not_sent(class: ErrorClass, code: &str) -> NoAnswer {
     NoAnswer::NotSent(Fault::new(class, Some(code), Billed::No))
 }
 
@@ -394,18 +457,18 @@ fn wait_as_told(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
 }
 
 /// One call under way, and its line in the log.
-struct Timer {
+pub(super) struct Timer {
     provider: Provider,
     what: &'static str,
     started: Instant,
 }
 
 impl Timer {
-    fn start(provider: Provider, what: &'static str) -> Self {
+    pub(super) fn start(provider: Provider, what: &'static str) -> Self {
         Self { provider, what, started: Instant::now() }
     }
 
-    fn log(&self, sent: &Result<Answer, NoAnswer>, summary: (&str, &str)) {
+    pub(super) fn log(&self, sent: &Result<Answer, NoAnswer>, summary: (&str, &str)) {
         self.log_status(sent.as_ref().ok().map(|answer| answer.status), summary);
     }
 

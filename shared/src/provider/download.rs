@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use http::StatusCode;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -92,6 +92,12 @@ impl Downloader {
 }
 
 impl Download<File> {
+    /// A file that is here already.
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        let length = u64::try_from(bytes.len()).ok();
+        Self { length, body: stream::iter([Ok(bytes)]).boxed() }
+    }
+
     /// The file that an answer brings, if it brings one.
     pub(super) fn of(response: reqwest::Response) -> Result<Self, DownloadError> {
         match response.status() {

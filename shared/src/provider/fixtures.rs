@@ -15,8 +15,8 @@ use url::Url;
 
 use super::verify::{CallbackSecrets, Delivery, Token, Verified};
 use super::{
-    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Lost, Outcome, Polled, Secret, Settings,
-    adapter,
+    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Polled, Secret,
+    Settings, adapter,
 };
 use crate::domain::catalog::Catalog;
 use crate::domain::id::{JobId, RemoteJob};
@@ -122,6 +122,11 @@ impl Fixture {
                 Ok(notice) => json!({"remote": notice.remote, "verdict": notice.verdict}),
                 Err(unreadable) => json!({"unreadable": unreadable.0}),
             },
+            "download" => json!(adapter.read_download(&answer).map(|file| BASE64.encode(&file))),
+            "token" => match adapter.read_exchange(&answer) {
+                Ok(access) => json!({"key": access.key.expose(), "lasts_s": access.lasts.as_secs()}),
+                Err(fault) => json!({"refused": fault}),
+            },
             "challenge" => json!(adapter.challenge(&verified(answer.body))),
             other => panic!("nothing reads {other}"),
         }
@@ -133,7 +138,17 @@ impl Fixture {
         let route = catalog.route(self.route.as_deref().unwrap()).unwrap();
         assert!(request.fits(route));
         let reference = "job_a.1";
-        act(&CreateOrder { request: &request, route, callback: self.callback.as_ref(), reference })
+        let image = picture("image");
+        let last_frame = picture("last frame");
+        let order = CreateOrder {
+            request: &request,
+            route,
+            callback: self.callback.as_ref(),
+            reference,
+            image: request.image_url.as_ref().map(|_| &image),
+            last_frame: request.last_frame_url.as_ref().map(|_| &last_frame),
+        };
+        act(&order)
     }
 
     fn with_lost<T>(&self, act: impl FnOnce(&Lost<'_>) -> T) -> T {
@@ -149,6 +164,11 @@ impl Fixture {
         };
         declared.map(value).collect()
     }
+}
+
+/// An image as if it were fetched.
+pub(super) fn picture(text: &str) -> Image {
+    Image { bytes: Bytes::from(text.to_owned()), mime: "image/png" }
 }
 
 /// A body as if it were proved.
@@ -168,6 +188,7 @@ fn call(call: &Call) -> Value {
         "body": match &call.body {
             Some(Body::Json(body)) => body.clone(),
             Some(Body::Form(texts)) => json!({"form": texts}),
+            Some(Body::Query(pairs)) => json!({"query": pairs}),
             None => Value::Null,
         },
     })

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::adapter;
 use super::client::ProviderClient;
-use super::verify::{Delivery, Scheme, Signing, Token, Verified, VerifyError, verify_signed};
+use super::verify::{Delivery, Scheme, SignedToken, Signing, Token, Verified, VerifyError, verify_signed};
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 
@@ -25,11 +25,22 @@ const REFRESH_MIN: Duration = Duration::from_secs(60);
 
 /// A provider's public keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Jwks(Vec<VerifyingKey>);
+pub struct Jwks {
+    ed25519: Vec<VerifyingKey>,
+    rsa: Vec<RsaKey>,
+}
+
+/// An RSA key by its name: modulus and exponent, big-endian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RsaKey {
+    pub(super) kid: String,
+    pub(super) n: Vec<u8>,
+    pub(super) e: Vec<u8>,
+}
 
 impl Jwks {
-    /// The Ed25519 keys of a JSON Web Key Set, at most 16; keys of other kinds are skipped.
-    /// `None` if there is none.
+    /// The Ed25519 and RSA keys of a JSON Web Key Set, at most 16 of either; keys of other kinds
+    /// are skipped. `None` if there is none.
     pub fn parse(json: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Set {
@@ -41,19 +52,36 @@ impl Jwks {
             crv: String,
             x: String,
         }
+        #[derive(Deserialize)]
+        struct Rsa {
+            kty: String,
+            kid: String,
+            n: String,
+            e: String,
+        }
         let set: Set = serde_json::from_slice(json).ok()?;
-        let read = |value: serde_json::Value| {
-            let key: Key = serde_json::from_value(value).ok()?;
-            let bytes = BASE64URL_NOPAD.decode(key.x.trim_end_matches('=').as_bytes()).ok()?;
-            let ours = key.kty == "OKP" && key.crv == "Ed25519";
-            VerifyingKey::from_bytes(&bytes.try_into().ok()?).ok().filter(|_| ours)
+        let decode = |text: &str| BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok();
+        let ed25519 = |value: &serde_json::Value| {
+            let key = Key::deserialize(value).ok().filter(|key| key.kty == "OKP" && key.crv == "Ed25519")?;
+            VerifyingKey::from_bytes(&decode(&key.x)?.try_into().ok()?).ok()
         };
-        let keys: Vec<_> = set.keys.into_iter().filter_map(read).take(KEYS_MAX).collect();
-        (!keys.is_empty()).then_some(Self(keys))
+        let rsa = |value: &serde_json::Value| {
+            let key = Rsa::deserialize(value).ok().filter(|key| key.kty == "RSA")?;
+            Some(RsaKey { n: decode(&key.n)?, e: decode(&key.e)?, kid: key.kid })
+        };
+        let keys = Self {
+            ed25519: set.keys.iter().filter_map(ed25519).take(KEYS_MAX).collect(),
+            rsa: set.keys.iter().filter_map(rsa).take(KEYS_MAX).collect(),
+        };
+        (!keys.ed25519.is_empty() || !keys.rsa.is_empty()).then_some(keys)
     }
 
-    pub(super) fn keys(&self) -> &[VerifyingKey] {
-        &self.0
+    pub(super) fn ed25519(&self) -> &[VerifyingKey] {
+        &self.ed25519
+    }
+
+    pub(super) fn rsa(&self) -> &[RsaKey] {
+        &self.rsa
     }
 }
 
@@ -94,21 +122,25 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Delivery, VerifyError> {
         let scheme = adapter(provider).capabilities().webhooks.ok_or(VerifyError::NoWebhooks)?;
+        let by = |keys: Jwks| match scheme {
+            Scheme::SignedToken => Signing::SignedToken(SignedToken::new(keys, token.get())),
+            Scheme::TokenOnly | Scheme::Fal | Scheme::StandardWebhooks => Signing::Fal(keys),
+        };
         let signing = match scheme {
             Scheme::TokenOnly => None,
-            Scheme::Fal => Some(Signing::Fal(self.jwks(provider, now).await.unwrap_or_default())),
+            Scheme::Fal | Scheme::SignedToken => Some(by(self.jwks(provider, now).await.unwrap_or_default())),
             Scheme::StandardWebhooks => self.webhook_secret(provider).map(Signing::StandardWebhooks),
         };
         let Some(signing) = signing else { return Ok(Delivery::hint(token, body)) };
         // The address is no part of what these schemes sign.
         let proved = match verify_signed(&signing, "", headers, body.clone(), now) {
-            Err(VerifyError::BadSignature) if scheme == Scheme::Fal => {
+            Err(VerifyError::BadSignature) if scheme.has_public_keys() => {
                 let keys = self.newer_jwks(provider, now).await.ok_or(VerifyError::BadSignature)?;
-                verify_signed(&Signing::Fal(keys), "", headers, body, now)
+                verify_signed(&by(keys), "", headers, body, now)
             }
             known => known,
         };
-        Ok(Delivery { body: proved?, signed: true })
+        Ok(Delivery { body: proved?, signed: scheme.covers_body() })
     }
 
     /// The keys that this provider signs with, at most a day old; `None` if it has none or
@@ -154,8 +186,11 @@ mod tests {
             json!({"kty": "OKP", "crv": "Ed25519", "x": "!"}),
             good.clone(),
         ];
-        assert_eq!(parse(odd).unwrap().0.len(), 1);
-        assert_eq!(parse(vec![good; 100]).unwrap().0.len(), KEYS_MAX);
+        assert_eq!(parse(odd).unwrap().ed25519.len(), 1);
+        assert_eq!(parse(vec![good.clone(); 100]).unwrap().ed25519.len(), KEYS_MAX);
+        let rsa = json!({"kty": "RSA", "kid": "1", "n": "AQAB", "e": "AQAB"});
+        let both = parse(vec![good, rsa, json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"})]).unwrap();
+        assert_eq!((both.ed25519.len(), both.rsa.len()), (1, 1));
         assert_eq!(parse(vec![]), None);
         assert_eq!(Jwks::parse(b"<html>"), None);
     }

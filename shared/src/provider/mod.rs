@@ -4,6 +4,7 @@
 //! sends for all of them and knows no provider. To add one: a file here, a variant of
 //! [`Provider`], an arm of [`adapter`], its fixtures and its routes in the catalogue.
 
+mod access;
 pub mod client;
 pub mod download;
 mod dream_machine;
@@ -11,6 +12,9 @@ mod fal;
 mod fal_reason;
 #[cfg(test)]
 mod fixtures;
+mod gemini;
+mod google;
+mod image;
 mod input;
 pub mod jwks;
 mod kling;
@@ -24,8 +28,10 @@ mod replicate;
 mod routes;
 mod runway;
 pub mod secret;
+mod service_account;
 mod stability;
 pub mod verify;
+mod vertex;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -42,9 +48,11 @@ use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::Fault;
+use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
+pub use access::Access;
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
+pub use image::Image;
 pub use jwks::Jwks;
 pub use outcome::{Canceling, Found, Notice, Outcome, Polled, Unreadable};
 pub use secret::Secret;
@@ -57,6 +65,19 @@ pub trait Adapter: Sync {
 
     /// The header that carries the key, as of now; `None` if the key is malformed.
     fn authorize(&self, key: &Secret, now: Timestamp) -> Option<(HeaderName, String)>;
+
+    /// Fills in the settings that are not set and that the key tells.
+    fn complete(&self, _settings: &mut Settings, _key: &Secret) {}
+
+    /// The call, without credentials, that exchanges the configured key for the one that
+    /// [`Adapter::authorize`] is then given; `None` if that key is malformed. Made where
+    /// [`Capabilities::exchanges_key`] says so.
+    fn exchange(&self, _key: &Secret, _now: Timestamp) -> Option<Call> {
+        None
+    }
+    fn read_exchange(&self, _answer: &Answer) -> Result<Access, Fault> {
+        Err(Fault::new(ErrorClass::Auth, Some("no_such_call"), Billed::No))
+    }
 
     /// The call that starts a remote job. The request [fits](JobRequest::fits) the route;
     /// `None` if this adapter has no way to say it all the same, which a test excludes for
@@ -93,6 +114,10 @@ pub trait Adapter: Sync {
     fn download(&self, _asset: &Url) -> Option<Call> {
         None
     }
+    /// The file in an answer to that call which is JSON, and so not the file itself.
+    fn read_download(&self, _answer: &Answer) -> Option<Bytes> {
+        None
+    }
 
     /// What a webhook says; the body was proved to come from the provider.
     fn read_webhook(&self, _body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
@@ -121,6 +146,8 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::Replicate => &replicate::Replicate,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Gemini => &gemini::Gemini,
+        Provider::Vertex => &vertex::Vertex,
         Provider::Kling => &kling::Kling,
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
@@ -139,6 +166,10 @@ pub struct Capabilities {
     pub cancel_destroys: bool,
     /// How far a look-up for a lost create answer can be trusted.
     pub look_up: LookUp,
+    /// It takes images as bytes: they are fetched before it is called.
+    pub inline_images: bool,
+    /// Calls are not made with the configured key but with what it is exchanged for.
+    pub exchanges_key: bool,
 }
 
 /// Whether a remote job can be found without its id.
@@ -180,6 +211,14 @@ impl Settings {
     pub fn get(&self, variable: &str) -> &str {
         self.0.get(variable).map_or("", String::as_str)
     }
+
+    /// Sets what is not set, or is empty.
+    fn complete(&mut self, variable: &'static str, value: &str) {
+        let held = self.0.entry(variable).or_default();
+        if held.is_empty() {
+            value.clone_into(held);
+        }
+    }
 }
 
 impl FromIterator<(&'static str, String)> for Settings {
@@ -197,6 +236,10 @@ pub struct CreateOrder<'a> {
     pub callback: Option<&'a Url>,
     /// Our name for the attempt, as a label: `<job>.<attempt>`.
     pub reference: &'a str,
+    /// What `image_url` and `last_frame_url` of the request name, where the provider is to have
+    /// the bytes. [`ProviderClient::create`] fetches them.
+    pub image: Option<&'a Image>,
+    pub last_frame: Option<&'a Image>,
 }
 
 impl CreateOrder<'_> {
@@ -278,6 +321,8 @@ pub enum Body {
     Json(Value),
     /// `multipart/form-data` of texts.
     Form(Vec<(&'static str, String)>),
+    /// `application/x-www-form-urlencoded`.
+    Query(Vec<(&'static str, String)>),
 }
 
 impl Call {

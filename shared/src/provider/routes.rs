@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fixtures::picture;
 use super::{CreateOrder, Settings, adapter};
 use crate::domain::catalog::{Audio, Catalog, Model, Route};
 use crate::domain::provider::Provider;
@@ -56,12 +57,20 @@ fn every_choice_that_a_route_offers_reaches_its_provider() {
                 .setup()
                 .settings
                 .iter()
-                .map(|(name, _)| (*name, "gs://bucket/x".to_owned()))
+                .map(|(name, default)| (*name, default.unwrap_or("gs://bucket/x").to_owned()))
                 .collect();
             let mut said = BTreeSet::new();
             for request in orders(model, route) {
                 assert!(request.fits(route), "{}: {request:?}", route.name());
-                let order = CreateOrder { request: &request, route, callback: None, reference: "job_a.1" };
+                let image = picture("image");
+                let order = CreateOrder {
+                    request: &request,
+                    route,
+                    callback: None,
+                    reference: "job_a.1",
+                    image: request.image_url.as_ref().map(|_| &image),
+                    last_frame: request.last_frame_url.as_ref().map(|_| &image),
+                };
                 let call = adapter.create(&order, &settings);
                 let call = call.unwrap_or_else(|| panic!("{} cannot say {request:?}", route.name()));
                 let text = format!("{} {:?}", call.path_and_query, call.body);

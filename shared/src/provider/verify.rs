@@ -5,6 +5,7 @@ mod hmac_header;
 mod mac;
 mod paypal;
 mod sendgrid;
+mod signed_token;
 mod standard_webhooks;
 mod stripe;
 mod twilio;
@@ -23,6 +24,7 @@ pub use self::hmac_header::{Encoding, HmacHeader, HmacRules};
 pub use self::mac::Hash;
 pub use self::paypal::PayPal;
 pub use self::sendgrid::SendGrid;
+pub use self::signed_token::SignedToken;
 pub use self::standard_webhooks::StandardWebhooks;
 pub use self::stripe::Stripe;
 pub use self::twilio::Twilio;
@@ -94,15 +96,26 @@ pub enum Scheme {
     Fal,
     /// HMAC-SHA256 over id, time and body, if we were given the secret.
     StandardWebhooks,
+    /// A token of the sender's, by the key of a public key set that it names. Only a hint: it is
+    /// not known to cover the body.
+    SignedToken,
 }
 
 impl Scheme {
     /// Whether `<NAME>_WEBHOOK_SECRET` means something to it.
     pub const fn has_secret(self) -> bool {
         match self {
-            Self::TokenOnly | Self::Fal => false,
+            Self::TokenOnly | Self::Fal | Self::SignedToken => false,
             Self::StandardWebhooks => true,
         }
+    }
+
+    pub(super) const fn has_public_keys(self) -> bool {
+        matches!(self, Self::Fal | Self::SignedToken)
+    }
+
+    pub(super) const fn covers_body(self) -> bool {
+        matches!(self, Self::Fal | Self::StandardWebhooks)
     }
 }
 
@@ -134,6 +147,7 @@ pub enum Signing {
     SendGrid(SendGrid),
     AbacatePay(AbacatePay),
     PayPal(PayPal),
+    SignedToken(SignedToken),
 }
 
 /// No key was given, or one that is empty or malformed, or rules that sign too little.
@@ -162,6 +176,7 @@ pub fn verify_signed(
         Signing::SendGrid(sender) => sender.check(headers, &body, now)?,
         Signing::AbacatePay(sender) => sender.check(url, headers, &body)?,
         Signing::PayPal(sender) => sender.check(headers, &body, now)?,
+        Signing::SignedToken(sender) => sender.check(headers, now)?,
     }
     Ok(Verified(body))
 }
@@ -181,13 +196,13 @@ fn verify_fal(headers: &HeaderMap, body: &[u8], now: Timestamp, keys: &Jwks) -> 
     if now.as_secs().abs_diff(sent_s) > TOLERANCE_S {
         return Err(VerifyError::Stale);
     }
-    if keys.keys().is_empty() {
+    if keys.ed25519().is_empty() {
         return Err(VerifyError::NoKeys);
     }
     let digest = HEXLOWER.encode(&Sha256::digest(body));
     let text = [id, user, timestamp, digest.as_bytes()].join(&b'\n');
     let signature = Signature::from_bytes(&bytes);
-    let genuine = keys.keys().iter().any(|key| key.verify_strict(&text, &signature).is_ok());
+    let genuine = keys.ed25519().iter().any(|key| key.verify_strict(&text, &signature).is_ok());
     if genuine { Ok(()) } else { Err(VerifyError::BadSignature) }
 }
 
@@ -231,6 +246,13 @@ pub struct Token {
     pub attempt: u8,
 }
 
+impl Token {
+    /// What its text begins with: `<job without its prefix>.<attempt>.`
+    fn name(&self) -> String {
+        format!("{}.{}.", &self.job.as_str()[JobId::PREFIX.len()..], self.attempt)
+    }
+}
+
 /// The secrets that callback tokens are made with: the first signs, all verify.
 #[derive(Debug, Clone)]
 pub struct CallbackSecrets(Vec<Secret>);
@@ -265,8 +287,7 @@ fn render(token: &Token, secret: &Secret) -> String {
     mac.update(token.job.as_str().as_bytes());
     mac.update(&[0, token.attempt]);
     let mac = base32(&mac.finalize().into_bytes()[..MAC_BYTES]);
-    let job = &token.job.as_str()[JobId::PREFIX.len()..];
-    format!("{job}.{}.{mac}", token.attempt)
+    token.name() + &mac
 }
 
 fn parse(text: &str) -> Option<Token> {

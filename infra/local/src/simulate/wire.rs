@@ -35,6 +35,16 @@ pub(super) trait Wire: Debug + Send + Sync {
         call.authorization("Bearer ")
     }
 
+    /// Whether a key is good, where no others are configured.
+    fn accepts(&self, _simulator: &Simulator, key: &str) -> bool {
+        !key.is_empty() && key != "invalid"
+    }
+
+    /// What its callers are configured by, where not any text is a key.
+    fn credentials(&self, _simulator: &Simulator) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// The remote job whose media are at this path; they are downloaded by `GET`.
     fn media<'a>(&self, path: &'a str) -> Option<&'a str> {
         media::id(path)

@@ -106,8 +106,15 @@ async fn create(client: &ProviderClient, provider: Provider) -> Outcome {
     let request = JobRequest::new(order, &catalog).unwrap();
     let mut routes = catalog.model("veo-3.1").unwrap().routes.iter();
     let route = routes.find(|route| route.provider == provider).unwrap();
-    let order = CreateOrder { request: &request, route, callback: None, reference: "job_a.1" };
-    client.create(provider, &order, NOW).await
+    let order = CreateOrder {
+        request: &request,
+        route,
+        callback: None,
+        reference: "job_a.1",
+        image: None,
+        last_frame: None,
+    };
+    client.create(&Downloader::new(true).unwrap(), provider, &order, NOW).await
 }
 
 fn remote() -> RemoteJob {

@@ -2,6 +2,7 @@
 
 mod dream_machine;
 mod fal;
+mod gemini;
 mod kling;
 mod kling_legacy;
 mod luma;
@@ -10,6 +11,7 @@ mod openai;
 mod replicate;
 mod runway;
 mod stability;
+mod vertex;
 
 use serde_json::Value;
 use shared::domain::provider::Provider;
@@ -18,7 +20,8 @@ use super::wire::Wire;
 
 #[cfg(test)]
 pub(super) use self::{
-    dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL, kling::tests::CLIENT as KLING,
+    dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL,
+    gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
     minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI,
     replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY,
@@ -32,6 +35,8 @@ pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::Replicate => &replicate::Replicate,
         Provider::Luma => &luma::Luma,
         Provider::DreamMachine => &dream_machine::DreamMachine,
+        Provider::Gemini => &gemini::Gemini,
+        Provider::Vertex => &vertex::Vertex,
         Provider::Kling => &kling::Kling,
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,

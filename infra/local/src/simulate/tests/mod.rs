@@ -11,13 +11,26 @@ use shared::boot::Clock;
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
-use super::providers::{DREAM_MACHINE, FAL, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY};
+use super::providers::{
+    DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY,
+};
 use super::test_bench::{Bench, Client, Receiver, read, text};
 use super::{CallKind, Fault, Options, RemoteState, Simulator};
 
 /// Those that make films and are polled, each in its own way.
-const CLIENTS: [&Client; 10] =
-    [&FAL, &RUNWAY, &REPLICATE, &LUMA, &DREAM_MACHINE, &KLING, &KLING_LEGACY, &MINIMAX, &OPENAI, &toy::TOY];
+const CLIENTS: [&Client; 11] = [
+    &FAL,
+    &RUNWAY,
+    &REPLICATE,
+    &LUMA,
+    &DREAM_MACHINE,
+    &GEMINI,
+    &KLING,
+    &KLING_LEGACY,
+    &MINIMAX,
+    &OPENAI,
+    &toy::TOY,
+];
 
 /// A create that gets no answer: the client sees a broken connection, not a status.
 async fn create_is_cut(bench: &Bench, prompt: &str) {

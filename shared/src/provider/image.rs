@@ -1,0 +1,63 @@
+//! The caller's images, for providers that take bytes instead of URLs.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use data_encoding::BASE64;
+use futures_util::StreamExt;
+
+use super::download::Downloader;
+use crate::domain::verdict::{Billed, ErrorClass, Fault};
+
+/// The largest image that is passed on, in bytes.
+const IMAGE_MAX: usize = 10 << 20;
+/// How long one may take to fetch.
+const FETCH_MAX: Duration = Duration::from_secs(7);
+
+/// A picture that a video begins or ends with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub bytes: Bytes,
+    /// `image/png`, `image/jpeg` or `image/webp`, by what the bytes begin with.
+    pub mime: &'static str,
+}
+
+impl Image {
+    /// `None` for what is no PNG, JPEG or WebP.
+    pub fn of(bytes: Bytes) -> Option<Self> {
+        let mime = infer::get(&bytes)?.mime_type();
+        matches!(mime, "image/png" | "image/jpeg" | "image/webp").then_some(Self { bytes, mime })
+    }
+
+    pub fn base64(&self) -> String {
+        BASE64.encode(&self.bytes)
+    }
+
+    /// Fetches an image of at most 10 MB, as anybody would.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_request`, whatever is wrong with it: the caller's image is the caller's.
+    pub async fn fetch(downloads: &Downloader, url: &str) -> Result<Self, Fault> {
+        let bytes = tokio::time::timeout(FETCH_MAX, read(downloads, url)).await;
+        let bytes = bytes.unwrap_or(Err("image_unavailable")).map_err(unusable)?;
+        Self::of(bytes).ok_or_else(|| unusable("image_of_unknown_kind"))
+    }
+}
+
+fn unusable(code: &str) -> Fault {
+    Fault::new(ErrorClass::InvalidRequest, Some(code), Billed::No)
+}
+
+async fn read(downloads: &Downloader, url: &str) -> Result<Bytes, &'static str> {
+    let Ok(mut file) = downloads.open(url).await else { return Err("image_unavailable") };
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = file.body.next().await {
+        let Ok(chunk) = chunk else { return Err("image_unavailable") };
+        if bytes.len() + chunk.len() > IMAGE_MAX {
+            return Err("image_too_large");
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}

@@ -1,0 +1,129 @@
+//! A Google service account: its key, and what is signed with it.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use data_encoding::BASE64URL_NOPAD;
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::secret::Secret;
+use crate::domain::time::Timestamp;
+
+/// How long an assertion may be used, in seconds: the longest that Google takes.
+const LASTS_S: i64 = 3_600;
+
+/// The file that the console gives for a key, as far as it is needed. Where it says that
+/// tokens are made is not read: that is compiled in.
+#[derive(Deserialize)]
+pub(super) struct ServiceAccount {
+    client_email: String,
+    private_key: String,
+    private_key_id: Option<String>,
+    pub(super) project_id: Option<String>,
+}
+
+impl ServiceAccount {
+    /// `None` for what is not such a file.
+    pub(super) fn parse(file: &Secret) -> Option<Self> {
+        serde_json::from_str(file.expose()).ok()
+    }
+
+    /// A JSON Web Token, RS256, by which the account asks an audience for a token of this scope.
+    /// `None` if its key is not an RSA key of at least 2048 bits.
+    pub(super) fn assertion(&self, audience: &str, scope: &str, now: Timestamp) -> Option<String> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes()).ok()?;
+        let key = KeyPair::from_pkcs8(key.secret_pkcs8_der()).ok()?;
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.private_key_id});
+        let issued = now.as_secs();
+        let claims = json!({
+            "iss": self.client_email,
+            "scope": scope,
+            "aud": audience,
+            "iat": issued,
+            "exp": issued + LASTS_S,
+        });
+        sign(&key, &header, &claims)
+    }
+}
+
+fn sign(key: &KeyPair, header: &Value, claims: &Value) -> Option<String> {
+    let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
+    let signed = format!("{}.{}", encode(header), encode(claims));
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).ok()?;
+    Some(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature)))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+
+    /// Made for these tests alone: no account has it.
+    const TEST_KEY: &str = include_str!("../../fixtures/vertex/throw_away_test_key.pem");
+    /// Its public half.
+    const MODULUS: &str = include_str!("../../fixtures/vertex/throw_away_test_key.modulus");
+
+    pub(in crate::provider) fn file() -> Secret {
+        Secret::new(
+            json!({
+                "type": "service_account",
+                "project_id": "test-project",
+                "private_key_id": "test-key",
+                "private_key": TEST_KEY,
+                "client_email": "test@test-project.iam.gserviceaccount.com",
+                "token_uri": "https://elsewhere.example/token",
+            })
+            .to_string(),
+        )
+    }
+
+    fn key() -> KeyPair {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(TEST_KEY.as_bytes()).unwrap();
+        KeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap()
+    }
+
+    /// A token that the test key signs.
+    pub(in crate::provider) fn token(header: &Value, claims: &Value) -> String {
+        sign(&key(), header, claims).unwrap()
+    }
+
+    /// The key set that those are proved by.
+    pub(in crate::provider) fn jwks() -> Value {
+        json!({"keys": [{"kty": "RSA", "kid": "test-key", "alg": "RS256", "use": "sig", "e": "AQAB", "n": MODULUS}]})
+    }
+
+    /// The claims of a token that the test key signed.
+    pub(in crate::provider) fn claims(token: &str) -> Value {
+        let key = key();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap();
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key())
+            .verify(signed.as_bytes(), &signature)
+            .unwrap();
+        let (_, claims) = signed.split_once('.').unwrap();
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_assertion_is_signed_and_good_for_an_hour() {
+        let account = ServiceAccount::parse(&file()).unwrap();
+        let token = account.assertion("https://a.example/token", "s", Timestamp::from_secs(100)).unwrap();
+        let expected = json!({"iss": "test@test-project.iam.gserviceaccount.com", "scope": "s",
+            "aud": "https://a.example/token", "iat": 100, "exp": 3_700});
+        assert_eq!(claims(&token), expected);
+    }
+
+    #[test]
+    fn what_is_no_key_file_signs_nothing() {
+        for text in ["", "{}", "AIza-a-plain-key", r#"{"client_email":1}"#] {
+            assert!(ServiceAccount::parse(&Secret::new(text)).is_none(), "{text}");
+        }
+        let broken = r#"{"client_email":"a@b.example","private_key":"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}"#;
+        let account = ServiceAccount::parse(&Secret::new(broken)).unwrap();
+        assert_eq!(account.assertion("a", "s", Timestamp::from_secs(100)), None);
+    }
+}

@@ -1,0 +1,418 @@
+//! Veo on Vertex: long-running operations, polled by `POST`; results go to the deployer's own
+//! bucket; access tokens in place of a key.
+
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, Method};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::access::Access;
+use super::image::Image;
+use super::outcome::{Outcome, Polled};
+use super::secret::Secret;
+use super::service_account::ServiceAccount;
+use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, google, remote_job};
+use crate::domain::catalog::Audio;
+use crate::domain::id::RemoteJob;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+const LOCATION: &str = "GOOGLE_CLOUD_LOCATION";
+const PROJECT: &str = "GOOGLE_CLOUD_PROJECT";
+const STORAGE_URI: &str = "VERTEX_STORAGE_URI";
+const TOKENS: &str = "oauth2.googleapis.com";
+const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
+/// Of both APIs that are called: the models' and the bucket's.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+const STORAGE: &str = "storage.googleapis.com";
+const OBJECTS: &str = "/storage/v1/b/";
+/// The longest that a token is believed to last.
+const LASTS_MAX: Duration = Duration::from_secs(3_600);
+
+pub(super) struct Vertex;
+
+impl Adapter for Vertex {
+    /// Whether an operation that makes a video can be canceled is not documented.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { inline_images: true, exchanges_key: true, ..Capabilities::default() }
+    }
+
+    /// The key is the whole file of a service account's key.
+    fn setup(&self) -> Setup {
+        Setup {
+            key: &["GOOGLE_APPLICATION_CREDENTIALS_JSON"],
+            settings: &[(LOCATION, Some("us-central1")), (PROJECT, Some("")), (STORAGE_URI, None)],
+            homeless: false,
+        }
+    }
+
+    /// The project is that of the account, if no other is set.
+    fn complete(&self, settings: &mut Settings, key: &Secret) {
+        let account = ServiceAccount::parse(key);
+        settings.complete(PROJECT, &account.and_then(|account| account.project_id).unwrap_or_default());
+    }
+
+    fn exchange(&self, key: &Secret, now: Timestamp) -> Option<Call> {
+        let assertion = ServiceAccount::parse(key)?.assertion(AUDIENCE, SCOPE, now)?;
+        let mut call = Call::new(Method::POST, TOKENS, "/token");
+        call.body = Some(Body::Query(vec![
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
+            ("assertion", assertion),
+        ]));
+        Some(call)
+    }
+
+    fn read_exchange(&self, answer: &Answer) -> Result<Access, Fault> {
+        if let Some(token) = answer.json::<Token>().filter(|_| answer.is_ok()) {
+            let lasts = Duration::from_secs(token.expires_in).min(LASTS_MAX);
+            return Ok(Access { key: Secret::new(token.access_token), lasts });
+        }
+        let code = answer.json::<NoToken>().map(|told| told.error);
+        let class = match answer.status {
+            429 => ErrorClass::RateLimited,
+            400..=499 => ErrorClass::Auth,
+            _ => ErrorClass::ProviderUnavailable,
+        };
+        Err(Fault::new(class, code.as_deref(), Billed::No))
+    }
+
+    fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
+        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+    }
+
+    fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call> {
+        let (project, location) = (settings.get(PROJECT), settings.get(LOCATION));
+        // Without a project the key is no account's, and the call ends for want of a token.
+        let plain = is_location(location) && (project.is_empty() || is_plain(project));
+        let path = format!(
+            "/v1/projects/{project}/locations/{location}/publishers/google/models/{}:predictLongRunning",
+            order.endpoint()
+        );
+        let body = input(order, settings.get(STORAGE_URI))?;
+        plain.then(|| Call::new(Method::POST, host(location), path).json(body))
+    }
+
+    fn read_create(&self, answer: &Answer) -> Outcome {
+        if !answer.is_ok() {
+            return google::refused(answer);
+        }
+        let started: Option<Started> = answer.json();
+        let remote = started.and_then(|started| Operation::parse(&started.name)?.remote_job());
+        remote.map_or(Outcome::Unknown("no_id"), |remote| Outcome::Accepted { remote, cost: None })
+    }
+
+    fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
+        let name = remote.handle.as_deref().unwrap_or_default();
+        match Operation::parse(name) {
+            Some(Operation { location, model, .. }) => {
+                Call::new(Method::POST, host(location), format!("/v1/{model}:fetchPredictOperation"))
+                    .json(json!({"operationName": name}))
+            }
+            // No create answer was read so; an operation of this name there is not.
+            None => Call::new(Method::GET, host("global"), format!("/v1/operations/{}", remote.id)),
+        }
+    }
+
+    fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
+        if answer.says_not_found() {
+            return Polled::Ended(Verdict::Gone);
+        }
+        let Some(state) = answer.json::<State>().filter(|_| answer.is_ok()) else {
+            return Polled::Unreadable(answer.cause());
+        };
+        if Some(&state.name) != remote.handle.as_ref() {
+            return Polled::Unreadable("other_job");
+        }
+        match state {
+            State { error: Some(error), .. } => Polled::Ended(error.verdict()),
+            // Left out while it runs, as Google leaves out what is false.
+            State { done: false, .. } => Polled::Pending,
+            State { response: Some(response), .. } => response.read(),
+            State { response: None, .. } => Polled::Unreadable("no_output"),
+        }
+    }
+
+    /// Objects of a bucket.
+    fn download(&self, asset: &Url) -> Option<Call> {
+        let is_object = asset.path().strip_prefix(OBJECTS).is_some_and(|rest| rest.contains("/o/"));
+        let ours = is_object && asset.scheme() == "https" && asset.host_str() == Some(STORAGE);
+        ours.then(|| Call::new(Method::GET, STORAGE, format!("{}?alt=media", asset.path())))
+    }
+
+    fn ping(&self, settings: &Settings) -> Call {
+        let location = Some(settings.get(LOCATION)).filter(|location| is_location(location));
+        let path = "/v1/publishers/google/models/veo-3.1-generate-001";
+        Call::new(Method::GET, host(location.unwrap_or("global")), path)
+    }
+
+    fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        google::health(answer, google::has(answer, "name"))
+    }
+}
+
+/// The host of a location that [`is_location`].
+fn host(location: &str) -> String {
+    match location {
+        "global" => "aiplatform.googleapis.com".to_owned(),
+        region => format!("{region}-aiplatform.googleapis.com"),
+    }
+}
+
+/// Whether a text may become part of a host.
+fn is_location(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    plain && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 40
+}
+
+/// Whether a text may become one segment of a path.
+fn is_plain(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(plain)
+}
+
+/// Sound is always spelt out: the default is with sound, at twice the price. `None` if an image
+/// was not fetched, or if there is no bucket to write to.
+fn input(order: &CreateOrder<'_>, storage: &str) -> Option<Value> {
+    let (request, route) = (order.request, order.route);
+    let mut instance = Map::from_iter([("prompt".to_owned(), json!(request.prompt))]);
+    let frames = [
+        ("image", &request.image_url, order.image),
+        ("lastFrame", &request.last_frame_url, order.last_frame),
+    ];
+    for (name, url, image) in frames {
+        if url.is_some() {
+            instance.insert(name.to_owned(), bytes_of(image?));
+        }
+    }
+    let mut parameters = json!({
+        "sampleCount": 1,
+        "durationSeconds": request.duration_s,
+        "aspectRatio": request.aspect_ratio,
+        "resolution": request.resolution,
+        // A video in the answer would be tens of megabytes of base64. Each attempt has its own
+        // folder, in which theirs has a folder again.
+        "storageUri": format!("gs://{}/{}/", storage.strip_prefix("gs://")?.trim_end_matches('/'), order.reference),
+    });
+    if route.audio == Audio::Switch {
+        parameters["generateAudio"] = json!(request.audio.unwrap_or(false));
+    }
+    if let Some(text) = &request.negative_prompt {
+        parameters["negativePrompt"] = json!(text);
+    }
+    if let Some(seed) = request.seed {
+        parameters["seed"] = json!(seed);
+    }
+    Some(json!({"instances": [instance], "parameters": parameters}))
+}
+
+fn bytes_of(image: &Image) -> Value {
+    json!({"bytesBase64Encoded": image.base64(), "mimeType": image.mime})
+}
+
+/// An operation's name: `projects/…/locations/…/publishers/google/models/…/operations/…`.
+struct Operation<'a> {
+    name: &'a str,
+    location: &'a str,
+    /// The name as far as the model's.
+    model: &'a str,
+    id: &'a str,
+}
+
+impl<'a> Operation<'a> {
+    /// `None` unless every part of it is harmless in a host or a path.
+    fn parse(name: &'a str) -> Option<Self> {
+        let (model, id) = name.split_once("/operations/")?;
+        let parts: Vec<&str> = model.split('/').collect();
+        let ["projects", project, "locations", location, "publishers", "google", "models", endpoint] =
+            parts[..]
+        else {
+            return None;
+        };
+        let good = is_plain(project) && is_location(location) && is_plain(endpoint);
+        good.then_some(Self { name, location, model, id })
+    }
+
+    fn remote_job(&self) -> Option<RemoteJob> {
+        remote_job(self.id, Some(self.name))
+    }
+}
+
+/// Where an object is fetched, of its address in the form `gs://bucket/name`.
+fn object_url(address: &str) -> Option<String> {
+    let (bucket, object) = address.strip_prefix("gs://")?.split_once('/')?;
+    let good = is_plain(bucket) && !object.is_empty() && address.len() <= RemoteJob::BYTES_MAX * 10;
+    let object = utf8_percent_encode(object, NON_ALPHANUMERIC);
+    good.then(|| format!("https://{STORAGE}{OBJECTS}{bucket}/o/{object}"))
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+    expires_in: u64,
+}
+
+#[derive(Deserialize)]
+struct NoToken {
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct State {
+    name: String,
+    #[serde(default)]
+    done: bool,
+    error: Option<Problem>,
+    response: Option<Response>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    #[serde(default)]
+    videos: Vec<Video>,
+    #[serde(default)]
+    rai_media_filtered_count: u32,
+    #[serde(default)]
+    rai_media_filtered_reasons: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Video {
+    gcs_uri: Option<String>,
+}
+
+impl Response {
+    fn read(&self) -> Polled {
+        let filtered = self.rai_media_filtered_count > 0 || !self.rai_media_filtered_reasons.is_empty();
+        let fault = match self.videos.first() {
+            Some(video) => {
+                let Some(asset_url) = video.gcs_uri.as_deref().and_then(object_url) else {
+                    return Polled::Unreadable("no_output");
+                };
+                return Polled::Ended(Verdict::Finished { asset_url, cost: None });
+            }
+            None if filtered => Fault::new(ErrorClass::ContentPolicy, Some("raiMediaFiltered"), Billed::No),
+            None => Fault::new(ErrorClass::Unknown, Some("no_video"), Billed::Unknown),
+        };
+        Polled::Ended(Verdict::Broke { fault, cost: None })
+    }
+}
+
+/// Why an operation failed; its code is one of gRPC's, not of HTTP's.
+#[derive(Deserialize)]
+struct Problem {
+    code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+impl Problem {
+    fn verdict(&self) -> Verdict {
+        let (class, billed) = match self.code {
+            1 => return Verdict::Canceled { cost: None },
+            3 if google::refuses_content(&self.message) => (ErrorClass::ContentPolicy, Billed::No),
+            3 | 5 | 9 | 11 => (ErrorClass::InvalidRequest, Billed::No),
+            4 => (ErrorClass::Timeout, Billed::No),
+            7 | 16 => (ErrorClass::Auth, Billed::No),
+            8 => (ErrorClass::RateLimited, Billed::No),
+            13 | 14 => (ErrorClass::ProviderUnavailable, Billed::No),
+            _ => (ErrorClass::Unknown, Billed::Unknown),
+        };
+        Verdict::Broke { fault: Fault::new(class, Some(&self.code.to_string()), billed), cost: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::provider::Provider;
+    use crate::provider::fixtures;
+    use crate::provider::service_account::tests::{claims, file};
+
+    #[test]
+    fn every_fixture_reads_as_it_says() {
+        let came_out = fixtures::run(Provider::Vertex);
+        let some = |what: &str, text: &str| {
+            let found = came_out.iter().any(|case| case.starts_with(what) && case.contains(text));
+            assert!(found, "no fixture has {text} come out of a {what}");
+        };
+        for class in [
+            "auth",
+            "insufficient_funds",
+            "content_policy",
+            "invalid_request",
+            "rate_limited",
+            "provider_unavailable",
+            "their_timeout",
+        ] {
+            some("create", class);
+        }
+        for verdict in [
+            "pending",
+            "finished",
+            "canceled",
+            "gone",
+            "content_policy",
+            "invalid_request",
+            "timeout",
+            "auth",
+            "rate_limited",
+            "provider_unavailable",
+            "unknown",
+        ] {
+            some("poll", verdict);
+        }
+    }
+
+    #[test]
+    fn the_key_is_exchanged_at_the_compiled_in_place_whatever_it_says() {
+        let call = Vertex.exchange(&file(), Timestamp::from_secs(100)).unwrap();
+        assert_eq!((call.host.as_ref(), call.path_and_query.as_str()), (TOKENS, "/token"));
+        let Some(Body::Query(pairs)) = call.body else { panic!() };
+        let claims = claims(&pairs.iter().find(|(name, _)| *name == "assertion").unwrap().1);
+        assert_eq!((&claims["aud"], &claims["scope"]), (&json!(AUDIENCE), &json!(SCOPE)));
+        assert!(Vertex.exchange(&Secret::new("AIza"), Timestamp::from_secs(100)).is_none());
+    }
+
+    #[test]
+    fn the_project_is_the_accounts_unless_another_is_set() {
+        for (given, expected) in [("", "test-project"), ("other", "other")] {
+            let mut settings: Settings = [(PROJECT, given.to_owned())].into_iter().collect();
+            Vertex.complete(&mut settings, &file());
+            assert_eq!(settings.get(PROJECT), expected);
+        }
+    }
+
+    #[test]
+    fn an_operation_is_taken_only_if_no_part_of_it_can_move_a_call() {
+        let good = "projects/p-1/locations/us-central1/publishers/google/models/veo-3.1/operations/a-1";
+        assert!(Operation::parse(good).unwrap().remote_job().is_some());
+        for (part, other) in [
+            ("us-central1", "evil.example/"),
+            ("us-central1", "evil.example#"),
+            ("us-central1", "US"),
+            ("us-central1", ""),
+            ("p-1", ".."),
+            ("p-1", "p/q"),
+            ("google", "other"),
+            ("veo-3.1", "veo?x"),
+            ("a-1", "a/../b"),
+            ("a-1", ""),
+            ("projects/", "/projects/"),
+        ] {
+            let name = good.replace(part, other);
+            let kept = Operation::parse(&name).and_then(|operation| operation.remote_job());
+            assert!(kept.is_none(), "{name}");
+        }
+    }
+}
