@@ -135,7 +135,8 @@ async fn a_success_after_the_refund_is_a_cost_and_nothing_else() {
     let world = World::new().await;
     let before = world.balance().await;
     let late = UNCLEAR_MAX.as_secs() + 600;
-    let job = play(&world, "pika-2.2", &format!("a [[sim: create=drop-after, webhook=late:{late}]]")).await;
+    let prompt = format!("a [[sim: create=drop-after, history=unlisted, webhook=late:{late}]]");
+    let job = play(&world, "pika-2.2", &prompt).await;
     assert_eq!((job.state, job.attempts[0].phase), (State::Failed, Phase::Lost), "{job:?}");
     world.advance(Duration::from_secs(1_200)).await;
     let after = world.job(&job.id).await;
