@@ -16,6 +16,7 @@ mod flows;
 mod hints;
 mod kling;
 mod levers;
+mod resilience;
 mod rights;
 mod sdk;
 mod simulation;
