@@ -45,6 +45,8 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     add("settle", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
     // Only after a race whose winner the table did not tell.
     add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
+    // Only for lost attempts at providers that can be asked for them.
+    add("poll", "dynamodb:Query", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     // Only by providers without webhooks and look-ups that answer a create with the media.
     add("dispatch", "s3:GetObject", media);
     add("dispatch", "s3:PutObject", media);
@@ -101,7 +103,7 @@ async fn everything(world: &World) {
         asked: 0,
     };
     let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
-    queue.send(&report, Duration::ZERO).await.unwrap();
+    queue.send(&report, None, Duration::ZERO).await.unwrap();
     world.drain().await;
     world.tick().await;
     for path in ["/v1/jobs", "/v1/models", "/v1/providers", "/v1/account"] {
