@@ -3,13 +3,27 @@
 
 use genmux::simulate::CallKind;
 use harness::World;
+use serde_json::json;
 use shared::domain::attempt::Phase;
+use shared::domain::id::JobId;
 use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::ErrorClass;
 
+/// Orders a model where it is at home, though others may run it too.
+async fn submit(world: &World, model: &str, prompt: &str) -> JobId {
+    let provider = match model {
+        "ray-3.2" => Provider::Luma,
+        "ray-2" | "ray-flash-2" => Provider::DreamMachine,
+        _ => Provider::Minimax,
+    };
+    let order = json!({"model": model, "prompt": prompt, "provider": provider, "pin": true});
+    let answer = world.post_job(&order, &format!("{model} {prompt}")).await;
+    answer.text("/id").parse().unwrap()
+}
+
 async fn play(world: &World, model: &str, prompt: &str) -> Job {
-    let id = world.submit(model, prompt, &format!("{model} {prompt}")).await;
+    let id = submit(world, model, prompt).await;
     let job = world.finish(&id).await;
     world.audit().await;
     job
@@ -92,7 +106,7 @@ async fn only_what_still_waits_is_given_up_and_the_rest_is_delivered() {
         ("ray-3.2", State::Succeeded),
     ] {
         let before = world.balance().await;
-        let id = world.submit(model, "a boat [[sim: latency=600]]", model).await;
+        let id = submit(&world, model, "a boat [[sim: latency=600]]").await;
         world.drain().await;
         assert_eq!(world.cancel(&id).await.status, 202, "{model}");
         let job = world.finish(&id).await;

@@ -85,6 +85,9 @@ async fn everything(world: &World) {
         world.wire.crash_at(k, Moment::Before);
         STORIES[1].play(world, &format!("crash {k}")).await;
     }
+    // A create whose answer was lost is looked for where its provider can be asked.
+    let id = world.submit("kling-3.0-turbo", "a boat [[sim: create=drop-after, webhook=lost]]", "lost").await;
+    world.finish(&id).await;
     // A failure that its provider neither confirms nor denies is asked about again.
     let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
     world.drain().await;
@@ -128,4 +131,13 @@ async fn each_role_grants_what_its_function_needs_and_nothing_else() {
     let idle: Vec<_> = granted.iter().filter(|grant| !needed.iter().any(|need| is(grant, need))).collect();
     assert!(missing.is_empty(), "needed and not granted: {missing:#?}");
     assert!(idle.is_empty(), "granted and not needed: {idle:#?}");
+    // No two grants do for the same need, so whichever is taken away is missed.
+    for taken in &granted {
+        let is_missed =
+            |need: &&(String, Grant)| !granted.iter().any(|grant| grant != taken && is(grant, need));
+        let missed = needed.iter().find(is_missed);
+        let (function, Grant { action, resource }) = taken;
+        println!("without {action} on {resource}, {function} fails");
+        assert!(missed.is_some(), "{function} does without {action} on {resource}");
+    }
 }

@@ -246,6 +246,22 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
     );
 }
 
+/// Or two stages of one account would meet.
+#[test]
+fn every_name_of_ours_holds_the_stacks() {
+    let properties = ["DashboardName:", "FunctionName:", "LogGroupName:", "MetricNamespace:", "QueueName:"];
+    let names: Vec<_> = TEMPLATE
+        .lines()
+        .map(str::trim)
+        .filter(|line| properties.iter().any(|property| line.trim_start_matches("- ").starts_with(property)))
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let refers = ["${AWS::StackName}", "!Ref ", "!GetAtt "].iter().any(|it| name.contains(it));
+        assert!(refers, "{name}");
+    }
+}
+
 /// A parameter is readable for everybody who may look at the stack.
 #[test]
 fn a_secret_parameter_or_a_secret_in_the_template_is_refused() {
