@@ -1,3 +1,5 @@
 //! How a process starts.
 
+mod binaries;
+mod runtime;
 mod secrets;

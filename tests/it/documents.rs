@@ -4,6 +4,8 @@ mod answers;
 mod environment;
 mod events;
 mod openapi;
+mod readme;
 mod schema;
 
+pub(crate) use events::{EVENTS, WEBHOOKS, event, kind, settle_in};
 pub(crate) use openapi::{root, sources};

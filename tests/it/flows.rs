@@ -53,7 +53,8 @@ async fn a_certain_refusal_fails_over_or_fails_by_its_class() {
 
     for refusal in ["401", "403-balance", "429, retry_after=30", "503"] {
         let prompt = format!("a [[sim: create=refuse:{refusal}, only=fal]]");
-        let job = play(&world, "veo-3.1", &prompt).await;
+        // A world for each: one job's refused key keeps the next away.
+        let job = play(&World::new().await, "veo-3.1", &prompt).await;
         assert_eq!(job.state, State::Succeeded, "{refusal}: {job:?}");
         let providers: Vec<_> = job.attempts.iter().map(|attempt| attempt.provider).collect();
         assert_eq!(providers, [Provider::Fal, Provider::Runway], "{refusal}");
@@ -134,7 +135,8 @@ async fn a_success_after_the_refund_is_a_cost_and_nothing_else() {
     let world = World::new().await;
     let before = world.balance().await;
     let late = UNCLEAR_MAX.as_secs() + 600;
-    let job = play(&world, "pika-2.2", &format!("a [[sim: create=drop-after, webhook=late:{late}]]")).await;
+    let prompt = format!("a [[sim: create=drop-after, history=unlisted, webhook=late:{late}]]");
+    let job = play(&world, "pika-2.2", &prompt).await;
     assert_eq!((job.state, job.attempts[0].phase), (State::Failed, Phase::Lost), "{job:?}");
     world.advance(Duration::from_secs(1_200)).await;
     let after = world.job(&job.id).await;
@@ -263,7 +265,7 @@ async fn report_failure(world: &World, id: &JobId) {
         asked: 0,
     };
     let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
-    queue.send(&message, Duration::ZERO).await.expect("the queue takes it");
+    queue.send(&message, None, Duration::ZERO).await.expect("the queue takes it");
     world.drain().await;
 }
 

@@ -126,7 +126,7 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
         asked: 0,
     };
     let messages = [
-        ("dispatch", "dispatch.v1", Message::Dispatch { job_id: job_id.clone() }),
+        ("dispatch", "dispatch.v1", Message::Dispatch { job_id: job_id.clone(), once: false }),
         ("poll", "poll.v1", Message::Poll { job_id: job_id.clone(), attempt: 1, round: Some(1) }),
         ("settle", "settle.v1", settle),
     ];

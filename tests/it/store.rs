@@ -4,6 +4,7 @@ mod advance;
 mod books;
 mod conflict;
 mod create;
+mod gates;
 mod gauges;
 mod keystore;
 mod ledger;
@@ -32,6 +33,8 @@ type Item = HashMap<String, AttributeValue>;
 
 /// What every job here costs.
 const PRICE: Credits = Credits::ONE;
+/// More live jobs than any test makes.
+const LIVE_MAX: u32 = 1_000;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::for_providers(Provider::ALL));
 
@@ -54,7 +57,7 @@ fn new_job(account: &AccountId, name: &str, now: Timestamp) -> Job {
 /// Creates `job` for an order called `prompt`.
 async fn create(jobs: &JobStore, job: &Job, prompt: &str) -> Created {
     let check_at = job.created_at + CHECK_EVERY;
-    jobs.create(job, &order(prompt), check_at).await.expect("the table answers")
+    jobs.create(job, &order(prompt), check_at, LIVE_MAX).await.expect("the table answers")
 }
 
 /// A stored job of the world's account.

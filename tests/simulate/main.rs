@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let (mut jobs, mut effects, mut failed) = (0, 0, 0);
     for seed in args.from..args.from + args.seeds {
-        let outcome = simulation::run(seed, args.jobs).await;
+        let outcome = Box::pin(simulation::run(seed, args.jobs)).await;
         println!("{outcome}");
         if !outcome.violations.is_empty() {
             println!("again: simulate --from {seed} --seeds 1 --jobs {}", args.jobs);

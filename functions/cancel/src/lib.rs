@@ -68,7 +68,8 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     }
     if let NextStep::Poll(attempt) = job.next_step() {
         // Sent on a repeat too: the earlier call may have died before its message was out.
-        app.poll.send(&Message::Poll { job_id: id, attempt, round: Some(0) }, Duration::ZERO).await?;
+        let message = Message::Poll { job_id: id, attempt, round: Some(0) };
+        app.poll.send(&message, Some(&job.account), Duration::ZERO).await?;
     }
     Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))
 }

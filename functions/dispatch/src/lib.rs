@@ -1,9 +1,9 @@
 //! `dispatch`: claim an attempt on the best route, call the provider, record what came
 //! back, fail over.
 
-use std::collections::BTreeMap;
+mod gates;
+
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
@@ -16,8 +16,6 @@ use shared::domain::decide::Event;
 use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
-use shared::domain::route::{self, Health};
-use shared::domain::time::Timestamp;
 use shared::edge::batch::{self, BoxError};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
@@ -29,14 +27,15 @@ use shared::store::media::{MediaStore, media_key};
 use shared::store::queue::{Message, Queue};
 use url::Url;
 
-/// How long an instance goes by the health that it has read: it is written every minute.
-const HEALTH_CACHED_FOR: Duration = Duration::from_secs(60);
+pub use gates::Gates;
+use gates::{Way, Wish};
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
-    pub gauges: Gauges,
+    /// The providers' gates: whom to trust, and with how much.
+    pub gates: Gates,
     /// For media that comes with the create answer.
     pub media: MediaStore,
     pub providers: ProviderClient,
@@ -50,7 +49,6 @@ pub struct App {
     pub callback_secrets: CallbackSecrets,
     pub clock: Clock,
     pub random: Random,
-    health: Mutex<Option<(Timestamp, BTreeMap<Provider, Health>)>>,
 }
 
 impl App {
@@ -61,7 +59,12 @@ impl App {
         let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            gauges: Gauges::new(table),
+            gates: Gates::new(
+                Gauges::new(table),
+                config::limits(&mut read),
+                providers.providers().collect(),
+                process.random.clone(),
+            ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             downloads: Downloader::new(loopback).map_err(StartError::Http)?,
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
@@ -72,7 +75,6 @@ impl App {
             callback_secrets: config::callback_secrets(&mut read)?,
             clock: process.clock.clone(),
             random: process.random.clone(),
-            health: Mutex::default(),
         };
         Ok(read.finish(app)?)
     }
@@ -83,7 +85,7 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
-    let Message::Dispatch { job_id } = message else {
+    let Message::Dispatch { job_id, once } = message else {
         return Err("this message is for another queue".into());
     };
     let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
@@ -96,22 +98,25 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
             return Ok(()); // a repeat: somebody has seen to it
         }
     }
-    let health = health(app).await;
-    let route = match route::choose(&job, &request, &app.catalog, &health) {
-        Ok(route) => route,
-        Err(class) => {
+    let claim = app.random.u64();
+    let wish = Wish { job: &job, request: &request, claim };
+    let route = match app.gates.find_way(&wish, &app.catalog, app.clock.now()).await? {
+        Way::Go(route) => route,
+        Way::Wait(told) => {
+            wait(app, &job, told, once).await;
+            return Ok(());
+        }
+        Way::Never(class) => {
             app.jobs.advance_from(job, &Event::NoRoute { class }, app.clock.now()).await?;
             return Ok(());
         }
     };
-    let claim = Event::Claimed {
-        claim: app.random.u64(),
-        provider: route.provider,
-        route: route.name(),
-        cost: request.cost(route),
-    };
-    let Advance::Moved(job) = app.jobs.advance_from(job, &claim, app.clock.now()).await? else {
-        return Ok(()); // another dispatcher has the claim, and makes the call
+    let claimed =
+        Event::Claimed { claim, provider: route.provider, route: route.name(), cost: request.cost(route) };
+    let Advance::Moved(job) = app.jobs.advance_from(job, &claimed, app.clock.now()).await? else {
+        // Another dispatcher has the claim, and makes the call.
+        app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
+        return Ok(());
     };
 
     // The claim is ours, and this is the only call of it there will ever be: a repeat of
@@ -119,28 +124,42 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
     // tells what became of it.
     let callback = callback(app, &job, route.provider);
     let outcome = send(app, &job, &request, route, callback.as_ref()).await;
+    let (report, is_over) = gates::report(&outcome);
     let (event, retry_after) = read(app, &job, outcome).await?;
     let attempt = job.attempt;
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
+    app.gates.report(route.provider, claim, report, is_over, app.clock.now()).await;
 
     let job = advance.job();
     if job.state == State::Queued {
-        let next = route::choose(job, &request, &app.catalog, &health);
-        let elsewhere = next.is_ok_and(|next| next.provider != route.provider);
+        let now = app.clock.now();
+        let elsewhere = app.gates.goes_elsewhere(job, &request, &app.catalog, route.provider, now);
+        tracing::info!(job.id = %job.id, attempt, provider.name = %route.provider, elsewhere, "job.failover");
         let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
         let pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
-        tell(&app.dispatch, &Message::Dispatch { job_id }, pause).await;
+        tell(&app.dispatch, job, &Message::Dispatch { job_id, once: false }, pause).await;
     } else if job.is_polled(attempt, callback.is_some()) {
         let pause = if job.is_unwanted(attempt) { Duration::ZERO } else { POLL_FIRST };
-        tell(&app.poll, &Message::Poll { job_id, attempt, round: Some(0) }, pause).await;
+        tell(&app.poll, job, &Message::Poll { job_id, attempt, round: Some(0) }, pause).await;
     }
     Ok(())
 }
 
+/// Holds a job back whose providers take nothing now: it stays queued, and costs no attempt.
+/// A message that `reconcile` has sent beside the job's own is not sent on.
+async fn wait(app: &App, job: &Job, told: Duration, once: bool) {
+    let pause = gates::pause(told, job, app.random.u32(), app.clock.now());
+    tracing::info!(job.id = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
+    if !once {
+        let message = Message::Dispatch { job_id: job.id.clone(), once };
+        tell(&app.dispatch, job, &message, pause).await;
+    }
+}
+
 /// Sends the message that the job now waits for. If it is lost, `reconcile` sends it again:
 /// a repeat of ours would only find the job moved on.
-async fn tell(queue: &Queue, message: &Message, pause: Duration) {
-    if let Err(error) = queue.send(message, pause).await {
+async fn tell(queue: &Queue, job: &Job, message: &Message, pause: Duration) {
+    if let Err(error) = queue.send(message, Some(&job.account), pause).await {
         tracing::warn!(error = chain(&error), "message.not_queued");
     }
 }
@@ -197,29 +216,4 @@ async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
 fn media_key_of(app: &App, job: &Job) -> String {
     let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
     media_key(&job.account, &job.id, job.attempt, kind)
-}
-
-/// The providers' health, at most some seconds old. If it cannot be read, all look well:
-/// a provider that is down costs an attempt, not the job.
-async fn health(app: &App) -> BTreeMap<Provider, Health> {
-    let now = app.clock.now();
-    let cached = app.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some((at, health)) = cached
-        && now.since(at) < HEALTH_CACHED_FOR
-    {
-        return health;
-    }
-    let providers: Vec<Provider> = app.providers.providers().collect();
-    match app.gauges.health(&providers).await {
-        Ok(gauges) => {
-            let health: BTreeMap<_, _> =
-                gauges.into_iter().map(|(name, gauge)| (name, gauge.health)).collect();
-            *app.health.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, health.clone()));
-            health
-        }
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "health.unreadable");
-            BTreeMap::new()
-        }
-    }
 }

@@ -86,7 +86,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
                 source: Source::Poll,
                 asked: 0,
             };
-            app.settle.send(&message, Duration::ZERO).await?;
+            app.settle.send(&message, Some(&job.account), Duration::ZERO).await?;
             return Ok(());
         }
         // Asked first, stopped only while it runs: stopping what has ended destroys its result.
@@ -98,9 +98,8 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     let given_up = now.since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
     let pause = poll_pause(round, POLL_FIRST, POLL_MAX);
-    app.poll
-        .send(&Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) }, pause)
-        .await?;
+    let next = Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) };
+    app.poll.send(&next, Some(&job.account), pause).await?;
     Ok(())
 }
 
@@ -132,5 +131,5 @@ async fn look_up(app: &App, job_id: &JobId, number: u8) -> Result<(), BoxError> 
     let job_id = job_id.clone();
     let message =
         Message::Settle { job_id, attempt: number, remote, outcome, source: Source::Poll, asked: 0 };
-    Ok(app.settle.send(&message, Duration::ZERO).await?)
+    Ok(app.settle.send(&message, Some(&job.account), Duration::ZERO).await?)
 }

@@ -117,11 +117,14 @@ async fn look_after(app: &App, due: &Due, mut job: Job, now: Timestamp) -> Resul
     if !app.jobs.check_again(due, next_check).await? {
         return Ok(());
     }
-    let job_id = job.id.clone();
+    let (job_id, account) = (job.id.clone(), Some(&job.account));
     match step {
-        NextStep::Dispatch => app.dispatch.send(&Message::Dispatch { job_id }, Duration::ZERO).await?,
+        NextStep::Dispatch => {
+            app.dispatch.send(&Message::Dispatch { job_id, once: true }, account, Duration::ZERO).await?;
+        }
         NextStep::Poll(attempt) => {
-            app.poll.send(&Message::Poll { job_id, attempt, round: None }, Duration::ZERO).await?;
+            let message = Message::Poll { job_id, attempt, round: None };
+            app.poll.send(&message, account, Duration::ZERO).await?;
         }
         NextStep::Wait | NextStep::Nothing => {}
     }

@@ -1,12 +1,14 @@
 //! `settle`: apply a verdict: stream the media into S3 and finish, or fail over, or fail
 //! and refund.
 
+mod gate;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
-use shared::boot::{Clock, Process, StartError, config};
+use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{Attempt, News};
 use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
@@ -18,7 +20,9 @@ use shared::edge::batch::{self, BoxError};
 use shared::edge::http::chain;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::{Polled, ProviderClient};
-use shared::store::jobs::JobStore;
+use shared::resilience::limit::LimitTable;
+use shared::store::gauges::Gauges;
+use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::queue::{Message, Queue, Source};
 
@@ -34,6 +38,9 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
+    /// For the place that an ended attempt gives back.
+    pub gauges: Gauges,
+    pub limits: LimitTable,
     pub media: MediaStore,
     pub providers: ProviderClient,
     pub downloads: Downloader,
@@ -43,14 +50,18 @@ pub struct App {
     /// Says what a job's model makes.
     pub catalog: Catalog,
     pub clock: Clock,
+    pub random: Random,
 }
 
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
         let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let table = config::table(process, &mut read);
         let app = Self {
-            jobs: JobStore::new(config::table(process, &mut read)),
+            jobs: JobStore::new(table.clone()),
+            gauges: Gauges::new(table),
+            limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
             downloads: Downloader::new(loopback).map_err(StartError::Http)?,
@@ -59,6 +70,7 @@ impl App {
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
+            random: process.random.clone(),
         };
         Ok(read.finish(app)?)
     }
@@ -89,7 +101,7 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
         Confirmed::NotNow if asked < ASKS_MAX => {
             let asked = asked + 1;
             let again = Message::Settle { job_id, attempt: number, remote, outcome, source, asked };
-            return Ok(app.settle.send(&again, ASK_EVERY).await?);
+            return Ok(app.settle.send(&again, Some(&job.account), ASK_EVERY).await?);
         }
         // Asked in vain for long enough: what its provider has signed stands.
         Confirmed::NotNow => match outcome {
@@ -102,7 +114,13 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
         Verdict::Broke { .. } | Verdict::Canceled { .. } | Verdict::Gone => None,
     };
     let event = Event::Attempt { number, news: News::Ended { remote, verdict } };
-    let mut job = app.jobs.advance_from(job, &event, app.clock.now()).await?.job().clone();
+    let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
+    let mut job = advance.job().clone();
+    if let Advance::Moved(job) = &advance
+        && let Some(ended) = job.attempt(number)
+    {
+        gate::leave(app, ended).await;
+    }
 
     if let Some(url) = url
         && job.state == State::Settling
@@ -112,11 +130,12 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
         job = app.jobs.advance_from(job, &ended, app.clock.now()).await?.job().clone();
     }
     if job.state == State::Queued {
-        app.dispatch.send(&Message::Dispatch { job_id: job_id.clone() }, Duration::ZERO).await?;
+        let message = Message::Dispatch { job_id: job_id.clone(), once: false };
+        app.dispatch.send(&message, Some(&job.account), Duration::ZERO).await?;
     }
     for loose in job.loose_attempts() {
         let message = Message::Poll { job_id: job_id.clone(), attempt: loose.number, round: Some(0) };
-        app.poll.send(&message, Duration::ZERO).await?;
+        app.poll.send(&message, Some(&job.account), Duration::ZERO).await?;
     }
     Ok(())
 }

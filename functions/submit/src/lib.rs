@@ -13,7 +13,7 @@ use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::price;
 use shared::domain::request::{JobRequest, Order};
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Problem, answer, chain, check_version, parse, request_id};
+use shared::edge::http::{Limit, Problem, answer, chain, check_version, parse, request_id};
 use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
@@ -21,6 +21,8 @@ use shared::store::queue::{Message, Queue};
 
 /// The longest idempotency key, in characters.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// When to try again after the limit of live jobs: about when one of them may have ended.
+const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Everything `submit` may touch.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct App {
     pub jobs: JobStore,
     pub dispatch: Queue,
     pub catalog: Catalog,
+    /// Live jobs that one account may have at once.
+    pub live_max: u32,
     pub clock: Clock,
     pub random: Random,
 }
@@ -42,6 +46,7 @@ impl App {
             jobs: JobStore::new(table),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             catalog: Catalog::for_providers(&config::providers(&mut read)),
+            live_max: config::live_jobs_max(&mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -63,11 +68,11 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
 
     let id = key.map_or_else(|| JobId::from_bytes(app.random.bytes()), |key| JobId::for_key(&account, &key));
     let job = Job::new(id, account, wanted.model.clone(), price, wanted.digest(), now);
-    match app.jobs.create(&job, &wanted, now + CHECK_EVERY).await? {
+    match app.jobs.create(&job, &wanted, now + CHECK_EVERY, app.live_max).await? {
         Created::New(job) => {
-            let message = Message::Dispatch { job_id: job.id.clone() };
+            let message = Message::Dispatch { job_id: job.id.clone(), once: false };
             // The job is paid and durable: if this is lost, `reconcile` sends it again.
-            if let Err(error) = app.dispatch.send(&message, Duration::ZERO).await {
+            if let Err(error) = app.dispatch.send(&message, Some(&job.account), Duration::ZERO).await {
                 tracing::warn!(job.id = %job.id, error = chain(&error), "dispatch.not_queued");
             }
             tracing::info!(job.id = %job.id, job.model = job.model, price_micros = price.micros(), "job.created");
@@ -88,6 +93,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
                 format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
             Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail))
         }
+        Created::TooMany { live } => Err(too_many(live, app.live_max)),
     }
 }
 
@@ -98,6 +104,14 @@ fn accepted(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body>
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// The account has all the live jobs that it may have.
+fn too_many(live: u32, live_max: u32) -> Problem {
+    let detail = format!("This account has {live} live jobs and may have {live_max}. Nothing was charged.");
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
+    let limit = Limit { name: "live-jobs", quota: live_max, left: live_max.saturating_sub(live) };
+    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(limit), ..problem }
 }
 
 /// The key, given as a quoted string or bare: `"order-1"` and `order-1` are one key.

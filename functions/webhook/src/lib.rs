@@ -72,7 +72,7 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let message =
         Message::Settle { job_id: job, attempt, remote, outcome, source: Source::Webhook, asked: 0 };
     // Only a durable verdict is acknowledged; otherwise they deliver it again.
-    app.settle.send(&message, Duration::ZERO).await?;
+    app.settle.send(&message, None, Duration::ZERO).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
 }
 

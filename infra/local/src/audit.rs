@@ -49,6 +49,7 @@ pub fn check(books: &Books, remote_jobs: &BTreeMap<Provider, Vec<RemoteJobView>>
             report.violations.push(format!("{}: {problem}", audited.job.id));
         }
     }
+    live(books, &mut report);
     media(books, &mut report);
     for (provider, remote_jobs) in remote_jobs {
         remotes(books, *provider, remote_jobs, &mut report);
@@ -75,6 +76,20 @@ fn money(books: &Books, report: &mut Report) {
         }
         if sums.balance < 0 {
             report.violations.push(format!("{account}: the balance is below zero"));
+        }
+    }
+}
+
+/// The number that limits an account's live jobs is that of its live jobs.
+fn live(books: &Books, report: &mut Report) {
+    let mut live: BTreeMap<&AccountId, i64> = books.live.keys().map(|account| (account, 0)).collect();
+    for AuditedJob { job, .. } in books.jobs.iter().filter(|audited| !audited.job.state.is_terminal()) {
+        *live.entry(&job.account).or_default() += 1;
+    }
+    for (account, count) in live {
+        let told = books.live.get(account).copied().unwrap_or(0);
+        if told != count {
+            report.violations.push(format!("{account}: has {count} live jobs and counts {told}"));
         }
     }
 }

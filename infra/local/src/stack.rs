@@ -39,6 +39,8 @@ const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
+/// Variables of an operator, and the template's parameters that they set.
+const SETTINGS: [(&str, &str); 2] = [("PROVIDER_LIMITS", "ProviderLimits"), ("LIVE_JOBS_MAX", "LiveJobsMax")];
 /// How often a simulated provider looks whether a webhook is due.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 /// How often expired items are swept, as the real table does in its own time.
@@ -185,13 +187,7 @@ impl Stack {
     /// finishes what is in hand.
     pub async fn run(mut self) -> Result<()> {
         let mut timers = JoinSet::new();
-        for simulator in self.simulators.values() {
-            let (simulator, shutdown) = (simulator.clone(), self.shutdown.clone());
-            timers.spawn(every(DELIVER_EVERY, shutdown, move || {
-                let simulator = simulator.clone();
-                async move { simulator.deliver_due().await.map(|_| ()) }
-            }));
-        }
+        deliver(&self.simulators, &self.shutdown, &mut timers);
         let (dynamodb, clock) = (self.dynamodb.clone(), self.operator.clock.clone());
         timers.spawn(every(SWEEP_EVERY, self.shutdown.clone(), move || {
             let (dynamodb, now) = (dynamodb.clone(), clock.now());
@@ -233,17 +229,17 @@ impl Drop for Stack {
 }
 
 /// What a stack knows of its providers.
-struct Providers {
-    simulators: BTreeMap<Provider, Simulator>,
+pub(crate) struct Providers {
+    pub(crate) simulators: BTreeMap<Provider, Simulator>,
     /// Of the template.
-    parameters: BTreeMap<String, String>,
+    pub(crate) parameters: BTreeMap<String, String>,
     /// What is in the template's secrets, by logical id.
-    secrets: BTreeMap<&'static str, Members>,
+    pub(crate) secrets: BTreeMap<&'static str, Members>,
 }
 
 /// Starts a simulator for every provider that is not configured, and gathers the keys and
 /// origins of all.
-async fn providers(
+pub(crate) async fn providers(
     options: &Options,
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
@@ -251,6 +247,9 @@ async fn providers(
     let mut simulators = BTreeMap::new();
     let names: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
     let mut parameters = BTreeMap::from([("Providers".to_owned(), names.join(","))]);
+    for (variable, parameter) in SETTINGS {
+        parameters.extend(options.env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
+    }
     let mut keys = Members::new();
     let mut of_webhooks =
         Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);
@@ -309,6 +308,21 @@ async fn simulator(
     let (serve, until) = (simulator.clone(), shutdown.clone());
     servers.spawn(async move { serve.serve(listener, until.cancelled_owned()).await });
     Ok((simulator, url))
+}
+
+/// Delivers the simulated providers' webhooks when they are due, until shutdown.
+pub(crate) fn deliver(
+    simulators: &BTreeMap<Provider, Simulator>,
+    shutdown: &CancellationToken,
+    timers: &mut JoinSet<()>,
+) {
+    for simulator in simulators.values() {
+        let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
+        timers.spawn(every(DELIVER_EVERY, shutdown, move || {
+            let simulator = simulator.clone();
+            async move { simulator.deliver_due().await.map(|_| ()) }
+        }));
+    }
 }
 
 /// Whether a provider's origin is on this machine, where its media then is too.

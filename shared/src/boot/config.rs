@@ -7,6 +7,7 @@ use super::{Process, StartError};
 use crate::domain::provider::Provider;
 use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
+use crate::resilience::limit::LimitTable;
 use crate::store::Table;
 use crate::store::queue::Queue;
 
@@ -29,6 +30,18 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 /// A queue by the variable that holds its URL.
 pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue {
     Queue::new(process.sqs(), read.required(variable))
+}
+
+/// `LIVE_JOBS_MAX`: live jobs that one account may have at once.
+pub fn live_jobs_max(read: &mut Reader<'_>) -> u32 {
+    read.required("LIVE_JOBS_MAX");
+    read.optional("LIVE_JOBS_MAX", "a number").unwrap_or(0)
+}
+
+/// `PROVIDER_LIMITS`: what providers take from us, where it is not as the code has it.
+pub fn limits(read: &mut Reader<'_>) -> LimitTable {
+    read.optional("PROVIDER_LIMITS", "like `runway=per_minute:60,at_once:5;fal=at_once:40`")
+        .unwrap_or_default()
 }
 
 /// `PROVIDERS`: the providers to use, by name, separated by commas.

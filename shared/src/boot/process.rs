@@ -1,6 +1,7 @@
 //! What a function starts from: its environment, the AWS configuration, clock and chance.
 
 use aws_config::{BehaviorVersion, SdkConfig};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Clock, Env, Random, StartError, secrets, telemetry};
 use crate::store::{DynamoDb, S3, Sqs};
@@ -21,6 +22,7 @@ impl Process {
     pub async fn start(function: &'static str) -> Result<Self, StartError> {
         let env = Env::from_process();
         telemetry::init(function, &env);
+        end_at_sigterm();
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Self { env, aws, clock: Clock::System, random: Random::System }.with_secrets().await
     }
@@ -67,4 +69,15 @@ impl Process {
             None => config.build(),
         })
     }
+}
+
+/// Nothing is kept in memory that must be saved, so the end is one line and an exit code. The
+/// platform asks between invocations, and only where an extension is there as well.
+fn end_at_sigterm() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::spawn(async move {
+        terminate.recv().await;
+        tracing::info!("process.stopped");
+        std::process::exit(0)
+    });
 }

@@ -105,6 +105,8 @@ pub struct Route {
     pub duration_format: DurationFormat,
     #[serde(default)]
     pub fields: Fields,
+    /// How long a job usually runs there, in seconds; absent where it is as the model says.
+    pub expected_s: Option<u32>,
     /// How long the provider keeps a result, in seconds; absent where it promises nothing shorter
     /// than a day.
     pub retention_s: Option<u64>,

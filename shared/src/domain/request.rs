@@ -31,9 +31,20 @@ pub struct Order {
     pub provider: Option<Provider>,
     #[serde(default)]
     pub pin: bool,
+    pub prefer: Option<Prefer>,
     pub callback_url: Option<String>,
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+}
+
+/// What decides between routes that are as good otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// The one that costs us least.
+    Cheapest,
+    /// The one that usually takes least time.
+    Fastest,
 }
 
 /// A valid order: every value is one that some route of the model takes.
@@ -66,6 +77,9 @@ pub struct JobRequest {
     pub provider: Option<Provider>,
     #[serde(default)]
     pub pin: bool,
+    /// The cheapest, if it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefer: Option<Prefer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -117,6 +131,7 @@ impl JobRequest {
             fallback_models: order.fallback_models,
             provider: order.provider,
             pin: order.pin,
+            prefer: order.prefer,
             callback_url: order.callback_url,
             metadata: order.metadata,
         };

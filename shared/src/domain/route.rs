@@ -8,7 +8,7 @@ use super::attempt::Phase;
 use super::catalog::{Catalog, Route};
 use super::job::Job;
 use super::provider::Provider;
-use super::request::JobRequest;
+use super::request::{JobRequest, Prefer};
 use super::verdict::ErrorClass;
 
 /// How a provider has been doing, as the health checks see it.
@@ -21,35 +21,74 @@ pub enum Health {
     Down,
 }
 
-/// The route for a job's next attempt; or, if none is left, why.
+/// How a provider stands when a route is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    pub health: Health,
+    /// Its breaker is open: calls have failed.
+    pub broken: bool,
+    /// It takes nothing now: paused, full, or asked to be left alone.
+    pub closed: bool,
+    /// Of its latest ping.
+    pub latency_ms: Option<u64>,
+}
+
+impl Standing {
+    /// Whether it is asked only if all that could be asked look so.
+    pub fn is_down(&self) -> bool {
+        self.broken || self.health == Health::Down
+    }
+}
+
+/// Why there is no route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoute {
+    /// None is left to try; the class says why.
+    Ever(ErrorClass),
+    /// There is one, and its provider takes nothing now.
+    Now,
+}
+
+/// The route for a job's next attempt; or, if there is none, why.
 ///
-/// Capable routes only, and down ones last; then those that this job has tried least; then
-/// the model's before those of its fallback models in their order; then healthy before
-/// degraded, a preferred provider before others, and the cheapest. If everything looks down
-/// one is tried all the same: a health check can be wrong, and attempts are bounded.
+/// Capable routes only, and down ones last, of those the ones with an open breaker; then
+/// those that this job has tried least; then the model's before those of its fallback models
+/// in their order; then healthy before degraded, a preferred provider before others, and the
+/// cheapest, or the fastest for who prefers that. If everything looks down one is tried all
+/// the same: a health check can be wrong, and attempts are bounded.
 /// A route that refused this job for a reason that lasts is not tried again.
 pub fn choose<'a>(
     job: &Job,
     request: &JobRequest,
     catalog: &'a Catalog,
-    health: &BTreeMap<Provider, Health>,
-) -> Result<&'a Route, ErrorClass> {
+    standings: &BTreeMap<Provider, Standing>,
+) -> Result<&'a Route, NoRoute> {
     let last_class =
         job.attempts.iter().rev().find_map(|attempt| attempt.fault.as_ref()).map(|fault| fault.class);
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
-    let usable = names
-        .filter_map(|name| catalog.model(name))
-        .enumerate()
-        .flat_map(|(rank, model)| model.routes.iter().map(move |route| (rank, route)));
-    usable
+    let usable = names.filter_map(|name| catalog.model(name)).enumerate().flat_map(|(rank, model)| {
+        let takes = |route: &Route| route.expected_s.unwrap_or(model.expected_s);
+        model.routes.iter().map(move |route| ((rank, takes(route)), route))
+    });
+    let standing = |route: &Route| standings.get(&route.provider).copied().unwrap_or_default();
+    let (open, closed): (Vec<_>, Vec<_>) = usable
         .filter(|(_, route)| request.fits(route) && pinned(request, route) && lasts(job, route))
-        .min_by_key(|(rank, route)| {
-            let preferred = request.provider == Some(route.provider);
-            let health = health.get(&route.provider).copied().unwrap_or_default();
-            (health == Health::Down, tries(job, route), *rank, health, !preferred, request.cost(route))
-        })
-        .map(|(_, route)| route)
-        .ok_or(last_class.unwrap_or(ErrorClass::ProviderUnavailable))
+        .partition(|(_, route)| !standing(route).closed);
+    let none = match closed.is_empty() {
+        true => NoRoute::Ever(last_class.unwrap_or(ErrorClass::ProviderUnavailable)),
+        false => NoRoute::Now,
+    };
+    let best = open.into_iter().min_by_key(|((rank, takes_s), route)| {
+        let preferred = request.provider == Some(route.provider);
+        let standing = standing(route);
+        let down = (standing.is_down(), standing.broken);
+        let speed = match request.prefer {
+            Some(Prefer::Fastest) => (*takes_s, standing.latency_ms.unwrap_or(u64::MAX)),
+            Some(Prefer::Cheapest) | None => (0, 0),
+        };
+        (down, tries(job, route), *rank, standing.health, !preferred, speed, request.cost(route))
+    });
+    best.map(|(_, route)| route).ok_or(none)
 }
 
 fn pinned(request: &JobRequest, route: &Route) -> bool {

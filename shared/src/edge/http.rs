@@ -25,6 +25,27 @@ pub struct Problem {
     pub detail: String,
     pub errors: Vec<FieldError>,
     pub retry_after: Option<Duration>,
+    /// The limit that was reached.
+    pub limit: Option<Limit>,
+}
+
+/// A limit on how much there may be at once, as `RateLimit-Policy` and `RateLimit` tell it
+/// (draft-ietf-httpapi-ratelimit-headers-11).
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    pub name: &'static str,
+    pub quota: u32,
+    pub left: u32,
+}
+
+impl Limit {
+    fn headers(self) -> [(&'static str, String); 2] {
+        let Self { name, quota, left } = self;
+        [
+            ("ratelimit-policy", format!("\"{name}\";q={quota};qu=\"concurrent-requests\"")),
+            ("ratelimit", format!("\"{name}\";r={left}")),
+        ]
+    }
 }
 
 #[derive(Serialize)]
@@ -43,7 +64,7 @@ struct Document<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None, limit: None }
     }
 
     pub fn not_found() -> Self {
@@ -83,6 +104,10 @@ impl Problem {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(pause) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+        }
+        for (name, value) in self.limit.iter().flat_map(|limit| limit.headers()) {
+            let value = HeaderValue::from_str(&value).expect("a name and numbers are visible ASCII");
+            response.headers_mut().insert(HeaderName::from_static(name), value);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

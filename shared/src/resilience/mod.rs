@@ -1,4 +1,8 @@
-//! Policies as pure functions of (state, outcome, now): when to wait, whom to trust.
+//! Policies as pure functions of (state, outcome, now): when to wait, whom to trust, how much.
 
 pub mod backoff;
+pub mod breaker;
+pub mod budget;
+pub mod gate;
 pub mod health;
+pub mod limit;

@@ -18,6 +18,8 @@ use crate::domain::time::Timestamp;
 pub struct Books {
     /// In micro-credits, as they stand there: a negative one must show.
     pub balances: BTreeMap<AccountId, i128>,
+    /// How many live jobs each account is said to have.
+    pub live: BTreeMap<AccountId, i64>,
     pub lines: Vec<(AccountId, Line)>,
     pub jobs: Vec<AuditedJob>,
     /// Keys of all objects in the bucket, with their sizes in bytes.
@@ -62,6 +64,7 @@ impl Books {
                 let account = owner(&item).ok_or_else(|| Error::corrupt(doing, "a balance of nobody"))?;
                 let balance = number_of(&item, "balance")
                     .ok_or_else(|| Error::corrupt(doing, "a balance is no number"))?;
+                self.live.insert(account.clone(), number_of(&item, "live").unwrap_or(0));
                 self.balances.insert(account, balance);
             }
             sk if sk.starts_with("ENTRY#") => {

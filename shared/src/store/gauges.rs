@@ -13,7 +13,7 @@ use crate::resilience::health::Gauge;
 /// The gauges of all providers.
 #[derive(Debug, Clone)]
 pub struct Gauges {
-    table: Table,
+    pub(super) table: Table,
 }
 
 impl Gauges {

@@ -38,6 +38,10 @@ pub enum Created {
     NoCredit {
         balance: Credits,
     },
+    /// The account has so many live jobs that it may have no more. Nothing was changed.
+    TooMany {
+        live: u32,
+    },
 }
 
 /// What became of a move.
@@ -69,19 +73,20 @@ impl JobStore {
 
     /// Takes the price from the balance and writes the job, its request and the ledger line
     /// in one transaction: all of it or nothing. `check_at` is when the job is first looked
-    /// after if nothing else moves it.
+    /// after if nothing else moves it. The account has at most `live_max` live jobs then.
     pub async fn create(
         &self,
         job: &Job,
         request: &JobRequest,
         check_at: Timestamp,
+        live_max: u32,
     ) -> Result<Created, Error> {
         let doing = format!("create job {}", job.id);
         let charge = Entry::Charge { job: job.id.clone(), amount: job.price };
         let writes = vec![
             self.put_if_absent(job_item(&doing, job, check_at)?, true),
             self.put_if_absent(request_item(&doing, &job.id, request)?, false),
-            ledger::take(&self.table, &job.account, job.price),
+            ledger::take(&self.table, &job.account, job.price, live_max),
             ledger::entry_put(&self.table, &job.account, &charge, job.created_at),
         ];
         for _ in 0..RACES_MAX {
@@ -99,7 +104,11 @@ impl JobStore {
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
-                return Ok(Created::NoCredit { balance: ledger::balance_of(&doing, &item)? });
+                let balance = ledger::balance_of(&doing, &item)?;
+                if balance < job.price {
+                    return Ok(Created::NoCredit { balance });
+                }
+                return Ok(Created::TooMany { live: ledger::live_of(&item) });
             }
             return Err(Error::sdk(doing, error));
         }
@@ -175,13 +184,15 @@ impl JobStore {
         Err(Error::contended(format!("tell job {} `{}`", job.id, event.name())))
     }
 
-    /// Writes a move and its ledger line: both or neither, and only from the version it was
-    /// decided about.
+    /// Writes a move, and with a job's end its ledger line and the account's count of live
+    /// jobs: all or nothing, and only from the version it was decided about.
     async fn commit(&self, doing: &str, transition: &Transition, now: Timestamp) -> Result<Commit, Error> {
         let update = job_update(doing, transition)?;
-        let Some(entry) = transition.entry() else {
+        let ends = transition.after().state.is_terminal() && !transition.before().state.is_terminal();
+        if !ends {
             return self.commit_alone(doing, update, transition).await;
-        };
+        }
+        let refund = transition.entry().map_or(Credits::ZERO, Entry::amount);
         let account = &transition.before().account;
         let job_write = TransactUpdate::builder()
             .table_name(&self.table.name)
@@ -193,11 +204,11 @@ impl JobStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(|source| Error::corrupt(doing, source))?;
-        let writes = vec![
+        let mut writes = vec![
             TransactWriteItem::builder().update(job_write).build(),
-            ledger::give(&self.table, account, entry.amount()),
-            ledger::entry_put(&self.table, account, entry, now),
+            ledger::end_job(&self.table, account, refund),
         ];
+        writes.extend(transition.entry().map(|entry| ledger::entry_put(&self.table, account, entry, now)));
         let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
         let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
         if let Some(item) = failed_condition(reasons, 0) {
@@ -212,7 +223,7 @@ impl JobStore {
         Err(Error::corrupt(doing, error))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job without money")]
+    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job on, and does not end it")]
     async fn commit_alone(
         &self,
         doing: &str,

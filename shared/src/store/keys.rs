@@ -25,6 +25,7 @@ pub const REQUEST: &str = "REQUEST";
 pub const BALANCE: &str = "BALANCE";
 pub const KEY: &str = "KEY";
 pub const HEALTH: &str = "HEALTH";
+pub const GATE: &str = "GATE";
 
 pub fn job(id: &JobId) -> String {
     format!("JOB#{id}")

@@ -117,14 +117,17 @@ impl Ledger {
     }
 }
 
-/// Lowers the balance, if it covers the amount.
-pub(super) fn take(table: &Table, account: &AccountId, amount: Credits) -> TransactWriteItem {
+/// Lowers the balance, if it covers the amount, and counts one more live job, if there are
+/// fewer than `live_max`.
+pub(super) fn take(table: &Table, account: &AccountId, amount: Credits, live_max: u32) -> TransactWriteItem {
     let update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
-        .update_expression("SET balance = balance - :amount")
-        .condition_expression("balance >= :amount")
+        .update_expression("SET balance = balance - :amount ADD live :one")
+        .condition_expression("balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)")
         .expression_attribute_values(":amount", number(amount.micros()))
+        .expression_attribute_values(":one", number(1))
+        .expression_attribute_values(":live_max", number(live_max))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .build()
         .expect("table, key and expression are set");
@@ -138,6 +141,19 @@ pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> Trans
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
         .update_expression("ADD balance :amount")
         .expression_attribute_values(":amount", number(amount.micros()))
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
+}
+
+/// Counts one live job less, and gives back what it was charged, if it is given back.
+pub(super) fn end_job(table: &Table, account: &AccountId, refund: Credits) -> TransactWriteItem {
+    let update = Update::builder()
+        .table_name(&table.name)
+        .set_key(Some(key(keys::account(account), keys::BALANCE)))
+        .update_expression("ADD balance :amount, live :one_less")
+        .expression_attribute_values(":amount", number(refund.micros()))
+        .expression_attribute_values(":one_less", number(-1))
         .build()
         .expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
@@ -173,6 +189,11 @@ pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
     micros
         .map(Credits::from_micros)
         .ok_or_else(|| Error::corrupt(doing, "the balance is no number of credits"))
+}
+
+/// How many live jobs a balance item counts.
+pub(super) fn live_of(item: &Item) -> u32 {
+    number_of(item, "live").unwrap_or(0)
 }
 
 /// The account that an item of the ledger belongs to.

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod due;
+pub mod gates;
 pub mod gauges;
 mod item;
 pub mod jobs;

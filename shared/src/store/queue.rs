@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName, QueueA
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sqs};
-use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::id::{AccountId, JobId, RemoteJob};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
@@ -17,9 +17,14 @@ pub const DELAY_MAX: Duration = Duration::from_secs(900);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Message {
-    /// This job waits for an attempt.
+    /// This job waits for an attempt. One that is sent `once` is not sent on where the job
+    /// must wait further: the job's own message is.
     #[serde(rename = "dispatch.v1")]
-    Dispatch { job_id: JobId },
+    Dispatch {
+        job_id: JobId,
+        #[serde(default, skip_serializing_if = "is_false")]
+        once: bool,
+    },
     /// Ask the provider about this attempt. `round` counts the questions of a chain, in
     /// which each sends the next; a message without it asks once.
     #[serde(rename = "poll.v1")]
@@ -43,6 +48,11 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "is_zero")]
         asked: u8,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(b: &bool) -> bool {
+    !*b
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -73,12 +83,19 @@ impl Queue {
     }
 
     /// Sends a message that is delivered after `delay`, at most [`DELAY_MAX`]. It is durable
-    /// when this returns.
-    pub async fn send(&self, message: &Message, delay: Duration) -> Result<(), Error> {
+    /// when this returns. The queue is fair between accounts: a crowd of one account's
+    /// messages does not hold back another's, as far as they name their account.
+    pub async fn send(
+        &self,
+        message: &Message,
+        account: Option<&AccountId>,
+        delay: Duration,
+    ) -> Result<(), Error> {
         let doing = "send a message";
         let body = serde_json::to_string(message).map_err(|source| Error::corrupt(doing, source))?;
         let seconds = i32::try_from(delay.min(DELAY_MAX).as_secs()).unwrap_or(0);
         let send = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
+        let send = send.set_message_group_id(account.map(ToString::to_string));
         send.send().await.map_err(|source| Error::sdk(doing, source))?;
         Ok(())
     }

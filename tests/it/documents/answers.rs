@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use genmux::stack::Options;
 use harness::world::LATENCY;
 use harness::{Answer, Moment, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::boot::Env;
 use shared::domain::provider::Provider;
 use shared::store::keystore::Scope;
 
@@ -100,6 +102,10 @@ impl Caller {
         assert_eq!(submit(&[], r#"{"model": "pika-2.2", "prompt": " ", "duration_s": 7}"#).await, 422);
         assert_eq!(submit(&[("idempotency-key", "a boat")], ORDER).await, 422);
         assert_eq!(submit(&[], &" ".repeat(256_001)).await, 413);
+        for _ in 0..3 {
+            assert_eq!(submit(&[], ORDER).await, 202);
+        }
+        assert_eq!(submit(&[], ORDER).await, 429);
     }
 
     /// The latest webhook that came, sent again as it is and spoilt in every way.
@@ -136,7 +142,8 @@ impl Caller {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_answer_of_every_operation_is_as_described() {
-    let world = World::new().await;
+    let few = |options: &mut Options| options.env = Env::from_pairs([("LIVE_JOBS_MAX", "3")]);
+    let world = World::with(few).await;
     let document = Document::served(&world).await;
     let caller = Caller { world, document, seen: Mutex::default() };
     let world = &caller.world;

@@ -22,7 +22,7 @@ use super::openapi::root;
 
 /// What a function makes of an event.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     /// An HTTP answer with this status and, of a problem, this code.
     Http(u16, &'static str),
     /// A batch of which so many messages come back.
@@ -33,7 +33,7 @@ enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-const EVENTS: [(&str, Kind); 25] = [
+pub(crate) const EVENTS: [(&str, Kind); 25] = [
     ("submit/text_to_video", Http(202, "")),
     ("submit/image_to_video", Http(202, "")),
     ("submit/idempotency_key", Http(202, "")),
@@ -62,7 +62,7 @@ const EVENTS: [(&str, Kind); 25] = [
 ];
 
 /// These are signed, and so they are good at one time and for one key only.
-const WEBHOOKS: [(&str, Kind); 3] = [
+pub(crate) const WEBHOOKS: [(&str, Kind); 3] = [
     ("webhook/fal_ok", Http(200, "")),
     ("webhook/fal_error", Http(200, "")),
     ("webhook/bad_token", Http(401, "bad_signature")),
@@ -80,7 +80,7 @@ const KEY_ID: &str = "kexampleexample22";
 const SECRET_SHA256: &str = "b683d86200cd7a3a8aab7fb5ce19da4633860f875931f07a4e435d789696fe84";
 const JOBS: [&str; 2] = ["job_2lvnez42p3rejgskvmgqoj3hhi", "job_klxs7ndjit3evo33ni23efi2ca"];
 
-fn event(name: &str) -> Value {
+pub(crate) fn event(name: &str) -> Value {
     let text = fs::read_to_string(root().join(format!("events/{name}.json"))).expect(name);
     serde_json::from_str(&text).expect(name)
 }
@@ -93,6 +93,10 @@ async fn kind_of_answer(world: &World, name: &str) -> Kind {
         .invoke(function, event(name))
         .await
         .unwrap_or_else(|error| panic!("{name}: {error}"));
+    kind(name, &answer)
+}
+
+pub(crate) fn kind(name: &str, answer: &Value) -> Kind {
     if answer.is_null() {
         return Done;
     }
@@ -106,7 +110,7 @@ async fn kind_of_answer(world: &World, name: &str) -> Kind {
 }
 
 /// Gives the caller of the events their key, credits and jobs.
-async fn settle_in(world: &World) {
+pub(crate) async fn settle_in(world: &World) {
     let account: AccountId = "acct_harbourfilms".parse().unwrap();
     let now = world.clock.now();
     let key = ApiKey {
@@ -132,7 +136,7 @@ async fn settle_in(world: &World) {
             request.digest(),
             now,
         );
-        world.jobs().create(&job, &request, now + CHECK_EVERY).await.unwrap();
+        world.jobs().create(&job, &request, now + CHECK_EVERY, 1_000).await.unwrap();
     }
 }
 

@@ -10,7 +10,9 @@ use shared::store::jobs::Created;
 use shared::store::keys;
 use shared::store::ledger::Line;
 
-use super::{PRICE, account, bucket_name, new_job, number, order, remove, spoil, spoil_job, stored, text};
+use super::{
+    LIVE_MAX, PRICE, account, bucket_name, new_job, number, order, remove, spoil, spoil_job, stored, text,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_hold_every_item_also_past_one_page_of_the_table() {
@@ -26,7 +28,7 @@ async fn the_books_hold_every_item_also_past_one_page_of_the_table() {
     };
     for n in 0..MADE {
         let job = new_job(&anna, &format!("order {n}"), now);
-        assert_eq!(world.jobs().create(&job, &long, now).await.unwrap(), Created::New(job));
+        assert_eq!(world.jobs().create(&job, &long, now, LIVE_MAX).await.unwrap(), Created::New(job));
     }
     let page = world.operator.dynamodb().scan().table_name(super::table_name(&world)).send().await.unwrap();
     assert!(page.last_evaluated_key.is_some(), "the table is longer than one page");

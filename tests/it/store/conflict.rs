@@ -19,7 +19,7 @@ use shared::store::Table;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};
 
-use super::{account, balance, create, new_job, order, snapshot, stored, table_name};
+use super::{LIVE_MAX, account, balance, create, new_job, order, snapshot, stored, table_name};
 
 /// Fewer than each of the store's calls takes, and more than any.
 const FEW: usize = 9;
@@ -33,7 +33,7 @@ async fn a_create_that_meets_others_is_made_once_or_gives_up_and_changes_nothing
     let untouched = snapshot(&world).await;
 
     let busy = JobStore::new(busy_table(&world, TOO_MANY, 4));
-    let gave_up = busy.create(&job, &order("a"), job.created_at).await.unwrap_err();
+    let gave_up = busy.create(&job, &order("a"), job.created_at, LIVE_MAX).await.unwrap_err();
     assert!(!gave_up.is_corrupt() && !gave_up.is_missing(), "a repeat may pass: {gave_up:?}");
     assert_eq!(snapshot(&world).await, untouched);
 

@@ -4,18 +4,61 @@ use std::time::Duration;
 
 use harness::{Moment, World};
 use shared::domain::credit::{Credits, Entry};
-use shared::domain::job::CHECK_EVERY;
+use shared::domain::decide::Event;
+use shared::domain::job::{CHECK_EVERY, Job};
 use shared::store::Table;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, DUE_SHARDS};
 use tokio::task::JoinSet;
 
 use super::{
-    PRICE, account, balance, claim, create, lines, new_job, number, order, snapshot, spoil, stored,
+    LIVE_MAX, PRICE, account, balance, claim, create, lines, new_job, number, order, snapshot, spoil, stored,
     table_name,
 };
 
 const RIVALS: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_rivals_for_the_last_places_exactly_as_many_are_let_in_as_there_are() {
+    const MAY: u32 = 7;
+    let world = World::new().await;
+    let before = world.balance().await;
+    let mut rivals = JoinSet::new();
+    for n in 0..RIVALS {
+        let job = new_job(&world.account, &format!("{n}"), world.clock.now());
+        let jobs = world.jobs();
+        rivals.spawn(async move {
+            // One that lost too many races repeats itself, as a caller does.
+            loop {
+                let order = order(&format!("{n}"));
+                if let Ok(made) = jobs.create(&job, &order, job.created_at + CHECK_EVERY, MAY).await {
+                    return made;
+                }
+            }
+        });
+    }
+    let made = rivals.join_all().await;
+    let new: Vec<&Job> =
+        made.iter().filter_map(|made| if let Created::New(job) = made { Some(job) } else { None }).collect();
+    assert_eq!(new.len(), MAY as usize);
+    assert!(made.iter().all(|made| matches!(made, Created::New(_) | Created::TooMany { live: MAY })));
+    let charged = PRICE.checked_mul(u64::from(MAY)).unwrap();
+    assert_eq!(world.balance().await.checked_add(charged), Some(before), "the others were not charged");
+    world.audit().await;
+
+    // A place comes free with the job's end, and a repeat of the end frees no second one.
+    for _ in 0..2 {
+        world.jobs().advance(&new[0].id, &Event::CancelRequested, world.clock.now()).await.unwrap();
+    }
+    for (name, let_in) in [("one", true), ("another", false)] {
+        let job = new_job(&world.account, name, world.clock.now());
+        let made = world.jobs().create(&job, &order(name), job.created_at, MAY).await.unwrap();
+        assert_eq!(matches!(made, Created::New(_)), let_in, "{made:?}");
+    }
+    let again = world.jobs().create(new[1], &order("x"), world.clock.now(), MAY).await.unwrap();
+    assert!(matches!(again, Created::Existing(_)), "an order that was taken is answered as ever: {again:?}");
+    world.audit().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_job_is_written_with_its_request_its_charge_and_its_check() {
@@ -103,7 +146,7 @@ async fn a_balance_that_cannot_be_read_is_an_error_and_not_a_lack_of_credit() {
     let owing = account("owing");
     spoil(&world, &keys::account(&owing), keys::BALANCE, "balance", number(-1)).await;
     let job = new_job(&owing, "a", world.clock.now());
-    let refused = world.jobs().create(&job, &order("a"), world.clock.now()).await.unwrap_err();
+    let refused = world.jobs().create(&job, &order("a"), world.clock.now(), LIVE_MAX).await.unwrap_err();
     assert!(refused.is_corrupt(), "{refused:?}");
 }
 
@@ -165,7 +208,7 @@ async fn what_stands_already_without_its_job_is_an_error_and_nothing_is_charged(
     for (pk, sk) in strays {
         spoil(&world, &pk, &sk, "stray", number(1)).await;
         let before = snapshot(&world).await;
-        let refused = world.jobs().create(&job, &order("a"), job.created_at).await;
+        let refused = world.jobs().create(&job, &order("a"), job.created_at, LIVE_MAX).await;
         assert!(refused.is_err(), "{sk}: {refused:?}");
         assert_eq!(snapshot(&world).await, before);
         super::remove(&world, &pk, &sk).await;
@@ -182,7 +225,7 @@ async fn a_create_whose_fate_is_unknown_is_settled_by_its_repeat() {
         let job = new_job(&world.account, name, world.clock.now());
         world.wire.reset();
         world.wire.fail_at(0, moment);
-        let unknown = over_wire.create(&job, &order(name), job.created_at).await.unwrap_err();
+        let unknown = over_wire.create(&job, &order(name), job.created_at, LIVE_MAX).await.unwrap_err();
         assert!(!unknown.is_missing() && !unknown.is_corrupt(), "{unknown:?}");
 
         let want = match moment {

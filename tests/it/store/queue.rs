@@ -15,7 +15,7 @@ async fn the_text_of_a_message_is_its_json() {
     let job_id = JobId::from_bytes([0; 16]);
     let told = [
         (
-            Message::Dispatch { job_id: job_id.clone() },
+            Message::Dispatch { job_id: job_id.clone(), once: false },
             r#"{"type":"dispatch.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa"}"#,
         ),
         (
@@ -47,13 +47,13 @@ async fn a_message_is_held_back_as_long_as_asked_and_no_longer() {
     // The longest that the service takes is where longer delays end; a part of a second is none.
     let hour = Duration::from_secs(3_600);
     for (asked, held) in [(SECOND * 30, SECOND * 30), (DELAY_MAX, DELAY_MAX), (hour, DELAY_MAX)] {
-        send(&world, &Message::Dispatch { job_id: JobId::from_bytes([0; 16]) }, asked).await;
+        send(&world, &Message::Dispatch { job_id: JobId::from_bytes([0; 16]), once: true }, asked).await;
         world.clock.advance(held - SECOND);
         assert_eq!(receive(&world).await, [""; 0], "{asked:?} is not over");
         world.clock.advance(SECOND);
         assert_eq!(receive(&world).await.len(), 1, "{asked:?} is over");
     }
-    send(&world, &Message::Dispatch { job_id: JobId::from_bytes([0; 16]) }, SECOND / 2).await;
+    send(&world, &Message::Dispatch { job_id: JobId::from_bytes([0; 16]), once: true }, SECOND / 2).await;
     assert_eq!(receive(&world).await.len(), 1);
 }
 
@@ -61,14 +61,14 @@ async fn a_message_is_held_back_as_long_as_asked_and_no_longer() {
 async fn a_message_to_no_queue_is_an_error() {
     let world = World::new().await;
     let nowhere = Queue::new(world.operator.sqs(), format!("{}-nowhere", queue_url(&world).await));
-    let message = Message::Dispatch { job_id: JobId::from_bytes([0; 16]) };
-    assert!(nowhere.send(&message, Duration::ZERO).await.is_err());
+    let message = Message::Dispatch { job_id: JobId::from_bytes([0; 16]), once: true };
+    assert!(nowhere.send(&message, None, Duration::ZERO).await.is_err());
     assert_eq!(receive(&world).await, [""; 0]);
 }
 
 async fn send(world: &World, message: &Message, delay: Duration) {
     let queue = Queue::new(world.operator.sqs(), queue_url(world).await);
-    queue.send(message, delay).await.expect("the queue takes it");
+    queue.send(message, None, delay).await.expect("the queue takes it");
 }
 
 /// The texts of all messages that can be seen now. They are gone after that.

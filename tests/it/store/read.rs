@@ -11,7 +11,9 @@ use shared::store::due::Due;
 use shared::store::jobs::Created;
 use shared::store::keys;
 
-use super::{account, claim, create, job_item, new_job, order, remove, snapshot, spoil_job, stored, text};
+use super::{
+    LIVE_MAX, account, claim, create, job_item, new_job, order, remove, snapshot, spoil_job, stored, text,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -49,7 +51,7 @@ async fn an_item_that_cannot_be_read_is_an_error_and_never_a_default() {
             jobs.get(&job.id).await.unwrap_err(),
             jobs.get_with_request(&job.id).await.unwrap_err(),
             jobs.list(&world.account, 100, None).await.unwrap_err(),
-            jobs.create(&job, &order(name), now).await.unwrap_err(),
+            jobs.create(&job, &order(name), now, LIVE_MAX).await.unwrap_err(),
             jobs.advance(&job.id, &Event::CancelRequested, now).await.unwrap_err(),
         ] {
             assert!(error.is_corrupt(), "{name}: {error:?}");
@@ -189,7 +191,8 @@ async fn stored_at(world: &World, account: &AccountId, name: &str, now: Timestam
 
 async fn check_in(world: &World, name: &str, check_at: Timestamp) {
     let job = new_job(&world.account, name, world.clock.now());
-    let created = world.jobs().create(&job, &order(name), check_at).await.expect("the table answers");
+    let created =
+        world.jobs().create(&job, &order(name), check_at, LIVE_MAX).await.expect("the table answers");
     assert_eq!(created, Created::New(job));
 }
 

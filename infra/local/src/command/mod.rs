@@ -6,10 +6,12 @@ mod audit;
 mod client;
 mod credits;
 mod demo;
+mod deploy_local;
 mod dlq;
 pub mod jobs;
 mod keys;
 mod local;
+pub mod providers;
 mod serve;
 mod target;
 
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use shared::domain::job::State;
+use shared::domain::provider::Provider;
 use shared::store::queue::QUEUES;
 
 /// Genmux on this machine: the whole stack, a demo, and an operator's commands.
@@ -45,8 +48,12 @@ enum Command {
     Jobs(Jobs),
     /// Dead letters: messages that were delivered in vain too often.
     Dlq(Dlq),
+    /// How the providers stand; keep new attempts away from one.
+    Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Target),
+    /// Deploy the template with the release binaries to an emulator, and play the suite there.
+    DeployLocal(DeployLocal),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -60,6 +67,20 @@ struct Serve {
     /// Tell no provider where to report: every attempt is polled.
     #[arg(long)]
     no_webhooks: bool,
+}
+
+/// From a clone of the repository, with Python and its package registry.
+#[derive(Debug, Args)]
+struct DeployLocal {
+    /// Let no function do more than its role grants.
+    #[arg(long)]
+    auth: bool,
+    /// Where the functions' binaries are; without it they are built, in release mode.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// Leave out one permission statement, as `SubmitRole/1`, to see what fails then.
+    #[arg(long)]
+    without: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -171,6 +192,24 @@ enum JobsCommand {
 }
 
 #[derive(Debug, Args)]
+struct Providers {
+    #[command(subcommand)]
+    command: ProvidersCommand,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProvidersCommand {
+    /// Health, breaker, pause, places taken, and retries left, of every provider.
+    List,
+    /// Let no new attempt go to this provider. Those that run go on.
+    Pause { name: Provider },
+    /// Let attempts go to it again.
+    Resume { name: Provider },
+}
+
+#[derive(Debug, Args)]
 struct Dlq {
     #[command(subcommand)]
     command: DlqCommand,
@@ -211,7 +250,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             credits::grant(&target, &account, &amount, id).await?;
         }
         Command::Jobs(Jobs { command, target }) => jobs::run(command, &target).await?,
+        Command::Providers(Providers { command, target }) => providers::run(command, &target).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,
+        Command::DeployLocal(args) => return deploy_local::run(args).await,
         Command::Audit(target) => return audit::run(&target).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,11 +1,10 @@
-//! Bodies of `multipart/form-data`, as far as the providers' own clients and ours write them.
+//! Bodies of `multipart/form-data`, as the providers' own clients and ours write them.
 
 use serde_json::{Map, Value, json};
 
 use super::wire::Inbound;
 
-/// The texts of a form as the members of an object, `a[b]` within `a`; a file is its name.
-/// `None` if it is no form.
+/// The texts of a form as the members of an object; a file is its name. `None` if it is no form.
 pub(super) fn object(call: &Inbound) -> Option<Map<String, Value>> {
     let boundary = call.header("content-type")?.strip_prefix("multipart/form-data;")?;
     let boundary = boundary.trim().strip_prefix("boundary=")?.trim_matches('"');
@@ -22,13 +21,7 @@ pub(super) fn object(call: &Inbound) -> Option<Map<String, Value>> {
             Some(file) => json!({"file_id": file}),
             None => json!(content.strip_suffix("\r\n").unwrap_or(content)),
         };
-        match name.split_once('[') {
-            Some((outer, inner)) => {
-                let within = object.entry(outer.to_owned()).or_insert_with(|| json!({}));
-                within[inner.trim_end_matches(']')] = content;
-            }
-            None => drop(object.insert(name.to_owned(), content)),
-        }
+        object.insert(name.to_owned(), content);
     }
     Some(object)
 }

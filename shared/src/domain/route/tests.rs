@@ -75,8 +75,17 @@ fn job(attempts: &[(&str, Phase, ErrorClass)]) -> Job {
     job
 }
 
-fn chosen(job: &Job, request: &JobRequest, health: &[(Provider, Health)]) -> Result<String, ErrorClass> {
-    choose(job, request, &catalog(), &health.iter().copied().collect()).map(Route::name)
+fn chosen(job: &Job, request: &JobRequest, health: &[(Provider, Health)]) -> Result<String, NoRoute> {
+    let standing = |health| Standing { health, ..Standing::default() };
+    stood(job, request, &health.iter().map(|(provider, health)| (*provider, standing(*health))).collect())
+}
+
+fn stood(
+    job: &Job,
+    request: &JobRequest,
+    standings: &BTreeMap<Provider, Standing>,
+) -> Result<String, NoRoute> {
+    choose(job, request, &catalog(), standings).map(Route::name)
 }
 
 /// The choice for a first attempt of this order.
@@ -85,7 +94,7 @@ fn first(fields: serde_json::Value, health: &[(Provider, Health)]) -> String {
 }
 
 /// The choice after attempts that came to this.
-fn next(attempts: &[(&str, Phase, ErrorClass)], fields: serde_json::Value) -> Result<String, ErrorClass> {
+fn next(attempts: &[(&str, Phase, ErrorClass)], fields: serde_json::Value) -> Result<String, NoRoute> {
     chosen(&job(attempts), &order(fields), &[])
 }
 
@@ -133,7 +142,7 @@ fn a_pin_allows_no_other_provider_whatever_its_health() {
     let pinned = serde_json::json!({"provider": "runway", "pin": true});
     assert_eq!(first(pinned.clone(), &[(Runway, Down)]), "runway/mid");
     let out_of_money = [("runway/mid", Refused, InsufficientFunds)];
-    assert_eq!(next(&out_of_money, pinned), Err(InsufficientFunds));
+    assert_eq!(next(&out_of_money, pinned), Err(NoRoute::Ever(InsufficientFunds)));
 }
 
 #[test]
@@ -180,10 +189,61 @@ fn a_fallback_model_comes_after_the_models_own_routes() {
 #[test]
 fn where_nothing_is_left_the_last_failure_says_why() {
     let both = [("fal/cheap", Refused, Auth), ("runway/mid", Refused, InsufficientFunds)];
-    assert_eq!(next(&both, nothing()), Err(InsufficientFunds));
+    assert_eq!(next(&both, nothing()), Err(NoRoute::Ever(InsufficientFunds)));
     let none = Catalog::for_providers(&[]);
     assert_eq!(
         choose(&job(&[]), &order(nothing()), &none, &BTreeMap::new()).map(Route::name),
-        Err(ProviderUnavailable)
+        Err(NoRoute::Ever(ProviderUnavailable))
     );
+}
+
+#[test]
+fn a_provider_with_an_open_breaker_comes_after_one_that_only_looks_down() {
+    let broken = Standing { broken: true, ..Standing::default() };
+    let down = Standing { health: Down, ..Standing::default() };
+    let standings = |fal, runway| BTreeMap::from([(Fal, fal), (Runway, runway)]);
+    let first = |standings| stood(&job(&[]), &order(nothing()), &standings).unwrap();
+    assert_eq!(first(standings(broken, Standing::default())), "runway/mid");
+    assert_eq!(first(standings(broken, down)), "runway/mid");
+    assert_eq!(first(standings(down, broken)), "fal/cheap");
+    assert_eq!(first(standings(broken, broken)), "fal/cheap", "the least bad, if all are broken");
+}
+
+#[test]
+fn a_provider_that_takes_nothing_now_is_waited_for_only_if_no_other_can_serve() {
+    let closed = Standing { closed: true, ..Standing::default() };
+    let both = BTreeMap::from([(Fal, closed), (Runway, closed)]);
+    let fal = BTreeMap::from([(Fal, closed)]);
+    assert_eq!(stood(&job(&[]), &order(nothing()), &fal), Ok("runway/mid".to_owned()));
+    assert_eq!(stood(&job(&[]), &order(nothing()), &both), Err(NoRoute::Now));
+    let pinned = order(serde_json::json!({"provider": "fal", "pin": true}));
+    assert_eq!(stood(&job(&[]), &pinned, &fal), Err(NoRoute::Now));
+    let refused = job(&[("fal/cheap", Refused, Auth)]);
+    assert_eq!(stood(&refused, &pinned, &fal), Err(NoRoute::Ever(Auth)), "waiting would not help");
+}
+
+#[test]
+fn who_prefers_the_fastest_gets_the_route_that_takes_least_and_then_the_provider_that_answers_soonest() {
+    let fastest = serde_json::json!({"prefer": "fastest"});
+    let answers = |latency_ms| Standing { latency_ms: Some(latency_ms), ..Standing::default() };
+    let standings = BTreeMap::from([(Fal, answers(90)), (Runway, answers(20))]);
+    let taken = |fields, standings| stood(&job(&[]), &order(fields), standings).unwrap();
+    assert_eq!(taken(fastest.clone(), &standings), "runway/mid");
+    assert_eq!(taken(serde_json::json!({"prefer": "cheapest"}), &standings), "fal/cheap");
+    assert_eq!(taken(nothing(), &standings), "fal/cheap");
+    let preferred = serde_json::json!({"prefer": "fastest", "provider": "fal"});
+    assert_eq!(taken(preferred, &standings), "fal/cheap", "a named provider goes before a fast one");
+
+    let text = include_str!("../../../catalog.toml");
+    let quick = text.replacen("endpoint = \"veo3.1\"", "endpoint = \"veo3.1\"\nexpected_s = 5", 1);
+    assert_ne!(quick, text);
+    let catalog = Catalog::parse(&quick).unwrap();
+    let asked = |prefer| {
+        let order = serde_json::json!({"model": "veo-3.1", "prompt": "a boat", "prefer": prefer});
+        JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
+    };
+    let slow_to_answer = BTreeMap::from([(Runway, answers(900))]);
+    let chosen =
+        |prefer| choose(&job(&[]), &asked(prefer), &catalog, &slow_to_answer).map(|route| route.provider);
+    assert_eq!(chosen("fastest"), Ok(Runway));
 }

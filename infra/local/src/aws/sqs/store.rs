@@ -166,7 +166,10 @@ impl Store {
         Ok(ids)
     }
 
-    /// Takes the up to `max` messages that have been visible for longest and hides them for `hidden_s`.
+    /// Takes up to `max` messages and hides them for `hidden_s`: those that have been visible
+    /// for longest, but fairly between groups. A message's turn comes after as many others as
+    /// its group has in flight and waiting before it, and of equals that of the group with
+    /// fewer waiting; one without a group is a group of its own.
     ///
     /// Two receives never take the same message while it is hidden.
     /// What is too old is dropped first, and what was received too often goes to the dead-letter queue.
@@ -186,8 +189,19 @@ impl Store {
                 "UPDATE message
                  SET receives = receives + 1, visible_at = :hidden_until,
                      first_received_at = coalesce(first_received_at, :now)
-                 WHERE seq IN (SELECT seq FROM message WHERE queue = :queue AND visible_at <= :now
-                               ORDER BY visible_at, seq LIMIT :max)
+                 WHERE seq IN (
+                     SELECT seq FROM (
+                         SELECT seq, visible_at, group_id,
+                                row_number() OVER (PARTITION BY coalesce(group_id, message_id)
+                                                   ORDER BY visible_at, seq) AS place,
+                                count(*) OVER (PARTITION BY coalesce(group_id, message_id)) AS crowd
+                         FROM message WHERE queue = :queue AND visible_at <= :now
+                     ) AS waiting
+                     LEFT JOIN (
+                         SELECT group_id, count(*) AS running FROM message
+                         WHERE queue = :queue AND visible_at > :now AND receives > 0 GROUP BY group_id
+                     ) AS flight USING (group_id)
+                     ORDER BY place + coalesce(running, 0), crowd, visible_at, seq LIMIT :max)
                  RETURNING *",
             )?
             .query_map(

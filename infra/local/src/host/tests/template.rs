@@ -51,14 +51,14 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
         environments,
         [
             "cancel: POLL_QUEUE_URL RUST_LOG TABLE",
-            "dispatch: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS TABLE WEBHOOK_BASE_URL",
+            "dispatch: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS TABLE WEBHOOK_BASE_URL",
             "health: PROVIDERS RUST_LOG SECRETS TABLE",
             "poll: POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "reconcile: DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
-            "settle: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS RUST_LOG \
+            "settle: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG \
              SECRETS SETTLE_QUEUE_URL TABLE",
             "status: MEDIA_BUCKET PROVIDERS RUST_LOG TABLE",
-            "submit: DISPATCH_QUEUE_URL PROVIDERS RUST_LOG TABLE",
+            "submit: DISPATCH_QUEUE_URL LIVE_JOBS_MAX PROVIDERS RUST_LOG TABLE",
             "webhook: PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL",
         ]
     );
@@ -244,6 +244,22 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
             "webhook: WebhookSecrets",
         ]
     );
+}
+
+/// Or two stages of one account would meet.
+#[test]
+fn every_name_of_ours_holds_the_stacks() {
+    let properties = ["DashboardName:", "FunctionName:", "LogGroupName:", "MetricNamespace:", "QueueName:"];
+    let names: Vec<_> = TEMPLATE
+        .lines()
+        .map(str::trim)
+        .filter(|line| properties.iter().any(|property| line.trim_start_matches("- ").starts_with(property)))
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let refers = ["${AWS::StackName}", "!Ref ", "!GetAtt "].iter().any(|it| name.contains(it));
+        assert!(refers, "{name}");
+    }
 }
 
 /// A parameter is readable for everybody who may look at the stack.

@@ -1,6 +1,7 @@
 //! Every check through the unmodified SDK over HTTP, on a clock that is turned by hand.
 
 mod delivery;
+mod fairness;
 mod in_process;
 mod poll;
 mod refusals;

@@ -10,6 +10,8 @@ use crate::simulate::Simulator;
 use crate::simulate::jobs::RemoteJob;
 use crate::simulate::wire::{Answer, Inbound};
 
+/// How soon a new job is listed is not known: one that is ordered so never is.
+pub(super) const UNLISTED: (&str, &str) = ("history", "unlisted");
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 100;
 /// How far back it looks where the call does not say.
@@ -42,7 +44,9 @@ pub(super) fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<An
     let skipped: usize = call.query("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
     let mut jobs = simulator.store.all()?;
     jobs.retain(|job| {
-        endpoints.contains(&job.endpoint.as_str()) && (start..end).contains(&job.created_at.as_millis())
+        endpoints.contains(&job.endpoint.as_str())
+            && (start..end).contains(&job.created_at.as_millis())
+            && !job.play.own.contains_key(UNLISTED.0)
     });
     let more = jobs.len() > skipped + limit;
     let with_payloads = call.query("expand").as_deref() == Some("payloads");

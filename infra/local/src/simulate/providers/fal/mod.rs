@@ -1,5 +1,7 @@
 //! fal's queue, result, cancel, pricing, history and key endpoints, all on one host, and its
 //! webhooks.
+//!
+//! A directive of its own: `history=unlisted` is a job that the history does not list.
 
 mod errors;
 mod history;
@@ -64,6 +66,10 @@ impl Wire for Fal {
 
     fn reports(&self) -> bool {
         true
+    }
+
+    fn has_directive(&self, key: &str, value: &str) -> bool {
+        (key, value) == (history::UNLISTED.0, history::UNLISTED.1)
     }
 
     fn letter(

@@ -402,6 +402,7 @@ async fn the_history_lists_what_ran_at_an_endpoint_with_its_input() {
     let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a boat").await;
     bench.create("a coat [[sim: fail=content_policy]]").await;
+    bench.create("a goat [[sim: history=unlisted]]").await;
     let history = "/v1/models/requests/by-endpoint";
     let bounds = "start=2023-11-14T22:13:20Z&end=2023-11-14T22:13:21Z";
     let path = format!("{history}?endpoint_id=fal-ai%2Fveo3.1%2Ffast&{bounds}");

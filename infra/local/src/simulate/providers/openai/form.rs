@@ -1,32 +1,17 @@
-//! Bodies of `multipart/form-data`, as `OpenAI`'s own client writes them and vLLM reads them.
+//! Forms as `OpenAI`'s own client writes them and vLLM reads them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::simulate::form;
 use crate::simulate::wire::Inbound;
 
-/// The texts of a form as the members of an object; a file is its name, and an image by its URL
-/// is where JSON has it. `None` if it is no form.
+/// The form as an object; an image by its URL is where JSON has it. `None` if it is no form.
 pub(super) fn object(call: &Inbound) -> Option<Map<String, Value>> {
-    let boundary = call.header("content-type")?.strip_prefix("multipart/form-data;")?;
-    let boundary = boundary.trim().strip_prefix("boundary=")?.trim_matches('"');
-    let text = String::from_utf8_lossy(&call.body);
-    let mut object = Map::new();
-    for part in text.split(&format!("--{boundary}")).skip(1) {
-        let Some((head, content)) = part.split_once("\r\n\r\n") else { continue };
-        let value = |name: &str| {
-            let (_, rest) = head.split_once(&format!(" {name}=\""))?;
-            rest.split_once('"').map(|(value, _)| value)
-        };
-        let name = value("name")?;
-        let content = match value("filename") {
-            Some(file) => json!({"file_id": file}),
-            None => json!(content.strip_suffix("\r\n").unwrap_or(content)),
-        };
-        let by_url = content.as_str().filter(|_| name == "image_reference");
-        match by_url.map(serde_json::from_str) {
-            Some(image) => object.insert("input_reference".to_owned(), image.unwrap_or_default()),
-            None => object.insert(name.to_owned(), content),
-        };
+    let mut object = form::object(call)?;
+    if let Some(image) = object.get("image_reference").and_then(Value::as_str) {
+        let image = serde_json::from_str(image).unwrap_or_default();
+        object.insert("input_reference".to_owned(), image);
+        object.remove("image_reference");
     }
     Some(object)
 }

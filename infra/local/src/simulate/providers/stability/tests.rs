@@ -20,7 +20,9 @@ static CLIENT: Client = Client {
     film: |_, _| async { String::new() }.boxed(),
 };
 
-fn make(bench: &Bench, generator: &str, texts: &[(&str, &str)]) -> RequestBuilder {
+type Texts<'a> = &'a [(&'a str, &'a str)];
+
+fn make(bench: &Bench, generator: &str, texts: Texts<'_>) -> RequestBuilder {
     let texts = texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
     let form = texts.fold(Form::new(), |form, (name, text)| form.text(name, text));
     let path = format!("/v2beta/stable-image/generate/{generator}");
@@ -67,7 +69,7 @@ async fn the_other_form_of_the_answer_is_json() {
 async fn what_is_no_good_form_is_refused_by_name() {
     let bench = Bench::of(&CLIENT).await;
     let long = "x".repeat(10_001);
-    let cases: [(&str, &[(&str, &str)], &str); 9] = [
+    let cases: [(&str, Texts<'_>, &str); 9] = [
         ("core", &[], "prompt: is required"),
         ("core", &[("prompt", "")], "prompt: cannot be blank"),
         ("core", &[("prompt", &long)], "prompt: cannot be longer than 10000 characters"),

@@ -1,0 +1,85 @@
+//! `genmux providers`: how each provider stands, and keeping new attempts away from one.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
+use shared::resilience::gate::Gate;
+use shared::store::gates::Known;
+use shared::store::gauges::Gauges;
+
+use super::{ProvidersCommand, Target};
+
+pub(super) async fn run(command: ProvidersCommand, target: &Target) -> Result<()> {
+    let opened = target.open().await?;
+    let (gauges, now) = (Gauges::new(opened.table()), opened.process.clock.now());
+    match command {
+        ProvidersCommand::List => {
+            let known = gauges.known(Provider::ALL).await?;
+            let of = |provider| known.get(&provider).cloned().unwrap_or_default();
+            print!("{}", list(Provider::ALL.iter().map(|provider| (*provider, of(*provider))), now));
+        }
+        ProvidersCommand::Pause { name } => {
+            println!("{}", pause(&gauges, name, true, opened.process.random.u64(), now).await?);
+        }
+        ProvidersCommand::Resume { name } => {
+            println!("{}", pause(&gauges, name, false, opened.process.random.u64(), now).await?);
+        }
+    }
+    Ok(())
+}
+
+/// Keeps new attempts away from a provider, or no longer. A repeat changes nothing. What came
+/// of it, for a person.
+pub async fn pause(
+    gauges: &Gauges,
+    provider: Provider,
+    pause: bool,
+    stamp: u64,
+    now: Timestamp,
+) -> Result<String> {
+    let before = gauges.gate(provider, now).await?;
+    let change = |gate: &Gate| Ok::<_, shared::store::Error>(gate.paused(pause, now));
+    let (after, _) = gauges.change_gate(provider, before.clone(), stamp, change).await?;
+    Ok(match (pause, after.version == before.version) {
+        (true, true) => format!("{provider} was paused already"),
+        (true, false) => {
+            format!(
+                "paused {provider}: running attempts go on; instances that have just looked forget within 60 s"
+            )
+        }
+        (false, true) => format!("{provider} was not paused"),
+        (false, false) => format!("resumed {provider}"),
+    })
+}
+
+/// A table of providers, with a line of headings.
+pub fn list(providers: impl Iterator<Item = (Provider, Known)>, now: Timestamp) -> String {
+    let mut text = row(["NAME", "HEALTH", "BREAKER", "PAUSED", "PLACES", "RETRIES"]);
+    for (provider, Known { health, gate }) in providers {
+        let health = health.map_or_else(|| "unknown".to_owned(), |gauge| format!("{:?}", gauge.health));
+        let gate = gate.unwrap_or_else(|| Gate::new(now));
+        let breaker = match gate.breaker.open {
+            Some(open) => format!("open ({}) since {}", open.why.name(), open.since),
+            None => "closed".to_owned(),
+        };
+        let places = gate.usage.leases.values().filter(|lapses| **lapses > now).count();
+        text += &row([
+            provider.name(),
+            &health.to_lowercase(),
+            &breaker,
+            &gate.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
+            &places.to_string(),
+            &(gate.budget.earn(0, now).left / 1_000).to_string(),
+        ]);
+    }
+    text
+}
+
+fn row([name, health, breaker, paused, places, retries]: [&str; 6]) -> String {
+    let mut text = String::new();
+    let _infallible =
+        writeln!(text, "{name:<12}  {health:<9}  {breaker:<58}  {paused:<30}  {places:<6}  {retries}");
+    text
+}

@@ -1,0 +1,200 @@
+//! When to stop calling a provider that fails, and when to try it again.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::ErrorClass;
+
+/// Failures within [`WINDOW`] that open a breaker.
+pub const FAILURES_MAX: usize = 5;
+pub const WINDOW: Duration = Duration::from_secs(60);
+/// An open breaker lets a probe through after this long, and up to twice as long by chance,
+/// so that not all providers are probed at once.
+pub const COOL_DOWN: Duration = Duration::from_secs(30);
+/// How long the next probe waits for one of which nothing is heard.
+pub const PROBE_MAX: Duration = Duration::from_secs(60);
+/// Successes in a row that close it again.
+pub const SUCCESSES_MIN: u8 = 3;
+
+/// A provider's breaker, shared by all instances. While it is closed, a success changes
+/// nothing: there is nothing to write.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Breaker {
+    /// The latest failures while closed, oldest first, at most [`FAILURES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<Open>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    pub since: Timestamp,
+    pub why: ErrorClass,
+    /// From when on one attempt may probe.
+    pub probe_at: Timestamp,
+    pub successes: u8,
+}
+
+/// What a call says of its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// It answers as it should, if only with a refusal of this order.
+    Well,
+    /// It is there, and wants to be left alone for a while.
+    Busy { retry_after: Option<Duration> },
+    /// It fails, or will not work for us.
+    Ill(ErrorClass),
+}
+
+impl Report {
+    /// What an error of this class says, if it says anything of the provider.
+    pub const fn of(class: ErrorClass, retry_after: Option<Duration>) -> Self {
+        match class {
+            ErrorClass::InvalidRequest | ErrorClass::ContentPolicy => Self::Well,
+            ErrorClass::RateLimited => Self::Busy { retry_after },
+            ErrorClass::Auth
+            | ErrorClass::InsufficientFunds
+            | ErrorClass::ProviderUnavailable
+            | ErrorClass::Timeout
+            | ErrorClass::Expired
+            | ErrorClass::Stopped
+            | ErrorClass::Unknown => Self::Ill(class),
+        }
+    }
+}
+
+impl Breaker {
+    /// Whether it is open and no probe is due: only who has nowhere else to go may try.
+    pub fn is_shut(&self, now: Timestamp) -> bool {
+        self.open.is_some_and(|open| now < open.probe_at)
+    }
+
+    /// Takes the probe that is due. Whoever writes this makes it, and no one else meanwhile.
+    #[must_use]
+    pub fn probing(&self, now: Timestamp) -> Self {
+        let open = self.open.map(|open| Open { probe_at: now + PROBE_MAX, ..open });
+        Self { open, ..self.clone() }
+    }
+
+    /// The breaker after a report. `chance` is uniform in 0..=`u32::MAX`.
+    ///
+    /// Five failures within a minute open it, a refused key or an empty balance at once;
+    /// three successes in a row close it.
+    #[must_use]
+    pub fn after(&self, report: Report, chance: u32, now: Timestamp) -> Self {
+        let cool_down = COOL_DOWN + COOL_DOWN.mul_f64(f64::from(chance) / f64::from(u32::MAX));
+        let probe_at = now + cool_down;
+        match (report, self.open) {
+            (Report::Busy { .. }, _) | (Report::Well, None) => self.clone(),
+            (Report::Well, Some(open)) if open.successes + 1 >= SUCCESSES_MIN => Self::default(),
+            (Report::Well, Some(open)) => {
+                let open = Open { successes: open.successes + 1, probe_at: now, ..open };
+                Self { open: Some(open), ..self.clone() }
+            }
+            (Report::Ill(why), Some(open)) => {
+                Self { open: Some(Open { why, probe_at, successes: 0, ..open }), ..self.clone() }
+            }
+            (Report::Ill(why), None) => {
+                let mut failures = self.failures.clone();
+                failures.retain(|at| now.since(*at) < WINDOW);
+                failures.push(now);
+                let at_once = matches!(why, ErrorClass::Auth | ErrorClass::InsufficientFunds);
+                if at_once || failures.len() >= FAILURES_MAX {
+                    let open = Open { since: now, why, probe_at, successes: 0 };
+                    return Self { failures: Vec::new(), open: Some(open) };
+                }
+                Self { failures, open: None }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+    const ILL: Report = Report::Ill(ErrorClass::ProviderUnavailable);
+
+    fn later(secs: u64) -> Timestamp {
+        START + Duration::from_secs(secs)
+    }
+
+    fn opened() -> Breaker {
+        (0..5).fold(Breaker::default(), |breaker, n| breaker.after(ILL, 0, later(n)))
+    }
+
+    #[test]
+    fn five_failures_within_a_minute_open_it_and_four_or_slower_ones_do_not() {
+        let four = (0..4).fold(Breaker::default(), |breaker, n| breaker.after(ILL, 0, later(n)));
+        assert_eq!(four.open, None);
+        assert!(opened().is_shut(later(5)));
+        let slow = (0..50).fold(Breaker::default(), |breaker, n| breaker.after(ILL, 0, later(n * 15)));
+        assert_eq!(slow.open, None);
+        assert!(slow.failures.len() < FAILURES_MAX);
+    }
+
+    #[test]
+    fn a_refused_key_or_an_empty_balance_opens_it_at_once() {
+        for class in [ErrorClass::Auth, ErrorClass::InsufficientFunds] {
+            let breaker = Breaker::default().after(Report::Ill(class), 0, START);
+            assert_eq!(breaker.open.map(|open| open.why), Some(class));
+        }
+    }
+
+    #[test]
+    fn one_probe_is_let_through_after_the_cool_down_and_three_successes_close_it() {
+        let breaker = opened();
+        assert!(breaker.is_shut(later(4 + 29)) && !breaker.is_shut(later(4 + 30)));
+        let probing = breaker.probing(later(34));
+        assert!(probing.is_shut(later(34)), "one probe at a time");
+        assert!(!probing.is_shut(later(34) + PROBE_MAX), "one that is not heard of does not block");
+        let mut breaker = probing;
+        for n in 1..3 {
+            breaker = breaker.after(Report::Well, 0, later(34 + n)).probing(later(34 + n));
+            assert!(breaker.open.is_some(), "{n}");
+        }
+        assert_eq!(breaker.after(Report::Well, 0, later(40)), Breaker::default());
+    }
+
+    #[test]
+    fn a_probe_that_fails_starts_the_cool_down_and_the_count_again() {
+        let half = opened().probing(later(40)).after(Report::Well, 0, later(41)).probing(later(41));
+        let again = half.after(ILL, 0, later(42));
+        let open = again.open.unwrap();
+        assert_eq!((open.successes, open.probe_at), (0, later(42) + COOL_DOWN));
+    }
+
+    proptest! {
+        #[test]
+        fn probes_of_an_ill_provider_are_at_least_30_s_apart_and_come_at_most_60_s_after_each_other(
+            steps in prop::collection::vec((0_u64..20_000, any::<u32>()), 1..200),
+        ) {
+            let (mut breaker, mut now) = (opened(), later(4));
+            let mut last = later(4);
+            for (gap, chance) in steps {
+                now = now + Duration::from_millis(gap);
+                if breaker.is_shut(now) {
+                    prop_assert!(now.since(last) < 2 * COOL_DOWN);
+                } else {
+                    prop_assert!(now.since(last) >= COOL_DOWN);
+                    breaker = breaker.probing(now).after(ILL, chance, now);
+                    last = now;
+                }
+            }
+        }
+
+        #[test]
+        fn success_writes_nothing_while_closed_and_busy_never_opens(chance in any::<u32>()) {
+            let closed = Breaker::default().after(ILL, chance, START);
+            for report in [Report::Well, Report::Busy { retry_after: None }] {
+                prop_assert_eq!(closed.after(report, chance, later(1)), closed.clone());
+            }
+        }
+    }
+}

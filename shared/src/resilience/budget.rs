@@ -1,0 +1,93 @@
+//! How many attempts may be retries: a tenth of the traffic, and a small reserve.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::Timestamp;
+
+/// Thousandths of a retry that each first attempt earns: one retry in ten.
+const EARNED: u32 = 100;
+const RETRY: u32 = 1_000;
+/// What there is before any traffic, and again after a while without retries.
+const RESERVE: u32 = 5 * RETRY;
+/// The most that is ever saved up, so that a good hour does not pay for a storm.
+const SAVED_MAX: u32 = 100 * RETRY;
+/// How long one retry of the reserve takes to grow back.
+const GROWS_BACK: Duration = Duration::from_secs(60);
+
+/// The retries that a provider's traffic has earned and not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// In thousandths of a retry.
+    pub left: u32,
+    /// Up to when the reserve has been grown back.
+    pub at: Timestamp,
+}
+
+impl Budget {
+    pub const fn new(now: Timestamp) -> Self {
+        Self { left: RESERVE, at: now }
+    }
+
+    /// The budget after so many first attempts, at this time.
+    #[must_use]
+    pub fn earn(self, first_attempts: u32, now: Timestamp) -> Self {
+        let spans = now.since(self.at).as_secs() / GROWS_BACK.as_secs();
+        let grown = u32::try_from(spans).unwrap_or(u32::MAX).saturating_mul(RETRY);
+        let left = self.left.max(self.left.saturating_add(grown).min(RESERVE));
+        let left = left.saturating_add(first_attempts.saturating_mul(EARNED)).min(SAVED_MAX);
+        let at = if spans > 0 { now } else { self.at };
+        Self { left, at }
+    }
+
+    /// Spends one retry; or says when to ask again.
+    pub fn spend(self) -> Result<Self, Duration> {
+        match self.left.checked_sub(RETRY) {
+            Some(left) => Ok(Self { left, ..self }),
+            None => Err(GROWS_BACK),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    proptest! {
+        #[test]
+        fn retries_are_a_tenth_of_the_traffic_and_a_reserve_and_what_time_gives(
+            steps in prop::collection::vec((0_u64..40, 0_u32..30, any::<bool>()), 1..300),
+        ) {
+            let (mut budget, mut now) = (Budget::new(START), START);
+            let (mut first, mut retries) = (0_u64, 0_u64);
+            for (gap, fresh, retry) in steps {
+                now = now + Duration::from_secs(gap);
+                first += u64::from(fresh);
+                budget = budget.earn(fresh, now);
+                if retry && let Ok(spent) = budget.spend() {
+                    budget = spent;
+                    retries += 1;
+                }
+                let by_time = now.since(START).as_secs() / GROWS_BACK.as_secs();
+                prop_assert!(retries <= 5 + first / 10 + by_time);
+            }
+        }
+    }
+
+    #[test]
+    fn the_reserve_grows_back_and_no_further() {
+        let mut budget = Budget::new(START);
+        for _ in 0..5 {
+            budget = budget.spend().unwrap();
+        }
+        assert_eq!(budget.spend(), Err(GROWS_BACK));
+        assert!(budget.earn(0, START + GROWS_BACK).spend().is_ok());
+        assert_eq!(budget.earn(0, START + Duration::from_secs(86_400)).left, RESERVE);
+        assert_eq!(budget.earn(u32::MAX, START).left, SAVED_MAX);
+    }
+}

@@ -1,0 +1,67 @@
+//! What the README says of the template is in the template.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use harness::World;
+
+use super::openapi::root;
+
+/// The names in backticks in the columns of every row of the table that begins with this.
+fn table(heading: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rest = readme.split_once(heading).unwrap_or_else(|| panic!("no table {heading}")).1;
+    let names =
+        |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let mut cells = row.trim_matches('|').split('|');
+        (names(cells.next().unwrap()), names(cells.next().unwrap()))
+    })
+    .collect()
+}
+
+/// The names of the entries under a heading of the template.
+fn entries(heading: &str) -> BTreeSet<String> {
+    let template = fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    let part = template.split_once(&format!("\n{heading}:\n")).unwrap().1;
+    let lines = part.lines().take_while(|line| line.is_empty() || line.starts_with(' '));
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    names.filter(|name| name.chars().all(char::is_alphanumeric)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_readme_lists_each_functions_variables() {
+    let world = World::new().await;
+    let told: BTreeMap<_, BTreeSet<_>> = table("| Function | Variables |")
+        .into_iter()
+        .map(|(mut function, variables)| (function.remove(0), variables.into_iter().collect()))
+        .collect();
+    let given = world.stack.host.template().functions.iter().map(|(name, spec)| {
+        let variables = spec.environment.keys().filter(|name| *name != "RUST_LOG");
+        (name.clone(), variables.cloned().collect())
+    });
+    assert_eq!(told, given.collect());
+}
+
+#[test]
+fn the_readme_lists_every_parameter_and_every_alarm() {
+    let parameters: BTreeSet<_> =
+        table("| Parameter | Default | Means |").into_iter().flat_map(|(names, _)| names).collect();
+    assert_eq!(parameters, entries("Parameters"));
+
+    let alarms: Vec<_> = table("| Alarm | Means | Do |").into_iter().flat_map(|(names, _)| names).collect();
+    let is_of = |alarm: &String, told: &String| match told.strip_prefix('…') {
+        Some(end) => alarm.ends_with(end),
+        None => alarm == told,
+    };
+    let declared = entries("Resources").into_iter().filter(|name| name.ends_with("Alarm"));
+    let declared: Vec<_> = declared.collect();
+    assert!(declared.len() > 5, "{declared:?}");
+    for alarm in &declared {
+        assert!(alarms.iter().any(|told| is_of(alarm, told)), "the README does not tell of {alarm}");
+    }
+    for told in &alarms {
+        assert!(declared.iter().any(|alarm| is_of(alarm, told)), "there is no {told}");
+    }
+}
