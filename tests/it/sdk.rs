@@ -51,6 +51,12 @@ async fn lumaai() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh replicate"]
+async fn replicate() {
+    talk(Provider::Replicate, "replicate.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh google_genai"]
 async fn google_genai() {
     talk(Provider::Gemini, "google_genai.py").await;
