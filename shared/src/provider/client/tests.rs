@@ -1,5 +1,6 @@
 //! The client against a server that answers byte by byte what a test tells it to.
 
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -351,12 +352,16 @@ async fn a_provider_that_sends_no_webhooks_has_none_verified() {
     assert_eq!(verified.unwrap_err(), VerifyError::NoWebhooks);
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread has logged.
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -367,17 +372,14 @@ impl Write for Lines {
 
 #[tokio::test]
 async fn a_call_is_one_line_that_tells_neither_key_nor_prompt() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    // Another test may just have found that nobody listens, and that is remembered.
+    // One listener for all threads: that a thread has none is remembered for every other.
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing::callsite::rebuild_interest_cache();
     let server = Server::start(vec![answer(401, "", r#"{"detail":"wrong key"}"#)]);
     let client = client(Provider::Fal, &server.url);
     create(&client, Provider::Fal).await;
-    drop(guard);
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(LINES.take()).unwrap();
     assert_eq!(log.lines().count(), 1, "{log}");
     for part in
         ["provider.called", "\"fal\"", "\"create\"", "status=401", "\"refused\"", "\"auth\"", "duration_ms="]
