@@ -85,6 +85,9 @@ async fn everything(world: &World) {
         world.wire.crash_at(k, Moment::Before);
         STORIES[1].play(world, &format!("crash {k}")).await;
     }
+    // A create whose answer was lost is looked for where its provider can be asked.
+    let id = world.submit("kling-3.0-turbo", "a boat [[sim: create=drop-after, webhook=lost]]", "lost").await;
+    world.finish(&id).await;
     // A failure that its provider neither confirms nor denies is asked about again.
     let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
     world.drain().await;

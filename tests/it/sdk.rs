@@ -33,12 +33,6 @@ async fn talk(provider: Provider, script: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a package index: tests/sdk/run.sh replicate"]
-async fn replicate() {
-    talk(Provider::Replicate, "replicate.py").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh openai"]
 async fn openai() {
     talk(Provider::Openai, "openai.py").await;
@@ -54,4 +48,16 @@ async fn luma_agents() {
 #[ignore = "needs a package index: tests/sdk/run.sh lumaai"]
 async fn lumaai() {
     talk(Provider::DreamMachine, "lumaai.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh replicate"]
+async fn replicate() {
+    talk(Provider::Replicate, "replicate.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh google_genai"]
+async fn google_genai() {
+    talk(Provider::Gemini, "google_genai.py").await;
 }

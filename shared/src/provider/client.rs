@@ -150,22 +150,20 @@ impl ProviderClient {
         let adapter = adapter(provider);
         let timer = Timer::start(provider, "create");
         let request = order.request;
-        let (image, last_frame) = match adapter.capabilities().inline_images {
-            true => {
-                let both = tokio::join!(
-                    fetch(downloads, &request.image_url),
-                    fetch(downloads, &request.last_frame_url)
-                );
-                match both {
-                    (Ok(image), Ok(last_frame)) => (image, last_frame),
-                    (Err(fault), _) | (_, Err(fault)) => {
-                        let outcome = Outcome::NotSent(fault);
-                        timer.log_status(None, outcome.summary());
-                        return outcome;
-                    }
-                }
+        let images = match adapter.capabilities().inline_images {
+            true => tokio::try_join!(
+                fetch(downloads, request.image_url.as_deref()),
+                fetch(downloads, request.last_frame_url.as_deref())
+            ),
+            false => Ok((None, None)),
+        };
+        let (image, last_frame) = match images {
+            Ok(both) => both,
+            Err(fault) => {
+                let outcome = Outcome::NotSent(fault);
+                timer.log_status(None, outcome.summary());
+                return outcome;
             }
-            false => (None, None),
         };
         let order = &CreateOrder { image: image.as_ref(), last_frame: last_frame.as_ref(), ..*order };
         let settings = self.providers.get(&provider).map(|config| &config.settings);
@@ -407,7 +405,7 @@ fn authorization(
     Ok((name, value))
 }
 
-async fn fetch(downloads: &Downloader, url: &Option<String>) -> Result<Option<Image>, Fault> {
+async fn fetch(downloads: &Downloader, url: Option<&str>) -> Result<Option<Image>, Fault> {
     match url {
         Some(url) => Image::fetch(downloads, url).await.map(Some),
         None => Ok(None),
@@ -485,5 +483,7 @@ impl Timer {
     }
 }
 
+#[cfg(test)]
+mod keyed_tests;
 #[cfg(test)]
 mod tests;

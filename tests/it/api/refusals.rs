@@ -3,6 +3,8 @@
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::domain::catalog::{Catalog, Kind};
+use shared::domain::provider::Provider;
 
 use super::{Snapshot, assert_problem, assert_unchanged};
 
@@ -53,7 +55,10 @@ async fn a_wrong_field_or_type_is_named() {
         (order("duration_s", json!(-5)), "duration_s: invalid value"),
         (order("seed", json!(1_u64 << 32)), "seed: invalid value"),
         (order("audio", json!("yes")), "audio: invalid type"),
-        (order("provider", json!("sora")), "provider: unknown variant `sora`, expected `fal` or `runway`"),
+        (
+            order("provider", json!("sora")),
+            "provider: unknown variant `sora`, expected one of `fal`, `runway`, ",
+        ),
         (order("metadata", json!({"order": 7})), "metadata.order: invalid type"),
         (order("fallback_models", json!("veo-3.1")), "fallback_models: invalid type"),
         (order("prompt", Value::Null), "prompt: invalid type"),
@@ -95,12 +100,15 @@ async fn a_body_that_is_no_text_is_malformed() {
 async fn a_value_that_no_route_takes_is_answered_with_those_that_are() {
     let world = World::new().await;
     let before = Snapshot::take(&world).await;
-    let models = ["gen-4-turbo", "gen-4.5", "pika-2.2", "veo-3.1", "veo-3.1-fast"];
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let all: Vec<_> = catalog.models().map(|model| model.name.as_str()).collect();
+    let films = catalog.models().filter(|model| model.kind == Kind::Video);
+    let films: Vec<_> = films.map(|model| model.name.as_str()).collect();
     let none: [&str; 0] = [];
     let cases = [
-        (json!({"model": "sora-9"}), "model", &models[..]),
-        (json!({"model": "PIKA-2.2"}), "model", &models[..]),
-        (json!({"model": "pika-2.2", "fallback_models": ["sora-9"]}), "fallback_models", &models[..]),
+        (json!({"model": "sora-9"}), "model", &all[..]),
+        (json!({"model": "PIKA-2.2"}), "model", &all[..]),
+        (json!({"model": "pika-2.2", "fallback_models": ["sora-9"]}), "fallback_models", &films[..]),
         (json!({"model": "pika-2.2", "duration_s": 7}), "duration_s", &["5", "10"]),
         (json!({"model": "veo-3.1", "duration_s": 0}), "duration_s", &["4", "6", "8"]),
         (json!({"model": "gen-4.5", "aspect_ratio": "1:1"}), "aspect_ratio", &["16:9", "9:16"]),

@@ -19,9 +19,9 @@ use crate::provider::fixtures::REMOTE_ID;
 use crate::provider::verify::{CallbackSecrets, Token, VerifyError};
 
 const KEY: &str = "key-that-nobody-may-see";
-const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-enum Reply {
+pub(super) enum Reply {
     Answer(String),
     /// Reads the request and closes the connection.
     Cut,
@@ -30,15 +30,15 @@ enum Reply {
 }
 
 /// Answers one connection after another; the requests it has read are in `requests`.
-struct Server {
-    url: Url,
+pub(super) struct Server {
+    pub(super) url: Url,
     requests: Receiver<String>,
     /// Dropped with the server, which lets its thread end.
     _alive: Sender<()>,
 }
 
 impl Server {
-    fn start(replies: Vec<Reply>) -> Self {
+    pub(super) fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let (read, requests) = channel();
@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// The requests read so far: complete once the client has returned.
-    fn read(&self) -> Vec<String> {
+    pub(super) fn read(&self) -> Vec<String> {
         self.requests.try_iter().collect()
     }
 }
@@ -82,7 +82,7 @@ fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn answer(status: u16, headers: &str, body: &str) -> Reply {
+pub(super) fn answer(status: u16, headers: &str, body: &str) -> Reply {
     let length = body.len();
     Reply::Answer(format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n{body}"))
 }

@@ -133,7 +133,7 @@ impl Wire for Gemini {
     }
 }
 
-fn own<'a>(job: &'a RemoteJob) -> &'a str {
+fn own(job: &RemoteJob) -> &str {
     job.play.own.get("gemini").map_or("", String::as_str)
 }
 
