@@ -371,6 +371,8 @@ async fn a_call_is_one_line_that_tells_neither_key_nor_prompt() {
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
+    // Another test may just have found that nobody listens, and that is remembered.
+    tracing::callsite::rebuild_interest_cache();
     let server = Server::start(vec![answer(401, "", r#"{"detail":"wrong key"}"#)]);
     let client = client(Provider::Fal, &server.url);
     create(&client, Provider::Fal).await;

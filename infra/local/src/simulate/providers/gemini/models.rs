@@ -79,7 +79,7 @@ pub(super) fn film(body: &Map<String, Value>) -> Result<Film, String> {
 const GENERATION_PARTS: [(&str, &[Field]); 3] =
     [("response_format", FORMAT), ("generation_config", GENERATION), ("webhook_config", WEBHOOK)];
 
-/// The text of the input, which is a text or a list of parts.
+/// The text of the input, which is a text, or a list of parts or of steps.
 fn prompt(input: &Value) -> Result<String, String> {
     let parts = match input {
         Value::String(text) if !text.is_empty() => return Ok(text.clone()),
@@ -87,8 +87,14 @@ fn prompt(input: &Value) -> Result<String, String> {
         _ => return Err("input is required.".to_owned()),
     };
     let mut prompt = String::new();
-    for part in parts {
+    // Google's own client puts the parts into a step of the user's.
+    let content = |step: &'_ Value| match &step["content"] {
+        Value::Array(parts) if step["type"] == "user_input" => parts.clone(),
+        _ => vec![step.clone()],
+    };
+    for part in parts.iter().flat_map(content) {
         let Value::Object(part) = part else { return Err("input must hold objects.".to_owned()) };
+        let part = &part;
         let fields = if part.get("type") == Some(&json!("image")) { IMAGE } else { TEXT };
         if let Some(flaw) = flaw("input", fields, part) {
             return Err(flaw);
