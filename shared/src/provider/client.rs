@@ -279,6 +279,11 @@ impl ProviderClient {
         let status = sent.as_ref().ok().map(|response| response.status().as_u16());
         timer.log_status(status, (if sent.is_ok() { "answered" } else { "lost" }, ""));
         let response = sent?;
+        if matches!(response.status().as_u16(), 401 | 403) {
+            // Of our key, this says: nothing of the file.
+            self.access.forget(provider);
+            return Err(later("the key was not taken"));
+        }
         let elsewhere = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
         match elsewhere.map(HeaderValue::to_str) {
             Some(Ok(location)) => downloads.open(location).await,

@@ -146,6 +146,8 @@ async fn a_video_inside_an_answer_is_taken_out_of_it() {
         answer(200, json, &format!(r#"{{"id":"v1_a","status":"completed","steps":[{step}]}}"#)),
         answer(200, json, r#"{"id":"v1_a","status":"completed","steps":[]}"#),
         answer(404, json, "{}"),
+        answer(403, json, "{}"),
+        answer(401, json, "{}"),
     ]);
     let (client, downloads) =
         (client(Provider::Gemini, Secret::new("a-key"), &server.url), Downloader::new(true).unwrap());
@@ -157,5 +159,8 @@ async fn a_video_inside_an_answer_is_taken_out_of_it() {
     assert!(file.body.next().await.is_none());
     assert!(matches!(open().await, Err(DownloadError::Later(_))));
     assert!(matches!(open().await, Err(DownloadError::Gone(404))));
+    // A paid file is not lost because our key was not taken.
+    assert!(matches!(open().await, Err(DownloadError::Later(_))));
+    assert!(matches!(open().await, Err(DownloadError::Later(_))));
     assert!(server.read().iter().all(|request| request.contains("x-goog-api-key: a-key\r\n")));
 }
