@@ -68,8 +68,17 @@ pub const FAILOVER_AFTER_ACCEPTANCE: Story = Story {
     webhooks: true,
 };
 
-pub const STORIES: [Story; 5] =
-    [SUCCESS_BY_WEBHOOK, SUCCESS_BY_POLLING, FAILOVER, FAILURE_WITH_REFUND, FAILOVER_AFTER_ACCEPTANCE];
+/// The answer to the create call is the media.
+pub const STILL: Story = Story {
+    name: "a still in the answer",
+    model: "stable-image-core",
+    prompt: "a paper boat",
+    ends: State::Succeeded,
+    webhooks: true,
+};
+
+pub const STORIES: [Story; 6] =
+    [SUCCESS_BY_WEBHOOK, SUCCESS_BY_POLLING, FAILOVER, FAILURE_WITH_REFUND, FAILOVER_AFTER_ACCEPTANCE, STILL];
 
 /// Who comes between, in a race.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Crash, failure, repeat and race runs over every story.
 
 use harness::story::{
-    FAILOVER, FAILOVER_AFTER_ACCEPTANCE, FAILURE_WITH_REFUND, Rival, SUCCESS_BY_POLLING, SUCCESS_BY_WEBHOOK,
+    FAILOVER, FAILOVER_AFTER_ACCEPTANCE, FAILURE_WITH_REFUND, Rival, STILL, SUCCESS_BY_POLLING,
+    SUCCESS_BY_WEBHOOK,
 };
 
 macro_rules! stories {
@@ -53,4 +54,5 @@ stories! {
     FAILOVER => failover,
     FAILOVER_AFTER_ACCEPTANCE => failover_after_acceptance,
     FAILURE_WITH_REFUND => failure_with_refund,
+    STILL => still,
 }
