@@ -33,6 +33,12 @@ async fn talk(provider: Provider, script: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh runwayml"]
+async fn runwayml() {
+    talk(Provider::Runway, "runwayml.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh openai"]
 async fn openai() {
     talk(Provider::Openai, "openai.py").await;
