@@ -74,8 +74,19 @@ impl Given {
     }
 }
 
+/// What a provider's fixtures came to.
+pub(super) struct CameOut(BTreeSet<String>);
+
+impl CameOut {
+    /// Some fixture that reads `what` must have this in what comes out.
+    pub(super) fn some(&self, what: &str, text: &str) {
+        let found = self.0.iter().any(|case| case.starts_with(what) && case.contains(text));
+        assert!(found, "no fixture has {text} come out of a {what}");
+    }
+}
+
 /// Runs the fixtures of one provider; gives everything that came out, for coverage.
-pub(super) fn run(provider: Provider) -> BTreeSet<String> {
+pub(super) fn run(provider: Provider) -> CameOut {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider.name());
     let mut came_out = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -90,7 +101,7 @@ pub(super) fn run(provider: Provider) -> BTreeSet<String> {
         assert_eq!(result, fixture.expect, "{case}");
         came_out.insert(format!("{} {result}", fixture.read.unwrap_or_default()));
     }
-    came_out
+    CameOut(came_out)
 }
 
 impl Fixture {
