@@ -91,6 +91,20 @@ pub(super) struct Letter {
     pub(super) signature: Vec<(&'static str, String)>,
 }
 
+impl Letter {
+    /// What nobody signs.
+    pub(super) fn unsigned(body: &Value) -> Self {
+        Self { body: body.to_string(), signature: Vec::new() }
+    }
+
+    /// Signed now, as Standard Webhooks have it.
+    pub(super) fn signed(simulator: &Simulator, id: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let signature = simulator.webhook_secret().headers(id, simulator.clock.now(), &body);
+        Self { body, signature }
+    }
+}
+
 /// What a provider does with a call.
 #[derive(Debug)]
 pub(super) enum Answer {

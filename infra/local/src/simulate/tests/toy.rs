@@ -83,9 +83,7 @@ impl Wire for Toy {
         job: &RemoteJob,
         at: Timestamp,
     ) -> anyhow::Result<Option<Letter>> {
-        let body = told(job, at).to_string();
-        let signature = simulator.webhook_secret().headers(&job.id, simulator.clock.now(), &body);
-        Ok(Some(Letter { body, signature }))
+        Ok(Some(Letter::signed(simulator, &job.id, &told(job, at))))
     }
 }
 
@@ -121,7 +119,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let prompt = text(&json!(body), "prompt").to_owned();
     let url = body.get("callback").and_then(Value::as_str).map(str::to_owned);
     if let Some(url) = &url {
-        let challenge = Letter { body: json!({"challenge": "echo"}).to_string(), signature: Vec::new() };
+        let challenge = Letter::unsigned(&json!({"challenge": "echo"}));
         let echo = webhook::post(simulator, url, challenge).await;
         if !echo.is_ok_and(|(_, body)| body == json!({"challenge": "echo"}).to_string()) {
             return Ok(StatusCode::BAD_REQUEST.into());

@@ -68,7 +68,7 @@ impl Wire for DreamMachine {
         job: &RemoteJob,
         at: Timestamp,
     ) -> anyhow::Result<Option<Letter>> {
-        Ok(Some(Letter { body: told(simulator, job, at).to_string(), signature: Vec::new() }))
+        Ok(Some(Letter::unsigned(&told(simulator, job, at))))
     }
 }
 

@@ -64,10 +64,8 @@ impl Wire for KlingLegacy {
         job: &RemoteJob,
         at: Timestamp,
     ) -> anyhow::Result<Option<Letter>> {
-        let body = told(simulator, job, at).to_string();
         let id = format!("{}{}", job.id, at.as_secs());
-        let signature = simulator.webhook_secret().headers(&id, simulator.clock.now(), &body);
-        Ok(Some(Letter { body, signature }))
+        Ok(Some(Letter::signed(simulator, &id, &told(simulator, job, at))))
     }
 }
 

@@ -78,7 +78,7 @@ impl Wire for Minimax {
             Version::One => words::event(job, at),
             Version::Two => words::told_2(simulator, job, at),
         };
-        Ok(Some(Letter { body: body.to_string(), signature: Vec::new() }))
+        Ok(Some(Letter::unsigned(&body)))
     }
 }
 
@@ -188,7 +188,7 @@ fn in_words_of_1(response: Response) -> Response {
 /// Whether the receiver repeats a challenge in time.
 async fn is_met(simulator: &Simulator, url: &str) -> anyhow::Result<bool> {
     let challenge = json!({"challenge": create::uuid()?});
-    let letter = Letter { body: challenge.to_string(), signature: Vec::new() };
+    let letter = Letter::unsigned(&challenge);
     let echo = timeout(CHALLENGE_WITHIN, webhook::post(simulator, url, letter)).await;
     let Ok(Ok((code, body))) = echo else { return Ok(false) };
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();

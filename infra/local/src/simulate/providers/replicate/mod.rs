@@ -88,10 +88,8 @@ impl Wire for Replicate {
         job: &RemoteJob,
         at: Timestamp,
     ) -> anyhow::Result<Option<Letter>> {
-        let body = prediction(simulator, job, at).to_string();
         let id = format!("msg_{}{}", job.id, at.as_millis());
-        let signature = simulator.webhook_secret().headers(&id, simulator.clock.now(), &body);
-        Ok(Some(Letter { body, signature }))
+        Ok(Some(Letter::signed(simulator, &id, &prediction(simulator, job, at))))
     }
 
     fn has_directive(&self, key: &str, value: &str) -> bool {
