@@ -166,8 +166,7 @@ async fn tell(queue: &Queue, job: &Job, message: &Message, pause: Duration) {
 
 async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callback: Option<&Url>) -> Outcome {
     let reference = format!("{}.{}", job.id, job.attempt);
-    let (image, last_frame) = (None, None);
-    let order = CreateOrder { request, route, callback, reference: &reference, image, last_frame };
+    let order = CreateOrder { callback, ..CreateOrder::new(request, route, &reference) };
     app.providers.create(&app.downloads, route.provider, &order, app.clock.now()).await
 }
 

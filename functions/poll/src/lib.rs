@@ -115,9 +115,7 @@ async fn look_up(app: &App, job_id: &JobId, number: u8) -> Result<(), BoxError> 
         return Ok(()); // its dispatcher may still be at it
     }
     let reference = format!("{job_id}.{number}");
-    let (image, last_frame) = (None, None);
-    let order =
-        CreateOrder { request: &request, route, callback: None, reference: &reference, image, last_frame };
+    let order = CreateOrder::new(&request, route, &reference);
     let lost = Lost { order, started_at: attempt.started_at };
     let is_certain = adapter(attempt.provider).capabilities().look_up == LookUp::Certain;
     let (remote, outcome) = match app.providers.look_up(attempt.provider, &lost, now).await {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::redirect;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::access::AccessCache;
-use super::download::{Download, DownloadError, Downloader, File, SILENCE_MAX, later};
+use super::download::{Downloader, SILENCE_MAX};
 use super::image::Image;
 use super::jwks::KeyCache;
 use super::outcome::{Canceling, Found, Outcome, Polled, retry_after};
@@ -90,7 +90,7 @@ pub(super) enum NoAnswer {
 }
 
 impl NoAnswer {
-    const fn cause(&self) -> &'static str {
+    pub(super) const fn cause(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "not_sent",
             Self::Lost(cause) => cause,
@@ -258,47 +258,6 @@ impl ProviderClient {
         found
     }
 
-    /// Opens a finished job's file: with the key where its provider gives it to nobody else,
-    /// and else as anybody would. A redirect takes the key nowhere.
-    pub async fn download(
-        &self,
-        downloads: &Downloader,
-        provider: Provider,
-        url: &str,
-        now: Timestamp,
-    ) -> Result<Download<File>, DownloadError> {
-        let call = Url::parse(url).ok().and_then(|url| adapter(provider).download(&url));
-        let Some(call) = call else { return downloads.open(url).await };
-        let answer_max = call.answer_max;
-        let timer = Timer::start(provider, "download");
-        let request = self.request(provider, call, Credentials::Key(now)).await;
-        let sent = match request {
-            Ok(request) => request.send().await.map_err(|error| later(error.without_url())),
-            Err(lost) => Err(later(lost.cause())),
-        };
-        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
-        timer.log_status(status, (if sent.is_ok() { "answered" } else { "lost" }, ""));
-        let response = sent?;
-        if matches!(response.status().as_u16(), 401 | 403) {
-            // Of our key, this says: nothing of the file.
-            self.access.forget(provider);
-            return Err(later("the key was not taken"));
-        }
-        let elsewhere = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
-        match elsewhere.map(HeaderValue::to_str) {
-            Some(Ok(location)) => downloads.open(location).await,
-            Some(Err(_)) => Err(later("redirected to nowhere")),
-            None if is_json(&response) => {
-                let (status, headers) = (response.status().as_u16(), response.headers().clone());
-                let body = read_body(response, answer_max).await.map_err(|lost| later(lost.cause()))?;
-                let answer = Answer { status, headers, body };
-                let file = adapter(provider).read_download(&answer);
-                file.map(Download::whole).ok_or_else(|| later("the answer is not the file"))
-            }
-            None => Download::of(response),
-        }
-    }
-
     /// Makes a free call that needs the key, and measures it.
     pub async fn ping(&self, provider: Provider, now: Timestamp) -> (Result<(), Fault>, Duration) {
         let adapter = adapter(provider);
@@ -347,7 +306,7 @@ impl ProviderClient {
         Ok(Answer { status, headers, body: read_body(response, answer_max).await? })
     }
 
-    async fn request(
+    pub(super) async fn request(
         &self,
         provider: Provider,
         call: Call,
@@ -417,11 +376,6 @@ async fn fetch(downloads: &Downloader, url: Option<&str>) -> Result<Option<Image
     }
 }
 
-fn is_json(response: &reqwest::Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("application/json"))
-}
-
 pub(super) fn not_sent(class: ErrorClass, code: &str) -> NoAnswer {
     NoAnswer::NotSent(Fault::new(class, Some(code), Billed::No))
 }
@@ -439,7 +393,7 @@ fn classify(error: &reqwest::Error) -> NoAnswer {
     }
 }
 
-async fn read_body(mut response: reqwest::Response, max: usize) -> Result<Bytes, NoAnswer> {
+pub(super) async fn read_body(mut response: reqwest::Response, max: usize) -> Result<Bytes, NoAnswer> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > max {
@@ -475,7 +429,7 @@ impl Timer {
         self.log_status(sent.as_ref().ok().map(|answer| answer.status), summary);
     }
 
-    fn log_status(&self, status: Option<u16>, (outcome, reason): (&str, &str)) {
+    pub(super) fn log_status(&self, status: Option<u16>, (outcome, reason): (&str, &str)) {
         tracing::info!(
             provider = self.provider.name(),
             what = self.what,

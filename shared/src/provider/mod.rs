@@ -17,6 +17,7 @@ mod google;
 mod image;
 mod input;
 pub mod jwks;
+mod keyed;
 mod kling;
 mod kling_legacy;
 mod luma;
@@ -242,7 +243,13 @@ pub struct CreateOrder<'a> {
     pub last_frame: Option<&'a Image>,
 }
 
-impl CreateOrder<'_> {
+impl<'a> CreateOrder<'a> {
+    /// An order whose end nobody hears of, and whose images, where their bytes are needed, are
+    /// still to be fetched.
+    pub const fn new(request: &'a JobRequest, route: &'a Route, reference: &'a str) -> Self {
+        Self { request, route, callback: None, reference, image: None, last_frame: None }
+    }
+
     /// The provider's name for what shall do this: for orders with an image, or without.
     fn endpoint(&self) -> &str {
         let endpoint = match self.request.image_url {

@@ -4,6 +4,7 @@ use super::tests::{NOW, Reply, Server, answer};
 use super::*;
 use crate::domain::catalog::Catalog;
 use crate::domain::request::JobRequest;
+use crate::provider::download::DownloadError;
 use crate::provider::service_account::tests::file;
 
 const IMAGE: &str = "RIFF____WEBPVP8 a picture";
@@ -84,14 +85,7 @@ async fn create(provider: Provider, key: Secret, base_url: &Url, image: Option<&
         resolution: "720p".to_owned(),
         ..JobRequest::default()
     };
-    let order = CreateOrder {
-        request: &request,
-        route,
-        callback: None,
-        reference: "job_a.1",
-        image: None,
-        last_frame: None,
-    };
+    let order = CreateOrder::new(&request, route, "job_a.1");
     let mut config =
         ProviderConfig { base_url: Some(base_url.clone()), ..ProviderConfig::new(provider, key) };
     config.settings = [

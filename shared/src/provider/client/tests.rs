@@ -106,14 +106,7 @@ async fn create(client: &ProviderClient, provider: Provider) -> Outcome {
     let request = JobRequest::new(order, &catalog).unwrap();
     let mut routes = catalog.model("veo-3.1").unwrap().routes.iter();
     let route = routes.find(|route| route.provider == provider).unwrap();
-    let order = CreateOrder {
-        request: &request,
-        route,
-        callback: None,
-        reference: "job_a.1",
-        image: None,
-        last_frame: None,
-    };
+    let order = CreateOrder::new(&request, route, "job_a.1");
     client.create(&Downloader::new(true).unwrap(), provider, &order, NOW).await
 }
 
