@@ -3,6 +3,7 @@
 //! Items are written here and nowhere else, each write under a condition and an
 //! `#[expect]` of its own, so that one search lists every write of the system.
 
+pub mod accounts;
 pub mod audit;
 pub mod due;
 pub mod gates;
