@@ -50,10 +50,8 @@ const ONE_MESSAGE_IN: u32 = 10;
 const SUBMITS_MAX: usize = 20;
 /// Simulated time within which everything must have ended when nothing goes wrong any more.
 const RECOVERY_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
-/// The clock is turned by so much at least: more than two functions' clocks ever differ for long.
-const STRIDE_MIN: Duration = Duration::from_secs(11);
-/// How long the schedules may stand still where nothing is due.
-const TICK_EVERY: Duration = Duration::from_secs(3_600);
+/// The clock is turned by so much at least, where little happens.
+const STRIDE_MIN: Duration = Duration::from_secs(30);
 
 /// One run under way.
 struct Run {
@@ -80,7 +78,7 @@ pub async fn run(seed: u64, jobs: usize) -> Outcome {
         options.clocks = clocks.functions();
     })
     .await;
-    let outcome = Outcome { seed, ..Outcome::default() };
+    let outcome = Outcome { seed, pace: pace.name(), ..Outcome::default() };
     let mut run = Run { world, chance, clocks, pace, made: BTreeMap::new(), outcome };
     run.storm(jobs).await;
     run.settle_down().await;
@@ -249,9 +247,7 @@ impl Run {
     async fn step(&self, next: Timestamp) {
         let now = self.world.clock.now();
         self.turn(next.since(now).max(STRIDE_MIN)).await;
-        if next.since(now) > TICK_EVERY {
-            self.tick().await;
-        } else if self.next_check().await.is_some_and(|check| check <= self.world.clock.now()) {
+        if self.next_check().await.is_some_and(|check| check <= self.world.clock.now()) {
             self.world.sweep().await;
             self.drain().await;
         }

@@ -61,8 +61,10 @@ pub(super) fn check(jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) -> Vec<String> 
         }
         if bill.is_due() {
             billed.insert((&job.id, attempt.number));
-            let denied = attempt.billed == Billed::No || attempt.cost.is_none();
-            if denied || matches!(attempt.phase, Phase::Broke | Phase::Refused | Phase::NotSent) {
+            let gave_nothing = matches!(attempt.phase, Phase::Broke | Phase::Refused | Phase::NotSent);
+            let known =
+                if gave_nothing { attempt.billed == Billed::Yes } else { attempt.billed != Billed::No };
+            if !known || attempt.cost.is_none() {
                 problems.push(format!("{provider} bills {id}, and {} says {attempt:?}", job.id));
             }
         }
@@ -112,7 +114,8 @@ fn names<'a>(
 /// Whether an attempt may have a remote job that it has no name of: its fate is unknown, or
 /// its provider gives none.
 fn may_be_nameless(attempt: &Attempt) -> bool {
-    let delivered = adapter(attempt.provider).capabilities().delivers && attempt.phase == Phase::Finished;
+    let delivers = adapter(attempt.provider).capabilities().delivers;
+    let delivered = delivers && attempt.billed == Billed::Yes;
     let unknown = matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost);
     attempt.remote.is_none() && (delivered || unknown)
 }

@@ -109,6 +109,14 @@ impl Pace {
         *chance.pick(&[Self::Dense, Self::Dense, Self::Loose, Self::Sparse])
     }
 
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Loose => "loose",
+            Self::Sparse => "sparse",
+        }
+    }
+
     /// Jobs that come at once, at most.
     pub(super) fn crowd(self) -> usize {
         if self == Self::Dense { 8 } else { 3 }
@@ -118,18 +126,13 @@ impl Pace {
         match self {
             Self::Dense => chance.seconds(if chance.one_in(20) { 1_800 } else { 40 }),
             Self::Loose => chance.seconds(6 * 3_600),
-            Self::Sparse => chance.seconds(14 * 24 * 3_600),
+            Self::Sparse => chance.seconds(30 * 24 * 3_600),
         }
     }
 
     /// How long a weather lasts.
     pub(super) fn spell(self, chance: &Chance) -> Duration {
-        let most = match self {
-            Self::Dense => 1_800,
-            Self::Loose => 6 * 3_600,
-            Self::Sparse => 3 * 24 * 3_600,
-        };
-        chance.seconds(most)
+        chance.seconds(if self == Self::Dense { 1_800 } else { 6 * 3_600 })
     }
 }
 

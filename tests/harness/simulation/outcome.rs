@@ -10,6 +10,8 @@ const DAY_S: u64 = 24 * 3_600;
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub seed: u64,
+    /// How the traffic came in: `dense`, `loose` or `sparse`.
+    pub pace: &'static str,
     pub jobs: usize,
     /// How many jobs ended in each state.
     pub ended: BTreeMap<&'static str, usize>,
@@ -50,7 +52,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}: ", self.seed)?;
+        write!(f, "seed {}, {}: ", self.seed, self.pace)?;
         self.sums(f)?;
         self.violations.iter().try_for_each(|violation| write!(f, "\n  {violation}"))
     }
