@@ -122,7 +122,7 @@ impl Run {
         self.world.wire.reset();
         self.clocks.settle(&self.chance);
         for simulator in self.world.stack.simulators.values() {
-            simulator.weather("all=html", self.world.clock.now()).expect("the weather is known");
+            simulator.weather("note=fair", self.world.clock.now()).expect("the weather is known");
         }
     }
 

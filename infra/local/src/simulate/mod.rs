@@ -270,8 +270,9 @@ impl Simulator {
     }
 
     /// Plays these directives with everybody until a time, in place of any weather before: see
-    /// the tables in `directive.rs`. What a prompt orders itself has the last word on its own remote
-    /// job. Remote jobs that run go on, whatever becomes of calls.
+    /// the tables in `directive.rs`. A time that has come ends the weather. What a prompt orders
+    /// itself has the last word on its own remote job. Remote jobs that run go on, whatever
+    /// becomes of calls.
     ///
     /// # Errors
     ///
