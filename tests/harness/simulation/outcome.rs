@@ -61,8 +61,9 @@ impl fmt::Display for Outcome {
 /// What became of many seeds.
 #[derive(Debug, Default)]
 pub struct Total {
-    seeds: usize,
-    sum: Outcome,
+    pub seeds: usize,
+    /// Everything that can be added up.
+    pub sum: Outcome,
     /// Seeds with violations.
     pub failed: usize,
 }
@@ -86,15 +87,6 @@ impl Total {
         sum.weathers += outcome.weathers;
         sum.lasted += outcome.lasted;
         sum.violations.extend(outcome.violations.iter().cloned());
-    }
-
-    /// Simulated time of all seeds together.
-    pub fn lasted(&self) -> Duration {
-        self.sum.lasted
-    }
-
-    pub fn jobs(&self) -> usize {
-        self.sum.jobs
     }
 }
 
