@@ -1,176 +1,331 @@
-//! Everything at once: many accounts and jobs, providers that misbehave, functions that die
-//! between any two of their effects, messages that come twice; and the books at the end.
+//! Everything at once: many accounts and jobs, providers that misbehave one by one and for
+//! everybody, functions that die between any two of their effects and whose clocks differ,
+//! messages that come late, twice and in any order, two of everything at one time; and the
+//! books at the end.
 //!
 //! What happens is drawn from a seed. The clock is turned by hand; between the storm and the
 //! audit the stack is left alone until nothing is live any more.
+//!
+//! The same seed draws the same orders, weathers, clocks and pace. Which of several calls that
+//! are under way at one time lands first, the machine decides: so the storm may hit another
+//! effect in another run, and a rare failure may need its seed to be played a few times.
+
+mod books;
+mod chance;
+mod clocks;
+mod outcome;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use genmux::simulate::{CallKind, Fault};
-use reqwest::StatusCode;
-use serde_json::{Value, json};
-use shared::boot::{Clock, Random};
+use reqwest::{Method, StatusCode};
+use shared::boot::Random;
 use shared::domain::attempt::Phase;
-use shared::domain::catalog::{Catalog, Kind};
+use shared::domain::credit::Credits;
 use shared::domain::id::JobId;
-use shared::domain::job::Job;
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::domain::verdict::Billed;
+use shared::store::keys::{CHECK_AT, DUE_INDEX};
+use shared::store::keystore::Scope;
 
 use crate::wire::Storm;
-use crate::world::World;
+use crate::world::{Answer, ROUNDS_MAX, World};
+use books::Bill;
+use chance::{Chance, Pace};
+use clocks::Clocks;
+
+pub use outcome::{Outcome, Total};
 
 /// When every simulation begins.
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
-/// One effect in so many goes wrong, and one invocation in so many is made twice.
+/// One effect in so many goes wrong, one invocation in so many is made twice, and one message
+/// in so many is late or comes twice.
 const ONE_EFFECT_IN: u32 = 60;
 const ONE_INVOCATION_IN: u32 = 8;
+const ONE_MESSAGE_IN: u32 = 10;
 /// Tries of one submit: callers repeat what was answered by 5xx, under the same key.
 const SUBMITS_MAX: usize = 20;
 /// Simulated time within which everything must have ended when nothing goes wrong any more.
 const RECOVERY_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
-/// How the clock is turned while nothing but deadlines is waited for.
-const STRIDE: Duration = Duration::from_secs(120);
+/// The clock is turned by so much at least, where little happens.
+const STRIDE_MIN: Duration = Duration::from_secs(30);
 
-/// What may be played with a job, beside nothing at all. Each may concern one provider alone.
-const PLAYS: [&str; 24] = [
-    "create=refuse:429, retry_after=5, times=2",
-    "create=refuse:503",
-    "create=refuse:500, times=1",
-    "create=refuse:401",
-    "create=refuse:403-balance",
-    "create=refuse:policy",
-    "create=drop-before",
-    "create=drop-after",
-    "create=html",
-    "fail=internal",
-    "fail=content_policy",
-    "fail=no_code",
-    "status=backwards",
-    "status=unknown",
-    "status=empty",
-    "status=junk",
-    "throttled=90",
-    "webhook=lost",
-    "webhook=twice",
-    "webhook=early",
-    "webhook=late:200",
-    "result=500:3",
-    "asset=500:2",
-    "asset=404",
-];
-
-/// What became of one seed.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub seed: u64,
-    pub jobs: usize,
-    /// How many jobs ended in each state.
-    pub ended: BTreeMap<&'static str, usize>,
-    /// AWS calls of functions, and create calls to providers.
-    pub effects: usize,
-    pub creates: usize,
-    pub attempts: usize,
-    /// Attempts whose fate stayed unknown until their deadline.
-    pub lost: usize,
-    /// Jobs with more than one attempt that was certainly billed: a cost of ours, on record.
-    pub paid_twice: usize,
-    /// Simulated time from the first submit to rest.
-    pub lasted: Duration,
-    /// Whatever should not be.
-    pub violations: Vec<String>,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, jobs, ended, effects, creates, attempts, lost, paid_twice, lasted, .. } = self;
-        let hours = lasted.as_secs() / 3_600;
-        write!(
-            f,
-            "seed {seed}: {jobs} jobs {ended:?}, {attempts} attempts, {creates} creates, {lost} lost, \
-             {paid_twice} paid twice, {effects} effects, {hours} h"
-        )?;
-        self.violations.iter().try_for_each(|violation| write!(f, "\n  {violation}"))
-    }
-}
-
-/// Draws from a seed.
-struct Chance(Random);
-
-impl Chance {
-    fn below(&self, end: usize) -> usize {
-        usize::try_from(self.0.u64() % end as u64).unwrap_or_default()
-    }
-
-    fn one_in(&self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<'a, T>(&self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
-    }
-
-    fn seconds(&self, below: usize) -> Duration {
-        Duration::from_secs(self.below(below) as u64)
-    }
+/// One run under way.
+struct Run {
+    world: World,
+    chance: Chance,
+    clocks: Clocks,
+    pace: Pace,
+    /// The jobs by the numbers of their orders, and whose they are.
+    made: BTreeMap<usize, (JobId, String)>,
+    outcome: Outcome,
 }
 
 /// Plays one seed with so many jobs.
 pub async fn run(seed: u64, jobs: usize) -> Outcome {
     let chance = Chance(Random::seeded(seed));
+    let pace = Pace::draw(&chance);
     let webhooks = !chance.one_in(4);
     let random = Random::seeded(seed ^ 0x5eed);
+    let clocks = Clocks::new(START, &chance);
     let world = World::with(|options| {
         options.webhooks = webhooks;
         options.random = random;
-        options.clock = Clock::manual(START);
+        options.clock = clocks.world();
+        options.clocks = clocks.functions();
     })
     .await;
-    let keys = accounts(&world, &chance).await;
-    let mut outcome = Outcome { seed, ..Outcome::default() };
-    let storm = Storm {
-        random: Random::seeded(seed ^ 0x0570_4a11),
-        one_effect_in: ONE_EFFECT_IN,
-        one_invocation_in: ONE_INVOCATION_IN,
-    };
-    world.wire.storm(storm);
-    let mut made: Vec<(usize, JobId)> = Vec::new();
-    let mut asked = 0;
-    while asked < jobs {
-        for _ in 0..=chance.below(8).min(jobs - asked - 1) {
-            let caller = chance.below(keys.len());
-            if let Some(id) = submit(&world, &chance, &keys[caller], asked, &mut outcome).await {
-                made.push((caller, id));
+    let outcome = Outcome { seed, pace: pace.name(), ..Outcome::default() };
+    let mut run = Run { world, chance, clocks, pace, made: BTreeMap::new(), outcome };
+    run.storm(jobs).await;
+    run.settle_down().await;
+    run.count().await;
+    run.outcome
+}
+
+impl Run {
+    /// Plays all orders, with everything going wrong.
+    async fn storm(&mut self, jobs: usize) {
+        let keys = accounts(&self.world, &self.chance).await;
+        self.world.wire.storm(Storm {
+            random: Random::seeded(self.outcome.seed ^ 0x0570_4a11),
+            one_effect_in: ONE_EFFECT_IN,
+            one_invocation_in: ONE_INVOCATION_IN,
+            one_message_in: ONE_MESSAGE_IN,
+        });
+        let mut asked = 0;
+        while asked < jobs {
+            for _ in 0..=self.chance.below(self.pace.crowd()).min(jobs - asked - 1) {
+                let caller = self.chance.pick(&keys).clone();
+                self.submit(&caller, asked).await;
+                asked += 1;
             }
-            asked += 1;
+            self.trouble();
+            if self.chance.one_in(4) {
+                self.squall().await;
+            }
+            let gap = self.pace.gap(&self.chance);
+            if self.pace == Pace::Dense {
+                self.turn(gap).await;
+            } else {
+                self.pass(gap).await;
+            }
+            if self.chance.one_in(2) {
+                self.tick().await;
+            }
         }
-        if let Some((caller, id)) = made.last().filter(|_| chance.one_in(6)) {
-            cancel(&world, &keys[*caller], id).await;
-        }
-        if chance.one_in(5) {
-            trouble(&world, &chance);
-        }
-        world.advance(chance.seconds(if chance.one_in(20) { 1_800 } else { 40 })).await;
-        if chance.one_in(2) {
-            world.tick().await;
+        self.outcome.effects = self.world.wire.effects();
+        self.outcome.spoilt = self.world.wire.spoilt();
+        self.world.wire.reset();
+        self.clocks.settle(&self.chance);
+        for simulator in self.world.stack.simulators.values() {
+            simulator.weather("note=fair", self.world.clock.now()).expect("the weather is known");
         }
     }
-    outcome.effects = world.wire.effects();
-    world.wire.reset();
-    settle_down(&world, &mut outcome).await;
-    count(&world, &made, &mut outcome).await;
-    outcome.lasted = world.clock.now().since(START);
-    outcome
+
+    /// Submits as callers shall: the same order under the same key until it is answered. Now
+    /// and then two of them race.
+    async fn submit(&mut self, key: &str, number: usize) {
+        let (body, bearer) = (chance::order(&self.chance, number).to_string(), format!("Bearer {key}"));
+        let idempotency_key = format!("order-{number}");
+        let headers = [("idempotency-key", idempotency_key.as_str()), ("authorization", bearer.as_str())];
+        let mut racers = if self.chance.one_in(10) { 3 } else { 1 };
+        for _ in 0..SUBMITS_MAX {
+            let posts = (0..racers).map(|_| self.world.call(Method::POST, "/v1/jobs", &headers, Some(&body)));
+            let answers = join_all(posts).await;
+            let mut again = false;
+            for answer in answers {
+                again |= self.take(answer, number, key);
+            }
+            if !again {
+                return;
+            }
+            racers = 1;
+        }
+    }
+
+    /// Notes the answer to a submit; says whether it has to be made again.
+    fn take(&mut self, answer: Answer, number: usize, key: &str) -> bool {
+        match answer.status {
+            StatusCode::ACCEPTED => {
+                let id: JobId = answer.text("/id").parse().expect("a job id");
+                match self.made.get(&number) {
+                    Some((known, _)) if *known != id => {
+                        self.violation(format!("one key made two jobs: {known} and {id}"));
+                    }
+                    _ => {
+                        self.made.insert(number, (id, key.to_owned()));
+                    }
+                }
+                false
+            }
+            StatusCode::PAYMENT_REQUIRED | StatusCode::TOO_MANY_REQUESTS => {
+                self.outcome.turned_away += 1;
+                false
+            }
+            status if status.is_server_error() => !self.made.contains_key(&number),
+            _ => {
+                self.violation(format!("a submit was answered {answer:?}"));
+                false
+            }
+        }
+    }
+
+    /// Draws new trouble of providers and clocks.
+    fn trouble(&mut self) {
+        let chance = &self.chance;
+        if chance.one_in(5) {
+            let kinds =
+                [CallKind::Create, CallKind::Poll, CallKind::Result, CallKind::Media, CallKind::LookUp];
+            let fault = if chance.one_in(2) { Fault::DropBefore } else { Fault::DropAfter };
+            self.world.simulator(chance.provider()).cut(*chance.pick(&kinds), fault);
+        }
+        if chance.one_in(4) {
+            let until = self.world.clock.now() + self.pace.spell(chance);
+            let (provider, weather) = (chance.provider(), chance.weather());
+            self.world.simulator(provider).weather(&weather, until).expect("the weather is known");
+            self.outcome.weathers += 1;
+        }
+        if chance.one_in(6) {
+            self.clocks.disturb(chance);
+        } else if chance.one_in(4) {
+            self.clocks.settle(chance);
+        }
+    }
+
+    /// Everything that may touch the newest job, twice and at one time.
+    async fn squall(&self) {
+        let world = &self.world;
+        let cancelled = self.made.values().last().filter(|_| self.chance.one_in(2));
+        let cancels = cancelled.into_iter().chain(cancelled).map(|(id, key)| async move {
+            let bearer = format!("Bearer {key}");
+            let path = format!("/v1/jobs/{id}/cancel");
+            world.call(Method::POST, &path, &[("authorization", &bearer)], None).await;
+        });
+        tokio::join!(world.sweep(), world.sweep(), join_all(cancels), self.drain());
+    }
+
+    /// Handles every message and delivers every webhook that is due now, several at one time.
+    async fn drain(&self) {
+        let (host, simulators) = (&self.world.stack.host, &self.world.stack.simulators);
+        for _ in 0..ROUNDS_MAX {
+            let deliveries = join_all(simulators.values().map(|simulator| simulator.deliver_due()));
+            let (one, other, delivered) =
+                tokio::join!(Box::pin(host.step_queues()), Box::pin(host.step_queues()), deliveries);
+            let delivered = delivered.into_iter().map(|sent| sent.expect("the simulator delivers"));
+            let handled = one.expect("the queues answer") + other.expect("the queues answer");
+            if handled + delivered.sum::<usize>() == 0 {
+                return;
+            }
+        }
+        panic!("seed {}: the queues never run empty", self.outcome.seed);
+    }
+
+    async fn turn(&self, span: Duration) {
+        self.clocks.turn(span);
+        self.drain().await;
+    }
+
+    async fn tick(&self) {
+        self.world.stack.host.fire_schedules().await;
+        self.drain().await;
+    }
+
+    /// Lets time pass, from one due thing to the next.
+    async fn pass(&self, span: Duration) {
+        let until = self.world.clock.now() + span;
+        while let Some(next) = self.next_due().await.filter(|next| *next < until) {
+            self.step(next).await;
+        }
+        self.turn(until.since(self.world.clock.now())).await;
+    }
+
+    /// Turns the clock to the next thing that is due, and lets it happen.
+    async fn step(&self, next: Timestamp) {
+        let now = self.world.clock.now();
+        self.turn(next.since(now).max(STRIDE_MIN)).await;
+        if self.next_check().await.is_some_and(|check| check <= self.world.clock.now()) {
+            self.world.sweep().await;
+            self.drain().await;
+        }
+    }
+
+    /// Lets time pass, with nothing going wrong any more, until nothing is live.
+    async fn settle_down(&mut self) {
+        let until = self.world.clock.now() + RECOVERY_MAX;
+        self.tick().await;
+        while let Some(next) = self.next_due().await {
+            if self.world.clock.now() >= until {
+                let live = self.world.jobs().live(5, |_| true).await.expect("the index answers");
+                live.iter().for_each(|live| self.violation(format!("still live: {:?}", live.job)));
+                return;
+            }
+            self.step(next).await;
+        }
+    }
+
+    /// When something next happens, or has to be looked after.
+    async fn next_due(&self) -> Option<Timestamp> {
+        let due = self.world.stack.next_due().expect("the stack answers");
+        self.next_check().await.into_iter().chain(due).min()
+    }
+
+    /// When the first of the live jobs is to be looked after.
+    async fn next_check(&self) -> Option<Timestamp> {
+        let table = self.world.operator.env.get("TABLE").unwrap_or_default();
+        let scan = self.world.operator.dynamodb().scan().table_name(table).index_name(DUE_INDEX);
+        let live = scan.send().await.expect("the table answers").items.unwrap_or_default();
+        let checks = live.iter().filter_map(|item| item.get(CHECK_AT)?.as_n().ok()?.parse().ok());
+        checks.map(Timestamp::from_millis).min()
+    }
+
+    /// Does the sums, and reads both sides' books.
+    async fn count(&mut self) {
+        let (ours, theirs) = self.world.books().await;
+        self.outcome.violations.extend(genmux::audit::check(&ours, &theirs).violations);
+        let jobs: BTreeMap<_, _> =
+            ours.jobs.into_iter().map(|audited| (audited.job.id.clone(), audited.job)).collect();
+        for job in jobs.values() {
+            *self.outcome.ended.entry(job.state.name()).or_default() += 1;
+            self.outcome.jobs += 1;
+            self.outcome.attempts += job.attempts.len();
+            let lost = job.attempts.iter().filter(|attempt| attempt.phase == Phase::Lost).count();
+            self.outcome.lost += lost;
+            let billed = job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).count();
+            self.outcome.paid_twice += usize::from(billed > 1);
+        }
+        for (id, _) in self.made.values().filter(|(id, _)| !jobs.contains_key(id)) {
+            self.outcome.violations.push(format!("{id} was accepted and is not there"));
+        }
+        let bills: Vec<Bill> = theirs
+            .into_values()
+            .flatten()
+            .map(|remote| {
+                let made = chance::number(&remote.prompt).and_then(|number| self.made.get(&number));
+                let job = made.map(|(id, _)| id.clone());
+                Bill { provider: remote.provider, id: remote.id, job, state: remote.state }
+            })
+            .collect();
+        self.outcome.violations.extend(books::check(&jobs, &bills));
+        let creates = Provider::ALL.iter().map(|provider| self.world.calls(*provider, CallKind::Create));
+        self.outcome.creates = creates.sum();
+        if self.outcome.creates > self.outcome.attempts {
+            let (creates, attempts) = (self.outcome.creates, self.outcome.attempts);
+            self.violation(format!("{creates} creates were sent for {attempts} attempts"));
+        }
+        self.outcome.lasted = self.world.clock.now().since(START);
+    }
+
+    fn violation(&mut self, violation: String) {
+        self.outcome.violations.push(violation);
+    }
 }
 
 /// Some accounts: one in five is poor and will be refused, but never the first.
 async fn accounts(world: &World, chance: &Chance) -> Vec<String> {
-    use shared::domain::credit::Credits;
-    use shared::store::keystore::Scope;
-
     let mut keys = Vec::new();
     for number in 0..=chance.below(7) {
         let account = format!("acct_caller{number}").parse().expect("an account id");
@@ -179,120 +334,4 @@ async fn accounts(world: &World, chance: &Chance) -> Vec<String> {
         keys.push(world.new_key(&account, vec![Scope::Read, Scope::Write]).await);
     }
     keys
-}
-
-fn order(chance: &Chance) -> Value {
-    let catalog = Catalog::for_providers(Provider::ALL);
-    let models: Vec<_> = catalog.models().collect();
-    let model = chance.pick(&models);
-    let mut prompt = "a boat".to_owned();
-    for _ in 0..chance.below(3) {
-        let only = if chance.one_in(2) {
-            format!(", only={}", chance.pick(&model.routes).provider)
-        } else {
-            String::new()
-        };
-        prompt.push_str(&format!(" [[sim: {}{only}]]", chance.pick(&PLAYS)));
-    }
-    let image = model.routes.iter().all(|route| route.endpoint.is_none());
-    let same_kind =
-        |other: &&&shared::domain::catalog::Model| other.kind == model.kind && other.name != model.name;
-    let others: Vec<_> = models.iter().filter(same_kind).collect();
-    let fallback = chance.one_in(4) && !others.is_empty() && model.kind == Kind::Video;
-    json!({
-        "model": model.name,
-        "prompt": prompt,
-        "image_url": image.then_some("https://images.example/boat.png"),
-        "fallback_models": if fallback { vec![chance.pick(&others).name.clone()] } else { vec![] },
-    })
-}
-
-/// Submits as callers shall: the same order under the same key until it is answered. A racer
-/// sends it once more.
-async fn submit(
-    world: &World,
-    chance: &Chance,
-    key: &str,
-    number: usize,
-    outcome: &mut Outcome,
-) -> Option<JobId> {
-    let (body, bearer) = (order(chance).to_string(), format!("Bearer {key}"));
-    let idempotency_key = format!("order-{number}");
-    let headers = [("idempotency-key", idempotency_key.as_str()), ("authorization", bearer.as_str())];
-    let mut first: Option<JobId> = None;
-    let again = chance.one_in(10);
-    for _ in 0..SUBMITS_MAX {
-        let answer = world.call(reqwest::Method::POST, "/v1/jobs", &headers, Some(&body)).await;
-        match answer.status {
-            StatusCode::ACCEPTED => {
-                let id: JobId = answer.text("/id").parse().ok()?;
-                if let Some(known) = first.as_ref().filter(|known| **known != id) {
-                    outcome.violations.push(format!("one key made two jobs: {known} and {id}"));
-                }
-                if first.replace(id).is_some() || !again {
-                    break;
-                }
-            }
-            status if status.is_server_error() => {}
-            StatusCode::PAYMENT_REQUIRED | StatusCode::TOO_MANY_REQUESTS => return first,
-            _ => {
-                outcome.violations.push(format!("a submit was answered {answer:?}"));
-                return first;
-            }
-        }
-    }
-    first
-}
-
-async fn cancel(world: &World, key: &str, id: &JobId) {
-    let bearer = format!("Bearer {key}");
-    let path = format!("/v1/jobs/{id}/cancel");
-    world.call(reqwest::Method::POST, &path, &[("authorization", &bearer)], None).await;
-}
-
-/// Cuts the wire of a provider's next call of some kind.
-fn trouble(world: &World, chance: &Chance) {
-    let provider = *chance.pick(Provider::ALL);
-    let kinds = [CallKind::Create, CallKind::Poll, CallKind::Result, CallKind::Media, CallKind::LookUp];
-    let fault = if chance.one_in(2) { Fault::DropBefore } else { Fault::DropAfter };
-    world.simulator(provider).cut(*chance.pick(&kinds), fault);
-}
-
-/// Lets time pass, with nothing going wrong any more, until nothing is live.
-async fn settle_down(world: &World, outcome: &mut Outcome) {
-    let until = world.clock.now() + RECOVERY_MAX;
-    world.drain().await;
-    loop {
-        let live = world.jobs().live(1, |_| true).await.expect("the index answers");
-        let due = world.stack.next_due().expect("the stack answers");
-        let now = world.clock.now();
-        let Some(next) = live.iter().map(|live| live.check_at).chain(due).min() else { return };
-        if now >= until {
-            let live = world.jobs().live(5, |_| true).await.expect("the index answers");
-            outcome.violations.extend(live.iter().map(|live| format!("still live: {:?}", live.job)));
-            return;
-        }
-        world.clock.advance(next.since(now).clamp(Duration::from_secs(1), STRIDE));
-        world.drain().await;
-        world.reconcile().await;
-    }
-}
-
-async fn count(world: &World, made: &[(usize, JobId)], outcome: &mut Outcome) {
-    for (_, id) in made {
-        let job: Job = world.job(id).await;
-        *outcome.ended.entry(job.state.name()).or_default() += 1;
-        outcome.jobs += 1;
-        outcome.attempts += job.attempts.len();
-        outcome.lost += job.attempts.iter().filter(|attempt| attempt.phase == Phase::Lost).count();
-        let billed = job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).count();
-        outcome.paid_twice += usize::from(billed > 1);
-    }
-    let creates = Provider::ALL.iter().map(|provider| world.calls(*provider, CallKind::Create));
-    outcome.creates = creates.sum();
-    if outcome.creates > outcome.attempts {
-        let (creates, attempts) = (outcome.creates, outcome.attempts);
-        outcome.violations.push(format!("{creates} creates were sent for {attempts} attempts"));
-    }
-    outcome.violations.extend(world.inspect().await.violations);
 }

@@ -47,13 +47,18 @@ enum Order {
 }
 
 /// Trouble at random: at one effect in so many the function dies or the call fails, before it
-/// lands or after; and one invocation in so many is made twice.
+/// lands or after; one invocation in so many is made twice at once; and of the messages sent,
+/// one in so many is late, and one in so many arrives a second time.
 #[derive(Debug, Clone)]
 pub struct Storm {
     pub random: Random,
     pub one_effect_in: u32,
     pub one_invocation_in: u32,
+    pub one_message_in: u32,
 }
+
+/// The longest that a queue may hold a message back, in seconds.
+const DELAY_MAX_S: u64 = 900;
 
 impl Storm {
     fn order(&self) -> Option<Order> {
@@ -65,6 +70,25 @@ impl Storm {
     fn doubles(&self) -> bool {
         self.random.u32().is_multiple_of(self.one_invocation_in)
     }
+
+    /// By how many seconds a message is late, and by how many its repeat is, if it has one.
+    fn lateness(&self) -> (u64, Option<u64>) {
+        let late =
+            |luck: u32| luck.is_multiple_of(self.one_message_in).then(|| self.random.u64() % DELAY_MAX_S);
+        (late(self.random.u32()).unwrap_or(0), late(self.random.u32()))
+    }
+}
+
+/// Holds the message that a call sends back for longer. The embedded queues do not check
+/// signatures.
+fn delay(request: &mut HttpRequest, by_s: u64) {
+    let body = request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    let Some(Value::Object(mut body)) = body.filter(|_| by_s > 0) else { return };
+    let told = body.get("DelaySeconds").and_then(Value::as_u64).unwrap_or(0);
+    body.insert("DelaySeconds".to_owned(), (told + by_s).min(DELAY_MAX_S).into());
+    let text = Value::Object(body).to_string();
+    request.headers_mut().insert("content-length", text.len().to_string());
+    *request.body_mut() = SdkBody::from(text);
 }
 
 /// What the table charged for a span of calls, in capacity units.
@@ -83,6 +107,8 @@ struct Plan {
     /// Invocations of event functions and webhooks are made twice.
     doubled: bool,
     storm: Option<Storm>,
+    /// Effects that the storm has spoilt.
+    spoilt: usize,
     invocations: Vec<(String, Value)>,
 }
 
@@ -91,13 +117,20 @@ struct Plan {
 pub struct Wire {
     inner: SharedHttpClient,
     plan: Arc<Mutex<Plan>>,
-    crash: Arc<Notify>,
     used: Arc<Mutex<BTreeSet<(String, Grant)>>>,
 }
 
+/// One invocation of a function.
+#[derive(Clone)]
+struct Run {
+    function: String,
+    /// Rung when it is to die.
+    crash: Arc<Notify>,
+}
+
 tokio::task_local! {
-    /// The function whose invocation this is.
-    static FUNCTION: String;
+    /// The invocation that this is.
+    static RUN: Run;
 }
 
 impl fmt::Debug for Wire {
@@ -109,7 +142,7 @@ impl fmt::Debug for Wire {
 impl Wire {
     pub fn new() -> Self {
         let inner = aws_smithy_http_client::Builder::new().build_http();
-        Self { inner, plan: Arc::default(), crash: Arc::default(), used: Arc::default() }
+        Self { inner, plan: Arc::default(), used: Arc::default() }
     }
 
     pub fn client(&self) -> SharedHttpClient {
@@ -134,6 +167,11 @@ impl Wire {
         self.plan().count
     }
 
+    /// Effects that a storm has spoilt since the last reset.
+    pub fn spoilt(&self) -> usize {
+        self.plan().spoilt
+    }
+
     /// Names of the AWS operations since the last reset, in order.
     pub fn calls(&self) -> Vec<String> {
         self.plan().calls.clone()
@@ -155,7 +193,10 @@ impl Wire {
     }
 
     fn note(&self, request: &HttpRequest) {
-        let function = FUNCTION.try_with(Clone::clone).unwrap_or_default();
+        if self.plan().storm.is_some() {
+            return;
+        }
+        let function = RUN.try_with(|run| run.function.clone()).unwrap_or_default();
         let rights = rights(request).into_iter().map(|right| (function.clone(), right));
         self.used.lock().unwrap_or_else(PoisonError::into_inner).extend(rights);
     }
@@ -185,7 +226,7 @@ impl Wire {
         self.plan().doubled = true;
     }
 
-    /// From now on, trouble at random; until the next reset.
+    /// From now on, trouble at random; until the next reset. Nothing but effects is counted then.
     pub fn storm(&self, storm: Storm) {
         self.plan().storm = Some(storm);
     }
@@ -197,6 +238,14 @@ impl Wire {
     /// Counts an effect; gives the order that stands for it.
     fn next(&self, request: &HttpRequest) -> Option<Order> {
         let mut plan = self.plan();
+        let of_function = RUN.try_with(|_| ()).is_ok();
+        if let Some(storm) = &plan.storm {
+            // What the harness itself asks for is not in the storm.
+            let order = of_function.then(|| storm.order()).flatten();
+            plan.count += 1;
+            plan.spoilt += usize::from(order.is_some());
+            return order;
+        }
         let target = request.headers().get("x-amz-target").map(str::to_owned);
         let name = target.unwrap_or_else(|| format!("S3.{}", request.method()));
         plan.calls.push(name.rsplit('.').next().map_or(name.clone(), |last| {
@@ -205,12 +254,13 @@ impl Wire {
         let k = plan.count;
         plan.count += 1;
         let due = plan.at.as_ref().is_some_and(|(at, _)| *at == k);
-        if due {
-            return plan.at.take().map(|(_, order)| order);
-        }
-        // What the harness itself asks for is not in the storm.
-        let of_function = FUNCTION.try_with(|_| ()).is_ok();
-        plan.storm.as_ref().filter(|_| of_function).and_then(Storm::order)
+        if due { plan.at.take().map(|(_, order)| order) } else { None }
+    }
+
+    /// In a storm, how late the message is that this call sends.
+    fn lateness(&self, request: &HttpRequest) -> Option<(u64, Option<u64>)> {
+        let sends = request.headers().get("x-amz-target") == Some("AmazonSQS.SendMessage");
+        self.plan().storm.as_ref().filter(|_| sends && RUN.try_with(|_| ()).is_ok()).map(Storm::lateness)
     }
 }
 
@@ -223,7 +273,7 @@ impl Wire {
         mut request: HttpRequest,
     ) -> Result<HttpResponse, ConnectorError> {
         let operation = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        if !operation.starts_with("DynamoDB") {
+        if !operation.starts_with("DynamoDB") || self.plan().storm.is_some() {
             return inner.call(request).await;
         }
         let body = request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
@@ -285,7 +335,21 @@ impl HttpConnector for Connector {
         self.wire.note(&request);
         let order = self.wire.next(&request);
         let (inner, wire) = (self.inner.clone(), self.wire.clone());
+        let mut request = request;
+        let mut repeat = None;
+        if let Some((late, again)) = self.wire.lateness(&request) {
+            delay(&mut request, late);
+            repeat = again.and_then(|again| {
+                let mut copy = request.try_clone()?;
+                delay(&mut copy, again + 1);
+                Some(copy)
+            });
+        }
+        let crash = RUN.try_with(|run| run.crash.clone()).unwrap_or_default();
         HttpConnectorFuture::new(async move {
+            if let Some(repeat) = repeat {
+                let _sent = inner.call(repeat).await;
+            }
             match order {
                 None => wire.metered(inner, request).await,
                 Some(Order::Overtake(rival)) => {
@@ -296,7 +360,7 @@ impl HttpConnector for Connector {
                     if moment == Moment::After {
                         let _landed = inner.call(request).await;
                     }
-                    wire.crash.notify_one();
+                    crash.notify_one();
                     std::future::pending().await
                 }
                 Some(Order::Fail(moment)) => {
@@ -319,30 +383,54 @@ struct Mortal {
 
 impl Mortal {
     async fn once(&self, event: Value, context: Invocation) -> Result<Value, FunctionError> {
+        let run = Run { function: self.name.clone(), crash: Arc::default() };
+        let crash = run.crash.clone();
+        let invoked = RUN.scope(run, self.inner.invoke(event, context));
         tokio::select! {
             biased;
-            () = self.wire.crash.notified() => {
+            () = crash.notified() => {
                 Err(FunctionError::Panicked { message: "killed by the test".to_owned() })
             }
-            done = self.inner.invoke(event, context) => done,
+            done = invoked => done,
         }
     }
 }
 
+/// How an event reaches its function.
+#[derive(Debug, Clone, Copy)]
+enum Times {
+    Once,
+    OneAfterTheOther,
+    TwiceAtOnce,
+}
+
 impl Function for Mortal {
     fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
-        let doubled = {
+        let times = {
             let mut plan = self.wire.plan();
-            plan.invocations.push((self.name.clone(), event.clone()));
-            let doubled = plan.doubled || plan.storm.as_ref().is_some_and(Storm::doubles);
-            doubled && !matches!(self.name.as_str(), "submit" | "status" | "cancel")
+            let repeats = !matches!(self.name.as_str(), "submit" | "status" | "cancel");
+            match &plan.storm {
+                Some(storm) if repeats && storm.doubles() => Times::TwiceAtOnce,
+                Some(_) => Times::Once,
+                None => {
+                    plan.invocations.push((self.name.clone(), event.clone()));
+                    if plan.doubled && repeats { Times::OneAfterTheOther } else { Times::Once }
+                }
+            }
         };
-        let invoked = async move {
-            if doubled {
-                self.once(event.clone(), context.clone()).await?;
+        async move {
+            match times {
+                Times::Once => {}
+                Times::OneAfterTheOther => {
+                    self.once(event.clone(), context.clone()).await?;
+                }
+                Times::TwiceAtOnce => {
+                    let twin = self.once(event.clone(), context.clone()).boxed();
+                    return tokio::join!(twin, self.once(event, context).boxed()).1;
+                }
             }
             self.once(event, context).await
-        };
-        FUNCTION.scope(self.name.clone(), invoked).boxed()
+        }
+        .boxed()
     }
 }

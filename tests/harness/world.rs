@@ -1,9 +1,10 @@
 //! One stack under a manual clock, with an account, and a caller of its API.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use genmux::audit::{Report, check};
-use genmux::simulate::{CallKind, Simulator};
+use genmux::simulate::{CallKind, RemoteJobView, Simulator};
 use genmux::stack::{self, Options, Stack};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -30,7 +31,7 @@ pub const LATENCY: Duration = Duration::from_secs(30);
 /// Credits of the account that every world begins with.
 pub const CREDITS: u64 = 1_000_000;
 /// Rounds in which everything must have come to rest.
-const ROUNDS_MAX: usize = 400;
+pub(crate) const ROUNDS_MAX: usize = 400;
 
 /// A started stack with one account. Nothing moves unless a test moves it.
 #[derive(Debug)]
@@ -84,6 +85,7 @@ impl World {
             latency: LATENCY,
             clock: Clock::manual(Clock::System.now()),
             random: Random::seeded(7),
+            clocks: BTreeMap::new(),
             aws_wire: Some(wire.client()),
             around: Some(wire.around()),
         };
@@ -246,11 +248,16 @@ impl World {
 
     /// Has `reconcile` look after what is due, and lets happen what follows.
     pub async fn reconcile(&self) {
+        self.sweep().await;
+        self.drain().await;
+    }
+
+    /// Runs `reconcile` alone.
+    pub async fn sweep(&self) {
         let event = include_str!("../../events/reconcile/schedule.json");
         let event = serde_json::from_str(event).expect("the event is JSON");
         // What it fails at, it tries again when it comes by next.
         let _answer = self.stack.host.invoke("reconcile", event).await;
-        self.drain().await;
     }
 
     /// Turns the clock to the next thing that is due, and lets it happen.
@@ -282,13 +289,17 @@ impl World {
 
     /// Checks the books.
     pub async fn inspect(&self) -> Report {
+        let (books, remote_jobs) = self.books().await;
+        check(&books, &remote_jobs)
+    }
+
+    /// Our books, and those of the simulated providers.
+    pub async fn books(&self) -> (Books, BTreeMap<Provider, Vec<RemoteJobView>>) {
         let bucket = self.operator.env.get("MEDIA_BUCKET").unwrap_or_default();
         let books =
             Books::read(&self.table(), &self.operator.s3(), bucket).await.expect("the books are read");
-        let mut remote_jobs = std::collections::BTreeMap::new();
-        for (provider, simulator) in &self.stack.simulators {
-            remote_jobs.insert(*provider, simulator.remote_jobs().expect("the simulator answers"));
-        }
-        check(&books, &remote_jobs)
+        let simulators = self.stack.simulators.iter();
+        let made = simulators.map(|(provider, simulator)| (*provider, simulator.remote_jobs()));
+        (books, made.map(|(provider, jobs)| (provider, jobs.expect("the simulator answers"))).collect())
     }
 }

@@ -5,6 +5,7 @@
     reason = "a test ends where something is missing, and runs its one future once"
 )]
 
+mod accounts;
 mod api;
 mod boot;
 mod budget;

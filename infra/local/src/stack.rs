@@ -70,6 +70,8 @@ pub struct Options {
     /// How long a simulated remote job runs whose prompt does not say.
     pub latency: Duration,
     pub clock: Clock,
+    /// Clocks of functions, by name, that do not go by that one.
+    pub clocks: BTreeMap<String, Clock>,
     pub random: Random,
     /// The wire under the AWS SDK, where a test wants its own.
     pub aws_wire: Option<SharedHttpClient>,
@@ -172,7 +174,7 @@ impl Stack {
             clock: options.clock.clone(),
             random: options.random,
         };
-        let mut functions = functions::all(&template, &operator).await?;
+        let mut functions = functions::all(&template, &operator, &options.clocks).await?;
         if let Some(Around(around)) = &options.around {
             functions =
                 functions.into_iter().map(|(name, inner)| (name.clone(), around(&name, inner))).collect();

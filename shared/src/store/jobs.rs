@@ -10,16 +10,13 @@ use aws_sdk_dynamodb::types::{
 use super::item::{Item, Update, from_item, key, number, text, text_of, to_item, to_value};
 use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
 use super::moves::Move;
-use super::{Error, Table, ledger};
+use super::{Error, RACES_MAX, Table, ledger, step_aside};
 use crate::domain::credit::{Credits, Entry};
 use crate::domain::decide::{Decision, Event, Transition};
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Job;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
-
-/// Lost races that one call decides again from, before it gives up.
-const RACES_MAX: usize = 10;
 
 /// The jobs of the table.
 #[derive(Debug, Clone)]
@@ -90,7 +87,7 @@ impl JobStore {
             ledger::take(&self.table, &job.account, job.price, live_max),
             ledger::entry_put(&self.table, &job.account, &charge, job.created_at),
         ];
-        for _ in 0..RACES_MAX {
+        for tries in 0..RACES_MAX {
             let Err(error) = self.transact(writes.clone()).await else {
                 return Ok(Created::New(job.clone()));
             };
@@ -102,6 +99,7 @@ impl JobStore {
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
             if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+                step_aside(tries).await;
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
@@ -166,7 +164,7 @@ impl JobStore {
 
     /// As [`advance`](Self::advance), from a job that was read just now.
     pub async fn advance_from(&self, mut job: Job, event: &Event, now: Timestamp) -> Result<Advance, Error> {
-        for _ in 0..RACES_MAX {
+        for tries in 0..RACES_MAX {
             let doing = format!("tell job {} `{}`", job.id, event.name());
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
@@ -177,6 +175,7 @@ impl JobStore {
                 }
                 Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
+                    step_aside(tries).await;
                     let id = &transition.before().id;
                     job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
                 }

@@ -25,6 +25,7 @@ pub const DUE_SHARDS: u8 = 4;
 pub const JOB: &str = "JOB";
 pub const REQUEST: &str = "REQUEST";
 pub const BALANCE: &str = "BALANCE";
+pub const POLICY: &str = "POLICY";
 pub const KEY: &str = "KEY";
 pub const HEALTH: &str = "HEALTH";
 pub const GATE: &str = "GATE";

@@ -76,6 +76,7 @@ fn options() -> Options {
         latency: LATENCY,
         clock: Clock::System,
         random: Random::System,
+        clocks: std::collections::BTreeMap::new(),
         aws_wire: None,
         around: None,
     }

@@ -69,6 +69,7 @@ impl Folder {
             latency: SIMULATED_LATENCY,
             clock: Clock::System,
             random: Random::System,
+            clocks: std::collections::BTreeMap::new(),
             aws_wire: None,
             around: None,
         })

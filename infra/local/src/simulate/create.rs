@@ -8,9 +8,10 @@ use axum::response::{Html, IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
 
-use super::directive::{CreatePlay, Play, WebhookPlay};
+use super::directive::{CreatePlay, Play, Refusal, RetryAfter, WebhookPlay};
 use super::jobs::{Callback, Medium, RemoteJob};
 use super::wire::Answer;
 use super::{Simulator, webhook};
@@ -44,11 +45,7 @@ where
     };
     match create {
         CreatePlay::Refuse(refusal) => {
-            let mut response = simulator.wire.refusal(refusal);
-            if let Some(seconds) = order.play.retry_after {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            return Ok(Answer::Reply(response));
+            return Ok(Answer::Reply(refuse(simulator, refusal, order.play.retry_after)?));
         }
         CreatePlay::DropBefore => return Ok(Answer::Hangup),
         CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, gateway_page()).into()),
@@ -66,6 +63,26 @@ where
         _ => {}
     }
     Ok(Answer::Reply(accept(job).await?))
+}
+
+/// A refusal in the provider's words, and when to come again.
+pub(super) fn refuse(
+    simulator: &Simulator,
+    refusal: Refusal,
+    retry_after: Option<RetryAfter>,
+) -> anyhow::Result<Response> {
+    let mut response = simulator.wire.refusal(refusal);
+    let value = match retry_after {
+        None => return Ok(response),
+        Some(RetryAfter::Seconds(span)) => HeaderValue::from(span),
+        Some(RetryAfter::Date(span)) => {
+            let at = simulator.clock.now() + Duration::from_secs(span.into());
+            let at = jiff::Timestamp::from_second(at.as_secs())?;
+            HeaderValue::from_str(&DateTimePrinter::new().timestamp_to_rfc9110_string(&at)?)?
+        }
+    };
+    response.headers_mut().insert(RETRY_AFTER, value);
+    Ok(response)
 }
 
 fn remote_job(simulator: &Simulator, order: Order) -> RemoteJob {

@@ -9,6 +9,7 @@
 //! | Directive | Plays |
 //! |---|---|
 //! | `only=NAME` | the rest of this block concerns the provider of that name alone |
+//! | `note=TEXT` | nothing: it tells one prompt from another |
 //! | `latency=S` | the remote job runs for S seconds (fractions allowed) |
 //! | `create=refuse:401` | wrong key |
 //! | `create=refuse:403-balance` | out of money, in the provider's words: fal 403 "User is locked", Runway 400 "not have enough credits" |
@@ -21,6 +22,7 @@
 //! | `create=html` | 502 with an HTML page, nothing was stored |
 //! | `times=N` | `create=` applies to the first N creates with this prompt, later ones go well |
 //! | `retry_after=N` | a refusal carries `Retry-After: N` |
+//! | `retry_after=date:N` | a refusal carries the HTTP date in N seconds |
 //! | `fail=content_policy\|internal\|invalid` | the run ends in that failure |
 //! | `fail=no_code` | the run ends in a failure without a machine-readable code |
 //! | `status=backwards` | the middle third of the run is reported as queued again |
@@ -39,9 +41,17 @@
 //! | `asset=500:N` | the first N downloads answer 500 |
 //! | `asset=cut:N` | the first N downloads break off half-way |
 //! | `asset=expired:S` | 403 from S seconds after the end (fal) or after the poll that gave the URL (Runway) |
+//! | `asset=expired:S:404\|410` | as above, and another status |
 //! | `asset=slow` | the bytes trickle for about two seconds of real time |
 //! | `asset=redirect` | 302 to a link-local address |
 //! | `asset=html` | 200 with an HTML page in place of the media |
+//!
+//! A provider's weather ([`Simulator::weather`](super::Simulator::weather)) is written in the same
+//! words: it stands before every prompt while it lasts. One word is for weather alone:
+//!
+//! | Directive | Plays |
+//! |---|---|
+//! | `all=…` | every call of any kind ends as `create=…` says, but for `slow` |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,8 +66,10 @@ use super::providers::wire;
 pub(super) struct Play {
     pub(super) latency: Option<Duration>,
     pub(super) create: CreatePlay,
+    /// Of a weather: what every call meets.
+    pub(super) all: CreatePlay,
     pub(super) times: Option<u32>,
-    pub(super) retry_after: Option<u32>,
+    pub(super) retry_after: Option<RetryAfter>,
     pub(super) fail: Option<Failure>,
     pub(super) status: Option<StatusPlay>,
     pub(super) throttled: Duration,
@@ -78,6 +90,13 @@ pub(super) enum CreatePlay {
     DropAfter,
     Slow(Duration),
     Html,
+}
+
+/// The two forms of the header, in seconds from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum RetryAfter {
+    Seconds(u32),
+    Date(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +152,8 @@ pub(super) enum AssetPlay {
     Missing,
     Broken(u32),
     Cut(u32),
-    Expires(Duration),
+    /// After how long, and with which status then.
+    Expires(Duration, u16),
     Slow,
     Redirect,
     Html,
@@ -203,7 +223,9 @@ fn apply(play: &mut Play, key: &str, value: &str) -> Result<(), String> {
         "latency" => play.latency = Some(seconds(value).ok_or_else(unknown)?),
         "throttled" => play.throttled = seconds(value).ok_or_else(unknown)?,
         "times" => play.times = Some(value.parse().ok().ok_or_else(unknown)?),
-        "retry_after" => play.retry_after = Some(value.parse().ok().ok_or_else(unknown)?),
+        "retry_after" => play.retry_after = Some(retry_after(word, argument).ok_or_else(unknown)?),
+        "note" => {}
+        "all" => play.all = create(word, argument).ok_or_else(unknown)?,
         "create" => play.create = create(word, argument).ok_or_else(unknown)?,
         "fail" => play.fail = Some(failure(value).ok_or_else(unknown)?),
         "status" => play.status = Some(status(value).ok_or_else(unknown)?),
@@ -232,6 +254,14 @@ fn create(word: &str, argument: &str) -> Option<CreatePlay> {
         ("drop-after", "") => CreatePlay::DropAfter,
         ("slow", span) => CreatePlay::Slow(seconds(span)?),
         ("html", "") => CreatePlay::Html,
+        _ => return None,
+    })
+}
+
+fn retry_after(word: &str, argument: &str) -> Option<RetryAfter> {
+    Some(match (word, argument) {
+        ("date", span) => RetryAfter::Date(span.parse().ok()?),
+        (span, "") => RetryAfter::Seconds(span.parse().ok()?),
         _ => return None,
     })
 }
@@ -284,7 +314,11 @@ fn asset(word: &str, argument: &str) -> Option<AssetPlay> {
         ("404", "") => AssetPlay::Missing,
         ("500", count) => AssetPlay::Broken(count.parse().ok()?),
         ("cut", count) => AssetPlay::Cut(count.parse().ok()?),
-        ("expired", span) => AssetPlay::Expires(seconds(span)?),
+        ("expired", when) => {
+            let (span, code) = when.split_once(':').unwrap_or((when, "403"));
+            let code = ["403", "404", "410"].contains(&code).then(|| code.parse().ok())??;
+            AssetPlay::Expires(seconds(span)?, code)
+        }
         ("slow", "") => AssetPlay::Slow,
         ("redirect", "") => AssetPlay::Redirect,
         ("html", "") => AssetPlay::Html,
@@ -310,7 +344,7 @@ mod tests {
         let play =
             read("a [[sim: latency=0.5, fail=internal]] b [[sim: retry_after=3]]", Provider::Fal).unwrap();
         assert_eq!(play.latency, Some(Duration::from_millis(500)));
-        assert_eq!((play.fail, play.retry_after), (Some(Failure::Internal), Some(3)));
+        assert_eq!((play.fail, play.retry_after), (Some(Failure::Internal), Some(RetryAfter::Seconds(3))));
     }
 
     #[test]

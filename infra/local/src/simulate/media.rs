@@ -55,10 +55,11 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
         Some(AssetPlay::Broken(times)) if downloads <= times => {
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
         }
-        Some(AssetPlay::Expires(span)) => {
+        Some(AssetPlay::Expires(span, code)) => {
             let issued = call.query("issued").and_then(|millis| millis.parse().ok());
             if now >= issued.map_or(job.ends_at(), Timestamp::from_millis) + span {
-                return Ok((StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code></Error>").into());
+                let code = StatusCode::from_u16(code)?;
+                return Ok((code, "<Error><Code>AccessDenied</Code></Error>").into());
             }
         }
         Some(AssetPlay::Redirect) => {

@@ -2,14 +2,14 @@
 //!
 //! A [`Simulator`] is one provider. It keeps its remote jobs in SQLite and computes their state
 //! from the clock, so it may be killed at any time and opened again. What it plays, beyond a good
-//! run, is ordered in the prompt: see the table in `directive.rs`. Tests read its log of calls
-//! and cut its wire.
+//! run, is ordered in the prompt: see the table in `directive.rs`. Tests read its log of calls,
+//! cut its wire and make its weather, which is what it plays with all who call.
 //!
 //! # Another provider
 //!
 //! A module in `providers/` with a unit struct that is a `wire::Wire`, and its arm in
 //! `providers::wire`. The module says what a call is for, checks bodies (`schema`), words answers
-//! and refusals, and renders webhooks. A create reads the prompt (`directive::read`) and hands an
+//! and refusals, and renders webhooks. A create reads the prompt (`Simulator::play`) and hands an
 //! `Order` to `create::play`; a poll tells `RemoteJob::phase` through `poll::answer`; a call for
 //! the output asks `poll::result_play` first; media are at `media::url`, or wherever `Wire::media`
 //! finds them. What a job is to remember beside the common fields goes to `RemoteJob::extra`. Its
@@ -50,6 +50,7 @@ use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use tokio::net::TcpListener;
 
+use directive::Play;
 use store::Store;
 use wire::{Inbound, Wire};
 
@@ -155,7 +156,15 @@ struct Desk {
     base: Mutex<String>,
     calls: Mutex<Vec<Call>>,
     cuts: Mutex<Vec<(CallKind, Fault)>>,
+    weather: Mutex<Option<Weather>>,
     media: Mutex<HashMap<video::Picture, Bytes>>,
+}
+
+/// What a provider plays with everybody for a while.
+#[derive(Debug)]
+struct Weather {
+    directives: String,
+    until: Timestamp,
 }
 
 impl Simulator {
@@ -258,6 +267,35 @@ impl Simulator {
     /// Cuts the wire of the next call of this kind; several cuts are served one call each.
     pub fn cut(&self, kind: CallKind, fault: Fault) {
         lock(&self.desk.cuts).push((kind, fault));
+    }
+
+    /// Plays these directives with everybody until a time, in place of any weather before: see
+    /// the tables in `directive.rs`. A time that has come ends the weather. What a prompt orders
+    /// itself has the last word on its own remote job. Remote jobs that run go on, whatever
+    /// becomes of calls.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the first directive that is unknown.
+    pub fn weather(&self, directives: &str, until: Timestamp) -> Result<(), String> {
+        let directives = format!("[[sim: {directives}]]");
+        directive::read(&directives, self.provider)?;
+        *lock(&self.desk.weather) = Some(Weather { directives, until });
+        Ok(())
+    }
+
+    /// What a prompt orders, in the present weather.
+    fn play(&self, prompt: &str) -> Result<Play, String> {
+        let now = self.clock.now();
+        match lock(&self.desk.weather).as_ref().filter(|weather| now < weather.until) {
+            Some(weather) => directive::read(&format!("{} {prompt}", weather.directives), self.provider),
+            None => directive::read(prompt, self.provider),
+        }
+    }
+
+    /// What the present weather orders by itself.
+    fn storm(&self) -> Play {
+        self.play("").unwrap_or_default()
     }
 
     /// Whether the provider ever sends webhooks.

@@ -15,9 +15,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::directive::Refusal;
+use super::directive::{CreatePlay, Refusal};
 use super::wire::{Answer, Inbound};
-use super::{Call, CallKind, Fault, Simulator, lock, media};
+use super::{Call, CallKind, Fault, Simulator, create, lock, media};
 
 /// The service's error: hyper closes the connection on it, before any response header.
 #[derive(Debug)]
@@ -66,7 +66,16 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
     let medium = simulator.wire.media(call.path()).filter(|_| call.is(&Method::GET));
     let kind = if medium.is_some() { CallKind::Media } else { simulator.wire.kind(&call) };
     note(simulator, kind, &call);
-    let fault = take_cut(simulator, kind);
+    let storm = simulator.storm();
+    let fault = match storm.all {
+        CreatePlay::Refuse(refusal) => {
+            return Ok(or_failed(create::refuse(simulator, refusal, storm.retry_after), &call));
+        }
+        CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, create::gateway_page()).into_response()),
+        CreatePlay::DropBefore => Some(Fault::DropBefore),
+        CreatePlay::DropAfter => Some(Fault::DropAfter),
+        CreatePlay::Accept | CreatePlay::Slow(_) => take_cut(simulator, kind),
+    };
     if fault == Some(Fault::DropBefore) {
         return Err(Cut);
     }
@@ -81,13 +90,17 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         _ if fault == Some(Fault::DropAfter) => Err(Cut),
         Ok(Answer::Reply(response)) => Ok(response),
         Ok(Answer::Hangup) => Err(Cut),
-        Err(error) => {
-            let error = format!("{error:#}");
-            tracing::error!(error, path = call.path(), "the simulator itself failed");
-            let text = format!("the simulator itself failed: {error}");
-            Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response())
-        }
+        Err(error) => Ok(or_failed(Err(error), &call)),
     }
+}
+
+fn or_failed(answer: anyhow::Result<Response>, call: &Inbound) -> Response {
+    answer.unwrap_or_else(|error| {
+        let error = format!("{error:#}");
+        tracing::error!(error, path = call.path(), "the simulator itself failed");
+        let text = format!("the simulator itself failed: {error}");
+        (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+    })
 }
 
 fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) {

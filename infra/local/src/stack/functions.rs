@@ -1,10 +1,11 @@
 //! Every function, with the environment that the template gives it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
-use shared::boot::{Env, Process};
+use shared::boot::{Clock, Env, Process};
 
 use crate::host::{Function, Functions, Template, event_function, http_function};
 
@@ -27,12 +28,17 @@ const ENDPOINTS: [&str; 4] = [
     "AWS_ENDPOINT_URL_SQS",
 ];
 
-pub(super) async fn all(template: &Template, operator: &Process) -> Result<Functions> {
+pub(super) async fn all(
+    template: &Template,
+    operator: &Process,
+    clocks: &BTreeMap<String, Clock>,
+) -> Result<Functions> {
     let started = template.functions.iter().map(async |(name, spec)| {
         let endpoints =
             ENDPOINTS.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
         let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
-        let process = Process { env, ..operator.clone() }.with_secrets().await?;
+        let clock = clocks.get(name).unwrap_or(&operator.clock).clone();
+        let process = Process { env, clock, ..operator.clone() }.with_secrets().await?;
         let function =
             start_function(name, &process).with_context(|| format!("function {name} does not start"))?;
         anyhow::Ok((name.clone(), function))

@@ -1,6 +1,7 @@
 //! What all providers do alike: cut wires, spoilt polls, media, restarts, webhooks.
 
 mod toy;
+mod weather;
 
 use std::time::Duration;
 

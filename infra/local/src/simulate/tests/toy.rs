@@ -13,7 +13,7 @@ use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Refusal};
+use crate::simulate::directive::Refusal;
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::test_bench::{Bench, Client, Receiver, text};
 use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
@@ -125,7 +125,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
             return Ok(StatusCode::BAD_REQUEST.into());
         }
     }
-    let mut play = directive::read(&prompt, Provider::Fal).unwrap();
+    let mut play = simulator.play(&prompt).unwrap();
     let mut medium = Medium::Film { seconds: 1 };
     if call.path() == "/stills" {
         medium = Medium::Still;

@@ -9,12 +9,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use super::ratio;
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal};
+use crate::simulate::directive::{Failure, Refusal};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::schema::Kind::{Flag, List, Object, OneOf, Text};
 use crate::simulate::schema::{self, Field, optional, required};
@@ -138,7 +137,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     }
     let word = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let prompt = word("prompt").unwrap_or_default();
-    let play = match directive::read(&prompt, Provider::DreamMachine) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&[message]).into()),
     };

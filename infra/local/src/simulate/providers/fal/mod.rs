@@ -16,14 +16,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::errors::{POLICY, detail, flawed, infrastructure, invalid, issue, not_found, unauthorized};
 use self::models::Endpoint;
 use self::signature::Signer;
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal, ResultPlay};
+use crate::simulate::directive::{Failure, Refusal, ResultPlay};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::wire::{Answer, Inbound, Letter, NoObject, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll, schema};
@@ -180,7 +179,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
         return Ok(detail(StatusCode::BAD_REQUEST, "Invalid webhook URL").into());
     }
     let prompt = input.get("prompt").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let play = match directive::read(&prompt, Provider::Fal) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => {
             return Ok(invalid(vec![issue(&["body", "prompt"], &message, "simulator_directive")]).into());

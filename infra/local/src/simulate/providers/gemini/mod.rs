@@ -16,12 +16,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::models::Film;
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal, ResultPlay, WebhookPlay};
+use crate::simulate::directive::{Failure, Refusal, ResultPlay, WebhookPlay};
 use crate::simulate::google::{error, invalid, not_found, refusal};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::rsa::RsaKey;
@@ -222,7 +221,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Ok(film) => film,
         Err(flaw) => return Ok(invalid(&flaw).into()),
     };
-    let play = match directive::read(&prompt, Provider::Gemini) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };

@@ -14,13 +14,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::errors::{NO_KEY, NO_METHOD, NOTHING, error, flaw, invalid, reason, success};
 use self::models::Model;
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Refusal};
+use crate::simulate::directive::Refusal;
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::schema::Kind::{Flag, List, Media, Object, OneOf, Text};
 use crate::simulate::schema::{Field, optional, required};
@@ -129,7 +128,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str, from_image: boo
         Ok(ordered) => ordered,
         Err(message) => return Ok(invalid(&message).into()),
     };
-    let play = match directive::read(&ordered.prompt, Provider::Kling) {
+    let play = match simulator.play(&ordered.prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };

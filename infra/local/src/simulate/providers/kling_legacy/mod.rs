@@ -13,14 +13,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::models::Ordered;
 use super::kling::errors::{self, NO_KEY, NO_METHOD, NOTHING, error, invalid, reason, success};
 use super::kling::{costs, number};
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Refusal};
+use crate::simulate::directive::Refusal;
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll};
@@ -114,7 +113,7 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
             Ok(ordered) => ordered,
             Err(message) => return Ok(invalid(&message).into()),
         };
-    let play = match directive::read(&prompt, Provider::KlingLegacy) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };

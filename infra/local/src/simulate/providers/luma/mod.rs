@@ -10,12 +10,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use super::ratio;
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal};
+use crate::simulate::directive::{Failure, Refusal};
 use crate::simulate::jobs::{Medium, Phase, RemoteJob};
 use crate::simulate::schema::Kind::{Flag, List, Object, OneOf, Text};
 use crate::simulate::schema::{self, Field, optional, required};
@@ -151,7 +150,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         return Ok(invalid(&flaws).into());
     }
     let prompt = body.get("prompt").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let play = match directive::read(&prompt, Provider::Luma) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&[message]).into()),
     };

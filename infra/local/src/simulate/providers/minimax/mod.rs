@@ -14,13 +14,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use tokio::time::timeout;
 
 use self::words::{INVALID, WRONG_KEY, error, refused, success};
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Refusal, ResultPlay};
+use crate::simulate::directive::{Refusal, ResultPlay};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll, webhook};
@@ -144,7 +143,7 @@ async fn create(simulator: &Simulator, call: &Inbound, version: Version) -> anyh
         return invalid(&flaws.join("; "));
     }
     let prompt = models::prompt(&body).to_owned();
-    let play = match directive::read(&prompt, Provider::Minimax) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return invalid(&message),
     };

@@ -10,11 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal};
+use crate::simulate::directive::{Failure, Refusal};
 use crate::simulate::jobs::{Medium, Phase, RemoteJob};
 use crate::simulate::schema::Kind::{Object, OneOf, Text};
 use crate::simulate::schema::{self, Field, Flaw, optional, required};
@@ -112,7 +111,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let text =
         |name: &str, default: &str| body.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
     let (prompt, size) = (text("prompt", ""), text("size", "720x1280"));
-    let play = match directive::read(&prompt, Provider::Openai) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(Some("prompt"), &message).into()),
     };

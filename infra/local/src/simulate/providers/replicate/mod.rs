@@ -20,12 +20,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::models::Model;
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Play, Refusal, ResultPlay};
+use crate::simulate::directive::{Failure, Play, Refusal, ResultPlay};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::schema::{self, Flaw};
 use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
@@ -180,7 +179,7 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
         return invalid(&flaws);
     }
     let prompt = input.get("prompt").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut play = match directive::read(&prompt, Provider::Replicate) {
+    let mut play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return invalid(&[format!("input.prompt: {message}")]),
     };

@@ -10,12 +10,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::models::{MODELS, Model};
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal};
+use crate::simulate::directive::{Failure, Refusal};
 use crate::simulate::jobs::{Medium, Phase, RemoteJob};
 use crate::simulate::schema::{self, Field, Flaw};
 use crate::simulate::wire::{Answer, Inbound, Wire};
@@ -118,7 +117,7 @@ async fn create(
         return Ok(invalid(issues).into());
     }
     let prompt = body.get("promptText").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let play = match directive::read(&prompt, Provider::Runway) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(vec![issue("custom", &["promptText"], &message)]).into()),
     };

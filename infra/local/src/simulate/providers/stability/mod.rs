@@ -18,10 +18,9 @@ use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::provider::Provider;
 
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal, StatusPlay};
+use crate::simulate::directive::{Failure, Refusal, StatusPlay};
 use crate::simulate::jobs::{Medium, RemoteJob};
 use crate::simulate::schema::Kind::{Integer, OneOf, Text};
 use crate::simulate::schema::{self, Field, Flaw, optional, required};
@@ -163,7 +162,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     }
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let prompt = text("prompt").unwrap_or_default().to_owned();
-    let mut play = match directive::read(&prompt, Provider::Stability) {
+    let mut play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return flawed(&[format!("prompt: {message}")]),
     };

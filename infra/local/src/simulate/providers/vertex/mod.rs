@@ -13,12 +13,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 
 use self::models::{Film, MODELS};
 use crate::simulate::create::{self, Order};
-use crate::simulate::directive::{self, Failure, Refusal, ResultPlay};
+use crate::simulate::directive::{Failure, Refusal, ResultPlay};
 use crate::simulate::google::{error, invalid, not_found, refusal};
 use crate::simulate::jobs::{Medium, Phase, RemoteJob};
 use crate::simulate::rsa::{KID, RsaKey};
@@ -191,7 +190,7 @@ async fn create(simulator: &Simulator, call: &Inbound, parent: &str, model: &str
         Ok(film) => film,
         Err(flaw) => return Ok(invalid(&flaw).into()),
     };
-    let play = match directive::read(&prompt, Provider::Vertex) {
+    let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };

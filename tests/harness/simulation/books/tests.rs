@@ -1,0 +1,120 @@
+use shared::domain::credit::{Credits, MicroUsd};
+use shared::domain::id::RemoteJob;
+use shared::domain::time::Timestamp;
+use shared::domain::verdict::{ErrorClass, Fault};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn id(name: &str) -> JobId {
+    JobId::from_bytes([name.as_bytes()[0]; 16])
+}
+
+fn attempt(number: u8, phase: Phase, remote: Option<&str>) -> Attempt {
+    Attempt {
+        number,
+        claim: 1,
+        provider: Provider::Fal,
+        route: "fal/x".to_owned(),
+        phase,
+        remote: remote.and_then(|id| RemoteJob::new(id, None)),
+        cost: Some(MicroUsd(400_000)),
+        billed: if phase == Phase::Finished { Billed::Yes } else { Billed::Unknown },
+        fault: None,
+        started_at: NOW,
+        ended_at: Some(NOW),
+    }
+}
+
+fn job(name: &str, attempts: Vec<Attempt>) -> Job {
+    let account = "acct_test".parse().unwrap();
+    let price = Credits::ONE;
+    Job { attempts, ..Job::new(id(name), account, "x".to_owned(), price, String::new(), NOW) }
+}
+
+fn bill(remote: &str, job: &str, state: RemoteState) -> Bill {
+    Bill { provider: Provider::Fal, id: remote.to_owned(), job: Some(id(job)), state }
+}
+
+fn problems(jobs: Vec<Job>, bills: &[Bill]) -> usize {
+    check(&jobs.into_iter().map(|job| (job.id.clone(), job)).collect(), bills).len()
+}
+
+#[test]
+fn books_that_agree_have_no_problem() {
+    let jobs = vec![
+        job("a", vec![attempt(1, Phase::Broke, Some("1")), attempt(2, Phase::Finished, Some("2"))]),
+        job("b", vec![attempt(1, Phase::Lost, None)]),
+        job("c", vec![attempt(1, Phase::NotSent, None)]),
+    ];
+    let bills = [
+        bill("1", "a", RemoteState::Failed),
+        bill("2", "a", RemoteState::Succeeded),
+        bill("3", "b", RemoteState::Succeeded),
+    ];
+    assert_eq!(problems(jobs, &bills), 0);
+}
+
+#[test]
+fn a_remote_job_that_no_attempt_knows_or_may_have_made_is_seen() {
+    for phase in [Phase::NotSent, Phase::Refused, Phase::Broke, Phase::Canceled] {
+        let jobs = vec![job("a", vec![attempt(1, phase, None)])];
+        assert_eq!(problems(jobs, &[bill("1", "a", RemoteState::Succeeded)]), 1, "{phase:?}");
+    }
+    assert_eq!(problems(Vec::new(), &[bill("1", "a", RemoteState::Succeeded)]), 1);
+}
+
+#[test]
+fn two_remote_jobs_of_one_attempt_are_seen() {
+    let jobs = vec![job("a", vec![attempt(1, Phase::Lost, None)])];
+    let bills = [bill("1", "a", RemoteState::Succeeded), bill("2", "a", RemoteState::Succeeded)];
+    assert_eq!(problems(jobs, &bills), 1);
+    let jobs = vec![job("a", vec![attempt(1, Phase::Finished, Some("1"))])];
+    assert_eq!(problems(jobs, &bills), 1);
+}
+
+#[test]
+fn one_remote_job_of_two_attempts_is_seen() {
+    let jobs = vec![
+        job("a", vec![attempt(1, Phase::Finished, Some("1"))]),
+        job("b", vec![attempt(1, Phase::Finished, Some("1"))]),
+    ];
+    assert!(problems(jobs, &[bill("1", "a", RemoteState::Succeeded)]) > 0);
+}
+
+#[test]
+fn the_remote_job_of_another_job_is_seen() {
+    let jobs = vec![job("a", vec![attempt(1, Phase::Running, Some("1"))]), job("b", Vec::new())];
+    assert_eq!(problems(jobs, &[bill("1", "b", RemoteState::Running)]), 1);
+}
+
+#[test]
+fn a_bill_that_our_books_deny_is_seen() {
+    let denied = Attempt { billed: Billed::No, ..attempt(1, Phase::Canceled, Some("1")) };
+    let unpriced = Attempt { cost: None, ..attempt(1, Phase::Finished, Some("1")) };
+    for made in [denied, unpriced, attempt(1, Phase::Broke, Some("1"))] {
+        let jobs = vec![job("a", vec![made.clone()])];
+        assert_eq!(problems(jobs, &[bill("1", "a", RemoteState::Succeeded)]), 1, "{made:?}");
+    }
+}
+
+#[test]
+fn paying_for_what_was_never_made_is_seen() {
+    let jobs = || vec![job("a", vec![attempt(1, Phase::Finished, Some("1"))])];
+    assert_eq!(problems(jobs(), &[bill("1", "a", RemoteState::Failed)]), 1);
+    assert_eq!(problems(jobs(), &[]), 1);
+}
+
+#[test]
+fn paying_twice_is_seen_unless_the_first_was_lost() {
+    let bills = [bill("1", "a", RemoteState::Succeeded), bill("2", "a", RemoteState::Succeeded)];
+    let second = || attempt(2, Phase::Finished, Some("2"));
+    let twice = vec![job("a", vec![attempt(1, Phase::Finished, Some("1")), second()])];
+    assert_eq!(problems(twice, &bills), 1);
+    let lost = vec![job("a", vec![attempt(1, Phase::Lost, Some("1")), second()])];
+    assert_eq!(problems(lost, &bills), 0);
+    let fault = Some(Fault::new(ErrorClass::Expired, None, Billed::Yes));
+    let gone = Attempt { fault, ..attempt(1, Phase::Finished, Some("1")) };
+    assert_eq!(problems(vec![job("a", vec![gone, second()])], &bills), 0);
+}
