@@ -7,8 +7,9 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as TransactUpdate,
 };
 
-use super::item::{Item, Update, from_item, key, number, text, text_of, to_item};
-use super::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
+use super::item::{Item, Update, from_item, key, number, text, text_of, to_item, to_value};
+use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
+use super::moves::Move;
 use super::{Error, RACES_MAX, Table, ledger, step_aside};
 use crate::domain::credit::{Credits, Entry};
 use crate::domain::decide::{Decision, Event, Transition};
@@ -167,7 +168,7 @@ impl JobStore {
             let doing = format!("tell job {} `{}`", job.id, event.name());
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
-            match self.commit(&doing, &transition, now).await? {
+            match self.commit(&doing, &transition, event, now).await? {
                 Commit::Done => {
                     log(&transition, event);
                     return Ok(Advance::Moved(transition.into_after()));
@@ -185,8 +186,14 @@ impl JobStore {
 
     /// Writes a move, and with a job's end its ledger line and the account's count of live
     /// jobs: all or nothing, and only from the version it was decided about.
-    async fn commit(&self, doing: &str, transition: &Transition, now: Timestamp) -> Result<Commit, Error> {
-        let update = job_update(doing, transition)?;
+    async fn commit(
+        &self,
+        doing: &str,
+        transition: &Transition,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Commit, Error> {
+        let update = job_update(doing, transition, event)?;
         let ends = transition.after().state.is_terminal() && !transition.before().state.is_terminal();
         if !ends {
             return self.commit_alone(doing, update, transition).await;
@@ -285,9 +292,10 @@ impl JobStore {
 
 const STILL_THE_JOB_WE_DECIDED_ABOUT: &str = "#state = :state_before AND #version = :version_before";
 
-fn job_update(doing: &str, transition: &Transition) -> Result<Update, Error> {
+fn job_update(doing: &str, transition: &Transition, event: &Event) -> Result<Update, Error> {
     let (before, after) = (transition.before(), transition.after());
     let mut update = Update::between(&to_item(doing, before)?, &to_item(doing, after)?);
+    update.append(MOVES, to_value(doing, &Move::new(transition, event))?);
     for name in ["state", "version"] {
         update.name(name);
     }

@@ -11,6 +11,8 @@ pub const SK: &str = "SK";
 pub const DUE_INDEX: &str = "due";
 pub const DUE_SHARD: &str = "due_shard";
 pub const CHECK_AT: &str = "check_at";
+/// What has moved a job: see [`Move`](super::moves::Move).
+pub const MOVES: &str = "moves";
 
 /// The index that lists an account's things by age: [`ACCOUNT_KEY`] and [`CREATED_AT`].
 pub const ACCOUNT_INDEX: &str = "account";

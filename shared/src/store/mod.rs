@@ -14,6 +14,7 @@ pub mod keys;
 pub mod keystore;
 pub mod ledger;
 pub mod media;
+pub mod moves;
 pub mod queue;
 mod read;
 
