@@ -228,13 +228,13 @@ class Suite:
         assert status == 202, (status, job)
         return job["id"]
 
-    def ended(self, job, state):
+    def ended(self, job, state, **patience):
         def look():
             status, _, seen = self.call("GET", f"/v1/jobs/{job}")
             assert status == 200, (status, seen)
             return seen if seen["status"] in ("succeeded", "failed", "canceled") else None
 
-        seen = until(f"the end of a job that shall be {state}", look)
+        seen = until(f"the end of a job that shall be {state}", look, **patience)
         assert seen["status"] == state, seen
         return seen
 
@@ -253,13 +253,18 @@ class Suite:
     # The suites, each a sentence.
 
     def a_job_by_webhook_ends_with_its_media(self):
-        job = self.ended(self.submit("pika-2.2", "a paper boat", "webhook"), "succeeded")
+        # Before `reconcile` looks after it, which would have it polled: by its webhook alone.
+        job = self.ended(self.submit("pika-2.2", "a paper boat", "webhook"), "succeeded", patience_s=90)
         film = OPENER.open(job["media"][0]["url"], timeout=60).read()
         assert film[4:8] == b"ftyp" and len(film) == job["media"][0]["bytes"], len(film)
         assert self.ledger(job["id"]) == ["charge"]
 
     def a_job_by_polling_ends_with_its_media(self):
         self.ended(self.submit("gen-4.5", "a paper boat", "polling"), "succeeded")
+
+    def a_still_comes_with_the_answer_to_its_create(self):
+        job = self.ended(self.submit("stable-image-core", "a paper boat", "still"), "succeeded", patience_s=90)
+        assert OPENER.open(job["media"][0]["url"], timeout=60).read(4) == b"\x89PNG"
 
     def a_refused_job_fails_over(self):
         job = self.ended(self.submit("veo-3.1", "a boat [[sim: create=refuse:503, only=fal]]", "over"), "succeeded")
@@ -344,6 +349,7 @@ class Suite:
             self.the_reads_answer_and_strangers_do_not_get_in,
             self.a_job_by_webhook_ends_with_its_media,
             self.a_job_by_polling_ends_with_its_media,
+            self.a_still_comes_with_the_answer_to_its_create,
             self.a_refused_job_fails_over,
             self.a_failed_job_is_refunded,
             self.a_canceled_job_is_refunded,
