@@ -57,4 +57,12 @@ mod tests {
         assert_eq!(quote(&order(false), &catalog), None);
         assert!(quote(&order(true), &catalog).is_some());
     }
+
+    #[test]
+    fn who_does_not_ask_for_sound_does_not_pay_for_it() {
+        let order = serde_json::json!({
+            "model": "gen-4.5", "prompt": "a", "duration_s": 6, "fallback_models": ["veo-3.1"],
+        });
+        assert_eq!(price(order), Some(Credits::from_micros(6 * 25_000_000)));
+    }
 }
