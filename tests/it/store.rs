@@ -11,6 +11,7 @@ mod ledger;
 mod media;
 mod queue;
 mod read;
+mod real;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;

@@ -163,7 +163,6 @@ impl Attempt {
         match verdict {
             Verdict::Finished { cost, .. } => {
                 self.end(Phase::Finished, None, *cost, now);
-                self.fault = None;
                 self.billed = Billed::Yes;
             }
             Verdict::Broke { fault, cost } => self.end(Phase::Broke, Some(fault.clone()), *cost, now),

@@ -393,4 +393,44 @@ mod tests {
         let text = include_str!("../../catalog.toml").replacen("\"1080p\"", "\"1081p\"", 1);
         assert!(Catalog::parse(&text).is_err());
     }
+
+    #[test]
+    fn a_route_is_found_by_its_name() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        for route in catalog.models().flat_map(|model| &model.routes) {
+            let found = catalog.route(&route.name()).unwrap();
+            assert_eq!((found.name(), found.provider), (route.name(), route.provider));
+        }
+        assert!(catalog.route("fal/nothing").is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let text = include_str!("../../catalog.toml");
+        let refused = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            Catalog::parse(&text.replacen(from, to, 1)).unwrap_err().to_string()
+        };
+        let veo = "endpoint = \"fal-ai/veo3.1\"\nimage_endpoint = \"fal-ai/veo3.1/image-to-video\"\n";
+        assert!(refused(veo, "").contains("has no endpoint"));
+        let image = "image_endpoint = \"google/veo-3.1\"\nlast_frame = true";
+        assert!(refused(image, "last_frame = true").contains("takes a last frame and no image"));
+        let made = "resolutions = [\"720p\", \"1080p\"]";
+        let more = "resolutions = [\"720p\", \"1080p\", \"8k\"]";
+        assert!(refused(made, more).contains("has no cost for 8k"));
+        let instead = "instead = [\"kling-2.6\", \"kling-3.0\"]";
+        assert!(refused(instead, "instead = [\"kling-0\"]").contains("replaced by kling-0"));
+        let default = "duration_s = 8, aspect_ratio = \"16:9\"";
+        assert!(refused(default, "duration_s = 8, aspect_ratio = \"7:1\"").contains("takes the defaults"));
+    }
+
+    #[test]
+    fn sound_costs_nothing_where_there_is_none_to_be_had() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        let silent = catalog.model("gen-4.5").unwrap();
+        for route in &silent.routes {
+            assert!(route.cost(Some(5), "720p", false).is_some());
+            assert_eq!(route.cost(Some(5), "720p", true), None);
+        }
+    }
 }

@@ -100,4 +100,21 @@ mod tests {
         assert_eq!(Credits::from_micros(u64::MAX).checked_add(Credits::ONE), None);
         assert_eq!(Credits::ONE.checked_mul(u64::MAX), None);
     }
+
+    #[test]
+    fn credits_add_up_and_multiply() {
+        let (two, three) = (Credits::from_micros(2), Credits::from_micros(3));
+        assert_eq!(two.checked_add(three).map(Credits::micros), Some(5));
+        assert_eq!(two.checked_mul(3).map(Credits::micros), Some(6));
+    }
+
+    #[test]
+    fn a_ledger_line_tells_its_amount_and_its_job() {
+        let (job, amount) = (JobId::from_bytes([7; 16]), Credits::from_micros(3));
+        let charge = Entry::Charge { job: job.clone(), amount };
+        let refund = Entry::Refund { job: job.clone(), amount };
+        let grant = Entry::Grant { id: "g1".to_owned(), amount };
+        assert_eq!([&charge, &refund, &grant].map(Entry::amount), [amount; 3]);
+        assert_eq!([&charge, &refund, &grant].map(Entry::job), [Some(&job), Some(&job), None]);
+    }
 }

@@ -165,4 +165,25 @@ mod tests {
             assert!(RemoteJob::new(id, None).is_none());
         }
     }
+
+    /// Else a caller's repeat over a deployment would be another job.
+    #[test]
+    fn a_key_names_the_same_job_for_ever() {
+        let anna: AccountId = "acct_anna".parse().unwrap();
+        assert_eq!(JobId::for_key(&anna, "order-1").as_str(), "job_c6y4mwiwnfh2twpuc2iixr66qi");
+    }
+
+    #[test]
+    fn accounts_and_keys_that_read_alike_together_name_two_jobs() {
+        let (an, anna): (AccountId, AccountId) = ("acct_an".parse().unwrap(), "acct_anna".parse().unwrap());
+        assert_ne!(JobId::for_key(&an, "na-1"), JobId::for_key(&anna, "-1"));
+    }
+
+    #[test]
+    fn the_longest_ids_are_taken_and_longer_ones_are_not() {
+        let id = |chars| format!("job_{}", "a".repeat(chars)).parse::<JobId>();
+        assert!(id(26).is_ok() && id(27).is_err());
+        let remote = |bytes| RemoteJob::new("a", Some(&"x".repeat(bytes)));
+        assert!(remote(200).is_some() && remote(201).is_none() && remote(0).is_none());
+    }
 }

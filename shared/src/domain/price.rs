@@ -45,4 +45,24 @@ mod tests {
         .unwrap();
         assert!(with > alone);
     }
+
+    #[test]
+    fn a_price_of_nothing_is_no_price() {
+        let free = include_str!("../../catalog.toml").replace("25_000_000", "0");
+        let catalog = Catalog::parse(&free).unwrap();
+        let order = |audio: bool| {
+            let order = serde_json::json!({"model": "veo-3.1", "prompt": "a", "audio": audio});
+            JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
+        };
+        assert_eq!(quote(&order(false), &catalog), None);
+        assert!(quote(&order(true), &catalog).is_some());
+    }
+
+    #[test]
+    fn who_does_not_ask_for_sound_does_not_pay_for_it() {
+        let order = serde_json::json!({
+            "model": "gen-4.5", "prompt": "a", "duration_s": 6, "fallback_models": ["veo-3.1"],
+        });
+        assert_eq!(price(order), Some(Credits::from_micros(6 * 25_000_000)));
+    }
 }

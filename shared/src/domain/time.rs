@@ -77,4 +77,10 @@ mod tests {
     fn a_span_into_the_past_is_zero() {
         assert_eq!(Timestamp::from_secs(5).since(Timestamp::from_secs(9)), Duration::ZERO);
     }
+
+    #[test]
+    fn a_time_is_the_milliseconds_that_it_was_made_of() {
+        let time = Timestamp::from_secs(7) + Duration::from_millis(250);
+        assert_eq!((time.as_millis(), time.as_secs()), (7_250, 7));
+    }
 }

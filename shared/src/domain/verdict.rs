@@ -126,3 +126,18 @@ pub enum Verdict {
     /// The provider no longer knows it, or no longer has its result.
     Gone,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_word_is_kept_tame_and_short() {
+        let kept = |code: &str| Fault::new(ErrorClass::Unknown, Some(code), Billed::Unknown).code;
+        assert_eq!(kept("NO_CAPACITY\r\n now").as_deref(), Some("NO_CAPACITYnow"));
+        assert_eq!(kept(&"x".repeat(1_000)), Some("x".repeat(60)));
+        for nothing in ["", " \n", "\u{1F6A2}"] {
+            assert_eq!(kept(nothing), None);
+        }
+    }
+}

@@ -42,4 +42,10 @@ mod tests {
         assert_eq!(pauses, [4, 6, 9, 10, 10]);
         assert_eq!(poll_pause(u16::MAX, first, max), max);
     }
+
+    #[test]
+    fn pauses_are_as_long_as_the_readme_says() {
+        let secs = [RETRY_BASE, RETRY_MAX, POLL_FIRST, POLL_MAX].map(|pause| pause.as_secs());
+        assert_eq!(secs, [2, 60, 5, 15]);
+    }
 }

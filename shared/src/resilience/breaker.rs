@@ -170,6 +170,28 @@ mod tests {
         assert_eq!((open.successes, open.probe_at), (0, later(42) + COOL_DOWN));
     }
 
+    #[test]
+    fn after_a_success_the_next_probe_need_not_wait() {
+        let well = opened().probing(later(40)).after(Report::Well, 0, later(41));
+        assert!(!well.is_shut(later(41)));
+    }
+
+    #[test]
+    fn an_open_breaker_tells_the_latest_reason() {
+        let refused = Report::Ill(ErrorClass::Auth);
+        let open = opened().probing(later(40)).after(refused, 0, later(41)).open.unwrap();
+        assert_eq!((open.why, open.since), (ErrorClass::Auth, later(4)));
+    }
+
+    #[test]
+    fn failures_count_for_a_minute_and_a_silent_probe_blocks_for_one() {
+        let four = (0..4).fold(Breaker::default(), |breaker, _| breaker.after(ILL, 0, START));
+        assert!(four.after(ILL, 0, later(59)).open.is_some());
+        assert!(four.after(ILL, 0, later(60)).open.is_none());
+        let probing = opened().probing(later(40));
+        assert!(probing.is_shut(later(99)) && !probing.is_shut(later(100)));
+    }
+
     proptest! {
         #[test]
         fn probes_of_an_ill_provider_are_at_least_30_s_apart_and_come_at_most_60_s_after_each_other(

@@ -90,4 +90,40 @@ mod tests {
         assert_eq!(budget.earn(0, START + Duration::from_secs(86_400)).left, RESERVE);
         assert_eq!(budget.earn(u32::MAX, START).left, SAVED_MAX);
     }
+
+    fn spent() -> Budget {
+        (0..5).fold(Budget::new(START), |budget, _| budget.spend().unwrap())
+    }
+
+    #[test]
+    fn the_reserve_grows_back_by_one_a_minute_however_often_it_is_asked() {
+        let later = |secs| START + Duration::from_secs(secs);
+        assert!(spent().earn(0, later(59)).spend().is_err());
+        let mut budget = spent();
+        let mut retries = 0;
+        for secs in (0..=600).step_by(20) {
+            budget = budget.earn(0, later(secs));
+            if let Ok(after) = budget.spend() {
+                budget = after;
+                retries += 1;
+            }
+        }
+        assert_eq!(retries, 10);
+    }
+
+    #[test]
+    fn ten_first_attempts_earn_one_retry_and_at_most_a_hundred_are_saved() {
+        let retries = |mut budget: Budget| {
+            let mut retries = 0;
+            while let Ok(after) = budget.spend() {
+                budget = after;
+                retries += 1;
+            }
+            retries
+        };
+        assert_eq!(retries(spent().earn(9, START)), 0);
+        assert_eq!(retries(spent().earn(10, START)), 1);
+        assert_eq!(retries(spent().earn(999, START)), 99);
+        assert_eq!(retries(spent().earn(u32::MAX, START)), 100);
+    }
 }

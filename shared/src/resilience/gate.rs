@@ -216,4 +216,12 @@ mod tests {
         let free = full.after(None, Some("a"), 0, later(1)).unwrap();
         assert!(free.enter(&second, later(1)).is_ok());
     }
+
+    #[test]
+    fn who_is_forced_through_does_not_put_off_the_probe() {
+        let gate = broken();
+        let forced = gate.enter(&Entry { forced: true, ..FIRST }, later(10)).unwrap().unwrap();
+        assert_eq!(forced.breaker, gate.breaker);
+        assert!(forced.enter(&FIRST, later(30)).is_ok());
+    }
 }

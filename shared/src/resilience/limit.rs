@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_operator_overrides_the_known_limits_and_is_told_of_nonsense() {
-        let table: LimitTable = "runway=per_minute:60,burst:5; fal=at_once:40".parse().unwrap();
+        let table: LimitTable = "runway=per_minute:60,burst:5; fal=at_once:40;".parse().unwrap();
         assert_eq!(table.of(Provider::Runway), limits(Some(60), Some(5), None));
         assert_eq!(table.of(Provider::Fal), limits(None, None, Some(40)));
         let none: LimitTable = "runway=".parse().unwrap();
@@ -232,5 +232,43 @@ mod tests {
         {
             assert!(text.parse::<LimitTable>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_rate_of_sixty_a_minute_lets_one_through_each_second() {
+        let passes = |limits: Limits, gap_ms: u64| {
+            let mut usage = Usage::default();
+            let mut passes = 0;
+            for n in 0..10 {
+                if let Ok(after) = usage.take("a", limits, START + Duration::from_millis(n * gap_ms)) {
+                    usage = after;
+                    passes += 1;
+                }
+            }
+            passes
+        };
+        let one = limits(Some(60), Some(1), None);
+        assert_eq!((passes(one, 0), passes(one, 999), passes(one, 1_000)), (1, 5, 10));
+        // Without a burst, five seconds' worth come together, and one at the least.
+        assert_eq!(passes(limits(Some(60), None, None), 0), 5);
+        assert_eq!(passes(limits(Some(1), None, None), 0), 1);
+    }
+
+    #[test]
+    fn a_place_lapses_with_its_hour_and_a_full_provider_is_looked_at_again_soon() {
+        let limits = limits(None, None, Some(1));
+        let full = Usage::default().take("a", limits, START).unwrap();
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(full.take("b", limits, START), Err(Duration::from_secs(2)));
+        let nearly = START + (hour - Duration::from_millis(1));
+        assert_eq!(full.take("b", limits, nearly), Err(Duration::from_millis(1)));
+        assert!(full.take("b", limits, START + hour).is_ok());
+    }
+
+    #[test]
+    fn rivals_have_leases_of_their_own() {
+        assert_eq!(lease(7), lease(7));
+        assert_ne!(lease(7), lease(8));
+        assert!(!lease(7).is_empty());
     }
 }

@@ -132,6 +132,19 @@ async fn a_job_needs_its_whole_price_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_can_just_pay_for_a_job_too_many_is_told_of_the_jobs() {
+    let world = World::new().await;
+    let anna = account("anna");
+    world.grant(&anna, PRICE.checked_mul(2).unwrap()).await;
+    let job = new_job(&anna, "a", world.clock.now());
+    assert_eq!(create(&world.jobs(), &job, "a").await, Created::New(job));
+    let second = new_job(&anna, "b", world.clock.now());
+    let refused = world.jobs().create(&second, &order("b"), second.created_at, 1).await.unwrap();
+    assert_eq!(refused, Created::TooMany { live: 1 });
+    assert_eq!(balance(&world, &anna).await, PRICE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_account_has_no_credit_and_is_not_opened() {
     let world = World::new().await;
     let before = snapshot(&world).await;

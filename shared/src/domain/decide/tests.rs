@@ -146,10 +146,56 @@ fn what_did_not_run_costs_nothing() {
         assert_eq!((job.attempts[0].billed, job.cost()), (Billed::No, MicroUsd(0)));
     }
     // Whoever stopped it, and whoever lost it, may have run up a bill.
-    for end in [canceled(1), gone(1)] {
-        let job = after(&[claimed(), accepted(1), end]);
+    let ends = [vec![accepted(1), canceled(1)], vec![accepted(1), gone(1)], vec![Event::DeadlinePassed]];
+    for end in ends {
+        let job = after(&[vec![claimed()], end].concat());
         assert_eq!((job.attempts[0].billed, job.cost()), (Billed::Unknown, MicroUsd(400_000)));
     }
+}
+
+#[test]
+fn a_job_that_ends_says_whether_it_was_billed() {
+    let billed = |events: &[Event]| after(events).fault.unwrap().billed;
+    assert_eq!(billed(&[Event::CancelRequested]), Billed::No);
+    assert_eq!(billed(&[Event::NoRoute { class: ErrorClass::RateLimited }]), Billed::No);
+    assert_eq!(billed(&[claimed(), Event::DeadlinePassed]), Billed::Unknown);
+    assert_eq!(billed(&[claimed(), finished(1), asset_lost(1)]), Billed::Yes);
+}
+
+#[test]
+fn a_new_job_is_of_the_first_version_and_has_no_attempt() {
+    let job = new_job();
+    assert_eq!((job.version, job.attempt, job.current()), (1, 0, None));
+}
+
+#[test]
+fn a_queued_job_of_as_many_attempts_as_may_be_gets_no_other() {
+    let passes = |number| [claimed(), refused(number, ErrorClass::RateLimited)];
+    let mut job = after(&[passes(1), passes(2), passes(3)].concat());
+    job.attempts.push(job.attempts[2].clone());
+    assert!(job.decide(&claimed(), soon(&job)).is_err());
+}
+
+#[test]
+fn what_cannot_be_says_which_event_of_which_state() {
+    let illegal = |job: &Job, event| job.decide(&event, soon(job)).unwrap_err().to_string();
+    assert_eq!(illegal(&new_job(), stored(1)), "a queued job cannot be told `stored`");
+    let other = told(1, News::Accepted { remote: remote("other"), cost: None });
+    let job = after(&[claimed(), accepted(1)]);
+    assert_eq!(illegal(&job, other), "a running job cannot be told `accepted`");
+}
+
+/// It counts from the attempt's end, if it has ended, and else from its start.
+#[test]
+fn what_its_provider_does_not_know_is_lost_after_ten_minutes() {
+    let gone = |job: &Job, secs| {
+        let attempt = &job.attempts[0];
+        attempt.may_be_gone(START + std::time::Duration::from_secs(secs))
+    };
+    let running = after(&[claimed(), accepted(1)]);
+    assert!(!gone(&running, 1 + 599) && gone(&running, 1 + 600));
+    let finished = after(&[claimed(), accepted(1), finished(1)]);
+    assert!(!gone(&finished, 3 + 599) && gone(&finished, 3 + 600));
 }
 
 #[test]
