@@ -159,6 +159,27 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_batch_only_what_failed_comes_back_on_every_queue() {
+    let world = World::new().await;
+    let id = world.submit("gen-4.5", "a paper boat", "batched").await;
+    let job = world.finish(&id).await;
+    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    for queue in QUEUES {
+        let invocations = world.wire.invocations();
+        let (_, mut event) = invocations.into_iter().find(|(name, _)| name == queue).expect(queue);
+        let records = event["Records"].as_array_mut().unwrap();
+        let mut poison = records[0].clone();
+        poison["messageId"] = json!("poison");
+        poison["body"] = json!("this is no message");
+        records.insert(0, poison);
+        let answer = world.stack.host.invoke(queue, event).await.unwrap();
+        assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "poison"}]}), "{queue}");
+    }
+    assert_eq!(world.job(&id).await, job);
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_message_is_lost_is_listed_as_stuck_and_finishes_after_all() {
     let world = World::new().await;
     let id = world.submit("pika-2.2", "a paper boat", "lost").await;
@@ -249,10 +270,16 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
         &format!("attempt 2 at runway by {}: phase broke", job.attempts[1].route),
         &format!("remote {}, cost $", job.attempts[1].remote.as_ref().unwrap().id),
         "attempt 2 ended broke",
+        "queued → dispatching: claimed, attempt 1",
+        "dispatching → queued: refused, attempt 1",
+        "queued → dispatching: claimed, attempt 2",
+        "dispatching → running: accepted, attempt 2",
+        "running → failed: broke, attempt 2",
     ];
     for part in told {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
+    assert_eq!(history.moves.len() as u64, job.version - 1, "every move is on record: {text}");
     let order = ["created", "CHARGE", "attempt 1 at", "attempt 2 at", "REFUND"].map(|part| text.find(part));
     assert!(order.is_sorted(), "{text}");
     let parameters = parameters(&history.request).unwrap();

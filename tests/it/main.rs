@@ -5,11 +5,13 @@
     reason = "a test ends where something is missing, and runs its one future once"
 )]
 
+mod accounts;
 mod api;
 mod boot;
 mod budget;
 mod cancel;
 mod catalogue;
+mod collide;
 mod crash;
 mod documents;
 mod flows;
@@ -17,6 +19,7 @@ mod hints;
 mod kling;
 mod levers;
 mod likeness;
+mod outage;
 mod resilience;
 mod rights;
 mod sdk;

@@ -28,6 +28,9 @@ const AT_ONCE: usize = 10;
 /// Pages of one shard in one run; what is left is still due in the next.
 const PAGES_MAX: usize = 20;
 
+/// How long the answer to the last question about a job may take, its file included.
+const ANSWER_WITHIN: Duration = Duration::from_secs(300);
+
 /// Everything `reconcile` may touch.
 #[derive(Debug)]
 pub struct App {
@@ -102,17 +105,18 @@ async fn sweep(app: &App, shard: u8, now: Timestamp) -> Result<Duration, BoxErro
 }
 
 async fn look_after(app: &App, due: &Due, mut job: Job, now: Timestamp) -> Result<(), BoxError> {
-    if now >= job.deadline {
+    // Nothing is given up that could still be heard of: whoever waits for a provider's word at
+    // its deadline is asked about once more. After an outage of ours, nobody has asked for long.
+    let last_ask = now >= job.deadline && job.awaits_word() && due.check_at <= job.deadline;
+    if now >= job.deadline && !last_ask {
         job = app.jobs.advance_from(job, &Event::DeadlinePassed, now).await?.job().clone();
     }
     let step = match job.next_step() {
         NextStep::Wait if can_be_found(&job) => NextStep::Poll(job.attempt),
         step => step,
     };
-    let next_check = match step {
-        NextStep::Wait => job.deadline,
-        NextStep::Dispatch | NextStep::Poll(_) | NextStep::Nothing => job.deadline.min(now + CHECK_EVERY),
-    };
+    // A check after the deadline says that its last question was asked.
+    let next_check = if last_ask { now + ANSWER_WITHIN } else { job.deadline.min(now + CHECK_EVERY) };
     // The check is moved before anything is sent: of two runs at once, one alone goes on.
     if !app.jobs.check_again(due, next_check).await? {
         return Ok(());

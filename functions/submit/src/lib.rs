@@ -8,13 +8,17 @@ use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::catalog::Catalog;
-use shared::domain::id::JobId;
+use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::price;
 use shared::domain::request::{JobRequest, Order};
+use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Limit, Problem, answer, chain, check_version, parse, request_id};
+use shared::edge::recent::Recent;
 use shared::edge::view::{JobView, job_response};
+use shared::store;
+use shared::store::accounts::{Accounts, Policy};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::queue::{Message, Queue};
@@ -28,10 +32,12 @@ const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct App {
     pub callers: Authenticator,
+    pub accounts: Accounts,
+    pub policies: Recent<AccountId, Policy>,
     pub jobs: JobStore,
     pub dispatch: Queue,
     pub catalog: Catalog,
-    /// Live jobs that one account may have at once.
+    /// Live jobs that an account may have at once whose policy does not say.
     pub live_max: u32,
     pub clock: Clock,
     pub random: Random,
@@ -43,6 +49,8 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone())),
+            accounts: Accounts::new(table.clone()),
+            policies: Recent::default(),
             jobs: JobStore::new(table),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             catalog: Catalog::for_providers(&config::providers(&mut read)),
@@ -63,12 +71,17 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Write, now).await?;
     let key = idempotency_key(request.headers())?;
-    let wanted = JobRequest::new(parse::<Order>(request)?, &app.catalog).map_err(Problem::invalid)?;
+    let mut wanted = JobRequest::new(parse::<Order>(request)?, &app.catalog).map_err(Problem::invalid)?;
     let price = price::quote(&wanted, &app.catalog).ok_or_else(unpriced)?;
+    // Of what was sent: a policy that has changed since makes a repeat no other order.
+    let digest = wanted.digest();
+    let policy = policy(app, &account, now).await?;
+    wanted.prefer = wanted.prefer.or(policy.prefer);
+    let live_max = policy.live_jobs_max.unwrap_or(app.live_max);
 
     let id = key.map_or_else(|| JobId::from_bytes(app.random.bytes()), |key| JobId::for_key(&account, &key));
-    let job = Job::new(id, account, wanted.model.clone(), price, wanted.digest(), now);
-    match app.jobs.create(&job, &wanted, now + CHECK_EVERY, app.live_max).await? {
+    let job = Job::new(id, account, wanted.model.clone(), price, digest, now);
+    match app.jobs.create(&job, &wanted, now + CHECK_EVERY, live_max).await? {
         Created::New(job) => {
             let message = Message::Dispatch { job_id: job.id.clone(), once: false };
             // The job is paid and durable: if this is lost, `reconcile` sends it again.
@@ -93,8 +106,17 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
                 format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
             Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail))
         }
-        Created::TooMany { live } => Err(too_many(live, app.live_max)),
+        Created::TooMany { live } => Err(too_many(live, live_max)),
     }
+}
+
+async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy, store::Error> {
+    if let Some(policy) = app.policies.get(account, now) {
+        return Ok(policy);
+    }
+    let policy = app.accounts.policy(account).await?;
+    app.policies.put(account.clone(), policy, now);
+    Ok(policy)
 }
 
 fn accepted(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body> {

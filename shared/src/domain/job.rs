@@ -177,6 +177,16 @@ impl Job {
         self.attempt(self.attempt)
     }
 
+    /// Whether its deadline would give up an attempt that a provider may have finished, or has.
+    pub fn awaits_word(&self) -> bool {
+        match self.state {
+            State::Dispatching | State::Settling => true,
+            // The first deadline of a run only has it stopped.
+            State::Running => self.stop.is_some(),
+            State::Queued | State::Succeeded | State::Failed | State::Canceled => false,
+        }
+    }
+
     pub fn next_step(&self) -> NextStep {
         match self.state {
             State::Queued => NextStep::Dispatch,

@@ -77,7 +77,7 @@ pub struct JobRequest {
     pub provider: Option<Provider>,
     #[serde(default)]
     pub pin: bool,
-    /// The cheapest, if it says nothing.
+    /// As the account's policy says, if it says nothing, and else the cheapest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefer: Option<Prefer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,41 +1,29 @@
 //! Who calls: `Authorization: Bearer gmx_<key id>_<secret>`.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::http::Problem;
+use super::recent::Recent;
 use crate::domain::id::{AccountId, KeyId, base32};
 use crate::domain::time::Timestamp;
 use crate::store::Error;
 use crate::store::keystore::{ApiKey, KeyStore, Scope};
 
-/// How long a verified key is taken on its word: a revoked one may work for as long.
-pub const CACHED_FOR: Duration = Duration::from_secs(60);
-const CACHED_KEYS_MAX: usize = 1_000;
 const PREFIX: &str = "gmx";
 
-/// Verifies callers, and remembers whom it has verified.
+/// Verifies callers, and remembers their keys: a revoked one may work for a minute.
+#[derive(Debug)]
 pub struct Authenticator {
     keys: KeyStore,
-    cache: Mutex<HashMap<KeyId, (ApiKey, Timestamp)>>,
-}
-
-impl fmt::Debug for Authenticator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator").finish_non_exhaustive()
-    }
+    recent: Recent<KeyId, ApiKey>,
 }
 
 impl Authenticator {
     pub fn new(keys: KeyStore) -> Self {
-        Self { keys, cache: Mutex::default() }
+        Self { keys, recent: Recent::default() }
     }
 
     /// The account that a request speaks for, if its key is good for `scope`. A missing,
@@ -60,25 +48,14 @@ impl Authenticator {
     }
 
     async fn key(&self, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, Error> {
-        let cached = self.lock().get(id).cloned();
-        if let Some((key, at)) = cached
-            && now.since(at) < CACHED_FOR
-        {
+        if let Some(key) = self.recent.get(id, now) {
             return Ok(Some(key));
         }
         let found = self.keys.get(id).await?;
-        let mut cache = self.lock();
-        if cache.len() >= CACHED_KEYS_MAX {
-            cache.clear();
-        }
         if let Some(key) = &found {
-            cache.insert(id.clone(), (key.clone(), now));
+            self.recent.put(id.clone(), key.clone(), now);
         }
         Ok(found)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, (ApiKey, Timestamp)>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

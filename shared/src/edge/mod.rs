@@ -3,4 +3,5 @@
 pub mod auth;
 pub mod batch;
 pub mod http;
+pub mod recent;
 pub mod view;

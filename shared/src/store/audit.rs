@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::item::{Item, from_item, key, number_of, text, text_of};
+use super::item::{Item, from_item, from_value, key, number_of, text, text_of};
 use super::jobs::job_from_item;
-use super::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
+use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
 use super::ledger::{Line, owner};
+use super::moves::Move;
 use super::{Error, S3, Table};
 use crate::domain::credit::Entry;
 use crate::domain::id::{AccountId, JobId};
@@ -97,6 +98,8 @@ pub struct History {
     pub request: JobRequest,
     /// When it is next looked after, while it lives.
     pub check_at: Option<Timestamp>,
+    /// Its moves, oldest first; not those from before moves were recorded.
+    pub moves: Vec<Move>,
     /// Its ledger lines: the charge, then the refund if there is one.
     pub lines: Vec<Line>,
 }
@@ -110,11 +113,14 @@ impl History {
         let query = query.key_condition_expression("PK = :pk");
         let answer = query.expression_attribute_values(":pk", text(keys::job(id))).send().await;
         let answer = answer.map_err(|source| Error::sdk(&doing, source))?;
-        let (mut job, mut request, mut check_at) = (None, None, None);
-        for item in answer.items.unwrap_or_default() {
+        let (mut job, mut request, mut check_at, mut moves) = (None, None, None, Vec::new());
+        for mut item in answer.items.unwrap_or_default() {
             match text_of(&item, SK) {
                 Some(keys::JOB) => {
                     check_at = number_of(&item, CHECK_AT).map(Timestamp::from_millis);
+                    if let Some(list) = item.remove(MOVES) {
+                        moves = from_value(&doing, list)?;
+                    }
                     job = Some(job_from_item(&doing, item)?);
                 }
                 Some(keys::REQUEST) => request = Some(from_item(&doing, item)?),
@@ -124,7 +130,7 @@ impl History {
         match (job, request) {
             (Some(job), Some(request)) => {
                 let lines = job_lines(table, &doing, &job).await?;
-                Ok(Some(Self { job, request, check_at, lines }))
+                Ok(Some(Self { job, request, check_at, moves, lines }))
             }
             (None, None) => Ok(None),
             _ => Err(Error::corrupt(doing, "one of the two items is missing")),

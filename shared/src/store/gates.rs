@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
-use super::Error;
 use super::gauges::Gauges;
 use super::item::{from_item, key, number, text_of, to_item};
 use super::keys::{self, PK, SK};
+use super::{Error, RACES_MAX, step_aside};
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 use crate::resilience::gate::Gate;
 use crate::resilience::health::Gauge;
-
-/// Lost races that one call decides again from, before it gives up.
-const RACES_MAX: usize = 10;
 
 /// What is stored of a provider: its pings, and its gate. What was never written is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +62,7 @@ impl Gauges {
         change: impl Fn(&Gate) -> Result<Option<Gate>, E>,
     ) -> Result<(Gate, Option<E>), Error> {
         let mut gate = seen;
-        for _ in 0..RACES_MAX {
+        for tries in 0..RACES_MAX {
             let after = match change(&gate) {
                 Ok(None) => return Ok((gate, None)),
                 Ok(Some(after)) => Gate { version: gate.version + 1, stamp, ..after },
@@ -75,6 +72,7 @@ impl Gauges {
                 None => return Ok((after, None)),
                 Some(winner) => gate = winner,
             }
+            step_aside(tries).await;
         }
         Err(Error::contended(format!("change the gate of {provider}")))
     }

@@ -19,6 +19,14 @@ pub(super) fn from_item<T: DeserializeOwned>(doing: &str, item: Item) -> Result<
     serde_dynamo::from_item(item).map_err(|source| Error::corrupt(doing, source))
 }
 
+pub(super) fn to_value<T: Serialize>(doing: &str, value: &T) -> Result<AttributeValue, Error> {
+    serde_dynamo::to_attribute_value(value).map_err(|source| Error::corrupt(doing, source))
+}
+
+pub(super) fn from_value<T: DeserializeOwned>(doing: &str, value: AttributeValue) -> Result<T, Error> {
+    serde_dynamo::from_attribute_value(value).map_err(|source| Error::corrupt(doing, source))
+}
+
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
@@ -68,6 +76,15 @@ impl Update {
         let placeholder = self.name(name);
         self.sets.push(format!("{placeholder} = :{name}"));
         self.values.insert(format!(":{name}"), value);
+    }
+
+    /// Puts a value at the end of a list, which is made if it is not there.
+    pub(super) fn append(&mut self, name: &str, value: AttributeValue) {
+        let placeholder = self.name(name);
+        self.sets
+            .push(format!("{placeholder} = list_append(if_not_exists({placeholder}, :no_{name}), :{name})"));
+        self.values.insert(format!(":no_{name}"), AttributeValue::L(Vec::new()));
+        self.values.insert(format!(":{name}"), AttributeValue::L(vec![value]));
     }
 
     pub(super) fn remove(&mut self, name: &str) {

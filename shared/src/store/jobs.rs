@@ -7,18 +7,16 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as TransactUpdate,
 };
 
-use super::item::{Item, Update, from_item, key, number, text, text_of, to_item};
-use super::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
-use super::{Error, Table, ledger};
+use super::item::{Item, Update, from_item, key, number, text, text_of, to_item, to_value};
+use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
+use super::moves::Move;
+use super::{Error, RACES_MAX, Table, ledger, step_aside};
 use crate::domain::credit::{Credits, Entry};
 use crate::domain::decide::{Decision, Event, Transition};
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Job;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
-
-/// Lost races that one call decides again from, before it gives up.
-const RACES_MAX: usize = 10;
 
 /// The jobs of the table.
 #[derive(Debug, Clone)]
@@ -89,7 +87,7 @@ impl JobStore {
             ledger::take(&self.table, &job.account, job.price, live_max),
             ledger::entry_put(&self.table, &job.account, &charge, job.created_at),
         ];
-        for _ in 0..RACES_MAX {
+        for tries in 0..RACES_MAX {
             let Err(error) = self.transact(writes.clone()).await else {
                 return Ok(Created::New(job.clone()));
             };
@@ -101,6 +99,7 @@ impl JobStore {
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
             if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+                step_aside(tries).await;
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
@@ -165,17 +164,18 @@ impl JobStore {
 
     /// As [`advance`](Self::advance), from a job that was read just now.
     pub async fn advance_from(&self, mut job: Job, event: &Event, now: Timestamp) -> Result<Advance, Error> {
-        for _ in 0..RACES_MAX {
+        for tries in 0..RACES_MAX {
             let doing = format!("tell job {} `{}`", job.id, event.name());
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
-            match self.commit(&doing, &transition, now).await? {
+            match self.commit(&doing, &transition, event, now).await? {
                 Commit::Done => {
                     log(&transition, event);
                     return Ok(Advance::Moved(transition.into_after()));
                 }
                 Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
+                    step_aside(tries).await;
                     let id = &transition.before().id;
                     job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
                 }
@@ -186,8 +186,14 @@ impl JobStore {
 
     /// Writes a move, and with a job's end its ledger line and the account's count of live
     /// jobs: all or nothing, and only from the version it was decided about.
-    async fn commit(&self, doing: &str, transition: &Transition, now: Timestamp) -> Result<Commit, Error> {
-        let update = job_update(doing, transition)?;
+    async fn commit(
+        &self,
+        doing: &str,
+        transition: &Transition,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Commit, Error> {
+        let update = job_update(doing, transition, event)?;
         let ends = transition.after().state.is_terminal() && !transition.before().state.is_terminal();
         if !ends {
             return self.commit_alone(doing, update, transition).await;
@@ -286,9 +292,10 @@ impl JobStore {
 
 const STILL_THE_JOB_WE_DECIDED_ABOUT: &str = "#state = :state_before AND #version = :version_before";
 
-fn job_update(doing: &str, transition: &Transition) -> Result<Update, Error> {
+fn job_update(doing: &str, transition: &Transition, event: &Event) -> Result<Update, Error> {
     let (before, after) = (transition.before(), transition.after());
     let mut update = Update::between(&to_item(doing, before)?, &to_item(doing, after)?);
+    update.append(MOVES, to_value(doing, &Move::new(transition, event))?);
     for name in ["state", "version"] {
         update.name(name);
     }

@@ -11,6 +11,8 @@ pub const SK: &str = "SK";
 pub const DUE_INDEX: &str = "due";
 pub const DUE_SHARD: &str = "due_shard";
 pub const CHECK_AT: &str = "check_at";
+/// What has moved a job: see [`Move`](super::moves::Move).
+pub const MOVES: &str = "moves";
 
 /// The index that lists an account's things by age: [`ACCOUNT_KEY`] and [`CREATED_AT`].
 pub const ACCOUNT_INDEX: &str = "account";
@@ -23,6 +25,7 @@ pub const DUE_SHARDS: u8 = 4;
 pub const JOB: &str = "JOB";
 pub const REQUEST: &str = "REQUEST";
 pub const BALANCE: &str = "BALANCE";
+pub const POLICY: &str = "POLICY";
 pub const KEY: &str = "KEY";
 pub const HEALTH: &str = "HEALTH";
 pub const GATE: &str = "GATE";

@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
-use super::{Error, Table};
+use super::{Error, RACES_MAX, Table, step_aside};
 use crate::domain::credit::{Credits, Entry};
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
-
-const GRANT_TRIES_MAX: usize = 10;
 
 /// The accounts' money.
 #[derive(Debug, Clone)]
@@ -67,7 +65,7 @@ impl Ledger {
         let doing = format!("grant credits to {account}");
         let entry = Entry::Grant { id: id.to_owned(), amount };
         let writes = vec![entry_put(&self.table, account, &entry, now), give(&self.table, account, amount)];
-        for _ in 0..GRANT_TRIES_MAX {
+        for tries in 0..RACES_MAX {
             let send = self.table.client.transact_write_items().set_transact_items(Some(writes.clone()));
             let Err(error) = send.send().await else { return Ok(Granted::New) };
             let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
@@ -85,6 +83,7 @@ impl Ledger {
             if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
                 return Err(Error::sdk(doing, error));
             }
+            step_aside(tries).await;
         }
         Err(Error::contended(doing))
     }

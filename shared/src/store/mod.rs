@@ -3,6 +3,7 @@
 //! Items are written here and nowhere else, each write under a condition and an
 //! `#[expect]` of its own, so that one search lists every write of the system.
 
+pub mod accounts;
 pub mod audit;
 pub mod due;
 pub mod gates;
@@ -13,12 +14,16 @@ pub mod keys;
 pub mod keystore;
 pub mod ledger;
 pub mod media;
+pub mod moves;
 pub mod queue;
 mod read;
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::resilience::backoff::full_jitter;
 
 pub use aws_sdk_dynamodb::Client as DynamoDb;
 pub use aws_sdk_s3::Client as S3;
@@ -35,6 +40,19 @@ impl Table {
     pub fn new(client: DynamoDb, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
+}
+
+/// Tries of a write that rivals were faster than.
+const RACES_MAX: u32 = 10;
+const STEP_ASIDE_BASE: Duration = Duration::from_millis(10);
+const STEP_ASIDE_MAX: Duration = Duration::from_millis(320);
+
+/// Waits a moment before a write is tried again that collided with another: by chance, and
+/// longer each time, so that a crowd at one item thins out.
+#[expect(clippy::disallowed_methods, reason = "milliseconds, at most ten times, while a caller waits")]
+async fn step_aside(tries: u32) {
+    let pause = full_jitter(tries, STEP_ASIDE_BASE, STEP_ASIDE_MAX, fastrand::u32(..));
+    tokio::time::sleep(pause).await;
 }
 
 /// A storage operation that did not happen, or whose end is unknown.

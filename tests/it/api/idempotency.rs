@@ -1,10 +1,13 @@
 //! One key is one job and one charge, however many submit at once; and credits are a hard cap.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream;
 use genmux::simulate::CallKind;
-use harness::{Answer, World};
+use harness::{Answer, Moment, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::domain::credit::Credits;
@@ -72,12 +75,20 @@ async fn a_thousand_submits_with_one_key_are_one_job_one_charge_and_one_create()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_credits_for_some_of_many_submits_exactly_those_pass() {
-    const SUBMITS: usize = 200;
-    const AFFORDED: u64 = 37;
+    const SUBMITS: usize = 1_000;
+    const AT_ONCE: usize = 200;
+    const AFFORDED: u64 = 137;
     let world = World::new().await;
     let (_, caller) = account(&world, "acct_capped", AFFORDED * PRICE + PRICE - 1).await;
     let keys: Vec<String> = (0..SUBMITS).map(|n| format!("order-{n}")).collect();
-    let answers = join_all(keys.iter().map(|key| submit_as(&world, &caller, key))).await;
+    // Who met too many others is told to try again, and does.
+    let submit = async |key: &String| loop {
+        let answer = submit_as(&world, &caller, key).await;
+        if answer.status != 503 {
+            return answer;
+        }
+    };
+    let answers: Vec<Answer> = stream::iter(keys.iter().map(submit)).buffered(AT_ONCE).collect().await;
 
     let (passed, refused): (Vec<_>, Vec<_>) = keys.iter().zip(&answers).partition(|(_, it)| it.status == 202);
     assert_eq!(passed.len() as u64, AFFORDED);
@@ -93,6 +104,25 @@ async fn with_credits_for_some_of_many_submits_exactly_those_pass() {
     let late = submit_as(&world, &caller, refused[0].0).await;
     assert!(late.status == 202 && !is_replay(&late), "{late:?}");
     assert_eq!(balance_of(&world, &caller).await, 0);
+    world.audit().await;
+}
+
+#[tokio::test]
+async fn without_the_table_a_submit_is_refused_and_makes_nothing() {
+    let world = World::new().await;
+    let items = Snapshot::take(&world).await.items.len();
+    // The caller's key, and the one transaction.
+    for k in 0..2 {
+        world.wire.reset();
+        world.wire.fail_at(k, Moment::Before);
+        assert_problem(&world.post_job(&order(), "order-1").await, 503, "unavailable");
+        assert!(world.wire.is_spent());
+        let after = Snapshot::take(&world).await;
+        assert_eq!((after.items.len(), after.next_message), (items, None), "effect {k}");
+    }
+    world.wire.reset();
+    let answer = world.post_job(&order(), "order-1").await;
+    assert!(answer.status == 202 && !is_replay(&answer), "{answer:?}");
     world.audit().await;
 }
 
@@ -117,6 +147,13 @@ async fn a_repeat_gets_the_job_as_it_is_by_then() {
     assert_eq!(first.headers["location"], format!("/v1/jobs/{}", first.text("/id")));
     world.finish(&first.text("/id").parse().unwrap()).await;
     let balance = world.balance().await;
+    // A key is kept for good: nothing of a job lapses.
+    let items = Snapshot::take(&world).await.items;
+    let lapses = |(key, item): (&[String; 2], &HashMap<String, AttributeValue>)| {
+        key[0].starts_with("JOB#") && item.contains_key("expires_at")
+    };
+    assert!(!items.iter().any(lapses), "{items:?}");
+    world.clock.advance(std::time::Duration::from_secs(31 * 24 * 3_600));
     let again = world.post_job(&order(), "order-1").await;
     assert!(again.status == 202 && is_replay(&again), "{again:?}");
     assert_eq!((again.text("/id"), again.text("/status")), (first.text("/id"), "succeeded"));

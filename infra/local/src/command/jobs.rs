@@ -118,6 +118,14 @@ pub fn timeline(history: &History) -> String {
 fn happened(history: &History) -> Vec<(Timestamp, String)> {
     let job = &history.job;
     let mut events = vec![(job.created_at, "created".to_owned())];
+    let mut state = State::Queued;
+    for moved in &history.moves {
+        let (from, to) = (state.name(), moved.state.name());
+        let went = if from == to { to.to_owned() } else { format!("{from} → {to}") };
+        let about = if moved.attempt > 0 { format!(", attempt {}", moved.attempt) } else { String::new() };
+        events.push((moved.at, format!("{went}: {}{about}", moved.event)));
+        state = moved.state;
+    }
     for line in &history.lines {
         let kind = match line.entry {
             Entry::Charge { .. } => "CHARGE",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "these are what a person at a terminal reads")]
 
+mod accounts;
 mod audit;
 mod client;
 mod credits;
@@ -20,8 +21,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use shared::domain::id::AccountId;
 use shared::domain::job::State;
 use shared::domain::provider::Provider;
+use shared::domain::request::Prefer;
 use shared::store::queue::QUEUES;
 
 /// Genmux on this machine: the whole stack, a demo, and an operator's commands.
@@ -44,6 +47,8 @@ enum Command {
     Keys(Keys),
     /// An account's credits.
     Credits(CreditsCommand),
+    /// An account's balance, and rules of its own.
+    Accounts(Accounts),
     /// Live jobs, and the story of one.
     Jobs(Jobs),
     /// Dead letters: messages that were delivered in vain too often.
@@ -162,6 +167,30 @@ enum Grant {
 }
 
 #[derive(Debug, Args)]
+struct Accounts {
+    #[command(subcommand)]
+    command: AccountsCommand,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountsCommand {
+    /// Its balance and its rules.
+    Show { account: AccountId },
+    /// Set its rules anew; what is not named is as it is for everybody.
+    Set {
+        account: AccountId,
+        /// `cheapest` or `fastest`, for orders that do not say.
+        #[arg(long, value_parser = accounts::prefer)]
+        prefer: Option<Prefer>,
+        /// Live jobs that it may have at once.
+        #[arg(long)]
+        live_jobs: Option<u32>,
+    },
+}
+
+#[derive(Debug, Args)]
 struct Jobs {
     #[command(subcommand)]
     command: JobsCommand,
@@ -249,6 +278,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Credits(CreditsCommand { command: Grant::Grant { account, amount, id }, target }) => {
             credits::grant(&target, &account, &amount, id).await?;
         }
+        Command::Accounts(Accounts { command, target }) => accounts::run(command, &target).await?,
         Command::Jobs(Jobs { command, target }) => jobs::run(command, &target).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,

@@ -1,0 +1,42 @@
+//! `genmux accounts`: what an account has, and the rules that are its own.
+
+use anyhow::Result;
+use serde_json::Value;
+use shared::domain::request::Prefer;
+use shared::store::accounts::{Accounts, Policy};
+use shared::store::ledger::Ledger;
+
+use super::{AccountsCommand, Target};
+
+pub(super) async fn run(command: AccountsCommand, target: &Target) -> Result<()> {
+    let opened = target.open().await?;
+    let accounts = Accounts::new(opened.table());
+    match command {
+        AccountsCommand::Show { account } => {
+            println!("balance    {}", Ledger::new(opened.table()).balance(&account).await?);
+            print!("{}", rules(&accounts.policy(&account).await?));
+        }
+        AccountsCommand::Set { account, prefer, live_jobs } => {
+            let policy = Policy { prefer, live_jobs_max: live_jobs };
+            accounts.set_policy(&account, &policy).await?;
+            print!("{}", rules(&policy));
+            println!("instances that have just looked go by the rules before for up to 60 s");
+        }
+    }
+    Ok(())
+}
+
+/// A preference by its name in an order.
+pub(super) fn prefer(name: &str) -> Result<Prefer, String> {
+    serde_json::from_value(Value::from(name)).map_err(|_unknown| "cheapest or fastest".to_owned())
+}
+
+fn rules(policy: &Policy) -> String {
+    let prefer = match policy.prefer {
+        Some(Prefer::Fastest) => "fastest",
+        Some(Prefer::Cheapest) => "cheapest",
+        None => "as for everybody",
+    };
+    let live_jobs = policy.live_jobs_max.map_or_else(|| "as for everybody".to_owned(), |max| max.to_string());
+    format!("prefer     {prefer}\nlive jobs  {live_jobs}\n")
+}

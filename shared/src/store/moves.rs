@@ -1,0 +1,51 @@
+//! What moved a job, and when: a line for each move, written with it on the job's own item.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::decide::{Event, Transition};
+use crate::domain::job::State;
+use crate::domain::time::Timestamp;
+
+/// One move of a job, for whoever wants to know what became of it. Nothing is decided by it.
+///
+/// Stored as a list, so that it costs about 40 bytes. There are no more of them than versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Timestamp, String, u8, State)", into = "(Timestamp, String, u8, State)")]
+pub struct Move {
+    pub at: Timestamp,
+    /// [`Event::name`] of what it was told.
+    pub event: String,
+    /// Which attempt that was about; or else the one that the job waits for, 0 before the first.
+    pub attempt: u8,
+    /// The state after it.
+    pub state: State,
+}
+
+impl Move {
+    pub(super) fn new(transition: &Transition, event: &Event) -> Self {
+        let after = transition.after();
+        let attempt = match event {
+            Event::Attempt { number, .. }
+            | Event::Delivered { number, .. }
+            | Event::Stored { number, .. }
+            | Event::AssetLost { number } => *number,
+            Event::Claimed { .. }
+            | Event::NoRoute { .. }
+            | Event::CancelRequested
+            | Event::DeadlinePassed => after.attempt,
+        };
+        Self { at: after.updated_at, event: event.name().to_owned(), attempt, state: after.state }
+    }
+}
+
+impl From<(Timestamp, String, u8, State)> for Move {
+    fn from((at, event, attempt, state): (Timestamp, String, u8, State)) -> Self {
+        Self { at, event, attempt, state }
+    }
+}
+
+impl From<Move> for (Timestamp, String, u8, State) {
+    fn from(moved: Move) -> Self {
+        (moved.at, moved.event, moved.attempt, moved.state)
+    }
+}

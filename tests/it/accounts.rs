@@ -1,0 +1,60 @@
+//! Rules of one account's own, beside those of all.
+
+use harness::{Answer, World};
+use serde_json::{Value, json};
+use shared::domain::provider::Provider::{Fal, Runway};
+use shared::domain::request::Prefer;
+use shared::resilience::health::{Gauge, Ping};
+use shared::store::accounts::{Accounts, Policy};
+use shared::store::gauges::Gauges;
+
+async fn set(world: &World, policy: Policy) {
+    Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
+    world.clock.advance(shared::edge::recent::CACHED_FOR);
+}
+
+async fn submit(world: &World, prompt: &str, more: &Value) -> Answer {
+    let mut order = json!({"model": "veo-3.1", "prompt": prompt});
+    order.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    world.post_job(&order, prompt).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_wants_speed_gets_the_fastest_route_unless_an_order_says_otherwise() {
+    let world = World::new().await;
+    for (provider, latency_ms) in [(Fal, 900), (Runway, 20)] {
+        let now = world.clock.now();
+        let gauge = Gauge::new(now).after(Ping::Answered { latency_ms }, now);
+        assert!(Gauges::new(world.table()).set_health(provider, &gauge).await.unwrap());
+    }
+    let first = async |prompt: &str, more: Value| {
+        let id = submit(&world, prompt, &more).await.text("/id").parse().unwrap();
+        world.finish(&id).await.attempts[0].provider
+    };
+    assert_eq!(first("as for everybody", json!({})).await, Fal);
+    set(&world, Policy { prefer: Some(Prefer::Fastest), ..Policy::default() }).await;
+    assert_eq!(first("by policy", json!({})).await, Runway);
+    assert_eq!(first("by order", json!({"prefer": "cheapest"})).await, Fal);
+
+    // The same order again is the same job, whatever the policy is by now.
+    let again = submit(&world, "as for everybody", &json!({})).await;
+    assert_eq!(
+        (again.status.as_u16(), again.headers["idempotent-replayed"].to_str().unwrap()),
+        (202, "true")
+    );
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_with_a_limit_of_its_own_is_held_to_that() {
+    let world = World::new().await;
+    set(&world, Policy { live_jobs_max: Some(2), ..Policy::default() }).await;
+    for prompt in ["one", "two"] {
+        assert_eq!(submit(&world, prompt, &json!({})).await.status, 202);
+    }
+    let third = submit(&world, "three", &json!({})).await;
+    assert_eq!((third.status.as_u16(), third.code()), (429, "too_many_live_jobs"));
+    assert!(third.headers["ratelimit-policy"].to_str().unwrap().contains("q=2"), "{third:?}");
+    set(&world, Policy::default()).await;
+    assert_eq!(submit(&world, "three", &json!({})).await.status, 202);
+}
