@@ -49,7 +49,9 @@ pub(super) fn check(jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) -> Vec<String> 
             }
             Some((_, attempt)) => Some(*attempt),
             None => job.attempts.iter().find(|made| {
-                made.provider == provider && may_be_nameless(made) && !taken.contains(&(&job.id, made.number))
+                made.provider == provider
+                    && may_be_nameless(made, bill)
+                    && !taken.contains(&(&job.id, made.number))
             }),
         };
         let Some(attempt) = attempt else {
@@ -111,13 +113,14 @@ fn names<'a>(
     names
 }
 
-/// Whether an attempt may have a remote job that it has no name of: its fate is unknown, or
-/// its provider gives none.
-fn may_be_nameless(attempt: &Attempt) -> bool {
+/// Whether an attempt may have made a remote job that it has no name of: its fate is unknown,
+/// or its provider gives none and tells all in the create answer.
+fn may_be_nameless(attempt: &Attempt, bill: &Bill) -> bool {
     let delivers = adapter(attempt.provider).capabilities().delivers;
-    let delivered = delivers && attempt.billed == Billed::Yes;
+    let refused = attempt.phase == Phase::Refused && !bill.is_due();
+    let told = delivers && (attempt.billed == Billed::Yes || refused);
     let unknown = matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost);
-    attempt.remote.is_none() && (delivered || unknown)
+    attempt.remote.is_none() && (told || unknown)
 }
 
 #[cfg(test)]

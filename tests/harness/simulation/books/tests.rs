@@ -118,3 +118,14 @@ fn paying_twice_is_seen_unless_the_first_was_lost() {
     let gone = Attempt { fault, ..attempt(1, Phase::Finished, Some("1")) };
     assert_eq!(problems(vec![job("a", vec![gone, second()])], &bills), 0);
 }
+
+#[test]
+fn a_still_that_failed_in_its_create_answer_is_no_bill_and_one_that_was_made_is() {
+    let refused =
+        Attempt { provider: Provider::Stability, billed: Billed::No, ..attempt(1, Phase::Refused, None) };
+    for (state, expected) in [(RemoteState::Failed, 0), (RemoteState::Succeeded, 1)] {
+        let jobs = vec![job("a", vec![refused.clone()])];
+        let bill = Bill { provider: Provider::Stability, ..bill("1", "a", state) };
+        assert_eq!(problems(jobs, &[bill]), expected, "{state:?}");
+    }
+}
