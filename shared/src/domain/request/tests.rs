@@ -1,0 +1,190 @@
+use super::*;
+
+fn parse(json: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
+    let order = serde_json::from_value(json).unwrap();
+    JobRequest::new(order, &Catalog::for_providers(Provider::ALL))
+}
+
+fn refused(json: serde_json::Value) -> Vec<Cow<'static, str>> {
+    parse(json).unwrap_err().into_iter().map(|error| error.field).collect()
+}
+
+#[test]
+fn what_is_left_out_is_filled_in() {
+    let request = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
+    assert_eq!((request.duration_s, request.resolution.as_str()), (Some(8), "720p"));
+    assert_eq!(request.aspect_ratio.as_deref(), Some("16:9"));
+    assert_eq!(request.audio, Some(false));
+}
+
+#[test]
+fn seven_seconds_are_not_rounded_to_eight() {
+    let errors = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a", "duration_s": 7})).unwrap_err();
+    assert_eq!(errors[0].field, "duration_s");
+    assert_eq!(errors[0].allowed, ["4", "6", "8"]);
+}
+
+#[test]
+fn every_wrong_field_is_named_at_once() {
+    let fields = refused(serde_json::json!({
+        "model": "gen-4.5", "prompt": " ", "duration_s": 40, "resolution": "8k", "negative_prompt": "x",
+        "fps": 60, "audio": true, "pin": true, "image_url": "http://example.com/a.png",
+    }));
+    let all = ["prompt", "image_url", "pin", "fps", "duration_s", "resolution", "negative_prompt", "audio"];
+    assert_eq!(fields, all);
+}
+
+#[test]
+fn a_prompt_is_measured_in_the_providers_unit() {
+    let emoji = "\u{1F6A2}".repeat(501); // one character, two UTF-16 units each
+    assert_eq!(refused(serde_json::json!({"model": "gen-4.5", "prompt": emoji})), ["prompt"]);
+    assert!(parse(serde_json::json!({"model": "gen-4.5", "prompt": "x".repeat(1000)})).is_ok());
+}
+
+#[test]
+fn a_pin_leaves_only_that_providers_limits() {
+    let order = |pin: bool| serde_json::json!({"model": "veo-3.1", "prompt": "a", "seed": 7, "provider": "runway", "pin": pin});
+    assert!(parse(order(false)).is_ok());
+    assert_eq!(refused(order(true)), ["seed"]);
+}
+
+#[test]
+fn an_image_decides_the_ratio_where_the_model_follows_it() {
+    let order =
+        serde_json::json!({"model": "pika-2.2", "prompt": "a", "image_url": "https://example.com/a.png"});
+    assert_eq!(parse(order).unwrap().aspect_ratio, None);
+}
+
+#[test]
+fn the_digest_tells_orders_apart_and_not_spellings() {
+    let one = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
+    let same = parse(serde_json::json!({"prompt": "a boat", "model": "veo-3.1", "duration_s": 8})).unwrap();
+    let other = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a coat"})).unwrap();
+    assert_eq!(one.digest(), same.digest());
+    assert_ne!(one.digest(), other.digest());
+}
+
+/// An order of `veo-3.1`, changed by these fields.
+fn veo(fields: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
+    let mut order = serde_json::json!({"model": "veo-3.1", "prompt": "a boat"});
+    order.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    parse(order)
+}
+
+#[test]
+fn what_is_as_long_as_it_may_be_is_taken_and_one_more_is_not() {
+    let url = |field: &str, chars: usize| {
+        let start = "https://example.com/";
+        serde_json::json!({field: format!("{start}{}", "x".repeat(chars - start.len()))})
+    };
+    let pairs = |count: usize| {
+        let pairs: BTreeMap<_, _> = (0..count).map(|n| (n.to_string(), "")).collect();
+        serde_json::json!({"metadata": pairs})
+    };
+    let key = |chars: usize| serde_json::json!({"metadata": {"x".repeat(chars): "a"}});
+    let value = |chars: usize| serde_json::json!({"metadata": {"a": "x".repeat(chars)}});
+    let models = |count: usize| serde_json::json!({"fallback_models": vec!["gen-4.5"; count]});
+    let negative = |chars: usize| serde_json::json!({"negative_prompt": "x".repeat(chars)});
+    let cases = [
+        (url("callback_url", 2_048), url("callback_url", 2_049), "callback_url"),
+        (url("image_url", 2_048), url("image_url", 2_049), "image_url"),
+        (pairs(16), pairs(17), "metadata"),
+        (key(64), key(65), "metadata"),
+        (key(1), key(0), "metadata"),
+        (value(512), value(513), "metadata"),
+        (models(4), models(5), "fallback_models"),
+        (negative(20_000), negative(20_001), "negative_prompt"),
+    ];
+    for (longest, longer, field) in cases {
+        assert_eq!(veo(longest).map(|_| ()), Ok(()), "{field}");
+        let errors = veo(longer).unwrap_err();
+        assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), [field]);
+    }
+}
+
+#[test]
+fn a_fallback_model_makes_what_the_model_makes() {
+    let errors = veo(serde_json::json!({"fallback_models": ["gen-4.5", "uni-1"]})).unwrap_err();
+    assert_eq!(errors[0].field, "fallback_models");
+    assert!(errors[0].allowed.contains(&"gen-4.5".to_owned()));
+    assert!(!errors[0].allowed.contains(&"uni-1".to_owned()));
+}
+
+#[test]
+fn a_model_that_is_not_sold_is_answered_with_those_that_are() {
+    let error =
+        |model: &str| parse(serde_json::json!({"model": model, "prompt": "a"})).unwrap_err().remove(0);
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let known: Vec<_> = catalog.models().map(|model| model.name.clone()).collect();
+    assert_eq!((error("sora-9").field.as_ref(), error("sora-9").allowed), ("model", known));
+    let retired = error("sora-2");
+    assert!(retired.detail.contains("2026-09-24"), "{}", retired.detail);
+    assert_eq!(retired.allowed, ["kling-3.0", "veo-3.1"]);
+    // What takes its place is named only where it can be had.
+    let runway = Catalog::for_providers(&[Provider::Runway]);
+    let order = Order { model: "sora-2".to_owned(), prompt: "a".to_owned(), ..Order::default() };
+    assert_eq!(JobRequest::new(order, &runway).unwrap_err()[0].allowed, ["veo-3.1"]);
+}
+
+#[test]
+fn a_last_frame_needs_a_first() {
+    let frame = serde_json::json!({"last_frame_url": "https://example.com/b.png"});
+    assert_eq!(veo(frame.clone()).unwrap_err()[0].field, "last_frame_url");
+    let mut frames = frame;
+    frames["image_url"] = "https://example.com/a.png".into();
+    assert!(veo(frames).is_ok());
+}
+
+#[test]
+fn a_pin_to_who_does_not_make_it_is_answered_with_who_does() {
+    let errors =
+        parse(serde_json::json!({"model": "gen-4.5", "prompt": "a", "provider": "fal", "pin": true}));
+    let error = errors.unwrap_err().remove(0);
+    assert_eq!((error.field.as_ref(), error.allowed), ("provider", vec!["runway".to_owned()]));
+}
+
+#[test]
+fn a_model_that_needs_an_image_says_so_and_nothing_of_ratios() {
+    assert_eq!(refused(serde_json::json!({"model": "gen-4-turbo", "prompt": "a"})), ["image_url"]);
+    let image = "https://example.com/a.png";
+    let order = |ratio: &str| serde_json::json!({"model": "gen-4-turbo", "prompt": "a", "image_url": image, "aspect_ratio": ratio});
+    assert!(parse(order("1:1")).is_ok());
+    assert_eq!(refused(order("7:1")), ["aspect_ratio"]);
+}
+
+#[test]
+fn values_that_no_route_takes_together_are_refused_with_the_routes() {
+    let order = serde_json::json!({"model": "kling-2.6", "prompt": "a", "resolution": "720p", "audio": true});
+    let error = parse(order).unwrap_err().remove(0);
+    assert_eq!(error.field, "model");
+    assert!(error.allowed.len() > 1);
+}
+
+#[test]
+fn a_seed_is_one_that_the_provider_takes() {
+    let order = |seed: u32| serde_json::json!({"model": "stable-image-core", "prompt": "a", "seed": seed});
+    let error = parse(order(0)).unwrap_err().remove(0);
+    assert_eq!((error.field.as_ref(), error.allowed), ("seed", vec!["1 to 4294967294".to_owned()]));
+    assert!(parse(order(1)).is_ok() && parse(order(u32::MAX - 1)).is_ok() && parse(order(u32::MAX)).is_err());
+}
+
+#[test]
+fn sound_that_is_always_there_cannot_be_left_out_and_a_still_has_no_length() {
+    let order = |audio: bool| serde_json::json!({"model": "kling-3.0-turbo", "prompt": "a", "audio": audio});
+    let error = parse(order(false)).unwrap_err().remove(0);
+    assert_eq!((error.field.as_ref(), error.allowed), ("audio", vec!["true".to_owned()]));
+    assert!(parse(order(true)).is_ok());
+    let still = serde_json::json!({"model": "uni-1", "prompt": "a"});
+    assert_eq!(parse(still).unwrap().duration_s, None);
+    assert_eq!(
+        refused(serde_json::json!({"model": "uni-1", "prompt": "a", "duration_s": 5})),
+        ["duration_s"]
+    );
+}
+
+#[test]
+fn too_long_a_prompt_is_answered_with_the_longest() {
+    let error =
+        parse(serde_json::json!({"model": "gen-4.5", "prompt": "x".repeat(1_001)})).unwrap_err().remove(0);
+    assert_eq!((error.field.as_ref(), error.allowed), ("prompt", vec!["1000".to_owned()]));
+}
