@@ -224,4 +224,11 @@ mod tests {
         assert_eq!(forced.breaker, gate.breaker);
         assert!(forced.enter(&FIRST, later(30)).is_ok());
     }
+
+    #[test]
+    fn who_says_too_fast_and_not_for_how_long_is_left_alone_for_two_seconds() {
+        let gate = Gate::new(START).after(Some(Report::Busy { retry_after: None }), None, 0, START).unwrap();
+        assert_eq!(gate.enter(&FIRST, START), Err(Refusal::Wait(Duration::from_secs(2))));
+        assert_eq!(gate.enter(&FIRST, later(2)), Ok(None));
+    }
 }
