@@ -48,6 +48,9 @@ async fn an_account_that_wants_speed_gets_the_fastest_route_unless_an_order_says
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_with_a_limit_of_its_own_is_held_to_that() {
     let world = World::new().await;
+    set(&world, Policy { live_jobs_max: Some(0), ..Policy::default() }).await;
+    let none = submit(&world, "none at all", &json!({})).await;
+    assert_eq!((none.status.as_u16(), none.code()), (429, "too_many_live_jobs"));
     set(&world, Policy { live_jobs_max: Some(2), ..Policy::default() }).await;
     for prompt in ["one", "two"] {
         assert_eq!(submit(&world, prompt, &json!({})).await.status, 202);

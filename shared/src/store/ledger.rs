@@ -119,11 +119,16 @@ impl Ledger {
 /// Lowers the balance, if it covers the amount, and counts one more live job, if there are
 /// fewer than `live_max`.
 pub(super) fn take(table: &Table, account: &AccountId, amount: Credits, live_max: u32) -> TransactWriteItem {
+    // An account without a count has none, and with a limit of none it may have no first either.
+    let condition = match live_max {
+        0 => "balance >= :amount AND live < :live_max",
+        _ => "balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)",
+    };
     let update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
         .update_expression("SET balance = balance - :amount ADD live :one")
-        .condition_expression("balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)")
+        .condition_expression(condition)
         .expression_attribute_values(":amount", number(amount.micros()))
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(live_max))

@@ -184,7 +184,7 @@ enum AccountsCommand {
         /// `cheapest` or `fastest`, for orders that do not say.
         #[arg(long, value_parser = accounts::prefer)]
         prefer: Option<Prefer>,
-        /// Live jobs that it may have at once.
+        /// Live jobs that it may have at once; with 0 it can submit nothing.
         #[arg(long)]
         live_jobs: Option<u32>,
     },
