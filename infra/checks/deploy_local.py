@@ -270,6 +270,11 @@ class Suite:
         job = self.ended(self.submit("veo-3.1", "a boat [[sim: create=refuse:503, only=fal]]", "over"), "succeeded")
         assert len(job["attempts"]) == 2, job
 
+    def a_broken_job_fails_over(self):
+        prompt = "a boat [[sim: fail=internal, only=fal]]"
+        job = self.ended(self.submit("veo-3.1", prompt, "broken"), "succeeded", patience_s=90)
+        assert [made["status"] for made in job["attempts"]] == ["broke", "finished"], job
+
     def a_failed_job_is_refunded(self):
         job = self.ended(self.submit("pika-2.2", "a boat [[sim: fail=content_policy]]", "failed"), "failed")
         assert self.ledger(job["id"]) == ["charge", "refund"]
@@ -351,6 +356,7 @@ class Suite:
             self.a_job_by_polling_ends_with_its_media,
             self.a_still_comes_with_the_answer_to_its_create,
             self.a_refused_job_fails_over,
+            self.a_broken_job_fails_over,
             self.a_failed_job_is_refunded,
             self.a_canceled_job_is_refunded,
             self.the_schedules_run,
