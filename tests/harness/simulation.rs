@@ -50,8 +50,11 @@ const ONE_MESSAGE_IN: u32 = 10;
 const SUBMITS_MAX: usize = 20;
 /// Simulated time within which everything must have ended when nothing goes wrong any more.
 const RECOVERY_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
-/// The clock is turned by so much at least, where little happens.
+/// The clock is turned by so much at least where little happens: by the more, the longer that
+/// has been so, for a job that is asked about for a day would cost as much as a hundred others.
 const STRIDE_MIN: Duration = Duration::from_secs(30);
+const STRIDE_MAX: Duration = Duration::from_secs(600);
+const STRIDE_PART: u32 = 20;
 
 /// One run under way.
 struct Run {
@@ -236,17 +239,19 @@ impl Run {
 
     /// Lets time pass, from one due thing to the next.
     async fn pass(&self, span: Duration) {
-        let until = self.world.clock.now() + span;
+        let from = self.world.clock.now();
+        let until = from + span;
         while let Some(next) = self.next_due().await.filter(|next| *next < until) {
-            self.step(next).await;
+            self.step(from, next).await;
         }
         self.turn(until.since(self.world.clock.now())).await;
     }
 
     /// Turns the clock to the next thing that is due, and lets it happen.
-    async fn step(&self, next: Timestamp) {
+    async fn step(&self, from: Timestamp, next: Timestamp) {
         let now = self.world.clock.now();
-        self.turn(next.since(now).max(STRIDE_MIN)).await;
+        let stride = (now.since(from) / STRIDE_PART).clamp(STRIDE_MIN, STRIDE_MAX);
+        self.turn(next.since(now).max(stride)).await;
         if self.next_check().await.is_some_and(|check| check <= self.world.clock.now()) {
             self.world.sweep().await;
             self.drain().await;
@@ -255,7 +260,8 @@ impl Run {
 
     /// Lets time pass, with nothing going wrong any more, until nothing is live.
     async fn settle_down(&mut self) {
-        let until = self.world.clock.now() + RECOVERY_MAX;
+        let from = self.world.clock.now();
+        let until = from + RECOVERY_MAX;
         self.tick().await;
         while let Some(next) = self.next_due().await {
             if self.world.clock.now() >= until {
@@ -263,7 +269,7 @@ impl Run {
                 live.iter().for_each(|live| self.violation(format!("still live: {:?}", live.job)));
                 return;
             }
-            self.step(next).await;
+            self.step(from, next).await;
         }
     }
 
