@@ -16,7 +16,7 @@ use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError};
 use shared::provider::{CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter};
-use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, poll_pause};
+use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use shared::store::jobs::JobStore;
 use shared::store::queue::{Message, Queue, Source};
 
@@ -97,7 +97,14 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     }
     let given_up = now.since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
-    let pause = poll_pause(round, POLL_FIRST, POLL_MAX);
+    // Whatever comes twice goes on twice, so the chain must end or thin out: `reconcile` asks about
+    // the attempt that a live job waits for anyway, and of others nobody waits for the answer.
+    let looked_after = !job.state.is_terminal() && job.attempt == number;
+    let pause = match round < POLLS_MAX {
+        true => poll_pause(round, POLL_FIRST, POLL_MAX),
+        false if looked_after => return Ok(()),
+        false => POLL_RARELY,
+    };
     let next = Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) };
     app.poll.send(&next, Some(&job.account), pause).await?;
     Ok(())

@@ -9,6 +9,10 @@ pub const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Pause before the first question about a remote job, and the longest between two.
 pub const POLL_FIRST: Duration = Duration::from_secs(5);
 pub const POLL_MAX: Duration = Duration::from_secs(15);
+/// Questions that follow each other so soon: about ten minutes of them.
+pub const POLLS_MAX: u16 = 40;
+/// Pause between questions after those, where nothing else has them asked.
+pub const POLL_RARELY: Duration = Duration::from_secs(900);
 
 /// Full jitter: anything between nothing and a ceiling that doubles with each try.
 /// `random` is uniform in 0..=u32::MAX.
