@@ -117,8 +117,9 @@ async fn look_after(app: &App, due: &Due, mut job: Job, now: Timestamp) -> Resul
     };
     // A check after the deadline says that its last question was asked.
     let next_check = if last_ask { now + ANSWER_WITHIN } else { job.deadline.min(now + CHECK_EVERY) };
-    // The check is moved before anything is sent: of two runs at once, one alone goes on.
-    if !app.jobs.check_again(due, next_check).await? {
+    // The check is moved before anything is sent: of two runs at once, one alone goes on. But the
+    // last question goes first: asked twice is better than never.
+    if !last_ask && !app.jobs.check_again(due, next_check).await? {
         return Ok(());
     }
     let (job_id, account) = (job.id.clone(), Some(&job.account));
@@ -131,6 +132,9 @@ async fn look_after(app: &App, due: &Due, mut job: Job, now: Timestamp) -> Resul
             app.poll.send(&message, account, Duration::ZERO).await?;
         }
         NextStep::Wait | NextStep::Nothing => {}
+    }
+    if last_ask {
+        app.jobs.check_again(due, next_check).await?;
     }
     Ok(())
 }
