@@ -18,6 +18,7 @@ use shared::domain::credit::Entry;
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, Job, State};
 use shared::domain::provider::Provider;
+use shared::resilience::backoff::POLLS_MAX;
 use shared::store::audit::History;
 use shared::store::gauges::Gauges;
 
@@ -218,4 +219,18 @@ async fn a_failure_is_refunded_within_five_seconds_of_its_end() {
     let lines = History::read(&world.table(), &id).await.unwrap().unwrap().lines;
     assert_eq!(lines.len(), 2);
     assert!(lines[1].at.since(ended) <= Duration::from_secs(5), "{:?} after {ended:?}", lines[1].at);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polls_that_come_twice_do_not_multiply_for_as_long_as_a_job_runs() {
+    const LATENCY: u64 = 3_000;
+    let world = World::new().await;
+    let id = begin(&world, "gen-4.5", &format!("a [[sim: latency={LATENCY}]]")).await;
+    let job = world.finish(&id).await;
+    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+    // The chain, then one for each check, and one at the end.
+    let most = u64::from(POLLS_MAX) + LATENCY / CHECK_EVERY.as_secs() + 1;
+    let polls = world.calls(Provider::Runway, CallKind::Poll) as u64;
+    assert!(polls <= most, "{polls} polls, and {most} are enough");
+    world.audit().await;
 }

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn pauses_are_as_long_as_the_readme_says() {
-        let secs = [RETRY_BASE, RETRY_MAX, POLL_FIRST, POLL_MAX].map(|pause| pause.as_secs());
-        assert_eq!(secs, [2, 60, 5, 15]);
+        let pauses = [RETRY_BASE, RETRY_MAX, POLL_FIRST, POLL_MAX, POLL_RARELY];
+        assert_eq!(pauses.map(|pause| pause.as_secs()), [2, 60, 5, 15, 900]);
+        assert_eq!(POLLS_MAX, 40);
     }
 }
