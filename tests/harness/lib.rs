@@ -10,3 +10,9 @@ pub mod world;
 pub use story::Story;
 pub use wire::{Moment, Storm, Wire};
 pub use world::{Answer, World};
+
+/// How many of something a test plays: so many, or what this variable of the environment says.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many")]
+pub fn how_many(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}

@@ -111,6 +111,28 @@ async fn every_queue_has_its_dead_letters_and_a_look_is_bounded() {
     assert_eq!(missing.unwrap_err().to_string(), "could not find the queue another-stack-poll-dead");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeline_tells_the_jobs_dead_letters_among_many_of_others() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a paper boat", "dead").await;
+    let other = JobId::for_key(&world.account, "another");
+    for _ in 0..2 * PEEK_MAX {
+        send(&world, "poll-dead", &json!({"type": "poll.v1", "job_id": other, "attempt": 1}).to_string())
+            .await;
+    }
+    send(&world, "poll-dead", &json!({"type": "poll.v7", "job_id": id, "attempt": 1}).to_string()).await;
+    let dead = dead(&world, "poll").await;
+    for receives in 1..=2 {
+        let letters = dead.of_job(&id).await.unwrap();
+        let told = timeline(&history(&world, &id).await, &letters);
+        let line = format!("poll.v7 sent, and given up: receives {receives}\n");
+        assert!(letters.len() == 1 && told.contains(&line), "{told}");
+        assert_eq!(dead.of_job(&id).await.unwrap(), [], "hidden for a while");
+        world.advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(dead.depth().await.unwrap(), u64::try_from(2 * PEEK_MAX + 1).unwrap(), "none is gone");
+}
+
 /// The messages come before their job is there, and so are given up; they come back when it
 /// has long ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,7 +226,7 @@ async fn a_job_whose_message_is_lost_is_listed_as_stuck_and_finishes_after_all()
     let finished = history(&world, &id).await;
     assert_eq!((job.state, finished.check_at, live(&world, 1).await.len()), (State::Succeeded, None, 0));
     assert_eq!((&finished.job, finished.lines.len()), (&job, 1));
-    assert!(timeline(&finished).contains(&job.media.unwrap().key));
+    assert!(timeline(&finished, &[]).contains(&job.media.unwrap().key));
     world.audit().await;
 }
 
@@ -257,7 +279,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     assert_eq!((job.state, job.attempts.len()), (State::Failed, 2), "{job:?}");
     let history = history(&world, &id).await;
     assert_eq!(history.request.negative_prompt.as_deref(), Some("SECRETSTORM"));
-    let text = timeline(&history);
+    let text = timeline(&history, &[]);
     println!("{text}");
     let told = [
         "state     failed: content_policy",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genmux::command::providers::{list, pause};
 use genmux::simulate::CallKind;
-use harness::World;
+use harness::{World, how_many};
 use shared::boot::Env;
 use shared::domain::id::JobId;
 use shared::domain::job::State;
@@ -88,8 +88,7 @@ async fn play_steadily(world: &World, prompt: &str, count: usize) -> (usize, Dur
 /// `JOBS=3000` with `--release` plays more of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_one_of_three_providers_down_all_jobs_succeed_as_soon_and_few_calls_are_in_vain() {
-    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many")]
-    let jobs = std::env::var("JOBS").map_or(120, |jobs| jobs.parse().unwrap());
+    let jobs = how_many("JOBS", 120);
     let well = World::new().await;
     let (made, usual) = play_steadily(&well, "a boat", jobs).await;
     let (healthy, first) =
@@ -314,11 +313,12 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     world.audit().await;
 }
 
+/// `CROWD=3000` with `--release` plays a larger one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_of_one_account_does_not_hold_back_anothers_single_job() {
-    const CROWD: usize = 300;
+    let crowd = how_many("CROWD", 300);
     let world = World::new().await;
-    submit(&world, "pika-2.2", "of the crowd", CROWD).await;
+    submit(&world, "pika-2.2", "of the crowd", crowd).await;
     let quiet = "acct_quiet".parse().unwrap();
     world.grant(&quiet, shared::domain::credit::Credits::ONE.checked_mul(1_000).unwrap()).await;
     let key = world.new_key(&quiet, vec![shared::store::keystore::Scope::Write]).await;
@@ -333,7 +333,7 @@ async fn a_crowd_of_one_account_does_not_hold_back_anothers_single_job() {
         world.stack.host.step_queues().await.unwrap();
     }
     assert_eq!(world.state(&id).await, State::Running);
-    assert!(world.calls(Fal, CallKind::Create) < CROWD / 2, "most of the crowd still waits");
+    assert!(world.calls(Fal, CallKind::Create) < crowd / 2, "most of the crowd still waits");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,6 +105,10 @@ impl Queue {
 pub const QUEUES: [&str; 3] = ["dispatch", "poll", "settle"];
 /// Letters that one look shows at most.
 pub const PEEK_MAX: i32 = 10;
+/// Looks that a search for one job's letters takes at most, and how long it hides what it has
+/// seen, from itself too.
+const LOOKS_MAX: usize = 100;
+const HIDDEN: Duration = Duration::from_secs(30);
 
 /// Where the messages go that one queue has delivered in vain too often.
 #[derive(Debug, Clone)]
@@ -141,6 +145,24 @@ impl DeadLetters {
 
     /// Looks at up to [`PEEK_MAX`] letters, which stay where they are.
     pub async fn peek(&self) -> Result<Vec<DeadLetter>, Error> {
+        self.look(Duration::ZERO).await
+    }
+
+    /// Looks through up to 1,000 letters for those of one job. All stay where they are, and are
+    /// hidden from other looks, and from a move back, for half a minute.
+    pub async fn of_job(&self, job: &JobId) -> Result<Vec<DeadLetter>, Error> {
+        let mut found = Vec::new();
+        for _ in 0..LOOKS_MAX {
+            let letters = self.look(HIDDEN).await?;
+            if letters.is_empty() {
+                break;
+            }
+            found.extend(letters.into_iter().filter(|letter| letter.job.as_ref() == Some(job)));
+        }
+        Ok(found)
+    }
+
+    async fn look(&self, hide: Duration) -> Result<Vec<DeadLetter>, Error> {
         if self.depth().await? == 0 {
             return Ok(Vec::new());
         }
@@ -148,8 +170,9 @@ impl DeadLetters {
         let receive = receive
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        // Waiting makes the service ask all its servers; not hiding leaves the letters to others.
-        let received = receive.visibility_timeout(0).wait_time_seconds(1).send().await;
+        // Waiting makes the service ask all its servers; without hiding, others see the letters too.
+        let hide = i32::try_from(hide.as_secs()).unwrap_or(i32::MAX);
+        let received = receive.visibility_timeout(hide).wait_time_seconds(1).send().await;
         let received = received.map_err(|source| Error::sdk("look at the dead letters", source))?;
         Ok(received.messages.unwrap_or_default().iter().map(DeadLetter::of).collect())
     }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
 use genmux::simulate::CallKind;
-use harness::{Answer, Moment, World};
+use harness::{Answer, Moment, World, how_many};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::domain::credit::Credits;
@@ -85,14 +85,14 @@ async fn a_thousand_submits_with_one_key_are_one_job_one_charge_and_one_create()
     assert_eq!(report.jobs.values().sum::<usize>(), 1);
 }
 
+/// `SUBMITS=10000` with `--release` plays more of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_credits_for_some_of_many_submits_exactly_those_pass() {
-    const SUBMITS: usize = 1_000;
     const AT_ONCE: usize = 200;
     const AFFORDED: u64 = 137;
     let world = World::new().await;
     let (_, caller) = account(&world, "acct_capped", AFFORDED * PRICE + PRICE - 1).await;
-    let keys: Vec<String> = (0..SUBMITS).map(|n| format!("order-{n}")).collect();
+    let keys: Vec<String> = (0..how_many("SUBMITS", 1_000)).map(|n| format!("order-{n}")).collect();
     // Who met too many others is told to try again, and does.
     let submit = async |key: &String| loop {
         let answer = submit_as(&world, &caller, key).await;

@@ -1,6 +1,8 @@
 //! `genmux dlq`: look at dead letters, and have them delivered again.
 
 use anyhow::Result;
+use shared::domain::id::JobId;
+use shared::store::Sqs;
 use shared::store::queue::{DeadLetter, DeadLetters, QUEUES};
 
 use super::{DlqCommand, Queues};
@@ -23,6 +25,15 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What lies in a stack's dead-letter queues about one job.
+pub(super) async fn of_job(sqs: &Sqs, stack: &str, job: &JobId) -> Result<Vec<DeadLetter>> {
+    let mut letters = Vec::new();
+    for queue in QUEUES {
+        letters.extend(DeadLetters::of(sqs.clone(), stack, queue).await?.of_job(job).await?);
+    }
+    Ok(letters)
 }
 
 fn line(letter: &DeadLetter) -> String {

@@ -13,8 +13,10 @@ use shared::domain::verdict::{Billed, Fault};
 use shared::store::audit::History;
 use shared::store::due::LiveJob;
 use shared::store::jobs::JobStore;
+use shared::store::queue::DeadLetter;
 
-use super::{JobsCommand, Target};
+use super::target::LOCAL_STACK;
+use super::{JobsCommand, Target, dlq};
 
 pub(super) async fn run(command: JobsCommand, target: &Target) -> Result<()> {
     let opened = target.open().await?;
@@ -27,10 +29,16 @@ pub(super) async fn run(command: JobsCommand, target: &Target) -> Result<()> {
             let live = JobStore::new(opened.table()).live(limit, wanted).await?;
             print!("{}", list(&live, now));
         }
-        JobsCommand::Show { id, request } => {
-            let history = History::read(&opened.table(), &id.parse()?).await?;
+        JobsCommand::Show { id, request, stack } => {
+            let history = History::read(&opened.table(), &id).await?;
             let history = history.with_context(|| format!("there is no job {id}"))?;
-            print!("{}", timeline(&history));
+            // Nothing on a deployed table says which queues go with it.
+            let stack = if target.table.is_none() { Some(LOCAL_STACK) } else { stack.as_deref() };
+            let letters = match stack {
+                Some(stack) => dlq::of_job(&opened.process.sqs(), stack, &id).await?,
+                None => Vec::new(),
+            };
+            print!("{}", timeline(&history, &letters));
             if request {
                 println!("\n{}", parameters(&history.request)?);
             }
@@ -82,8 +90,9 @@ fn span(span: Duration) -> String {
     }
 }
 
-/// What a job is, and what happened when. Nothing that its caller has written is in it.
-pub fn timeline(history: &History) -> String {
+/// What a job is, what happened when, and which of its messages were given up. Nothing that its
+/// caller has written is in it.
+pub fn timeline(history: &History, letters: &[DeadLetter]) -> String {
     let job = &history.job;
     let mut text = String::new();
     let mut fact = |name: &str, value: String| {
@@ -108,14 +117,14 @@ pub fn timeline(history: &History) -> String {
         fact("media", format!("{} ({} bytes)", media.key, media.bytes));
     }
     fact("cost", job.cost().to_string());
-    for (at, what) in happened(history) {
+    for (at, what) in happened(history, letters) {
         let _infallible = writeln!(text, "{at}  {what}");
     }
     text
 }
 
 /// Everything with a time, in the order of the times.
-fn happened(history: &History) -> Vec<(Timestamp, String)> {
+fn happened(history: &History, letters: &[DeadLetter]) -> Vec<(Timestamp, String)> {
     let job = &history.job;
     let mut events = vec![(job.created_at, "created".to_owned())];
     for line in &history.lines {
@@ -139,6 +148,10 @@ fn happened(history: &History) -> Vec<(Timestamp, String)> {
         if let Some(at) = attempt.ended_at {
             events.push((at, format!("attempt {} ended {}", attempt.number, attempt.phase.name())));
         }
+    }
+    for letter in letters {
+        let kind = letter.kind.as_deref().unwrap_or("a message");
+        events.push((letter.sent_at, format!("{kind} sent, and given up: receives {}", letter.receives)));
     }
     events.sort_by_key(|(at, _)| *at);
     events

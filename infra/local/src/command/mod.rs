@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use shared::domain::id::AccountId;
+use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::State;
 use shared::domain::provider::Provider;
 use shared::domain::request::Prefer;
@@ -211,12 +211,16 @@ enum JobsCommand {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// One job's timeline: its attempts, its money, what it waits for. Never its prompt.
+    /// One job's timeline: its moves, its attempts, its money, its dead letters, what it waits for.
+    /// Never its prompt.
     Show {
-        id: String,
+        id: JobId,
         /// Show what was asked for as well, without prompt and negative prompt.
         #[arg(long)]
         request: bool,
+        /// The deployed stack whose dead letters to look through.
+        #[arg(long, requires = "table")]
+        stack: Option<String>,
     },
 }
 

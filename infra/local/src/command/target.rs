@@ -12,7 +12,7 @@ use super::{Queues, Target};
 use crate::stack::{self, Stack};
 
 /// What the local stack calls itself, and so its queues.
-const LOCAL_STACK: &str = "genmux";
+pub(super) const LOCAL_STACK: &str = "genmux";
 
 /// An opened target. Local storage that nobody ran is up for as long as this lives.
 #[derive(Debug)]
