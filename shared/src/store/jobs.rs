@@ -225,7 +225,9 @@ impl JobStore {
         if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
             return Ok(Commit::Lost { winner: None });
         }
-        // A refund that exists beside a job that has not ended: the books are wrong.
+        // A refund that exists beside a job that has not ended: the books are wrong. An alarm
+        // listens to this line.
+        tracing::error!(job.id = %transition.before().id, event = event.name(), "ledger.mismatch");
         Err(Error::corrupt(doing, error))
     }
 

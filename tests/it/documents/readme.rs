@@ -5,7 +5,7 @@ use std::fs;
 
 use harness::World;
 
-use super::openapi::root;
+use super::openapi::{root, sources};
 
 /// The names in backticks in the columns of every row of the table that begins with this.
 fn table(heading: &str) -> Vec<(Vec<String>, Vec<String>)> {
@@ -63,5 +63,22 @@ fn the_readme_lists_every_parameter_and_every_alarm() {
     }
     for told in &alarms {
         assert!(declared.iter().any(|alarm| is_of(alarm, told)), "there is no {told}");
+    }
+}
+
+#[test]
+fn every_metric_is_taken_from_a_line_that_its_function_writes() {
+    let template = fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    let filters: Vec<_> = template.split("Type: AWS::Logs::MetricFilter").skip(1).collect();
+    assert!(!filters.is_empty());
+    for filter in filters {
+        let between = |start: &str, end: &str| {
+            let text = filter.split_once(start).and_then(|(_, rest)| rest.split_once(end));
+            text.unwrap_or_else(|| panic!("no {start} in {filter}")).0
+        };
+        let function = between("LogGroupName: !Ref ", "Logs\n").to_lowercase();
+        let line = between("$.message = ", " ");
+        let code = sources(&["shared/src/store", &format!("functions/{function}/src")]);
+        assert!(code.iter().any(|(_, text)| text.contains(line)), "{function} writes no {line}");
     }
 }
