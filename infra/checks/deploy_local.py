@@ -318,10 +318,9 @@ class Suite:
         self.ended(job, "succeeded")
 
     def a_poison_message_alone_goes_to_the_dead_letter_queue_and_back(self):
-        bodies = [json.dumps({"type": "poll.v1", "job_id": "job_" + "a" * 26, "attempt": 1})]
         job = self.submit("gen-4.5", "a boat", "beside")
-        bodies.append(json.dumps({"type": "poll.v1", "job_id": job, "attempt": 1}))
-        entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
+        messages = [{"type": kind, "job_id": job, "attempt": 1} for kind in ("poll.v9", "poll.v1")]
+        entries = [{"Id": it["type"].replace(".", ""), "MessageBody": json.dumps(it)} for it in messages]
         self.sqs.send_message_batch(QueueUrl=self.queue("poll"), Entries=entries)
         until("the dead letter", lambda: self.depth("poll-dead") == 1)
         assert "dead letters of poll: 1" in self.genmux("dlq", "list", "--stack", STACK)
@@ -335,6 +334,8 @@ class Suite:
         self.sqs.send_message(QueueUrl=self.queue("poll"), MessageBody=moved["Body"])
         self.sqs.delete_message(QueueUrl=self.queue("poll-dead"), ReceiptHandle=moved["ReceiptHandle"])
         until("the letter again", lambda: self.depth("poll-dead") == 1)
+        shown = self.genmux("jobs", "show", job, "--table", self.outputs["TableName"], "--stack", STACK)
+        assert "poll.v9 sent, and given up" in shown, shown
 
     def the_books_add_up(self):
         table, bucket = self.outputs["TableName"], self.outputs["MediaBucketName"]
