@@ -313,7 +313,7 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     world.audit().await;
 }
 
-/// `CROWD=3000` with `--release` plays a larger one.
+/// `CROWD=9990` plays a larger one, in a few minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_of_one_account_does_not_hold_back_anothers_single_job() {
     let crowd = how_many("CROWD", 300);

@@ -85,7 +85,7 @@ async fn a_thousand_submits_with_one_key_are_one_job_one_charge_and_one_create()
     assert_eq!(report.jobs.values().sum::<usize>(), 1);
 }
 
-/// `SUBMITS=10000` with `--release` plays more of them.
+/// `SUBMITS=10000` plays more of them, in a few minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_credits_for_some_of_many_submits_exactly_those_pass() {
     const AT_ONCE: usize = 200;
