@@ -12,6 +12,7 @@ use genmux::host::{Function, FunctionError, Invocation};
 use genmux::simulate::CallKind;
 use genmux::stack::Around;
 use harness::World;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::domain::catalog::Catalog;
 use shared::domain::credit::Entry;
@@ -233,4 +234,31 @@ async fn polls_that_come_twice_do_not_multiply_for_as_long_as_a_job_runs() {
     let polls = world.calls(Provider::Runway, CallKind::Poll) as u64;
     assert!(polls <= most, "{polls} polls, and {most} are enough");
     world.audit().await;
+}
+
+/// What comes twice goes on once: of a message, of a batch whose function died, of a cancel that
+/// its caller repeats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_chain_asks_about_an_attempt_however_often_its_messages_come() {
+    const LATENCY: u64 = 400;
+    let prompt = format!("a [[sim: latency={LATENCY}, cancel=ignored]]");
+    let mut polls = [0; 2];
+    for (polls, disturbed) in polls.iter_mut().zip([false, true]) {
+        let world = World::new().await;
+        let id = begin(&world, "gen-4.5", &prompt).await;
+        if disturbed {
+            world.wire.double();
+        }
+        world.advance(MINUTE).await;
+        for _ in 0..if disturbed { 20 } else { 1 } {
+            assert_eq!(world.cancel(&id).await.status, StatusCode::ACCEPTED);
+        }
+        let job = world.finish(&id).await;
+        assert_eq!(job.state, State::Succeeded, "what runs on is paid for, and had: {job:?}");
+        *polls = world.calls(Provider::Runway, CallKind::Poll);
+        world.audit().await;
+    }
+    // `reconcile` asks once for each message of its own, and these come twice as well.
+    let checks = usize::try_from(LATENCY / CHECK_EVERY.as_secs()).unwrap() + 1;
+    assert!(polls[1] <= polls[0] + 2 * checks, "{polls:?}");
 }

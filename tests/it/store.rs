@@ -9,6 +9,7 @@ mod gauges;
 mod keystore;
 mod ledger;
 mod media;
+mod polls;
 mod queue;
 mod read;
 mod real;

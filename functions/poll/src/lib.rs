@@ -18,12 +18,17 @@ use shared::edge::batch::{self, BoxError};
 use shared::provider::{CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter};
 use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use shared::store::jobs::JobStore;
+use shared::store::polls::{Polls, Turn};
 use shared::store::queue::{Message, Queue, Source};
+
+/// Where the questions of an attempt that nobody wants begin: above all rounds of before.
+const UNWANTED: u16 = 10_000;
 
 /// Everything `poll` may touch.
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
+    pub polls: Polls,
     pub providers: ProviderClient,
     pub poll: Queue,
     pub settle: Queue,
@@ -35,8 +40,10 @@ pub struct App {
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
         let app = Self {
-            jobs: JobStore::new(config::table(process, &mut read)),
+            jobs: JobStore::new(table.clone()),
+            polls: Polls::new(table),
             providers: config::provider_client(&mut read)?,
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
@@ -66,6 +73,17 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         return Ok(());
     };
     let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
+    if let Some(round) = round {
+        // To stop it is asked for once more, however long its chain was before.
+        let question = if unwanted { round.saturating_add(UNWANTED) } else { round };
+        match app.polls.take(&job_id, number, question, now).await? {
+            Turn::Taken => {}
+            Turn::Passed => return Ok(()),
+            Turn::Busy => {
+                return Err(format!("attempt {number} of job {job_id} was asked about just now").into());
+            }
+        }
+    }
     // An earlier question of this chain has asked it to stop: then no longer known is stopped.
     let asked = unwanted && round.is_some_and(|round| round > 0);
     let polled = match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
@@ -97,8 +115,8 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     }
     let given_up = now.since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
-    // Whatever comes twice goes on twice, so the chain must end or thin out: `reconcile` asks about
-    // the attempt that a live job waits for anyway, and of others nobody waits for the answer.
+    // `reconcile` asks about the attempt that a live job waits for anyway, and for the answer about
+    // others nobody waits: the one chain ends, the other thins out.
     let looked_after = !job.state.is_terminal() && job.attempt == number;
     let pause = match round < POLLS_MAX {
         true => poll_pause(round, POLL_FIRST, POLL_MAX),

@@ -29,6 +29,7 @@ pub const POLICY: &str = "POLICY";
 pub const KEY: &str = "KEY";
 pub const HEALTH: &str = "HEALTH";
 pub const GATE: &str = "GATE";
+pub const POLLS: &str = "POLLS";
 
 pub fn job(id: &JobId) -> String {
     format!("JOB#{id}")
@@ -66,6 +67,11 @@ pub fn api_key(id: &KeyId) -> String {
 
 pub fn gauge(provider: Provider) -> String {
     format!("GAUGE#{provider}")
+}
+
+/// Apart from its job, which is read whole.
+pub fn polls(job: &JobId, attempt: u8) -> String {
+    format!("POLLS#{job}#{attempt}")
 }
 
 /// The shard that a job is in: the same for ever.

@@ -15,6 +15,7 @@ pub mod keystore;
 pub mod ledger;
 pub mod media;
 pub mod moves;
+pub mod polls;
 pub mod queue;
 mod read;
 

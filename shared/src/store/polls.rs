@@ -1,0 +1,79 @@
+//! Who asks next about an attempt: one chain of questions, however often its messages come.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+
+use super::item::{key, number, number_of};
+use super::keys;
+use super::{Error, Table};
+use crate::domain::id::JobId;
+use crate::domain::time::Timestamp;
+
+/// How long nobody else asks a question that somebody has taken. Longer than `poll` may run, and
+/// shorter than its queue hides a message from others: one whose taker died comes back after it.
+pub const TAKEN_FOR: Duration = Duration::from_secs(120);
+/// How long it is kept which question was the last; no chain lives longer.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// The last question of each attempt that was taken.
+#[derive(Debug, Clone)]
+pub struct Polls {
+    table: Table,
+}
+
+/// Whether a question is to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is the caller's to ask, and to have the next one sent.
+    Taken,
+    /// A later one was taken: this is a repeat, and the chain goes on without it.
+    Passed,
+    /// Somebody took it within [`TAKEN_FOR`], and may have died since.
+    Busy,
+}
+
+impl Polls {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Takes a question about an attempt. Questions are asked in the order of their numbers.
+    #[expect(clippy::disallowed_methods, reason = "the one write that takes a question")]
+    pub async fn take(&self, job: &JobId, attempt: u8, question: u16, now: Timestamp) -> Result<Turn, Error> {
+        let doing = format!("take question {question} about attempt {attempt} of job {job}");
+        let taken_by = fastrand::u64(..);
+        let sent = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
+            .update_expression("SET question = :question, taken_at = :now, taken_by = :me, expires_at = :end")
+            .condition_expression(
+                "attribute_not_exists(PK) OR question < :question OR (question = :question AND taken_at < :lapsed)",
+            )
+            .expression_attribute_values(":question", number(question))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":me", number(taken_by))
+            .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
+            .expression_attribute_values(":lapsed", number(now.minus(TAKEN_FOR).as_millis()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = sent else { return Ok(Turn::Taken) };
+        let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
+            return Err(Error::sdk(doing, error));
+        };
+        let last = failed.item.as_ref();
+        Ok(if last.and_then(|item| number_of(item, "question")) != Some(question) {
+            Turn::Passed
+        } else if last.and_then(|item| number_of(item, "taken_by")) == Some(taken_by) {
+            // The SDK repeats a call whose answer was lost: our own write is not a rival.
+            Turn::Taken
+        } else {
+            Turn::Busy
+        })
+    }
+}
