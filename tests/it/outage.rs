@@ -19,7 +19,7 @@ use shared::domain::credit::Entry;
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, Job, State};
 use shared::domain::provider::Provider;
-use shared::resilience::backoff::POLLS_MAX;
+use shared::resilience::backoff::{POLL_MAX, POLLS_MAX};
 use shared::store::audit::History;
 use shared::store::gauges::Gauges;
 
@@ -261,4 +261,17 @@ async fn one_chain_asks_about_an_attempt_however_often_its_messages_come() {
     // `reconcile` asks once for each message of its own, and these come twice as well.
     let checks = usize::try_from(LATENCY / CHECK_EVERY.as_secs()).unwrap() + 1;
     assert!(polls[1] <= polls[0] + 2 * checks, "{polls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_to_stop_late_is_asked_about_as_often_as_what_has_just_begun() {
+    let world = World::new().await;
+    let id = begin(&world, "gen-4.5", "a [[sim: latency=900, cancel=ignored]]").await;
+    world.advance(MINUTE * 8).await;
+    assert_eq!(world.cancel(&id).await.status, StatusCode::ACCEPTED);
+    let job = world.finish(&id).await;
+    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    let ended = world.simulator(Provider::Runway).remote_jobs().unwrap()[0].ends_at;
+    assert!(job.updated_at.since(ended) <= 2 * POLL_MAX, "{:?} after {ended:?}", job.updated_at);
+    world.audit().await;
 }

@@ -21,8 +21,8 @@ use shared::store::jobs::JobStore;
 use shared::store::polls::{Polls, Turn};
 use shared::store::queue::{Message, Queue, Source};
 
-/// Where the questions of an attempt that nobody wants begin: above all rounds of before.
-const UNWANTED: u16 = 10_000;
+/// The first round of the chain that asks an attempt to stop: above all those that wait for it.
+const STOPPING: u16 = 10_000;
 
 /// Everything `poll` may touch.
 #[derive(Debug)]
@@ -73,10 +73,10 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         return Ok(());
     };
     let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
+    // Whoever comes first when nobody wants it any more begins the chain that asks it to stop.
+    let round = round.map(|round| if unwanted { round.max(STOPPING) } else { round });
     if let Some(round) = round {
-        // To stop it is asked for once more, however long its chain was before.
-        let question = if unwanted { round.saturating_add(UNWANTED) } else { round };
-        match app.polls.take(&job_id, number, question, now).await? {
+        match app.polls.take(&job_id, number, round, now).await? {
             Turn::Taken => {}
             Turn::Passed => return Ok(()),
             Turn::Busy => {
@@ -85,7 +85,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         }
     }
     // An earlier question of this chain has asked it to stop: then no longer known is stopped.
-    let asked = unwanted && round.is_some_and(|round| round > 0);
+    let asked = unwanted && round.is_some_and(|round| round > STOPPING);
     let polled = match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
         // What has just begun or ended may not be known everywhere yet.
         Polled::Ended(Verdict::Gone) if !asked && !attempt.may_be_gone(now) => Polled::Pending,
@@ -118,8 +118,9 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     // `reconcile` asks about the attempt that a live job waits for anyway, and for the answer about
     // others nobody waits: the one chain ends, the other thins out.
     let looked_after = !job.state.is_terminal() && job.attempt == number;
-    let pause = match round < POLLS_MAX {
-        true => poll_pause(round, POLL_FIRST, POLL_MAX),
+    let nth = round % STOPPING;
+    let pause = match nth < POLLS_MAX {
+        true => poll_pause(nth, POLL_FIRST, POLL_MAX),
         false if looked_after => return Ok(()),
         false => POLL_RARELY,
     };

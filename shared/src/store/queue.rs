@@ -26,7 +26,8 @@ pub enum Message {
         once: bool,
     },
     /// Ask the provider about this attempt. `round` counts the questions of a chain, in
-    /// which each sends the next; a message without it asks once.
+    /// which each sends the next: one chain waits for the attempt's end, and one with higher
+    /// numbers asks it to stop. A message without it asks once.
     #[serde(rename = "poll.v1")]
     Poll {
         job_id: JobId,
