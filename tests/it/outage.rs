@@ -223,7 +223,7 @@ async fn a_failure_is_refunded_within_five_seconds_of_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn polls_that_come_twice_do_not_multiply_for_as_long_as_a_job_runs() {
+async fn a_job_that_runs_for_long_is_asked_about_less_often() {
     const LATENCY: u64 = 3_000;
     let world = World::new().await;
     let id = begin(&world, "gen-4.5", &format!("a [[sim: latency={LATENCY}]]")).await;

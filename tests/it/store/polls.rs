@@ -46,3 +46,12 @@ async fn a_question_whose_taker_died_is_taken_again_and_only_then() {
     let late = now + TAKEN_FOR + SECOND;
     assert_eq!((take(late).await, take(late).await), (Turn::Taken, Turn::Busy));
 }
+
+#[tokio::test]
+async fn a_question_lapses_after_its_taker_must_have_ended_and_before_its_message_is_back() {
+    let world = World::new().await;
+    let template = world.stack.host.template();
+    let queue = template.queues.iter().find(|queue| queue.name == "genmux-poll").unwrap();
+    assert!(template.functions["poll"].timeout < TAKEN_FOR);
+    assert!(TAKEN_FOR < Duration::from_secs(queue.visibility_timeout_s.into()));
+}
