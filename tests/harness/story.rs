@@ -159,6 +159,27 @@ impl Story {
         }
     }
 
+    /// The same where every effect lands, its answer is lost, and the SDK repeats the call: what
+    /// a function finds done by itself is no rival's, and the job goes as if nothing had been.
+    pub async fn survives_lost_answers(&self) {
+        let world = self.world().await;
+        let effects = self.effects(&world).await;
+        let undisturbed = self.play(&world, "undisturbed again").await;
+        for k in 0..effects {
+            let before = creates(&world);
+            world.wire.reset();
+            world.wire.lose_answer_at(k);
+            let job = self.play(&world, &format!("lost answer {k}")).await;
+            let calls = world.wire.calls();
+            let at = format!("{}: lost answer of effect {k}, {}: {job:?}", self.name, calls[k]);
+            assert!(world.wire.is_spent(), "{at}: the effect never came");
+            assert_eq!(calls.get(k), calls.get(k + 1), "{at}: it was not repeated");
+            world.audit().await;
+            assert_eq!(creates(&world) - before, creates_of(&job), "{at}");
+            assert_eq!(outline(&job), outline(&undisturbed), "{at}");
+        }
+    }
+
     /// Cuts the wire to each provider at each kind of call, before it has an effect and
     /// after. A lost answer is neither a failure nor a reason to send a create again.
     pub async fn survives_cut_wires(&self) {
@@ -245,6 +266,12 @@ impl Rival {
         }
         .boxed()
     }
+}
+
+/// What became of a job, and how long it took.
+fn outline(job: &Job) -> (State, Vec<(Provider, Phase)>, Duration) {
+    let attempts = job.attempts.iter().map(|attempt| (attempt.provider, attempt.phase)).collect();
+    (job.state, attempts, job.updated_at.since(job.created_at))
 }
 
 /// Create calls that any provider was sent.

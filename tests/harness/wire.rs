@@ -44,10 +44,12 @@ enum Order {
     Overtake(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
     /// The call is answered with an error, the function lives on.
     Fail(Moment),
+    /// The call lands, its answer is lost, and the SDK makes it again.
+    LoseAnswer,
 }
 
 /// Trouble at random: at one effect in so many the function dies or the call fails, before it
-/// lands or after; one invocation in so many is made twice at once; and of the messages sent,
+/// lands or after, or its answer is lost and it is made again; one invocation in so many is made twice at once; and of the messages sent,
 /// one in so many is late, and one in so many arrives a second time.
 #[derive(Debug, Clone)]
 pub struct Storm {
@@ -62,9 +64,14 @@ const DELAY_MAX_S: u64 = 900;
 
 impl Storm {
     fn order(&self) -> Option<Order> {
-        let (luck, kind) = (self.random.u32() % self.one_effect_in, self.random.u32() % 4);
-        let moment = if kind.is_multiple_of(2) { Moment::Before } else { Moment::After };
-        (luck == 0).then(|| if kind < 2 { Order::Crash(moment) } else { Order::Fail(moment) })
+        let (luck, kind) = (self.random.u32() % self.one_effect_in, self.random.u32() % 5);
+        (luck == 0).then_some(match kind {
+            0 => Order::Crash(Moment::Before),
+            1 => Order::Crash(Moment::After),
+            2 => Order::Fail(Moment::Before),
+            3 => Order::Fail(Moment::After),
+            _ => Order::LoseAnswer,
+        })
     }
 
     fn doubles(&self) -> bool {
@@ -209,6 +216,12 @@ impl Wire {
     /// Effect `k` is answered with an error that the SDK does not repeat. Once.
     pub fn fail_at(&self, k: usize, moment: Moment) {
         self.plan().at = Some((k, Order::Fail(moment)));
+    }
+
+    /// Effect `k` lands, and its answer is lost on a connection that breaks: the SDK makes the
+    /// call again. Once.
+    pub fn lose_answer_at(&self, k: usize) {
+        self.plan().at = Some((k, Order::LoseAnswer));
     }
 
     /// Before effect `k` lands, `rival` runs to its end. Once.
@@ -368,6 +381,10 @@ impl HttpConnector for Connector {
                         let _landed = inner.call(request).await;
                     }
                     Err(ConnectorError::other("cut by the test".into(), None))
+                }
+                Some(Order::LoseAnswer) => {
+                    let _landed = inner.call(request).await;
+                    Err(ConnectorError::io("lost by the test".into()))
                 }
             }
         })

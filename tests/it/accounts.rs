@@ -51,12 +51,14 @@ async fn an_account_with_a_limit_of_its_own_is_held_to_that() {
     set(&world, Policy { live_jobs_max: Some(0), ..Policy::default() }).await;
     let none = submit(&world, "none at all", &json!({})).await;
     assert_eq!((none.status.as_u16(), none.code()), (429, "too_many_live_jobs"));
+    assert!(none.text("/detail").contains("has 0 live jobs and may have 0"), "{none:?}");
     set(&world, Policy { live_jobs_max: Some(2), ..Policy::default() }).await;
     for prompt in ["one", "two"] {
         assert_eq!(submit(&world, prompt, &json!({})).await.status, 202);
     }
     let third = submit(&world, "three", &json!({})).await;
     assert_eq!((third.status.as_u16(), third.code()), (429, "too_many_live_jobs"));
+    assert!(third.text("/detail").contains("has 2 live jobs and may have 2"), "{third:?}");
     assert!(third.headers["ratelimit-policy"].to_str().unwrap().contains("q=2"), "{third:?}");
     set(&world, Policy::default()).await;
     assert_eq!(submit(&world, "three", &json!({})).await.status, 202);

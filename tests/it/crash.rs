@@ -21,6 +21,11 @@ macro_rules! stories {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn survives_a_lost_answer_at_every_effect() {
+                $story.survives_lost_answers().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn survives_a_cut_wire_at_every_kind_of_call() {
                 $story.survives_cut_wires().await;
             }

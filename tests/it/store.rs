@@ -13,6 +13,7 @@ mod polls;
 mod queue;
 mod read;
 mod real;
+mod repeated;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;

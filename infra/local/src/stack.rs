@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -353,7 +354,9 @@ pub async fn aws(wire: Option<SharedHttpClient>) -> SdkConfig {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).build());
     if let Some(wire) = wire {
-        config = config.http_client(wire);
+        // Who breaks calls on purpose need not wait a second before each is made again.
+        let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+        config = config.http_client(wire).retry_config(retry);
     }
     config.load().await
 }

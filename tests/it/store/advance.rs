@@ -1,6 +1,7 @@
 //! Moving a job: one winner for each version, and its money with it.
 
 use harness::World;
+use serde_json::{Value, json};
 use shared::domain::attempt::News;
 use shared::domain::credit::Entry;
 use shared::domain::decide::Event;
@@ -10,6 +11,7 @@ use shared::domain::verdict::ErrorClass;
 use shared::store::Table;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD};
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     PRICE, claim, job_item, lines, number, remove, snapshot, spoil, spoil_job, stored, table_name, text,
@@ -31,6 +33,33 @@ async fn a_move_is_written_once_and_its_repeat_changes_nothing() {
     let again = tell(&world, &job.id, &claim(2)).await;
     assert_eq!(again, Advance::Unchanged(moved.job().clone()));
     assert_eq!(snapshot(&world).await, before);
+}
+
+/// On one thread: its log is this test's alone.
+#[tokio::test]
+async fn a_move_is_one_line_of_the_log_and_a_repeat_is_none() {
+    let world = World::new().await;
+    let job = stored(&world, "a").await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(log.reopen().unwrap());
+    let _until_the_end = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
+
+    for _ in 0..2 {
+        tell(&world, &job.id, &Event::CancelRequested).await;
+    }
+
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let moves: Vec<&Value> = lines.iter().filter(|line| line["message"] == "job.advanced").collect();
+    let [line] = moves[..] else { panic!("{log}") };
+    let told = json!({
+        "job.id": job.id.to_string(), "job.version": 2, "job.from": "queued", "job.to": "canceled",
+        "event": Event::CancelRequested.name(), "attempt": 0, "refunded": true,
+    });
+    for (name, value) in told.as_object().unwrap() {
+        assert_eq!(line[name], *value, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
