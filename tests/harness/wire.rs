@@ -3,6 +3,8 @@
 //! An *effect* is one AWS call of a function. A crash is a real one as far as the function
 //! can tell: its future is dropped in the middle of the call.
 
+mod storm;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,11 +22,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::host::{Function, FunctionError, Grant, Invocation};
 use genmux::stack::Around;
-use serde_json::Value;
-use shared::boot::Random;
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::rights::rights;
+use storm::delay;
+
+pub use storm::Storm;
 
 /// On which side of an effect something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,56 +50,6 @@ enum Order {
     Fail(Moment),
     /// The call lands, its answer is lost, and the SDK makes it again.
     LoseAnswer,
-}
-
-/// Trouble at random: at one effect in so many the function dies or the call fails, before it
-/// lands or after, or its answer is lost and it is made again; one invocation in so many is made twice at once; and of the messages sent,
-/// one in so many is late, and one in so many arrives a second time.
-#[derive(Debug, Clone)]
-pub struct Storm {
-    pub random: Random,
-    pub one_effect_in: u32,
-    pub one_invocation_in: u32,
-    pub one_message_in: u32,
-}
-
-/// The longest that a queue may hold a message back, in seconds.
-const DELAY_MAX_S: u64 = 900;
-
-impl Storm {
-    fn order(&self) -> Option<Order> {
-        let (luck, kind) = (self.random.u32() % self.one_effect_in, self.random.u32() % 5);
-        (luck == 0).then_some(match kind {
-            0 => Order::Crash(Moment::Before),
-            1 => Order::Crash(Moment::After),
-            2 => Order::Fail(Moment::Before),
-            3 => Order::Fail(Moment::After),
-            _ => Order::LoseAnswer,
-        })
-    }
-
-    fn doubles(&self) -> bool {
-        self.random.u32().is_multiple_of(self.one_invocation_in)
-    }
-
-    /// By how many seconds a message is late, and by how many its repeat is, if it has one.
-    fn lateness(&self) -> (u64, Option<u64>) {
-        let late =
-            |luck: u32| luck.is_multiple_of(self.one_message_in).then(|| self.random.u64() % DELAY_MAX_S);
-        (late(self.random.u32()).unwrap_or(0), late(self.random.u32()))
-    }
-}
-
-/// Holds the message that a call sends back for longer. The embedded queues do not check
-/// signatures.
-fn delay(request: &mut HttpRequest, by_s: u64) {
-    let body = request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
-    let Some(Value::Object(mut body)) = body.filter(|_| by_s > 0) else { return };
-    let told = body.get("DelaySeconds").and_then(Value::as_u64).unwrap_or(0);
-    body.insert("DelaySeconds".to_owned(), (told + by_s).min(DELAY_MAX_S).into());
-    let text = Value::Object(body).to_string();
-    request.headers_mut().insert("content-length", text.len().to_string());
-    *request.body_mut() = SdkBody::from(text);
 }
 
 /// What the table charged for a span of calls, in capacity units.
@@ -278,8 +232,7 @@ impl Wire {
 }
 
 impl Wire {
-    /// Makes a call and notes what the table charges for it. The embedded table does not
-    /// check signatures, so the question can be put into the signed body.
+    /// Makes a call and notes what the table charges for it.
     async fn metered(
         &self,
         inner: SharedHttpConnector,
@@ -289,13 +242,9 @@ impl Wire {
         if !operation.starts_with("DynamoDB") || self.plan().storm.is_some() {
             return inner.call(request).await;
         }
-        let body = request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
-        if let Some(Value::Object(mut body)) = body {
+        edit(&mut request, |body| {
             body.insert("ReturnConsumedCapacity".to_owned(), "TOTAL".into());
-            let text = Value::Object(body).to_string();
-            request.headers_mut().insert("content-length", text.len().to_string());
-            *request.body_mut() = SdkBody::from(text);
-        }
+        });
         let mut response = inner.call(request).await?;
         let body = std::mem::replace(response.body_mut(), SdkBody::empty());
         let bytes = ByteStream::new(body)
@@ -318,6 +267,16 @@ impl Wire {
         *response.body_mut() = SdkBody::from(bytes);
         Ok(response)
     }
+}
+
+/// Changes the JSON that a call sends. The embedded endpoints do not check its signature.
+fn edit(request: &mut HttpRequest, change: impl FnOnce(&mut Map<String, Value>)) {
+    let body = request.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let Some(Value::Object(mut body)) = body else { return };
+    change(&mut body);
+    let text = Value::Object(body).to_string();
+    request.headers_mut().insert("content-length", text.len().to_string());
+    *request.body_mut() = SdkBody::from(text);
 }
 
 impl Default for Wire {

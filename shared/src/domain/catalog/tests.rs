@@ -1,0 +1,98 @@
+//! What is for sale, and what a catalogue may not say.
+
+use super::*;
+
+#[test]
+fn the_catalogue_that_is_compiled_in_is_valid() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    assert!(catalog.models().count() >= 5);
+}
+
+#[test]
+fn an_unconfigured_provider_takes_its_routes_and_lone_models_away() {
+    let catalog = Catalog::for_providers(&[Provider::Runway]);
+    assert!(catalog.model("gen-4.5").is_some());
+    assert!(catalog.model("pika-2.2").is_none());
+    let veo = catalog.model("veo-3.1").unwrap();
+    assert!(veo.routes.iter().all(|route| route.provider == Provider::Runway));
+}
+
+#[test]
+fn route_names_are_unique() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let mut names: Vec<_> = catalog.models().flat_map(|model| &model.routes).map(Route::name).collect();
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+/// A credit is a cent: what we pay, a caller pays too.
+#[test]
+fn nothing_is_sold_below_what_any_of_its_routes_costs() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    for (model, route) in catalog.models().flat_map(|model| model.routes.iter().map(move |it| (model, it))) {
+        for (length, resolution, audio) in route.takes() {
+            let price = model.price[resolution].amount(length, audio).unwrap();
+            let cost = route.cost(length, resolution, audio).unwrap().0;
+            let what = format!("{} at {}: {length:?} s, {resolution}, {audio}", model.name, route.name());
+            assert!(price >= cost * 100, "{what}: {price} < {}", cost * 100);
+        }
+    }
+}
+
+#[test]
+fn a_tariff_counts_by_the_second_by_the_length_or_by_the_still() {
+    let seconds = Tariff { per_second: Some(2), per_second_audio: Some(3), ..Tariff::default() };
+    assert_eq!((seconds.amount(Some(4), false), seconds.amount(Some(4), true)), (Some(8), Some(12)));
+    let lengths = Tariff { by_length: [("5".to_owned(), 30)].into(), ..Tariff::default() };
+    assert_eq!((lengths.amount(Some(5), true), lengths.amount(Some(10), false)), (Some(30), None));
+    let still = Tariff { per_image: Some(7), ..Tariff::default() };
+    assert_eq!((still.amount(None, false), still.amount(Some(5), false)), (Some(7), None));
+}
+
+#[test]
+fn a_resolution_without_a_price_is_refused() {
+    let text = include_str!("../../../catalog.toml").replacen("\"1080p\"", "\"1081p\"", 1);
+    assert!(Catalog::parse(&text).is_err());
+}
+
+#[test]
+fn a_route_is_found_by_its_name() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    for route in catalog.models().flat_map(|model| &model.routes) {
+        let found = catalog.route(&route.name()).unwrap();
+        assert_eq!((found.name(), found.provider), (route.name(), route.provider));
+    }
+    assert!(catalog.route("fal/nothing").is_none());
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    let text = include_str!("../../../catalog.toml");
+    let refused = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        Catalog::parse(&text.replacen(from, to, 1)).unwrap_err().to_string()
+    };
+    let veo = "endpoint = \"fal-ai/veo3.1\"\nimage_endpoint = \"fal-ai/veo3.1/image-to-video\"\n";
+    assert!(refused(veo, "").contains("has no endpoint"));
+    let image = "image_endpoint = \"google/veo-3.1\"\nlast_frame = true";
+    assert!(refused(image, "last_frame = true").contains("takes a last frame and no image"));
+    let made = "resolutions = [\"720p\", \"1080p\"]";
+    let more = "resolutions = [\"720p\", \"1080p\", \"8k\"]";
+    assert!(refused(made, more).contains("has no cost for 8k"));
+    let instead = "instead = [\"kling-2.6\", \"kling-3.0\"]";
+    assert!(refused(instead, "instead = [\"kling-0\"]").contains("replaced by kling-0"));
+    let default = "duration_s = 8, aspect_ratio = \"16:9\"";
+    assert!(refused(default, "duration_s = 8, aspect_ratio = \"7:1\"").contains("takes the defaults"));
+}
+
+#[test]
+fn sound_costs_nothing_where_there_is_none_to_be_had() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let silent = catalog.model("gen-4.5").unwrap();
+    for route in &silent.routes {
+        assert!(route.cost(Some(5), "720p", false).is_some());
+        assert_eq!(route.cost(Some(5), "720p", true), None);
+    }
+}
