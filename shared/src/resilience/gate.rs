@@ -201,7 +201,10 @@ mod tests {
         let running = Gate::new(START).enter(&Entry { limits, ..FIRST }, START).unwrap().unwrap();
         let paused = running.paused(true, START).unwrap();
         assert_eq!(paused.paused(true, later(1)), None);
-        assert_eq!(paused.enter(&Entry { forced: true, ..FIRST }, START), Err(Refusal::Wait(PAUSED_LOOK)));
+        assert_eq!(
+            paused.enter(&Entry { forced: true, ..FIRST }, START),
+            Err(Refusal::Wait(Duration::from_secs(60)))
+        );
         let ended = paused.after(Some(Report::Well), Some("a"), 0, later(1)).unwrap();
         assert!(ended.usage.leases.is_empty() && ended.paused_at.is_some());
         assert!(ended.paused(false, later(2)).unwrap().enter(&FIRST, later(2)).is_ok());

@@ -47,6 +47,9 @@ impl Storm {
 
 /// Holds the message that a call sends back for longer.
 pub(super) fn delay(request: &mut HttpRequest, by_s: u64) {
+    if by_s == 0 {
+        return; // as its queue says
+    }
     edit(request, |body| {
         let told = body.get("DelaySeconds").and_then(Value::as_u64).unwrap_or(0);
         body.insert("DelaySeconds".to_owned(), (told + by_s).min(DELAY_MAX_S).into());
