@@ -82,3 +82,22 @@ fn every_metric_is_taken_from_a_line_that_its_function_writes() {
         assert!(code.iter().any(|(_, text)| text.contains(line)), "{function} writes no {line}");
     }
 }
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let own = std::env::current_exe().unwrap();
+    let list = std::process::Command::new(own).arg("--list").output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let tests: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    // What stands alone is a filter of these tests; commands and files have more in their names.
+    let is_filter = |name: &String| name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | ':'));
+    let headings = [
+        "| Promise | Shown by: `cargo test --workspace --test it --` followed by |",
+        "| Promise | Shown by: `cargo test --workspace --test it -- --nocapture` followed by |",
+    ];
+    for (_, commands) in headings.into_iter().flat_map(table) {
+        for filter in commands.iter().filter(|name| is_filter(name)) {
+            assert!(tests.iter().any(|test| test.contains(filter.as_str())), "no test is called {filter}");
+        }
+    }
+}
