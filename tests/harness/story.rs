@@ -112,11 +112,17 @@ impl Story {
         model.routes.iter().map(|route| route.provider).collect()
     }
 
-    /// How many effects the undisturbed story has.
-    async fn effects(&self, world: &World) -> usize {
+    /// Plays the story with nothing in its way, counted from zero.
+    async fn undisturbed(&self, world: &World) -> Job {
         world.wire.reset();
         let job = self.play(world, "undisturbed").await;
         assert_eq!(job.state, self.ends, "{}: {job:?}", self.name);
+        job
+    }
+
+    /// How many effects the undisturbed story has.
+    async fn effects(&self, world: &World) -> usize {
+        self.undisturbed(world).await;
         world.wire.effects()
     }
 
@@ -163,9 +169,8 @@ impl Story {
     /// a function finds done by itself is no rival's, and the job goes as if nothing had been.
     pub async fn survives_lost_answers(&self) {
         let world = self.world().await;
-        let effects = self.effects(&world).await;
-        let undisturbed = self.play(&world, "undisturbed again").await;
-        for k in 0..effects {
+        let undisturbed = self.undisturbed(&world).await;
+        for k in 0..world.wire.effects() {
             let before = creates(&world);
             world.wire.reset();
             world.wire.lose_answer_at(k);

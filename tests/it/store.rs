@@ -28,6 +28,7 @@ use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
 use shared::domain::time::Timestamp;
+use shared::store::Table;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, PK, SK};
 use shared::store::ledger::{Ledger, Line};
@@ -119,6 +120,11 @@ async fn spoil_job(world: &World, id: &JobId, name: &str, value: AttributeValue)
 async fn remove(world: &World, pk: &str, sk: &str) {
     let delete = world.operator.dynamodb().delete_item().table_name(table_name(world));
     delete.key(PK, text(pk)).key(SK, text(sk)).send().await.expect("the item is removed");
+}
+
+/// The world's table, over the wire that a test can break.
+fn wired_table(world: &World) -> Table {
+    Table::new(world.stack.operator.dynamodb(), table_name(world))
 }
 
 fn table_name(world: &World) -> &str {

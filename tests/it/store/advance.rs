@@ -8,13 +8,12 @@ use shared::domain::decide::Event;
 use shared::domain::id::{JobId, RemoteJob};
 use shared::domain::job::{CHECK_EVERY, Job, Media, State, Stop};
 use shared::domain::verdict::ErrorClass;
-use shared::store::Table;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    PRICE, claim, job_item, lines, number, remove, snapshot, spoil, spoil_job, stored, table_name, text,
+    PRICE, claim, job_item, lines, number, remove, snapshot, spoil, spoil_job, stored, text, wired_table,
 };
 
 const ROUNDS: u64 = 20;
@@ -118,7 +117,7 @@ async fn who_loses_a_race_decides_again_from_the_winner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rival_between_the_read_and_the_write_wins() {
     let world = World::new().await;
-    let over_wire = JobStore::new(Table::new(world.stack.operator.dynamodb(), table_name(&world)));
+    let over_wire = JobStore::new(wired_table(&world));
     for (name, event) in [("alone", claim(1)), ("with money", Event::CancelRequested)] {
         let job = stored(&world, name).await;
         let (rival, id, now) = (world.jobs(), job.id.clone(), world.clock.now());

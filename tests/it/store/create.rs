@@ -6,14 +6,13 @@ use harness::{Moment, World};
 use shared::domain::credit::{Credits, Entry};
 use shared::domain::decide::Event;
 use shared::domain::job::{CHECK_EVERY, Job};
-use shared::store::Table;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, DUE_SHARDS};
 use tokio::task::JoinSet;
 
 use super::{
     LIVE_MAX, PRICE, account, balance, claim, create, lines, new_job, number, order, snapshot, spoil, stored,
-    table_name,
+    wired_table,
 };
 
 const RIVALS: usize = 40;
@@ -233,7 +232,7 @@ async fn what_stands_already_without_its_job_is_an_error_and_nothing_is_charged(
 async fn a_create_whose_fate_is_unknown_is_settled_by_its_repeat() {
     let world = World::new().await;
     let before = world.balance().await;
-    let over_wire = JobStore::new(Table::new(world.stack.operator.dynamodb(), table_name(&world)));
+    let over_wire = JobStore::new(wired_table(&world));
     for (name, moment) in [("not landed", Moment::Before), ("landed", Moment::After)] {
         let job = new_job(&world.account, name, world.clock.now());
         world.wire.reset();

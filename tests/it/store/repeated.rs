@@ -12,20 +12,12 @@ use shared::domain::provider::Provider::Fal;
 use shared::domain::verdict::ErrorClass;
 use shared::resilience::breaker::Report;
 use shared::resilience::gate::Gate;
-use shared::store::Table;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};
 use shared::store::polls::{Polls, Turn};
 
-use super::{LIVE_MAX, PRICE, balance, claim, lines, new_job, order, table_name};
-
-/// A world, and its table over the wire that loses answers.
-async fn world() -> (World, Table) {
-    let world = World::new().await;
-    let table = Table::new(world.stack.operator.dynamodb(), table_name(&world));
-    (world, table)
-}
+use super::{LIVE_MAX, PRICE, balance, claim, lines, new_job, order, wired_table};
 
 /// The write was made, and made again.
 fn was_repeated(world: &World) {
@@ -35,7 +27,8 @@ fn was_repeated(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_is_taken_and_a_failure_counted_once() {
-    let (world, table) = world().await;
+    let world = World::new().await;
+    let table = wired_table(&world);
     let (job, now) = (JobId::from_bytes([1; 16]), world.clock.now());
     world.wire.lose_answer_at(0);
     assert_eq!(Polls::new(table.clone()).take(&job, 1, 0, now).await.unwrap(), Turn::Taken);
@@ -61,7 +54,8 @@ async fn a_question_is_taken_and_a_failure_counted_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_a_charge_a_claim_and_a_refund_are_made_once() {
-    let (world, table) = world().await;
+    let world = World::new().await;
+    let table = wired_table(&world);
     let (account, now) = (&world.account, world.clock.now());
     let (ledger, jobs) = (Ledger::new(table.clone()), JobStore::new(table));
     let begin = balance(&world, account).await;
