@@ -3,6 +3,7 @@
 //! An *effect* is one AWS call of a function. A crash is a real one as far as the function
 //! can tell: its future is dropped in the middle of the call.
 
+mod mortal;
 mod storm;
 
 use std::collections::BTreeSet;
@@ -18,14 +19,13 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use genmux::host::{Function, FunctionError, Grant, Invocation};
+use genmux::host::{Function, Grant};
 use genmux::stack::Around;
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
 
 use crate::rights::rights;
+use mortal::{Mortal, RUN};
 use storm::delay;
 
 pub use storm::Storm;
@@ -79,19 +79,6 @@ pub struct Wire {
     inner: SharedHttpClient,
     plan: Arc<Mutex<Plan>>,
     used: Arc<Mutex<BTreeSet<(String, Grant)>>>,
-}
-
-/// One invocation of a function.
-#[derive(Clone)]
-struct Run {
-    function: String,
-    /// Rung when it is to die.
-    crash: Arc<Notify>,
-}
-
-tokio::task_local! {
-    /// The invocation that this is.
-    static RUN: Run;
 }
 
 impl fmt::Debug for Wire {
@@ -347,66 +334,5 @@ impl HttpConnector for Connector {
                 }
             }
         })
-    }
-}
-
-/// A function that dies when its wire says so.
-struct Mortal {
-    name: String,
-    inner: Arc<dyn Function>,
-    wire: Wire,
-}
-
-impl Mortal {
-    async fn once(&self, event: Value, context: Invocation) -> Result<Value, FunctionError> {
-        let run = Run { function: self.name.clone(), crash: Arc::default() };
-        let crash = run.crash.clone();
-        let invoked = RUN.scope(run, self.inner.invoke(event, context));
-        tokio::select! {
-            biased;
-            () = crash.notified() => {
-                Err(FunctionError::Panicked { message: "killed by the test".to_owned() })
-            }
-            done = invoked => done,
-        }
-    }
-}
-
-/// How an event reaches its function.
-#[derive(Debug, Clone, Copy)]
-enum Times {
-    Once,
-    OneAfterTheOther,
-    TwiceAtOnce,
-}
-
-impl Function for Mortal {
-    fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
-        let times = {
-            let mut plan = self.wire.plan();
-            let repeats = !matches!(self.name.as_str(), "submit" | "status" | "cancel");
-            match &plan.storm {
-                Some(storm) if repeats && storm.doubles() => Times::TwiceAtOnce,
-                Some(_) => Times::Once,
-                None => {
-                    plan.invocations.push((self.name.clone(), event.clone()));
-                    if plan.doubled && repeats { Times::OneAfterTheOther } else { Times::Once }
-                }
-            }
-        };
-        async move {
-            match times {
-                Times::Once => {}
-                Times::OneAfterTheOther => {
-                    self.once(event.clone(), context.clone()).await?;
-                }
-                Times::TwiceAtOnce => {
-                    let twin = self.once(event.clone(), context.clone()).boxed();
-                    return tokio::join!(twin, self.once(event, context).boxed()).1;
-                }
-            }
-            self.once(event, context).await
-        }
-        .boxed()
     }
 }
