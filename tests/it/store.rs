@@ -22,23 +22,32 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use harness::World;
 use shared::domain::catalog::Catalog;
 use shared::domain::credit::Credits;
-use shared::domain::decide::Event;
+use shared::domain::decide::{Claim, Event};
 use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{CHECK_EVERY, Job};
+use shared::domain::job::{CHECK_EVERY, CancelRefund, Job};
 use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
 use shared::domain::time::Timestamp;
 use shared::store::Table;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, PK, SK};
-use shared::store::ledger::{Ledger, Line};
+use shared::store::ledger::{Ledger, Limits, Line};
+use shared::store::polls::Turn;
 
 type Item = HashMap<String, AttributeValue>;
 
 /// What every job here costs.
 const PRICE: Credits = Credits::ONE;
 /// More live jobs than any test makes.
-const LIVE_MAX: u32 = 1_000;
+const LIVE_MAX: Limits = at_most(1_000);
+
+/// A question that is the caller's, before anything was asked to stop.
+const TAKEN: Turn = Turn::Taken { stop_accepted: false };
+const CANCEL: Event = Event::CancelRequested(CancelRefund::LessCost);
+
+const fn at_most(live_jobs: u32) -> Limits {
+    Limits { live_jobs, loss_per_day: None }
+}
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::for_providers(Provider::ALL));
 
@@ -72,7 +81,15 @@ async fn stored(world: &World, name: &str) -> Job {
 }
 
 fn claim(claim: u64) -> Event {
-    Event::Claimed { claim, provider: Provider::Fal, route: "fal/veo-3.1".to_owned(), cost: None }
+    Event::Claimed(Claim {
+        id: claim,
+        provider: Provider::Fal,
+        route: "fal/veo-3.1".to_owned(),
+        cost: None,
+        key_mark: None,
+        reports: true,
+        stop_is_free: false,
+    })
 }
 
 async fn balance(world: &World, account: &AccountId) -> Credits {

@@ -2,7 +2,6 @@
 //! provider's verdict.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -10,21 +9,23 @@ use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
 use shared::domain::id::JobId;
-use shared::domain::job::{NextStep, State};
+use shared::domain::job::{CancelRefund, State};
 use shared::domain::provider::Provider;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, request_id};
 use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
-use shared::store::queue::{Message, Queue};
+use shared::store::outbox::Outbox;
 
 /// Everything `cancel` may touch.
 #[derive(Debug)]
 pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
-    pub poll: Queue,
+    pub outbox: Outbox,
+    /// What its caller gets back.
+    pub refund: CancelRefund,
     pub catalog: Catalog,
     pub clock: Clock,
 }
@@ -36,7 +37,8 @@ impl App {
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone())),
             jobs: JobStore::new(table),
-            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
+            refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
             catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
         };
@@ -57,7 +59,7 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     // Another account's job is no job.
     let job = app.jobs.get(&id).await?.filter(|job| job.account == account).ok_or_else(Problem::not_found)?;
 
-    let advance = app.jobs.advance_from(job, &Event::CancelRequested, now).await?;
+    let advance = app.jobs.advance_from(job, &Event::CancelRequested(app.refund), now).await?;
     let job = advance.job();
     match job.state {
         State::Settling | State::Succeeded | State::Failed => {
@@ -66,10 +68,7 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         State::Queued | State::Dispatching | State::Running | State::Canceled => {}
     }
-    if let NextStep::Poll(attempt) = job.next_step() {
-        // Sent on a repeat too: the earlier call may have died before its message was out.
-        let message = Message::Poll { job_id: id, attempt, round: Some(0) };
-        app.poll.send(&message, Some(&job.account), Duration::ZERO).await?;
-    }
+    // Sent on a repeat too: the earlier call may have died before its message was out.
+    app.outbox.send_all(job).await;
     Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))
 }

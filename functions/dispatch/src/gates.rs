@@ -145,10 +145,7 @@ impl Gates {
         let retry = !wish.job.attempts.is_empty();
         let entry = Entry { lease: &lease, retry, forced, limits: self.limits.of(provider) };
         let fresh = self.seen().fresh.remove(&provider).unwrap_or(0);
-        let change = |gate: &Gate| {
-            let earned = Gate { budget: gate.budget.earn(fresh, now), ..gate.clone() };
-            earned.enter(&entry, now)
-        };
+        let change = |gate: &Gate| gate.earn(fresh, now).enter(&entry, now);
         let mut gate = self.gate(provider, now);
         if change(&gate).is_err() && !self.is_fresh(provider, now) {
             gate = self.gauges.gate(provider, now).await?;

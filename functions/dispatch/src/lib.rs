@@ -12,23 +12,32 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{News, Phase};
 use shared::domain::catalog::{Catalog, Route};
-use shared::domain::decide::Event;
-use shared::domain::job::{Job, State};
+use shared::domain::credit::MicroUsd;
+use shared::domain::decide::{Claim, Event};
+use shared::domain::id::RemoteJob;
+use shared::domain::job::{Job, State, UnclearCreate};
 use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
+use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
 use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, Token, adapter};
-use shared::resilience::backoff::{POLL_FIRST, RETRY_BASE, RETRY_MAX, full_jitter};
+use shared::resilience::backoff::{RETRY_BASE, RETRY_MAX, full_jitter};
+use shared::store;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{MediaStore, media_key};
-use shared::store::queue::{Message, Queue};
+use shared::store::outbox::Outbox;
+use shared::store::queue::{Message, Queue, Source};
 use url::Url;
 
 pub use gates::Gates;
 use gates::{Way, Wish};
+
+/// How often, and how long apart at first, what only this dispatcher knows is written down again.
+const PERSIST_TRIES: u32 = 7;
+const PERSIST_FIRST: Duration = Duration::from_millis(100);
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
@@ -41,9 +50,11 @@ pub struct App {
     pub providers: ProviderClient,
     /// For images that a provider takes as bytes.
     pub downloads: Downloader,
-    pub dispatch: Queue,
-    pub poll: Queue,
+    pub outbox: Outbox,
+    /// Takes what came of a create call that the table could not take.
+    pub settle: Queue,
     pub catalog: Catalog,
+    pub unclear_create: UnclearCreate,
     /// Where providers can reach us; without it every attempt is polled.
     pub webhook_base_url: Option<Url>,
     pub callback_secrets: CallbackSecrets,
@@ -67,8 +78,9 @@ impl App {
             ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             downloads: Downloader::new(loopback).map_err(StartError::Http)?,
-            dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
-            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            outbox: config::outbox(process, &mut read),
+            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),
             catalog: Catalog::for_providers(&providers.providers().collect::<Vec<_>>()),
             providers,
             webhook_base_url: read.optional("WEBHOOK_BASE_URL", "a URL"),
@@ -111,9 +123,7 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
             return Ok(());
         }
     };
-    let claimed =
-        Event::Claimed { claim, provider: route.provider, route: route.name(), cost: request.cost(route) };
-    let Advance::Moved(job) = app.jobs.advance_from(job, &claimed, app.clock.now()).await? else {
+    let Some(job) = take(app, job, &request, route, claim).await? else {
         // Another dispatcher has the claim, and makes the call.
         app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
         return Ok(());
@@ -121,28 +131,134 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
 
     // The claim is ours, and this is the only call of it there will ever be: a repeat of
     // this message finds the job dispatching. If we die here, its webhook or its deadline
-    // tells what became of it.
+    // decides what became of it.
     let callback = callback(app, &job, route.provider);
-    let outcome = send(app, &job, &request, route, callback.as_ref()).await;
+    let outcome = match job.stop {
+        None => send(app, &job, &request, route, callback.as_ref()).await,
+        // Canceled since.
+        Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
+    };
     let (report, is_over) = gates::report(&outcome);
     let (event, retry_after) = read(app, &job, outcome).await?;
     let attempt = job.attempt;
-    let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
+    let job = record(app, job, &event).await?;
     app.gates.report(route.provider, claim, report, is_over, app.clock.now()).await;
 
-    let job = advance.job();
+    let mut pause = Duration::ZERO;
     if job.state == State::Queued {
         let now = app.clock.now();
-        let elsewhere = app.gates.goes_elsewhere(job, &request, &app.catalog, route.provider, now);
+        let elsewhere = app.gates.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
         tracing::info!(job.id = %job.id, attempt, provider.name = %route.provider, elsewhere, "job.failover");
         let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
-        let pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
-        tell(&app.dispatch, job, &Message::Dispatch { job_id, once: false }, pause).await;
-    } else if job.is_polled(attempt, callback.is_some()) {
-        let pause = if job.is_unwanted(attempt) { Duration::ZERO } else { POLL_FIRST };
-        tell(&app.poll, job, &Message::Poll { job_id, attempt, round: Some(0) }, pause).await;
+        pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
     }
+    app.outbox.send_all_after(&job, pause).await;
     Ok(())
+}
+
+/// Claims the job's next attempt for this dispatcher; `None` if another has it.
+async fn take(
+    app: &App,
+    job: Job,
+    request: &JobRequest,
+    route: &Route,
+    id: u64,
+) -> Result<Option<Job>, BoxError> {
+    let job_id = job.id.clone();
+    let claimed = Event::Claimed(Claim {
+        id,
+        provider: route.provider,
+        route: route.name(),
+        cost: request.cost(route),
+        key_mark: app.providers.key_mark(route.provider),
+        reports: app.webhook_base_url.is_some() && reports(route.provider),
+        stop_is_free: adapter(route.provider).capabilities().stop_is_free,
+    });
+    let error = match app.jobs.advance_from(job, &claimed, app.clock.now()).await {
+        Ok(Advance::Moved(job)) => return Ok(Some(job)),
+        Ok(Advance::Unchanged(_) | Advance::Taken(_)) => return Ok(None),
+        Err(error) => error,
+    };
+    // The write may have landed all the same, and then only this dispatcher can send the attempt:
+    // a claim is known by its number.
+    let job = persist("claim.not_read", || app.jobs.get(&job_id)).await?;
+    let is_mine = |job: &Job| {
+        job.current().is_some_and(|attempt| attempt.claim == id && attempt.phase == Phase::Sending)
+    };
+    match job.filter(is_mine) {
+        Some(job) => Ok(Some(job)),
+        None => Err(error.into()),
+    }
+}
+
+/// Writes down what came of the create call: the one thing that no one else can find out. If the
+/// table does not take it for long, it goes to the settle queue; and if that fails too, into the log.
+async fn record(app: &App, job: Job, event: &Event) -> Result<Job, BoxError> {
+    let number = job.attempt;
+    let advance =
+        persist("create.not_recorded", || app.jobs.advance_from(job.clone(), event, app.clock.now()));
+    match advance.await {
+        Ok(Advance::Taken(job)) => {
+            // A remote job of another attempt: ours, if there is one, has no id that we know.
+            let unclear = Event::Attempt { number, news: News::Unclear };
+            Ok(app.jobs.advance_from(job, &unclear, app.clock.now()).await?.into_job())
+        }
+        Ok(advance) => Ok(advance.into_job()),
+        Err(error) => {
+            if let Some(message) = as_message(&job, event) {
+                let sent = app.settle.send(&message, Some(&job.account), Duration::ZERO).await;
+                if let Err(unsent) = &sent {
+                    let remote = named(event).map(|remote| remote.id.as_str());
+                    tracing::error!(
+                        job.id = %job.id, attempt = number, event = event.name(), remote,
+                        error = chain(unsent), "create.lost"
+                    );
+                }
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// What came of a create call, as news for `settle`; `None` where there is none.
+fn as_message(job: &Job, event: &Event) -> Option<Message> {
+    let Event::Attempt { number, news } = event else { return None };
+    let outcome = match news {
+        News::Accepted { .. } => None,
+        News::Refused(fault) | News::NotSent(fault) => {
+            Some(Verdict::Broke { fault: fault.clone(), cost: Some(MicroUsd(0)) })
+        }
+        News::PresumedRefused | News::Unclear | News::Ended { .. } => return None,
+    };
+    let remote = named(event).cloned();
+    let (job_id, attempt) = (job.id.clone(), *number);
+    Some(Message::Settle { job_id, attempt, remote, outcome, source: Source::Poll, asked: 0 })
+}
+
+fn named(event: &Event) -> Option<&RemoteJob> {
+    match event {
+        Event::Attempt { news: News::Accepted { remote, .. }, .. } => Some(remote),
+        _ => None,
+    }
+}
+
+/// Tries for some seconds, with growing pauses.
+#[expect(clippy::disallowed_methods, reason = "seconds, while only this dispatcher knows what it knows")]
+async fn persist<T, F>(event: &'static str, operation: impl Fn() -> F) -> Result<T, store::Error>
+where
+    F: Future<Output = Result<T, store::Error>>,
+{
+    let mut tries = 0;
+    loop {
+        match operation().await {
+            Err(error) if tries < PERSIST_TRIES && !error.is_corrupt() && !error.is_missing() => {
+                tracing::warn!(error = chain(&error), tries, event);
+                tokio::time::sleep(PERSIST_FIRST * 2_u32.pow(tries)).await;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Holds a job back whose providers take nothing now: it stays queued, and costs no attempt.
@@ -151,16 +267,7 @@ async fn wait(app: &App, job: &Job, told: Duration, once: bool) {
     let pause = gates::pause(told, job, app.random.u32(), app.clock.now());
     tracing::info!(job.id = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
     if !once {
-        let message = Message::Dispatch { job_id: job.id.clone(), once };
-        tell(&app.dispatch, job, &message, pause).await;
-    }
-}
-
-/// Sends the message that the job now waits for. If it is lost, `reconcile` sends it again:
-/// a repeat of ours would only find the job moved on.
-async fn tell(queue: &Queue, job: &Job, message: &Message, pause: Duration) {
-    if let Err(error) = queue.send(message, Some(&job.account), pause).await {
-        tracing::warn!(error = chain(&error), "message.not_queued");
+        app.outbox.send_all_after(job, pause).await;
     }
 }
 
@@ -173,9 +280,15 @@ async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callbac
 /// The URL that the provider reports to: it names job and attempt, so that a webhook finds
 /// them even if we die before we have written down the remote job.
 fn callback(app: &App, job: &Job, provider: Provider) -> Option<Url> {
-    adapter(provider).capabilities().webhooks?;
+    if !reports(provider) {
+        return None;
+    }
     let token = app.callback_secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt });
     app.webhook_base_url.as_ref()?.join(&format!("/v1/webhooks/{provider}/{token}")).ok()
+}
+
+fn reports(provider: Provider) -> bool {
+    adapter(provider).capabilities().webhooks.is_some()
 }
 
 /// What an outcome means for the job, and how long the provider wants to be left alone.
@@ -192,6 +305,10 @@ async fn read(app: &App, job: &Job, outcome: Outcome) -> Result<(Event, Option<D
         Outcome::Accepted { remote, cost } => (News::Accepted { remote, cost }, None),
         Outcome::Refused { fault, retry_after } => (News::Refused(fault), retry_after),
         Outcome::NotSent(fault) => (News::NotSent(fault), None),
+        Outcome::Unknown("server_error") if app.unclear_create == UnclearCreate::Failover => {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
+            (News::PresumedRefused, None)
+        }
         Outcome::Unknown(_) => (News::Unclear, None),
     };
     Ok((Event::Attempt { number: job.attempt, news }, retry_after))

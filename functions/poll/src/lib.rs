@@ -7,19 +7,25 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::attempt::Phase;
+use shared::domain::attempt::{Attempt, News, Phase};
 use shared::domain::catalog::Catalog;
 use shared::domain::credit::MicroUsd;
+use shared::domain::decide::Event;
 use shared::domain::id::JobId;
-use shared::domain::job::{RUNNING_MAX, STOPPING_MAX, State};
+use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, State, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError};
-use shared::provider::{CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter};
+use shared::provider::{
+    Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter,
+};
 use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use shared::store::jobs::JobStore;
+use shared::store::outbox::LOOK_UP_AFTER;
 use shared::store::polls::{Polls, Turn};
 use shared::store::queue::{Message, Queue, Source};
+use shared::store::remotes::{Holder, Remotes};
 
 /// The first round of the chain that asks an attempt to stop: above all those that wait for it.
 const STOPPING: u16 = 10_000;
@@ -29,6 +35,8 @@ const STOPPING: u16 = 10_000;
 pub struct App {
     pub jobs: JobStore,
     pub polls: Polls,
+    /// Whose remote jobs are.
+    pub remotes: Remotes,
     pub providers: ProviderClient,
     pub poll: Queue,
     pub settle: Queue,
@@ -43,7 +51,8 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            polls: Polls::new(table),
+            polls: Polls::new(table.clone()),
+            remotes: Remotes::new(table),
             providers: config::provider_client(&mut read)?,
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
@@ -65,7 +74,7 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
     let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
     if attempt.remote.is_none() && matches!(attempt.phase, Phase::Sending | Phase::Unclear) {
-        return look_up(app, &job_id, number).await;
+        return look_up(app, &job_id, number, round).await;
     }
     // A settling attempt is asked again for a fresh link to its file.
     let fetching = job.state == State::Settling && job.attempt == number;
@@ -73,85 +82,138 @@ async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
         return Ok(());
     };
     let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
-    // Whoever comes first when nobody wants it any more begins the chain that asks it to stop.
+    // Whichever message comes first when it is no longer wanted begins the chain that asks it to stop.
     let round = round.map(|round| if unwanted { round.max(STOPPING) } else { round });
+    // Once its provider has accepted that it stops, no longer known is stopped.
+    let mut is_stopping = false;
     if let Some(round) = round {
         match app.polls.take(&job_id, number, round, now).await? {
-            Turn::Taken => {}
+            Turn::Taken { stop_accepted } => is_stopping = unwanted && stop_accepted,
             Turn::Passed => return Ok(()),
             Turn::Busy => {
                 return Err(format!("attempt {number} of job {job_id} was asked about just now").into());
             }
         }
     }
-    // An earlier question of this chain has asked it to stop: then no longer known is stopped.
-    let asked = unwanted && round.is_some_and(|round| round > STOPPING);
-    let polled = match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
-        // What has just begun or ended may not be known everywhere yet.
-        Polled::Ended(Verdict::Gone) if !asked && !attempt.may_be_gone(now) => Polled::Pending,
-        polled => polled,
-    };
-    match polled {
-        Polled::Ended(verdict) => {
-            let stopped = asked && verdict == Verdict::Gone && !fetching;
-            let verdict = if stopped { Verdict::Canceled { cost: None } } else { verdict };
-            let remote = Some(remote.clone());
-            let message = Message::Settle {
-                job_id,
-                attempt: number,
-                remote,
-                outcome: Some(verdict),
-                source: Source::Poll,
-                asked: 0,
-            };
-            app.settle.send(&message, Some(&job.account), Duration::ZERO).await?;
-            return Ok(());
+    let polled = app.providers.poll(attempt.provider, remote, &attempt.route, now).await;
+    match &polled {
+        Polled::Ended(Verdict::Gone) if is_stopping && !fetching => {
+            return settle(app, &job, number, Verdict::Canceled { cost: None }).await;
         }
-        // Asked first, stopped only while it runs: stopping what has ended destroys its result.
-        Polled::Pending if unwanted => {
-            app.providers.cancel(attempt.provider, remote, &attempt.route, now).await;
+        Polled::Ended(Verdict::Gone) if has_another_key(app, attempt) => {
+            tracing::error!(
+                job.id = %job_id, attempt = number, provider.name = %attempt.provider,
+                alert = true, class = "key_changed", "provider.needs_attention"
+            );
+            return ask_later(app, &job, attempt, round, now).await;
+        }
+        // Not an end yet: a loss needs several such answers.
+        Polled::Ended(Verdict::Gone) if attempt.is_missed(now) => {
+            settle(app, &job, number, Verdict::Gone).await?;
+        }
+        Polled::Ended(Verdict::Gone) => {}
+        Polled::Ended(verdict) => return settle(app, &job, number, verdict.clone()).await,
+        Polled::Pending if attempt.missing.is_some() => {
+            let news = News::Accepted { remote: remote.clone(), cost: None };
+            app.jobs.advance_from(job.clone(), &Event::Attempt { number, news }, now).await?;
         }
         Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => {}
     }
+    // Asked first, stopped only while it runs: stopping what has ended destroys its result.
+    let may_run = matches!(polled, Polled::Pending | Polled::Ended(Verdict::Gone));
+    if unwanted && may_run && !fetching {
+        let canceling = app.providers.cancel(attempt.provider, remote, &attempt.route, now).await;
+        if canceling == Canceling::Asked {
+            app.polls.note_stop(&job_id, number, now).await?;
+        }
+    }
+    ask_later(app, &job, attempt, round, now).await
+}
+
+/// Whether "we do not know this job" may only mean that it was made with another key.
+fn has_another_key(app: &App, attempt: &Attempt) -> bool {
+    attempt.key_mark.is_some_and(|mark| app.providers.key_mark(attempt.provider) != Some(mark))
+}
+
+async fn settle(app: &App, job: &Job, attempt: u8, verdict: Verdict) -> Result<(), BoxError> {
+    let remote = job.attempt(attempt).and_then(|attempt| attempt.remote.clone());
+    let (job_id, outcome) = (job.id.clone(), Some(verdict));
+    let message = Message::Settle { job_id, attempt, remote, outcome, source: Source::Poll, asked: 0 };
+    Ok(app.settle.send(&message, Some(&job.account), Duration::ZERO).await?)
+}
+
+/// Sends the next question of a chain.
+async fn ask_later(
+    app: &App,
+    job: &Job,
+    attempt: &Attempt,
+    round: Option<u16>,
+    now: Timestamp,
+) -> Result<(), BoxError> {
     let given_up = now.since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
-    // `reconcile` asks about the attempt that a live job waits for anyway, and for the answer about
-    // others nobody waits: the one chain ends, the other thins out.
-    let looked_after = !job.state.is_terminal() && job.attempt == number;
+    // `reconcile` has the attempt polled that a live job waits for anyway: that chain ends. No job
+    // waits for the answer about others: their chain thins out.
+    let is_reconciled = !job.state.is_terminal() && job.attempt == attempt.number;
     let nth = round % STOPPING;
     let pause = match nth < POLLS_MAX {
         true => poll_pause(nth, POLL_FIRST, POLL_MAX),
-        false if looked_after => return Ok(()),
+        false if is_reconciled => return Ok(()),
         false => POLL_RARELY,
     };
-    let next = Message::Poll { job_id, attempt: number, round: Some(round.saturating_add(1)) };
-    app.poll.send(&next, Some(&job.account), pause).await?;
-    Ok(())
+    let (job_id, attempt) = (job.id.clone(), attempt.number);
+    let next = Message::Poll { job_id, attempt, round: Some(round.saturating_add(1)) };
+    Ok(app.poll.send(&next, Some(&job.account), pause).await?)
 }
 
 /// Looks at its provider for an attempt whose create answer was lost. What is found, `settle`
 /// writes down; what certainly never arrived has failed there and may be tried elsewhere.
-async fn look_up(app: &App, job_id: &JobId, number: u8) -> Result<(), BoxError> {
+async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> Result<(), BoxError> {
     let known = app.jobs.get_with_request(job_id).await?;
     let (job, request) = known.ok_or_else(|| format!("there is no job {job_id}"))?;
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
     let now = app.clock.now();
+    let age = now.since(attempt.started_at);
+    let kind = adapter(attempt.provider).capabilities().look_up;
     let Some(route) = app.catalog.route(&attempt.route) else { return Ok(()) };
-    if now.since(attempt.started_at) < LOST_WITHIN {
-        return Ok(()); // its dispatcher may still be at it
+    let too_early = match kind {
+        LookUp::Never => return Ok(()),
+        // Its dispatcher may still be at it.
+        LookUp::Certain => age < LOST_WITHIN,
+        // Or that of another attempt with the same input.
+        LookUp::Likely => age < LOOK_UP_AFTER,
+    };
+    if too_early {
+        return Ok(());
     }
     let reference = format!("{job_id}.{number}");
     let order = CreateOrder::new(&request, route, &reference);
     let lost = Lost { order, started_at: attempt.started_at };
-    let is_certain = adapter(attempt.provider).capabilities().look_up == LookUp::Certain;
+    let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now);
     let (remote, outcome) = match app.providers.look_up(attempt.provider, &lost, now).await {
         Found::Job(remote) => (Some(remote), None),
-        Found::Nothing if is_certain && attempt.may_be_gone(now) => {
+        Found::Alike(all) => {
+            let own = Holder { job: job_id.clone(), attempt: number };
+            let free = app.remotes.free_for(attempt.provider, &all, &own, now).await?;
+            // Equal orders are equal: any of them that is nobody's will do.
+            (free.into_iter().next(), None)
+        }
+        Found::Nothing if never_arrived => {
             let fault = Fault::new(ErrorClass::ProviderUnavailable, Some("never_arrived"), Billed::No);
             (None, Some(Verdict::Broke { fault, cost: Some(MicroUsd(0)) }))
         }
-        Found::Nothing | Found::Unreadable(_) => return Ok(()),
+        Found::Nothing | Found::Unreadable(_) => (None, None),
     };
+    if remote.is_none() && outcome.is_none() {
+        // `reconcile` has the attempt looked for that a live job waits for.
+        let is_loose = job.loose_attempts().any(|loose| loose.number == number);
+        if let Some(round) = round.filter(|_| is_loose && age < UNCLEAR_MAX) {
+            let job_id = job_id.clone();
+            let next = Message::Poll { job_id, attempt: number, round: Some(round) };
+            app.poll.send(&next, Some(&job.account), POLL_RARELY).await?;
+        }
+        return Ok(());
+    }
     let job_id = job_id.clone();
     let message =
         Message::Settle { job_id, attempt: number, remote, outcome, source: Source::Poll, asked: 0 };

@@ -24,6 +24,7 @@ use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{CopyError, MediaStore, media_key};
+use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 
 /// Tries at a file in one go. What still fails then is tried again by `reconcile`, for as
@@ -33,6 +34,8 @@ const COPIES_MAX: usize = 3;
 /// How often, and how long apart, a provider is asked to confirm what it has signed.
 const ASKS_MAX: u8 = 5;
 const ASK_EVERY: Duration = Duration::from_secs(60);
+/// And after that, where the message alone knows the remote job: until the attempt's deadline.
+const ASK_RARELY: Duration = Duration::from_secs(900);
 
 /// Everything `settle` may touch.
 #[derive(Debug)]
@@ -44,8 +47,7 @@ pub struct App {
     pub media: MediaStore,
     pub providers: ProviderClient,
     pub downloads: Downloader,
-    pub dispatch: Queue,
-    pub poll: Queue,
+    pub outbox: Outbox,
     pub settle: Queue,
     /// Says what a job's model makes.
     pub catalog: Catalog,
@@ -65,8 +67,7 @@ impl App {
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
             downloads: Downloader::new(loopback).map_err(StartError::Http)?,
-            dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
-            poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            outbox: config::outbox(process, &mut read),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
@@ -94,14 +95,18 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
         Confirmed::StillRuns => {
             if let Some(remote) = remote.filter(|_| attempt.remote.is_none()) {
                 let news = News::Accepted { remote, cost: None };
-                app.jobs.advance_from(job, &Event::Attempt { number, news }, app.clock.now()).await?;
+                let event = Event::Attempt { number, news };
+                let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
+                app.outbox.send_all(&job).await;
             }
             return Ok(());
         }
-        Confirmed::NotNow if asked < ASKS_MAX => {
-            let asked = asked + 1;
+        Confirmed::OfAnother => return Ok(()),
+        Confirmed::NotNow if asked < ASKS_MAX || is_only_trace(attempt, remote.as_ref()) => {
+            let pause = if asked < ASKS_MAX { ASK_EVERY } else { ASK_RARELY };
+            let asked = asked.saturating_add(1);
             let again = Message::Settle { job_id, attempt: number, remote, outcome, source, asked };
-            return Ok(app.settle.send(&again, Some(&job.account), ASK_EVERY).await?);
+            return Ok(app.settle.send(&again, Some(&job.account), pause).await?);
         }
         // Asked in vain for long enough: what its provider has signed stands.
         Confirmed::NotNow => match outcome {
@@ -113,6 +118,9 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
         Verdict::Finished { asset_url, .. } => Some(asset_url.clone()),
         Verdict::Broke { .. } | Verdict::Canceled { .. } | Verdict::Gone => None,
     };
+    if verdict == Verdict::Gone && !gate::is_loss_believed(app, attempt).await? {
+        return Ok(());
+    }
     let event = Event::Attempt { number, news: News::Ended { remote, verdict } };
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
     let mut job = advance.job().clone();
@@ -129,21 +137,21 @@ async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
     {
         job = app.jobs.advance_from(job, &ended, app.clock.now()).await?.job().clone();
     }
-    if job.state == State::Queued {
-        let message = Message::Dispatch { job_id: job_id.clone(), once: false };
-        app.dispatch.send(&message, Some(&job.account), Duration::ZERO).await?;
-    }
-    for loose in job.loose_attempts() {
-        let message = Message::Poll { job_id: job_id.clone(), attempt: loose.number, round: Some(0) };
-        app.poll.send(&message, Some(&job.account), Duration::ZERO).await?;
-    }
+    app.outbox.send_all(&job).await;
     Ok(())
+}
+
+/// Whether nothing but this message knows a remote job that may be the attempt's.
+fn is_only_trace(attempt: &Attempt, remote: Option<&RemoteJob>) -> bool {
+    remote.is_some() && attempt.remote.is_none() && attempt.phase.is_open()
 }
 
 /// What asking the provider about a verdict gave.
 enum Confirmed {
     Verdict(Verdict),
     StillRuns,
+    /// It is about another remote job than the attempt's.
+    OfAnother,
     /// It cannot be asked, or its answer cannot be read, now.
     NotNow,
 }
@@ -160,7 +168,7 @@ async fn confirm(
     // A signature covers no URL: what names another remote job than the attempt's is none of its news.
     if attempt.remote.as_ref().zip(remote).is_some_and(|(known, told)| known.id != told.id) {
         tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
-        return Confirmed::StillRuns;
+        return Confirmed::OfAnother;
     }
     if let Some(verdict) = outcome
         && (source == Source::Poll || matches!(verdict, Verdict::Finished { .. }))
@@ -196,8 +204,7 @@ async fn fetch(app: &App, job: &Job, url: &str) -> Result<Option<Event>, BoxErro
             }
         }
     }
-    let lost = missing && job.current().is_some_and(|attempt| attempt.may_be_gone(app.clock.now()));
-    Ok(lost.then_some(Event::AssetLost { number }))
+    Ok(missing.then_some(Event::AssetLost { number }))
 }
 
 enum CopyFailed {

@@ -8,6 +8,7 @@ use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::catalog::Catalog;
+use shared::domain::credit::MicroUsd;
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::price;
@@ -21,6 +22,7 @@ use shared::store;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
+use shared::store::ledger::Limits;
 use shared::store::queue::{Message, Queue};
 
 /// The longest idempotency key, in characters.
@@ -77,11 +79,12 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let digest = wanted.digest();
     let policy = policy(app, &account, now).await?;
     wanted.prefer = wanted.prefer.or(policy.prefer);
-    let live_max = policy.live_jobs_max.unwrap_or(app.live_max);
+    let limits =
+        Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
 
     let id = key.map_or_else(|| JobId::from_bytes(app.random.bytes()), |key| JobId::for_key(&account, &key));
     let job = Job::new(id, account, wanted.model.clone(), price, digest, now);
-    match app.jobs.create(&job, &wanted, now + CHECK_EVERY, live_max).await? {
+    match app.jobs.create(&job, &wanted, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
             let message = Message::Dispatch { job_id: job.id.clone(), once: false };
             // The job is paid and durable: if this is lost, `reconcile` sends it again.
@@ -106,7 +109,8 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
                 format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
             Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail))
         }
-        Created::TooMany { live } => Err(too_many(live, live_max)),
+        Created::TooMany { live } => Err(too_many(live, limits.live_jobs)),
+        Created::TooMuchLost { lost } => Err(too_much_lost(lost, now)),
     }
 }
 
@@ -134,6 +138,17 @@ fn too_many(live: u32, live_max: u32) -> Problem {
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
     let limit = Limit { name: "live-jobs", quota: live_max, left: live_max.saturating_sub(live) };
     Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(limit), ..problem }
+}
+
+/// What was given back to the account today may have cost its owner too much.
+fn too_much_lost(lost: MicroUsd, now: Timestamp) -> Problem {
+    let detail = format!(
+        "Canceled and failed jobs of this account may have cost {lost} today, which is its limit. \
+         Nothing was charged. It may order again tomorrow (UTC)."
+    );
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "loss_limit", detail);
+    let into_day = u64::try_from(now.as_secs().rem_euclid(24 * 3_600)).unwrap_or(0);
+    Problem { retry_after: Some(Duration::from_secs(24 * 3_600 - into_day)), ..problem }
 }
 
 /// The key, given as a quoted string or bare: `"order-1"` and `order-1` are one key.

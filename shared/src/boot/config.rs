@@ -9,6 +9,7 @@ use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
 use crate::resilience::limit::LimitTable;
 use crate::store::Table;
+use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 
 /// Variable that holds another origin of a provider, for tests, gateways and simulators.
@@ -30,6 +31,14 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 /// A queue by the variable that holds its URL.
 pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue {
     Queue::new(process.sqs(), read.required(variable))
+}
+
+/// The queues that a job's follow-ups go to.
+pub fn outbox(process: &Process, read: &mut Reader<'_>) -> Outbox {
+    Outbox {
+        dispatch: Some(queue(process, read, "DISPATCH_QUEUE_URL")),
+        poll: queue(process, read, "POLL_QUEUE_URL"),
+    }
 }
 
 /// `LIVE_JOBS_MAX`: live jobs that one account may have at once.

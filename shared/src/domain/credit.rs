@@ -28,6 +28,12 @@ impl Credits {
         self.0.checked_add(other.0).map(Self)
     }
 
+    /// What is left of it; zero if that is less than nothing.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     pub fn checked_mul(self, times: u64) -> Option<Self> {
         self.0.checked_mul(times).map(Self)
     }
@@ -50,6 +56,20 @@ impl fmt::Display for Credits {
 #[serde(transparent)]
 pub struct MicroUsd(pub u64);
 
+impl MicroUsd {
+    /// The same money in credits: a credit is a cent.
+    pub const fn as_credits(self) -> Credits {
+        Credits(self.0.saturating_mul(100))
+    }
+}
+
+impl Credits {
+    /// The same money in micro-dollars, rounded down: a credit is a cent.
+    pub const fn as_usd(self) -> MicroUsd {
+        MicroUsd(self.0 / 100)
+    }
+}
+
 impl fmt::Display for MicroUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "${}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
@@ -62,7 +82,7 @@ impl fmt::Display for MicroUsd {
 pub enum Entry {
     /// The quoted price, taken when the job is created.
     Charge { job: JobId, amount: Credits },
-    /// The whole charge, given back when the job ends without a result.
+    /// What is given back when the job ends without a result.
     Refund { job: JobId, amount: Credits },
     /// Credits put into the account by its operator; `id` makes a repeat harmless.
     Grant { id: String, amount: Credits },
@@ -99,6 +119,19 @@ mod tests {
     fn a_sum_that_does_not_fit_is_no_sum() {
         assert_eq!(Credits::from_micros(u64::MAX).checked_add(Credits::ONE), None);
         assert_eq!(Credits::ONE.checked_mul(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_credit_is_a_cent() {
+        assert_eq!(MicroUsd(10_000).as_credits(), Credits::ONE);
+        assert_eq!(Credits::ONE.as_usd(), MicroUsd(10_000));
+        assert_eq!(MicroUsd(u64::MAX).as_credits().micros(), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_left_is_never_below_zero() {
+        let (two, three) = (Credits::from_micros(2), Credits::from_micros(3));
+        assert_eq!((three.less(two), two.less(three)), (Credits::from_micros(1), Credits::ZERO));
     }
 
     #[test]

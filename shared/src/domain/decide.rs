@@ -1,10 +1,12 @@
 //! How a job moves: the whole state machine, on one page.
 
-use super::attempt::{Attempt, News, Phase};
+use std::collections::BTreeMap;
+
+use super::attempt::{Attempt, News, Phase, Sighting};
 use super::credit::{Entry, MicroUsd};
 use super::job::{
-    ATTEMPTS_MAX, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop, UNCLEAR_MAX,
-    timed_out,
+    ATTEMPTS_MAX, CancelRefund, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
+    UNCLEAR_MAX, timed_out,
 };
 use super::provider::Provider;
 use super::time::Timestamp;
@@ -15,7 +17,7 @@ use super::verdict::{Billed, ErrorClass, Fault, Verdict};
 pub enum Event {
     /// A dispatcher is about to call this route. Whoever wins this move makes the call;
     /// `claim` is random, so that two rivals never write the same attempt.
-    Claimed { claim: u64, provider: Provider, route: String, cost: Option<MicroUsd> },
+    Claimed(Claim),
     /// No route is left to try; the class says why.
     NoRoute { class: ErrorClass },
     /// News of one attempt.
@@ -26,17 +28,32 @@ pub enum Event {
     Stored { number: u8, media: Media },
     /// An attempt's media can never be fetched.
     AssetLost { number: u8 },
-    /// The caller wants it ended.
-    CancelRequested,
+    /// The caller wants it ended, and gets back so much.
+    CancelRequested(CancelRefund),
     /// The present state has lasted too long.
     DeadlinePassed,
+}
+
+/// What a dispatcher knows of the attempt that it is about to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Random: identifies the dispatcher.
+    pub id: u64,
+    pub provider: Provider,
+    pub route: String,
+    pub cost: Option<MicroUsd>,
+    pub key_mark: Option<u32>,
+    /// The provider is given a callback URL.
+    pub reports: bool,
+    /// The provider bills nothing for a remote job that is stopped before its end.
+    pub stop_is_free: bool,
 }
 
 /// A legal move, not yet written. Its fields are private: only [`Job::decide`] makes one.
 ///
 /// ```compile_fail
 /// fn forge(job: shared::domain::job::Job) -> shared::domain::decide::Transition {
-///     shared::domain::decide::Transition { before: job.clone(), after: job, entry: None }
+///     shared::domain::decide::Transition { before: job.clone(), after: job, entry: None, at_risk: Default::default() }
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +61,7 @@ pub struct Transition {
     before: Job,
     after: Job,
     entry: Option<Entry>,
+    at_risk: MicroUsd,
 }
 
 impl Transition {
@@ -58,6 +76,19 @@ impl Transition {
     /// The ledger line that belongs to the move and is written with it or not at all.
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
+    }
+
+    /// What its attempts may have cost us and the caller no longer pays for.
+    pub fn at_risk(&self) -> MicroUsd {
+        self.at_risk
+    }
+
+    /// The attempt whose remote job is first recorded by this move.
+    pub fn named(&self) -> Option<&Attempt> {
+        let was_nameless = |attempt: &Attempt| {
+            self.before.attempt(attempt.number).is_none_or(|before| before.remote.is_none())
+        };
+        self.after.attempts.iter().find(|attempt| attempt.remote.is_some() && was_nameless(attempt))
     }
 
     pub fn into_after(self) -> Job {
@@ -85,9 +116,7 @@ impl Job {
     pub fn decide(&self, event: &Event, now: Timestamp) -> Result<Decision, Illegal> {
         let mut after = self.clone();
         let moved = match event {
-            Event::Claimed { claim, provider, route, cost } => {
-                after.claim(*claim, *provider, route, *cost, now)
-            }
+            Event::Claimed(claim) => after.claim(claim, now),
             Event::NoRoute { class } => after.give_up(*class, now),
             Event::Attempt { number, news } => after.hear(*number, news, now),
             Event::Delivered { number, cost, media } => {
@@ -96,8 +125,8 @@ impl Job {
                 heard.and_then(|heard| Some(after.store(*number, media)? || heard))
             }
             Event::Stored { number, media } => after.store(*number, media),
-            Event::AssetLost { number } => after.lose_asset(*number, now),
-            Event::CancelRequested => after.ask_to_stop(now),
+            Event::AssetLost { number } => after.miss_asset(*number, now),
+            Event::CancelRequested(refund) => after.ask_to_stop(*refund, now),
             Event::DeadlinePassed => after.expire(now),
         }
         .ok_or_else(|| Illegal { state: self.state.name(), event: event.name() })?;
@@ -106,21 +135,21 @@ impl Job {
         }
         after.version += 1;
         after.updated_at = now;
-        let refunded = matches!(after.state, State::Failed | State::Canceled) && !self.state.is_terminal();
-        let entry = refunded.then(|| Entry::Refund { job: self.id.clone(), amount: self.price });
-        Ok(Decision::Move(Box::new(Transition { before: self.clone(), after, entry })))
+        let mut transition = Transition { before: self.clone(), after, entry: None, at_risk: MicroUsd(0) };
+        let after = &mut transition.after;
+        if matches!(after.state, State::Failed | State::Canceled) && !self.state.is_terminal() {
+            let amount = after.refund();
+            after.refunded = Some(amount);
+            let kept = self.price.less(amount).as_usd();
+            transition.at_risk = MicroUsd(after.cost().0.saturating_sub(kept.0));
+            transition.entry = Some(Entry::Refund { job: self.id.clone(), amount });
+        }
+        Ok(Decision::Move(Box::new(transition)))
     }
 
     // Each of these changes `self` and says whether it did; `None` means illegal.
 
-    fn claim(
-        &mut self,
-        claim: u64,
-        provider: Provider,
-        route: &str,
-        cost: Option<MicroUsd>,
-        now: Timestamp,
-    ) -> Option<bool> {
+    fn claim(&mut self, claim: &Claim, now: Timestamp) -> Option<bool> {
         if self.state != State::Queued {
             return Some(false);
         }
@@ -130,16 +159,21 @@ impl Job {
         self.attempt = u8::try_from(self.attempts.len() + 1).ok()?;
         self.attempts.push(Attempt {
             number: self.attempt,
-            claim,
-            provider,
-            route: route.to_owned(),
+            claim: claim.id,
+            key_mark: claim.key_mark,
+            reports: claim.reports,
+            stop_is_free: claim.stop_is_free,
+            provider: claim.provider,
+            route: claim.route.clone(),
             phase: Phase::Sending,
             remote: None,
-            cost,
+            cost: claim.cost,
             billed: Billed::Unknown,
             fault: None,
             started_at: now,
             ended_at: None,
+            missing: None,
+            rest: BTreeMap::new(),
         });
         self.enter(State::Dispatching, now);
         Some(true)
@@ -159,12 +193,15 @@ impl Job {
             // A result that its provider has dropped before we had it is lost for good.
             let gone = matches!(news, News::Ended { verdict: Verdict::Gone, .. });
             return if gone && attempt.phase == Phase::Finished {
-                self.lose_asset(number, now)
+                self.miss_asset(number, now)
             } else {
                 Some(false)
             };
         }
         let (phase, fault) = (attempt.phase, attempt.fault.clone());
+        if attempt.missing.is_some() {
+            return Some(true); // "not found", and not yet a loss
+        }
         match self.state {
             State::Succeeded | State::Failed | State::Canceled => {}
             // Whichever attempt succeeds first wins; a second success is recorded as a cost.
@@ -174,8 +211,14 @@ impl Job {
                     self.enter(State::Settling, now);
                 }
             }
+            State::Queued if phase == Phase::Running => {
+                // It was taken for refused, and runs.
+                self.attempt = number;
+                self.enter(State::Running, now);
+            }
             _ if number != self.attempt || phase == Phase::Unclear => {}
             State::Dispatching if phase == Phase::Running => self.enter(State::Running, now),
+            State::Running if phase == Phase::Running => {} // it was missing, and runs after all
             State::Queued => {}
             State::Dispatching | State::Running | State::Settling => {
                 self.go_on_without(fault.unwrap_or_else(timed_out), now);
@@ -194,6 +237,25 @@ impl Job {
         self.media = Some(media.clone());
         self.state = State::Succeeded;
         Some(true)
+    }
+
+    /// Its file is not there, as far as one answer says.
+    fn miss_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        if self.state.is_terminal() {
+            return Some(false);
+        }
+        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
+        if attempt.phase != Phase::Finished {
+            return None;
+        }
+        if attempt.fault.is_some() {
+            return Some(false);
+        }
+        match attempt.miss(now) {
+            Sighting::Nothing => Some(false),
+            Sighting::Noted => Some(true),
+            Sighting::Loss => self.lose_asset(number, now),
+        }
     }
 
     fn lose_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
@@ -215,10 +277,11 @@ impl Job {
         Some(true)
     }
 
-    fn ask_to_stop(&mut self, now: Timestamp) -> Option<bool> {
+    fn ask_to_stop(&mut self, refund: CancelRefund, now: Timestamp) -> Option<bool> {
         match self.state {
             State::Queued => {
                 self.stop = Some(Stop::Caller);
+                self.cancel_refund = refund;
                 self.fail(Fault::new(ErrorClass::Stopped, None, Billed::No), now);
                 Some(true)
             }
@@ -227,6 +290,7 @@ impl Job {
                     self.deadline = now + STOPPING_MAX;
                 }
                 self.stop = Some(Stop::Caller);
+                self.cancel_refund = refund;
                 Some(true)
             }
             // Settling is too late: the provider was paid, and the caller gets the result.
@@ -279,7 +343,10 @@ impl Job {
             };
             return self.enter(state, now);
         }
-        let unpaid = self.attempts.iter().all(|attempt| attempt.billed != Billed::Yes);
+        // What may have been billed is not paid for again, unless its owner accepts that risk.
+        let is_free =
+            |attempt: &Attempt| attempt.billed == Billed::No || attempt.phase == Phase::PresumedRefused;
+        let unpaid = self.attempts.iter().all(is_free);
         let again = unpaid && fault.class.fails_over() && self.attempts.len() < ATTEMPTS_MAX;
         if again && self.stop.is_none() {
             self.enter(State::Queued, now);
@@ -316,13 +383,13 @@ impl Job {
 impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Claimed { .. } => "claimed",
+            Self::Claimed(_) => "claimed",
             Self::NoRoute { .. } => "no_route",
             Self::Attempt { news, .. } => news.name(),
             Self::Delivered { .. } => "delivered",
             Self::Stored { .. } => "stored",
             Self::AssetLost { .. } => "asset_lost",
-            Self::CancelRequested => "cancel_requested",
+            Self::CancelRequested(_) => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
         }
     }

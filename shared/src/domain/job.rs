@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::EnumString;
 
 use super::attempt::{Attempt, Phase};
 use super::credit::{Credits, MicroUsd};
@@ -62,6 +63,44 @@ pub struct Job {
     /// Why it ended without a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// What its caller gets back if the caller cancels it, as of the cancel request.
+    #[serde(default, skip_serializing_if = "CancelRefund::is_default")]
+    pub cancel_refund: CancelRefund,
+    /// What its caller got back; `None` while it lives, after a success, and for jobs that ended
+    /// before this was recorded: those got back the price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Credits>,
+}
+
+/// What becomes of a job whose create call was answered with a server error, which may hide an
+/// accepted order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum UnclearCreate {
+    /// It waits until its webhook, a look-up or its deadline decides.
+    #[default]
+    Wait,
+    /// It is taken for refused and tried again: it may be made, and paid, twice.
+    Failover,
+}
+
+/// What a caller gets back who cancels a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum CancelRefund {
+    /// The price, less what the job's attempts may have cost.
+    #[default]
+    LessCost,
+    /// The whole price, whatever the providers bill.
+    Full,
+}
+
+impl CancelRefund {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,6 +204,8 @@ impl Job {
             stop: None,
             media: None,
             fault: None,
+            cancel_refund: CancelRefund::default(),
+            refunded: None,
         }
     }
 
@@ -196,11 +237,31 @@ impl Job {
         }
     }
 
-    /// Attempts that nobody waits for any more and that may still run and bill: to be
+    /// Attempts that the job no longer waits for and that may still run and bill: to be found,
     /// stopped at their providers, and their end recorded as a cost.
     pub fn loose_attempts(&self) -> impl Iterator<Item = &Attempt> {
         let decided = self.state.is_terminal() || self.state == State::Settling;
-        self.attempts.iter().filter(move |attempt| decided && attempt.phase == Phase::Running)
+        let waited_for = move |attempt: &Attempt| !decided && attempt.number == self.attempt;
+        self.attempts.iter().filter(move |attempt| attempt.phase.is_open() && !waited_for(attempt))
+    }
+
+    /// What must be sent for the job to go on. The same after every move, whoever made it, and
+    /// after a repeat that moved nothing: every receiver tolerates repeats.
+    pub fn follow_ups(&self) -> Vec<FollowUp> {
+        let mut follow_ups = Vec::new();
+        if self.state == State::Queued {
+            follow_ups.push(FollowUp::Dispatch);
+        }
+        for attempt in &self.attempts {
+            match attempt.phase {
+                Phase::Running if self.is_polled(attempt.number, attempt.reports) => {
+                    follow_ups.push(FollowUp::Poll(attempt.number));
+                }
+                Phase::Unclear => follow_ups.push(FollowUp::LookUp(attempt.number)),
+                _ => {}
+            }
+        }
+        follow_ups
     }
 
     /// Whether we have to ask about this attempt: nobody reports its end, or nobody wants it.
@@ -216,9 +277,48 @@ impl Job {
 
     /// What all attempts may have cost us, known or estimated.
     pub fn cost(&self) -> MicroUsd {
-        let billed = self.attempts.iter().filter(|attempt| attempt.billed != Billed::No);
+        self.cost_of(|attempt| attempt.billed != Billed::No)
+    }
+
+    fn cost_of(&self, may_bill: impl Fn(&Attempt) -> bool) -> MicroUsd {
+        let billed = self.attempts.iter().filter(|attempt| may_bill(attempt));
         MicroUsd(billed.filter_map(|attempt| attempt.cost).map(|cost| cost.0).sum())
     }
+
+    /// What its caller gets back if it ends without a result now.
+    pub(super) fn refund(&self) -> Credits {
+        match (self.stop, self.cancel_refund) {
+            (Some(Stop::Caller), CancelRefund::LessCost) => self.price.less(self.cost().as_credits()),
+            _ => self.price,
+        }
+    }
+
+    /// What its caller got back, or gets back once its provider has stopped it; `None` for a
+    /// success.
+    pub fn refund_for_cancel(&self) -> Option<Credits> {
+        match self.state {
+            State::Succeeded => None,
+            State::Failed | State::Canceled => Some(self.refunded.unwrap_or(self.price)),
+            _ if self.cancel_refund == CancelRefund::Full => Some(self.price),
+            _ => {
+                let may_bill = |attempt: &Attempt| {
+                    attempt.billed != Billed::No && !(attempt.stop_is_free && attempt.phase.is_open())
+                };
+                Some(self.price.less(self.cost_of(may_bill).as_credits()))
+            }
+        }
+    }
+}
+
+/// A message that a job calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowUp {
+    /// It waits for an attempt.
+    Dispatch,
+    /// Ask the provider about this attempt, and ask it to stop if it is no longer wanted.
+    Poll(u8),
+    /// Look for the remote job of this attempt, whose create answer was lost.
+    LookUp(u8),
 }
 
 /// A timeout of ours, as the reason of a failure.

@@ -111,6 +111,7 @@ fn lasts(job: &Job, route: &Route) -> bool {
             | Phase::Running
             | Phase::Finished
             | Phase::Refused
+            | Phase::PresumedRefused
             | Phase::Broke
             | Phase::Canceled
             | Phase::Lost => attempt.fault.as_ref().is_none_or(|fault| fault.class.passes()),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::http::json;
 use crate::domain::attempt::Attempt;
 use crate::domain::catalog::Catalog;
+use crate::domain::credit::Credits;
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::{Job, State, Stop};
 use crate::domain::provider::Provider;
@@ -25,6 +26,10 @@ pub struct JobView<'a> {
     created_at: String,
     updated_at: String,
     cancel_requested: bool,
+    /// What came back of a job that ended without a result, or will come back of one that is being
+    /// canceled, unless it finishes after all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_micro_credits: Option<u64>,
     attempts: Vec<AttemptView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     media: Vec<MediaView<'a>>,
@@ -76,6 +81,8 @@ pub struct Link {
 impl<'a> JobView<'a> {
     /// `link` is to the job's media, if it has any and the caller may have it.
     pub fn new(job: &'a Job, request: Option<&'a JobRequest>, link: Option<Link>) -> Self {
+        let cancel_requested = job.stop == Some(Stop::Caller);
+        let refund = job.refund_for_cancel().filter(|_| cancel_requested || job.state.is_terminal());
         let media = job.media.as_ref().zip(link).map(|(media, link)| MediaView {
             url: link.url,
             url_expires_at: link.expires_at.to_string(),
@@ -91,7 +98,8 @@ impl<'a> JobView<'a> {
             price_micro_credits: job.price.micros(),
             created_at: job.created_at.to_string(),
             updated_at: job.updated_at.to_string(),
-            cancel_requested: job.stop == Some(Stop::Caller),
+            cancel_requested,
+            refund_micro_credits: refund.map(Credits::micros),
             attempts: job.attempts.iter().map(AttemptView::new).collect(),
             media: media.into_iter().collect(),
             error: job.fault.as_ref().map(ErrorView::new),

@@ -8,6 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::redirect;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
@@ -129,6 +130,15 @@ impl ProviderClient {
 
     pub(super) fn webhook_secret(&self, provider: Provider) -> Option<StandardWebhooks> {
         self.providers.get(&provider)?.webhook_secret.clone()
+    }
+
+    /// Identifies the key and origin of a provider, without giving them away; `None` if it is not
+    /// configured.
+    pub fn key_mark(&self, provider: Provider) -> Option<u32> {
+        let config = self.providers.get(&provider)?;
+        let origin = config.base_url.as_ref().map_or("", Url::as_str);
+        let digest = Sha256::digest(format!("{origin}\0{}", config.key.expose()));
+        Some(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
 
     /// Every provider that is configured.

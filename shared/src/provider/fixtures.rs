@@ -226,6 +226,7 @@ fn polled(polled: &Polled) -> Value {
 
 fn found(found: &Found) -> Value {
     match found {
+        Found::Alike(alike) => json!({"alike": alike.iter().map(|job| &job.id).collect::<Vec<_>>()}),
         Found::Job(remote) => json!({"found": remote}),
         Found::Nothing => json!("nothing"),
         Found::Unreadable(cause) => json!({"unreadable": cause}),

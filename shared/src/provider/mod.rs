@@ -165,6 +165,8 @@ pub struct Capabilities {
     pub delivers: bool,
     /// Canceling a job that has ended destroys its result.
     pub cancel_destroys: bool,
+    /// It bills nothing for a remote job that is stopped before its end, says its documentation.
+    pub stop_is_free: bool,
     /// How far a look-up for a lost create answer can be trusted.
     pub look_up: LookUp,
     /// It takes images as bytes: they are fetched before it is called.

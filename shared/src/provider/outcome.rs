@@ -78,6 +78,9 @@ impl Polled {
 pub enum Found {
     /// This is it, and no other attempt's.
     Job(RemoteJob),
+    /// Jobs with the same input that were made at the time, at least one: whoever asks leaves out
+    /// those of other attempts.
+    Alike(Vec<RemoteJob>),
     /// The answer is whole, and it is not in it.
     Nothing,
     /// Nothing was learnt. Look again later.
@@ -89,6 +92,7 @@ impl Found {
     pub const fn summary(&self) -> (&'static str, &'static str) {
         match self {
             Self::Job(_) => ("found", ""),
+            Self::Alike(_) => ("alike", ""),
             Self::Nothing => ("nothing", ""),
             Self::Unreadable(cause) => ("unreadable", cause),
         }

@@ -13,8 +13,11 @@ const RETRY: u32 = 1_000;
 const RESERVE: u32 = 5 * RETRY;
 /// The most that is ever saved up, so that a good hour does not pay for a storm.
 const SAVED_MAX: u32 = 100 * RETRY;
-/// How long one retry of the reserve takes to grow back.
-const GROWS_BACK: Duration = Duration::from_secs(60);
+/// How long one retry of the reserve takes to grow back at a provider whose breaker is open.
+pub const GROWS_BACK: Duration = Duration::from_secs(60);
+/// And at one that works: what waits there is sent within a minute or two. A storm opens the
+/// breaker after five failures.
+pub const GROWS_BACK_WELL: Duration = Duration::from_secs(2);
 
 /// The retries that a provider's traffic has earned and not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +33,10 @@ impl Budget {
         Self { left: RESERVE, at: now }
     }
 
-    /// The budget after so many first attempts, at this time.
+    /// The budget after so many first attempts, at this time; one retry grows back in `pace`.
     #[must_use]
-    pub fn earn(self, first_attempts: u32, now: Timestamp) -> Self {
-        let spans = now.since(self.at).as_secs() / GROWS_BACK.as_secs();
+    pub fn earn(self, first_attempts: u32, pace: Duration, now: Timestamp) -> Self {
+        let spans = now.since(self.at).as_secs() / pace.as_secs().max(1);
         let grown = u32::try_from(spans).unwrap_or(u32::MAX).saturating_mul(RETRY);
         let left = self.left.max(self.left.saturating_add(grown).min(RESERVE));
         let left = left.saturating_add(first_attempts.saturating_mul(EARNED)).min(SAVED_MAX);
@@ -41,12 +44,9 @@ impl Budget {
         Self { left, at }
     }
 
-    /// Spends one retry; or says when to ask again.
-    pub fn spend(self) -> Result<Self, Duration> {
-        match self.left.checked_sub(RETRY) {
-            Some(left) => Ok(Self { left, ..self }),
-            None => Err(GROWS_BACK),
-        }
+    /// Spends one retry, if there is one.
+    pub fn spend(self) -> Option<Self> {
+        self.left.checked_sub(RETRY).map(|left| Self { left, ..self })
     }
 }
 
@@ -68,8 +68,8 @@ mod tests {
             for (gap, fresh, retry) in steps {
                 now = now + Duration::from_secs(gap);
                 first += u64::from(fresh);
-                budget = budget.earn(fresh, now);
-                if retry && let Ok(spent) = budget.spend() {
+                budget = budget.earn(fresh, GROWS_BACK, now);
+                if retry && let Some(spent) = budget.spend() {
                     budget = spent;
                     retries += 1;
                 }
@@ -85,10 +85,10 @@ mod tests {
         for _ in 0..5 {
             budget = budget.spend().unwrap();
         }
-        assert_eq!(budget.spend(), Err(GROWS_BACK));
-        assert!(budget.earn(0, START + GROWS_BACK).spend().is_ok());
-        assert_eq!(budget.earn(0, START + Duration::from_secs(86_400)).left, RESERVE);
-        assert_eq!(budget.earn(u32::MAX, START).left, SAVED_MAX);
+        assert_eq!(budget.spend(), None);
+        assert!(budget.earn(0, GROWS_BACK, START + GROWS_BACK).spend().is_some());
+        assert_eq!(budget.earn(0, GROWS_BACK, START + Duration::from_secs(86_400)).left, RESERVE);
+        assert_eq!(budget.earn(u32::MAX, GROWS_BACK, START).left, SAVED_MAX);
     }
 
     fn spent() -> Budget {
@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn the_reserve_grows_back_by_one_a_minute_however_often_it_is_asked() {
         let later = |secs| START + Duration::from_secs(secs);
-        assert!(spent().earn(0, later(59)).spend().is_err());
+        assert!(spent().earn(0, GROWS_BACK, later(59)).spend().is_none());
         let mut budget = spent();
         let mut retries = 0;
         for secs in (0..=600).step_by(20) {
-            budget = budget.earn(0, later(secs));
-            if let Ok(after) = budget.spend() {
+            budget = budget.earn(0, GROWS_BACK, later(secs));
+            if let Some(after) = budget.spend() {
                 budget = after;
                 retries += 1;
             }
@@ -112,18 +112,32 @@ mod tests {
     }
 
     #[test]
+    fn at_a_provider_that_works_a_hundred_waiting_jobs_are_sent_within_four_minutes() {
+        let mut budget = spent();
+        let mut retries = 0;
+        for secs in 1..=240 {
+            budget = budget.earn(0, GROWS_BACK_WELL, START + Duration::from_secs(secs));
+            if let Some(after) = budget.spend() {
+                budget = after;
+                retries += 1;
+            }
+        }
+        assert_eq!(retries, 120);
+    }
+
+    #[test]
     fn ten_first_attempts_earn_one_retry_and_at_most_a_hundred_are_saved() {
         let retries = |mut budget: Budget| {
             let mut retries = 0;
-            while let Ok(after) = budget.spend() {
+            while let Some(after) = budget.spend() {
                 budget = after;
                 retries += 1;
             }
             retries
         };
-        assert_eq!(retries(spent().earn(9, START)), 0);
-        assert_eq!(retries(spent().earn(10, START)), 1);
-        assert_eq!(retries(spent().earn(999, START)), 99);
-        assert_eq!(retries(spent().earn(u32::MAX, START)), 100);
+        assert_eq!(retries(spent().earn(9, GROWS_BACK, START)), 0);
+        assert_eq!(retries(spent().earn(10, GROWS_BACK, START)), 1);
+        assert_eq!(retries(spent().earn(999, GROWS_BACK, START)), 99);
+        assert_eq!(retries(spent().earn(u32::MAX, GROWS_BACK, START)), 100);
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::breaker::{Breaker, Report};
-use super::budget::Budget;
+use super::budget::{Budget, GROWS_BACK, GROWS_BACK_WELL};
 use super::limit::{Limits, Usage};
+use super::losses::Losses;
 use crate::domain::time::Timestamp;
 
 /// How long who is held back by a pause waits before it looks again.
@@ -33,6 +34,9 @@ pub struct Gate {
     /// Until when the provider asked to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_until: Option<Timestamp>,
+    /// Remote jobs that it no longer knew.
+    #[serde(default, skip_serializing_if = "Losses::is_empty")]
+    pub losses: Losses,
 }
 
 /// An attempt that wants through.
@@ -68,6 +72,7 @@ impl Gate {
             budget: Budget::new(now),
             usage: Usage::default(),
             busy_until: None,
+            losses: Losses::default(),
         }
     }
 
@@ -89,7 +94,7 @@ impl Gate {
             after.breaker = self.breaker.probing(now);
         }
         if entry.retry || shut {
-            after.budget = self.budget.spend().map_err(Refusal::Wait)?;
+            after.budget = self.budget.spend().ok_or(Refusal::Wait(self.retry_pace()))?;
         }
         after.usage = self.usage.take(entry.lease, entry.limits, now).map_err(Refusal::Wait)?;
         Ok(Some(after).filter(|after| after != self))
@@ -116,6 +121,23 @@ impl Gate {
             after.usage.leases.remove(lease);
         }
         Some(after).filter(|after| after != self)
+    }
+
+    /// Counts one more remote job that the provider no longer knows: the gate to write.
+    #[must_use]
+    pub fn lose(&self, now: Timestamp) -> Self {
+        Self { losses: self.losses.one_more(now), ..self.clone() }
+    }
+
+    /// How long one retry takes to grow back: soon at a provider that works.
+    pub fn retry_pace(&self) -> Duration {
+        if self.breaker.open.is_none() { GROWS_BACK_WELL } else { GROWS_BACK }
+    }
+
+    /// The gate with what so many first attempts and the time have earned.
+    #[must_use]
+    pub fn earn(&self, first_attempts: u32, now: Timestamp) -> Self {
+        Self { budget: self.budget.earn(first_attempts, self.retry_pace(), now), ..self.clone() }
     }
 
     /// The gate after an operator's word; `None` where it is so already.
@@ -182,7 +204,7 @@ mod tests {
         }
         assert!(matches!(gate.enter(&retry, START), Err(Refusal::Wait(_))));
         assert_eq!(gate.enter(&FIRST, START), Ok(None));
-        gate.budget = gate.budget.earn(10, START);
+        gate = gate.earn(10, START);
         assert!(gate.enter(&retry, START).is_ok());
     }
 

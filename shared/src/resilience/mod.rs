@@ -6,3 +6,4 @@ pub mod budget;
 pub mod gate;
 pub mod health;
 pub mod limit;
+pub mod losses;

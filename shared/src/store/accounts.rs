@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::item::{from_item, key, to_item};
 use super::keys;
 use super::{Error, Table};
+use crate::domain::credit::MicroUsd;
 use crate::domain::id::AccountId;
 use crate::domain::request::Prefer;
 
@@ -17,6 +18,10 @@ pub struct Policy {
     /// Live jobs that it may have at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live_jobs_max: Option<u32>,
+    /// What may be given back to it on one day (UTC) though providers may bill it, in
+    /// micro-dollars; beyond that it may order nothing until the next day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_per_day: Option<MicroUsd>,
 }
 
 /// The accounts' policies.

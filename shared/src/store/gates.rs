@@ -77,6 +77,15 @@ impl Gauges {
         Err(Error::contended(format!("change the gate of {provider}")))
     }
 
+    /// Counts one more remote job that its provider no longer knows. `false` if that is one of so
+    /// many that none of them is believed.
+    pub async fn count_loss(&self, provider: Provider, stamp: u64, now: Timestamp) -> Result<bool, Error> {
+        let seen = self.gate(provider, now).await?;
+        let count = |gate: &Gate| Ok::<_, Error>(Some(gate.lose(now)));
+        let (gate, _) = self.change_gate(provider, seen, stamp, count).await?;
+        Ok(gate.losses.are_believed(now))
+    }
+
     /// Writes a gate over the version it was made from; the gate that stands there if
     /// another was faster.
     #[expect(clippy::disallowed_methods, reason = "the one write of a gate")]

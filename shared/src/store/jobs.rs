@@ -9,9 +9,11 @@ use aws_sdk_dynamodb::types::{
 
 use super::item::{Item, Update, from_item, key, number, text, text_of, to_item, to_value};
 use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
+use super::ledger::Limits;
 use super::moves::Move;
-use super::{Error, RACES_MAX, Table, ledger, step_aside};
-use crate::domain::credit::{Credits, Entry};
+use super::remotes::{Holder, Remotes};
+use super::{Error, RACES_MAX, Table, ledger, passes, step_aside};
+use crate::domain::credit::{Credits, Entry, MicroUsd};
 use crate::domain::decide::{Decision, Event, Transition};
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Job;
@@ -40,6 +42,11 @@ pub enum Created {
     TooMany {
         live: u32,
     },
+    /// So much was given back to the account today though it may be billed that it may order no
+    /// more. Nothing was changed.
+    TooMuchLost {
+        lost: MicroUsd,
+    },
 }
 
 /// What became of a move.
@@ -49,19 +56,31 @@ pub enum Advance {
     Moved(Job),
     /// It was so already.
     Unchanged(Job),
+    /// The event names a remote job that belongs to another attempt. Nothing was changed.
+    Taken(Job),
 }
 
 impl Advance {
     pub fn job(&self) -> &Job {
         match self {
-            Self::Moved(job) | Self::Unchanged(job) => job,
+            Self::Moved(job) | Self::Unchanged(job) | Self::Taken(job) => job,
+        }
+    }
+
+    pub fn into_job(self) -> Job {
+        match self {
+            Self::Moved(job) | Self::Unchanged(job) | Self::Taken(job) => job,
         }
     }
 }
 
 enum Commit {
     Done,
-    Lost { winner: Option<Box<Job>> },
+    /// It is done, and others have moved the job further since.
+    Overtaken(Box<Job>),
+    Lost {
+        winner: Option<Box<Job>>,
+    },
 }
 
 impl JobStore {
@@ -71,20 +90,20 @@ impl JobStore {
 
     /// Takes the price from the balance and writes the job, its request and the ledger line
     /// in one transaction: all of it or nothing. `check_at` is when the job is first looked
-    /// after if nothing else moves it. The account has at most `live_max` live jobs then.
+    /// after if nothing else moves it.
     pub async fn create(
         &self,
         job: &Job,
         request: &JobRequest,
         check_at: Timestamp,
-        live_max: u32,
+        limits: Limits,
     ) -> Result<Created, Error> {
         let doing = format!("create job {}", job.id);
         let charge = Entry::Charge { job: job.id.clone(), amount: job.price };
         let writes = vec![
             self.put_if_absent(job_item(&doing, job, check_at)?, true),
             self.put_if_absent(request_item(&doing, &job.id, request)?, false),
-            ledger::take(&self.table, &job.account, job.price, live_max),
+            ledger::take(&self.table, &job.account, job.price, limits, job.created_at),
             ledger::entry_put(&self.table, &job.account, &charge, job.created_at),
         ];
         for tries in 0..RACES_MAX {
@@ -98,7 +117,7 @@ impl JobStore {
                 let same = earlier.request_hash == job.request_hash;
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
-            if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+            if passes(reasons) {
                 step_aside(tries).await;
                 continue;
             }
@@ -106,6 +125,10 @@ impl JobStore {
                 let balance = ledger::balance_of(&doing, &item)?;
                 if balance < job.price {
                     return Ok(Created::NoCredit { balance });
+                }
+                let lost = ledger::at_risk_of(&item, job.created_at);
+                if limits.loss_per_day.is_some_and(|most| lost >= most) {
+                    return Ok(Created::TooMuchLost { lost });
                 }
                 return Ok(Created::TooMany { live: ledger::live_of(&item) });
             }
@@ -168,10 +191,17 @@ impl JobStore {
             let doing = format!("tell job {} `{}`", job.id, event.name());
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
+            if !self.claim_remote(&transition, now).await? {
+                return Ok(Advance::Taken(job));
+            }
             match self.commit(&doing, &transition, event, now).await? {
                 Commit::Done => {
                     log(&transition, event);
                     return Ok(Advance::Moved(transition.into_after()));
+                }
+                Commit::Overtaken(job) => {
+                    log(&transition, event);
+                    return Ok(Advance::Moved(*job));
                 }
                 Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
@@ -182,6 +212,23 @@ impl JobStore {
             }
         }
         Err(Error::contended(format!("tell job {} `{}`", job.id, event.name())))
+    }
+
+    /// Makes the remote job that a move records its attempt's. `false` if it is another's: one
+    /// remote job is never two attempts', whatever a provider says.
+    async fn claim_remote(&self, transition: &Transition, now: Timestamp) -> Result<bool, Error> {
+        let Some(attempt) = transition.named() else { return Ok(true) };
+        let Some(remote) = &attempt.remote else { return Ok(true) };
+        let own = Holder { job: transition.before().id.clone(), attempt: attempt.number };
+        let remotes = Remotes::new(self.table.clone());
+        let other = remotes.claim(attempt.provider, remote, &own, now).await?;
+        if let Some(other) = &other {
+            tracing::error!(
+                job.id = %own.job, attempt = own.attempt, provider.name = %attempt.provider,
+                other.job = %other.job, other.attempt, "remote_job.of_another_attempt"
+            );
+        }
+        Ok(other.is_none())
     }
 
     /// Writes a move, and with a job's end its ledger line and the account's count of live
@@ -212,7 +259,7 @@ impl JobStore {
             .map_err(|source| Error::corrupt(doing, source))?;
         let mut writes = vec![
             TransactWriteItem::builder().update(job_write).build(),
-            ledger::end_job(&self.table, account, refund),
+            ledger::end_job(&self.table, account, refund, transition.at_risk(), now),
         ];
         writes.extend(transition.entry().map(|entry| ledger::entry_put(&self.table, account, entry, now)));
         let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
@@ -222,13 +269,16 @@ impl JobStore {
             let winner = (!item.is_empty()).then(|| job_from_item(doing, item)).transpose()?;
             return Ok(Commit::Lost { winner: winner.map(Box::new) });
         }
-        if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+        if failed_condition(reasons, 2).is_some() {
+            // A refund that exists beside a job that has not ended: the ledger is wrong. An alarm
+            // listens to this line.
+            tracing::error!(job.id = %transition.before().id, event = event.name(), "ledger.mismatch");
+            return Err(Error::corrupt(doing, error));
+        }
+        if passes(reasons) {
             return Ok(Commit::Lost { winner: None });
         }
-        // A refund that exists beside a job that has not ended: the books are wrong. An alarm
-        // listens to this line.
-        tracing::error!(job.id = %transition.before().id, event = event.name(), "ledger.mismatch");
-        Err(Error::corrupt(doing, error))
+        Err(Error::sdk(doing, error))
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one write that moves a job on, and does not end it")]
@@ -255,10 +305,14 @@ impl JobStore {
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                 let winner = failed.item.clone().map(|item| job_from_item(doing, item)).transpose()?;
-                // The SDK repeats a call whose answer was lost: our own write is not a rival.
-                // Rivals never write the same: a claim is random, and other moves may be shared.
-                let ours = winner.as_ref() == Some(transition.after());
-                Ok(if ours { Commit::Done } else { Commit::Lost { winner: winner.map(Box::new) } })
+                // The SDK repeats a call whose answer was lost, and finds its own write.
+                Ok(match winner {
+                    Some(winner) if winner == *transition.after() => Commit::Done,
+                    Some(winner) if holds_claim_of(transition, &winner) => {
+                        Commit::Overtaken(Box::new(winner))
+                    }
+                    winner => Commit::Lost { winner: winner.map(Box::new) },
+                })
             }
             _ => Err(Error::sdk(doing, error)),
         }
@@ -336,6 +390,16 @@ fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<&[Cancellat
         }
         _ => None,
     }
+}
+
+/// Whether the claim that this move made stands, whatever else has moved the job since: a claim
+/// is random, so it can be nobody else's.
+fn holds_claim_of(transition: &Transition, winner: &Job) -> bool {
+    let (before, after) = (transition.before(), transition.after());
+    let claimed = after.attempts.get(before.attempts.len());
+    claimed.is_some_and(|claimed| {
+        winner.attempt(claimed.number).is_some_and(|found| found.claim == claimed.claim)
+    })
 }
 
 /// The item that made write `n` of a transaction fail its condition; empty if there was none.

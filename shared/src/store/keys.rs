@@ -30,6 +30,10 @@ pub const KEY: &str = "KEY";
 pub const HEALTH: &str = "HEALTH";
 pub const GATE: &str = "GATE";
 pub const POLLS: &str = "POLLS";
+pub const REMOTE: &str = "REMOTE";
+
+/// When an item may be deleted, in seconds since the epoch.
+pub const EXPIRES_AT: &str = "expires_at";
 
 pub fn job(id: &JobId) -> String {
     format!("JOB#{id}")
@@ -72,6 +76,11 @@ pub fn gauge(provider: Provider) -> String {
 /// Apart from its job, which is read whole.
 pub fn polls(job: &JobId, attempt: u8) -> String {
     format!("POLLS#{job}#{attempt}")
+}
+
+/// A remote job's own item: which attempt it belongs to.
+pub fn remote(provider: Provider, id: &str) -> String {
+    format!("REMOTE#{provider}#{id}")
 }
 
 /// The shard that a job is in: the same for ever.

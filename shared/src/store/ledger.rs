@@ -1,13 +1,15 @@
 //! Balances and the append-only ledger.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
-use super::{Error, RACES_MAX, Table, step_aside};
-use crate::domain::credit::{Credits, Entry};
+use super::{Error, RACES_MAX, Table, passes, step_aside};
+use crate::domain::credit::{Credits, Entry, MicroUsd};
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 
@@ -34,7 +36,12 @@ pub enum Granted {
     Exists,
     /// A grant of another amount stands under this id. Nothing was changed.
     Conflict,
+    /// The balance would pass [`BALANCE_MAX`]. Nothing was changed.
+    TooMuch,
 }
+
+/// The most that an account may hold: 2^53 micro-credits, which every JSON reader can read.
+pub const BALANCE_MAX: Credits = Credits::from_micros(1 << 53);
 
 impl Ledger {
     pub fn new(table: Table) -> Self {
@@ -63,6 +70,9 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Granted, Error> {
         let doing = format!("grant credits to {account}");
+        if amount > BALANCE_MAX {
+            return Ok(Granted::TooMuch);
+        }
         let entry = Entry::Grant { id: id.to_owned(), amount };
         let writes = vec![entry_put(&self.table, account, &entry, now), give(&self.table, account, amount)];
         for tries in 0..RACES_MAX {
@@ -80,7 +90,10 @@ impl Ledger {
                 let same = earlier == Some(amount.micros());
                 return Ok(if same { Granted::Exists } else { Granted::Conflict });
             }
-            if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+            if reasons.get(1).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed") {
+                return Ok(Granted::TooMuch);
+            }
+            if !passes(reasons) {
                 return Err(Error::sdk(doing, error));
             }
             step_aside(tries).await;
@@ -116,51 +129,96 @@ impl Ledger {
     }
 }
 
-/// Lowers the balance, if it covers the amount, and counts one more live job, if there are
-/// fewer than `live_max`.
-pub(super) fn take(table: &Table, account: &AccountId, amount: Credits, live_max: u32) -> TransactWriteItem {
+/// What an account may have at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Live jobs at once.
+    pub live_jobs: u32,
+    /// What was given back to it on one day (UTC) though providers may bill it.
+    pub loss_per_day: Option<MicroUsd>,
+}
+
+/// Lowers the balance, if it covers the amount, and counts one more live job, if the account
+/// keeps to its limits.
+pub(super) fn take(
+    table: &Table,
+    account: &AccountId,
+    amount: Credits,
+    limits: Limits,
+    now: Timestamp,
+) -> TransactWriteItem {
     // An account without a count has none, and with a limit of none it may have no first either.
-    let condition = match live_max {
-        0 => "balance >= :amount AND live < :live_max",
-        _ => "balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)",
+    let mut condition = match limits.live_jobs {
+        0 => "balance >= :amount AND live < :live_max".to_owned(),
+        _ => "balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)".to_owned(),
     };
-    let update = Update::builder()
+    let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
         .update_expression("SET balance = balance - :amount ADD live :one")
-        .condition_expression(condition)
         .expression_attribute_values(":amount", number(amount.micros()))
         .expression_attribute_values(":one", number(1))
-        .expression_attribute_values(":live_max", number(live_max))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .build()
-        .expect("table, key and expression are set");
+        .expression_attribute_values(":live_max", number(limits.live_jobs))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    if let Some(loss_max) = limits.loss_per_day {
+        condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
+        update = update
+            .expression_attribute_names("#at_risk", at_risk_on(now))
+            .expression_attribute_values(":loss_max", number(loss_max.0));
+    }
+    let update = update.condition_expression(condition).build().expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Raises the balance.
+/// Raises the balance, to at most [`BALANCE_MAX`].
 pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> TransactWriteItem {
     let update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
         .update_expression("ADD balance :amount")
+        .condition_expression("attribute_not_exists(balance) OR balance <= :room")
         .expression_attribute_values(":amount", number(amount.micros()))
+        .expression_attribute_values(":room", number(BALANCE_MAX.less(amount).micros()))
         .build()
         .expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Counts one live job less, and gives back what it was charged, if it is given back.
-pub(super) fn end_job(table: &Table, account: &AccountId, refund: Credits) -> TransactWriteItem {
-    let update = Update::builder()
+/// Counts one live job less, gives back what is given back, and adds up what that may have cost
+/// us on this day (UTC).
+pub(super) fn end_job(
+    table: &Table,
+    account: &AccountId,
+    refund: Credits,
+    at_risk: MicroUsd,
+    now: Timestamp,
+) -> TransactWriteItem {
+    let mut expression = "ADD balance :amount, live :one_less".to_owned();
+    let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
-        .update_expression("ADD balance :amount, live :one_less")
         .expression_attribute_values(":amount", number(refund.micros()))
-        .expression_attribute_values(":one_less", number(-1))
-        .build()
-        .expect("table, key and expression are set");
+        .expression_attribute_values(":one_less", number(-1));
+    if at_risk.0 > 0 {
+        expression.push_str(", #at_risk :at_risk REMOVE ");
+        let old: Vec<String> = (7..14).map(|days| format!("#before_{days}")).collect();
+        expression.push_str(&old.join(", "));
+        update = update
+            .expression_attribute_names("#at_risk", at_risk_on(now))
+            .expression_attribute_values(":at_risk", number(at_risk.0));
+        for days in 7..14 {
+            let day = now.minus(Duration::from_secs(days * 24 * 3_600));
+            update = update.expression_attribute_names(format!("#before_{days}"), at_risk_on(day));
+        }
+    }
+    let update = update.update_expression(expression).build().expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
+}
+
+/// Where a balance item holds what was given back on a day (UTC) though it may be billed, in
+/// micro-dollars. Kept for a week.
+fn at_risk_on(day: Timestamp) -> String {
+    format!("at_risk_{}", day.as_secs().div_euclid(24 * 3_600))
 }
 
 /// Appends a ledger line, if it was never written.
@@ -193,6 +251,11 @@ pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
     micros
         .map(Credits::from_micros)
         .ok_or_else(|| Error::corrupt(doing, "the balance is no number of credits"))
+}
+
+/// What was given back on this day (UTC) though it may be billed.
+pub(super) fn at_risk_of(item: &Item, now: Timestamp) -> MicroUsd {
+    MicroUsd(number_of(item, &at_risk_on(now)).unwrap_or(0))
 }
 
 /// How many live jobs a balance item counts.

@@ -15,14 +15,17 @@ pub mod keystore;
 pub mod ledger;
 pub mod media;
 pub mod moves;
+pub mod outbox;
 pub mod polls;
 pub mod queue;
 mod read;
+pub mod remotes;
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::CancellationReason;
 
 use crate::resilience::backoff::full_jitter;
 
@@ -56,6 +59,12 @@ async fn step_aside(tries: u32) {
     tokio::time::sleep(pause).await;
 }
 
+/// Whether other writers or throttling kept a transaction from being written: a repeat may succeed.
+fn passes(reasons: &[CancellationReason]) -> bool {
+    const PASSING: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    reasons.iter().filter_map(CancellationReason::code).any(|code| PASSING.contains(&code))
+}
+
 /// A storage operation that did not happen, or whose end is unknown.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {doing}")]
@@ -86,7 +95,13 @@ impl Error {
     {
         let contended = matches!(
             source.code(),
-            Some("TransactionConflictException" | "TransactionInProgressException" | "ThrottlingException")
+            Some(
+                "TransactionConflictException"
+                    | "TransactionInProgressException"
+                    | "ThrottlingException"
+                    | "ProvisionedThroughputExceededException"
+                    | "RequestLimitExceeded"
+            )
         );
         let kind = if contended { Kind::Contended } else { Kind::Failed };
         Self { doing: doing.into(), kind, source: Some(Box::new(source)) }
@@ -102,6 +117,12 @@ impl Error {
 
     fn corrupt(doing: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { doing: doing.into(), kind: Kind::Corrupt, source: Some(source.into()) }
+    }
+
+    /// What did not happen, and every cause, in one line.
+    pub fn with_causes(&self) -> String {
+        let causes = std::iter::successors(StdError::source(self), |error| (*error).source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
     }
 
     /// There is no such item: a repeat will not find it either.

@@ -29,10 +29,9 @@ impl Move {
             | Event::Delivered { number, .. }
             | Event::Stored { number, .. }
             | Event::AssetLost { number } => *number,
-            Event::Claimed { .. }
-            | Event::NoRoute { .. }
-            | Event::CancelRequested
-            | Event::DeadlinePassed => after.attempt,
+            Event::Claimed(_) | Event::NoRoute { .. } | Event::CancelRequested(_) | Event::DeadlinePassed => {
+                after.attempt
+            }
         };
         Self { at: after.updated_at, event: event.name().to_owned(), attempt, state: after.state }
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::item::{key, number, number_of};
+use super::item::{Item, key, number, number_of};
 use super::keys;
 use super::{Error, Table};
 use crate::domain::id::JobId;
@@ -17,6 +18,8 @@ pub const TAKEN_FOR: Duration = Duration::from_secs(120);
 /// How long it is kept which question was the last; no chain lives longer.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+const STOP_ACCEPTED: &str = "stop_accepted";
+
 /// The last question of each attempt that was taken.
 #[derive(Debug, Clone)]
 pub struct Polls {
@@ -26,8 +29,9 @@ pub struct Polls {
 /// Whether a question is to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// It is the caller's to ask, and to have the next one sent.
-    Taken,
+    /// It is the caller's to ask, and to have the next one sent. `stop_accepted`: the provider
+    /// has accepted a request to stop the remote job.
+    Taken { stop_accepted: bool },
     /// A later one was taken: this is a repeat, and the chain goes on without it.
     Passed,
     /// Somebody took it within [`TAKEN_FOR`], and may have died since.
@@ -59,10 +63,15 @@ impl Polls {
             .expression_attribute_values(":me", number(taken_by))
             .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
             .expression_attribute_values(":lapsed", number(now.minus(TAKEN_FOR).as_millis()))
+            .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let Err(error) = sent else { return Ok(Turn::Taken) };
+        let stop_accepted = |item: Option<&Item>| item.is_some_and(|item| item.contains_key(STOP_ACCEPTED));
+        let error = match sent {
+            Ok(done) => return Ok(Turn::Taken { stop_accepted: stop_accepted(done.attributes()) }),
+            Err(error) => error,
+        };
         let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
             return Err(Error::sdk(doing, error));
         };
@@ -71,9 +80,35 @@ impl Polls {
             Turn::Passed
         } else if last.and_then(|item| number_of(item, "taken_by")) == Some(taken_by) {
             // The SDK repeats a call whose answer was lost: our own write is not a rival.
-            Turn::Taken
+            Turn::Taken { stop_accepted: stop_accepted(last) }
         } else {
             Turn::Busy
         })
     }
+
+    /// Notes that the provider has accepted a request to stop an attempt's remote job: from then
+    /// on, "not found" means that it was stopped.
+    #[expect(clippy::disallowed_methods, reason = "the one write that notes an accepted stop")]
+    pub async fn note_stop(&self, job: &JobId, attempt: u8, now: Timestamp) -> Result<(), Error> {
+        let update = self.table.client.update_item().table_name(&self.table.name);
+        let sent = update
+            .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
+            .update_expression("SET stop_accepted = :now, expires_at = :end")
+            // After a first question: only then is there an item to decide the next one by.
+            .condition_expression("attribute_exists(PK)")
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
+            .send()
+            .await;
+        match sent {
+            Err(error) if !is_condition(&error) => {
+                Err(Error::sdk(format!("note that attempt {attempt} of job {job} is stopping"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_condition<R>(error: &SdkError<UpdateItemError, R>) -> bool {
+    matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_)))
 }

@@ -15,6 +15,7 @@ use shared::domain::provider::Provider;
 use shared::domain::request::{JobRequest, Order};
 use shared::domain::time::Timestamp;
 use shared::store::keystore::{ApiKey, KeyStore, Scope};
+use shared::store::ledger::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -136,7 +137,8 @@ pub(crate) async fn settle_in(world: &World) {
             request.digest(),
             now,
         );
-        world.jobs().create(&job, &request, now + CHECK_EVERY, 1_000).await.unwrap();
+        let limits = Limits { live_jobs: 1_000, loss_per_day: None };
+        world.jobs().create(&job, &request, now + CHECK_EVERY, limits).await.unwrap();
     }
 }
 

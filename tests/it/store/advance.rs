@@ -13,7 +13,8 @@ use shared::store::keys::{self, CHECK_AT, DUE_SHARD};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    PRICE, claim, job_item, lines, number, remove, snapshot, spoil, spoil_job, stored, text, wired_table,
+    CANCEL, PRICE, claim, job_item, lines, number, remove, snapshot, spoil, spoil_job, stored, text,
+    wired_table,
 };
 
 const ROUNDS: u64 = 20;
@@ -45,7 +46,7 @@ async fn a_move_is_one_line_of_the_log_and_a_repeat_is_none() {
     let _until_the_end = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
 
     for _ in 0..2 {
-        tell(&world, &job.id, &Event::CancelRequested).await;
+        tell(&world, &job.id, &CANCEL).await;
     }
 
     let log = std::fs::read_to_string(log.path()).unwrap();
@@ -54,7 +55,7 @@ async fn a_move_is_one_line_of_the_log_and_a_repeat_is_none() {
     let [line] = moves[..] else { panic!("{log}") };
     let told = json!({
         "job.id": job.id.to_string(), "job.version": 2, "job.from": "queued", "job.to": "canceled",
-        "event": Event::CancelRequested.name(), "attempt": 0, "refunded": true,
+        "event": CANCEL.name(), "attempt": 0, "refunded": true,
     });
     for (name, value) in told.as_object().unwrap() {
         assert_eq!(line[name], *value, "{name}");
@@ -64,7 +65,7 @@ async fn a_move_is_one_line_of_the_log_and_a_repeat_is_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_version_in_the_same_state_refuses_a_move_which_is_decided_again() {
     let world = World::new().await;
-    for (name, event) in [("alone", claim(1)), ("with money", Event::CancelRequested)] {
+    for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
         spoil_job(&world, &job.id, "version", number(7)).await;
 
@@ -86,7 +87,7 @@ async fn another_state_of_the_same_version_refuses_a_move_which_is_decided_again
     let job = stored(&world, "with money").await;
     let charged = world.balance().await;
     spoil_job(&world, &job.id, "state", text("running")).await;
-    let moved = world.jobs().advance_from(job, &Event::CancelRequested, world.clock.now()).await.unwrap();
+    let moved = world.jobs().advance_from(job, &CANCEL, world.clock.now()).await.unwrap();
     assert!(matches!(&moved, Advance::Moved(job) if job.state == State::Running), "{moved:?}");
     assert_eq!(world.balance().await, charged, "a job that may still run is not refunded");
 }
@@ -103,8 +104,7 @@ async fn who_loses_a_race_decides_again_from_the_winner() {
     assert_eq!(claimed, Advance::Unchanged(running.clone()));
 
     // From a queued job, a cancel would have ended and refunded it.
-    let canceled =
-        world.jobs().advance_from(stale, &Event::CancelRequested, world.clock.now()).await.unwrap();
+    let canceled = world.jobs().advance_from(stale, &CANCEL, world.clock.now()).await.unwrap();
     let after = canceled.job();
     assert!(matches!(canceled, Advance::Moved(_)), "{canceled:?}");
     assert_eq!(
@@ -118,7 +118,7 @@ async fn who_loses_a_race_decides_again_from_the_winner() {
 async fn a_rival_between_the_read_and_the_write_wins() {
     let world = World::new().await;
     let over_wire = JobStore::new(wired_table(&world));
-    for (name, event) in [("alone", claim(1)), ("with money", Event::CancelRequested)] {
+    for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
         let (rival, id, now) = (world.jobs(), job.id.clone(), world.clock.now());
         world.wire.reset();
@@ -178,7 +178,7 @@ async fn of_cancels_at_the_same_instant_one_refunds() {
         let job = stored(&world, &format!("round {round}")).await;
         let race = || {
             let (jobs, id, now) = (world.jobs(), job.id.clone(), world.clock.now());
-            tokio::spawn(async move { jobs.advance(&id, &Event::CancelRequested, now).await })
+            tokio::spawn(async move { jobs.advance(&id, &CANCEL, now).await })
         };
         let (one, two) = (race(), race());
         let ends = [one.await.unwrap().unwrap(), two.await.unwrap().unwrap()];
@@ -204,7 +204,7 @@ async fn an_illegal_event_is_a_defect_and_a_missing_job_is_missing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_gone_before_its_move_is_missing_and_nothing_is_refunded() {
     let world = World::new().await;
-    for (name, event) in [("alone", claim(1)), ("with money", Event::CancelRequested)] {
+    for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
         remove(&world, &keys::job(&job.id), keys::JOB).await;
         let before = snapshot(&world).await;
@@ -265,7 +265,7 @@ async fn a_refund_beside_a_live_job_is_a_loud_error_and_changes_nothing() {
     spoil(&world, &keys::account(&world.account), &refund, "amount", number(PRICE.micros())).await;
     let before = snapshot(&world).await;
 
-    let wrong = world.jobs().advance(&job.id, &Event::CancelRequested, world.clock.now()).await.unwrap_err();
+    let wrong = world.jobs().advance(&job.id, &CANCEL, world.clock.now()).await.unwrap_err();
 
     assert!(wrong.is_corrupt(), "{wrong:?}");
     assert_eq!(snapshot(&world).await, before);
@@ -274,7 +274,7 @@ async fn a_refund_beside_a_live_job_is_a_loud_error_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_touches_only_what_it_changes() {
     let world = World::new().await;
-    for (name, event) in [("alone", claim(1)), ("with money", Event::CancelRequested)] {
+    for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
         spoil_job(&world, &job.id, "added_later", text("kept")).await;
         spoil_job(&world, &job.id, "model", text("renamed")).await;

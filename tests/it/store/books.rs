@@ -3,7 +3,6 @@
 use aws_sdk_s3::primitives::ByteStream;
 use harness::World;
 use shared::domain::credit::{Credits, Entry};
-use shared::domain::decide::Event;
 use shared::store::Error;
 use shared::store::audit::Books;
 use shared::store::jobs::Created;
@@ -11,7 +10,8 @@ use shared::store::keys;
 use shared::store::ledger::Line;
 
 use super::{
-    LIVE_MAX, PRICE, account, bucket_name, new_job, number, order, remove, spoil, spoil_job, stored, text,
+    CANCEL, LIVE_MAX, PRICE, account, bucket_name, new_job, number, order, remove, spoil, spoil_job, stored,
+    text,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +49,7 @@ async fn a_job_shows_whether_it_is_watched_and_whether_its_request_is_there() {
     let world = World::new().await;
     let (live, ended, half) =
         (stored(&world, "live").await, stored(&world, "ended").await, stored(&world, "half").await);
-    world.jobs().advance(&ended.id, &Event::CancelRequested, world.clock.now()).await.unwrap();
+    world.jobs().advance(&ended.id, &CANCEL, world.clock.now()).await.unwrap();
     remove(&world, &keys::job(&half.id), keys::REQUEST).await;
 
     let books = read(&world).await.unwrap();

@@ -13,13 +13,12 @@ use aws_smithy_types::body::SdkBody;
 use harness::World;
 use serde_json::json;
 use shared::domain::credit::Credits;
-use shared::domain::decide::Event;
 use shared::domain::job::State;
 use shared::store::Table;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};
 
-use super::{LIVE_MAX, account, balance, create, new_job, order, snapshot, stored, table_name};
+use super::{CANCEL, LIVE_MAX, account, balance, create, new_job, order, snapshot, stored, table_name};
 
 /// Fewer than each of the store's calls takes, and more than any.
 const FEW: usize = 9;
@@ -50,12 +49,12 @@ async fn an_end_that_meets_others_is_refunded_once_or_gives_up_and_changes_nothi
     let untouched = snapshot(&world).await;
 
     let busy = JobStore::new(busy_table(&world, TOO_MANY, 3));
-    let gave_up = busy.advance(&job.id, &Event::CancelRequested, now).await.unwrap_err();
+    let gave_up = busy.advance(&job.id, &CANCEL, now).await.unwrap_err();
     assert!(!gave_up.is_corrupt() && !gave_up.is_missing(), "a repeat may pass: {gave_up:?}");
     assert_eq!(snapshot(&world).await, untouched);
 
     let busy = JobStore::new(busy_table(&world, FEW, 3));
-    let canceled = busy.advance(&job.id, &Event::CancelRequested, now).await.unwrap();
+    let canceled = busy.advance(&job.id, &CANCEL, now).await.unwrap();
     assert!(matches!(&canceled, Advance::Moved(job) if job.state == State::Canceled), "{canceled:?}");
     assert_eq!(world.balance().await, before);
 }

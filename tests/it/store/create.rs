@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use harness::{Moment, World};
 use shared::domain::credit::{Credits, Entry};
-use shared::domain::decide::Event;
 use shared::domain::job::{CHECK_EVERY, Job};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, DUE_SHARDS};
 use tokio::task::JoinSet;
 
 use super::{
-    LIVE_MAX, PRICE, account, balance, claim, create, lines, new_job, number, order, snapshot, spoil, stored,
-    wired_table,
+    CANCEL, LIVE_MAX, PRICE, account, at_most, balance, claim, create, lines, new_job, number, order,
+    snapshot, spoil, stored, wired_table,
 };
 
 const RIVALS: usize = 40;
@@ -30,7 +29,8 @@ async fn of_rivals_for_the_last_places_exactly_as_many_are_let_in_as_there_are()
             // One that lost too many races repeats itself, as a caller does.
             loop {
                 let order = order(&format!("{n}"));
-                if let Ok(made) = jobs.create(&job, &order, job.created_at + CHECK_EVERY, MAY).await {
+                if let Ok(made) = jobs.create(&job, &order, job.created_at + CHECK_EVERY, at_most(MAY)).await
+                {
                     return made;
                 }
             }
@@ -47,14 +47,14 @@ async fn of_rivals_for_the_last_places_exactly_as_many_are_let_in_as_there_are()
 
     // A place comes free with the job's end, and a repeat of the end frees no second one.
     for _ in 0..2 {
-        world.jobs().advance(&new[0].id, &Event::CancelRequested, world.clock.now()).await.unwrap();
+        world.jobs().advance(&new[0].id, &CANCEL, world.clock.now()).await.unwrap();
     }
     for (name, let_in) in [("one", true), ("another", false)] {
         let job = new_job(&world.account, name, world.clock.now());
-        let made = world.jobs().create(&job, &order(name), job.created_at, MAY).await.unwrap();
+        let made = world.jobs().create(&job, &order(name), job.created_at, at_most(MAY)).await.unwrap();
         assert_eq!(matches!(made, Created::New(_)), let_in, "{made:?}");
     }
-    let again = world.jobs().create(new[1], &order("x"), world.clock.now(), MAY).await.unwrap();
+    let again = world.jobs().create(new[1], &order("x"), world.clock.now(), at_most(MAY)).await.unwrap();
     assert!(matches!(again, Created::Existing(_)), "an order that was taken is answered as ever: {again:?}");
     world.audit().await;
 }
@@ -138,7 +138,7 @@ async fn who_can_just_pay_for_a_job_too_many_is_told_of_the_jobs() {
     let job = new_job(&anna, "a", world.clock.now());
     assert_eq!(create(&world.jobs(), &job, "a").await, Created::New(job));
     let second = new_job(&anna, "b", world.clock.now());
-    let refused = world.jobs().create(&second, &order("b"), second.created_at, 1).await.unwrap();
+    let refused = world.jobs().create(&second, &order("b"), second.created_at, at_most(1)).await.unwrap();
     assert_eq!(refused, Created::TooMany { live: 1 });
     assert_eq!(balance(&world, &anna).await, PRICE);
 }

@@ -7,6 +7,7 @@ use harness::World;
 use shared::domain::id::JobId;
 use shared::store::polls::{Polls, TAKEN_FOR, Turn};
 
+use super::TAKEN;
 use super::snapshot;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,18 +19,18 @@ async fn a_question_is_taken_once_and_passed_when_a_later_one_was() {
     let take = async |attempt, question, now| polls.take(&job, attempt, question, now).await.unwrap();
 
     let turns = join_all((0..20).map(|_| take(1, 0, now))).await;
-    assert_eq!(turns.iter().filter(|turn| **turn == Turn::Taken).count(), 1, "{turns:?}");
+    assert_eq!(turns.iter().filter(|turn| **turn == TAKEN).count(), 1, "{turns:?}");
     assert!(turns.iter().all(|turn| *turn != Turn::Passed), "{turns:?}");
 
-    assert_eq!(take(1, 3, now).await, Turn::Taken, "some may be left out");
+    assert_eq!(take(1, 3, now).await, TAKEN, "some may be left out");
     let before = snapshot(&world).await;
     for earlier in [0, 2] {
         assert_eq!(take(1, earlier, now + TAKEN_FOR * 2).await, Turn::Passed);
     }
     assert_eq!(snapshot(&world).await, before);
-    assert_eq!(take(2, 0, now).await, Turn::Taken, "another attempt's are its own");
+    assert_eq!(take(2, 0, now).await, TAKEN, "another attempt's are its own");
     let other = JobId::from_bytes([2; 16]);
-    assert_eq!(polls.take(&other, 1, 0, now).await.unwrap(), Turn::Taken, "and another job's");
+    assert_eq!(polls.take(&other, 1, 0, now).await.unwrap(), TAKEN, "and another job's");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,13 +39,13 @@ async fn a_question_whose_taker_died_is_taken_again_and_only_then() {
     let (polls, job, now) = (Polls::new(world.table()), JobId::from_bytes([1; 16]), world.clock.now());
     let take = async |now| polls.take(&job, 1, 7, now).await.unwrap();
 
-    assert_eq!(take(now).await, Turn::Taken);
+    assert_eq!(take(now).await, TAKEN);
     // A clock that is behind gives nobody leave either.
     for early in [now, now + TAKEN_FOR, now.minus(TAKEN_FOR * 2)] {
         assert_eq!(take(early).await, Turn::Busy, "{early:?}");
     }
     let late = now + TAKEN_FOR + SECOND;
-    assert_eq!((take(late).await, take(late).await), (Turn::Taken, Turn::Busy));
+    assert_eq!((take(late).await, take(late).await), (TAKEN, Turn::Busy));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use harness::World;
-use shared::domain::decide::Event;
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::time::Timestamp;
@@ -12,7 +11,8 @@ use shared::store::jobs::Created;
 use shared::store::keys;
 
 use super::{
-    LIVE_MAX, account, claim, create, job_item, new_job, order, remove, snapshot, spoil_job, stored, text,
+    CANCEL, LIVE_MAX, account, claim, create, job_item, new_job, order, remove, snapshot, spoil_job, stored,
+    text,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ async fn an_item_that_cannot_be_read_is_an_error_and_never_a_default() {
             jobs.get_with_request(&job.id).await.unwrap_err(),
             jobs.list(&world.account, 100, None).await.unwrap_err(),
             jobs.create(&job, &order(name), now, LIVE_MAX).await.unwrap_err(),
-            jobs.advance(&job.id, &Event::CancelRequested, now).await.unwrap_err(),
+            jobs.advance(&job.id, &CANCEL, now).await.unwrap_err(),
         ] {
             assert!(error.is_corrupt(), "{name}: {error:?}");
         }
@@ -63,7 +63,7 @@ async fn an_item_that_cannot_be_read_is_an_error_and_never_a_default() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_winner_that_cannot_be_read_is_an_error() {
     let world = World::new().await;
-    for (name, event) in [("alone", claim(1)), ("with money", Event::CancelRequested)] {
+    for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
         spoil_job(&world, &job.id, "state", text("paused")).await;
         let before = snapshot(&world).await;
@@ -171,7 +171,7 @@ async fn a_job_that_has_ended_or_never_was_is_not_checked_again() {
     let world = World::new().await;
     let now = world.clock.now();
     let job = stored(&world, "a").await;
-    world.jobs().advance(&job.id, &Event::CancelRequested, now).await.unwrap();
+    world.jobs().advance(&job.id, &CANCEL, now).await.unwrap();
     let before = job_item(&world, &job.id).await;
 
     for id in [job.id.clone(), JobId::from_bytes([9; 16])] {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use harness::World;
 use shared::domain::credit::Entry;
-use shared::domain::decide::{Decision, Event};
+use shared::domain::decide::Decision;
 use shared::domain::id::JobId;
 use shared::domain::job::CHECK_EVERY;
 use shared::domain::provider::Provider::Fal;
@@ -15,9 +15,9 @@ use shared::resilience::gate::Gate;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};
-use shared::store::polls::{Polls, Turn};
+use shared::store::polls::Polls;
 
-use super::{LIVE_MAX, PRICE, balance, claim, lines, new_job, order, wired_table};
+use super::{CANCEL, LIVE_MAX, PRICE, TAKEN, balance, claim, lines, new_job, order, wired_table};
 
 /// The write was made, and made again.
 fn was_repeated(world: &World) {
@@ -31,7 +31,7 @@ async fn a_question_is_taken_and_a_failure_counted_once() {
     let table = wired_table(&world);
     let (job, now) = (JobId::from_bytes([1; 16]), world.clock.now());
     world.wire.lose_answer_at(0);
-    assert_eq!(Polls::new(table.clone()).take(&job, 1, 0, now).await.unwrap(), Turn::Taken);
+    assert_eq!(Polls::new(table.clone()).take(&job, 1, 0, now).await.unwrap(), TAKEN);
     was_repeated(&world);
 
     // The first write of a gate has another condition than those after it.
@@ -64,7 +64,7 @@ async fn a_grant_a_charge_a_claim_and_a_refund_are_made_once() {
     assert_eq!(ledger.grant(account, "two", PRICE.checked_mul(2).unwrap(), now).await.unwrap(), Granted::New);
     was_repeated(&world);
 
-    for (name, event) in [("claimed", claim(7)), ("canceled", Event::CancelRequested)] {
+    for (name, event) in [("claimed", claim(7)), ("canceled", CANCEL)] {
         let job = new_job(account, name, now);
         world.wire.reset();
         world.wire.lose_answer_at(0);

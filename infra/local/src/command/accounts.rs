@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::Value;
+use shared::domain::credit::Credits;
 use shared::domain::request::Prefer;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::ledger::Ledger;
@@ -16,8 +17,9 @@ pub(super) async fn run(command: AccountsCommand, target: &Target) -> Result<()>
             println!("balance    {}", Ledger::new(opened.table()).balance(&account).await?);
             print!("{}", rules(&accounts.policy(&account).await?));
         }
-        AccountsCommand::Set { account, prefer, live_jobs } => {
-            let policy = Policy { prefer, live_jobs_max: live_jobs };
+        AccountsCommand::Set { account, prefer, live_jobs, loss_per_day } => {
+            let loss_per_day = loss_per_day.map(Credits::as_usd);
+            let policy = Policy { prefer, live_jobs_max: live_jobs, loss_per_day };
             accounts.set_policy(&account, &policy).await?;
             print!("{}", rules(&policy));
             println!("instances that have just looked go by the rules before for up to 60 s");
@@ -38,5 +40,6 @@ fn rules(policy: &Policy) -> String {
         None => "as for everybody",
     };
     let live_jobs = policy.live_jobs_max.map_or_else(|| "as for everybody".to_owned(), |max| max.to_string());
-    format!("prefer     {prefer}\nlive jobs  {live_jobs}\n")
+    let loss = policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("{most} a day"));
+    format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\n")
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use shared::domain::credit::Credits;
 use shared::domain::id::base32;
-use shared::store::ledger::{Granted, Ledger};
+use shared::store::ledger::{BALANCE_MAX, Granted, Ledger};
 
 use super::Target;
 
@@ -16,10 +16,16 @@ pub(super) async fn grant(target: &Target, account: &str, amount: &str, id: Opti
     match ledger.grant(&account, &id, credits, opened.process.clock.now()).await? {
         Granted::New => println!("granted {credits} credits to {account} (grant {id})"),
         Granted::Exists => println!("grant {id} was made before; nothing was changed"),
+        Granted::TooMuch => bail!("an account may hold at most {BALANCE_MAX} credits; nothing was changed"),
         Granted::Conflict => bail!("grant {id} was made before with another amount; nothing was changed"),
     }
     println!("balance {}", ledger.balance(&account).await?);
     Ok(())
+}
+
+/// An amount of credits on the command line.
+pub(super) fn amount(text: &str) -> Result<Credits, String> {
+    parse(text).ok_or_else(|| "an amount of credits, like 100 or 2.5, above zero".to_owned())
 }
 
 /// Credits from decimal text with up to six decimals, without a detour over floats.

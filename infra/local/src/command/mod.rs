@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use shared::domain::credit::Credits;
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::State;
 use shared::domain::provider::Provider;
@@ -187,6 +188,10 @@ enum AccountsCommand {
         /// Live jobs that it may have at once; with 0 it can submit nothing.
         #[arg(long)]
         live_jobs: Option<u32>,
+        /// Credits that may be given back to it on one day though providers may bill them; beyond
+        /// that it can submit nothing until the next day.
+        #[arg(long, value_parser = credits::amount)]
+        loss_per_day: Option<Credits>,
     },
 }
 

@@ -71,7 +71,7 @@ pub fn list(providers: impl Iterator<Item = (Provider, Known)>, now: Timestamp) 
             &breaker,
             &gate.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
             &places.to_string(),
-            &(gate.budget.earn(0, now).left / 1_000).to_string(),
+            &(gate.earn(0, now).budget.left / 1_000).to_string(),
         ]);
     }
     text

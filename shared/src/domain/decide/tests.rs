@@ -1,13 +1,17 @@
 //! What a job's moves promise: the whole table, sequences of events, and what the table
 //! does not show.
 
+mod missing;
+mod money;
 mod properties;
 mod table;
 
 use super::*;
+use crate::domain::attempt::{GONE_AFTER, LOSS_AFTER, SIGHTING_EVERY};
 use crate::domain::credit::Credits;
 use crate::domain::id::JobId;
 use crate::domain::id::RemoteJob;
+use crate::domain::job::FollowUp;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -18,9 +22,23 @@ fn new_job() -> Job {
 }
 
 fn claimed() -> Event {
-    let cost = Some(MicroUsd(400_000));
-    Event::Claimed { claim: 7, provider: Provider::Fal, route: "fal/veo".to_owned(), cost }
+    claimed_where(false)
 }
+
+/// A claim at a provider that bills nothing for what is stopped, or may.
+fn claimed_where(stop_is_free: bool) -> Event {
+    Event::Claimed(Claim {
+        id: 7,
+        provider: Provider::Fal,
+        route: "fal/veo".to_owned(),
+        cost: Some(MicroUsd(300_000)),
+        key_mark: Some(1),
+        reports: true,
+        stop_is_free,
+    })
+}
+
+const CANCEL: Event = Event::CancelRequested(CancelRefund::LessCost);
 
 fn told(number: u8, news: News) -> Event {
     Event::Attempt { number, news }
@@ -40,6 +58,10 @@ fn refused(number: u8, class: ErrorClass) -> Event {
 
 fn not_sent(number: u8) -> Event {
     told(number, News::NotSent(Fault::new(ErrorClass::ProviderUnavailable, None, Billed::No)))
+}
+
+fn presumed(number: u8) -> Event {
+    told(number, News::PresumedRefused)
 }
 
 fn unclear(number: u8) -> Event {
@@ -90,39 +112,62 @@ fn asset_lost(number: u8) -> Event {
 }
 
 /// The job after these events, each of which must move it. A second passes before each;
-/// before a passed deadline, the time until then.
+/// before a passed deadline, the time until then. What is missing is missed until it is lost.
 fn after(events: &[Event]) -> Job {
-    events.iter().fold(new_job(), |job, event| {
-        let now = if *event == Event::DeadlinePassed { job.deadline } else { soon(&job) };
-        match job.decide(event, now) {
-            Ok(Decision::Move(transition)) => transition.into_after(),
-            other => panic!("{} does not move {job:?}: {other:?}", event.name()),
-        }
+    events.iter().fold(new_job(), |job, event| match event {
+        Event::DeadlinePassed => told_at(&job, event, job.deadline),
+        event if misses(event) => told_at(&missing(&job, event), event, soon(&missing(&job, event))),
+        event => told_at(&job, event, soon(&job)),
     })
 }
 
+fn told_at(job: &Job, event: &Event, now: Timestamp) -> Job {
+    match job.decide(event, now) {
+        Ok(Decision::Move(transition)) => transition.into_after(),
+        other => panic!("{} does not move {job:?}: {other:?}", event.name()),
+    }
+}
+
+fn misses(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AssetLost { .. } | Event::Attempt { news: News::Ended { verdict: Verdict::Gone, .. }, .. }
+    )
+}
+
+/// The job of which one more such answer makes a loss.
+fn missing(job: &Job, event: &Event) -> Job {
+    let first = soon(job) + GONE_AFTER;
+    let seen = told_at(job, event, first);
+    told_at(&seen, event, (first + LOSS_AFTER).minus(SIGHTING_EVERY))
+}
+
+/// When the next event comes: a second later, or where one more "not found" counts.
 fn soon(job: &Job) -> Timestamp {
-    job.updated_at + std::time::Duration::from_secs(1)
+    let missing = job.attempts.iter().find_map(|attempt| attempt.missing);
+    missing
+        .map_or(job.updated_at + std::time::Duration::from_secs(1), |missing| missing.last + SIGHTING_EVERY)
 }
 
 fn refund_of(job: &Job) -> Entry {
-    Entry::Refund { job: job.id.clone(), amount: job.price }
+    Entry::Refund { job: job.id.clone(), amount: job.refunded.unwrap() }
 }
 
 #[test]
-fn a_refund_is_the_whole_price() {
+fn a_job_that_was_never_sent_gets_back_the_whole_price() {
     let job = new_job();
-    let Ok(Decision::Move(transition)) = job.decide(&Event::CancelRequested, soon(&job)) else {
+    let Ok(Decision::Move(transition)) = job.decide(&CANCEL, soon(&job)) else {
         panic!("a queued job can be canceled")
     };
-    assert_eq!(transition.entry(), Some(&refund_of(&job)));
+    let whole = Entry::Refund { job: job.id.clone(), amount: job.price };
+    assert_eq!(transition.entry(), Some(&whole));
     assert_eq!(transition.after().fault.as_ref().unwrap().class, ErrorClass::Stopped);
 }
 
 #[test]
 fn a_cost_is_the_estimate_until_the_provider_tells_another() {
     let cost = |job: &Job| (job.attempts[0].cost, job.attempts[0].billed, job.cost());
-    let estimate = MicroUsd(400_000);
+    let estimate = MicroUsd(300_000);
 
     let told_nothing = after(&[claimed(), accepted(1), finished(1)]);
     assert_eq!(cost(&told_nothing), (Some(estimate), Billed::Yes, estimate));
@@ -145,18 +190,18 @@ fn what_did_not_run_costs_nothing() {
         let job = after(&[vec![claimed()], end].concat());
         assert_eq!((job.attempts[0].billed, job.cost()), (Billed::No, MicroUsd(0)));
     }
-    // Whoever stopped it, and whoever lost it, may have run up a bill.
+    // One that was stopped or lost may have been billed.
     let ends = [vec![accepted(1), canceled(1)], vec![accepted(1), gone(1)], vec![Event::DeadlinePassed]];
     for end in ends {
         let job = after(&[vec![claimed()], end].concat());
-        assert_eq!((job.attempts[0].billed, job.cost()), (Billed::Unknown, MicroUsd(400_000)));
+        assert_eq!((job.attempts[0].billed, job.cost()), (Billed::Unknown, MicroUsd(300_000)));
     }
 }
 
 #[test]
 fn a_job_that_ends_says_whether_it_was_billed() {
     let billed = |events: &[Event]| after(events).fault.unwrap().billed;
-    assert_eq!(billed(&[Event::CancelRequested]), Billed::No);
+    assert_eq!(billed(&[CANCEL]), Billed::No);
     assert_eq!(billed(&[Event::NoRoute { class: ErrorClass::RateLimited }]), Billed::No);
     assert_eq!(billed(&[claimed(), Event::DeadlinePassed]), Billed::Unknown);
     assert_eq!(billed(&[claimed(), finished(1), asset_lost(1)]), Billed::Yes);
@@ -187,7 +232,7 @@ fn what_cannot_be_says_which_event_of_which_state() {
 
 /// It counts from the attempt's end, if it has ended, and else from its start.
 #[test]
-fn what_its_provider_does_not_know_is_lost_after_ten_minutes() {
+fn for_ten_minutes_not_found_means_nothing() {
     let gone = |job: &Job, secs| {
         let attempt = &job.attempts[0];
         attempt.may_be_gone(START + std::time::Duration::from_secs(secs))
@@ -226,7 +271,7 @@ fn a_webhook_before_the_create_answer_names_the_remote_job() {
 #[test]
 fn a_job_that_ends_says_why() {
     use ErrorClass::{Expired, InvalidRequest, RateLimited, Stopped, Timeout};
-    let cancel = Event::CancelRequested;
+    let cancel = CANCEL;
     let deadline = Event::DeadlinePassed;
     let cases = [
         (vec![claimed(), refused(1, InvalidRequest)], InvalidRequest),
@@ -255,12 +300,12 @@ fn each_state_lasts_as_long_as_it_may() {
     assert_eq!(lasts(&[claimed()]), UNCLEAR_MAX);
     assert_eq!(lasts(&[claimed(), not_sent(1)]), QUEUED_MAX);
     assert_eq!(lasts(&[claimed(), accepted(1)]), RUNNING_MAX);
-    assert_eq!(lasts(&[claimed(), accepted(1), Event::CancelRequested]), STOPPING_MAX);
+    assert_eq!(lasts(&[claimed(), accepted(1), CANCEL]), STOPPING_MAX);
     assert_eq!(lasts(&[claimed(), accepted(1), Event::DeadlinePassed]), STOPPING_MAX);
-    assert_eq!(lasts(&[claimed(), Event::CancelRequested, accepted(1)]), STOPPING_MAX);
+    assert_eq!(lasts(&[claimed(), CANCEL, accepted(1)]), STOPPING_MAX);
     assert_eq!(lasts(&[claimed(), accepted(1), finished(1)]), SETTLING_MAX);
     // Neither a lost answer nor a stop gives an unclear attempt more time, or less.
-    let job = after(&[claimed(), unclear(1), Event::CancelRequested]);
+    let job = after(&[claimed(), unclear(1), CANCEL]);
     assert_eq!(job.deadline, job.attempts[0].started_at + UNCLEAR_MAX);
 }
 
@@ -269,6 +314,7 @@ fn nothing_is_tried_again_that_was_billed() {
     let passing = |billed| broke(1, ErrorClass::ProviderUnavailable, billed);
     let state = |end| after(&[claimed(), accepted(1), end]).state;
     assert_eq!(state(passing(Billed::No)), State::Queued);
+    assert_eq!(state(passing(Billed::Unknown)), State::Failed);
     assert_eq!(state(passing(Billed::Yes)), State::Failed);
 
     // Not after an earlier attempt's bill either.
@@ -320,7 +366,7 @@ fn what_nobody_wants_is_polled_to_its_end() {
     // (its provider reports, we have to ask)
     assert!(!job.is_polled(1, true) && job.is_polled(1, false));
     let unwanted = |job: Job| job.is_polled(1, true) && job.is_unwanted(1);
-    assert!(unwanted(after(&[claimed(), accepted(1), Event::CancelRequested])));
+    assert!(unwanted(after(&[claimed(), accepted(1), CANCEL])));
     assert!(unwanted(after(&[claimed(), accepted(1), Event::DeadlinePassed])));
     assert!(unwanted(after(&[claimed(), Event::DeadlinePassed, accepted(1)])));
     for ended in [after(&[claimed()]), after(&[claimed(), accepted(1), finished(1)])] {

@@ -5,6 +5,8 @@ use Health::{Degraded, Down, Healthy};
 use Phase::{Broke, NotSent, Refused};
 use Provider::{Fal, Runway};
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::domain::attempt::Attempt;
 use crate::domain::credit::Credits;
@@ -70,6 +72,11 @@ fn job(attempts: &[(&str, Phase, ErrorClass)]) -> Job {
             fault: Some(Fault::new(*class, None, Billed::No)),
             started_at: NOW,
             ended_at: Some(NOW),
+            key_mark: None,
+            reports: false,
+            stop_is_free: false,
+            missing: None,
+            rest: BTreeMap::new(),
         })
         .collect();
     job

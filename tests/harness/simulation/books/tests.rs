@@ -24,6 +24,11 @@ fn attempt(number: u8, phase: Phase, remote: Option<&str>) -> Attempt {
         fault: None,
         started_at: NOW,
         ended_at: Some(NOW),
+        key_mark: None,
+        reports: true,
+        stop_is_free: false,
+        missing: None,
+        rest: std::collections::BTreeMap::new(),
     }
 }
 

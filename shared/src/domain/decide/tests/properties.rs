@@ -114,8 +114,8 @@ fn check_move(transition: &Transition, event: &Event, now: Timestamp) {
     if after.attempts.len() > before.attempts.len() {
         assert_eq!(before.state, State::Queued);
         let over = |attempt: &Attempt| {
-            matches!(attempt.phase, Phase::Refused | Phase::NotSent | Phase::Broke)
-                && attempt.billed != Billed::Yes
+            matches!(attempt.phase, Phase::Refused | Phase::NotSent | Phase::Broke | Phase::Canceled)
+                && attempt.billed == Billed::No
         };
         assert!(before.attempts.iter().all(over), "a second attempt beside one that bills: {before:?}");
     }
@@ -277,7 +277,7 @@ impl World {
                 self.mail.push(if lost { asset_lost(number) } else { stored(number) });
             }
             Step::Fetch { .. } => {}
-            Step::Cancel => self.tell(&Event::CancelRequested),
+            Step::Cancel => self.tell(&CANCEL),
             Step::LookAfter => self.tell(&Event::DeadlinePassed),
         }
     }
@@ -329,18 +329,22 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|(remote, verdict)| News::Ended { remote, verdict }),
     ];
     prop_oneof![
-        8 => any::<u64>().prop_map(|claim| Event::Claimed {
-            claim,
+        8 => (any::<u64>(), any::<bool>()).prop_map(|(id, stop_is_free)| Event::Claimed(Claim {
+            id,
             provider: Provider::Runway,
             route: "runway/veo".to_owned(),
             cost: None,
-        }),
+            key_mark: None,
+            reports: false,
+            stop_is_free,
+        })),
         1 => class().prop_map(|class| Event::NoRoute { class }),
         16 => (0..=5_u8, news).prop_map(|(number, news)| told(number, news)),
         2 => (0..=5_u8).prop_map(stored),
         1 => (0..=5_u8).prop_map(delivered),
         2 => (0..=5_u8).prop_map(asset_lost),
-        1 => Just(Event::CancelRequested),
+        1 => Just(CANCEL),
+        1 => Just(Event::CancelRequested(CancelRefund::Full)),
         2 => Just(Event::DeadlinePassed),
     ]
 }

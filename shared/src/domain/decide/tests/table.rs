@@ -8,7 +8,7 @@ const JOBS_PER_BLOCK: usize = 5;
 
 /// A kind of job, by the events that lead to it: each is reachable.
 fn jobs() -> Vec<(&'static str, Job)> {
-    let cancel = Event::CancelRequested;
+    let cancel = CANCEL;
     let deadline = Event::DeadlinePassed;
     let refused = |number| refused(number, ErrorClass::RateLimited);
     let running = [claimed(), accepted(1)];
@@ -18,6 +18,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
     vec![
         ("queued", new_job()),
         ("queued, 1 refused", after(&[claimed(), refused(1)])),
+        ("queued, 1 presumed", after(&[claimed(), presumed(1)])),
         ("sending", after(&[claimed()])),
         ("unclear", after(&[claimed(), unclear(1)])),
         ("sending, stopped", after(&[claimed(), cancel.clone()])),
@@ -25,9 +26,12 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ("running", after(&running)),
         ("running, stopped", and(&running, std::slice::from_ref(&cancel))),
         ("running, overdue", and(&running, std::slice::from_ref(&deadline))),
+        ("running, missing", missing(&after(&running), &gone(1))),
+        ("running 2, 1 presumed", after(&[claimed(), presumed(1), claimed(), accepted(2)])),
         ("running 2, 1 refused", after(&second)),
         ("running 2, file 1 lost", and(&second, &[finished(1), asset_lost(1)])),
         ("settling", and(&running, &[finished(1)])),
+        ("settling, file missing", missing(&and(&running, &[finished(1)]), &asset_lost(1))),
         ("settling, stopped", and(&running, &[cancel.clone(), finished(1)])),
         ("settling 1, 2 running", and(&second, &[finished(1)])),
         ("settling 1, 2 unclear", after(&[claimed(), refused(1), claimed(), unclear(2), finished(1)])),
@@ -52,11 +56,12 @@ fn news(number: u8) -> Vec<(&'static str, Event)> {
         ("accepted, other id", told(number, other)),
         ("refused, passes", refused(number, ErrorClass::RateLimited)),
         ("refused, final", refused(number, ErrorClass::ContentPolicy)),
+        ("presumed_refused", presumed(number)),
         ("not_sent", not_sent(number)),
         ("unclear", unclear(number)),
         ("finished", finished(number)),
-        ("broke, passes", broke(number, ErrorClass::ProviderUnavailable, Billed::Unknown)),
-        ("broke, billed", broke(number, ErrorClass::ProviderUnavailable, Billed::Yes)),
+        ("broke, free", broke(number, ErrorClass::ProviderUnavailable, Billed::No)),
+        ("broke, bill unknown", broke(number, ErrorClass::ProviderUnavailable, Billed::Unknown)),
         ("broke, final", broke(number, ErrorClass::Unknown, Billed::Unknown)),
         ("canceled", canceled(number)),
         ("gone", gone(number)),
@@ -76,7 +81,7 @@ fn events(job: &Job) -> Vec<(String, Option<(Event, Timestamp)>)> {
     let mut events = vec![
         ("claimed".to_owned(), Some((claimed(), now))),
         ("no_route".to_owned(), Some((Event::NoRoute { class: ErrorClass::Auth }, now))),
-        ("cancel_requested".to_owned(), Some((Event::CancelRequested, now))),
+        ("cancel_requested".to_owned(), Some((CANCEL, now))),
         ("deadline, before it".to_owned(), Some((Event::DeadlinePassed, just_before))),
         ("deadline_passed".to_owned(), Some((Event::DeadlinePassed, job.deadline))),
     ];
@@ -113,6 +118,15 @@ fn loose(job: &Job) -> String {
     job.loose_attempts().map(|attempt| attempt.number.to_string()).collect::<Vec<_>>().join(", ")
 }
 
+fn follow_ups(job: &Job) -> String {
+    let name = |follow_up| match follow_up {
+        FollowUp::Dispatch => "dispatch".to_owned(),
+        FollowUp::Poll(number) => format!("poll {number}"),
+        FollowUp::LookUp(number) => format!("look up {number}"),
+    };
+    job.follow_ups().into_iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
 fn print() -> String {
     let mut table = "\
 A job (across) is told an event (down), and becomes:
@@ -140,6 +154,7 @@ A job (across) is told an event (down), and becomes:
             "waits for",
             block.iter().map(|(_, job)| format!("{:?}", job.next_step()).to_lowercase()).collect(),
         );
+        line("calls for", block.iter().map(|(_, job)| follow_ups(job)).collect());
         line("attempts to stop", block.iter().map(|(_, job)| loose(job)).collect());
         let columns: Vec<_> = block.iter().map(|(_, job)| (job, events(job))).collect();
         for (row, (name, _)) in columns[0].1.iter().enumerate() {

@@ -1,0 +1,53 @@
+//! "Not found" is an end only if it is said again and again, and nothing else in between.
+
+use std::time::Duration;
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The state after "not found" at these minutes after the attempt may be gone at all.
+fn state_after(minutes: &[u32]) -> State {
+    let mut job = after(&[claimed(), accepted(1)]);
+    let start = soon(&job) + GONE_AFTER;
+    for minute in minutes {
+        if let Ok(Decision::Move(transition)) = job.decide(&gone(1), start + MINUTE * *minute) {
+            job = transition.into_after();
+        }
+    }
+    job.state
+}
+
+#[test]
+fn a_loss_needs_three_answers_over_half_an_hour() {
+    assert_eq!(state_after(&[0, 1, 2, 3, 4, 29]), State::Running, "often, and not for long");
+    assert_eq!(state_after(&[0, 60]), State::Running, "for long, and not often");
+    assert_eq!(state_after(&[0, 15, 30]), State::Failed);
+    assert_eq!((LOSS_AFTER, SIGHTING_EVERY), (30 * MINUTE, 5 * MINUTE));
+}
+
+#[test]
+fn any_other_answer_begins_the_count_anew() {
+    let job = missing(&after(&[claimed(), accepted(1)]), &gone(1));
+    let runs = told_at(&job, &accepted(1), soon(&job));
+    assert_eq!((runs.state, runs.attempts[0].missing), (State::Running, None));
+    assert_eq!(told_at(&runs, &gone(1), soon(&runs)).state, State::Running);
+    let ended = told_at(&job, &finished(1), soon(&job));
+    assert_eq!((ended.state, ended.attempts[0].missing), (State::Settling, None));
+}
+
+#[test]
+fn a_file_is_lost_as_a_remote_job_is() {
+    let settling = after(&[claimed(), accepted(1), finished(1)]);
+    let first = told_at(&settling, &asset_lost(1), soon(&settling) + GONE_AFTER);
+    assert_eq!(first.state, State::Settling);
+    let fresh_link = told_at(&first, &finished(1), soon(&first));
+    assert_eq!((fresh_link.state, fresh_link.attempts[0].missing), (State::Settling, None));
+    assert_eq!(after(&[claimed(), accepted(1), finished(1), asset_lost(1)]).state, State::Failed);
+}
+
+#[test]
+fn the_deadline_stands_however_often_it_is_missing() {
+    let running = after(&[claimed(), accepted(1)]);
+    assert_eq!(missing(&running, &gone(1)).deadline, running.deadline);
+}

@@ -1,0 +1,63 @@
+//! Sends what a job calls for: the one place that maps follow-ups to queues, delays and groups.
+
+use std::time::Duration;
+
+use super::queue::{Message, Queue};
+use crate::domain::job::{FollowUp, Job};
+use crate::resilience::backoff::POLL_FIRST;
+
+/// How long after its claim an attempt is looked for whose create answer was lost: until then
+/// other attempts with the same input may be under way that their answers identify.
+pub const LOOK_UP_AFTER: Duration = Duration::from_secs(130);
+
+/// The queues that a job's follow-ups go to.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    /// `None` in a function that never queues a job.
+    pub dispatch: Option<Queue>,
+    pub poll: Queue,
+}
+
+impl Outbox {
+    /// Sends all that the job calls for. What is lost here, `reconcile` sends again: a live job
+    /// is due at its next check.
+    pub async fn send_all(&self, job: &Job) {
+        for follow_up in job.follow_ups() {
+            self.send(job, follow_up, pause(job, follow_up)).await;
+        }
+    }
+
+    /// As [`send_all`](Self::send_all), with another pause before the job's dispatch.
+    pub async fn send_all_after(&self, job: &Job, before_dispatch: Duration) {
+        for follow_up in job.follow_ups() {
+            let pause = match follow_up {
+                FollowUp::Dispatch => before_dispatch,
+                FollowUp::Poll(_) | FollowUp::LookUp(_) => pause(job, follow_up),
+            };
+            self.send(job, follow_up, pause).await;
+        }
+    }
+
+    async fn send(&self, job: &Job, follow_up: FollowUp, pause: Duration) {
+        let job_id = job.id.clone();
+        let (queue, message) = match follow_up {
+            FollowUp::Dispatch => (self.dispatch.as_ref(), Message::Dispatch { job_id, once: false }),
+            FollowUp::Poll(attempt) | FollowUp::LookUp(attempt) => {
+                (Some(&self.poll), Message::Poll { job_id, attempt, round: Some(0) })
+            }
+        };
+        let Some(queue) = queue else { return };
+        if let Err(error) = queue.send(&message, Some(&job.account), pause).await {
+            tracing::warn!(job.id = %job.id, error = error.with_causes(), "message.not_queued");
+        }
+    }
+}
+
+fn pause(job: &Job, follow_up: FollowUp) -> Duration {
+    match follow_up {
+        FollowUp::Dispatch => Duration::ZERO,
+        FollowUp::Poll(attempt) if job.is_unwanted(attempt) => Duration::ZERO,
+        FollowUp::Poll(_) => POLL_FIRST,
+        FollowUp::LookUp(_) => LOOK_UP_AFTER,
+    }
+}
