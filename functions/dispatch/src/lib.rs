@@ -16,7 +16,7 @@ use shared::domain::decide::Event;
 use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
-use shared::edge::batch::{self, BoxError};
+use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
 use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, Token, adapter};
@@ -29,6 +29,10 @@ use url::Url;
 
 pub use gates::Gates;
 use gates::{Way, Wish};
+
+/// What a claim needs of an invocation's time: the longest create, and its end written down. A
+/// function that is stopped in between leaves a create whose outcome is unknown.
+pub const CREATE_WITHIN: Duration = Duration::from_secs(52);
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
@@ -81,10 +85,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event.payload, |message| dispatch(app, message)).await)
+    Ok(batch::each(event, app.clock.now(), |message, deadline| dispatch(app, message, deadline)).await)
 }
 
-async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
+async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(), BoxError> {
     let Message::Dispatch { job_id, once } = message else {
         return Err("this message is for another queue".into());
     };
@@ -111,6 +115,10 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
             return Ok(());
         }
     };
+    if deadline.left(app.clock.now()) < CREATE_WITHIN {
+        app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
+        return Err("too little time is left for a create call".into());
+    }
     let claimed =
         Event::Claimed { claim, provider: route.provider, route: route.name(), cost: request.cost(route) };
     let Advance::Moved(job) = app.jobs.advance_from(job, &claimed, app.clock.now()).await? else {

@@ -14,7 +14,7 @@ use shared::domain::id::JobId;
 use shared::domain::job::{RUNNING_MAX, STOPPING_MAX, State};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{self, BoxError};
+use shared::edge::batch::{self, BoxError, Deadline};
 use shared::provider::{CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter};
 use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use shared::store::jobs::JobStore;
@@ -55,10 +55,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event.payload, |message| poll(app, message)).await)
+    Ok(batch::each(event, app.clock.now(), |message, deadline| poll(app, message, deadline)).await)
 }
 
-async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
+async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), BoxError> {
     let Message::Poll { job_id, attempt: number, round } = message else {
         return Err("this message is for another queue".into());
     };
