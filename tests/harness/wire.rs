@@ -3,12 +3,15 @@
 //! An *effect* is one AWS call of a function. A crash is a real one as far as the function
 //! can tell: its future is dropped in the middle of the call.
 
+mod lag;
 mod mortal;
+mod refusal;
 mod storm;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -23,11 +26,16 @@ use futures_util::future::BoxFuture;
 use genmux::host::{Function, Grant};
 use genmux::stack::Around;
 use serde_json::{Map, Value};
+use shared::boot::Clock;
+use shared::boot::process::AWS_CALL;
+use shared::domain::time::Timestamp;
 
 use crate::rights::rights;
+use lag::Lag;
 use mortal::{Mortal, RUN};
 use storm::delay;
 
+pub use refusal::Refusal;
 pub use storm::Storm;
 
 /// On which side of an effect something happens.
@@ -50,6 +58,10 @@ enum Order {
     Fail(Moment),
     /// The call lands, its answer is lost, and the SDK makes it again.
     LoseAnswer,
+    /// There is no answer until the client's time for the call is over.
+    Hang(Moment, Clock),
+    /// The call does not land; this is the answer.
+    Answer(Refusal),
 }
 
 /// What the table charged for a span of calls, in capacity units.
@@ -70,6 +82,10 @@ struct Plan {
     storm: Option<Storm>,
     /// Effects that the storm has spoilt.
     spoilt: usize,
+    /// While this is set, the table answers no call of a function before that time.
+    outage: Option<(Timestamp, Clock)>,
+    /// What queries of an index are answered with while it lags.
+    lag: Option<Lag>,
     invocations: Vec<(String, Value)>,
 }
 
@@ -165,6 +181,27 @@ impl Wire {
         self.plan().at = Some((k, Order::LoseAnswer));
     }
 
+    /// Effect `k` hangs until the client gives up, which takes its time on this clock. Once.
+    pub fn hang_at(&self, k: usize, moment: Moment, clock: &Clock) {
+        self.plan().at = Some((k, Order::Hang(moment, clock.clone())));
+    }
+
+    /// Effect `k` is refused so, and does not land. Once.
+    pub fn refuse_at(&self, k: usize, refusal: Refusal) {
+        self.plan().at = Some((k, Order::Answer(refusal)));
+    }
+
+    /// For so long, every call that a function makes of the table fails.
+    pub fn table_is_down_for(&self, span: Duration, clock: &Clock) {
+        self.plan().outage = Some((clock.now() + span, clock.clone()));
+    }
+
+    /// From now on, a query of the due index that was made before is answered as it was then;
+    /// until the next reset.
+    pub fn due_index_lags(&self) {
+        self.plan().lag = Some(Lag::default());
+    }
+
     /// Before effect `k` lands, `rival` runs to its end. Once.
     pub fn overtake_at(&self, k: usize, rival: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
         self.plan().at = Some((k, Order::Overtake(Arc::new(rival))));
@@ -187,6 +224,13 @@ impl Wire {
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the table answers no calls of functions now.
+    fn is_down(&self, request: &HttpRequest) -> bool {
+        let of_table = request.headers().get("x-amz-target").is_some_and(|it| it.starts_with("DynamoDB"));
+        let outage = self.plan().outage.clone().filter(|_| of_table && RUN.try_with(|_| ()).is_ok());
+        outage.is_some_and(|(until, clock)| clock.now() < until)
     }
 
     /// Counts an effect; gives the order that stands for it.
@@ -213,7 +257,8 @@ impl Wire {
 
     /// In a storm, how late the message is that this call sends.
     fn lateness(&self, request: &HttpRequest) -> Option<(u64, Option<u64>)> {
-        let sends = request.headers().get("x-amz-target") == Some("AmazonSQS.SendMessage");
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let sends = target.starts_with("AmazonSQS.SendMessage");
         self.plan().storm.as_ref().filter(|_| sends && RUN.try_with(|_| ()).is_ok()).map(Storm::lateness)
     }
 }
@@ -293,6 +338,15 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         self.wire.note(&request);
         let order = self.wire.next(&request);
+        if self.wire.is_down(&request) {
+            let down = ConnectorError::other("the table does not answer".into(), None);
+            return HttpConnectorFuture::ready(Err(down));
+        }
+        let asked = Lag::question(&request);
+        let before = asked.as_ref().and_then(|asked| self.wire.plan().lag.as_ref()?.answer(asked));
+        if let Some(before) = before {
+            return HttpConnectorFuture::ready(Ok(before));
+        }
         let (inner, wire) = (self.inner.clone(), self.wire.clone());
         let mut request = request;
         let mut repeat = None;
@@ -310,7 +364,13 @@ impl HttpConnector for Connector {
                 let _sent = inner.call(repeat).await;
             }
             match order {
-                None => wire.metered(inner, request).await,
+                None => {
+                    let answered = wire.metered(inner, request).await?;
+                    match asked {
+                        Some(asked) => lag::remember(&wire, asked, answered).await,
+                        None => Ok(answered),
+                    }
+                }
                 Some(Order::Overtake(rival)) => {
                     rival().await;
                     inner.call(request).await
@@ -328,6 +388,14 @@ impl HttpConnector for Connector {
                     }
                     Err(ConnectorError::other("cut by the test".into(), None))
                 }
+                Some(Order::Hang(moment, clock)) => {
+                    if moment == Moment::After {
+                        let _landed = inner.call(request).await;
+                    }
+                    clock.advance(AWS_CALL);
+                    Err(ConnectorError::other("no answer in time".into(), None))
+                }
+                Some(Order::Answer(refusal)) => Ok(refusal.response()),
                 Some(Order::LoseAnswer) => {
                     let _landed = inner.call(request).await;
                     Err(ConnectorError::io("lost by the test".into()))
