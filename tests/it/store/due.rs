@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use harness::{World, how_many};
+use harness::{Moment, World, how_many};
 use reqwest::{Method, StatusCode};
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, State};
@@ -109,6 +109,46 @@ async fn one_run_looks_after_everything_that_is_due() {
     }
     let sent = world.stack.sqs.depth("genmux-dispatch").unwrap();
     assert_eq!(usize::try_from(sent.visible).unwrap(), due);
+}
+
+/// Moves the checks of a shard's jobs to now; each stands within the time of a check.
+async fn all_due(world: &World, shard: u8, jobs: usize) {
+    let now = world.clock.now();
+    let live = world.jobs().due(shard, now + CHECK_EVERY, 100).await.unwrap();
+    assert_eq!(live.len(), jobs);
+    for due in live.iter().filter(|due| due.check_at > now) {
+        world.jobs().check_again(due, now).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_dies_anywhere_leaves_its_jobs_to_the_next() {
+    const JOBS: usize = 12;
+    let world = World::new().await;
+    store_due(&world, names_in(&world, 5).take(JOBS).collect()).await;
+    let queue = "genmux-dispatch";
+    world.wire.reset();
+    world.sweep().await;
+    let effects = world.wire.effects();
+    for moment in [Moment::Before, Moment::After] {
+        for k in 0..effects {
+            while let sent @ [_, ..] = &world.stack.sqs.receive(queue, 10).unwrap()[..] {
+                sent.iter().for_each(|it| world.stack.sqs.delete(queue, &it.receipt_handle).unwrap());
+            }
+            all_due(&world, 5, JOBS).await;
+            world.wire.reset();
+            world.wire.crash_at(k, moment);
+            world.sweep().await;
+            assert!(world.wire.is_spent(), "effect {k} never came");
+            // Twice: a call that was on its way when the run died may land after it.
+            for _ in 0..2 {
+                all_due(&world, 5, JOBS).await;
+                world.sweep().await;
+            }
+            let sent = world.stack.sqs.depth(queue).unwrap().visible;
+            assert!(sent >= JOBS as u64, "{moment:?} {k}: {sent} messages for {JOBS} jobs");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
