@@ -8,7 +8,7 @@ pub mod wire;
 pub mod world;
 
 pub use story::Story;
-pub use wire::{Moment, Storm, Wire};
+pub use wire::{Moment, Refusal, Storm, Wire};
 pub use world::{Answer, World};
 
 /// How many of something a test plays: so many, or what this variable of the environment says.

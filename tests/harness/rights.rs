@@ -16,6 +16,8 @@ pub fn rights(request: &HttpRequest) -> Vec<Grant> {
         Some(("DynamoDB_20120810", operation)) => table(operation, &body),
         Some(("AmazonSQS", operation)) => {
             let queue = text("QueueUrl").rsplit('/').next().unwrap_or_default();
+            // A batch needs the right to what is in it.
+            let operation = operation.strip_suffix("Batch").unwrap_or(operation);
             vec![grant("sqs", operation, format!("arn:aws:sqs:{AT}:{queue}"))]
         }
         Some(("secretsmanager", operation)) => {

@@ -3,31 +3,40 @@
 //! An *effect* is one AWS call of a function. A crash is a real one as far as the function
 //! can tell: its future is dropped in the middle of the call.
 
+mod capacity;
+mod lag;
 mod mortal;
+mod refusal;
 mod storm;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use futures_util::future::BoxFuture;
 use genmux::host::{Function, Grant};
 use genmux::stack::Around;
 use serde_json::{Map, Value};
+use shared::boot::Clock;
+use shared::boot::process::AWS_CALL;
+use shared::domain::time::Timestamp;
 
 use crate::rights::rights;
+use lag::Lag;
 use mortal::{Mortal, RUN};
 use storm::delay;
 
+pub use capacity::Capacity;
+pub use refusal::Refusal;
 pub use storm::Storm;
 
 /// On which side of an effect something happens.
@@ -50,13 +59,10 @@ enum Order {
     Fail(Moment),
     /// The call lands, its answer is lost, and the SDK makes it again.
     LoseAnswer,
-}
-
-/// What the table charged for a span of calls, in capacity units.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Capacity {
-    pub writes: f64,
-    pub reads: f64,
+    /// There is no answer until the client's time for the call is over.
+    Hang(Moment, Clock),
+    /// The call does not land; this is the answer.
+    Answer(Refusal),
 }
 
 #[derive(Default)]
@@ -70,6 +76,10 @@ struct Plan {
     storm: Option<Storm>,
     /// Effects that the storm has spoilt.
     spoilt: usize,
+    /// While this is set, the table answers no call of a function before that time.
+    outage: Option<(Timestamp, Clock)>,
+    /// What queries of an index are answered with while it lags.
+    lag: Option<Lag>,
     invocations: Vec<(String, Value)>,
 }
 
@@ -165,6 +175,27 @@ impl Wire {
         self.plan().at = Some((k, Order::LoseAnswer));
     }
 
+    /// Effect `k` hangs until the client gives up, which takes its time on this clock. Once.
+    pub fn hang_at(&self, k: usize, moment: Moment, clock: &Clock) {
+        self.plan().at = Some((k, Order::Hang(moment, clock.clone())));
+    }
+
+    /// Effect `k` is refused so, and does not land. Once.
+    pub fn refuse_at(&self, k: usize, refusal: Refusal) {
+        self.plan().at = Some((k, Order::Answer(refusal)));
+    }
+
+    /// For so long, every call that a function makes of the table fails.
+    pub fn table_is_down_for(&self, span: Duration, clock: &Clock) {
+        self.plan().outage = Some((clock.now() + span, clock.clone()));
+    }
+
+    /// From now on, a query of the due index that was made before is answered as it was then;
+    /// until the next reset.
+    pub fn due_index_lags(&self) {
+        self.plan().lag = Some(Lag::default());
+    }
+
     /// Before effect `k` lands, `rival` runs to its end. Once.
     pub fn overtake_at(&self, k: usize, rival: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
         self.plan().at = Some((k, Order::Overtake(Arc::new(rival))));
@@ -187,6 +218,13 @@ impl Wire {
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the table answers no calls of functions now.
+    fn is_down(&self, request: &HttpRequest) -> bool {
+        let of_table = request.headers().get("x-amz-target").is_some_and(|it| it.starts_with("DynamoDB"));
+        let outage = self.plan().outage.clone().filter(|_| of_table && RUN.try_with(|_| ()).is_ok());
+        outage.is_some_and(|(until, clock)| clock.now() < until)
     }
 
     /// Counts an effect; gives the order that stands for it.
@@ -213,46 +251,9 @@ impl Wire {
 
     /// In a storm, how late the message is that this call sends.
     fn lateness(&self, request: &HttpRequest) -> Option<(u64, Option<u64>)> {
-        let sends = request.headers().get("x-amz-target") == Some("AmazonSQS.SendMessage");
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let sends = target.starts_with("AmazonSQS.SendMessage");
         self.plan().storm.as_ref().filter(|_| sends && RUN.try_with(|_| ()).is_ok()).map(Storm::lateness)
-    }
-}
-
-impl Wire {
-    /// Makes a call and notes what the table charges for it.
-    async fn metered(
-        &self,
-        inner: SharedHttpConnector,
-        mut request: HttpRequest,
-    ) -> Result<HttpResponse, ConnectorError> {
-        let operation = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        if !operation.starts_with("DynamoDB") || self.plan().storm.is_some() {
-            return inner.call(request).await;
-        }
-        edit(&mut request, |body| {
-            body.insert("ReturnConsumedCapacity".to_owned(), "TOTAL".into());
-        });
-        let mut response = inner.call(request).await?;
-        let body = std::mem::replace(response.body_mut(), SdkBody::empty());
-        let bytes = ByteStream::new(body)
-            .collect()
-            .await
-            .map_err(|error| ConnectorError::io(error.into()))?
-            .into_bytes();
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let reads = ["GetItem", "Query", "BatchGetItem", "Scan"].iter().any(|name| operation.ends_with(name));
-        let mut plan = self.plan();
-        let units = if reads { &mut plan.capacity.reads } else { &mut plan.capacity.writes };
-        *units += match answer.get("ConsumedCapacity") {
-            Some(Value::Array(tables)) => {
-                tables.iter().filter_map(|table| table.get("CapacityUnits")?.as_f64()).sum()
-            }
-            Some(table) => table.get("CapacityUnits").and_then(Value::as_f64).unwrap_or(0.0),
-            None => 0.0,
-        };
-        drop(plan);
-        *response.body_mut() = SdkBody::from(bytes);
-        Ok(response)
     }
 }
 
@@ -293,6 +294,15 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         self.wire.note(&request);
         let order = self.wire.next(&request);
+        if self.wire.is_down(&request) {
+            let down = ConnectorError::other("the table does not answer".into(), None);
+            return HttpConnectorFuture::ready(Err(down));
+        }
+        let asked = Lag::question(&request);
+        let before = asked.as_ref().and_then(|asked| self.wire.plan().lag.as_ref()?.answer(asked));
+        if let Some(before) = before {
+            return HttpConnectorFuture::ready(Ok(before));
+        }
         let (inner, wire) = (self.inner.clone(), self.wire.clone());
         let mut request = request;
         let mut repeat = None;
@@ -310,7 +320,13 @@ impl HttpConnector for Connector {
                 let _sent = inner.call(repeat).await;
             }
             match order {
-                None => wire.metered(inner, request).await,
+                None => {
+                    let answered = wire.metered(inner, request).await?;
+                    match asked {
+                        Some(asked) => lag::remember(&wire, asked, answered).await,
+                        None => Ok(answered),
+                    }
+                }
                 Some(Order::Overtake(rival)) => {
                     rival().await;
                     inner.call(request).await
@@ -328,6 +344,14 @@ impl HttpConnector for Connector {
                     }
                     Err(ConnectorError::other("cut by the test".into(), None))
                 }
+                Some(Order::Hang(moment, clock)) => {
+                    if moment == Moment::After {
+                        let _landed = inner.call(request).await;
+                    }
+                    clock.advance(AWS_CALL);
+                    Err(ConnectorError::other("no answer in time".into(), None))
+                }
+                Some(Order::Answer(refusal)) => Ok(refusal.response()),
                 Some(Order::LoseAnswer) => {
                     let _landed = inner.call(request).await;
                     Err(ConnectorError::io("lost by the test".into()))

@@ -3,6 +3,7 @@
 mod answers;
 mod environment;
 mod events;
+mod limits;
 mod openapi;
 mod readme;
 mod schema;

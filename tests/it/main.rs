@@ -20,6 +20,7 @@ mod kling;
 mod levers;
 mod likeness;
 mod outage;
+mod platform;
 mod resilience;
 mod rights;
 mod sdk;

@@ -45,6 +45,7 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     add("settle", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
     // Only after a race whose winner the table did not tell.
     add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
+    add("reconcile", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     // Only for lost attempts at providers that can be asked for them.
     add("poll", "dynamodb:Query", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     // Only by providers without webhooks and look-ups that answer a create with the media.

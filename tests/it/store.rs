@@ -4,6 +4,7 @@ mod advance;
 mod books;
 mod conflict;
 mod create;
+mod due;
 mod gates;
 mod gauges;
 mod keystore;

@@ -19,7 +19,7 @@ use shared::domain::job::{Job, State, UnclearCreate};
 use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{self, BoxError};
+use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
 use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, Token, adapter};
@@ -38,6 +38,11 @@ use gates::{Way, Wish};
 /// How often, and how long apart at first, what only this dispatcher knows is written down again.
 const PERSIST_TRIES: u32 = 7;
 const PERSIST_FIRST: Duration = Duration::from_millis(100);
+/// What one more write, and one message in its place, take of an invocation's time.
+const SAY_WITHIN: Duration = Duration::from_secs(14);
+/// What a claim needs of an invocation's time: the longest create, and its end written down. A
+/// function that is stopped in between leaves a create whose outcome is unknown.
+pub const CREATE_WITHIN: Duration = Duration::from_secs(52);
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
@@ -93,10 +98,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event.payload, |message| dispatch(app, message)).await)
+    Ok(batch::each(event, app.clock.now(), |message, deadline| dispatch(app, message, deadline)).await)
 }
 
-async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
+async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(), BoxError> {
     let Message::Dispatch { job_id, once } = message else {
         return Err("this message is for another queue".into());
     };
@@ -123,7 +128,11 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
             return Ok(());
         }
     };
-    let Some(job) = take(app, job, &request, route, claim).await? else {
+    if deadline.left(app.clock.now()) < CREATE_WITHIN {
+        app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
+        return Err("too little time is left for a create call".into());
+    }
+    let Some(job) = take(app, job, &request, route, claim, deadline).await? else {
         // Another dispatcher has the claim, and makes the call.
         app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
         return Ok(());
@@ -141,7 +150,7 @@ async fn dispatch(app: &App, message: Message) -> Result<(), BoxError> {
     let (report, is_over) = gates::report(&outcome);
     let (event, retry_after) = read(app, &job, outcome).await?;
     let attempt = job.attempt;
-    let job = record(app, job, &event).await?;
+    let job = record(app, job, &event, deadline).await?;
     app.gates.report(route.provider, claim, report, is_over, app.clock.now()).await;
 
     let mut pause = Duration::ZERO;
@@ -163,6 +172,7 @@ async fn take(
     request: &JobRequest,
     route: &Route,
     id: u64,
+    deadline: Deadline,
 ) -> Result<Option<Job>, BoxError> {
     let job_id = job.id.clone();
     let claimed = Event::Claimed(Claim {
@@ -181,7 +191,7 @@ async fn take(
     };
     // The write may have landed all the same, and then only this dispatcher can send the attempt:
     // a claim is known by its number.
-    let job = persist("claim.not_read", || app.jobs.get(&job_id)).await?;
+    let job = persist(app, deadline, "claim.not_read", || app.jobs.get(&job_id)).await?;
     let is_mine = |job: &Job| {
         job.current().is_some_and(|attempt| attempt.claim == id && attempt.phase == Phase::Sending)
     };
@@ -193,10 +203,11 @@ async fn take(
 
 /// Writes down what came of the create call: the one thing that no one else can find out. If the
 /// table does not take it for long, it goes to the settle queue; and if that fails too, into the log.
-async fn record(app: &App, job: Job, event: &Event) -> Result<Job, BoxError> {
+async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Result<Job, BoxError> {
     let number = job.attempt;
-    let advance =
-        persist("create.not_recorded", || app.jobs.advance_from(job.clone(), event, app.clock.now()));
+    let advance = persist(app, deadline, "create.not_recorded", || {
+        app.jobs.advance_from(job.clone(), event, app.clock.now())
+    });
     match advance.await {
         Ok(Advance::Taken(job)) => {
             // A remote job of another attempt: ours, if there is one, has no id that we know.
@@ -242,18 +253,29 @@ fn named(event: &Event) -> Option<&RemoteJob> {
     }
 }
 
-/// Tries for some seconds, with growing pauses.
+/// Tries again with growing pauses, as long as there is time to say elsewhere what could not be
+/// written.
 #[expect(clippy::disallowed_methods, reason = "seconds, while only this dispatcher knows what it knows")]
-async fn persist<T, F>(event: &'static str, operation: impl Fn() -> F) -> Result<T, store::Error>
+async fn persist<T, F>(
+    app: &App,
+    deadline: Deadline,
+    event: &'static str,
+    operation: impl Fn() -> F,
+) -> Result<T, store::Error>
 where
     F: Future<Output = Result<T, store::Error>>,
 {
     let mut tries = 0;
     loop {
         match operation().await {
-            Err(error) if tries < PERSIST_TRIES && !error.is_corrupt() && !error.is_missing() => {
+            Err(error) if error.is_corrupt() || error.is_missing() => return Err(error),
+            Err(error) => {
+                let pause = PERSIST_FIRST * 2_u32.pow(tries);
                 tracing::warn!(error = chain(&error), tries, event);
-                tokio::time::sleep(PERSIST_FIRST * 2_u32.pow(tries)).await;
+                if tries >= PERSIST_TRIES || deadline.left(app.clock.now()) < pause + SAY_WITHIN {
+                    return Err(error);
+                }
+                tokio::time::sleep(pause).await;
                 tries += 1;
             }
             done => return done,

@@ -16,7 +16,7 @@ use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, State, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{self, BoxError};
+use shared::edge::batch::{self, BoxError, Deadline};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter,
 };
@@ -64,10 +64,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event.payload, |message| poll(app, message)).await)
+    Ok(batch::each(event, app.clock.now(), |message, deadline| poll(app, message, deadline)).await)
 }
 
-async fn poll(app: &App, message: Message) -> Result<(), BoxError> {
+async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), BoxError> {
     let Message::Poll { job_id, attempt: number, round } = message else {
         return Err("this message is for another queue".into());
     };

@@ -16,7 +16,7 @@ use shared::domain::id::RemoteJob;
 use shared::domain::job::{Job, Media, State};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
-use shared::edge::batch::{self, BoxError};
+use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::{Polled, ProviderClient};
@@ -78,10 +78,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event.payload, |message| settle(app, message)).await)
+    Ok(batch::each(event, app.clock.now(), |message, deadline| settle(app, message, deadline)).await)
 }
 
-async fn settle(app: &App, message: Message) -> Result<(), BoxError> {
+async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), BoxError> {
     let Message::Settle { job_id, attempt: number, remote, outcome, source, asked } = message else {
         return Err("this message is for another queue".into());
     };

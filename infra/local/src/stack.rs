@@ -2,6 +2,7 @@
 
 mod functions;
 mod source;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -353,10 +354,13 @@ pub async fn aws(wire: Option<SharedHttpClient>) -> SdkConfig {
         // not a broken connection.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).build());
-    if let Some(wire) = wire {
+    let quick = wire.is_some();
+    let wire = wire.unwrap_or_else(|| aws_smithy_http_client::Builder::new().build_http());
+    config = config.http_client(traced::Traced(wire));
+    if quick {
         // Who breaks calls on purpose need not wait a second before each is made again.
         let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
-        config = config.http_client(wire).retry_config(retry);
+        config = config.retry_config(retry);
     }
     config.load().await
 }

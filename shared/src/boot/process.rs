@@ -1,10 +1,31 @@
 //! What a function starts from: its environment, the AWS configuration, clock and chance.
 
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Clock, Env, Random, StartError, secrets, telemetry};
 use crate::store::{DynamoDb, S3, Sqs};
+
+/// How long a call of AWS may take to connect, one try of it, and all its tries. Without these,
+/// a call on a connection that was cut silently waits until the function is killed.
+pub const AWS_CONNECT: Duration = Duration::from_millis(3_100);
+pub const AWS_TRY: Duration = Duration::from_secs(3);
+pub const AWS_CALL: Duration = Duration::from_secs(10);
+/// The same for the bucket, where one try may carry a part of a file.
+pub const S3_TRY: Duration = Duration::from_secs(30);
+pub const S3_CALL: Duration = Duration::from_secs(75);
+
+/// The time-outs of every AWS client; those of the bucket are longer.
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(AWS_CONNECT)
+        .operation_attempt_timeout(AWS_TRY)
+        .operation_timeout(AWS_CALL)
+        .build()
+}
 
 /// A started process. A function's `App` is made from it; the local stack makes one for
 /// each function, with the environment that the template gives it.
@@ -23,7 +44,7 @@ impl Process {
         let env = Env::from_process();
         telemetry::init(function, &env);
         end_at_sigterm();
-        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let aws = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).load().await;
         Self { env, aws, clock: Clock::System, random: Random::System }.with_secrets().await
     }
 
@@ -62,7 +83,14 @@ impl Process {
 
     /// An endpoint of our own choosing has no bucket subdomains, so it is addressed by path.
     pub fn s3(&self) -> S3 {
-        let config = aws_sdk_s3::config::Builder::from(&self.aws);
+        let longer = self.aws.timeout_config().map(|timeouts| {
+            let mut longer = timeouts.to_builder();
+            longer.set_operation_attempt_timeout(timeouts.operation_attempt_timeout().map(|_| S3_TRY));
+            longer.set_operation_timeout(timeouts.operation_timeout().map(|_| S3_CALL));
+            longer.build()
+        });
+        let mut config = aws_sdk_s3::config::Builder::from(&self.aws);
+        config.set_timeout_config(longer);
         let endpoint = self.env.get("AWS_ENDPOINT_URL_S3").map(str::to_owned);
         S3::from_conf(match endpoint {
             Some(url) => config.endpoint_url(url).force_path_style(true).build(),

@@ -12,7 +12,7 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault};
 /// The largest image that is passed on, in bytes.
 const IMAGE_MAX: usize = 10 << 20;
 /// How long one may take to fetch.
-const FETCH_MAX: Duration = Duration::from_secs(7);
+pub const FETCH_MAX: Duration = Duration::from_secs(7);
 
 /// A picture that a video begins or ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]

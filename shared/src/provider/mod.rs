@@ -53,7 +53,7 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
 pub use access::Access;
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
-pub use image::Image;
+pub use image::{FETCH_MAX as IMAGE_WITHIN, Image};
 pub use jwks::Jwks;
 pub use outcome::{Canceling, Found, Notice, Outcome, Polled, Unreadable};
 pub use secret::Secret;

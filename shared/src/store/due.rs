@@ -1,15 +1,16 @@
 //! The due index: which live jobs nobody has looked after for a while.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 use super::Error;
 use super::item::{Item, key, number, number_of, text, text_of};
-use super::jobs::JobStore;
+use super::jobs::{JobStore, job_from_item};
 use super::keys::{self, CHECK_AT, PK};
 use crate::domain::id::JobId;
-use crate::domain::job::Job;
+use crate::domain::job::{CHECK_EVERY, Job};
 use crate::domain::time::Timestamp;
 
 /// A live job whose `check_at` has passed.
@@ -17,6 +18,30 @@ use crate::domain::time::Timestamp;
 pub struct Due {
     pub job: JobId,
     pub check_at: Timestamp,
+}
+
+/// Where a page of the due index ends.
+#[derive(Debug)]
+pub struct PageEnd(Item);
+
+/// A due job as it was read.
+#[derive(Debug)]
+pub struct DueJob {
+    pub due: Due,
+    /// How often in a row it could not be looked after.
+    pub failures: u32,
+    pub job: Result<Job, Error>,
+}
+
+/// How often in a row a job could not be looked after.
+const CHECK_FAILURES: &str = "check_failures";
+/// The longest pause before a job that could not be looked after is tried again.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// 2, 4, 8 … 60 minutes.
+fn failure_pause(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.min(16));
+    CHECK_EVERY.saturating_mul(doubled).min(FAILURE_PAUSE_MAX)
 }
 
 /// How long a check may be overdue before its job counts as stuck: several runs of
@@ -81,6 +106,18 @@ impl JobStore {
 
     /// Live jobs of one shard that are due, longest overdue first.
     pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<Due>, Error> {
+        Ok(self.due_page(shard, now, limit, None).await?.0)
+    }
+
+    /// As [`due`](Self::due), from where another page ended; and where this one ends, if there is
+    /// more.
+    pub async fn due_page(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: i32,
+        start: Option<PageEnd>,
+    ) -> Result<(Vec<Due>, Option<PageEnd>), Error> {
         let doing = format!("read shard {shard} of the due index");
         let answer = self
             .table
@@ -92,10 +129,54 @@ impl JobStore {
             .expression_attribute_values(":shard", text(keys::due_shard(shard)))
             .expression_attribute_values(":now", number(now.as_millis()))
             .limit(limit)
+            .set_exclusive_start_key(start.map(|PageEnd(key)| key))
             .send()
             .await
             .map_err(|source| Error::sdk(&doing, source))?;
-        Ok(answer.items.unwrap_or_default().iter().filter_map(due_of).collect())
+        let due = answer.items.unwrap_or_default().iter().filter_map(due_of).collect();
+        Ok((due, answer.last_evaluated_key.map(PageEnd)))
+    }
+
+    /// The jobs that are due, as they are now, each with whether it can be read; one that does not
+    /// exist is left out.
+    pub async fn read_due(&self, due: &[Due]) -> Result<Vec<DueJob>, Error> {
+        let doing = "read the jobs that are due";
+        // An index may show a job that moves at both places, and a batch read takes each key once.
+        let jobs: BTreeSet<&JobId> = due.iter().map(|due| &due.job).collect();
+        let keys = jobs.into_iter().map(|job| key(keys::job(job), keys::JOB)).collect();
+        let items = self.table.batch_get_now(doing, keys).await?;
+        let mut by_key: HashMap<String, Item> =
+            items.into_iter().filter_map(|item| Some((text_of(&item, PK)?.to_owned(), item))).collect();
+        let found = due.iter().filter_map(|due| {
+            let item = by_key.remove(&keys::job(&due.job))?;
+            let failures = number_of(&item, CHECK_FAILURES).unwrap_or(0);
+            Some(DueJob { due: due.clone(), failures, job: job_from_item(doing, item) })
+        });
+        Ok(found.collect())
+    }
+
+    /// Moves the check of a job that could not be looked after, by its key alone: it need not be
+    /// readable. The pause grows with each failure in a row.
+    #[expect(clippy::disallowed_methods, reason = "the one write of a check that failed; it changes no job")]
+    pub async fn check_failed(&self, due: &Due, failures: u32, now: Timestamp) -> Result<Timestamp, Error> {
+        let at = now + failure_pause(failures);
+        let update = self.table.client.update_item().table_name(&self.table.name);
+        let sent = update
+            .set_key(Some(key(keys::job(&due.job), keys::JOB)))
+            .update_expression("SET check_at = :at, check_failures = :failures")
+            .condition_expression("check_at = :seen")
+            .expression_attribute_values(":at", number(at.as_millis()))
+            .expression_attribute_values(":failures", number(failures + 1))
+            .expression_attribute_values(":seen", number(due.check_at.as_millis()))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(at),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(at),
+                _ => Err(Error::sdk(format!("move the failed check of job {}", due.job), error)),
+            },
+        }
     }
 
     /// Moves a due job's next check. `false` if another has moved it, or the job has ended:
@@ -108,7 +189,7 @@ impl JobStore {
             .update_item()
             .table_name(&self.table.name)
             .set_key(Some(key(keys::job(&due.job), keys::JOB)))
-            .update_expression("SET check_at = :at")
+            .update_expression("SET check_at = :at REMOVE check_failures")
             .condition_expression("check_at = :seen")
             .expression_attribute_values(":at", number(at.as_millis()))
             .expression_attribute_values(":seen", number(due.check_at.as_millis()))
@@ -127,4 +208,16 @@ impl JobStore {
 fn due_of(item: &Item) -> Option<Due> {
     let job = text_of(item, PK).and_then(keys::parse_job)?;
     Some(Due { job, check_at: Timestamp::from_millis(number_of(item, CHECK_AT)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_fails_again_and_again_pauses_longer_and_at_most_an_hour() {
+        let minutes = (0..7).map(|failures| failure_pause(failures).as_secs() / 60);
+        assert_eq!(minutes.collect::<Vec<_>>(), [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(failure_pause(u32::MAX), FAILURE_PAUSE_MAX);
+    }
 }

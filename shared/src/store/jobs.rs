@@ -432,24 +432,41 @@ impl JobStore {
         cursor: Option<(Timestamp, JobId)>,
     ) -> Result<Vec<Job>, Error> {
         let doing = format!("list the jobs of {account}");
-        let start = cursor.map(|(created_at, id)| {
+        let mut start = cursor.map(|(created_at, id)| {
             let mut start = key(keys::job(&id), keys::JOB);
             start.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(account)));
             start.insert(keys::CREATED_AT.to_owned(), number(created_at.as_millis()));
             start
         });
-        let found = self.table.newest_first(&doing, &keys::account(account), limit, start).await?;
-        let found = found.iter().filter_map(|item| text_of(item, PK).and_then(keys::parse_job));
-        self.get_many(&doing, found.collect()).await
+        let mut jobs = Vec::new();
+        let mut left = limit;
+        while left > 0 {
+            let found = self.table.newest_first(&doing, &keys::account(account), left, start).await?;
+            let is_last = i32::try_from(found.len()).is_ok_and(|found| found < left);
+            start = found.last().cloned();
+            let ids = found.iter().filter_map(|item| text_of(item, PK).and_then(keys::parse_job));
+            jobs.extend(self.get_many(&doing, ids.collect()).await?);
+            if is_last {
+                break;
+            }
+            // What was left out takes no place of another.
+            left = limit.saturating_sub(i32::try_from(jobs.len()).unwrap_or(i32::MAX));
+        }
+        Ok(jobs)
     }
 
-    /// These jobs in this order; one that does not exist is left out.
+    /// These jobs in this order; one that does not exist is left out, and so is one that cannot be
+    /// read: it must not hide the others.
     pub(super) async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
         let keys = ids.iter().map(|id| key(keys::job(id), keys::JOB)).collect();
         let items = self.table.batch_get(doing, keys).await?;
-        let jobs: Result<Vec<Job>, Error> =
-            items.into_iter().map(|item| job_from_item(doing, item)).collect();
-        let mut jobs = jobs?;
+        let readable = |item: Item| {
+            let key = text_of(&item, PK).unwrap_or_default().to_owned();
+            job_from_item(doing, item)
+                .inspect_err(|error| tracing::error!(key, %error, cause = ?error.source, "job.unreadable"))
+                .ok()
+        };
+        let mut jobs: Vec<Job> = items.into_iter().filter_map(readable).collect();
         jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
         Ok(jobs)
     }

@@ -107,6 +107,10 @@ impl Error {
         Self { doing: doing.into(), kind, source: Some(Box::new(source)) }
     }
 
+    fn failed(doing: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { doing: doing.into(), kind: Kind::Failed, source: Some(source.into()) }
+    }
+
     fn contended(doing: impl Into<String>) -> Self {
         Self { doing: doing.into(), kind: Kind::Contended, source: None }
     }

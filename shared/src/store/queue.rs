@@ -1,8 +1,11 @@
 //! Messages between the functions: ids and verdicts, never job state.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    Message as Received, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sqs};
@@ -71,6 +74,10 @@ pub enum Source {
     Webhook,
 }
 
+/// Most messages that one call sends.
+const SEND_MAX: usize = 10;
+const SENDING: &str = "send messages";
+
 /// One queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -99,6 +106,39 @@ impl Queue {
         let send = send.set_message_group_id(account.map(ToString::to_string));
         send.send().await.map_err(|source| Error::sdk(doing, source))?;
         Ok(())
+    }
+
+    /// Sends messages that are delivered at once, ten with a call; says of each in order whether
+    /// it is durable.
+    pub async fn send_all(&self, messages: &[(Message, AccountId)]) -> Vec<Result<(), Error>> {
+        let mut sent = Vec::with_capacity(messages.len());
+        for some in messages.chunks(SEND_MAX) {
+            match self.send_some(some).await {
+                Ok(refused) => sent.extend((0..some.len()).map(|n| match refused.get(&n.to_string()) {
+                    Some(why) => Err(Error::failed(SENDING, why.clone())),
+                    None => Ok(()),
+                })),
+                Err(error) => {
+                    let why = format!("{error}: {:?}", error.source);
+                    sent.extend(some.iter().map(|_| Err(Error::failed(SENDING, why.clone()))));
+                }
+            }
+        }
+        sent
+    }
+
+    /// Sends at most ten; of those that were refused, their place and why.
+    async fn send_some(&self, messages: &[(Message, AccountId)]) -> Result<HashMap<String, String>, Error> {
+        let entries = messages.iter().enumerate().map(|(n, (message, account))| {
+            let body = serde_json::to_string(message).map_err(|source| Error::corrupt(SENDING, source))?;
+            let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
+            let entry = entry.message_group_id(account.to_string()).build();
+            entry.map_err(|source| Error::corrupt(SENDING, source))
+        });
+        let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+        let batch = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = batch.send().await.map_err(|source| Error::sdk(SENDING, source))?;
+        Ok(answer.failed.into_iter().map(|failed| (failed.id, failed.code)).collect())
     }
 }
 

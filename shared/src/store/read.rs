@@ -3,12 +3,12 @@
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::item::{Item, text};
-use super::{Error, Table, keys};
+use super::{Error, Table, keys, step_aside};
 
 /// Most keys that one batch read takes.
 const BATCH_GET_MAX: usize = 100;
 /// Rounds in which a batch read may hand back keys that it did not get to.
-const ROUNDS_MAX: usize = 10;
+const ROUNDS_MAX: u32 = 10;
 
 impl Table {
     /// Keys of an account's things in the account index, newest first.
@@ -35,16 +35,28 @@ impl Table {
         Ok(answer.items.unwrap_or_default())
     }
 
-    /// The items with these keys, in no order; missing ones are left out.
+    /// The items with these keys, in no order; missing ones are left out. They may be a moment old.
     pub(super) async fn batch_get(&self, doing: &str, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
+        self.batch(doing, keys, false).await
+    }
+
+    /// The same, as they are now.
+    pub(super) async fn batch_get_now(&self, doing: &str, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
+        self.batch(doing, keys, true).await
+    }
+
+    async fn batch(&self, doing: &str, keys: Vec<Item>, now: bool) -> Result<Vec<Item>, Error> {
         let mut items = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(BATCH_GET_MAX) {
             let mut open = chunk.to_vec();
-            for _ in 0..ROUNDS_MAX {
+            for round in 0..ROUNDS_MAX {
                 if open.is_empty() {
                     break;
                 }
-                let wanted = KeysAndAttributes::builder().set_keys(Some(open)).build();
+                if round > 0 {
+                    step_aside(round).await; // it was not got to because there is too much to do
+                }
+                let wanted = KeysAndAttributes::builder().set_keys(Some(open)).consistent_read(now).build();
                 let wanted = wanted.map_err(|source| Error::corrupt(doing, source))?;
                 let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
                 let answer = answer.map_err(|source| Error::sdk(doing, source))?;

@@ -1,7 +1,7 @@
 //! Trouble at random, drawn from a seed.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::boot::Random;
 
 use super::{Moment, Order, edit};
@@ -45,13 +45,17 @@ impl Storm {
     }
 }
 
-/// Holds the message that a call sends back for longer.
+/// Holds the messages that a call sends back for longer.
 pub(super) fn delay(request: &mut HttpRequest, by_s: u64) {
     if by_s == 0 {
         return; // as its queue says
     }
-    edit(request, |body| {
-        let told = body.get("DelaySeconds").and_then(Value::as_u64).unwrap_or(0);
-        body.insert("DelaySeconds".to_owned(), (told + by_s).min(DELAY_MAX_S).into());
+    let delayed = |message: &mut Map<String, Value>| {
+        let told = message.get("DelaySeconds").and_then(Value::as_u64).unwrap_or(0);
+        message.insert("DelaySeconds".to_owned(), (told + by_s).min(DELAY_MAX_S).into());
+    };
+    edit(request, |body| match body.get_mut("Entries").and_then(Value::as_array_mut) {
+        Some(entries) => entries.iter_mut().filter_map(Value::as_object_mut).for_each(delayed),
+        None => delayed(body),
     });
 }

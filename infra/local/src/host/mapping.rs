@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Host;
-use super::template::Mapping;
+use super::lineage::{INVOCATIONS_MAX, Lineage};
+use super::template::{Mapping, Template};
+use super::{Host, ids};
 
 /// Where messages come from: what a mapping asks of SQS. Queues go by name.
 pub trait Source: Debug + Send + Sync {
@@ -22,6 +23,9 @@ pub trait Source: Debug + Send + Sync {
 
     /// Deletes what was received. A stale handle deletes nothing and is no error.
     fn delete(&self, queue: &str, receipt_handle: &str) -> Result<()>;
+
+    /// Moves what was received to the queue's dead-letter queue, or deletes it where there is none.
+    fn give_up(&self, queue: &str, receipt_handle: &str) -> Result<()>;
 
     /// Resolves once the queue has a visible message: at once if it has one now.
     fn wait<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<()>>;
@@ -109,16 +113,38 @@ async fn next_batch(host: &Host, mapping: &Mapping) -> Result<Vec<Received>> {
 }
 
 async fn handle(host: &Host, mapping: &Mapping, batch: Vec<Received>) {
+    let headers = batch.iter().filter_map(|message| message.trace_header.as_deref());
+    let lineage = Lineage::of_all(headers).unwrap_or_else(|| Lineage::parse(&ids::trace(host.clock().now())));
+    if is_stopped(host, &mapping.function, &lineage) {
+        tracing::warn!(function = mapping.function, messages = batch.len(), "function.recursion_stopped");
+        return each(&batch, |message| host.source().give_up(&mapping.queue, &message.receipt_handle));
+    }
+    let document = document(host, mapping, &batch);
     // The host logged why the function failed; the messages come back by themselves.
-    let Ok(answer) = host.invoke(&mapping.function, document(host, mapping, &batch)).await else { return };
+    let invoked = host.invoke_traced(&mapping.function, document, lineage.to_string()).await;
+    let Ok(answer) = invoked else { return };
     let Some(failed) = failures(&answer, &batch) else {
         let function = &mapping.function;
         tracing::warn!(function, %answer, "batch.answer_refused: nothing of it is deleted");
         return;
     };
-    for message in batch.iter().filter(|message| !failed.contains(&message.message_id)) {
-        if let Err(error) = host.source().delete(&mapping.queue, &message.receipt_handle) {
-            tracing::warn!(queue = mapping.queue, %error, "message.not_deleted: it will be delivered again");
+    let done = batch.iter().filter(|message| !failed.contains(&message.message_id));
+    each(done, |message| host.source().delete(&mapping.queue, &message.receipt_handle));
+}
+
+/// Whether the function was invoked too often because of one event to be invoked once more.
+fn is_stopped(host: &Host, function: &str, lineage: &Lineage) -> bool {
+    let Template { deployment, functions, .. } = host.template();
+    let spec = &functions[function];
+    let arn = deployment.arn("lambda", &format!("function:{}", spec.name));
+    !spec.may_recurse && lineage.invocations(&arn) >= INVOCATIONS_MAX
+}
+
+/// Takes each message off its queue; one that stays there is delivered again.
+fn each<'a>(messages: impl IntoIterator<Item = &'a Received>, take: impl Fn(&Received) -> Result<()>) {
+    for message in messages {
+        if let Err(error) = take(message) {
+            tracing::warn!(message.id = message.message_id, %error, "message.not_taken");
         }
     }
 }

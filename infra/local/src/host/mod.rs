@@ -7,6 +7,7 @@ mod function;
 mod gateway;
 mod ids;
 mod intrinsics;
+mod lineage;
 mod mapping;
 mod resources;
 mod schedule;
@@ -28,8 +29,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use lineage::Lineage;
+
 pub use function::{Function, FunctionError, Invocation, event_function, http_function};
 pub use intrinsics::Deployment;
+pub use lineage::current_trace;
 pub use mapping::{Attribute, Received, Source};
 pub use template::{FunctionSpec, Grant, Mapping, Queue, Redrive, Route, Schedule, Template};
 
@@ -157,16 +161,19 @@ impl Host {
         let Template { deployment, functions, .. } = &self.0.template;
         let spec = &functions[function];
         let deadline = self.clock().now() + spec.timeout;
+        let function_arn = deployment.arn("lambda", &format!("function:{}", spec.name));
+        let trace_id = Lineage::parse(&trace_id).entered(&function_arn).to_string();
         let invocation = Invocation {
             request_id: ids::uuid(),
             function_name: spec.name.clone(),
-            function_arn: deployment.arn("lambda", &format!("function:{}", spec.name)),
+            function_arn,
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(0),
-            trace_id,
+            trace_id: trace_id.clone(),
         };
         let request_id = invocation.request_id.clone();
         let handler = self.0.functions[function].as_ref();
-        let outcome = function::contain(handler, event, invocation, spec.timeout).await;
+        let outcome =
+            lineage::traced(trace_id, function::contain(handler, event, invocation, spec.timeout)).await;
         if let Err(error) = &outcome {
             tracing::warn!(function, request_id, %error, "function.failed");
         }

@@ -49,6 +49,16 @@ pub(super) struct FunctionProperties {
     pub(super) memory_size: u32,
     pub(super) timeout: u64,
     pub(super) environment: Environment,
+    #[serde(default)]
+    pub(super) recursive_loop: RecursiveLoop,
+}
+
+/// What becomes of a function that is invoked again and again because of one event.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum RecursiveLoop {
+    Allow,
+    #[default]
+    Terminate,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::intrinsics::Deployment;
 use super::resources::{
-    Document, FunctionProperties, Integration, MappingProperties, Permission, QueueProperties, RedrivePolicy,
-    RoleProperties, RouteProperties, Rule, Stack, TableProperties, Unread,
+    Document, FunctionProperties, Integration, MappingProperties, Permission, QueueProperties, RecursiveLoop,
+    RedrivePolicy, RoleProperties, RouteProperties, Rule, Stack, TableProperties, Unread,
 };
 use super::schedule::rate;
 
@@ -45,6 +45,8 @@ pub struct FunctionSpec {
     pub environment: BTreeMap<String, String>,
     pub timeout: Duration,
     pub memory_mb: u32,
+    /// Whether it goes on where recursive loop detection would stop it.
+    pub may_recurse: bool,
     /// What its role lets it do.
     pub grants: Vec<Grant>,
 }
@@ -202,6 +204,7 @@ fn functions(stack: &Stack<'_>) -> Result<BTreeMap<String, FunctionSpec>> {
             environment: properties.environment.variables,
             timeout: Duration::from_secs(properties.timeout),
             memory_mb: properties.memory_size,
+            may_recurse: properties.recursive_loop == RecursiveLoop::Allow,
             grants: roles
                 .remove(&properties.role)
                 .with_context(|| format!("resource {id} has no role of its own"))?,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
+use serde_json::Value;
 use shared::boot::{Clock, Env, Process};
 
-use crate::host::{Function, Functions, Template, event_function, http_function};
+use crate::host::{Function, FunctionError, Functions, Invocation, Template, event_function, http_function};
 
 /// A package's `handle` over its `App`, as a function of the platform.
 macro_rules! deploy {
@@ -41,9 +42,30 @@ pub(super) async fn all(
         let process = Process { env, clock, ..operator.clone() }.with_secrets().await?;
         let function =
             start_function(name, &process).with_context(|| format!("function {name} does not start"))?;
-        anyhow::Ok((name.clone(), function))
+        let skewed = clocks.get(name).map(|clock| Skewed {
+            inner: Arc::clone(&function),
+            clock: clock.clone(),
+            platform: operator.clock.clone(),
+        });
+        anyhow::Ok((name.clone(), skewed.map_or(function, |skewed| Arc::new(skewed))))
     });
     Ok(try_join_all(started).await?.into_iter().collect())
+}
+
+/// A function whose clock is not the platform's. It finds its deadline on its own: how much time
+/// an invocation has is no matter of what time it is.
+struct Skewed {
+    inner: Arc<dyn Function>,
+    clock: Clock,
+    platform: Clock,
+}
+
+impl Function for Skewed {
+    fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
+        let skew = self.clock.now().as_millis() - self.platform.now().as_millis();
+        let deadline_ms = context.deadline_ms.saturating_add_signed(skew);
+        self.inner.invoke(event, Invocation { deadline_ms, ..context })
+    }
 }
 
 /// Starts one function, by package, in this process.

@@ -20,6 +20,10 @@ impl Source for Queues {
         Ok(self.0.delete(queue, receipt_handle)?)
     }
 
+    fn give_up(&self, queue: &str, receipt_handle: &str) -> Result<()> {
+        Ok(self.0.give_up(queue, receipt_handle)?)
+    }
+
     fn wait<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<()>> {
         async move { Ok(self.0.sent(queue).await?) }.boxed()
     }

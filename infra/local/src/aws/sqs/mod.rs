@@ -83,6 +83,16 @@ impl Sqs {
         self.store().delete(&Receipt::parse(receipt_handle, queue)?)
     }
 
+    /// Moves what was received to the queue's dead-letter queue, or deletes it where there is none.
+    pub fn give_up(&self, queue: &str, receipt_handle: &str) -> Result<(), Error> {
+        let spec = self.store().queue(queue)?.spec;
+        let receipt = Receipt::parse(receipt_handle, queue)?;
+        match spec.redrive {
+            Some(redrive) => self.store().bury(&receipt, &redrive.dead_letter_queue, self.now()),
+            None => self.store().delete(&receipt),
+        }
+    }
+
     /// Shows a message in flight again after `after`. A stale handle changes nothing and is no error.
     pub fn make_visible(&self, queue: &str, receipt_handle: &str, after: Duration) -> Result<(), Error> {
         let now = self.now();

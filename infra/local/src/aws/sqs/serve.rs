@@ -33,6 +33,7 @@ pub(super) fn router(sqs: Sqs) -> Router {
 async fn serve(State(sqs): State<Sqs>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = target.strip_prefix("AmazonSQS.").unwrap_or(target);
+    let trace = headers.get("x-amzn-trace-id").and_then(|trace| trace.to_str().ok());
     wire::answer(match operation {
         "ChangeMessageVisibility" => run(&sqs, &body, change_message_visibility),
         "CreateQueue" => run(&sqs, &body, create_queue),
@@ -43,8 +44,8 @@ async fn serve(State(sqs): State<Sqs>, headers: HeaderMap, body: Bytes) -> Respo
         "ListQueues" => run(&sqs, &body, list_queues),
         "PurgeQueue" => run(&sqs, &body, purge_queue),
         "ReceiveMessage" => receive_message(&sqs, &body).await,
-        "SendMessage" => run(&sqs, &body, send_message),
-        "SendMessageBatch" => run(&sqs, &body, send_message_batch),
+        "SendMessage" => wire::read(&body).and_then(|input| send_message(&sqs, input, trace)),
+        "SendMessageBatch" => wire::read(&body).and_then(|input| send_message_batch(&sqs, input, trace)),
         "StartMessageMoveTask" => run(&sqs, &body, start_message_move_task),
         _ => Err(Code::UnknownOperation.because(format!("The operation {operation} is not served here."))),
     })
@@ -130,21 +131,25 @@ fn get_queue_attributes(sqs: &Sqs, input: wire::GetQueueAttributes) -> Result<Va
     Ok(if all.is_empty() { json!({}) } else { json!({ "Attributes": all }) })
 }
 
-fn send_message(sqs: &Sqs, input: wire::SendMessage) -> Result<Value, Error> {
+fn send_message(sqs: &Sqs, input: wire::SendMessage, trace: Option<&str>) -> Result<Value, Error> {
     let queue = queue_at(sqs, &input.queue_url)?.spec;
-    let (message, mut sent) = accept(&queue, input.entry)?;
+    let (message, mut sent) = accept(&queue, input.entry, trace)?;
     let ids = sqs.store().send(&queue.name, &[message], sqs.now())?;
     sent.message_id = ids.concat();
     Ok(json!(sent))
 }
 
-fn send_message_batch(sqs: &Sqs, input: wire::Batch<wire::SendEntry>) -> Result<Value, Error> {
+fn send_message_batch(
+    sqs: &Sqs,
+    input: wire::Batch<wire::SendEntry>,
+    trace: Option<&str>,
+) -> Result<Value, Error> {
     let queue = queue_at(sqs, &input.queue_url)?.spec;
     check_batch(input.entries.iter().map(|entry| entry.id.as_str()))?;
     let (mut messages, mut sent, mut failed) = (vec![], vec![], vec![]);
     for entry in input.entries {
         let id = entry.id.clone();
-        match accept(&queue, entry) {
+        match accept(&queue, entry, trace) {
             Ok((message, answer)) => {
                 messages.push(message);
                 sent.push(answer);
@@ -163,8 +168,13 @@ fn send_message_batch(sqs: &Sqs, input: wire::Batch<wire::SendEntry>) -> Result<
     Ok(json!({ "Successful": sent, "Failed": failed }))
 }
 
-/// Checks one message and digests it. Its id is left open.
-fn accept(queue: &QueueSpec, entry: wire::SendEntry) -> Result<(NewMessage, wire::Sent), Error> {
+/// Checks one message and digests it. Its id is left open. Without an `AWSTraceHeader` of its
+/// own it takes that of the call.
+fn accept(
+    queue: &QueueSpec,
+    entry: wire::SendEntry,
+    trace: Option<&str>,
+) -> Result<(NewMessage, wire::Sent), Error> {
     if entry.message_body.is_empty() {
         return Err(missing("MessageBody"));
     }
@@ -193,7 +203,9 @@ fn accept(queue: &QueueSpec, entry: wire::SendEntry) -> Result<(NewMessage, wire
     let message = NewMessage {
         body: entry.message_body,
         attributes: entry.message_attributes,
-        trace_header: trace_header.and_then(|attribute| attribute.string_value),
+        trace_header: trace_header
+            .and_then(|attribute| attribute.string_value)
+            .or_else(|| trace.map(str::to_owned)),
         group_id: entry.message_group_id,
         delay_s: within("DelaySeconds", entry.delay_seconds, DELAY_S)?.unwrap_or(queue.delay_s),
     };

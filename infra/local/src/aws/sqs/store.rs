@@ -232,6 +232,17 @@ impl Store {
         Ok(())
     }
 
+    /// Moves the message to a dead-letter queue unless the receipt is stale.
+    pub(super) fn bury(&self, receipt: &Receipt, dead_letters: &str, now: Timestamp) -> Result<(), Error> {
+        self.db().execute(
+            "UPDATE message SET queue = ?4, source = ?1, visible_at = ?5
+             WHERE queue = ?1 AND message_id = ?2 AND receives = ?3",
+            params![receipt.queue, receipt.message_id, receipt.receive_count, dead_letters, now.as_millis()],
+        )?;
+        self.bell.notify_waiters();
+        Ok(())
+    }
+
     /// Hides a message in flight until `until`, counted anew; a time not in the future shows it at once.
     pub(super) fn hide(&self, receipt: &Receipt, until: Timestamp, now: Timestamp) -> Result<Change, Error> {
         let mut db = self.db();

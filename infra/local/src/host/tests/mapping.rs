@@ -257,6 +257,10 @@ impl Source for Broken {
         anyhow::bail!("no such queue")
     }
 
+    fn give_up(&self, _: &str, _: &str) -> anyhow::Result<()> {
+        anyhow::bail!("no such queue")
+    }
+
     fn wait<'a>(&'a self, _: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
         async { anyhow::bail!("no such queue") }.boxed()
     }

@@ -1,7 +1,9 @@
 //! The host on the real template, with small functions and queues in memory.
 
+mod contained;
 mod gateway;
 mod mapping;
+mod recursion;
 mod schedule;
 mod template;
 
@@ -91,6 +93,7 @@ fn host_of(template: Template, name: &str, function: Arc<dyn Function>, source: 
 struct Memory {
     visible: Mutex<HashMap<String, VecDeque<Received>>>,
     deleted: Mutex<Vec<String>>,
+    given_up: Mutex<Vec<String>>,
     bell: Notify,
 }
 
@@ -137,6 +140,11 @@ impl Source for Memory {
 
     fn delete(&self, queue: &str, receipt_handle: &str) -> Result<()> {
         self.deleted.lock().unwrap().push(format!("{queue}/{receipt_handle}"));
+        Ok(())
+    }
+
+    fn give_up(&self, queue: &str, receipt_handle: &str) -> Result<()> {
+        self.given_up.lock().unwrap().push(format!("{queue}/{receipt_handle}"));
         Ok(())
     }
 

@@ -1,0 +1,60 @@
+//! What a function may wait for is less than the time that the template gives it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use genmux::host::Template;
+use harness::World;
+use shared::boot::process::{AWS_CALL, AWS_TRY};
+use shared::provider::{IMAGE_WITHIN, Timeouts};
+
+/// The most that each function waits for in a row, provider and AWS, where each call takes all the
+/// time that it may have. Copies of files are not in it: they have limits of their own.
+fn longest() -> BTreeMap<&'static str, Duration> {
+    let Timeouts { create, ask, ping, .. } = Timeouts::default();
+    let token = ping;
+    // A caller repeats what failed: one call may take all its time, the others one try.
+    let http = |calls: u32| AWS_CALL + AWS_TRY * (calls - 1);
+    BTreeMap::from([
+        ("submit", http(4)), // key, policy, create, send
+        ("cancel", http(4)), // key, job, move, send
+        ("status", http(4)), // key, job, the job again while a caller waits, ledger
+        ("webhook", ping + AWS_CALL),
+        // It reads, passes the gate and claims before; how much time that may take, it looks at.
+        ("dispatch", IMAGE_WITHIN + token + create + AWS_CALL),
+        // Job, question; status and result, and again before a cancel, and that; what follows.
+        ("poll", AWS_CALL * 2 + token + ask * 5 + AWS_CALL),
+        // Job; status and result; move, place; dispatch, and a poll of each of three others.
+        ("settle", AWS_CALL + token + ask * 2 + AWS_CALL * 2 + AWS_CALL * 4),
+        ("health", AWS_CALL + token + ping + AWS_CALL),
+    ])
+}
+
+async fn template() -> Template {
+    World::new().await.stack.host.template().clone()
+}
+
+#[tokio::test]
+async fn no_function_waits_for_longer_than_it_may_run() {
+    let template = template().await;
+    let longest = longest();
+    for (name, spec) in &template.functions {
+        // `reconcile` ends by the time that is left, whatever it waits for.
+        let Some(wait) = longest.get(name.as_str()) else {
+            assert_eq!(name, "reconcile");
+            continue;
+        };
+        assert!(*wait < spec.timeout, "{name} may wait for {wait:?} and has {:?}", spec.timeout);
+    }
+    for route in &template.routes {
+        let timeout = template.functions[&route.function].timeout;
+        assert!(timeout < Duration::from_secs(30), "the API gives up before {} does", route.function);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_leaves_time_for_the_create_and_what_comes_before_it() {
+    let dispatch = template().await.functions["dispatch"].timeout;
+    assert!(dispatch::CREATE_WITHIN >= longest()["dispatch"]);
+    assert!(dispatch::CREATE_WITHIN + AWS_TRY * 2 <= dispatch);
+}
