@@ -192,7 +192,7 @@ async fn read(app: &App, job: &Job, outcome: Outcome) -> Result<(Event, Option<D
         Outcome::Accepted { remote, cost } => (News::Accepted { remote, cost }, None),
         Outcome::Refused { fault, retry_after } => (News::Refused(fault), retry_after),
         Outcome::NotSent(fault) => (News::NotSent(fault), None),
-        Outcome::Unknown(_) => (News::Unclear, None),
+        Outcome::Unknown { .. } => (News::Unclear, None),
     };
     Ok((Event::Attempt { number: job.attempt, news }, retry_after))
 }

@@ -10,7 +10,7 @@ use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::attempt::Phase;
 use shared::domain::catalog::Catalog;
 use shared::domain::credit::MicroUsd;
-use shared::domain::id::JobId;
+use shared::domain::id::{JobId, RemoteJob};
 use shared::domain::job::{RUNNING_MAX, STOPPING_MAX, State};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -150,6 +150,10 @@ async fn look_up(app: &App, job_id: &JobId, number: u8) -> Result<(), BoxError> 
             let fault = Fault::new(ErrorClass::ProviderUnavailable, Some("never_arrived"), Billed::No);
             (None, Some(Verdict::Broke { fault, cost: Some(MicroUsd(0)) }))
         }
+        Found::Alike(alike) => match <[RemoteJob; 1]>::try_from(alike) {
+            Ok([remote]) => (Some(remote), None),
+            Err(_) => return Ok(()),
+        },
         Found::Nothing | Found::Unreadable(_) => return Ok(()),
     };
     let job_id = job_id.clone();

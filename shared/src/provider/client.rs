@@ -8,6 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::redirect;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
@@ -27,6 +28,13 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 /// The longest answer that is read where the call says nothing else, in bytes.
 pub const BODY_MAX: usize = 1 << 20;
 
+/// How many pages of a list a look-up reads: a thousand remote jobs, more than any provider lets
+/// us make within the time that one is looked for.
+pub const PAGES_MAX: usize = 10;
+
+/// The most remote jobs that a look-up tells of.
+pub const ALIKE_MAX: usize = 100;
+
 /// How to reach one provider.
 #[derive(Debug, Clone)]
 pub struct ProviderConfig {
@@ -41,7 +49,7 @@ pub struct ProviderConfig {
 }
 
 /// How long each call may take in all. Whoever calls must outlast them: a poll of an ended
-/// job and a cancel may each make two calls.
+/// job and a cancel may each make two calls, and a look-up takes as long as two.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     pub connect: Duration,
@@ -131,6 +139,15 @@ impl ProviderClient {
         self.providers.get(&provider)?.webhook_secret.clone()
     }
 
+    /// Which key and which origin a provider is called with now, as a number that tells nothing of
+    /// them: the first four bytes of a hash. `None` if it is not configured.
+    pub fn key_mark(&self, provider: Provider) -> Option<u32> {
+        let config = self.providers.get(&provider)?;
+        let origin = config.base_url.as_ref().map_or("", Url::as_str);
+        let hash = Sha256::new().chain_update(origin).chain_update([0]).chain_update(config.key.expose());
+        hash.finalize().first_chunk().map(|first| u32::from_be_bytes(*first))
+    }
+
     /// Every provider that is configured.
     pub fn providers(&self) -> impl Iterator<Item = Provider> {
         self.providers.keys().copied()
@@ -174,7 +191,7 @@ impl ProviderClient {
         let outcome = match &sent {
             Ok(answer) => wait_as_told(adapter.read_create(answer), answer, now),
             Err(NoAnswer::NotSent(fault)) => Outcome::NotSent(fault.clone()),
-            Err(NoAnswer::Lost(cause)) => Outcome::Unknown(cause),
+            Err(NoAnswer::Lost(cause)) => Outcome::unknown(cause),
         };
         timer.log(&sent, outcome.summary());
         outcome
@@ -244,18 +261,44 @@ impl ProviderClient {
         canceling
     }
 
-    /// Looks for the remote job of an attempt whose create answer was lost.
+    /// Looks for the remote job of an attempt whose create answer was lost, on as many pages as
+    /// there are, up to [`PAGES_MAX`]: what is missing from half a list may be in the other half.
     pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
+        let pages = self.look_through(provider, lost, now);
+        let found = tokio::time::timeout(self.timeouts.ask * 2, pages).await;
+        found.unwrap_or(Found::Unreadable("timeout"))
+    }
+
+    async fn look_through(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
         let adapter = adapter(provider);
-        let Some(call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
-        let timer = Timer::start(provider, "look_up");
-        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
-        let found = match &sent {
-            Ok(answer) => adapter.read_look_up(lost, answer),
-            Err(lost) => Found::Unreadable(lost.cause()),
-        };
-        timer.log(&sent, found.summary());
-        found
+        let Some(mut call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
+        let mut alike = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let timer = Timer::start(provider, "look_up");
+            let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
+            let page = match &sent {
+                Ok(answer) => adapter.read_look_up(lost, answer),
+                Err(lost) => Found::Unreadable(lost.cause()).into(),
+            };
+            timer.log(&sent, page.found.summary());
+            match page.found {
+                Found::Nothing => {}
+                // A list that grows from its head may repeat itself on the next page.
+                Found::Alike(more) => more.into_iter().for_each(|remote| {
+                    if !alike.contains(&remote) {
+                        alike.push(remote);
+                    }
+                }),
+                found @ (Found::Job(_) | Found::Unreadable(_)) => return found,
+            }
+            match page.next {
+                Some(next) => call = next,
+                None if alike.is_empty() => return Found::Nothing,
+                None if alike.len() > ALIKE_MAX => return Found::Unreadable("too_many_alike"),
+                None => return Found::Alike(alike),
+            }
+        }
+        Found::Unreadable("list_too_long")
     }
 
     /// Makes a free call that needs the key, and measures it.
