@@ -1,5 +1,7 @@
 //! The one HTTP path to all providers: sends, bounds, classifies, logs.
 
+mod look_up;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,10 +18,10 @@ use super::access::AccessCache;
 use super::download::{Downloader, SILENCE_MAX};
 use super::image::Image;
 use super::jwks::KeyCache;
-use super::outcome::{Canceling, Found, Outcome, Polled, retry_after};
+use super::outcome::{Canceling, Outcome, Polled, retry_after};
 use super::secret::Secret;
 use super::verify::StandardWebhooks;
-use super::{Adapter, Answer, Body, Call, CreateOrder, Lost, Settings, adapter};
+use super::{Adapter, Answer, Body, Call, CreateOrder, Settings, adapter};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
@@ -27,13 +29,6 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// The longest answer that is read where the call says nothing else, in bytes.
 pub const BODY_MAX: usize = 1 << 20;
-
-/// How many pages of a list a look-up reads: a thousand remote jobs, more than any provider lets
-/// us make within the time that one is looked for.
-pub const PAGES_MAX: usize = 10;
-
-/// The most remote jobs that a look-up tells of.
-pub const ALIKE_MAX: usize = 100;
 
 /// How to reach one provider.
 #[derive(Debug, Clone)]
@@ -259,46 +254,6 @@ impl ProviderClient {
         };
         timer.log(&sent, canceling.summary());
         canceling
-    }
-
-    /// Looks for the remote job of an attempt whose create answer was lost, on as many pages as
-    /// there are, up to [`PAGES_MAX`]: what is missing from half a list may be in the other half.
-    pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
-        let pages = self.look_through(provider, lost, now);
-        let found = tokio::time::timeout(self.timeouts.ask * 2, pages).await;
-        found.unwrap_or(Found::Unreadable("timeout"))
-    }
-
-    async fn look_through(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
-        let adapter = adapter(provider);
-        let Some(mut call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
-        let mut alike = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let timer = Timer::start(provider, "look_up");
-            let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
-            let page = match &sent {
-                Ok(answer) => adapter.read_look_up(lost, answer),
-                Err(lost) => Found::Unreadable(lost.cause()).into(),
-            };
-            timer.log(&sent, page.found.summary());
-            match page.found {
-                Found::Nothing => {}
-                // A list that grows from its head may repeat itself on the next page.
-                Found::Alike(more) => more.into_iter().for_each(|remote| {
-                    if !alike.contains(&remote) {
-                        alike.push(remote);
-                    }
-                }),
-                found @ (Found::Job(_) | Found::Unreadable(_)) => return found,
-            }
-            match page.next {
-                Some(next) => call = next,
-                None if alike.is_empty() => return Found::Nothing,
-                None if alike.len() > ALIKE_MAX => return Found::Unreadable("too_many_alike"),
-                None => return Found::Alike(alike),
-            }
-        }
-        Found::Unreadable("list_too_long")
     }
 
     /// Makes a free call that needs the key, and measures it.

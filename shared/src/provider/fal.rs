@@ -201,7 +201,8 @@ fn history(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
         .append_pair("expand", "payloads")
         .append_pair("limit", "100")
         .extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
-    let call = Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{}", query.finish()));
+    let call =
+        Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{}", query.finish()));
     Call { answer_max: HISTORY_MAX, ..call }
 }
 

@@ -346,7 +346,10 @@ fn an_error_of_the_server_never_refuses_a_create() {
             }
             for status in [408, 425, 499].into_iter().chain(500..600) {
                 let created = adapter.read_create(&Answer { status, ..given.answer() });
-                assert!(matches!(created, Outcome::Unknown { .. }), "{provider} {case} {status}: {created:?}");
+                assert!(
+                    matches!(created, Outcome::Unknown { .. }),
+                    "{provider} {case} {status}: {created:?}"
+                );
                 cases += 1;
             }
         }

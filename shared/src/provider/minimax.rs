@@ -117,7 +117,9 @@ impl Adapter for Minimax {
                 Canceling::Impossible
             }
             // The record of a job that had ended.
-            None if answer.json::<Removed>().is_some_and(|removed| removed.is_deleted()) => Canceling::TooLate,
+            None if answer.json::<Removed>().is_some_and(|removed| removed.is_deleted()) => {
+                Canceling::TooLate
+            }
             None if answer.is_taken() => Canceling::Asked,
             _ => Canceling::Unreadable(answer.cause()),
         }

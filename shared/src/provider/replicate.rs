@@ -311,8 +311,7 @@ mod tests {
     #[test]
     fn every_fixture_reads_as_it_says() {
         let came_out = fixtures::run(Provider::Replicate);
-        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"]
-        {
+        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"] {
             came_out.some("create", class);
         }
         for verdict in

@@ -245,8 +245,7 @@ mod tests {
     #[test]
     fn every_fixture_reads_as_it_says() {
         let came_out = fixtures::run(Provider::Runway);
-        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"]
-        {
+        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"] {
             came_out.some("create", class);
         }
         for verdict in ["finished", "broke", "gone", "pending", "canceled", "content_policy"] {

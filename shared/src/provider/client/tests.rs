@@ -87,7 +87,7 @@ pub(super) fn answer(status: u16, headers: &str, body: &str) -> Reply {
     Reply::Answer(format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n{body}"))
 }
 
-fn client(provider: Provider, base_url: &Url) -> ProviderClient {
+pub(super) fn client(provider: Provider, base_url: &Url) -> ProviderClient {
     client_within(Duration::from_secs(30), provider, base_url)
 }
 
@@ -378,6 +378,7 @@ async fn a_call_is_one_line_that_tells_neither_key_nor_prompt() {
     {
         assert!(log.contains(part), "{part} in {log}");
     }
-    assert!(!log.contains("boat") && !log.contains(KEY), "{log}");
+    let mark = client.key_mark(Provider::Fal).unwrap().to_string();
+    assert!(!log.contains("boat") && !log.contains(KEY) && !log.contains(&mark), "{log}");
     assert!(!format!("{client:?}").contains(KEY));
 }
