@@ -240,7 +240,7 @@ pub(crate) fn report(outcome: &Outcome) -> (Option<Report>, bool) {
         Outcome::Refused { fault, retry_after } => (Some(Report::of(fault.class, *retry_after)), true),
         Outcome::NotSent(fault) => (Some(Report::of(fault.class, None)), true),
         // It may run: it keeps its place.
-        Outcome::Unknown(_) => (Some(Report::Ill(ErrorClass::Timeout)), false),
+        Outcome::Unknown { .. } => (Some(Report::Ill(ErrorClass::Timeout)), false),
     }
 }
 

@@ -44,6 +44,10 @@ const SAY_WITHIN: Duration = Duration::from_secs(14);
 /// function that is stopped in between leaves a create whose outcome is unknown.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(52);
 
+/// When a provider is asked about an id that came with an unclear answer: it may not be known
+/// everywhere at once.
+const ASK_ABOUT_AFTER: Duration = Duration::from_secs(5);
+
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
 pub struct App {
@@ -148,9 +152,12 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
     let (report, is_over) = gates::report(&outcome);
-    let (event, retry_after) = read(app, &job, outcome).await?;
+    let Reading { event, retry_after, hint } = read(app, &job, outcome).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
+    if let Some(remote) = hint {
+        ask_about(app, &job, remote).await;
+    }
     app.gates.report(route.provider, claim, report, is_over, app.clock.now()).await;
 
     let mut pause = Duration::ZERO;
@@ -228,6 +235,15 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
             }
             Err(error.into())
         }
+    }
+}
+
+/// Has the provider asked whether it knows an id: if it does, that is the attempt's remote job.
+async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
+    let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
+    let hint = Message::Settle { job_id, attempt, remote, outcome: None, source: Source::Webhook, asked: 0 };
+    if let Err(error) = app.settle.send(&hint, Some(&job.account), ASK_ABOUT_AFTER).await {
+        tracing::warn!(job.id = %job.id, error = chain(&error), "message.not_queued");
     }
 }
 
@@ -313,27 +329,45 @@ fn reports(provider: Provider) -> bool {
     adapter(provider).capabilities().webhooks.is_some()
 }
 
-/// What an outcome means for the job, and how long the provider wants to be left alone.
-async fn read(app: &App, job: &Job, outcome: Outcome) -> Result<(Event, Option<Duration>), BoxError> {
-    let (news, retry_after) = match outcome {
+/// What a create call came to, for the job.
+struct Reading {
+    event: Event,
+    /// How long the provider wants to be left alone.
+    retry_after: Option<Duration>,
+    /// An id that the answer carries all the same: it may name nothing.
+    hint: Option<RemoteJob>,
+}
+
+async fn read(app: &App, job: &Job, outcome: Outcome) -> Result<Reading, BoxError> {
+    let (mut retry_after, mut hint) = (None, None);
+    let news = match outcome {
         Outcome::Delivered { media, cost } => {
             // Nobody can be asked for it again. In the bucket first: a repeat of the message
             // finds it there if we die before the job knows.
             let (number, length) = (job.attempt, u64::try_from(media.len())?);
             let source = stream::iter([Ok::<_, Infallible>(media)]);
             let media = app.media.copy(&media_key_of(app, job), Some(length), source).await?;
-            return Ok((Event::Delivered { number, cost, media }, None));
+            let event = Event::Delivered { number, cost, media };
+            return Ok(Reading { event, retry_after: None, hint: None });
         }
-        Outcome::Accepted { remote, cost } => (News::Accepted { remote, cost }, None),
-        Outcome::Refused { fault, retry_after } => (News::Refused(fault), retry_after),
-        Outcome::NotSent(fault) => (News::NotSent(fault), None),
-        Outcome::Unknown("server_error") if app.unclear_create == UnclearCreate::Failover => {
+        Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
+        Outcome::Refused { fault, retry_after: wait } => {
+            retry_after = wait;
+            News::Refused(fault)
+        }
+        Outcome::NotSent(fault) => News::NotSent(fault),
+        Outcome::Unknown { answered: true, remote: None, .. }
+            if app.unclear_create == UnclearCreate::Failover =>
+        {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
-            (News::PresumedRefused, None)
+            News::PresumedRefused
         }
-        Outcome::Unknown(_) => (News::Unclear, None),
+        Outcome::Unknown { remote, .. } => {
+            hint = remote;
+            News::Unclear
+        }
     };
-    Ok((Event::Attempt { number: job.attempt, news }, retry_after))
+    Ok(Reading { event: Event::Attempt { number: job.attempt, news }, retry_after, hint })
 }
 
 /// Finishes a job whose dispatcher died after it had stored what the create call brought.

@@ -178,7 +178,10 @@ async fn confirm(
     let Some(remote) = attempt.remote.as_ref().or(remote) else { return Confirmed::NotNow };
     let now = app.clock.now();
     match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
-        Polled::Ended(Verdict::Gone) if !attempt.may_be_gone(now) => Confirmed::NotNow,
+        // Of an id that is only a hint, it says nothing about the attempt.
+        Polled::Ended(Verdict::Gone) if attempt.remote.is_none() || !attempt.may_be_gone(now) => {
+            Confirmed::NotNow
+        }
         Polled::Ended(verdict) => Confirmed::Verdict(verdict),
         Polled::Pending => Confirmed::StillRuns,
         Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,

@@ -1,5 +1,7 @@
 //! The one HTTP path to all providers: sends, bounds, classifies, logs.
 
+mod look_up;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,10 +18,10 @@ use super::access::AccessCache;
 use super::download::{Downloader, SILENCE_MAX};
 use super::image::Image;
 use super::jwks::KeyCache;
-use super::outcome::{Canceling, Found, Outcome, Polled, retry_after};
+use super::outcome::{Canceling, Outcome, Polled, retry_after};
 use super::secret::Secret;
 use super::verify::StandardWebhooks;
-use super::{Adapter, Answer, Body, Call, CreateOrder, Lost, Settings, adapter};
+use super::{Adapter, Answer, Body, Call, CreateOrder, Settings, adapter};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
@@ -42,7 +44,7 @@ pub struct ProviderConfig {
 }
 
 /// How long each call may take in all. Whoever calls must outlast them: a poll of an ended
-/// job and a cancel may each make two calls.
+/// job and a cancel may each make two calls, and a look-up takes as long as two.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     pub connect: Duration,
@@ -132,13 +134,13 @@ impl ProviderClient {
         self.providers.get(&provider)?.webhook_secret.clone()
     }
 
-    /// Identifies the key and origin of a provider, without giving them away; `None` if it is not
-    /// configured.
+    /// Which key and which origin a provider is called with now, as a number that tells nothing of
+    /// them: the first four bytes of a hash. `None` if it is not configured.
     pub fn key_mark(&self, provider: Provider) -> Option<u32> {
         let config = self.providers.get(&provider)?;
         let origin = config.base_url.as_ref().map_or("", Url::as_str);
-        let digest = Sha256::digest(format!("{origin}\0{}", config.key.expose()));
-        Some(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+        let hash = Sha256::new().chain_update(origin).chain_update([0]).chain_update(config.key.expose());
+        hash.finalize().first_chunk().map(|first| u32::from_be_bytes(*first))
     }
 
     /// Every provider that is configured.
@@ -184,7 +186,7 @@ impl ProviderClient {
         let outcome = match &sent {
             Ok(answer) => wait_as_told(adapter.read_create(answer), answer, now),
             Err(NoAnswer::NotSent(fault)) => Outcome::NotSent(fault.clone()),
-            Err(NoAnswer::Lost(cause)) => Outcome::Unknown(cause),
+            Err(NoAnswer::Lost(cause)) => Outcome::unknown(cause),
         };
         timer.log(&sent, outcome.summary());
         outcome
@@ -252,20 +254,6 @@ impl ProviderClient {
         };
         timer.log(&sent, canceling.summary());
         canceling
-    }
-
-    /// Looks for the remote job of an attempt whose create answer was lost.
-    pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
-        let adapter = adapter(provider);
-        let Some(call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
-        let timer = Timer::start(provider, "look_up");
-        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
-        let found = match &sent {
-            Ok(answer) => adapter.read_look_up(lost, answer),
-            Err(lost) => Found::Unreadable(lost.cause()),
-        };
-        timer.log(&sent, found.summary());
-        found
     }
 
     /// Makes a free call that needs the key, and measures it.

@@ -6,18 +6,19 @@ use http::{HeaderName, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::outcome::{Found, Notice, Outcome, Polled, Unreadable};
+use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
+    remote_job, timestamp,
 };
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.lumalabs.ai";
-/// How many generations a look-up reads, newest first.
+/// How many generations a page of a look-up has, newest first.
 const LISTED: usize = 100;
 
 /// It is never asked to stop a job: its `DELETE` removes one, and whether that stops a run or its
@@ -28,8 +29,8 @@ impl Adapter for DreamMachine {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             webhooks: Some(Scheme::TokenOnly),
-            // The list is searched for our callback URL. What was sent without one, or has fallen
-            // off the list's first page, is not found and may run all the same.
+            // The list is searched for our callback URL. What was sent without one is not found and
+            // may run all the same.
             look_up: LookUp::Likely,
             ..Capabilities::default()
         }
@@ -50,16 +51,9 @@ impl Adapter for DreamMachine {
     fn read_create(&self, answer: &Answer) -> Outcome {
         if answer.is_ok() {
             let created: Option<Generation> = answer.json();
-            return match created.and_then(|created| remote_job(&created.id, None)) {
-                Some(remote) => Outcome::Accepted { remote, cost: None },
-                None => Outcome::Unknown("no_id"),
-            };
+            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
         }
-        let is_theirs = answer.json::<Problem>().is_some();
-        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
-            return Outcome::Refused { fault: fault(answer), retry_after: None };
-        }
-        Outcome::Unknown(answer.cause())
+        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -92,20 +86,22 @@ impl Adapter for DreamMachine {
     }
 
     fn look_up(&self, _: &Lost<'_>) -> Option<Call> {
-        Some(call(Method::GET, &format!("/generations?limit={LISTED}&offset=0")))
+        Some(list(0))
     }
 
     /// Every generation tells the request that it came of, with its callback URL.
-    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
         let Some(list) = answer.json::<List>().filter(|_| answer.is_ok()) else {
-            return Found::Unreadable(answer.cause());
+            return Found::Unreadable(answer.cause()).into();
         };
         let is_ours =
             |item: &&Value| item["request"]["callback_url"].as_str().is_some_and(|url| lost.is_callback(url));
-        let Some(ours) = list.generations.iter().find(is_ours) else { return Found::Nothing };
+        let Some(ours) = list.generations.iter().find(is_ours) else {
+            return Page { found: Found::Nothing, next: list.next(lost) };
+        };
         match ours["id"].as_str().and_then(|id| remote_job(id, None)) {
-            Some(remote) => Found::Job(remote),
-            None => Found::Unreadable("no_id"),
+            Some(remote) => Found::Job(remote).into(),
+            None => Found::Unreadable("no_id").into(),
         }
     }
 
@@ -134,6 +130,10 @@ impl Adapter for DreamMachine {
 
 fn call(method: Method, path: &str) -> Call {
     Call::new(method, API, format!("/dream-machine/v1{path}"))
+}
+
+fn list(offset: usize) -> Call {
+    call(Method::GET, &format!("/generations?limit={LISTED}&offset={offset}"))
 }
 
 /// There is no seed and no negative prompt.
@@ -186,6 +186,19 @@ impl Generation {
 #[derive(Deserialize)]
 struct List {
     generations: Vec<Value>,
+    #[serde(default)]
+    has_more: bool,
+    #[serde(default)]
+    offset: usize,
+}
+
+impl List {
+    /// The call for what is older, unless all of that is older than the lost one.
+    fn next(&self, lost: &Lost<'_>) -> Option<Call> {
+        let oldest = self.generations.last()?["created_at"].as_str().and_then(timestamp);
+        let may_be_there = oldest.is_none_or(|oldest| oldest >= lost.window().0);
+        (self.has_more && may_be_there).then(|| list(self.offset + self.generations.len()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -239,7 +252,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
         ] {
             came_out.some("create", class);
         }

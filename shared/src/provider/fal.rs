@@ -9,11 +9,12 @@ use url::{Url, form_urlencoded};
 
 use super::fal_reason::{Reason, detail_types};
 use super::input::model_input;
-use super::outcome::{Canceling, Found, Notice, Outcome, Polled, Unreadable};
+use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
+    remote_job,
 };
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
@@ -56,23 +57,20 @@ impl Adapter for Fal {
         Some(call.json(model_input(order)))
     }
 
+    /// Where it is not known whether the job was made, a header may name it all the same.
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if answer.is_ok() {
+        let outcome = if answer.is_ok() {
             let created: Option<Created> = answer.json();
-            let remote = created.and_then(|created| {
+            Outcome::accepted(created.and_then(|created| {
                 let handle = created.response_url.and_then(|url| request_path(&url, &created.request_id));
                 remote_job(&created.request_id, handle.as_deref())
-            });
-            return match remote {
-                Some(remote) => Outcome::Accepted { remote, cost: None },
-                None => Outcome::Unknown("no_id"),
-            };
-        }
-        let reason = Reason::of(answer);
-        if matches!(answer.status, 401 | 403 | 429) || reason.is_theirs {
-            return Outcome::Refused { fault: reason.fault(), retry_after: None };
-        }
-        Outcome::Unknown(answer.cause())
+            }))
+        } else {
+            let reason = Reason::of(answer);
+            certain::outcome(answer, reason.is_theirs, |_| reason.refusal())
+        };
+        let id = answer.headers.get("x-fal-request-id").and_then(|id| id.to_str().ok());
+        outcome.naming(id.and_then(|id| remote_job(id, None)))
     }
 
     fn poll(&self, remote: &RemoteJob, route: &str) -> Call {
@@ -133,8 +131,9 @@ impl Adapter for Fal {
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         let is_over = || answer.json::<Status>().is_some_and(|body| body.status == "ALREADY_COMPLETED");
+        let is_refused = || answer.json::<Success>().is_some_and(|body| !body.success);
         match answer.status {
-            200..=299 => Canceling::Asked,
+            _ if answer.is_taken() && !is_refused() => Canceling::Asked,
             400 if is_over() => Canceling::TooLate,
             404 if answer.says_not_found() => Canceling::Gone,
             _ => Canceling::Unreadable(answer.cause()),
@@ -143,28 +142,22 @@ impl Adapter for Fal {
 
     /// It is not known how soon a new remote job is listed.
     fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
-        let (from, to) = lost.window();
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("endpoint_id", lost.order.endpoint())
-            .append_pair("start", &from.to_string())
-            .append_pair("end", &to.to_string())
-            .append_pair("expand", "payloads")
-            .append_pair("limit", "100")
-            .finish();
-        let call = Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{query}"));
-        Some(Call { answer_max: HISTORY_MAX, ..call })
+        Some(history(lost, None))
     }
 
-    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
-        let Some(history) = answer.json::<History>().filter(|_| answer.is_ok()) else {
-            return Found::Unreadable(answer.cause());
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
+        let Some(listed) = answer.json::<History>().filter(|_| answer.is_ok()) else {
+            return Found::Unreadable(answer.cause()).into();
         };
-        if history.has_more {
-            return Found::Unreadable("list_too_long");
-        }
         let (endpoint, input) = (lost.order.endpoint(), model_input(&lost.order));
         let alike = |item: &&Past| item.endpoint_id == endpoint && item.json_input == input;
-        lost.find(history.items.iter().filter(alike).map(|item| (&*item.request_id, &*item.sent_at)))
+        let items = listed.items.iter().filter(alike).map(|item| (&*item.request_id, &*item.sent_at));
+        let found = lost.find(items);
+        match listed.next_cursor {
+            _ if !listed.has_more => found.into(),
+            Some(cursor) => Page { found, next: Some(history(lost, Some(&cursor))) },
+            None => Found::Unreadable("list_too_long").into(),
+        }
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
@@ -192,9 +185,25 @@ impl Adapter for Fal {
             _ if answer.is_ok() => {
                 Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
             }
-            _ => Err(Reason::of(answer).fault()),
+            _ => Err(Reason::of(answer).refusal()),
         }
     }
+}
+
+/// The call that lists what the endpoint was sent when the lost one was.
+fn history(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
+    let (from, to) = lost.window();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("endpoint_id", lost.order.endpoint())
+        .append_pair("start", &from.to_string())
+        .append_pair("end", &to.to_string())
+        .append_pair("expand", "payloads")
+        .append_pair("limit", "100")
+        .extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
+    let call =
+        Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{}", query.finish()));
+    Call { answer_max: HISTORY_MAX, ..call }
 }
 
 /// Where a remote job is found: as the create answer said, else as fal builds it.
@@ -223,6 +232,12 @@ fn request_path(url: &str, id: &str) -> Option<String> {
     };
     let good = app.split('/').count() == app_segments(app) && app.split('/').all(plain);
     (good && url.path().len() <= RemoteJob::BYTES_MAX).then(|| url.path().to_owned())
+}
+
+/// The other form of an answer to a cancel.
+#[derive(Deserialize)]
+struct Success {
+    success: bool,
 }
 
 #[derive(Deserialize)]
@@ -297,6 +312,7 @@ impl Event {
 #[derive(Deserialize)]
 struct History {
     has_more: bool,
+    next_cursor: Option<String>,
     items: Vec<Past>,
 }
 
@@ -330,7 +346,7 @@ mod tests {
             "invalid_request",
             "rate_limited",
             "timeout",
-            "provider_unavailable",
+            "server_error",
             "unknown",
         ] {
             came_out.some("create", class);

@@ -46,7 +46,8 @@ impl Reason {
         if self.has(&["client_cancelled", "client_disconnected"]) {
             return Verdict::Canceled { cost: None };
         }
-        Verdict::Broke { fault: self.fault(), cost: None }
+        let billed = if self.is_the_servers() { Billed::No } else { Billed::Unknown };
+        Verdict::Broke { fault: self.fault(billed), cost: None }
     }
 
     /// The verdict, unless it is a failure that says nothing.
@@ -57,33 +58,41 @@ impl Reason {
         (!is_unknown).then_some(verdict)
     }
 
-    pub(super) fn fault(&self) -> Fault {
-        let (class, billed) = self.class();
+    /// Why a call was refused. What blames the input may have cost time on a machine.
+    pub(super) fn refusal(&self) -> Fault {
+        let billed = match self.class() {
+            ErrorClass::ContentPolicy | ErrorClass::InvalidRequest | ErrorClass::Unknown => Billed::Unknown,
+            _ => Billed::No,
+        };
+        self.fault(billed)
+    }
+
+    fn fault(&self, billed: Billed) -> Fault {
         let policy = self.types.iter().find(|name| *name == POLICY);
-        Fault::new(class, policy.or(self.types.first()).map(String::as_str), billed)
+        Fault::new(self.class(), policy.or(self.types.first()).map(String::as_str), billed)
+    }
+
+    /// Whether a run failed by an error of the server, which is never billed.
+    fn is_the_servers(&self) -> bool {
+        let by_type = self.status == 0 && (self.has(TIMEOUT_TYPES) || self.has(SERVER_TYPES));
+        matches!(self.status, 500..=599) || by_type
     }
 
     /// The first rule that fits.
-    fn class(&self) -> (ErrorClass, Billed) {
+    fn class(&self) -> ErrorClass {
         match self.status {
-            401 => (ErrorClass::Auth, Billed::No),
-            403 if self.is_out_of_money() => (ErrorClass::InsufficientFunds, Billed::No),
-            403 => (ErrorClass::Auth, Billed::No),
-            _ if self.has(&[POLICY]) => (ErrorClass::ContentPolicy, Billed::Unknown),
-            400 | 404 | 413 | 422 => (ErrorClass::InvalidRequest, Billed::Unknown),
-            429 => (ErrorClass::RateLimited, Billed::No),
-            _ if self.has(&["request_timeout", "startup_timeout", "generation_timeout"]) => {
-                let class =
-                    if self.is_our_limit { ErrorClass::Timeout } else { ErrorClass::ProviderUnavailable };
-                (class, Billed::No)
-            }
-            500..=599 => (ErrorClass::ProviderUnavailable, Billed::No),
-            _ if self.has(&["runner_*", "downstream_*", "internal_*"]) => {
-                (ErrorClass::ProviderUnavailable, Billed::No)
-            }
-            _ if self.has(&["concurrent_requests_limit"]) => (ErrorClass::RateLimited, Billed::No),
-            _ if self.has(INPUT_TYPES) => (ErrorClass::InvalidRequest, Billed::Unknown),
-            _ => (ErrorClass::Unknown, Billed::Unknown),
+            401 => ErrorClass::Auth,
+            403 if self.is_out_of_money() => ErrorClass::InsufficientFunds,
+            403 => ErrorClass::Auth,
+            _ if self.has(&[POLICY]) => ErrorClass::ContentPolicy,
+            400 | 404 | 413 | 422 => ErrorClass::InvalidRequest,
+            429 => ErrorClass::RateLimited,
+            _ if self.has(TIMEOUT_TYPES) && self.is_our_limit => ErrorClass::Timeout,
+            500..=599 => ErrorClass::ProviderUnavailable,
+            _ if self.has(TIMEOUT_TYPES) || self.has(SERVER_TYPES) => ErrorClass::ProviderUnavailable,
+            _ if self.has(&["concurrent_requests_limit"]) => ErrorClass::RateLimited,
+            _ if self.has(INPUT_TYPES) => ErrorClass::InvalidRequest,
+            _ => ErrorClass::Unknown,
         }
     }
 
@@ -105,6 +114,10 @@ impl Reason {
 
 /// The type of a refusal for content.
 const POLICY: &str = "content_policy_violation";
+
+/// Types of errors that come with a status of 5xx, for where no status is known.
+const TIMEOUT_TYPES: &[&str] = &["request_timeout", "startup_timeout", "generation_timeout"];
+const SERVER_TYPES: &[&str] = &["runner_*", "downstream_*", "internal_*"];
 
 /// Types that blame the input; for where no status says so.
 const INPUT_TYPES: &[&str] = &[

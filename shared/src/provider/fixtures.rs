@@ -4,7 +4,7 @@
 //! says what must come out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -15,7 +15,7 @@ use url::Url;
 
 use super::verify::{CallbackSecrets, Delivery, Token, Verified};
 use super::{
-    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Polled, Secret,
+    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Page, Polled, Secret,
     Settings, adapter,
 };
 use crate::domain::catalog::Catalog;
@@ -85,18 +85,24 @@ impl CameOut {
     }
 }
 
+/// The fixtures of one provider, by their names.
+fn all(provider: Provider) -> Vec<(String, Fixture)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider.name());
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    // The others are signature vectors: see verify.rs.
+    let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let read = |path: PathBuf| {
+        let case = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let fixture = serde_json::from_slice(&std::fs::read(&path).unwrap());
+        (case.clone(), fixture.unwrap_or_else(|error| panic!("{case}: {error}")))
+    };
+    paths.map(read).collect()
+}
+
 /// Runs the fixtures of one provider; gives everything that came out, for coverage.
 pub(super) fn run(provider: Provider) -> CameOut {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider.name());
     let mut came_out = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue; // signature vectors: see verify.rs
-        }
-        let case = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let fixture: Fixture = serde_json::from_slice(&std::fs::read(&path).unwrap())
-            .unwrap_or_else(|error| panic!("{case}: {error}"));
+    for (case, fixture) in all(provider) {
         let result = fixture.run(adapter(provider));
         assert_eq!(result, fixture.expect, "{case}");
         came_out.insert(format!("{} {result}", fixture.read.unwrap_or_default()));
@@ -127,7 +133,7 @@ impl Fixture {
             "poll" => polled(&adapter.read_poll(&remote, route, &answer)),
             "result" => polled(&adapter.read_result(&remote, &answer)),
             "cancel" => canceling(adapter.read_cancel(&answer)),
-            "look_up" => found(&self.with_lost(|lost| adapter.read_look_up(lost, &answer))),
+            "look_up" => page(&self.with_lost(|lost| adapter.read_look_up(lost, &answer))),
             "ping" => adapter.read_ping(&answer).map_or_else(|fault| json!(fault), |()| json!("well")),
             "webhook" => match adapter.read_webhook(&verified(answer.body)) {
                 Ok(notice) => json!({"remote": notice.remote, "verdict": notice.verdict}),
@@ -211,7 +217,9 @@ fn outcome(outcome: &Outcome) -> Value {
         Outcome::Delivered { media, cost } => json!({"delivered": media.len(), "cost": cost}),
         Outcome::Refused { fault, .. } => json!({"refused": fault}),
         Outcome::NotSent(fault) => json!({"not_sent": fault}),
-        Outcome::Unknown(cause) => json!({"unknown": cause}),
+        Outcome::Unknown { cause, remote, answered } => {
+            json!({"unknown": cause, "remote": remote, "answered": answered})
+        }
     }
 }
 
@@ -224,12 +232,16 @@ fn polled(polled: &Polled) -> Value {
     }
 }
 
-fn found(found: &Found) -> Value {
-    match found {
-        Found::Alike(alike) => json!({"alike": alike.iter().map(|job| &job.id).collect::<Vec<_>>()}),
+fn page(page: &Page) -> Value {
+    let told = match &page.found {
         Found::Job(remote) => json!({"found": remote}),
+        Found::Alike(remotes) => json!({"alike": remotes}),
         Found::Nothing => json!("nothing"),
         Found::Unreadable(cause) => json!({"unreadable": cause}),
+    };
+    match &page.next {
+        Some(next) => json!({"page": told, "next": call(next)["call"]}),
+        None => told,
     }
 }
 
@@ -263,7 +275,7 @@ fn junk_is_never_a_verdict() {
                 let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body) };
                 if index != 6 || status >= 300 {
                     let created = adapter.read_create(&answer);
-                    assert!(matches!(created, Outcome::Unknown(_)), "{case}: {created:?}");
+                    assert!(matches!(created, Outcome::Unknown { .. }), "{case}: {created:?}");
                 }
                 if index == 6 && status == 404 {
                     continue; // JSON that says "not found" is an answer
@@ -273,7 +285,8 @@ fn junk_is_never_a_verdict() {
                 {
                     assert!(matches!(polled, Polled::Unreadable(_)), "{case}: {polled:?}");
                 }
-                if status >= 300 {
+                // A success without a body is one; so is any object, as some tell nothing in it.
+                if status >= 300 || !matches!(index, 0 | 6) {
                     let canceled = adapter.read_cancel(&answer);
                     assert!(matches!(canceled, Canceling::Unreadable(_)), "{case}: {canceled:?}");
                 }
@@ -294,4 +307,58 @@ fn a_refusal_by_status_needs_no_body() {
             assert_eq!(created.summary(), ("refused", class), "{provider} {status}");
         }
     }
+}
+
+/// Whether the body has a code by which Kling or `MiniMax` documents that it blames the caller:
+/// they alone tell more by a code than by the status.
+fn blames_the_caller(provider: Provider, body: &Value) -> bool {
+    let code = match provider {
+        Provider::Kling | Provider::KlingLegacy => body["code"].as_u64(),
+        Provider::Minimax => {
+            let text = body["error"]["message"].as_str().unwrap_or_default();
+            let in_text = text.rsplit_once('(').and_then(|(_, code)| code.strip_suffix(')')?.parse().ok());
+            body["base_resp"]["status_code"].as_u64().filter(|code| *code != 0).or(in_text)
+        }
+        _ => None,
+    };
+    match provider {
+        Provider::Minimax => {
+            code.is_some_and(|code| matches!(code, 1002 | 1004 | 1008 | 1026 | 1027 | 1039 | 2_000..3_000))
+        }
+        _ => code.is_some_and(|code| matches!(code, 1_000..2_000)),
+    }
+}
+
+/// Every error of theirs that we know, with every status that may come of a call which went
+/// through: never a refusal.
+#[test]
+fn an_error_of_the_server_never_refuses_a_create() {
+    let mut cases = 0;
+    for &provider in Provider::ALL {
+        let adapter = adapter(provider);
+        for (case, fixture) in all(provider) {
+            let Some(given) = fixture.answer.as_ref().filter(|_| fixture.read.as_deref() == Some("create"))
+            else {
+                continue;
+            };
+            if given.json.as_ref().is_some_and(|body| blames_the_caller(provider, body)) {
+                continue;
+            }
+            for status in [408, 425, 499].into_iter().chain(500..600) {
+                let created = adapter.read_create(&Answer { status, ..given.answer() });
+                assert!(
+                    matches!(created, Outcome::Unknown { .. }),
+                    "{provider} {case} {status}: {created:?}"
+                );
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 10_000, "{cases}");
+}
+
+#[test]
+fn only_what_a_document_says_is_free_to_stop() {
+    let free = Provider::ALL.iter().filter(|provider| adapter(**provider).capabilities().stop_is_free);
+    assert_eq!(free.copied().collect::<Vec<_>>(), [Provider::Runway, Provider::Minimax]);
 }

@@ -53,10 +53,7 @@ impl Adapter for Gemini {
             return google::refused(answer);
         }
         let created: Option<Interaction> = answer.json();
-        match created.and_then(|created| remote_job(&created.id, None)) {
-            Some(remote) => Outcome::Accepted { remote, cost: None },
-            None => Outcome::Unknown("no_id"),
-        }
+        Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)))
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -79,7 +76,7 @@ impl Adapter for Gemini {
             Some("failed") => broke(interaction.fault()),
             Some("cancelled") => Polled::Ended(Verdict::Canceled { cost: None }),
             Some(word @ "budget_exceeded") => {
-                broke(Fault::new(ErrorClass::InsufficientFunds, Some(word), Billed::No))
+                broke(Fault::new(ErrorClass::InsufficientFunds, Some(word), Billed::Unknown))
             }
             // The last two wait for an answer that nobody will give: a video has no tools.
             Some(word @ ("incomplete" | "requires_action" | "requires_continuation")) => {
@@ -114,7 +111,7 @@ impl Adapter for Gemini {
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         match answer.status {
-            200..=299 => Canceling::Asked,
+            _ if answer.is_taken() => Canceling::Asked,
             404 if answer.says_not_found() => Canceling::Gone,
             // What is over cannot be canceled; the poll tells how it ended.
             400 if google::fault(answer).code.as_deref() == Some("FAILED_PRECONDITION") => Canceling::TooLate,
@@ -315,7 +312,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
             "their_timeout",
         ] {
             came_out.some("create", class);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Answer;
 use super::outcome::{Outcome, RETRY_AFTER_MAX};
+use super::{Answer, certain};
 use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
 #[derive(Deserialize)]
@@ -31,15 +31,7 @@ struct Detail {
 
 /// What a create call came to that was not a success.
 pub(super) fn refused(answer: &Answer) -> Outcome {
-    let is_theirs = answer.json::<Problem>().is_some();
-    match answer.status {
-        401 | 403 | 429 => {}
-        // Their own deadline passed: what they had begun may go on.
-        408 | 504 => return Outcome::Unknown("their_timeout"),
-        400..=599 if is_theirs => {}
-        _ => return Outcome::Unknown(answer.cause()),
-    }
-    Outcome::Refused { fault: fault(answer), retry_after: retry_after(answer) }
+    certain::outcome(answer, answer.json::<Problem>().is_some(), fault).after(retry_after(answer))
 }
 
 /// The first rule that fits an answer that is not a success: by its HTTP status, then by

@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::outcome::{Found, Notice, Outcome, Polled, Unreadable};
+use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
+    remote_job,
 };
 use crate::domain::catalog::Audio;
 use crate::domain::credit::MicroUsd;
@@ -75,14 +76,15 @@ impl Adapter for Kling {
         Some(Call::new(Method::GET, API, path))
     }
 
-    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
-        let Some(tasks) = data::<Vec<Task>>(answer) else { return Found::Unreadable(answer.cause()) };
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
+        let Some(tasks) = data::<Vec<Task>>(answer) else { return Found::Unreadable(answer.cause()).into() };
         let ours = |task: &&Task| task.external_id.as_deref() == Some(lost.order.reference);
-        match tasks.iter().find(ours).and_then(|task| remote_job(&task.id, None)) {
+        let found = match tasks.iter().find(ours).and_then(|task| remote_job(&task.id, None)) {
             Some(remote) => Found::Job(remote),
             None if tasks.is_empty() => Found::Nothing,
             None => Found::Unreadable("other_job"),
-        }
+        };
+        found.into()
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
@@ -154,19 +156,18 @@ pub(super) fn data<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
     serde_json::from_value(envelope.data).ok()
 }
 
+/// The code stands before the status. Those of 1xxx blame the caller; those of 5xxx are errors of
+/// the server, which may come after it has made the remote job.
 pub(super) fn read_create<T: DeserializeOwned>(answer: &Answer, id: impl FnOnce(T) -> String) -> Outcome {
     match code(answer) {
-        Some(0) if answer.is_ok() => match data(answer).and_then(|task| remote_job(&id(task), None)) {
-            Some(remote) => Outcome::Accepted { remote, cost: None },
-            None => Outcome::Unknown("no_id"),
-        },
-        // Their machines lost sight of each other: it may run.
-        Some(5002) => Outcome::Unknown("their_timeout"),
-        Some(1..) => Outcome::Refused { fault: fault(answer), retry_after: None },
-        _ if matches!(answer.status, 401 | 403 | 429) => {
-            Outcome::Refused { fault: fault(answer), retry_after: None }
+        Some(0) if answer.is_ok() => {
+            Outcome::accepted(data(answer).and_then(|task| remote_job(&id(task), None)))
         }
-        _ => Outcome::Unknown(answer.cause()),
+        Some(1_000..2_000) => Outcome::Refused { fault: fault(answer), retry_after: None },
+        // Their machines lost sight of each other.
+        Some(5002) => Outcome::unknown("their_timeout"),
+        Some(1..) => Outcome::Unknown { cause: "server_error", remote: None, answered: true },
+        _ => certain::outcome(answer, false, fault),
     }
 }
 
@@ -333,7 +334,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
             "their_timeout",
         ] {
             came_out.some("create", class);

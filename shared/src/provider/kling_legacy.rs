@@ -16,7 +16,7 @@ use sha2::Sha256;
 use super::kling::{
     API, PING, amount, billed, class_of_failure, data, no_task, notice, read_create, read_ping,
 };
-use super::outcome::{Found, Notice, Outcome, Polled, Unreadable};
+use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{
@@ -83,18 +83,17 @@ impl Adapter for KlingLegacy {
         Some(task(kind_of(&lost.order.route.name()), lost.order.reference))
     }
 
-    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
-        let Some(task) = data::<Task>(answer) else {
-            return match no_task(answer) {
-                Polled::Ended(_) => Found::Nothing,
-                _ => Found::Unreadable(answer.cause()),
-            };
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
+        let found = match data::<Task>(answer) {
+            Some(task) => {
+                let ours = task.reference() == Some(lost.order.reference);
+                let remote = remote_job(&task.task_id, None).filter(|_| ours);
+                remote.map_or(Found::Unreadable("other_job"), Found::Job)
+            }
+            None if matches!(no_task(answer), Polled::Ended(_)) => Found::Nothing,
+            None => Found::Unreadable(answer.cause()),
         };
-        let ours = task.reference() == Some(lost.order.reference);
-        match remote_job(&task.task_id, None).filter(|_| ours) {
-            Some(remote) => Found::Job(remote),
-            None => Found::Unreadable("other_job"),
-        }
+        found.into()
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {

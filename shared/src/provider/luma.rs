@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::{Outcome, Polled};
 use super::secret::Secret;
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, remote_job};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
+};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -40,19 +42,9 @@ impl Adapter for Luma {
     fn read_create(&self, answer: &Answer) -> Outcome {
         if answer.is_ok() {
             let created: Option<Generation> = answer.json();
-            return match created.and_then(|created| remote_job(&created.id, None)) {
-                Some(remote) => Outcome::Accepted { remote, cost: None },
-                None => Outcome::Unknown("no_id"),
-            };
+            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
         }
-        // What their errors look like is not published, so one of the server's own cannot be told
-        // from a gateway's that gave up on a call which went through.
-        let is_theirs =
-            matches!(answer.status, 400..=499) && answer.status != 408 && problem(answer).is_some();
-        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
-            return Outcome::Refused { fault: fault(answer), retry_after: None };
-        }
-        Outcome::Unknown(answer.cause())
+        certain::outcome(answer, problem(answer).is_some(), fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {

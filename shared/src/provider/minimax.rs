@@ -11,7 +11,10 @@ use serde_json::{Map, Value, json};
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, remote_job};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
+};
+use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -25,7 +28,12 @@ pub(super) struct Minimax;
 
 impl Adapter for Minimax {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { webhooks: Some(Scheme::TokenOnly), cancel_destroys: true, ..Capabilities::default() }
+        Capabilities {
+            webhooks: Some(Scheme::TokenOnly),
+            cancel_destroys: true,
+            stop_is_free: true,
+            ..Capabilities::default()
+        }
     }
 
     fn setup(&self) -> Setup {
@@ -45,24 +53,14 @@ impl Adapter for Minimax {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if let Some(problem) = Problem::of(answer) {
-            // Whoever ran out of time does not know what became of the order.
-            if problem.code == Some(TIMED_OUT) {
-                return Outcome::Unknown("their_timeout");
+        match Problem::of(answer) {
+            Some(problem) => problem.outcome(answer),
+            None if answer.is_ok() => {
+                let created: Option<Created> = answer.json();
+                Outcome::accepted(created.and_then(|created| remote_job(&created.task_id, None)))
             }
-            return Outcome::Refused { fault: problem.fault(answer.status), retry_after: None };
+            None => certain::outcome(answer, false, |_| Problem::default().fault(answer.status)),
         }
-        if answer.is_ok() {
-            let created: Option<Created> = answer.json();
-            return match created.and_then(|created| remote_job(&created.task_id, None)) {
-                Some(remote) => Outcome::Accepted { remote, cost: None },
-                None => Outcome::Unknown("no_id"),
-            };
-        }
-        if matches!(answer.status, 401 | 403 | 429) {
-            return Outcome::Refused { fault: Problem::default().fault(answer.status), retry_after: None };
-        }
-        Outcome::Unknown(answer.cause())
     }
 
     fn poll(&self, remote: &RemoteJob, route: &str) -> Call {
@@ -118,7 +116,11 @@ impl Adapter for Minimax {
             Some(problem) if problem.class(answer.status) == ErrorClass::InvalidRequest => {
                 Canceling::Impossible
             }
-            None if answer.is_ok() => Canceling::Asked,
+            // The record of a job that had ended.
+            None if answer.json::<Removed>().is_some_and(|removed| removed.is_deleted()) => {
+                Canceling::TooLate
+            }
+            None if answer.is_taken() => Canceling::Asked,
             _ => Canceling::Unreadable(answer.cause()),
         }
     }
@@ -223,6 +225,20 @@ struct Created {
     task_id: String,
 }
 
+/// What became of a job that was to be stopped. Which of the two it has is told in two ways.
+#[derive(Deserialize)]
+struct Removed {
+    status: Option<String>,
+    action: Option<String>,
+}
+
+impl Removed {
+    fn is_deleted(&self) -> bool {
+        let words = [&self.status, &self.action];
+        words.into_iter().flatten().any(|word| matches!(word.as_str(), "delete" | "deleted"))
+    }
+}
+
 /// What v1 says of a job.
 #[derive(Deserialize)]
 struct Query {
@@ -309,7 +325,7 @@ impl Task {
             "failed" => broke(Problem::told(&self.error).failure()),
             "expired" => broke(Fault::new(ErrorClass::Timeout, Some("expired"), Billed::Unknown)),
             // Only what still waited can be canceled, and that costs nothing.
-            "cancelled" => Polled::Ended(Verdict::Canceled { cost: None }),
+            "cancelled" => Polled::Ended(Verdict::Canceled { cost: Some(MicroUsd(0)) }),
             _ => Polled::Unreadable("unknown_status"),
         }
     }
@@ -364,10 +380,25 @@ impl Problem {
         }
     }
 
-    /// Why a call was refused. Whether codes are billed is not published.
+    /// What a create call came to that this was the answer to. The code stands before the status:
+    /// those of the list that blame the caller are refusals, and so are all of 2xxx; the others
+    /// are errors of the server or are not known.
+    fn outcome(&self, answer: &Answer) -> Outcome {
+        match self.code {
+            Some(1002 | 1004 | 1008 | 1026 | 1027 | 1039 | 2_000..3_000) => {
+                Outcome::Refused { fault: self.fault(answer.status), retry_after: None }
+            }
+            Some(TIMED_OUT) => Outcome::unknown("their_timeout"),
+            Some(_) => Outcome::Unknown { cause: "server_error", remote: None, answered: true },
+            None => certain::outcome(answer, true, |_| self.fault(answer.status)),
+        }
+    }
+
+    /// Why a call was refused. Whether the judgement of content is billed is not published.
     fn fault(&self, status: u16) -> Fault {
-        let billed = if self.code.is_some() { Billed::Unknown } else { Billed::No };
-        Fault::new(self.class(status), self.name().as_deref(), billed)
+        let class = self.class(status);
+        let billed = if class == ErrorClass::ContentPolicy { Billed::Unknown } else { Billed::No };
+        Fault::new(class, self.name().as_deref(), billed)
     }
 
     /// Why a job failed.
@@ -412,7 +443,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
         ] {
             came_out.some("create", class);
         }

@@ -5,6 +5,7 @@
 //! [`Provider`], an arm of [`adapter`], its fixtures and its routes in the catalogue.
 
 mod access;
+mod certain;
 pub mod client;
 pub mod download;
 mod dream_machine;
@@ -55,7 +56,7 @@ pub use access::Access;
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
 pub use image::{FETCH_MAX as IMAGE_WITHIN, Image};
 pub use jwks::Jwks;
-pub use outcome::{Canceling, Found, Notice, Outcome, Polled, Unreadable};
+pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
 pub use secret::Secret;
 pub use verify::{CallbackSecrets, Delivery, Scheme, Token, Verified, VerifyError};
 
@@ -106,8 +107,8 @@ pub trait Adapter: Sync {
     fn look_up(&self, _lost: &Lost<'_>) -> Option<Call> {
         None
     }
-    fn read_look_up(&self, _lost: &Lost<'_>, answer: &Answer) -> Found {
-        Found::Unreadable(answer.cause())
+    fn read_look_up(&self, _lost: &Lost<'_>, answer: &Answer) -> Page {
+        Found::Unreadable(answer.cause()).into()
     }
 
     /// The call that fetches a file of ours which the provider gives only to its key. `None`
@@ -165,7 +166,8 @@ pub struct Capabilities {
     pub delivers: bool,
     /// Canceling a job that has ended destroys its result.
     pub cancel_destroys: bool,
-    /// It bills nothing for a remote job that is stopped before its end, says its documentation.
+    /// A job that is stopped before its end is not billed, says the provider's document: see the
+    /// table of bills in `certain.rs`.
     pub stop_is_free: bool,
     /// How far a look-up for a lost create answer can be trusted.
     pub look_up: LookUp,
@@ -180,7 +182,7 @@ pub struct Capabilities {
 pub enum LookUp {
     #[default]
     Never,
-    /// By likeness: what is found is it, what is not found may still exist.
+    /// By likeness, or in a list that may be cut: what is not found may still exist.
     Likely,
     /// By our own reference: what is not found after a while was never made.
     Certain,
@@ -284,30 +286,28 @@ impl Lost<'_> {
 /// How long after its claim an attempt's create call can still have been under way.
 pub const LOST_WITHIN: Duration = Duration::from_secs(60);
 
+/// How far a provider's clock may be from ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(30);
+
 impl Lost<'_> {
     /// When its remote job was made, if it was: from when to when, allowing for their clock.
     fn window(&self) -> (Timestamp, Timestamp) {
-        let from = self.started_at.minus(Duration::from_secs(2));
-        (from, self.started_at + LOST_WITHIN + Duration::from_secs(5))
+        (self.started_at.minus(CLOCKS_DIFFER), self.started_at + LOST_WITHIN + CLOCKS_DIFFER)
     }
 
-    /// Of remote jobs with the same input, by id and time: the only one made at the time.
+    /// Of remote jobs with the same input, by id and time: those made at the time.
     fn find<'i>(&self, alike: impl Iterator<Item = (&'i str, &'i str)>) -> Found {
         let (from, to) = self.window();
-        let mut found = Found::Nothing;
+        let mut found = Vec::new();
         for (id, time) in alike {
             let (Some(remote), Some(time)) = (remote_job(id, None), timestamp(time)) else {
                 return Found::Unreadable("unusable_item");
             };
-            if time < from || time > to {
-                continue;
+            if time >= from && time <= to {
+                found.push(remote);
             }
-            if found != Found::Nothing {
-                return Found::Unreadable("several_alike");
-            }
-            found = Found::Job(remote);
         }
-        found
+        if found.is_empty() { Found::Nothing } else { Found::Alike(found) }
     }
 }
 
@@ -368,6 +368,11 @@ impl Answer {
     /// The body, if it is JSON of this shape.
     fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Whether it is a success of theirs: with an object or without a body. A page is not.
+    fn is_taken(&self) -> bool {
+        self.is_ok() && (self.body.is_empty() || self.json::<serde_json::Map<String, Value>>().is_some())
     }
 
     /// Whether it speaks of a thing that is not there, in JSON: a proxy's page does not count.

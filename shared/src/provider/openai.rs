@@ -12,7 +12,7 @@ use url::Url;
 
 use super::outcome::{Outcome, Polled};
 use super::secret::Secret;
-use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, remote_job};
+use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, certain, remote_job};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -62,21 +62,10 @@ impl Adapter for Openai {
 
     fn read_create(&self, answer: &Answer) -> Outcome {
         if answer.is_ok() {
-            let remote = answer.json::<Created>().and_then(|created| remote_job(&created.id, None));
-            return match remote {
-                Some(remote) => Outcome::Accepted { remote, cost: None },
-                None => Outcome::Unknown("no_id"),
-            };
+            let created: Option<Created> = answer.json();
+            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
         }
-        let problem = answer.json::<Problem>();
-        match answer.status {
-            401 | 403 | 429 => {}
-            // A gateway that waited in vain for what is behind it: that may run.
-            408 | 504 => return Outcome::Unknown("their_timeout"),
-            _ if problem.is_some() => {}
-            _ => return Outcome::Unknown(answer.cause()),
-        }
-        Outcome::Refused { fault: fault(answer), retry_after: None }
+        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -237,7 +226,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
             "their_timeout",
         ] {
             came_out.some("create", class);

@@ -28,10 +28,47 @@ pub enum Outcome {
     /// It certainly never reached them.
     NotSent(Fault),
     /// It was sent, or may have been, and the answer tells nothing: it may run.
-    Unknown(&'static str),
+    Unknown {
+        cause: &'static str,
+        /// The id that the answer carries all the same. It may name nothing.
+        remote: Option<RemoteJob>,
+        /// They answered with an error of the server, which is probably a refusal. `false` for
+        /// silence, also for that of what stands behind a gateway.
+        answered: bool,
+    },
 }
 
 impl Outcome {
+    /// No answer, or none that tells anything.
+    pub const fn unknown(cause: &'static str) -> Self {
+        Self::Unknown { cause, remote: None, answered: false }
+    }
+
+    /// What a success means that names this remote job; without an id nobody can be asked.
+    pub(super) fn accepted(remote: Option<RemoteJob>) -> Self {
+        remote.map_or(Self::unknown("no_id"), |remote| Self::Accepted { remote, cost: None })
+    }
+
+    /// With the id that an answer carries outside its body, for where nothing else is known.
+    pub(super) fn naming(self, id: Option<RemoteJob>) -> Self {
+        match self {
+            Self::Unknown { cause, remote, answered } => {
+                Self::Unknown { cause, remote: remote.or(id), answered }
+            }
+            other => other,
+        }
+    }
+
+    /// With how long a refusal asks us to wait, where the answer says so in its own way.
+    pub(super) fn after(self, wait: Option<Duration>) -> Self {
+        match self {
+            Self::Refused { fault, retry_after } => {
+                Self::Refused { fault, retry_after: wait.or(retry_after) }
+            }
+            other => other,
+        }
+    }
+
     /// Its name and, where there is one, the reason: for logs and metrics.
     pub fn summary(&self) -> (&'static str, &'static str) {
         match self {
@@ -39,7 +76,7 @@ impl Outcome {
             Self::Delivered { .. } => ("delivered", ""),
             Self::Refused { fault, .. } => ("refused", fault.class.name()),
             Self::NotSent(fault) => ("not_sent", fault.class.name()),
-            Self::Unknown(cause) => ("unknown", cause),
+            Self::Unknown { cause, .. } => ("unknown", cause),
         }
     }
 }
@@ -76,10 +113,10 @@ impl Polled {
 /// What came of looking for a remote job whose create answer was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// This is it, and no other attempt's.
+    /// This is it, and no other attempt's: it carries our own reference.
     Job(RemoteJob),
-    /// Jobs with the same input that were made at the time, at least one: whoever asks leaves out
-    /// those of other attempts.
+    /// All that were made at the time with the same input, at least one. Some or all of them may
+    /// be other attempts', or of other software that has our key.
     Alike(Vec<RemoteJob>),
     /// The answer is whole, and it is not in it.
     Nothing,
@@ -96,6 +133,20 @@ impl Found {
             Self::Nothing => ("nothing", ""),
             Self::Unreadable(cause) => ("unreadable", cause),
         }
+    }
+}
+
+/// What one answer to a look-up tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub found: Found,
+    /// The call for the rest of the list.
+    pub next: Option<Call>,
+}
+
+impl From<Found> for Page {
+    fn from(found: Found) -> Self {
+        Self { found, next: None }
     }
 }
 

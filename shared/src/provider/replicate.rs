@@ -8,16 +8,17 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use super::input::model_input;
-use super::outcome::{Canceling, Found, Notice, Outcome, Polled, RETRY_AFTER_MAX, Unreadable};
+use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTER_MAX, Unreadable};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
-    timestamp,
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
+    remote_job, timestamp,
 };
+use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
 use crate::domain::job::RUNNING_MAX;
 use crate::domain::time::Timestamp;
@@ -58,16 +59,9 @@ impl Adapter for Replicate {
     fn read_create(&self, answer: &Answer) -> Outcome {
         if answer.is_ok() {
             let created: Option<Prediction> = answer.json();
-            return match created.and_then(|created| remote_job(&created.id, None)) {
-                Some(remote) => Outcome::Accepted { remote, cost: None },
-                None => Outcome::Unknown("no_id"),
-            };
+            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
         }
-        let is_theirs = answer.json::<Problem>().is_some();
-        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
-            return Outcome::Refused { fault: fault(answer), retry_after: told_wait(answer) };
-        }
-        Outcome::Unknown(answer.cause())
+        certain::outcome(answer, answer.json::<Problem>().is_some(), fault).after(told_wait(answer))
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -92,36 +86,33 @@ impl Adapter for Replicate {
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         let is_over = || {
             let told: Option<Prediction> = answer.json();
-            told.is_some_and(|told| matches!(told.status.as_str(), "succeeded" | "failed"))
+            told.is_some_and(|told| matches!(told.status.as_str(), "succeeded" | "failed" | "aborted"))
         };
         match answer.status {
             200..=299 if is_over() => Canceling::TooLate,
-            200..=299 => Canceling::Asked,
+            _ if answer.is_taken() => Canceling::Asked,
             404 if answer.says_not_found() => Canceling::Gone,
             _ => Canceling::Unreadable(answer.cause()),
         }
     }
 
     fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
-        let (from, to) = lost.window();
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("created_after", &from.to_string())
-            .append_pair("created_before", &to.to_string())
-            .finish();
-        let call = Call::new(Method::GET, API, format!("/v1/predictions?{query}"));
-        Some(Call { answer_max: LIST_MAX, ..call })
+        Some(list(lost, None))
     }
 
-    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Found {
-        let Some(list) = answer.json::<List>().filter(|_| answer.is_ok()) else {
-            return Found::Unreadable(answer.cause());
+    fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
+        let Some(listed) = answer.json::<List>().filter(|_| answer.is_ok()) else {
+            return Found::Unreadable(answer.cause()).into();
         };
-        if list.next.is_some() {
-            return Found::Unreadable("list_too_long");
-        }
         let (model, input) = (lost.order.endpoint(), model_input(&lost.order));
         let alike = |item: &&Listed| item.model == model && item.input == input;
-        lost.find(list.results.iter().filter(alike).map(|item| (&*item.id, &*item.created_at)))
+        let items = listed.results.iter().filter(alike).map(|item| (&*item.id, &*item.created_at));
+        let found = lost.find(items);
+        match listed.next.map(|next| cursor(&next)) {
+            None => found.into(),
+            Some(Some(cursor)) => Page { found, next: Some(list(lost, Some(&cursor))) },
+            Some(None) => Found::Unreadable("list_too_long").into(),
+        }
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
@@ -150,6 +141,24 @@ impl Adapter for Replicate {
     }
 }
 
+/// The call that lists what was made when the lost one was.
+fn list(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
+    let (from, to) = lost.window();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("created_after", &from.to_string())
+        .append_pair("created_before", &to.to_string())
+        .extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
+    let call = Call::new(Method::GET, API, format!("/v1/predictions?{}", query.finish()));
+    Call { answer_max: LIST_MAX, ..call }
+}
+
+/// The place in the list that the address of its next page names: calls go to ours.
+fn cursor(next: &str) -> Option<String> {
+    let next = Url::parse(next).ok()?;
+    next.query_pairs().find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
+}
+
 #[derive(Deserialize)]
 struct Prediction {
     id: String,
@@ -176,8 +185,8 @@ impl Prediction {
             },
             "failed" => Polled::Ended(Verdict::Broke { fault: self.fault(), cost: None }),
             // Stopped before it ran: only a deadline does that.
-            word @ "aborted" => Polled::Ended(timed_out(word)),
-            word @ "canceled" if self.at_deadline() => Polled::Ended(timed_out(word)),
+            word @ "aborted" => Polled::Ended(timed_out(word, Some(MicroUsd(0)))),
+            word @ "canceled" if self.at_deadline() => Polled::Ended(timed_out(word, None)),
             "canceled" => Polled::Ended(Verdict::Canceled { cost: None }),
             _ => Polled::Unreadable("unknown_status"),
         }
@@ -204,8 +213,9 @@ impl Prediction {
     }
 }
 
-fn timed_out(word: &str) -> Verdict {
-    Verdict::Broke { fault: Fault::new(ErrorClass::Timeout, Some(word), Billed::Unknown), cost: None }
+fn timed_out(word: &str, cost: Option<MicroUsd>) -> Verdict {
+    let billed = if cost == Some(MicroUsd(0)) { Billed::No } else { Billed::Unknown };
+    Verdict::Broke { fault: Fault::new(ErrorClass::Timeout, Some(word), billed), cost }
 }
 
 /// The code at the end of an error text: `E005` of `... (E005)`.
@@ -301,8 +311,7 @@ mod tests {
     #[test]
     fn every_fixture_reads_as_it_says() {
         let came_out = fixtures::run(Provider::Replicate);
-        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "provider_unavailable"]
-        {
+        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"] {
             came_out.some("create", class);
         }
         for verdict in

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::{Canceling, Outcome, Polled};
 use super::secret::Secret;
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, remote_job};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
+};
 use crate::domain::catalog::Audio;
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
@@ -35,7 +37,7 @@ pub(super) struct Runway;
 
 impl Adapter for Runway {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cancel_destroys: true, ..Capabilities::default() }
+        Capabilities { cancel_destroys: true, stop_is_free: true, ..Capabilities::default() }
     }
 
     fn setup(&self) -> Setup {
@@ -59,13 +61,9 @@ impl Adapter for Runway {
                 let remote = remote_job(&created.id, None)?;
                 Some(Outcome::Accepted { remote, cost: micro_usd(created.estimated_cost.as_ref()) })
             });
-            return accepted.unwrap_or(Outcome::Unknown("no_id"));
+            return accepted.unwrap_or(Outcome::accepted(None));
         }
-        let is_theirs = answer.json::<Problem>().is_some();
-        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
-            return Outcome::Refused { fault: fault(answer), retry_after: None };
-        }
-        Outcome::Unknown(answer.cause())
+        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -103,7 +101,7 @@ impl Adapter for Runway {
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         match answer.status {
-            200..=299 => Canceling::Asked,
+            _ if answer.is_taken() => Canceling::Asked,
             404 if answer.says_not_found() => Canceling::Gone,
             _ => Canceling::Unreadable(answer.cause()),
         }
@@ -247,8 +245,7 @@ mod tests {
     #[test]
     fn every_fixture_reads_as_it_says() {
         let came_out = fixtures::run(Provider::Runway);
-        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "provider_unavailable"]
-        {
+        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"] {
             came_out.some("create", class);
         }
         for verdict in ["finished", "broke", "gone", "pending", "canceled", "content_policy"] {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::outcome::{Outcome, Polled};
 use super::secret::Secret;
-use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup};
+use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, certain};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault};
@@ -63,11 +63,7 @@ impl Adapter for Stability {
         if answer.is_ok() {
             return delivered(answer);
         }
-        let is_theirs = answer.json::<Problem>().is_some();
-        if matches!(answer.status, 401 | 403 | 429) || is_theirs {
-            return Outcome::Refused { fault: fault(answer), retry_after: None };
-        }
-        Outcome::Unknown(answer.cause())
+        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
     }
 
     /// Of the upscalers that are not synchronous. No attempt of ours has a remote job.
@@ -101,13 +97,13 @@ fn delivered(answer: &Answer) -> Outcome {
     let is_whole = answer.body.starts_with(PNG[0]) && answer.body.ends_with(PNG[1]);
     match reason {
         Some("SUCCESS") if is_whole => Outcome::Delivered { media: Bytes::clone(&answer.body), cost: None },
-        Some("SUCCESS") => Outcome::Unknown("no_image"),
+        Some("SUCCESS") => Outcome::unknown("no_image"),
         Some(reason @ "CONTENT_FILTERED") => {
             let fault = Fault::new(ErrorClass::ContentPolicy, Some(reason), Billed::Yes);
             Outcome::Refused { fault, retry_after: None }
         }
-        Some(_) => Outcome::Unknown("unknown_finish_reason"),
-        None => Outcome::Unknown("unknown_answer"),
+        Some(_) => Outcome::unknown("unknown_finish_reason"),
+        None => Outcome::unknown("unknown_answer"),
     }
 }
 
@@ -152,7 +148,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
             "delivered",
             "unknown",
         ] {

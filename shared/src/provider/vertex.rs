@@ -102,7 +102,7 @@ impl Adapter for Vertex {
         }
         let started: Option<Started> = answer.json();
         let remote = started.and_then(|started| Operation::parse(&started.name)?.remote_job());
-        remote.map_or(Outcome::Unknown("no_id"), |remote| Outcome::Accepted { remote, cost: None })
+        Outcome::accepted(remote)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -318,17 +318,19 @@ struct Problem {
 
 impl Problem {
     fn verdict(&self) -> Verdict {
-        let (class, billed) = match self.code {
+        let class = match self.code {
             1 => return Verdict::Canceled { cost: None },
-            3 if google::refuses_content(&self.message) => (ErrorClass::ContentPolicy, Billed::No),
-            3 | 5 | 9 | 11 => (ErrorClass::InvalidRequest, Billed::No),
-            4 => (ErrorClass::Timeout, Billed::No),
-            7 | 16 => (ErrorClass::Auth, Billed::No),
-            8 => (ErrorClass::RateLimited, Billed::No),
-            13 | 14 => (ErrorClass::ProviderUnavailable, Billed::No),
-            _ => (ErrorClass::Unknown, Billed::Unknown),
+            3 if google::refuses_content(&self.message) => ErrorClass::ContentPolicy,
+            3 | 5 | 9 | 11 => ErrorClass::InvalidRequest,
+            4 => ErrorClass::Timeout,
+            7 | 16 => ErrorClass::Auth,
+            8 => ErrorClass::RateLimited,
+            13 | 14 => ErrorClass::ProviderUnavailable,
+            _ => ErrorClass::Unknown,
         };
-        Verdict::Broke { fault: Fault::new(class, Some(&self.code.to_string()), billed), cost: None }
+        // What of a run that failed is billed is not documented.
+        let fault = Fault::new(class, Some(&self.code.to_string()), Billed::Unknown);
+        Verdict::Broke { fault, cost: None }
     }
 }
 
@@ -348,7 +350,7 @@ mod tests {
             "content_policy",
             "invalid_request",
             "rate_limited",
-            "provider_unavailable",
+            "server_error",
             "their_timeout",
         ] {
             came_out.some("create", class);

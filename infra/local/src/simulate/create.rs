@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
 
-use super::directive::{CreatePlay, Play, Refusal, RetryAfter, WebhookPlay};
+use super::directive::{CreatePlay, Play, Refusal, RetryAfter, Then, WebhookPlay};
 use super::jobs::{Callback, Medium, RemoteJob};
 use super::wire::Answer;
 use super::{Simulator, webhook};
@@ -49,7 +49,13 @@ where
         }
         CreatePlay::DropBefore => return Ok(Answer::Hangup),
         CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, gateway_page()).into()),
-        CreatePlay::Accept | CreatePlay::DropAfter | CreatePlay::Slow(_) => {}
+        CreatePlay::SameId => {
+            let same = |job: &RemoteJob| job.endpoint == order.endpoint;
+            if let Some(earlier) = simulator.store.all()?.into_iter().rfind(same) {
+                return Ok(Answer::Reply(accept(earlier).await?));
+            }
+        }
+        CreatePlay::Accept | CreatePlay::DropAfter | CreatePlay::Slow(_) | CreatePlay::AcceptThen(_) => {}
     }
     let early = order.play.webhook == WebhookPlay::Early;
     let job = remote_job(simulator, order);
@@ -59,6 +65,7 @@ where
     }
     match create {
         CreatePlay::DropAfter => return Ok(Answer::Hangup),
+        CreatePlay::AcceptThen(then) => return Ok(Answer::Reply(in_place_of_success(simulator, then))),
         CreatePlay::Slow(span) => pause(span).await,
         _ => {}
     }
@@ -83,6 +90,27 @@ pub(super) fn refuse(
     };
     response.headers_mut().insert(RETRY_AFTER, value);
     Ok(response)
+}
+
+/// What is answered to a call that had its whole effect.
+pub(super) fn in_place_of_success(simulator: &Simulator, then: Then) -> Response {
+    match then {
+        Then::Html => (StatusCode::BAD_GATEWAY, gateway_page()).into_response(),
+        Then::Error(code) => error(simulator, code),
+    }
+}
+
+/// An error in the provider's words, with this status where it tells errors by the status.
+pub(super) fn error(simulator: &Simulator, code: u16) -> Response {
+    let mut response = simulator.wire.refusal(match code {
+        403 => Refusal::WrongKey,
+        503 => Refusal::Unavailable,
+        _ => Refusal::Internal,
+    });
+    if let Ok(code) = StatusCode::from_u16(code) {
+        *response.status_mut() = code;
+    }
+    response
 }
 
 fn remote_job(simulator: &Simulator, order: Order) -> RemoteJob {

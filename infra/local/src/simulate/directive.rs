@@ -20,13 +20,21 @@
 //! | `create=drop-after` | the remote job exists and runs, the connection closes without an answer |
 //! | `create=slow:S` | the remote job exists, its answer comes after S seconds of real time |
 //! | `create=html` | 502 with an HTML page, nothing was stored |
+//! | `create=accept-then:500\|502\|503\|504` | the remote job exists and runs, the answer is that status in the provider's words for an error of the server |
+//! | `create=accept-then:html` | the remote job exists and runs, the answer is as of `create=html` |
+//! | `create=same-id` | nothing is stored, the answer names the last remote job of the same endpoint, if there is one |
 //! | `times=N` | `create=` applies to the first N creates with this prompt, later ones go well |
 //! | `retry_after=N` | a refusal carries `Retry-After: N` |
 //! | `retry_after=date:N` | a refusal carries the HTTP date in N seconds |
 //! | `fail=content_policy\|internal\|invalid` | the run ends in that failure |
 //! | `fail=no_code` | the run ends in a failure without a machine-readable code |
+//! | `fail=internal-billed` | as `fail=internal`, and it is billed; fal, which bills no error of the server, tells a 422 |
 //! | `status=backwards` | the middle third of the run is reported as queued again |
 //! | `status=unknown\|empty\|html\|junk\|truncated` | polls in the middle third of the run: a status word of no list, an empty body, an HTML page, a megabyte of junk, JSON cut in half (each with HTTP 200) |
+//! | `status=500\|403` | polls in the middle third of the run: an error of the server, or no permission, in the provider's words |
+//! | `status=hang:S` | polls in the middle third of the run are answered after S seconds of real time |
+//! | `status=invisible:S` | polls and cancels do not find the remote job for S seconds after its create |
+//! | `status=404:S` | polls and cancels do not find the remote job for S seconds from the first third of its run on |
 //! | `throttled=S` | S seconds pass before the run; Runway says `THROTTLED` |
 //! | `cancel=ignored` | the cancellation is accepted and the remote job runs on to its end |
 //! | `webhook=lost` | never sent |
@@ -51,7 +59,7 @@
 //!
 //! | Directive | Plays |
 //! |---|---|
-//! | `all=…` | every call of any kind ends as `create=…` says, but for `slow` |
+//! | `all=…` | every call of any kind ends as `create=…` says, but for `slow` and `same-id` |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,6 +79,9 @@ pub(super) struct Play {
     pub(super) times: Option<u32>,
     pub(super) retry_after: Option<RetryAfter>,
     pub(super) fail: Option<Failure>,
+    /// The failure is billed.
+    #[serde(default)]
+    pub(super) fail_bills: bool,
     pub(super) status: Option<StatusPlay>,
     pub(super) throttled: Duration,
     pub(super) cancel_ignored: bool,
@@ -89,6 +100,16 @@ pub(super) enum CreatePlay {
     DropBefore,
     DropAfter,
     Slow(Duration),
+    Html,
+    /// Made, and then no answer that says so.
+    AcceptThen(Then),
+    SameId,
+}
+
+/// What is answered in place of a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Then {
+    Error(u16),
     Html,
 }
 
@@ -126,6 +147,10 @@ pub(super) enum StatusPlay {
     Html,
     Junk,
     Truncated,
+    Error(u16),
+    Hang(Duration),
+    Invisible(Duration),
+    Missing(Duration),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +183,9 @@ pub(super) enum AssetPlay {
     Redirect,
     Html,
 }
+
+/// The failure of that name that is billed.
+const BILLED: &str = "internal-billed";
 
 const OPEN: &str = "[[sim:";
 const CLOSE: &str = "]]";
@@ -227,8 +255,11 @@ fn apply(play: &mut Play, key: &str, value: &str) -> Result<(), String> {
         "note" => {}
         "all" => play.all = create(word, argument).ok_or_else(unknown)?,
         "create" => play.create = create(word, argument).ok_or_else(unknown)?,
-        "fail" => play.fail = Some(failure(value).ok_or_else(unknown)?),
-        "status" => play.status = Some(status(value).ok_or_else(unknown)?),
+        "fail" => {
+            play.fail = Some(failure(value).ok_or_else(unknown)?);
+            play.fail_bills = value == BILLED;
+        }
+        "status" => play.status = Some(status(word, argument).ok_or_else(unknown)?),
         "cancel" if value == "ignored" => play.cancel_ignored = true,
         "webhook" => play.webhook = webhook(word, argument).ok_or_else(unknown)?,
         "result" => play.result = Some(result(word, argument).ok_or_else(unknown)?),
@@ -254,6 +285,11 @@ fn create(word: &str, argument: &str) -> Option<CreatePlay> {
         ("drop-after", "") => CreatePlay::DropAfter,
         ("slow", span) => CreatePlay::Slow(seconds(span)?),
         ("html", "") => CreatePlay::Html,
+        ("accept-then", "html") => CreatePlay::AcceptThen(Then::Html),
+        ("accept-then", code) => {
+            CreatePlay::AcceptThen(Then::Error(one_of(&["500", "502", "503", "504"], code)?))
+        }
+        ("same-id", "") => CreatePlay::SameId,
         _ => return None,
     })
 }
@@ -269,23 +305,32 @@ fn retry_after(word: &str, argument: &str) -> Option<RetryAfter> {
 fn failure(word: &str) -> Option<Failure> {
     Some(match word {
         "content_policy" => Failure::ContentPolicy,
-        "internal" => Failure::Internal,
+        "internal" | BILLED => Failure::Internal,
         "invalid" => Failure::Invalid,
         "no_code" => Failure::NoCode,
         _ => return None,
     })
 }
 
-fn status(word: &str) -> Option<StatusPlay> {
-    Some(match word {
-        "backwards" => StatusPlay::Backwards,
-        "unknown" => StatusPlay::Unknown,
-        "empty" => StatusPlay::Empty,
-        "html" => StatusPlay::Html,
-        "junk" => StatusPlay::Junk,
-        "truncated" => StatusPlay::Truncated,
+fn status(word: &str, argument: &str) -> Option<StatusPlay> {
+    Some(match (word, argument) {
+        ("backwards", "") => StatusPlay::Backwards,
+        ("unknown", "") => StatusPlay::Unknown,
+        ("empty", "") => StatusPlay::Empty,
+        ("html", "") => StatusPlay::Html,
+        ("junk", "") => StatusPlay::Junk,
+        ("truncated", "") => StatusPlay::Truncated,
+        ("hang", span) => StatusPlay::Hang(seconds(span)?),
+        ("invisible", span) => StatusPlay::Invisible(seconds(span)?),
+        ("404", span) => StatusPlay::Missing(seconds(span)?),
+        (code, "") => StatusPlay::Error(one_of(&["500", "403"], code)?),
         _ => return None,
     })
+}
+
+/// The HTTP status, if it is one of these.
+fn one_of(codes: &[&str], code: &str) -> Option<u16> {
+    codes.contains(&code).then(|| code.parse().ok())?
 }
 
 fn webhook(word: &str, argument: &str) -> Option<WebhookPlay> {
@@ -316,8 +361,7 @@ fn asset(word: &str, argument: &str) -> Option<AssetPlay> {
         ("cut", count) => AssetPlay::Cut(count.parse().ok()?),
         ("expired", when) => {
             let (span, code) = when.split_once(':').unwrap_or((when, "403"));
-            let code = ["403", "404", "410"].contains(&code).then(|| code.parse().ok())??;
-            AssetPlay::Expires(seconds(span)?, code)
+            AssetPlay::Expires(seconds(span)?, one_of(&["403", "404", "410"], code)?)
         }
         ("slow", "") => AssetPlay::Slow,
         ("redirect", "") => AssetPlay::Redirect,
@@ -358,9 +402,18 @@ mod tests {
 
     #[test]
     fn a_typing_error_is_refused_even_in_a_block_for_another_provider() {
-        for block in
-            ["latncy=1", "latency=soon", "latency=-1", "create=refuse:418", "create=html:1", "fail", "only=x"]
-        {
+        for block in [
+            "latncy=1",
+            "latency=soon",
+            "latency=-1",
+            "create=refuse:418",
+            "create=html:1",
+            "create=accept-then:200",
+            "status=404",
+            "status=418",
+            "fail",
+            "only=x",
+        ] {
             let prompt = format!("x [[sim: only=runway, {block}]]");
             assert!(read(&prompt, Provider::Fal).is_err(), "{block} passed");
         }

@@ -102,6 +102,27 @@ impl RemoteJob {
         self.play.status.filter(|_| running && self.is_middle(now))
     }
 
+    /// Whether polls and cancels do not find it now.
+    pub(super) fn is_hidden(&self, now: Timestamp) -> bool {
+        let (from, span) = match self.play.status {
+            Some(StatusPlay::Invisible(span)) => (self.created_at, span),
+            Some(StatusPlay::Missing(span)) => (self.at(MIDDLE_FROM), span),
+            _ => return false,
+        };
+        now >= from && now < from + span
+    }
+
+    /// Whether it is billed, as it is at a time. What was stopped in the queue never is;
+    /// `stopped` says whether what was stopped later is.
+    pub(super) fn bills(&self, at: Timestamp, stopped: bool) -> bool {
+        match self.phase(at) {
+            Phase::Succeeded => true,
+            Phase::Failed(_) => self.play.fail_bills,
+            Phase::Canceled => stopped && self.ends_at() >= self.at(QUEUED),
+            Phase::Throttled | Phase::Queued | Phase::Running(_) => false,
+        }
+    }
+
     /// When the run ends by itself, or was canceled.
     pub(super) fn ends_at(&self) -> Timestamp {
         self.canceled_at.unwrap_or_else(|| self.starts_at() + self.latency)

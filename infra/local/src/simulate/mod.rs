@@ -10,7 +10,8 @@
 //! A module in `providers/` with a unit struct that is a `wire::Wire`, and its arm in
 //! `providers::wire`. The module says what a call is for, checks bodies (`schema`), words answers
 //! and refusals, and renders webhooks. A create reads the prompt (`Simulator::play`) and hands an
-//! `Order` to `create::play`; a poll tells `RemoteJob::phase` through `poll::answer`; a call for
+//! `Order` to `create::play`; a poll or a cancel looks with
+//! `Simulator::find`; a poll tells `RemoteJob::phase` through `poll::answer`; a call for
 //! the output asks `poll::result_play` first; media are at `media::url`, or wherever `Wire::media`
 //! finds them. What a job is to remember beside the common fields goes to `RemoteJob::extra`. Its
 //! tests say in a `test_bench::Client` how it is called, and are then given a `Bench`.
@@ -130,6 +131,8 @@ pub struct RemoteJobView {
     /// What the provider calls its model or endpoint.
     pub endpoint: String,
     pub state: RemoteState,
+    /// Whether the provider bills for it, as it is now.
+    pub bills: bool,
     pub prompt: String,
     /// Where its webhook goes.
     pub webhook_url: Option<String>,
@@ -253,6 +256,7 @@ impl Simulator {
         let now = self.clock.now();
         let view = |job: jobs::RemoteJob| RemoteJobView {
             state: job.state(now),
+            bills: self.wire.bills(&job, now),
             ends_at: job.ends_at(),
             provider: self.provider,
             webhook_url: job.webhook.map(|webhook| webhook.callback.url),
@@ -313,6 +317,12 @@ impl Simulator {
     /// the file lives.
     pub fn webhook_secret(&self) -> &WebhookSecret {
         &self.secret
+    }
+
+    /// The remote job that a poll or a cancel finds by this id.
+    fn find(&self, id: &str) -> anyhow::Result<Option<jobs::RemoteJob>> {
+        let now = self.clock.now();
+        Ok(self.store.get(id)?.filter(|job| !job.is_hidden(now)))
     }
 
     fn base(&self) -> String {

@@ -1,5 +1,7 @@
 //! Calls that go wrong after a good create.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -8,15 +10,20 @@ use serde_json::{Value, json};
 use shared::domain::time::Timestamp;
 
 use super::Simulator;
-use super::create::gateway_page;
+use super::create::{self, gateway_page};
 use super::directive::{ResultPlay, StatusPlay};
 use super::jobs::RemoteJob;
 
 const JUNK_BYTES: usize = 1 << 20;
 
+/// Marks a response that the server holds back for so long, in real time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hang(pub(super) Duration);
+
 /// Answers a poll with the truth, or with what the play has in its place. `word` points at the
 /// status word in the truth.
 pub(super) fn answer(
+    simulator: &Simulator,
     job: &RemoteJob,
     now: Timestamp,
     code: StatusCode,
@@ -24,7 +31,16 @@ pub(super) fn answer(
     word: &str,
 ) -> Response {
     match job.spoilt(now) {
-        None | Some(StatusPlay::Backwards) => (code, Json(truth)).into_response(),
+        // What hides the job is not played here.
+        None | Some(StatusPlay::Backwards | StatusPlay::Invisible(_) | StatusPlay::Missing(_)) => {
+            (code, Json(truth)).into_response()
+        }
+        Some(StatusPlay::Error(code)) => create::error(simulator, code),
+        Some(StatusPlay::Hang(span)) => {
+            let mut response = (code, Json(truth)).into_response();
+            response.extensions_mut().insert(Hang(span));
+            response
+        }
         Some(StatusPlay::Unknown) => {
             let mut other = truth;
             if let Some(word) = other.pointer_mut(word) {

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::directive::{CreatePlay, Refusal};
+use super::poll::Hang;
 use super::wire::{Answer, Inbound};
 use super::{Call, CallKind, Fault, Simulator, create, lock, media};
 
@@ -74,7 +75,9 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, create::gateway_page()).into_response()),
         CreatePlay::DropBefore => Some(Fault::DropBefore),
         CreatePlay::DropAfter => Some(Fault::DropAfter),
-        CreatePlay::Accept | CreatePlay::Slow(_) => take_cut(simulator, kind),
+        CreatePlay::Accept | CreatePlay::AcceptThen(_) | CreatePlay::Slow(_) | CreatePlay::SameId => {
+            take_cut(simulator, kind)
+        }
     };
     if fault == Some(Fault::DropBefore) {
         return Err(Cut);
@@ -86,9 +89,19 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         Some(id) => media::answer(simulator, &call, id).await,
         None => simulator.wire.answer(simulator, &call).await,
     };
+    if fault == Some(Fault::DropAfter) {
+        return Err(Cut);
+    }
+    if let CreatePlay::AcceptThen(then) = storm.all {
+        return Ok(create::in_place_of_success(simulator, then));
+    }
     match answer {
-        _ if fault == Some(Fault::DropAfter) => Err(Cut),
-        Ok(Answer::Reply(response)) => Ok(response),
+        Ok(Answer::Reply(response)) => {
+            if let Some(Hang(span)) = response.extensions().get() {
+                create::pause(*span).await;
+            }
+            Ok(response)
+        }
         Ok(Answer::Hangup) => Err(Cut),
         Err(error) => Ok(or_failed(Err(error), &call)),
     }

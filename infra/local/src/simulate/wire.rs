@@ -55,6 +55,12 @@ pub(super) trait Wire: Debug + Send + Sync {
         false
     }
 
+    /// Whether the provider bills for a job, as it is at a time. It bills for what was stopped
+    /// where its document does not say that it does not.
+    fn bills(&self, job: &RemoteJob, at: Timestamp) -> bool {
+        job.bills(at, true)
+    }
+
     /// Whether the provider ever sends webhooks.
     fn reports(&self) -> bool {
         false

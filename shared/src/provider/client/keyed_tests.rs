@@ -158,3 +158,25 @@ async fn a_video_inside_an_answer_is_taken_out_of_it() {
     assert!(matches!(open().await, Err(DownloadError::Later(_))));
     assert!(server.read().iter().all(|request| request.contains("x-goog-api-key: a-key\r\n")));
 }
+
+#[test]
+fn a_key_mark_changes_with_key_and_origin_alone() {
+    let mark = |key: &str, origin: Option<&str>| {
+        let base_url = origin.map(|origin| origin.parse().unwrap());
+        let config = ProviderConfig { base_url, ..ProviderConfig::new(Provider::Fal, Secret::new(key)) };
+        let client = ProviderClient::new(vec![config], Timeouts::default()).unwrap();
+        assert_eq!(client.key_mark(Provider::Runway), None);
+        client.key_mark(Provider::Fal).unwrap()
+    };
+    let marks = [
+        mark("a key", None),
+        mark("another key", None),
+        mark("a key", Some("http://127.0.0.1:9")),
+        mark("a key", Some("http://127.0.0.1:10")),
+    ];
+    for (index, given) in marks.iter().enumerate() {
+        assert!(!marks[..index].contains(given), "{marks:?}");
+    }
+    assert_eq!(mark("a key", None), marks[0]);
+    assert_eq!(mark("a key", Some("http://127.0.0.1:9/")), marks[2]);
+}

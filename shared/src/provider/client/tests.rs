@@ -87,7 +87,7 @@ pub(super) fn answer(status: u16, headers: &str, body: &str) -> Reply {
     Reply::Answer(format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n{body}"))
 }
 
-fn client(provider: Provider, base_url: &Url) -> ProviderClient {
+pub(super) fn client(provider: Provider, base_url: &Url) -> ProviderClient {
     client_within(Duration::from_secs(30), provider, base_url)
 }
 
@@ -141,13 +141,13 @@ async fn a_refused_connection_means_not_sent() {
 
 #[tokio::test]
 async fn whatever_happens_after_sending_leaves_the_fate_unknown() {
-    assert_eq!(create_at(Reply::Cut).await, Outcome::Unknown("connection_lost"));
-    assert_eq!(create_at(Reply::Hang).await, Outcome::Unknown("timeout"));
+    assert_eq!(create_at(Reply::Cut).await, Outcome::unknown("connection_lost"));
+    assert_eq!(create_at(Reply::Hang).await, Outcome::unknown("timeout"));
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"request_id\":";
-    assert_eq!(create_at(Reply::Answer(half.to_owned())).await, Outcome::Unknown("connection_lost"));
+    assert_eq!(create_at(Reply::Answer(half.to_owned())).await, Outcome::unknown("connection_lost"));
     assert_eq!(
         create_at(Reply::Answer("HELLO\r\n\r\n".to_owned())).await,
-        Outcome::Unknown("connection_lost")
+        Outcome::unknown("connection_lost")
     );
 }
 
@@ -160,14 +160,14 @@ async fn an_answer_is_read_up_to_its_limit() {
     let fits = create_at(answer(200, "", &padded(BODY_MAX))).await;
     assert_eq!(fits.summary().0, "accepted");
     let too_long = create_at(answer(200, "", &padded(BODY_MAX + 1))).await;
-    assert_eq!(too_long, Outcome::Unknown("answer_too_long"));
+    assert_eq!(too_long, Outcome::unknown("answer_too_long"));
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let elsewhere = Server::start(vec![answer(200, "", "{}")]);
     let location = format!("location: {}x\r\n", elsewhere.url);
-    assert_eq!(create_at(answer(307, &location, "")).await, Outcome::Unknown("redirect"));
+    assert_eq!(create_at(answer(307, &location, "")).await, Outcome::unknown("redirect"));
     assert_eq!(elsewhere.read(), Vec::<String>::new());
 }
 
@@ -378,6 +378,7 @@ async fn a_call_is_one_line_that_tells_neither_key_nor_prompt() {
     {
         assert!(log.contains(part), "{part} in {log}");
     }
-    assert!(!log.contains("boat") && !log.contains(KEY), "{log}");
+    let mark = client.key_mark(Provider::Fal).unwrap().to_string();
+    assert!(!log.contains("boat") && !log.contains(KEY) && !log.contains(&mark), "{log}");
     assert!(!format!("{client:?}").contains(KEY));
 }

@@ -1,5 +1,6 @@
 //! What all providers do alike: cut wires, spoilt polls, media, restarts, webhooks.
 
+mod faults;
 mod toy;
 mod weather;
 

@@ -93,13 +93,13 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     if call.is(&Method::POST) {
         return create(simulator, call).await;
     }
-    let Some(job) = simulator.store.get(path.trim_start_matches("/jobs/"))? else {
+    let Some(job) = simulator.find(path.trim_start_matches("/jobs/"))? else {
         return Ok(StatusCode::NOT_FOUND.into());
     };
     if call.is(&Method::DELETE) {
         simulator.store.update(&job.id, |job| job.cancel(now))?;
     }
-    Ok(poll::answer(&job, now, StatusCode::OK, told(&job, now), "/job/state").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, told(&job, now), "/job/state").into())
 }
 
 fn told(job: &RemoteJob, at: Timestamp) -> Value {

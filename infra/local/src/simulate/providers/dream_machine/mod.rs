@@ -173,14 +173,14 @@ fn frame_flaws(keyframes: Option<&Value>) -> Vec<String> {
 }
 
 fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let Some(job) = simulator.store.get(id)?.filter(|job| !job.deleted) else { return Ok(not_found()) };
+    let Some(job) = simulator.find(id)?.filter(|job| !job.deleted) else { return Ok(not_found()) };
     let body = told(simulator, &job, now);
-    Ok(poll::answer(&job, now, StatusCode::OK, body, "/state").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, "/state").into())
 }
 
 /// The generation is gone with its film; the run goes on.
 fn remove(simulator: &Simulator, id: &str) -> anyhow::Result<Answer> {
-    if simulator.store.get(id)?.is_none_or(|job| job.deleted) {
+    if simulator.find(id)?.is_none_or(|job| job.deleted) {
         return Ok(not_found());
     }
     simulator.store.update(id, |job| job.deleted = true)?;

@@ -256,14 +256,16 @@ fn status(simulator: &Simulator, call: &Inbound, job: &RemoteJob, now: Timestamp
                           "timestamp": job.created_at.to_string()});
         status["logs"] = json!([line]);
     }
-    poll::answer(job, now, code, status, "/status")
+    poll::answer(simulator, job, now, code, status, "/status")
 }
 
 /// What the status tells of a failure; failures of the model itself show in the result only.
 fn status_error(job: &RemoteJob, now: Timestamp) -> Option<(&'static str, Option<&'static str>)> {
     match job.phase(now) {
         Phase::Canceled => Some(("Request was cancelled", Some("client_cancelled"))),
-        Phase::Failed(Failure::Internal) => Some(("Runner server error", Some("runner_server_error"))),
+        Phase::Failed(Failure::Internal) if !job.play.fail_bills => {
+            Some(("Runner server error", Some("runner_server_error")))
+        }
         Phase::Failed(Failure::NoCode) => Some(("Something went wrong", None)),
         _ => None,
     }
@@ -294,11 +296,14 @@ fn outcome(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> (StatusCod
     let refused = |field: &str, message: &str, kind: &str| {
         (StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": [issue(&["body", field], message, kind)]}))
     };
+    let no_media = || refused("prompt", "The model produced no media for this input", "no_media_generated");
     match job.phase(now) {
         Phase::Failed(Failure::ContentPolicy) => refused("prompt", POLICY, "content_policy_violation"),
         Phase::Failed(Failure::Invalid) => {
             refused("image_url", "Failed to load the image", "image_load_error")
         }
+        // They bill no error of the server, but an input that took time to be found wrong.
+        Phase::Failed(Failure::Internal) if job.play.fail_bills => no_media(),
         Phase::Failed(Failure::Internal) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             json!({"detail": "Runner server error", "error_type": "runner_server_error"}),
@@ -310,9 +315,7 @@ fn outcome(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> (StatusCod
             StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             json!({"detail": "Request was cancelled", "error_type": "client_cancelled"}),
         ),
-        _ if job.play.result == Some(ResultPlay::NoMedia) => {
-            refused("prompt", "The model produced no media for this input", "no_media_generated")
-        }
+        _ if job.play.result == Some(ResultPlay::NoMedia) => no_media(),
         Phase::Succeeded | Phase::Throttled | Phase::Queued | Phase::Running(_) => {
             let file = json!({"url": media::url(simulator, job, None), "content_type": "video/mp4",
                               "file_name": format!("{}.mp4", job.id)});
@@ -348,7 +351,7 @@ fn with_job(
     address: &Address<'_>,
     answer: impl FnOnce(&RemoteJob) -> anyhow::Result<Response>,
 ) -> anyhow::Result<Answer> {
-    let job = simulator.store.get(address.id)?.filter(|job| {
+    let job = simulator.find(address.id)?.filter(|job| {
         models::find(&job.endpoint)
             .is_some_and(|endpoint| address.app == endpoint.id || address.app == endpoint.app())
     });

@@ -183,7 +183,7 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let now = simulator.clock.now();
     let job = match target {
         Target::Look(id) | Target::Cancel(id) | Target::Forget(id) | Target::File(id) => {
-            match simulator.store.get(id)?.filter(|job| !job.deleted) {
+            match simulator.find(id)?.filter(|job| !job.deleted) {
                 Some(job) => job,
                 None => return Ok(not_found().into()),
             }
@@ -195,7 +195,7 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     match target {
         Target::Look(_) => {
             let truth = interaction(simulator, &job, now).await?;
-            Ok(poll::answer(&job, now, StatusCode::OK, truth, "/status").into())
+            Ok(poll::answer(simulator, &job, now, StatusCode::OK, truth, "/status").into())
         }
         Target::Cancel(_) if job.is_over(now) => {
             let message = "The interaction is not running.";

@@ -218,12 +218,12 @@ fn tasks(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
     };
     let mut jobs = Vec::new();
     for name in list.split(',') {
-        jobs.extend(if by_id { simulator.store.get(name)? } else { by_reference(simulator, name)? });
+        jobs.extend(if by_id { simulator.find(name)? } else { by_reference(simulator, name)? });
     }
     let all: Vec<_> = jobs.iter().map(|job| told(simulator, job, now)).collect();
     let truth = success(&json!(all));
     Ok(match jobs.first() {
-        Some(job) => poll::answer(job, now, StatusCode::OK, truth, "/data/0/status").into(),
+        Some(job) => poll::answer(simulator, job, now, StatusCode::OK, truth, "/data/0/status").into(),
         None => Json(truth).into(),
     })
 }
@@ -256,6 +256,8 @@ fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
         };
         body["outputs"] =
             json!([{"type": "video", "id": job.id, "url": url, "duration": seconds.to_string()}]);
+    }
+    if job.bills(at, true) {
         let dollars = job.extra["micro_usd"].as_f64().unwrap_or_default() / 1_000_000.0;
         let dollars = dollars.to_string();
         body["billing"] = json!([{"charge_type": "cash", "cash_type": "balance", "amount": dollars,

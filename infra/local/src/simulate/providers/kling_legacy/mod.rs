@@ -143,9 +143,10 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
 
 /// One remote job, by its id or its owner's reference, under the path that made it.
 fn look(simulator: &Simulator, kind: &str, name: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let Some(job) = named(simulator, kind, name)? else { return Ok(error(NOTHING).into()) };
+    let job = named(simulator, kind, name)?.filter(|job| job.id != name || !job.is_hidden(now));
+    let Some(job) = job else { return Ok(error(NOTHING).into()) };
     let truth = success(&told(simulator, &job, now));
-    Ok(poll::answer(&job, now, StatusCode::OK, truth, "/data/task_status").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, truth, "/data/task_status").into())
 }
 
 fn named(simulator: &Simulator, kind: &str, name: &str) -> anyhow::Result<Option<RemoteJob>> {
@@ -178,6 +179,9 @@ fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
         let url = media::url(simulator, job, Some(at));
         let film = json!({"id": job.id, "url": url, "duration": seconds.to_string()});
         body["task_result"] = json!({"videos": [film]});
+    }
+    if job.play.fail_bills && matches!(job.phase(at), Phase::Failed(_)) {
+        body["final_unit_deduction"] = json!("1");
     }
     body
 }

@@ -205,11 +205,11 @@ fn frame_flaws(video: &Map<String, Value>) -> Vec<String> {
 }
 
 fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let Some(job) = simulator.store.get(id)? else {
+    let Some(job) = simulator.find(id)? else {
         return Ok(error(StatusCode::NOT_FOUND, "Generation not found").into());
     };
     let body = told(simulator, &job, now);
-    Ok(poll::answer(&job, now, StatusCode::OK, body, "/state").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, "/state").into())
 }
 
 /// The generation as it is at a time.

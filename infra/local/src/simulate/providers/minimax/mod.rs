@@ -57,6 +57,10 @@ impl Wire for Minimax {
     }
 
     /// In v2's words; `create` puts it in v1's where that was asked.
+    fn bills(&self, job: &RemoteJob, at: Timestamp) -> bool {
+        job.bills(at, false)
+    }
+
     fn refusal(&self, refusal: Refusal) -> Response {
         let mut response = refused(Version::Two, refusal);
         response.extensions_mut().insert(refusal);
@@ -206,7 +210,7 @@ fn remembered(body: &Map<String, Value>) -> Value {
 }
 
 fn find(simulator: &Simulator, wanted: Version, id: &str) -> anyhow::Result<Option<RemoteJob>> {
-    Ok(simulator.store.get(id)?.filter(|job| !job.deleted && version(job) == wanted))
+    Ok(simulator.find(id)?.filter(|job| !job.deleted && version(job) == wanted))
 }
 
 /// What they answer for a job that they do not know, in both versions.
@@ -222,7 +226,7 @@ fn look(simulator: &Simulator, version: Version, id: &str, now: Timestamp) -> an
         Version::One => (words::told_1(&job, now), "/status"),
         Version::Two => (words::told_2(simulator, &job, now), "/task/status"),
     };
-    Ok(poll::answer(&job, now, StatusCode::OK, body, word).into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, word).into())
 }
 
 fn file(simulator: &Simulator, file_id: &str, now: Timestamp) -> anyhow::Result<Answer> {

@@ -153,14 +153,14 @@ fn flaw(body: &Map<String, Value>) -> Option<(&str, String)> {
 }
 
 fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let Some(job) = simulator.store.get(id)?.filter(|job| !job.deleted) else {
+    let Some(job) = simulator.find(id)?.filter(|job| !job.deleted) else {
         return Ok(not_found("Video not found").into());
     };
-    Ok(poll::answer(&job, now, StatusCode::OK, video(&job, now), "/status").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, video(&job, now), "/status").into())
 }
 
 fn delete(simulator: &Simulator, id: &str) -> anyhow::Result<Answer> {
-    let Some(job) = simulator.store.get(id)?.filter(|job| !job.deleted) else {
+    let Some(job) = simulator.find(id)?.filter(|job| !job.deleted) else {
         return Ok(not_found("Video not found").into());
     };
     simulator.store.update(&job.id, |job| job.deleted = true)?;

@@ -60,6 +60,11 @@ impl Wire for Replicate {
         answer(simulator, call).boxed()
     }
 
+    /// What was stopped before it ran costs nothing.
+    fn bills(&self, job: &RemoteJob, at: Timestamp) -> bool {
+        job.bills(at, true) && job.play.own.get("ended").is_none_or(|ended| ended != "aborted")
+    }
+
     fn refusal(&self, refusal: Refusal) -> Response {
         let (code, title, detail) = match refusal {
             Refusal::WrongKey => (401, "Unauthenticated", "You did not pass a valid authentication token"),
@@ -137,10 +142,16 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     match target(call) {
         Target::Create(model) => create(simulator, call, model).await,
         Target::List => list(simulator, call, now),
-        Target::Look(id) => Ok(match simulator.store.get(id)? {
-            Some(job) => {
-                poll::answer(&job, now, StatusCode::OK, prediction(simulator, &job, now), "/status").into()
-            }
+        Target::Look(id) => Ok(match simulator.find(id)? {
+            Some(job) => poll::answer(
+                simulator,
+                &job,
+                now,
+                StatusCode::OK,
+                prediction(simulator, &job, now),
+                "/status",
+            )
+            .into(),
             None => not_found().into(),
         }),
         Target::Cancel(id) => cancel(simulator, id, now),
@@ -297,20 +308,25 @@ fn list(simulator: &Simulator, call: &Inbound, now: Timestamp) -> anyhow::Result
     let more = jobs.len() > skipped + PAGE;
     let page = jobs.iter().rev().skip(skipped).take(PAGE);
     let results: Vec<_> = page.map(|job| prediction(simulator, job, now)).collect();
-    let next = more.then(|| format!("{}/v1/predictions?cursor={}", simulator.base(), skipped + PAGE));
+    let next = more.then(|| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, text) in ["created_after", "created_before"].map(|name| (name, call.query(name))) {
+            query.extend_pairs(text.map(|text| (name, text)));
+        }
+        query.append_pair("cursor", &(skipped + PAGE).to_string());
+        format!("{}/v1/predictions?{}", simulator.base(), query.finish())
+    });
     Ok(Json(json!({"next": next, "previous": null, "results": results})).into())
 }
 
 fn cancel(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let job = simulator.store.update(id, |job| {
+    let Some(job) = simulator.find(id)? else { return Ok(not_found().into()) };
+    let changed = simulator.store.update(id, |job| {
         if !job.is_over(now) {
             job.cancel(now);
         }
     })?;
-    Ok(match job {
-        Some(job) => Json(prediction(simulator, &job, now)).into(),
-        None => not_found().into(),
-    })
+    Ok(Json(prediction(simulator, &changed.unwrap_or(job), now)).into())
 }
 
 /// The prediction as every call and every webhook tells it.

@@ -44,6 +44,10 @@ impl Wire for Runway {
         answer(simulator, call).boxed()
     }
 
+    fn bills(&self, job: &RemoteJob, at: Timestamp) -> bool {
+        job.bills(at, false)
+    }
+
     fn refusal(&self, refusal: Refusal) -> Response {
         refused(refusal)
     }
@@ -167,7 +171,7 @@ fn flawed(field: &str, flaw: Flaw) -> Value {
 }
 
 fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let Some(job) = simulator.store.get(id)?.filter(|job| !job.deleted) else {
+    let Some(job) = simulator.find(id)?.filter(|job| !job.deleted) else {
         return Ok(not_found().into());
     };
     let mut body = json!({"id": job.id, "createdAt": job.created_at.to_string()});
@@ -182,10 +186,15 @@ fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answe
             let output = [media::url(simulator, &job, Some(now))];
             merge(&mut body, json!({"status": "SUCCEEDED", "output": output, "cost": estimate}));
         }
-        Phase::Failed(failure) => merge(&mut body, failed(failure)),
+        Phase::Failed(failure) => {
+            merge(&mut body, failed(failure));
+            if job.play.fail_bills {
+                body["cost"] = estimate.clone();
+            }
+        }
         Phase::Canceled => merge(&mut body, json!({"status": "CANCELLED", "cost": {"credits": 0}})),
     }
-    Ok(poll::answer(&job, now, StatusCode::OK, body, "/status").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, "/status").into())
 }
 
 fn failed(failure: Failure) -> Value {
@@ -208,7 +217,7 @@ fn merge(body: &mut Value, more: Value) {
 
 /// A running job is canceled; one that has ended is removed with its output.
 fn delete(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
-    let Some(job) = simulator.store.get(id)?.filter(|job| !job.deleted) else {
+    let Some(job) = simulator.find(id)?.filter(|job| !job.deleted) else {
         return Ok(not_found().into());
     };
     simulator.store.update(&job.id, |job| match job.is_over(now) {

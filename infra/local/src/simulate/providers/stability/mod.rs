@@ -210,7 +210,12 @@ async fn still(simulator: &Simulator, job: &RemoteJob, told: Told) -> anyhow::Re
         Some(StatusPlay::Html) => return Ok(create::gateway_page()),
         Some(StatusPlay::Junk) => bytes = Bytes::from("\u{1}junk{[".repeat(JUNK_BYTES / 7 + 1)),
         Some(StatusPlay::Truncated) => bytes.truncate(bytes.len() / 2),
-        Some(StatusPlay::Backwards) | None => {}
+        Some(StatusPlay::Error(code)) => return Ok(create::error(simulator, code)),
+        // There is nothing to poll.
+        Some(
+            StatusPlay::Backwards | StatusPlay::Hang(_) | StatusPlay::Invisible(_) | StatusPlay::Missing(_),
+        )
+        | None => {}
     }
     let seed = &job.extra["seed"];
     Ok(match told {

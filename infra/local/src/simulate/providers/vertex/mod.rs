@@ -241,11 +241,11 @@ async fn fetch(simulator: &Simulator, call: &Inbound, parent: &str, model: &str)
     };
     let id = name.rsplit('/').next().unwrap_or_default();
     let of_model = name.starts_with(&format!("{parent}/publishers/google/models/{model}/operations/"));
-    let job = simulator.store.get(id)?.filter(|job| of_model && name_of(job) == name);
+    let job = simulator.find(id)?.filter(|job| of_model && name_of(job) == name);
     let Some(job) = job else { return Ok(not_found().into()) };
     let now = simulator.clock.now();
     let truth = operation(simulator, &job, now).await?;
-    Ok(poll::answer(&job, now, StatusCode::OK, truth, "/done").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, truth, "/done").into())
 }
 
 /// An operation as it is told at a time.
