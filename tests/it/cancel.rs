@@ -2,7 +2,9 @@
 
 use harness::World;
 use reqwest::StatusCode;
+use shared::boot::Env;
 use shared::domain::attempt::Phase;
+use shared::domain::credit::Credits;
 use shared::domain::job::{Job, State};
 
 async fn canceled(world: &World, model: &str, prompt: &str, until: State) -> Job {
@@ -34,7 +36,7 @@ async fn a_queued_job_is_canceled_at_once_and_never_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_job_is_canceled_at_its_provider() {
     let world = World::new().await;
-    let before = world.balance().await;
+    let mut before = world.balance().await;
     for model in ["pika-2.2", "gen-4.5"] {
         let job = canceled(&world, model, "a boat [[sim: latency=600]]", State::Running).await;
         assert_eq!(
@@ -42,7 +44,31 @@ async fn a_running_job_is_canceled_at_its_provider() {
             (State::Canceled, Phase::Canceled),
             "{model}: {job:?}"
         );
+        // Runway says that it billed nothing; fal says nothing, so the cost is kept.
+        let kept = if model == "gen-4.5" { Credits::ZERO } else { job.cost().as_credits() };
+        before = before.less(kept);
         assert_eq!(world.balance().await, before, "{model}");
+    }
+}
+
+/// The answer to a cancel says what will come back, and that is what comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_says_what_comes_back() {
+    for (refund, kept) in [("less_cost", true), ("full", false)] {
+        let world = World::with(|options| options.env = Env::from_pairs([("CANCEL_REFUND", refund)])).await;
+        let before = world.balance().await;
+        let id = world.submit("pika-2.2", "a boat [[sim: latency=600]]", "canceled").await;
+        let charged = before.less(world.balance().await);
+        while world.state(&id).await != State::Running {
+            world.stack.host.step_queues().await.expect("the queues answer");
+        }
+        let said = world.cancel(&id).await.body["refund_micro_credits"].as_u64().unwrap();
+        let job = world.finish(&id).await;
+        assert_eq!(job.state, State::Canceled);
+        assert_eq!(said < charged.micros(), kept, "{refund}: {said} of {charged}");
+        assert_eq!(world.balance().await.micros(), before.less(charged).micros() + said, "{refund}");
+        assert_eq!(world.status(&id).await.body["refund_micro_credits"].as_u64(), Some(said));
+        world.audit().await;
     }
 }
 
@@ -54,11 +80,11 @@ async fn a_job_whose_acceptance_is_unknown_waits_for_its_verdict() {
     let job = canceled(&world, "pika-2.2", "a boat [[sim: create=drop-after]]", State::Dispatching).await;
     assert_eq!(job.state, State::Succeeded, "{job:?}");
     assert!(world.balance().await < before);
-    // Nobody tells of this one: only its deadline ends it.
+    // Nothing is known of this one until its deadline. It may have been billed, so its cost is kept.
     let charged = world.balance().await;
     let job = canceled(&world, "gen-4.5", "a boat [[sim: create=drop-after]]", State::Dispatching).await;
     assert_eq!((job.state, job.attempts[0].phase), (State::Canceled, Phase::Lost), "{job:?}");
-    assert_eq!(world.balance().await, charged);
+    assert_eq!(world.balance().await, charged.less(job.cost().as_credits()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -133,8 +133,9 @@ fn job(audited: &AuditedJob, entries: &Entries) -> Vec<String> {
     }
     let refunded = entries.refunds.get(&job.id).cloned();
     let ended_without = matches!(job.state, State::Failed | State::Canceled);
-    if ended_without && refunded != paid {
-        problems.push(format!("is {} and was not refunded in full", job.state.name()));
+    let due = Some((job.account.clone(), job.refunded.unwrap_or(job.price)));
+    if ended_without && refunded != due {
+        problems.push(format!("is {} and was not refunded what it says", job.state.name()));
     }
     if !ended_without && refunded.is_some() {
         problems.push(format!("is {} and was refunded", job.state.name()));

@@ -42,7 +42,12 @@ const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
 /// Variables of an operator, and the template's parameters that they set.
-const SETTINGS: [(&str, &str); 2] = [("PROVIDER_LIMITS", "ProviderLimits"), ("LIVE_JOBS_MAX", "LiveJobsMax")];
+const SETTINGS: [(&str, &str); 4] = [
+    ("PROVIDER_LIMITS", "ProviderLimits"),
+    ("LIVE_JOBS_MAX", "LiveJobsMax"),
+    ("UNCLEAR_CREATE", "UnclearCreate"),
+    ("CANCEL_REFUND", "CancelRefund"),
+];
 /// How often a simulated provider looks whether a webhook is due.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 /// How often expired items are swept, as the real table does in its own time.

@@ -247,8 +247,7 @@ impl Attempt {
     fn take_verdict(&mut self, remote: Option<&RemoteJob>, verdict: &Verdict, now: Timestamp) -> bool {
         let success = matches!(verdict, Verdict::Finished { .. });
         if self.phase == Phase::Finished {
-            // The file has a link again.
-            return success && self.missing.take().is_some();
+            return false;
         }
         if !self.phase.may_run() && !success {
             return false;
