@@ -2,7 +2,7 @@
 //! its calls hang and are refused, its table is away, its index lags.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use genmux::simulate::CallKind;
@@ -15,6 +15,7 @@ use shared::domain::job::{CHECK_EVERY, State};
 use shared::domain::provider::Provider;
 use shared::store::Table;
 use shared::store::jobs::JobStore;
+use tokio::time::Instant;
 
 fn creates(world: &World) -> usize {
     Provider::ALL.iter().map(|provider| world.calls(*provider, CallKind::Create)).sum()

@@ -1,6 +1,6 @@
 //! Looking after what is due: all of it in one run, and nothing that is broken keeps the rest.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use harness::{Moment, World, how_many};
@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, State};
 use shared::store::keys::{self, DUE_SHARDS, shard};
+use tokio::time::Instant;
 
 use super::{Created, at_most, job_item, new_job, number, order, spoil_job, text};
 
