@@ -267,7 +267,7 @@ class Suite:
         assert OPENER.open(job["media"][0]["url"], timeout=60).read(4) == b"\x89PNG"
 
     def a_refused_job_fails_over(self):
-        job = self.ended(self.submit("veo-3.1", "a boat [[sim: create=refuse:503, only=fal]]", "over"), "succeeded")
+        job = self.ended(self.submit("veo-3.1", "a boat [[sim: create=refuse:429, only=fal]]", "over"), "succeeded")
         assert len(job["attempts"]) == 2, job
 
     def a_broken_job_fails_over(self):

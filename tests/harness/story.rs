@@ -47,7 +47,7 @@ pub const SUCCESS_BY_POLLING: Story = Story {
 pub const FAILOVER: Story = Story {
     name: "failover from fal to Runway",
     model: "veo-3.1",
-    prompt: "a paper boat [[sim: create=refuse:503, only=fal]]",
+    prompt: "a paper boat [[sim: create=refuse:429, only=fal]]",
     ends: State::Succeeded,
     webhooks: true,
 };

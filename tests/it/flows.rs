@@ -51,7 +51,7 @@ async fn a_certain_refusal_fails_over_or_fails_by_its_class() {
     assert_eq!(policy.attempts.len(), 1, "a policy refusal is not offered to another provider");
     assert_eq!(world.balance().await, before);
 
-    for refusal in ["401", "403-balance", "429, retry_after=30", "503"] {
+    for refusal in ["401", "403-balance", "429, retry_after=30"] {
         let prompt = format!("a [[sim: create=refuse:{refusal}, only=fal]]");
         // A world for each: one job's refused key keeps the next away.
         let job = play(&World::new().await, "veo-3.1", &prompt).await;
@@ -70,9 +70,9 @@ async fn a_lone_route_that_says_later_is_tried_again_and_no_more_than_four_times
     let waited = job.attempts[1].started_at.since(job.attempts[0].started_at);
     assert!(waited >= Duration::from_secs(30), "Retry-After is kept: {waited:?}");
 
-    let job = play(&world, "pika-2.2", "b [[sim: create=refuse:503]]").await;
+    let job = play(&world, "pika-2.2", "b [[sim: create=refuse:429]]").await;
     assert_eq!((job.state, job.attempts.len()), (State::Failed, 4), "{job:?}");
-    assert_eq!(class(&job), Some(ErrorClass::ProviderUnavailable));
+    assert_eq!(class(&job), Some(ErrorClass::RateLimited));
 
     let job = play(&world, "pika-2.2", "c [[sim: create=refuse:401]]").await;
     assert_eq!((job.state, job.attempts.len()), (State::Failed, 1), "{job:?}");
@@ -90,6 +90,22 @@ async fn a_provider_that_cannot_be_reached_costs_an_attempt_and_not_the_job() {
 
     let job = play(&world, "pika-2.2", "a boat with nowhere else to go").await;
     assert_eq!((job.state, job.attempts.len()), (State::Failed, 4), "{job:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_is_taken_and_answered_with_an_error_is_not_sent_again() {
+    for then in ["500", "502", "503", "504", "html"] {
+        let world = World::new().await;
+        let prompt = format!("a [[sim: create=accept-then:{then}]]");
+        let reported = play(&world, "pika-2.2", &prompt).await;
+        assert_eq!((reported.state, reported.attempts.len()), (State::Succeeded, 1), "{then}: {reported:?}");
+        let silent = play(&world, "gen-4.5", &prompt).await;
+        assert_eq!((silent.attempts.len(), silent.attempts[0].billed), (1, Billed::Unknown), "{then}");
+        for provider in [Provider::Fal, Provider::Runway] {
+            assert_eq!(world.simulator(provider).remote_jobs().unwrap().len(), 1, "{then} at {provider}");
+        }
+        world.audit().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

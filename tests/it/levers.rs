@@ -269,7 +269,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     let world = World::new().await;
     let body = json!({
         "model": "veo-3.1",
-        "prompt": "SECRETBOAT [[sim: create=refuse:503, only=fal]] [[sim: fail=content_policy, only=runway]]",
+        "prompt": "SECRETBOAT [[sim: create=refuse:429, only=fal]] [[sim: fail=content_policy, only=runway]]",
         "negative_prompt": "SECRETSTORM",
         "metadata": {"order": "17"},
     });
@@ -287,7 +287,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
         &format!("CHARGE {} credits", job.price),
         &format!("REFUND {} credits", job.price),
         &format!("attempt 1 at fal by {}: phase refused, remote -,", job.attempts[0].route),
-        "billed no, fault provider_unavailable",
+        "billed no, fault rate_limited",
         "attempt 1 ended refused",
         &format!("attempt 2 at runway by {}: phase broke", job.attempts[1].route),
         &format!("remote {}, cost $", job.attempts[1].remote.as_ref().unwrap().id),

@@ -69,7 +69,7 @@ async fn everything(world: &World) {
         story.play(world, story.name).await;
     }
     // A job that nobody can make fails over until it has no route left.
-    let prompt = "a boat [[sim: create=refuse:503]]";
+    let prompt = "a boat [[sim: create=refuse:429]]";
     let id = world.submit("veo-3.1", prompt, "hopeless").await;
     world.finish(&id).await;
     // One that is stopped while it runs, and one before it is sent.
