@@ -66,7 +66,7 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
             let detail = format!("The job is {}: it can no longer be canceled.", job.state.name());
             return Err(Problem::new(StatusCode::CONFLICT, "too_late_to_cancel", detail));
         }
-        State::Queued | State::Dispatching | State::Running | State::Canceled => {}
+        State::Queued | State::Dispatching | State::Running | State::Canceled | State::Other(_) => {}
     }
     // Sent on a repeat too: the earlier call may have died before its message was out.
     app.outbox.send_all(job).await;

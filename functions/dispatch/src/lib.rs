@@ -115,9 +115,12 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     match job.state {
         State::Queued => {}
         State::Dispatching => return recover(app, job).await,
-        State::Running | State::Settling | State::Succeeded | State::Failed | State::Canceled => {
-            return Ok(()); // a repeat: somebody has seen to it
-        }
+        State::Running
+        | State::Settling
+        | State::Succeeded
+        | State::Failed
+        | State::Canceled
+        | State::Other(_) => return Ok(()), // a repeat, or a newer release's
     }
     let claim = app.random.u64();
     let wish = Wish { job: &job, request: &request, claim };

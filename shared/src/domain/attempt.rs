@@ -10,6 +10,7 @@ use super::id::RemoteJob;
 use super::provider::Provider;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault, Verdict};
+use super::word::{self, stored_by_word};
 
 /// How old an attempt must be before "not found" means anything: what has just begun or ended
 /// may not be known everywhere yet. A remote job that a certain look-up has not found by then
@@ -37,6 +38,7 @@ pub struct Attempt {
     /// Its provider bills nothing for a remote job that is stopped before its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stop_is_free: bool,
+    #[serde(deserialize_with = "word::deserialize")]
     pub provider: Provider,
     /// [`Route::name`](super::catalog::Route::name) of the route taken.
     pub route: String,
@@ -119,8 +121,7 @@ pub(super) enum Sighting {
 }
 
 /// What we know of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Claimed; its create call may be under way, or its caller may have died in it.
     Sending,
@@ -142,7 +143,11 @@ pub enum Phase {
     Canceled,
     /// Its deadline passed, or its provider forgot it.
     Lost,
+    /// A word of a newer release.
+    Other(&'static str),
 }
+
+stored_by_word!(Phase);
 
 impl Phase {
     pub const ALL: [Self; 10] = [
@@ -158,9 +163,9 @@ impl Phase {
         Self::Lost,
     ];
 
-    /// Whether the provider may still be working on it.
+    /// Whether the provider may still be working on it. What we do not understand may.
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Sending | Self::Unclear | Self::Running)
+        matches!(self, Self::Sending | Self::Unclear | Self::Running | Self::Other(_))
     }
 
     /// Whether it may run at its provider after all, for all that we know: also where we have
@@ -181,6 +186,7 @@ impl Phase {
             Self::Broke => "broke",
             Self::Canceled => "canceled",
             Self::Lost => "lost",
+            Self::Other(word) => word,
         }
     }
 }
@@ -207,6 +213,9 @@ pub enum News {
 impl Attempt {
     /// Takes in news; whether anything was new. `None` if it contradicts what is known.
     pub(super) fn learn(&mut self, news: &News, now: Timestamp) -> Option<bool> {
+        if matches!(self.phase, Phase::Other(_)) {
+            return Some(false); // left to the release that knows it
+        }
         let waiting = matches!(self.phase, Phase::Sending | Phase::Unclear);
         match news {
             News::Accepted { remote, cost } => return self.accept(remote, *cost),

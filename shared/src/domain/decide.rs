@@ -114,6 +114,9 @@ pub struct Illegal {
 impl Job {
     /// What this event makes of the job. Pure; the one place that moves jobs.
     pub fn decide(&self, event: &Event, now: Timestamp) -> Result<Decision, Illegal> {
+        if matches!(self.state, State::Other(_)) {
+            return Ok(Decision::Stay); // left to the release that knows it
+        }
         let mut after = self.clone();
         let moved = match event {
             Event::Claimed(claim) => after.claim(claim, now),
@@ -203,7 +206,7 @@ impl Job {
             return Some(true); // "not found", and not yet a loss
         }
         match self.state {
-            State::Succeeded | State::Failed | State::Canceled => {}
+            State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
             // Whichever attempt succeeds first wins; a second success is recorded as a cost.
             _ if phase == Phase::Finished => {
                 if self.state != State::Settling && fault.is_none() {
@@ -299,7 +302,8 @@ impl Job {
             | State::Settling
             | State::Succeeded
             | State::Failed
-            | State::Canceled => Some(false),
+            | State::Canceled
+            | State::Other(_) => Some(false),
         }
     }
 
@@ -321,7 +325,7 @@ impl Job {
                 self.go_on_without(timed_out(), now);
             }
             State::Settling => return self.lose_asset(self.attempt, now),
-            State::Succeeded | State::Failed | State::Canceled => {}
+            State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
         }
         Some(true)
     }
@@ -359,7 +363,9 @@ impl Job {
     fn fail(&mut self, fault: Fault, now: Timestamp) {
         let (state, fault) = match self.stop {
             Some(Stop::Caller) => (State::Canceled, Fault { class: ErrorClass::Stopped, ..fault }),
-            Some(Stop::Deadline) => (State::Failed, Fault { class: ErrorClass::Timeout, ..fault }),
+            Some(Stop::Deadline | Stop::Other(_)) => {
+                (State::Failed, Fault { class: ErrorClass::Timeout, ..fault })
+            }
             None => (State::Failed, fault),
         };
         self.fault = Some(fault);
@@ -373,7 +379,7 @@ impl Job {
             State::Running if self.stop.is_some() => STOPPING_MAX,
             State::Running => RUNNING_MAX,
             State::Settling => SETTLING_MAX,
-            State::Succeeded | State::Failed | State::Canceled => std::time::Duration::ZERO,
+            State::Succeeded | State::Failed | State::Canceled | State::Other(_) => std::time::Duration::ZERO,
         };
         self.state = state;
         self.deadline = now + lasts;

@@ -10,6 +10,7 @@ use super::credit::{Credits, MicroUsd};
 use super::id::{AccountId, JobId};
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
+use super::word::stored_by_word;
 
 /// Attempts that one job may make, whatever happens.
 pub const ATTEMPTS_MAX: usize = 4;
@@ -103,8 +104,7 @@ impl CancelRefund {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Waits for an attempt.
     Queued,
@@ -117,7 +117,11 @@ pub enum State {
     Succeeded,
     Failed,
     Canceled,
+    /// A word of a newer release, which alone moves such a job.
+    Other(&'static str),
 }
+
+stored_by_word!(State);
 
 impl State {
     pub const ALL: [Self; 7] = [
@@ -143,16 +147,32 @@ impl State {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Canceled => "canceled",
+            Self::Other(word) => word,
         }
     }
 }
 
 /// Who asked a job to end early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stop {
     Caller,
     Deadline,
+    /// A word of a newer release.
+    Other(&'static str),
+}
+
+stored_by_word!(Stop);
+
+impl Stop {
+    const ALL: [Self; 2] = [Self::Caller, Self::Deadline];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Deadline => "deadline",
+            Self::Other(word) => word,
+        }
+    }
 }
 
 /// A finished job's file in our bucket.
@@ -174,7 +194,7 @@ pub enum NextStep {
     Poll(u8),
     /// A webhook, or the deadline: its attempt has no name that we could ask by.
     Wait,
-    /// Nothing: it has ended.
+    /// Nothing: it has ended, or a newer release moves it.
     Nothing,
 }
 
@@ -224,7 +244,7 @@ impl Job {
             State::Dispatching | State::Settling => true,
             // The first deadline of a run only has it stopped.
             State::Running => self.stop.is_some(),
-            State::Queued | State::Succeeded | State::Failed | State::Canceled => false,
+            State::Queued | State::Succeeded | State::Failed | State::Canceled | State::Other(_) => false,
         }
     }
 
@@ -233,7 +253,7 @@ impl Job {
             State::Queued => NextStep::Dispatch,
             State::Running | State::Settling => NextStep::Poll(self.attempt),
             State::Dispatching => NextStep::Wait,
-            State::Succeeded | State::Failed | State::Canceled => NextStep::Nothing,
+            State::Succeeded | State::Failed | State::Canceled | State::Other(_) => NextStep::Nothing,
         }
     }
 

@@ -16,3 +16,4 @@ pub mod request;
 pub mod route;
 pub mod time;
 pub mod verdict;
+mod word;

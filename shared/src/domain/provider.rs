@@ -3,27 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use strum::{IntoStaticStr, VariantArray, VariantNames};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::word::{self, Word};
 
 /// A provider that Genmux can call. Its name is its variant's, in lower case.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    VariantArray,
-    VariantNames,
-    IntoStaticStr,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
     Fal,
     Runway,
@@ -37,18 +23,85 @@ pub enum Provider {
     KlingLegacy,
     Minimax,
     Openai,
+    /// One that this release has no adapter for: of a newer release, or no longer there. Only
+    /// stored attempts name such.
+    Other(&'static str),
 }
 
 /// A name that is no provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no provider is called `{0}`; there are: {names}", names = <Provider as VariantNames>::VARIANTS.join(", "))]
+#[error("no provider is called `{0}`; there are: {names}", names = names().join(", "))]
 pub struct UnknownProvider(String);
 
-impl Provider {
-    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
+const fn names() -> [&'static str; Provider::ALL.len()] {
+    let mut names = [""; Provider::ALL.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = Provider::ALL[n].name();
+        n += 1;
+    }
+    names
+}
 
-    pub fn name(self) -> &'static str {
-        self.into()
+impl Provider {
+    pub const ALL: &'static [Self] = &[
+        Self::Fal,
+        Self::Runway,
+        Self::Stability,
+        Self::Replicate,
+        Self::Luma,
+        Self::DreamMachine,
+        Self::Gemini,
+        Self::Vertex,
+        Self::Kling,
+        Self::KlingLegacy,
+        Self::Minimax,
+        Self::Openai,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fal => "fal",
+            Self::Runway => "runway",
+            Self::Stability => "stability",
+            Self::Replicate => "replicate",
+            Self::Luma => "luma",
+            Self::DreamMachine => "dream_machine",
+            Self::Gemini => "gemini",
+            Self::Vertex => "vertex",
+            Self::Kling => "kling",
+            Self::KlingLegacy => "kling_legacy",
+            Self::Minimax => "minimax",
+            Self::Openai => "openai",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl Serialize for Provider {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        word::serialize(self, serializer)
+    }
+}
+
+/// Of callers and catalogues, only names that are known; stored rows are read by `word`.
+impl<'de> Deserialize<'de> for Provider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; Provider::ALL.len()] = names();
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(|_unknown| D::Error::unknown_variant(&name, &NAMES))
+    }
+}
+
+impl Word for Provider {
+    const KNOWN: &'static [Self] = Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+
+    fn other(name: &'static str) -> Self {
+        Self::Other(name)
     }
 }
 

@@ -10,6 +10,7 @@ use url::Url;
 use super::catalog::{Audio, Catalog, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
 use super::provider::Provider;
+use super::word;
 
 /// The body of `POST /v1/jobs`, as it came: well-formed, not yet valid.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -73,7 +74,7 @@ pub struct JobRequest {
     pub audio: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback_models: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word::deserialize_option")]
     pub provider: Option<Provider>,
     #[serde(default)]
     pub pin: bool,

@@ -114,7 +114,8 @@ fn lasts(job: &Job, route: &Route) -> bool {
             | Phase::PresumedRefused
             | Phase::Broke
             | Phase::Canceled
-            | Phase::Lost => attempt.fault.as_ref().is_none_or(|fault| fault.class.passes()),
+            | Phase::Lost
+            | Phase::Other(_) => attempt.fault.as_ref().is_none_or(|fault| fault.class.passes()),
         }
     })
 }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::credit::MicroUsd;
+use super::word::stored_by_word;
 
 /// Why a provider did not deliver, in our words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// Parameters, a retired model, an unusable file: would fail anywhere.
     InvalidRequest,
@@ -28,7 +28,11 @@ pub enum ErrorClass {
     Stopped,
     /// None of the above.
     Unknown,
+    /// A word of a newer release.
+    Other(&'static str),
 }
+
+stored_by_word!(ErrorClass);
 
 impl ErrorClass {
     pub const ALL: [Self; 10] = [
@@ -56,7 +60,8 @@ impl ErrorClass {
             | Self::Timeout
             | Self::Expired
             | Self::Stopped
-            | Self::Unknown => false,
+            | Self::Unknown
+            | Self::Other(_) => false,
         }
     }
 
@@ -77,18 +82,35 @@ impl ErrorClass {
             Self::Expired => "expired",
             Self::Stopped => "stopped",
             Self::Unknown => "unknown",
+            Self::Other(word) => word,
         }
     }
 }
 
 /// Whether the provider bills us for an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Billed {
     Yes,
     No,
     #[default]
     Unknown,
+    /// A word of a newer release.
+    Other(&'static str),
+}
+
+stored_by_word!(Billed);
+
+impl Billed {
+    const ALL: [Self; 3] = [Self::Yes, Self::No, Self::Unknown];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+            Self::Other(word) => word,
+        }
+    }
 }
 
 /// Why an attempt gave nothing.

@@ -173,6 +173,6 @@ fn retry_after_s(job: &Job, catalog: &Catalog) -> u32 {
     let expected_s = catalog.model(&job.model).map_or(30, |model| model.expected_s);
     match job.state {
         State::Queued | State::Dispatching | State::Running => (expected_s / 12).clamp(2, 15),
-        State::Settling | State::Succeeded | State::Failed | State::Canceled => 2,
+        State::Settling | State::Succeeded | State::Failed | State::Canceled | State::Other(_) => 2,
     }
 }

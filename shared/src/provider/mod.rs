@@ -32,6 +32,7 @@ mod runway;
 pub mod secret;
 mod service_account;
 mod stability;
+mod unlisted;
 pub mod verify;
 mod vertex;
 
@@ -154,6 +155,7 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Other(_) => &unlisted::Unlisted,
     }
 }
 

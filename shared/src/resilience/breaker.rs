@@ -61,7 +61,8 @@ impl Report {
             | ErrorClass::Timeout
             | ErrorClass::Expired
             | ErrorClass::Stopped
-            | ErrorClass::Unknown => Self::Ill(class),
+            | ErrorClass::Unknown
+            | ErrorClass::Other(_) => Self::Ill(class),
         }
     }
 }

@@ -9,7 +9,7 @@ use shared::domain::credit::Entry;
 use shared::domain::job::State;
 use shared::domain::request::JobRequest;
 use shared::domain::time::Timestamp;
-use shared::domain::verdict::{Billed, Fault};
+use shared::domain::verdict::Fault;
 use shared::store::audit::History;
 use shared::store::due::LiveJob;
 use shared::store::jobs::JobStore;
@@ -160,11 +160,7 @@ fn happened(history: &History, letters: &[DeadLetter]) -> Vec<(Timestamp, String
 fn attempt_text(attempt: &Attempt) -> String {
     let remote = attempt.remote.as_ref().map_or("-", |remote| &remote.id);
     let cost = attempt.cost.map_or_else(|| "-".to_owned(), |cost| cost.to_string());
-    let billed = match attempt.billed {
-        Billed::Yes => "yes",
-        Billed::No => "no",
-        Billed::Unknown => "unknown",
-    };
+    let billed = attempt.billed.name();
     let fault = attempt.fault.as_ref().map_or_else(|| "-".to_owned(), fault_text);
     format!(
         "attempt {} at {} by {}: phase {}, remote {remote}, cost {cost}, billed {billed}, fault {fault}",

@@ -41,6 +41,8 @@ pub(super) fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        // Only stored rows name such, and no simulator is opened for those.
+        Provider::Other(name) => panic!("{name} has no simulator"),
     }
 }
 

@@ -143,6 +143,7 @@ fn check_job(job: &Job) {
         State::Succeeded => phase == Some(Phase::Finished),
         State::Failed => job.stop != Some(Stop::Caller) && job.fault.is_some(),
         State::Canceled => job.stop == Some(Stop::Caller) && job.fault.is_some(),
+        State::Other(_) => false,
     };
     assert!(legal, "{job:?}");
     assert_eq!(job.next_step() == NextStep::Nothing, job.state.is_terminal());
