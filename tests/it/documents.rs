@@ -4,7 +4,7 @@ mod answers;
 mod environment;
 mod events;
 mod limits;
-mod openapi;
+pub(crate) mod openapi;
 mod readme;
 mod schema;
 

@@ -15,6 +15,7 @@ mod queue;
 mod read;
 mod real;
 mod repeated;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;

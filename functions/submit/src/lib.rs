@@ -8,14 +8,14 @@ use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::catalog::Catalog;
-use shared::domain::credit::MicroUsd;
+use shared::domain::credit::{Credits, MicroUsd};
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::price;
 use shared::domain::request::{JobRequest, Order};
 use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Limit, Problem, answer, chain, check_version, parse, request_id};
+use shared::edge::http::{Limit, Problem, answer, body_digest, chain, check_version, parse, request_id};
 use shared::edge::recent::Recent;
 use shared::edge::view::{JobView, job_response};
 use shared::store;
@@ -73,8 +73,21 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Write, now).await?;
     let key = idempotency_key(request.headers())?;
-    let mut wanted = JobRequest::new(parse::<Order>(request)?, &app.catalog).map_err(Problem::invalid)?;
-    let price = price::quote(&wanted, &app.catalog).ok_or_else(unpriced)?;
+    let body_digest = body_digest(request);
+    let id = match &key {
+        Some(key) => JobId::for_key(&account, key),
+        None => JobId::from_bytes(app.random.bytes()),
+    };
+    let (mut wanted, price) = match order(app, request) {
+        Ok(order) => order,
+        // What this release no longer takes may have been ordered from an earlier one.
+        Err(problem) if key.is_some() && body_digest.is_some() => {
+            let earlier = app.jobs.get_with_request(&id).await?;
+            let earlier = earlier.filter(|(job, _)| job.body_digest == body_digest);
+            return earlier.map(|(job, wanted)| replayed(&job, &wanted, &app.catalog)).ok_or(problem);
+        }
+        Err(problem) => return Err(problem),
+    };
     // Of what was sent: a policy that has changed since makes a repeat no other order.
     let digest = wanted.digest();
     let policy = policy(app, &account, now).await?;
@@ -82,8 +95,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let limits =
         Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
 
-    let id = key.map_or_else(|| JobId::from_bytes(app.random.bytes()), |key| JobId::for_key(&account, &key));
-    let job = Job::new(id, account, wanted.model.clone(), price, digest, now);
+    let job = Job { body_digest, ..Job::new(id, account, wanted.model.clone(), price, digest, now) };
     match app.jobs.create(&job, &wanted, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
             let message = Message::Dispatch { job_id: job.id.clone(), once: false };
@@ -94,12 +106,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
             tracing::info!(job.id = %job.id, job.model = job.model, price_micros = price.micros(), "job.created");
             Ok(accepted(&job, &wanted, &app.catalog))
         }
-        Created::Existing(job) => {
-            let mut response = accepted(&job, &wanted, &app.catalog);
-            let replayed = HeaderName::from_static("idempotent-replayed");
-            response.headers_mut().insert(replayed, HeaderValue::from_static("true"));
-            Ok(response)
-        }
+        Created::Existing(job) => Ok(replayed(&job, &wanted, &app.catalog)),
         Created::KeyReused => {
             let detail = "This Idempotency-Key was used for another body. Nothing was changed.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
@@ -121,6 +128,21 @@ async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy
     let policy = app.accounts.policy(account).await?;
     app.policies.put(account.clone(), policy, now);
     Ok(policy)
+}
+
+/// What is ordered, valid, and its price.
+fn order(app: &App, request: &Request) -> Result<(JobRequest, Credits), Problem> {
+    let wanted = JobRequest::new(parse::<Order>(request)?, &app.catalog).map_err(Problem::invalid)?;
+    let price = price::quote(&wanted, &app.catalog).ok_or_else(unpriced)?;
+    Ok((wanted, price))
+}
+
+fn replayed(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body> {
+    let mut response = accepted(job, wanted, catalog);
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+    response
 }
 
 fn accepted(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body> {

@@ -48,6 +48,9 @@ pub struct Job {
     pub price: Credits,
     /// Digest of the request; see [`JobRequest::digest`](super::request::JobRequest::digest).
     pub request_hash: String,
+    /// Digest of the body as it was sent; `None` for jobs from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_digest: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When the present state has lasted too long.
@@ -216,6 +219,7 @@ impl Job {
             model,
             price,
             request_hash,
+            body_digest: None,
             created_at: now,
             updated_at: now,
             deadline: now + QUEUED_MAX,

@@ -8,6 +8,9 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use sha2::{Digest, Sha256};
+
+use crate::domain::id::base32;
 use crate::domain::request::FieldError;
 use crate::store;
 
@@ -188,6 +191,14 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         let errors = vec![FieldError { field: field.into(), detail, allowed: Vec::new() }];
         Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", told) }
     })
+}
+
+/// What was sent, whatever the order of its members: the same key with the same body is the same
+/// order, also where defaults or models have changed since. `None` if it is not JSON.
+pub fn body_digest(request: &Request) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body_bytes(request)).ok()?;
+    let digest = Sha256::digest(serde_json::to_vec(&body).ok()?);
+    Some(base32(&digest[..16]))
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

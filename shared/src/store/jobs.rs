@@ -114,7 +114,8 @@ impl JobStore {
             // The order of the reasons is the order of the writes.
             if let Some(item) = failed_condition(reasons, 0) {
                 let earlier = job_from_item(&doing, item)?;
-                let same = earlier.request_hash == job.request_hash;
+                let same_body = job.body_digest.is_some() && earlier.body_digest == job.body_digest;
+                let same = same_body || earlier.request_hash == job.request_hash;
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
             if passes(reasons) {

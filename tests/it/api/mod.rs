@@ -12,6 +12,7 @@ mod idempotency;
 mod lists;
 mod reads;
 mod refusals;
+mod releases;
 mod webhooks;
 
 /// Asserts that an answer is this problem document, whole; gives its `detail`.
