@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::join;
-use genmux::command::providers::pause;
 use genmux::simulate::CallKind;
 use harness::{Moment, World};
 use serde_json::{Value, json};
@@ -218,6 +217,11 @@ async fn live() -> (World, JoinSet<()>) {
         });
     }
     (world, moving)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a world in which time passes")]
+async fn pause(span: Duration) {
+    tokio::time::sleep(span).await;
 }
 
 /// How long it takes until the job is in this state.
