@@ -147,10 +147,13 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
         source: Source::Poll,
         asked: 0,
     };
+    let finished = Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost: None };
+    let fetch = Message::verdict(job_id.clone(), 1, None, Some(finished), Source::Poll);
     let messages = [
         ("dispatch", "dispatch.v1", Message::Dispatch { job_id: job_id.clone(), once: false }),
         ("poll", "poll.v1", Message::Poll { job_id: job_id.clone(), attempt: 1, round: Some(1) }),
         ("settle", "settle.v1", settle),
+        ("fetch", "fetch.v1", fetch),
     ];
     for (queue, kind, message) in &messages {
         send(&world, queue, &serde_json::to_string(message).unwrap()).await;

@@ -12,6 +12,7 @@ mod budget;
 mod cancel;
 mod catalogue;
 mod collide;
+mod copies;
 mod crash;
 mod documents;
 mod flows;

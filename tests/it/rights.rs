@@ -40,9 +40,13 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);
     // Only where a file of more than 16 MiB breaks off.
-    add("settle", "s3:AbortMultipartUpload", media);
+    add("fetch", "s3:AbortMultipartUpload", media);
+    // Only where an earlier copy died, or another was faster.
+    add("fetch", "s3:GetObject", media);
+    add("fetch", "s3:ListBucket", "arn:aws:s3:::genmux-media");
     // Only for an attempt that runs on although its job goes another way.
     add("settle", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
+    add("fetch", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
     // Only after a race whose winner the table did not tell.
     add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     add("reconcile", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");

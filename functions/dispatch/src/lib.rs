@@ -27,7 +27,7 @@ use shared::resilience::backoff::{RETRY_BASE, RETRY_MAX, full_jitter};
 use shared::store;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
-use shared::store::media::{MediaStore, media_key};
+use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use url::Url;
@@ -155,7 +155,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
     let (report, is_over) = gates::report(&outcome);
-    let Reading { event, retry_after, hint } = read(app, &job, outcome).await?;
+    let Reading { event, retry_after, hint } = read(app, &job, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
     if let Some(remote) = hint {
@@ -227,7 +227,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
         Ok(advance) => Ok(advance.into_job()),
         Err(error) => {
             if let Some(message) = as_message(&job, event) {
-                let sent = app.settle.send(&message, Some(&job.account), Duration::ZERO).await;
+                let sent = app.settle.send(&message, Some(job.provider_of(number)), Duration::ZERO).await;
                 if let Err(unsent) = &sent {
                     let remote = named(event).map(|remote| remote.id.as_str());
                     tracing::error!(
@@ -245,7 +245,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
 async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
     let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
     let hint = Message::Settle { job_id, attempt, remote, outcome: None, source: Source::Webhook, asked: 0 };
-    if let Err(error) = app.settle.send(&hint, Some(&job.account), ASK_ABOUT_AFTER).await {
+    if let Err(error) = app.settle.send(&hint, Some(job.provider_of(job.attempt)), ASK_ABOUT_AFTER).await {
         tracing::warn!(job.id = %job.id, error = chain(&error), "message.not_queued");
     }
 }
@@ -341,15 +341,21 @@ struct Reading {
     hint: Option<RemoteJob>,
 }
 
-async fn read(app: &App, job: &Job, outcome: Outcome) -> Result<Reading, BoxError> {
+async fn read(app: &App, job: &Job, outcome: Outcome, deadline: Deadline) -> Result<Reading, BoxError> {
     let (mut retry_after, mut hint) = (None, None);
     let news = match outcome {
         Outcome::Delivered { media, cost } => {
             // Nobody can be asked for it again. In the bucket first: a repeat of the message
             // finds it there if we die before the job knows.
-            let (number, length) = (job.attempt, u64::try_from(media.len())?);
-            let source = stream::iter([Ok::<_, Infallible>(media)]);
-            let media = app.media.copy(&media_key_of(app, job), Some(length), source).await?;
+            let (number, key, length) = (job.attempt, media_key_of(app, job), u64::try_from(media.len())?);
+            let copied = persist(app, deadline, "media.not_copied", || async {
+                let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
+                match app.media.copy(&key, Some(length), source).await {
+                    Err(CopyError::Store(error)) => Err(error),
+                    copied => Ok(copied),
+                }
+            });
+            let media = copied.await??;
             let event = Event::Delivered { number, cost, media };
             return Ok(Reading { event, retry_after: None, hint: None });
         }

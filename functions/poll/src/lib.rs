@@ -2,7 +2,6 @@
 //! nobody wants any more is asked to stop.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
@@ -12,7 +11,7 @@ use shared::domain::catalog::Catalog;
 use shared::domain::credit::MicroUsd;
 use shared::domain::decide::Event;
 use shared::domain::id::JobId;
-use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, State, UNCLEAR_MAX};
+use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -26,6 +25,7 @@ use shared::store::outbox::LOOK_UP_AFTER;
 use shared::store::polls::{Polls, Turn};
 use shared::store::queue::{Message, Queue, Source};
 use shared::store::remotes::{Holder, Remotes};
+use shared::store::verdicts::Verdicts;
 
 /// The first round of the chain that asks an attempt to stop: above all those that wait for it.
 const STOPPING: u16 = 10_000;
@@ -39,7 +39,7 @@ pub struct App {
     pub remotes: Remotes,
     pub providers: ProviderClient,
     pub poll: Queue,
-    pub settle: Queue,
+    pub verdicts: Verdicts,
     /// Says how a lost attempt was ordered.
     pub catalog: Catalog,
     pub clock: Clock,
@@ -55,7 +55,7 @@ impl App {
             remotes: Remotes::new(table),
             providers: config::provider_client(&mut read)?,
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
-            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            verdicts: config::verdicts(process, &mut read),
             catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
         };
@@ -77,7 +77,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
         return look_up(app, &job_id, number, round).await;
     }
     // A settling attempt is asked again for a fresh link to its file.
-    let fetching = job.state == State::Settling && job.attempt == number;
+    let fetching = job.awaits_file_of(number);
     let Some(remote) = attempt.remote.as_ref().filter(|_| attempt.phase == Phase::Running || fetching) else {
         return Ok(());
     };
@@ -98,7 +98,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
     let polled = app.providers.poll(attempt.provider, remote, &attempt.route, now).await;
     match &polled {
         Polled::Ended(Verdict::Gone) if is_stopping && !fetching => {
-            return settle(app, &job, number, Verdict::Canceled { cost: None }).await;
+            return act_on(app, &job, attempt, Verdict::Canceled { cost: None }).await;
         }
         Polled::Ended(Verdict::Gone) if has_another_key(app, attempt) => {
             tracing::error!(
@@ -109,10 +109,10 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
         }
         // Not an end yet: a loss needs several such answers.
         Polled::Ended(Verdict::Gone) if attempt.is_missed(now) => {
-            settle(app, &job, number, Verdict::Gone).await?;
+            act_on(app, &job, attempt, Verdict::Gone).await?;
         }
         Polled::Ended(Verdict::Gone) => {}
-        Polled::Ended(verdict) => return settle(app, &job, number, verdict.clone()).await,
+        Polled::Ended(verdict) => return act_on(app, &job, attempt, verdict.clone()).await,
         Polled::Pending if attempt.missing.is_some() => {
             let news = News::Accepted { remote: remote.clone(), cost: None };
             app.jobs.advance_from(job.clone(), &Event::Attempt { number, news }, now).await?;
@@ -135,11 +135,17 @@ fn has_another_key(app: &App, attempt: &Attempt) -> bool {
     attempt.key_mark.is_some_and(|mark| app.providers.key_mark(attempt.provider) != Some(mark))
 }
 
-async fn settle(app: &App, job: &Job, attempt: u8, verdict: Verdict) -> Result<(), BoxError> {
-    let remote = job.attempt(attempt).and_then(|attempt| attempt.remote.clone());
-    let (job_id, outcome) = (job.id.clone(), Some(verdict));
-    let message = Message::Settle { job_id, attempt, remote, outcome, source: Source::Poll, asked: 0 };
-    Ok(app.settle.send(&message, Some(&job.account), Duration::ZERO).await?)
+/// Has a verdict acted on. `reconcile` has a file asked about again that is being fetched, so that
+/// message is not sent on.
+async fn act_on(app: &App, job: &Job, attempt: &Attempt, verdict: Verdict) -> Result<(), BoxError> {
+    let (number, remote) = (attempt.number, attempt.remote.clone());
+    let mut message = Message::verdict(job.id.clone(), number, remote, Some(verdict), Source::Poll);
+    if let Message::Fetch { tried, .. } = &mut message
+        && job.awaits_file_of(number)
+    {
+        *tried = u8::MAX;
+    }
+    Ok(app.verdicts.send(&message, attempt.provider).await?)
 }
 
 /// Sends the next question of a chain.
@@ -161,9 +167,9 @@ async fn ask_later(
         false if is_reconciled => return Ok(()),
         false => POLL_RARELY,
     };
-    let (job_id, attempt) = (job.id.clone(), attempt.number);
+    let (job_id, attempt, provider) = (job.id.clone(), attempt.number, attempt.provider);
     let next = Message::Poll { job_id, attempt, round: Some(round.saturating_add(1)) };
-    Ok(app.poll.send(&next, Some(&job.account), pause).await?)
+    Ok(app.poll.send(&next, Some(provider.name()), pause).await?)
 }
 
 /// Looks at its provider for an attempt whose create answer was lost. What is found, `settle`
@@ -210,12 +216,10 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
         if let Some(round) = round.filter(|_| is_loose && age < UNCLEAR_MAX) {
             let job_id = job_id.clone();
             let next = Message::Poll { job_id, attempt: number, round: Some(round) };
-            app.poll.send(&next, Some(&job.account), POLL_RARELY).await?;
+            app.poll.send(&next, Some(attempt.provider.name()), POLL_RARELY).await?;
         }
         return Ok(());
     }
-    let job_id = job_id.clone();
-    let message =
-        Message::Settle { job_id, attempt: number, remote, outcome, source: Source::Poll, asked: 0 };
-    Ok(app.settle.send(&message, Some(&job.account), Duration::ZERO).await?)
+    let message = Message::verdict(job_id.clone(), number, remote, outcome, Source::Poll);
+    Ok(app.verdicts.send(&message, attempt.provider).await?)
 }

@@ -11,7 +11,6 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
-use shared::domain::id::AccountId;
 use shared::domain::job::{CHECK_EVERY, Job, NextStep};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
@@ -94,7 +93,8 @@ struct Next {
     /// The last question before its deadline counts: its check is moved only when it is sent.
     last_ask: bool,
     message: Message,
-    account: AccountId,
+    /// What the message's queue is fair between.
+    group: String,
 }
 
 impl Run<'_> {
@@ -129,13 +129,9 @@ impl Run<'_> {
         jobs.sort_by_key(|(.., job)| expires_at(&self.app.catalog, job));
         let next = stream::iter(jobs).map(|(due, failures, job)| async move {
             match self.bring_on(&due, job).await {
-                Ok(next) => next.map(|(last_ask, message, account)| Next {
-                    due,
-                    failures,
-                    last_ask,
-                    message,
-                    account,
-                }),
+                Ok(next) => {
+                    next.map(|(last_ask, message, group)| Next { due, failures, last_ask, message, group })
+                }
                 Err(error) => {
                     self.failed(&due, failures, chain(&*error)).await;
                     None
@@ -150,11 +146,7 @@ impl Run<'_> {
 
     /// Moves a job's check and decides about it; what is to be sent for it then, and whether that
     /// is its last question.
-    async fn bring_on(
-        &self,
-        due: &Due,
-        mut job: Job,
-    ) -> Result<Option<(bool, Message, AccountId)>, BoxError> {
+    async fn bring_on(&self, due: &Due, mut job: Job) -> Result<Option<(bool, Message, String)>, BoxError> {
         let (app, now) = (self.app, self.now);
         // Nothing is given up that could still be heard of: whoever waits for a provider's word at
         // its deadline is asked about once more. After an outage of ours, nobody has asked for long.
@@ -168,8 +160,11 @@ impl Run<'_> {
         };
         let job_id = job.id.clone();
         let message = match step {
-            NextStep::Dispatch => Some(Message::Dispatch { job_id, once: true }),
-            NextStep::Poll(attempt) => Some(Message::Poll { job_id, attempt, round: None }),
+            NextStep::Dispatch => Some((Message::Dispatch { job_id, once: true }, job.account.to_string())),
+            NextStep::Poll(attempt) => {
+                let group = job.provider_of(attempt).to_owned();
+                Some((Message::Poll { job_id, attempt, round: None }, group))
+            }
             NextStep::Wait | NextStep::Nothing => None,
         };
         // The check is moved before anything is sent: of two runs at once, one alone goes on. But the
@@ -180,11 +175,11 @@ impl Run<'_> {
         if !first_sent && !app.jobs.check_again(due, check).await? {
             return Ok(None);
         }
-        Ok(message.map(|message| (last_ask, message, job.account)))
+        Ok(message.map(|(message, group)| (last_ask, message, group)))
     }
 
     async fn send(&self, queue: &Queue, jobs: Vec<Next>) {
-        let messages: Vec<_> = jobs.iter().map(|next| (next.message.clone(), next.account.clone())).collect();
+        let messages: Vec<_> = jobs.iter().map(|next| (next.message.clone(), next.group.clone())).collect();
         let sent = queue.send_all(&messages).await;
         let done = stream::iter(jobs.into_iter().zip(sent)).map(|(next, sent)| async move {
             let moved = match sent {

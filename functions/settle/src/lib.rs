@@ -1,5 +1,5 @@
-//! `settle`: apply a verdict: stream the media into S3 and finish, or fail over, or fail
-//! and refund.
+//! `settle`: apply a verdict: fail over, or fail and refund. What has succeeded goes to `fetch`: no
+//! verdict waits for bytes.
 
 mod gate;
 
@@ -10,26 +10,17 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{Attempt, News};
-use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
 use shared::domain::id::RemoteJob;
-use shared::domain::job::{Job, Media, State};
-use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError, Deadline};
-use shared::edge::http::chain;
-use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::{Polled, ProviderClient};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
-use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
-use shared::store::queue::{Message, Queue, Source};
-
-/// Tries at a file in one go. What still fails then is tried again by `reconcile`, for as
-/// long as the file may exist: a failed download is not a failed job.
-const COPIES_MAX: usize = 3;
+use shared::store::queue::{Message, Source};
+use shared::store::verdicts::Verdicts;
 
 /// How often, and how long apart, a provider is asked to confirm what it has signed.
 const ASKS_MAX: u8 = 5;
@@ -44,13 +35,9 @@ pub struct App {
     /// For the place that an ended attempt gives back.
     pub gauges: Gauges,
     pub limits: LimitTable,
-    pub media: MediaStore,
     pub providers: ProviderClient,
-    pub downloads: Downloader,
     pub outbox: Outbox,
-    pub settle: Queue,
-    /// Says what a job's model makes.
-    pub catalog: Catalog,
+    pub verdicts: Verdicts,
     pub clock: Clock,
     pub random: Random,
 }
@@ -58,18 +45,14 @@ pub struct App {
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
-        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
             gauges: Gauges::new(table),
             limits: config::limits(&mut read),
-            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
-            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
             outbox: config::outbox(process, &mut read),
-            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
-            catalog: Catalog::for_providers(Provider::ALL),
+            verdicts: config::verdicts(process, &mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -106,7 +89,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
             let pause = if asked < ASKS_MAX { ASK_EVERY } else { ASK_RARELY };
             let asked = asked.saturating_add(1);
             let again = Message::Settle { job_id, attempt: number, remote, outcome, source, asked };
-            return Ok(app.settle.send(&again, Some(&job.account), pause).await?);
+            return Ok(app.verdicts.settle.send(&again, Some(job.provider_of(number)), pause).await?);
         }
         // Asked in vain for long enough: what its provider has signed stands.
         Confirmed::NotNow => match outcome {
@@ -114,30 +97,22 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
             None => return Ok(()),
         },
     };
-    let url = match &verdict {
-        Verdict::Finished { asset_url, .. } => Some(asset_url.clone()),
-        Verdict::Broke { .. } | Verdict::Canceled { .. } | Verdict::Gone => None,
-    };
+    if matches!(verdict, Verdict::Finished { .. }) {
+        let message = Message::verdict(job_id, number, remote, Some(verdict), source);
+        return Ok(app.verdicts.send(&message, attempt.provider).await?);
+    }
     if verdict == Verdict::Gone && !gate::is_loss_believed(app, attempt).await? {
         return Ok(());
     }
     let event = Event::Attempt { number, news: News::Ended { remote, verdict } };
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
-    let mut job = advance.job().clone();
     if let Advance::Moved(job) = &advance
         && let Some(ended) = job.attempt(number)
     {
-        gate::leave(app, ended).await;
+        let chance = (app.random.u32(), app.random.u64());
+        app.gauges.leave(&app.limits, ended, chance, app.clock.now()).await;
     }
-
-    if let Some(url) = url
-        && job.state == State::Settling
-        && job.attempt == number
-        && let Some(ended) = fetch(app, &job, &url).await?
-    {
-        job = app.jobs.advance_from(job, &ended, app.clock.now()).await?.job().clone();
-    }
-    app.outbox.send_all(&job).await;
+    app.outbox.send_all(advance.job()).await;
     Ok(())
 }
 
@@ -165,8 +140,7 @@ async fn confirm(
     outcome: Option<&Verdict>,
     source: Source,
 ) -> Confirmed {
-    // A signature covers no URL: what names another remote job than the attempt's is none of its news.
-    if attempt.remote.as_ref().zip(remote).is_some_and(|(known, told)| known.id != told.id) {
+    if attempt.is_not(remote) {
         tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
         return Confirmed::OfAnother;
     }
@@ -186,50 +160,4 @@ async fn confirm(
         Polled::Pending => Confirmed::StillRuns,
         Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
     }
-}
-
-/// Copies an attempt's file into the bucket. The event to tell the job; `None` if the file
-/// cannot be had now and may be had later.
-async fn fetch(app: &App, job: &Job, url: &str) -> Result<Option<Event>, BoxError> {
-    let number = job.attempt;
-    let mut missing = false;
-    for _ in 0..COPIES_MAX {
-        match copy(app, job, url).await {
-            Ok(media) => return Ok(Some(Event::Stored { number, media })),
-            Err(CopyFailed::Store(error)) => return Err(error.into()),
-            Err(CopyFailed::Missing(error)) => {
-                tracing::warn!(job.id = %job.id, error = chain(&error), "media.missing");
-                missing = true;
-                break;
-            }
-            Err(CopyFailed::Later(error)) => {
-                tracing::warn!(job.id = %job.id, error = chain(&*error), "media.not_copied");
-            }
-        }
-    }
-    Ok(missing.then_some(Event::AssetLost { number }))
-}
-
-enum CopyFailed {
-    /// The source says that there is no such file.
-    Missing(DownloadError),
-    Later(BoxError),
-    /// Our own bucket failed.
-    Store(shared::store::Error),
-}
-
-async fn copy(app: &App, job: &Job, url: &str) -> Result<Media, CopyFailed> {
-    let provider =
-        job.current().map(|attempt| attempt.provider).ok_or(CopyFailed::Later("no attempt".into()))?;
-    let opened = app.providers.download(&app.downloads, provider, url, app.clock.now()).await;
-    let file = opened.map_err(|error| match error {
-        DownloadError::Gone(_) => CopyFailed::Missing(error),
-        DownloadError::Later(_) | DownloadError::Forbidden(_) => CopyFailed::Later(error.into()),
-    })?;
-    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
-    let key = media_key(&job.account, &job.id, job.attempt, kind);
-    app.media.copy(&key, file.length, file.body).await.map_err(|error| match error {
-        CopyError::Store(error) => CopyFailed::Store(error),
-        CopyError::Source(_) | CopyError::NotMedia(_) => CopyFailed::Later(error.into()),
-    })
 }

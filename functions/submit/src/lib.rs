@@ -100,7 +100,8 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Created::New(job) => {
             let message = Message::Dispatch { job_id: job.id.clone(), once: false };
             // The job is paid and durable: if this is lost, `reconcile` sends it again.
-            if let Err(error) = app.dispatch.send(&message, Some(&job.account), Duration::ZERO).await {
+            if let Err(error) = app.dispatch.send(&message, Some(job.account.as_str()), Duration::ZERO).await
+            {
                 tracing::warn!(job.id = %job.id, error = chain(&error), "dispatch.not_queued");
             }
             tracing::info!(job.id = %job.id, job.model = job.model, price_micros = price.micros(), "job.created");

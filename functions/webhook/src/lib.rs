@@ -1,7 +1,6 @@
-//! `webhook`: verify the raw bytes, put the verdict on the `settle` queue, answer.
+//! `webhook`: verify the raw bytes, put the verdict on the `fetch` or `settle` queue, answer.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::Bytes;
 use lambda_http::http::StatusCode;
@@ -10,7 +9,8 @@ use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, VerifyError, adapter};
-use shared::store::queue::{Message, Queue, Source};
+use shared::store::queue::{Message, Source};
+use shared::store::verdicts::Verdicts;
 
 /// The largest webhook that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -19,7 +19,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct App {
     pub providers: ProviderClient,
-    pub settle: Queue,
+    pub verdicts: Verdicts,
     pub callback_secrets: CallbackSecrets,
     pub clock: Clock,
 }
@@ -29,7 +29,7 @@ impl App {
         let mut read = process.env.reader();
         let app = Self {
             providers: config::keyless_client(&mut read)?,
-            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            verdicts: config::verdicts(process, &mut read),
             callback_secrets: config::callback_secrets(&mut read)?,
             clock: process.clock.clone(),
         };
@@ -69,10 +69,9 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let outcome = outcome.filter(|_| signed);
     let Token { job, attempt } = token.get().clone();
     tracing::info!(provider.name = %provider, job.id = %job, attempt, verdict = outcome.is_some(), "webhook.received");
-    let message =
-        Message::Settle { job_id: job, attempt, remote, outcome, source: Source::Webhook, asked: 0 };
+    let message = Message::verdict(job, attempt, remote, outcome, Source::Webhook);
     // Only a durable verdict is acknowledged; otherwise they deliver it again.
-    app.settle.send(&message, None, Duration::ZERO).await?;
+    app.verdicts.send(&message, provider).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
 }
 

@@ -11,6 +11,7 @@ use crate::resilience::limit::LimitTable;
 use crate::store::Table;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
+use crate::store::verdicts::Verdicts;
 
 /// Variable that holds another origin of a provider, for tests, gateways and simulators.
 pub fn base_url_variable(provider: Provider) -> String {
@@ -31,6 +32,14 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 /// A queue by the variable that holds its URL.
 pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue {
     Queue::new(process.sqs(), read.required(variable))
+}
+
+/// The queues that verdicts go to.
+pub fn verdicts(process: &Process, read: &mut Reader<'_>) -> Verdicts {
+    Verdicts {
+        settle: queue(process, read, "SETTLE_QUEUE_URL"),
+        fetch: queue(process, read, "FETCH_QUEUE_URL"),
+    }
 }
 
 /// The queues that a job's follow-ups go to.

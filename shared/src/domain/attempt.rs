@@ -73,6 +73,12 @@ pub struct Missing {
 }
 
 impl Attempt {
+    /// Whether a verdict names another remote job than this attempt's. A signature covers no URL:
+    /// such a verdict is about something else.
+    pub fn is_not(&self, remote: Option<&RemoteJob>) -> bool {
+        self.remote.as_ref().zip(remote).is_some_and(|(known, named)| known.id != named.id)
+    }
+
     /// Whether "not found" means anything yet: what has just begun, or has just ended, may not
     /// be known everywhere.
     pub fn may_be_gone(&self, now: Timestamp) -> bool {

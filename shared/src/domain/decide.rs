@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::attempt::{Attempt, News, Phase, Sighting};
+use super::attempt::{Attempt, News, Phase};
 use super::credit::{Entry, MicroUsd};
 use super::job::{
-    ATTEMPTS_MAX, CancelRefund, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
-    UNCLEAR_MAX, timed_out,
+    ATTEMPTS_MAX, COPY_LEASE, CancelRefund, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX,
+    State, Stop, UNCLEAR_MAX, timed_out,
 };
 use super::provider::Provider;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+mod files;
 
 /// Something that happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,11 @@ pub enum Event {
     Delivered { number: u8, cost: Option<MicroUsd>, media: Media },
     /// An attempt's media is in our bucket.
     Stored { number: u8, media: Media },
-    /// An attempt's media can never be fetched.
+    /// A copy of an attempt's media is about to start. Whoever wins this move makes it.
+    CopyStarted { number: u8 },
+    /// A copy of an attempt's media has failed, and another may start.
+    CopyFailed { number: u8 },
+    /// As `CopyFailed`, and the source says that there is no such file.
     AssetLost { number: u8 },
     /// The caller wants it ended, and gets back so much.
     CancelRequested(CancelRefund),
@@ -128,7 +134,12 @@ impl Job {
                 heard.and_then(|heard| Some(after.store(*number, media)? || heard))
             }
             Event::Stored { number, media } => after.store(*number, media),
-            Event::AssetLost { number } => after.miss_asset(*number, now),
+            Event::CopyStarted { number } => after.start_copy(*number, now),
+            Event::CopyFailed { number } => after.end_copy(*number),
+            Event::AssetLost { number } => {
+                let ended = after.end_copy(*number);
+                ended.and_then(|ended| Some(after.miss_asset(*number, now)? || ended))
+            }
             Event::CancelRequested(refund) => after.ask_to_stop(*refund, now),
             Event::DeadlinePassed => after.expire(now),
         }
@@ -212,6 +223,7 @@ impl Job {
                 if self.state != State::Settling && fault.is_none() {
                     self.attempt = number;
                     self.enter(State::Settling, now);
+                    self.copy_until = Some(now + COPY_LEASE);
                 }
             }
             State::Queued if phase == Phase::Running => {
@@ -226,56 +238,6 @@ impl Job {
             State::Dispatching | State::Running | State::Settling => {
                 self.go_on_without(fault.unwrap_or_else(timed_out), now);
             }
-        }
-        Some(true)
-    }
-
-    fn store(&mut self, number: u8, media: &Media) -> Option<bool> {
-        if self.state.is_terminal() {
-            return Some(false);
-        }
-        // Whatever the job waits for by now: a file that we have is a result.
-        self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
-        self.attempt = number;
-        self.media = Some(media.clone());
-        self.state = State::Succeeded;
-        Some(true)
-    }
-
-    /// Its file is not there, as far as one answer says.
-    fn miss_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        if self.state.is_terminal() {
-            return Some(false);
-        }
-        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if attempt.phase != Phase::Finished {
-            return None;
-        }
-        if attempt.fault.is_some() {
-            return Some(false);
-        }
-        match attempt.miss(now) {
-            Sighting::Nothing => Some(false),
-            Sighting::Noted => Some(true),
-            Sighting::Loss => self.lose_asset(number, now),
-        }
-    }
-
-    fn lose_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        if self.state.is_terminal() {
-            return Some(false);
-        }
-        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if attempt.phase != Phase::Finished {
-            return None;
-        }
-        if attempt.fault.is_some() {
-            return Some(false);
-        }
-        let fault = Fault::new(ErrorClass::Expired, None, Billed::Yes);
-        attempt.fault = Some(fault.clone());
-        if number == self.attempt {
-            self.go_on_without(fault, now);
         }
         Some(true)
     }
@@ -382,6 +344,7 @@ impl Job {
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => std::time::Duration::ZERO,
         };
         self.state = state;
+        self.copy_until = None;
         self.deadline = now + lasts;
     }
 }
@@ -394,6 +357,8 @@ impl Event {
             Self::Attempt { news, .. } => news.name(),
             Self::Delivered { .. } => "delivered",
             Self::Stored { .. } => "stored",
+            Self::CopyStarted { .. } => "copy_started",
+            Self::CopyFailed { .. } => "copy_failed",
             Self::AssetLost { .. } => "asset_lost",
             Self::CancelRequested(_) => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",

@@ -25,6 +25,8 @@ pub const UNCLEAR_MAX: Duration = Duration::from_secs(7_200 + 300);
 pub const RUNNING_MAX: Duration = Duration::from_secs(3_600);
 /// How long we ask a remote job to stop, or its provider to answer, before we let it go.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// How long one copy of a file has it for itself: as long as an invocation of `fetch` may run.
+pub const COPY_LEASE: Duration = Duration::from_secs(300);
 /// How long a paid result is fetched before it is given up.
 pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -59,6 +61,9 @@ pub struct Job {
     pub attempt: u8,
     /// In the order they were made: attempt `n` at index `n - 1`.
     pub attempts: Vec<Attempt>,
+    /// While it is settling: until then, one copy of its file has it for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_until: Option<Timestamp>,
     /// Who asked for an end, if anybody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -225,6 +230,7 @@ impl Job {
             deadline: now + QUEUED_MAX,
             attempt: 0,
             attempts: Vec::new(),
+            copy_until: None,
             stop: None,
             media: None,
             fault: None,
@@ -237,9 +243,19 @@ impl Job {
         self.attempts.get(usize::from(number.checked_sub(1)?))
     }
 
+    /// The name of an attempt's provider, by which messages about it are grouped.
+    pub fn provider_of(&self, number: u8) -> &'static str {
+        self.attempt(number).map_or("none", |attempt| attempt.provider.name())
+    }
+
     /// The attempt that the state is about.
     pub fn current(&self) -> Option<&Attempt> {
         self.attempt(self.attempt)
+    }
+
+    /// Whether it waits for this attempt's file.
+    pub fn awaits_file_of(&self, number: u8) -> bool {
+        self.state == State::Settling && self.attempt == number
     }
 
     /// Whether its deadline would give up an attempt that a provider may have finished, or has.

@@ -31,7 +31,7 @@ pub struct Downloader {
 /// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// It is not there (any more): 403, 404 or 410.
+    /// It is not there (any more): 404 or 410. A 403 may be of this link alone: later.
     #[error("the file is not there: HTTP {0}")]
     Gone(u16),
     /// The server fails, or the connection does. It may work later.
@@ -104,9 +104,7 @@ impl Download<File> {
             StatusCode::OK => {
                 Ok(Self { length: response.content_length(), body: response.bytes_stream().boxed() })
             }
-            gone @ (StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN) => {
-                Err(DownloadError::Gone(gone.as_u16()))
-            }
+            gone @ (StatusCode::NOT_FOUND | StatusCode::GONE) => Err(DownloadError::Gone(gone.as_u16())),
             status => Err(later(format!("HTTP {}", status.as_u16()))),
         }
     }

@@ -25,6 +25,7 @@ mod luma;
 mod minimax;
 mod openai;
 pub mod outcome;
+pub mod pace;
 mod replicate;
 #[cfg(test)]
 mod routes;

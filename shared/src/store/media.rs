@@ -1,13 +1,16 @@
 //! The bucket: streams media in with flat memory, and gives out links to it.
 
+mod whole;
+
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, try_join};
 use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
@@ -15,6 +18,7 @@ use crate::domain::catalog::Kind;
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Media;
 use crate::domain::time::Timestamp;
+use whole::Whole;
 
 /// A file up to this size is one `PutObject`; a larger one is uploaded in parts of it.
 /// Two parts are in memory at once, at the most.
@@ -57,7 +61,9 @@ impl MediaStore {
     }
 
     /// Copies a stream to `key`. `length` is what the source announces, if it does; a file
-    /// that turns out shorter or longer is refused, and nothing of it can be seen.
+    /// that turns out shorter or longer is refused, and one of unknown length that is not whole
+    /// by its structure, and nothing of it can be seen. What is there already stays, and is the
+    /// file.
     pub async fn copy<S, E>(&self, key: &str, length: Option<u64>, source: S) -> Result<Media, CopyError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -66,7 +72,7 @@ impl MediaStore {
         if length.is_some_and(|length| length > MEDIA_BYTES_MAX) {
             return Err(CopyError::NotMedia("it is larger than 5 GiB"));
         }
-        let mut source = Parts { source, hash: Sha256::new(), bytes: 0, length };
+        let mut source = Parts::new(source, length);
         let first = source.next_part().await?;
         let kind = infer::get(&first).filter(|kind| {
             matches!(kind.matcher_type(), infer::MatcherType::Video | infer::MatcherType::Image)
@@ -77,24 +83,32 @@ impl MediaStore {
         let content_type = kind.mime_type();
         if first.len() < PART_BYTES {
             let media = source.finish(key, content_type)?;
-            self.put(key, first, &media).await?;
-            return Ok(media);
+            return if self.put(key, first, &media).await? { Ok(media) } else { self.existing(key).await };
         }
         let upload = self.start(key, content_type).await?;
         let sent = self.send_parts(key, &upload, first, &mut source).await;
-        let done = match sent {
-            Ok(parts) => match source.finish(key, content_type) {
-                Ok(media) => {
-                    self.complete(key, &upload, parts).await.map(|()| media).map_err(CopyError::from)
-                }
-                Err(error) => Err(error),
-            },
+        let whole = sent.and_then(|parts| Ok((parts, source.finish(key, content_type)?)));
+        let done = match whole {
+            Ok((parts, media)) => {
+                let is_first = self.complete(key, &upload, parts).await.map_err(CopyError::from);
+                is_first.map(|is_first| is_first.then_some(media))
+            }
             Err(error) => Err(error),
         };
-        if done.is_err() {
-            self.abort(key, &upload).await;
+        if let Ok(Some(media)) = done {
+            return Ok(media);
         }
-        done
+        self.abort(key, &upload).await;
+        match done {
+            Err(error) => Err(error),
+            Ok(_) => self.existing(key).await,
+        }
+    }
+
+    /// The file that another copy was faster with.
+    async fn existing(&self, key: &str) -> Result<Media, CopyError> {
+        let found = self.find(key).await?;
+        found.ok_or_else(|| CopyError::Store(Error::missing(format!("find {key}, which was there"))))
     }
 
     /// A link to a file that works for `valid_for` without credentials.
@@ -122,24 +136,40 @@ impl MediaStore {
         };
         let sha256 = head.metadata.as_ref().and_then(|metadata| metadata.get("sha256")).cloned();
         let bytes = head.content_length.and_then(|bytes| u64::try_from(bytes).ok());
-        let (Some(sha256), Some(bytes), Some(content_type)) = (sha256, bytes, head.content_type) else {
+        let (Some(bytes), Some(content_type)) = (bytes, head.content_type) else {
             return Err(Error::corrupt(doing, "it does not say what it is"));
+        };
+        let sha256 = match sha256 {
+            Some(sha256) => sha256,
+            // The sum of one that came in parts was not known when its upload began.
+            None => self.sha256_of(key).await?,
         };
         Ok(Some(Media { key: key.to_owned(), bytes, sha256, content_type }))
     }
 
-    async fn put(&self, key: &str, body: Bytes, media: &Media) -> Result<(), Error> {
-        self.client
+    async fn sha256_of(&self, key: &str) -> Result<String, Error> {
+        let doing = format!("read {key}");
+        let object = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let mut body = object.map_err(|source| Error::sdk(&doing, source))?.body;
+        let mut hash = Sha256::new();
+        while let Some(chunk) = body.next().await {
+            hash.update(chunk.map_err(|source| Error::failed(&doing, source))?);
+        }
+        Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
+    }
+
+    /// Puts an object where there is none; `false` if there is one.
+    async fn put(&self, key: &str, body: Bytes, media: &Media) -> Result<bool, Error> {
+        let put = self
+            .client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
             .content_type(&media.content_type)
             .metadata("sha256", &media.sha256)
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|source| Error::sdk(format!("store {key}"), source))?;
-        Ok(())
+            .if_none_match("*")
+            .body(ByteStream::from(body));
+        created(put.send().await).map_err(|source| Error::sdk(format!("store {key}"), source))
     }
 
     async fn start(&self, key: &str, content_type: &str) -> Result<String, Error> {
@@ -167,21 +197,25 @@ impl MediaStore {
             let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
             let send =
                 self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
-            let sent = send.body(ByteStream::from(part)).send().await;
-            let sent = sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?;
+            let send = async {
+                let sent = send.body(ByteStream::from(part)).send().await;
+                Ok(sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?)
+            };
+            // One is on its way in while the other is on its way out.
+            let (sent, next) = try_join!(send, source.next_part())?;
             parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
-            part = source.next_part().await?;
+            part = next;
         }
         Ok(parts)
     }
 
-    async fn complete(&self, key: &str, upload: &str, parts: Vec<CompletedPart>) -> Result<(), Error> {
+    /// Makes an object of an upload where there is none; `false` if there is one.
+    async fn complete(&self, key: &str, upload: &str, parts: Vec<CompletedPart>) -> Result<bool, Error> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete =
             self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
-        let sent = complete.multipart_upload(parts).send().await;
-        sent.map_err(|source| Error::sdk(format!("complete the upload of {key}"), source))?;
-        Ok(())
+        let sent = complete.multipart_upload(parts).if_none_match("*").send().await;
+        created(sent).map_err(|source| Error::sdk(format!("complete the upload of {key}"), source))
     }
 
     async fn abort(&self, key: &str, upload: &str) {
@@ -193,9 +227,23 @@ impl MediaStore {
     }
 }
 
-/// A stream cut into parts, counted and hashed on its way.
+/// Whether a call that creates an object did; `false` if there was one.
+fn created<T, E>(sent: Result<T, SdkError<E>>) -> Result<bool, SdkError<E>> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 412) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A stream cut into parts, counted, hashed and judged on its way.
 struct Parts<S> {
     source: S,
+    /// What came with the last part and belongs to the next.
+    rest: Bytes,
+    /// Of a file whose length nobody announced.
+    whole: Option<Whole>,
+    is_first: bool,
     hash: Sha256,
     bytes: u64,
     length: Option<u64>,
@@ -206,26 +254,44 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::error::Error + Send + Sync + 'static,
 {
-    /// At least [`PART_BYTES`], or what is left; empty at the end.
+    /// [`PART_BYTES`], or what is left; empty at the end.
     async fn next_part(&mut self) -> Result<Bytes, CopyError> {
-        let mut part = BytesMut::new();
+        let mut part = BytesMut::with_capacity(PART_BYTES);
         while part.len() < PART_BYTES {
-            let Some(chunk) = self.source.next().await else { break };
-            let chunk = chunk.map_err(|error| CopyError::Source(Box::new(error)))?;
-            self.bytes += chunk.len() as u64;
-            if self.bytes > self.length.unwrap_or(MEDIA_BYTES_MAX) {
-                return Err(CopyError::NotMedia("it is longer than it says, or than 5 GiB"));
+            let mut chunk = std::mem::take(&mut self.rest);
+            if chunk.is_empty() {
+                let Some(next) = self.source.next().await else { break };
+                chunk = next.map_err(|error| CopyError::Source(Box::new(error)))?;
+                self.bytes += chunk.len() as u64;
+                if self.bytes > self.length.unwrap_or(MEDIA_BYTES_MAX) {
+                    return Err(CopyError::NotMedia("it is longer than it says, or than 5 GiB"));
+                }
+                self.hash.update(&chunk);
             }
-            self.hash.update(&chunk);
+            self.rest = chunk.split_off(chunk.len().min(PART_BYTES - part.len()));
             part.extend_from_slice(&chunk);
+        }
+        if self.length.is_none() && self.is_first {
+            self.whole = Whole::of(&part);
+        }
+        self.is_first = false;
+        if let Some(whole) = &mut self.whole {
+            whole.feed(&part);
         }
         Ok(part.freeze())
     }
 }
 
 impl<S> Parts<S> {
+    fn new(source: S, length: Option<u64>) -> Self {
+        let hash = Sha256::new();
+        Self { source, rest: Bytes::new(), whole: None, is_first: true, hash, bytes: 0, length }
+    }
+
     fn finish(&self, key: &str, content_type: &str) -> Result<Media, CopyError> {
-        if self.length.is_some_and(|length| length != self.bytes) {
+        if self.length.is_some_and(|length| length != self.bytes)
+            || self.whole.as_ref().is_some_and(|whole| !whole.is_whole())
+        {
             return Err(CopyError::Source("it broke off".into()));
         }
         Ok(Media {

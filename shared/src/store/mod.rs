@@ -16,10 +16,12 @@ pub mod ledger;
 pub mod media;
 pub mod moves;
 pub mod outbox;
+pub mod places;
 pub mod polls;
 pub mod queue;
 mod read;
 pub mod remotes;
+pub mod verdicts;
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -28,6 +28,8 @@ impl Move {
             Event::Attempt { number, .. }
             | Event::Delivered { number, .. }
             | Event::Stored { number, .. }
+            | Event::CopyStarted { number }
+            | Event::CopyFailed { number }
             | Event::AssetLost { number } => *number,
             Event::Claimed(_) | Event::NoRoute { .. } | Event::CancelRequested(_) | Event::DeadlinePassed => {
                 after.attempt

@@ -40,14 +40,18 @@ impl Outbox {
 
     async fn send(&self, job: &Job, follow_up: FollowUp, pause: Duration) {
         let job_id = job.id.clone();
-        let (queue, message) = match follow_up {
-            FollowUp::Dispatch => (self.dispatch.as_ref(), Message::Dispatch { job_id, once: false }),
-            FollowUp::Poll(attempt) | FollowUp::LookUp(attempt) => {
-                (Some(&self.poll), Message::Poll { job_id, attempt, round: Some(0) })
+        let (queue, group, message) = match follow_up {
+            FollowUp::Dispatch => {
+                (self.dispatch.as_ref(), job.account.as_str(), Message::Dispatch { job_id, once: false })
             }
+            FollowUp::Poll(attempt) | FollowUp::LookUp(attempt) => (
+                Some(&self.poll),
+                job.provider_of(attempt),
+                Message::Poll { job_id, attempt, round: Some(0) },
+            ),
         };
         let Some(queue) = queue else { return };
-        if let Err(error) = queue.send(&message, Some(&job.account), pause).await {
+        if let Err(error) = queue.send(&message, Some(group), pause).await {
             tracing::warn!(job.id = %job.id, error = error.with_causes(), "message.not_queued");
         }
     }

@@ -9,7 +9,8 @@ use aws_sdk_sqs::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sqs};
-use crate::domain::id::{AccountId, JobId, RemoteJob};
+use crate::domain::credit::MicroUsd;
+use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
@@ -52,6 +53,39 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "is_zero")]
         asked: u8,
     },
+    /// This attempt has succeeded, and its file is at `url`.
+    #[serde(rename = "fetch.v1")]
+    Fetch {
+        job_id: JobId,
+        attempt: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remote: Option<RemoteJob>,
+        url: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<MicroUsd>,
+        source: Source,
+        /// How often it was sent again because the copy failed.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tried: u8,
+    },
+}
+
+impl Message {
+    /// The message that has a verdict on an attempt acted on; without one, a hint to go and ask.
+    pub fn verdict(
+        job_id: JobId,
+        attempt: u8,
+        remote: Option<RemoteJob>,
+        outcome: Option<Verdict>,
+        source: Source,
+    ) -> Self {
+        match outcome {
+            Some(Verdict::Finished { asset_url: url, cost }) => {
+                Self::Fetch { job_id, attempt, remote, url, cost, source, tried: 0 }
+            }
+            outcome => Self::Settle { job_id, attempt, remote, outcome, source, asked: 0 },
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -91,26 +125,21 @@ impl Queue {
     }
 
     /// Sends a message that is delivered after `delay`, at most [`DELAY_MAX`]. It is durable
-    /// when this returns. The queue is fair between accounts: a crowd of one account's
-    /// messages does not hold back another's, as far as they name their account.
-    pub async fn send(
-        &self,
-        message: &Message,
-        account: Option<&AccountId>,
-        delay: Duration,
-    ) -> Result<(), Error> {
+    /// when this returns. The queue is fair between groups, accounts or providers: a crowd of
+    /// one group's messages does not hold back another's, as far as they name their group.
+    pub async fn send(&self, message: &Message, group: Option<&str>, delay: Duration) -> Result<(), Error> {
         let doing = "send a message";
         let body = serde_json::to_string(message).map_err(|source| Error::corrupt(doing, source))?;
         let seconds = i32::try_from(delay.min(DELAY_MAX).as_secs()).unwrap_or(0);
         let send = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
-        let send = send.set_message_group_id(account.map(ToString::to_string));
+        let send = send.set_message_group_id(group.map(str::to_owned));
         send.send().await.map_err(|source| Error::sdk(doing, source))?;
         Ok(())
     }
 
     /// Sends messages that are delivered at once, ten with a call; says of each in order whether
     /// it is durable.
-    pub async fn send_all(&self, messages: &[(Message, AccountId)]) -> Vec<Result<(), Error>> {
+    pub async fn send_all(&self, messages: &[(Message, String)]) -> Vec<Result<(), Error>> {
         let mut sent = Vec::with_capacity(messages.len());
         for some in messages.chunks(SEND_MAX) {
             match self.send_some(some).await {
@@ -128,11 +157,11 @@ impl Queue {
     }
 
     /// Sends at most ten; of those that were refused, their place and why.
-    async fn send_some(&self, messages: &[(Message, AccountId)]) -> Result<HashMap<String, String>, Error> {
-        let entries = messages.iter().enumerate().map(|(n, (message, account))| {
+    async fn send_some(&self, messages: &[(Message, String)]) -> Result<HashMap<String, String>, Error> {
+        let entries = messages.iter().enumerate().map(|(n, (message, group))| {
             let body = serde_json::to_string(message).map_err(|source| Error::corrupt(SENDING, source))?;
             let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
-            let entry = entry.message_group_id(account.to_string()).build();
+            let entry = entry.message_group_id(group).build();
             entry.map_err(|source| Error::corrupt(SENDING, source))
         });
         let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
@@ -143,7 +172,7 @@ impl Queue {
 }
 
 /// A stack's queues, by the ends of their names.
-pub const QUEUES: [&str; 3] = ["dispatch", "poll", "settle"];
+pub const QUEUES: [&str; 4] = ["dispatch", "poll", "settle", "fetch"];
 /// Letters that one look shows at most.
 pub const PEEK_MAX: i32 = 10;
 /// Looks that a search for one job's letters takes at most, and how long it hides what it has

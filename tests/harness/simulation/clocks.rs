@@ -9,8 +9,8 @@ use shared::domain::time::Timestamp;
 
 use super::chance::Chance;
 
-const FUNCTIONS: [&str; 9] =
-    ["submit", "status", "cancel", "webhook", "dispatch", "settle", "poll", "health", "reconcile"];
+const FUNCTIONS: [&str; 10] =
+    ["submit", "status", "cancel", "webhook", "dispatch", "settle", "fetch", "poll", "health", "reconcile"];
 /// By how much a clock is always wrong at most, and now and then, in milliseconds.
 const ALWAYS: i64 = 5_000;
 const AT_TIMES: i64 = 90_000;

@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 25] = [
+pub(crate) const EVENTS: [(&str, Kind); 26] = [
     ("submit/text_to_video", Http(202, "")),
     ("submit/image_to_video", Http(202, "")),
     ("submit/idempotency_key", Http(202, "")),
@@ -55,8 +55,9 @@ pub(crate) const EVENTS: [(&str, Kind); 25] = [
     ("poll/chain", Batch { failed: 0 }),
     ("settle/hint_without_verdict", Batch { failed: 0 }),
     ("settle/webhook_failure_hint", Batch { failed: 0 }),
-    ("settle/webhook_success", Batch { failed: 0 }),
     ("settle/poll_verdict", Batch { failed: 0 }),
+    ("fetch/webhook_success", Batch { failed: 0 }),
+    ("fetch/poll_success", Batch { failed: 0 }),
     ("cancel/job", Http(202, "")),
     ("health/schedule", Done),
     ("reconcile/schedule", Done),

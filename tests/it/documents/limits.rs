@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use genmux::host::Template;
 use harness::World;
-use shared::boot::process::{AWS_CALL, AWS_TRY};
+use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
+use shared::domain::job::COPY_LEASE;
 use shared::provider::{IMAGE_WITHIN, Timeouts};
 
 /// The most that each function waits for in a row, provider and AWS, where each call takes all the
@@ -24,8 +25,9 @@ fn longest() -> BTreeMap<&'static str, Duration> {
         ("dispatch", IMAGE_WITHIN + token + create + AWS_CALL),
         // Job, question; status and result, and again before a cancel, and that; what follows.
         ("poll", AWS_CALL * 2 + token + ask * 5 + AWS_CALL),
-        // Job; status and result; move, place; dispatch, and a poll of each of three others.
-        ("settle", AWS_CALL + token + ask * 2 + AWS_CALL * 2 + AWS_CALL * 4),
+        // Status and result; job, move, place; dispatch, and a poll of each of three others. What
+        // fails of these comes back, or `reconcile` sends it.
+        ("settle", token + ask * 2 + http(7)),
         ("health", AWS_CALL + token + ping + AWS_CALL),
     ])
 }
@@ -39,9 +41,9 @@ async fn no_function_waits_for_longer_than_it_may_run() {
     let template = template().await;
     let longest = longest();
     for (name, spec) in &template.functions {
-        // `reconcile` ends by the time that is left, whatever it waits for.
+        // These end by the time that is left, whatever they wait for.
         let Some(wait) = longest.get(name.as_str()) else {
-            assert_eq!(name, "reconcile");
+            assert!(["fetch", "reconcile"].contains(&name.as_str()), "{name}");
             continue;
         };
         assert!(*wait < spec.timeout, "{name} may wait for {wait:?} and has {:?}", spec.timeout);
@@ -57,4 +59,13 @@ async fn a_claim_leaves_time_for_the_create_and_what_comes_before_it() {
     let dispatch = template().await.functions["dispatch"].timeout;
     assert!(dispatch::CREATE_WITHIN >= longest()["dispatch"]);
     assert!(dispatch::CREATE_WITHIN + AWS_TRY * 2 <= dispatch);
+}
+
+#[tokio::test]
+async fn a_copy_leaves_time_to_write_down_what_became_of_it_and_its_lease_outlives_it() {
+    let fetch = template().await.functions["fetch"].timeout;
+    // The last part, the end of the upload; the move, and the next message.
+    assert!(fetch::WRITE_WITHIN >= S3_TRY + AWS_TRY + AWS_CALL + AWS_CALL);
+    assert!(fetch >= fetch::WRITE_WITHIN + Duration::from_secs(240));
+    assert!(COPY_LEASE >= fetch);
 }

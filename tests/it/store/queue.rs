@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use harness::World;
+use shared::domain::credit::MicroUsd;
 use shared::domain::id::{JobId, RemoteJob};
 use shared::domain::verdict::Verdict;
 use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
@@ -24,7 +25,7 @@ async fn the_text_of_a_message_is_its_json() {
         ),
         (
             Message::Settle {
-                job_id,
+                job_id: job_id.clone(),
                 attempt: 1,
                 remote: RemoteJob::new("r-1", None),
                 outcome: Some(Verdict::Gone),
@@ -32,6 +33,16 @@ async fn the_text_of_a_message_is_its_json() {
                 asked: 0,
             },
             r#"{"type":"settle.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":1,"remote":{"id":"r-1"},"outcome":{"verdict":"gone"},"source":"webhook"}"#,
+        ),
+        (
+            Message::verdict(
+                job_id,
+                1,
+                None,
+                Some(Verdict::Finished { asset_url: "https://a/b".to_owned(), cost: Some(MicroUsd(7)) }),
+                Source::Poll,
+            ),
+            r#"{"type":"fetch.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":1,"url":"https://a/b","cost":7,"source":"poll"}"#,
         ),
     ];
     for (message, text) in told {

@@ -50,6 +50,9 @@
 //! | `asset=cut:N` | the first N downloads break off half-way |
 //! | `asset=expired:S` | 403 from S seconds after the end (fal) or after the poll that gave the URL (Runway) |
 //! | `asset=expired:S:404\|410` | as above, and another status |
+//! | `asset=trickle:N` | the bytes come at N a second of real time |
+//! | `asset=endless` | 4 MB a second, without a length and an end |
+//! | `asset=half` | the first half, without a length, and then a proper end |
 //! | `asset=slow` | the bytes trickle for about two seconds of real time |
 //! | `asset=redirect` | 302 to a link-local address |
 //! | `asset=html` | 200 with an HTML page in place of the media |
@@ -180,6 +183,10 @@ pub(super) enum AssetPlay {
     /// After how long, and with which status then.
     Expires(Duration, u16),
     Slow,
+    /// Bytes a second.
+    Trickle(u32),
+    Endless,
+    Half,
     Redirect,
     Html,
 }
@@ -364,6 +371,9 @@ fn asset(word: &str, argument: &str) -> Option<AssetPlay> {
             AssetPlay::Expires(seconds(span)?, one_of(&["403", "404", "410"], code)?)
         }
         ("slow", "") => AssetPlay::Slow,
+        ("trickle", rate) => AssetPlay::Trickle(rate.parse().ok().filter(|rate| *rate > 0)?),
+        ("endless", "") => AssetPlay::Endless,
+        ("half", "") => AssetPlay::Half,
         ("redirect", "") => AssetPlay::Redirect,
         ("html", "") => AssetPlay::Html,
         _ => return None,

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use async_stream::stream;
+use async_stream::stream as generate;
 use axum::body::Body;
 use axum::response::Html;
 use bytes::Bytes;
+use futures_util::stream;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use shared::domain::time::Timestamp;
@@ -66,13 +67,34 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
             return Ok((StatusCode::FOUND, [(LOCATION, "http://169.254.169.254/latest/meta-data/")]).into());
         }
         Some(AssetPlay::Html) => return Ok(Html("<html><body>This link has moved.</body></html>").into()),
-        Some(AssetPlay::Broken(_) | AssetPlay::Cut(_) | AssetPlay::Slow) | None => {}
+        Some(
+            AssetPlay::Broken(_)
+            | AssetPlay::Cut(_)
+            | AssetPlay::Slow
+            | AssetPlay::Trickle(_)
+            | AssetPlay::Endless
+            | AssetPlay::Half,
+        )
+        | None => {}
     }
     let bytes = bytes(simulator, &job).await?;
+    let unannounced = [(CONTENT_TYPE, mime(job.medium))];
+    match job.play.asset {
+        Some(AssetPlay::Endless) => return Ok((unannounced, endless(bytes)).into()),
+        Some(AssetPlay::Half) => {
+            let half = stream::iter([Ok::<_, Infallible>(bytes.slice(..bytes.len() / 2))]);
+            return Ok((unannounced, Body::from_stream(half)).into());
+        }
+        _ => {}
+    }
     let headers = [(CONTENT_TYPE, mime(job.medium).to_owned()), (CONTENT_LENGTH, bytes.len().to_string())];
     let body = match job.play.asset {
         Some(AssetPlay::Cut(times)) if downloads <= times => half(bytes),
-        Some(AssetPlay::Slow) => trickle(bytes),
+        Some(AssetPlay::Slow) => {
+            let drop = bytes.len().div_ceil(TRICKLES);
+            trickle(bytes, drop, TRICKLE_EVERY)
+        }
+        Some(AssetPlay::Trickle(rate)) => trickle(bytes, 1, Duration::from_secs(1) / rate),
         _ => Body::from(bytes),
     };
     Ok((headers, body).into())
@@ -91,7 +113,7 @@ fn is_there(job: &RemoteJob, now: Timestamp) -> bool {
 
 /// The first half; the connection then breaks, short of the announced length.
 fn half(bytes: Bytes) -> Body {
-    Body::from_stream(stream! {
+    Body::from_stream(generate! {
         yield Ok(bytes.slice(..bytes.len() / 2));
         // Lets the server send what it has before the error tears the connection down.
         tokio::task::yield_now().await;
@@ -99,11 +121,23 @@ fn half(bytes: Bytes) -> Body {
     })
 }
 
-fn trickle(bytes: Bytes) -> Body {
-    Body::from_stream(stream! {
-        for drop in bytes.chunks(bytes.len().div_ceil(TRICKLES)) {
+fn trickle(bytes: Bytes, drop: usize, every: Duration) -> Body {
+    Body::from_stream(generate! {
+        for drop in bytes.chunks(drop) {
             yield Ok::<_, Infallible>(bytes.slice_ref(drop));
-            pause(TRICKLE_EVERY).await;
+            pause(every).await;
+        }
+    })
+}
+
+/// The medium, and then 4 MB a second for ever: fast enough, and never whole.
+fn endless(bytes: Bytes) -> Body {
+    let filler = Bytes::from_static(&[0; 64 * 1024]);
+    Body::from_stream(generate! {
+        yield Ok::<_, Infallible>(bytes);
+        loop {
+            yield Ok(filler.clone());
+            pause(Duration::from_millis(16)).await;
         }
     })
 }

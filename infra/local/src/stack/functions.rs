@@ -80,6 +80,7 @@ pub fn start_function(name: &str, process: &Process) -> Result<Arc<dyn Function>
         "status" => deploy!(http_function, status, process),
         "cancel" => deploy!(http_function, cancel, process),
         "dispatch" => deploy!(event_function, dispatch, process),
+        "fetch" => deploy!(event_function, fetch, process),
         "settle" => deploy!(event_function, settle, process),
         "poll" => deploy!(event_function, poll, process),
         "health" => deploy!(event_function, health, process),

@@ -1,6 +1,7 @@
 //! What a job's moves promise: the whole table, sequences of events, and what the table
 //! does not show.
 
+mod copies;
 mod missing;
 mod money;
 mod properties;

@@ -54,7 +54,12 @@ impl Objects {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> Answer<CompleteMultipartUploadOutput> {
         let _turn = self.appearing.lock().await;
-        self.require_upload(&request.input.upload_id)?;
+        let input = &request.input;
+        self.require_upload(&input.upload_id)?;
+        let create = input.if_none_match.as_ref().is_some_and(|condition| condition.is_any());
+        if create && self.folder.join(&input.bucket).join(&input.key).exists() {
+            return Err(s3_error!(PreconditionFailed, "The key exists"));
+        }
         self.files.complete_multipart_upload(request).await
     }
 

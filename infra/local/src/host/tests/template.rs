@@ -52,14 +52,14 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
         [
             "cancel: POLL_QUEUE_URL RUST_LOG TABLE",
             "dispatch: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS TABLE WEBHOOK_BASE_URL",
+            "fetch: FETCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS TABLE",
             "health: PROVIDERS RUST_LOG SECRETS TABLE",
-            "poll: POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
+            "poll: FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "reconcile: DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
-            "settle: DISPATCH_QUEUE_URL MEDIA_ALLOW_LOOPBACK MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG \
-             SECRETS SETTLE_QUEUE_URL TABLE",
+            "settle: DISPATCH_QUEUE_URL FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "status: MEDIA_BUCKET PROVIDERS RUST_LOG TABLE",
             "submit: DISPATCH_QUEUE_URL LIVE_JOBS_MAX PROVIDERS RUST_LOG TABLE",
-            "webhook: PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL",
+            "webhook: FETCH_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL",
         ]
     );
 }
@@ -75,7 +75,12 @@ fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue(
     consumed.sort_unstable();
     assert_eq!(
         consumed,
-        [("genmux-dispatch", "dispatch", 1), ("genmux-poll", "poll", 10), ("genmux-settle", "settle", 1)]
+        [
+            ("genmux-dispatch", "dispatch", 1),
+            ("genmux-fetch", "fetch", 1),
+            ("genmux-poll", "poll", 10),
+            ("genmux-settle", "settle", 1)
+        ]
     );
     for mapping in &template.mappings {
         let queue = template.queues.iter().find(|queue| queue.name == mapping.queue).unwrap();
@@ -86,7 +91,7 @@ fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue(
         assert_eq!(redrive.max_receive_count, 5);
         assert_eq!(redrive.dead_letter_queue, format!("{}-dead", queue.name));
     }
-    let (dead, live) = template.queues.split_at(3);
+    let (dead, live) = template.queues.split_at(4);
     assert!(dead.iter().all(|queue| queue.redrive.is_none() && queue.retention_s == 1_209_600));
     assert!(live.iter().all(|queue| queue.redrive.is_some()));
 }
@@ -104,8 +109,8 @@ fn names_and_addresses_are_those_of_the_local_stack() {
         "http://127.0.0.1:9324/000000000000/genmux-dispatch"
     );
     assert_eq!(dispatch.environment["WEBHOOK_BASE_URL"], "http://127.0.0.1:8080");
-    assert_eq!(template.functions["settle"].environment["MEDIA_BUCKET"], "bucket-1");
-    assert_eq!(template.functions["settle"].memory_mb, 512);
+    assert_eq!(template.functions["fetch"].environment["MEDIA_BUCKET"], "bucket-1");
+    assert_eq!(template.functions["fetch"].memory_mb, 512);
     assert_eq!(template.table["TableName"], "table-1");
     assert_eq!(template.table["GlobalSecondaryIndexes"][0]["IndexName"], "due");
 }

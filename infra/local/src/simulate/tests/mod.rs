@@ -204,6 +204,34 @@ async fn a_slow_download_is_whole_in_the_end() {
     assert!(code == 200 && bytes.is_ok() && started.elapsed() > Duration::from_secs(1));
 }
 
+/// None of them is whole in the time that one has.
+#[tokio::test]
+async fn an_asset_trickles_has_no_end_or_ends_half_way() {
+    let bench = Bench::of(&RUNWAY).await;
+    for (play, length, least) in [("trickle:100", true, 10), ("endless", false, 500_000), ("half", false, 1)]
+    {
+        let url = film(&bench, &format!("a [[sim: asset={play}]]")).await;
+        let mut file = reqwest::get(&url).await.unwrap();
+        assert_eq!(file.content_length().is_some(), length, "{play}");
+        let (started, mut bytes) = (tokio::time::Instant::now(), Vec::new());
+        let ended = loop {
+            let chunk = tokio::time::timeout(Duration::from_millis(500), file.chunk()).await;
+            match chunk.unwrap().unwrap() {
+                Some(chunk) => bytes.extend_from_slice(&chunk),
+                None => break true,
+            }
+            if started.elapsed() > Duration::from_millis(500) {
+                break false;
+            }
+        };
+        assert_eq!(ended, play == "half", "{play}");
+        assert!(bytes.len() >= least && bytes[4..8] == *b"ftyp", "{play}: {}", bytes.len());
+        if play == "trickle:100" {
+            assert!(bytes.len() < 200, "{}", bytes.len());
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_asset_expires_after_the_end_at_fal_and_after_the_poll_at_runway() {
     let prompt = "a [[sim: asset=expired:100]]";

@@ -148,6 +148,7 @@ fn check_job(job: &Job) {
     assert!(legal, "{job:?}");
     assert_eq!(job.next_step() == NextStep::Nothing, job.state.is_terminal());
     assert_eq!(job.media.is_some(), job.state == State::Succeeded);
+    assert!(job.copy_until.is_none() || job.state == State::Settling, "a copy of nothing: {job:?}");
 }
 
 /// The end that a live job comes to if it is never told anything again, and the entries
@@ -208,12 +209,19 @@ enum Step {
         which: Index,
         keep: bool,
     },
-    /// The result is fetched, or is found to be lost.
-    Fetch {
-        lost: bool,
-    },
+    /// A copy of the result starts, and ends so.
+    Fetch(Copied),
     Cancel,
     LookAfter,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Copied {
+    Stored,
+    Failed,
+    Lost,
+    /// We die before we write it down.
+    Died,
 }
 
 #[derive(Debug, Clone)]
@@ -242,7 +250,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (verdict(), prop::bool::weighted(0.3))
             .prop_map(|(verdict, and_then_finish)| Step::End { verdict, and_then_finish }),
         8 => (any::<Index>(), any::<bool>()).prop_map(|(which, keep)| Step::Deliver { which, keep }),
-        2 => any::<bool>().prop_map(|lost| Step::Fetch { lost }),
+        2 => select(vec![Copied::Stored, Copied::Failed, Copied::Lost, Copied::Died]).prop_map(Step::Fetch),
         1 => Just(Step::Cancel),
         1 => Just(Step::LookAfter),
     ]
@@ -273,11 +281,17 @@ impl World {
                 let event = if keep { self.mail[index].clone() } else { self.mail.swap_remove(index) };
                 self.tell(&event);
             }
-            Step::Fetch { lost } if self.run.job.state == State::Settling => {
+            Step::Fetch(copied) if self.run.job.state == State::Settling => {
                 let number = self.run.job.attempt;
-                self.mail.push(if lost { asset_lost(number) } else { stored(number) });
+                self.tell(&Event::CopyStarted { number });
+                self.mail.extend(match copied {
+                    Copied::Stored => Some(stored(number)),
+                    Copied::Failed => Some(Event::CopyFailed { number }),
+                    Copied::Lost => Some(asset_lost(number)),
+                    Copied::Died => None,
+                });
             }
-            Step::Fetch { .. } => {}
+            Step::Fetch(_) => {}
             Step::Cancel => self.tell(&CANCEL),
             Step::LookAfter => self.tell(&Event::DeadlinePassed),
         }
@@ -343,6 +357,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         16 => (0..=5_u8, news).prop_map(|(number, news)| told(number, news)),
         2 => (0..=5_u8).prop_map(stored),
         1 => (0..=5_u8).prop_map(delivered),
+        2 => (0..=5_u8).prop_map(|number| Event::CopyStarted { number }),
+        2 => (0..=5_u8).prop_map(|number| Event::CopyFailed { number }),
         2 => (0..=5_u8).prop_map(asset_lost),
         1 => Just(CANCEL),
         1 => Just(Event::CancelRequested(CancelRefund::Full)),

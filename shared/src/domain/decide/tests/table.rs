@@ -31,6 +31,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ("running 2, 1 refused", after(&second)),
         ("running 2, file 1 lost", and(&second, &[finished(1), asset_lost(1)])),
         ("settling", and(&running, &[finished(1)])),
+        ("settling, no copy", and(&running, &[finished(1), Event::CopyFailed { number: 1 }])),
         ("settling, file missing", missing(&and(&running, &[finished(1)]), &asset_lost(1))),
         ("settling, stopped", and(&running, &[cancel.clone(), finished(1)])),
         ("settling 1, 2 running", and(&second, &[finished(1)])),
@@ -67,6 +68,8 @@ fn news(number: u8) -> Vec<(&'static str, Event)> {
         ("gone", gone(number)),
         ("delivered", delivered(number)),
         ("stored", stored(number)),
+        ("copy_started", Event::CopyStarted { number }),
+        ("copy_failed", Event::CopyFailed { number }),
         ("asset_lost", asset_lost(number)),
     ]
 }
@@ -110,6 +113,9 @@ fn cell(job: &Job, event: &Event, now: Timestamp) -> String {
         (Some(fault), _) if moved => format!("{}{plus} {}", after.state.name(), fault.class.name()),
         _ if moved => format!("{}{plus} {}", after.state.name(), after.attempt),
         (_, Some(attempt)) => format!("* {}{plus}", attempt.phase.name()),
+        (_, None) if before.copy_until != after.copy_until => {
+            if after.copy_until.is_some() { "copy starts" } else { "copy ends" }.to_owned()
+        }
         (_, None) => format!("stop {:?}{plus}", after.stop.unwrap()).to_lowercase(),
     }
 }
@@ -132,6 +138,7 @@ fn print() -> String {
 A job (across) is told an event (down), and becomes:
     running 2   in this state, about attempt 2     * broke     as it was; an attempt's record is now `broke`
     failed x    ended for the reason x             stop x      as it was; x asked for its end
+    copy starts as it was; a copy of its file has it for itself; copy ends: no longer
     +           with a refund in the same write    =           stays    .  illegal
 `sending` and `unclear` are dispatching. A blank: the job has no other attempt.
 "

@@ -1,0 +1,210 @@
+//! `fetch`: stream a finished attempt's file into the bucket, one copy at a time.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::domain::attempt::News;
+use shared::domain::catalog::Catalog;
+use shared::domain::decide::Event;
+use shared::domain::job::{COPY_LEASE, Job, Media};
+use shared::domain::provider::Provider;
+use shared::domain::verdict::Verdict;
+use shared::edge::batch::{self, BoxError, Deadline};
+use shared::edge::http::chain;
+use shared::provider::ProviderClient;
+use shared::provider::download::{DownloadError, Downloader};
+use shared::provider::pace::{GRACE, Pace, Stopped};
+use shared::resilience::limit::LimitTable;
+use shared::store::gauges::Gauges;
+use shared::store::jobs::{Advance, JobStore};
+use shared::store::media::{MediaStore, media_key};
+use shared::store::outbox::Outbox;
+use shared::store::queue::{Message, Queue};
+use tokio::time::Instant;
+
+/// Tries at a file in one go.
+const COPIES_MAX: usize = 3;
+/// How long after each failure a message is tried again. What still fails then is tried by
+/// `reconcile`, with a fresh link, for as long as the file may exist: a failed copy is not a
+/// failed job.
+const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(45)];
+/// What is kept of an invocation's time for the end of an upload, and to write down what became
+/// of the copy.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Everything `fetch` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub jobs: JobStore,
+    /// For the place that an ended attempt gives back.
+    pub gauges: Gauges,
+    pub limits: LimitTable,
+    pub media: MediaStore,
+    pub providers: ProviderClient,
+    pub downloads: Downloader,
+    pub outbox: Outbox,
+    pub fetch: Queue,
+    /// Says what a job's model makes.
+    pub catalog: Catalog,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let table = config::table(process, &mut read);
+        let app = Self {
+            jobs: JobStore::new(table.clone()),
+            gauges: Gauges::new(table),
+            limits: config::limits(&mut read),
+            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            providers: config::provider_client(&mut read)?,
+            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
+            // What has succeeded is paid for: it is not tried again elsewhere.
+            outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
+            fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),
+            catalog: Catalog::for_providers(Provider::ALL),
+            clock: process.clock.clone(),
+            random: process.random.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
+    Ok(batch::each(event, app.clock.now(), |message, deadline| fetch(app, message, deadline)).await)
+}
+
+async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), BoxError> {
+    let Message::Fetch { job_id, attempt: number, remote, url, cost, source, tried } = message else {
+        return Err("this message is for another queue".into());
+    };
+    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    if attempt.is_not(remote.as_ref()) {
+        tracing::warn!(job.id = %job_id, provider.name = %attempt.provider, "verdict.of_another_remote_job");
+        return Ok(());
+    }
+    let verdict = Verdict::Finished { asset_url: url.clone(), cost };
+    let ended = Event::Attempt { number, news: News::Ended { remote: remote.clone(), verdict } };
+    let Turn { job, copies } = take_turn(app, job, number, &ended).await?;
+    let copied = match copies {
+        Copies::Nothing => None,
+        Copies::First => Some(copy(app, &job, &url, deadline).await),
+        // An earlier copy may have died after it was done.
+        Copies::Again => match app.media.find(&key_of(app, &job)).await {
+            Ok(Some(media)) => Some(Copied::Stored(media)),
+            Ok(None) => Some(copy(app, &job, &url, deadline).await),
+            Err(error) => Some(later(&job, &error)),
+        },
+    };
+    let Some(copied) = copied else {
+        app.outbox.send_all(&job).await;
+        return Ok(());
+    };
+    let is_later = matches!(copied, Copied::Later);
+    let event = match copied {
+        Copied::Stored(media) => Event::Stored { number, media },
+        Copied::Missing => Event::AssetLost { number },
+        Copied::Later => Event::CopyFailed { number },
+    };
+    let provider = job.provider_of(number);
+    let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
+    app.outbox.send_all(&job).await;
+    if let Some(pause) =
+        AGAIN_AFTER.get(usize::from(tried)).filter(|_| is_later && job.awaits_file_of(number))
+    {
+        let tried = tried.saturating_add(1);
+        let again = Message::Fetch { job_id, attempt: number, remote, url, cost, source, tried };
+        app.fetch.send(&again, Some(provider), *pause).await?;
+    }
+    Ok(())
+}
+
+/// What a message has to do.
+struct Turn {
+    job: Job,
+    copies: Copies,
+}
+
+enum Copies {
+    Nothing,
+    First,
+    Again,
+}
+
+/// Writes down that the attempt has finished. Whoever moves the job to `settling` has the lease on
+/// the copy; later messages take it once it has lapsed or was given back.
+async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Turn, BoxError> {
+    let now = app.clock.now();
+    let was_awaited = job.awaits_file_of(number);
+    let advance = app.jobs.advance_from(job, ended, now).await?;
+    let is_move = matches!(advance, Advance::Moved(_)) && !was_awaited;
+    let job = advance.into_job();
+    if is_move && let Some(attempt) = job.attempt(number) {
+        let chance = (app.random.u32(), app.random.u64());
+        app.gauges.leave(&app.limits, attempt, chance, now).await;
+    }
+    if !job.awaits_file_of(number) {
+        return Ok(Turn { job, copies: Copies::Nothing });
+    }
+    if is_move && job.copy_until == Some(now + COPY_LEASE) {
+        return Ok(Turn { job, copies: Copies::First });
+    }
+    Ok(match app.jobs.advance_from(job, &Event::CopyStarted { number }, now).await? {
+        Advance::Moved(job) => Turn { job, copies: Copies::Again },
+        other => Turn { job: other.into_job(), copies: Copies::Nothing },
+    })
+}
+
+/// What became of a copy.
+enum Copied {
+    Stored(Media),
+    /// The source says that there is no such file.
+    Missing,
+    Later,
+}
+
+/// Copies an attempt's file into the bucket, as long as there is time.
+async fn copy(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied {
+    let mut copied = Copied::Later;
+    for _ in 0..COPIES_MAX {
+        let started = Instant::now();
+        let pace = Pace::new(deadline.left(app.clock.now()).saturating_sub(WRITE_WITHIN));
+        copied = copy_once(app, job, url, pace).await.unwrap_or_else(|error| later(job, &*error));
+        // What was slow is not helped by another try at once.
+        if !matches!(copied, Copied::Later) || started.elapsed() >= GRACE {
+            break;
+        }
+    }
+    copied
+}
+
+async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied, BoxError> {
+    let provider = job.current().map(|attempt| attempt.provider).ok_or("it has no attempt")?;
+    let opened = app.providers.download(&app.downloads, provider, url, app.clock.now());
+    let file = match pace.begin(opened).await {
+        Err(Stopped::Failed(error @ DownloadError::Gone(_))) => {
+            tracing::warn!(job.id = %job.id, error = chain(&error), "media.missing");
+            return Ok(Copied::Missing);
+        }
+        opened => opened?,
+    };
+    let media = app.media.copy(&key_of(app, job), file.length, pace.apply(file.body)).await?;
+    Ok(Copied::Stored(media))
+}
+
+fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
+    tracing::warn!(job.id = %job.id, error = chain(error), "media.not_copied");
+    Copied::Later
+}
+
+fn key_of(app: &App, job: &Job) -> String {
+    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
+    media_key(&job.account, &job.id, job.attempt, kind)
+}
