@@ -330,7 +330,6 @@ impl Run {
             job: made.map(|(id, _)| id.clone()),
             state: remote.state,
             bills: remote.bills,
-            created_at: remote.created_at,
             ends_at: remote.ends_at,
         }
     }

@@ -9,8 +9,6 @@ mod attempts;
 mod files;
 mod jobs;
 mod providers;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

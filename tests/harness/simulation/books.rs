@@ -20,7 +20,6 @@ pub(super) struct Bill {
     pub(super) job: Option<JobId>,
     pub(super) state: RemoteState,
     pub(super) bills: bool,
-    pub(super) created_at: Timestamp,
     pub(super) ends_at: Timestamp,
 }
 
