@@ -19,21 +19,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use genmux::simulate::{CallKind, Fault};
+use genmux::audit::was_given_up;
+use genmux::simulate::{CallKind, Fault, RemoteJobView};
 use reqwest::{Method, StatusCode};
 use shared::boot::Random;
 use shared::domain::attempt::Phase;
 use shared::domain::credit::Credits;
 use shared::domain::id::JobId;
+use shared::domain::job::Job;
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::domain::verdict::Billed;
+use shared::store::audit::Books;
 use shared::store::keys::{CHECK_AT, DUE_INDEX};
 use shared::store::keystore::Scope;
 
 use crate::wire::Storm;
-use crate::world::{Answer, ROUNDS_MAX, World};
-use books::Bill;
+use crate::world::{AUDIT, Answer, ROUNDS_MAX, World};
+use books::{Bill, Losses, Refund};
 use chance::{Chance, Pace};
 use clocks::Clocks;
 
@@ -81,6 +84,7 @@ pub async fn run(seed: u64, jobs: usize) -> Outcome {
         options.clocks = clocks.functions();
     })
     .await;
+    world.wire.watch_refunds(clocks.world());
     let outcome = Outcome { seed, pace: pace.name(), ..Outcome::default() };
     let mut run = Run { world, chance, clocks, pace, made: BTreeMap::new(), outcome };
     run.storm(jobs).await;
@@ -122,6 +126,7 @@ impl Run {
         }
         self.outcome.effects = self.world.wire.effects();
         self.outcome.spoilt = self.world.wire.spoilt();
+        self.outcome.spoilt_dispatch = self.world.wire.spoilt_of("dispatch");
         self.world.wire.reset();
         self.clocks.settle(&self.chance);
         for simulator in self.world.stack.simulators.values() {
@@ -266,7 +271,7 @@ impl Run {
         while let Some(next) = self.next_due().await {
             if self.world.clock.now() >= until {
                 let live = self.world.jobs().live(5, |_| true).await.expect("the index answers");
-                live.iter().for_each(|live| self.violation(format!("still live: {:?}", live.job)));
+                live.jobs.iter().for_each(|live| self.violation(format!("still live: {:?}", live.job)));
                 return;
             }
             self.step(from, next).await;
@@ -290,10 +295,11 @@ impl Run {
 
     /// Does the sums, and reads both sides' books.
     async fn count(&mut self) {
-        let (ours, theirs) = self.world.books().await;
-        self.outcome.violations.extend(genmux::audit::check(&ours, &theirs).violations);
-        let jobs: BTreeMap<_, _> =
-            ours.jobs.into_iter().map(|audited| (audited.job.id.clone(), audited.job)).collect();
+        let theirs = self.world.remote_jobs();
+        let report = self.world.inspect_as(AUDIT, &theirs).await;
+        self.outcome.violations.extend(report.violations.iter().map(ToString::to_string));
+        let ours = self.world.books().await;
+        let jobs: BTreeMap<_, _> = ours.rows().map(|row| (row.job.id.clone(), row.job.clone())).collect();
         for job in jobs.values() {
             *self.outcome.ended.entry(job.state.name()).or_default() += 1;
             self.outcome.jobs += 1;
@@ -306,23 +312,50 @@ impl Run {
         for (id, _) in self.made.values().filter(|(id, _)| !jobs.contains_key(id)) {
             self.outcome.violations.push(format!("{id} was accepted and is not there"));
         }
-        let bills: Vec<Bill> = theirs
-            .into_values()
-            .flatten()
-            .map(|remote| {
-                let made = chance::number(&remote.prompt).and_then(|number| self.made.get(&number));
-                let job = made.map(|(id, _)| id.clone());
-                Bill { provider: remote.provider, id: remote.id, job, state: remote.state }
-            })
-            .collect();
-        self.outcome.violations.extend(books::check(&jobs, &bills));
-        let creates = Provider::ALL.iter().map(|provider| self.world.calls(*provider, CallKind::Create));
-        self.outcome.creates = creates.sum();
+        let bills: Vec<Bill> = theirs.into_values().flatten().map(|remote| self.bill(remote)).collect();
+        self.outcome.violations.extend(books::check(&jobs, &bills, &self.refunds(&ours)));
+        self.count_losses(&jobs, &bills);
         if self.outcome.creates > self.outcome.attempts {
             let (creates, attempts) = (self.outcome.creates, self.outcome.attempts);
             self.violation(format!("{creates} creates were sent for {attempts} attempts"));
         }
         self.outcome.lasted = self.world.clock.now().since(START);
+    }
+
+    fn bill(&self, remote: RemoteJobView) -> Bill {
+        let made = chance::number(&remote.prompt).and_then(|number| self.made.get(&number));
+        Bill {
+            provider: remote.provider,
+            id: remote.id,
+            job: made.map(|(id, _)| id.clone()),
+            state: remote.state,
+            bills: remote.bills,
+            ends_at: remote.ends_at,
+        }
+    }
+
+    /// The refunds as they landed, each with the attempts that its job went on without.
+    fn refunds(&self, ours: &Books) -> BTreeMap<JobId, Refund> {
+        let landed = self.world.wire.refunds();
+        let refunds = landed.into_iter().filter_map(|(id, at)| {
+            let row = ours.jobs.get(&id)?.row()?;
+            let given_up = row.job.attempts.iter().filter(|made| was_given_up(made, &row.moves));
+            Some((id, Refund { at, given_up: given_up.map(|made| made.number).collect() }))
+        });
+        refunds.collect()
+    }
+
+    /// Counts what was lost at each provider, and what of it may be.
+    fn count_losses(&mut self, jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) {
+        for provider in Provider::ALL {
+            let calls = self.world.simulator(*provider).calls();
+            let losses = Losses::of(*provider, jobs, bills, &calls);
+            self.outcome.violations.extend(losses.problems(*provider, self.outcome.spoilt_dispatch));
+            self.outcome.unanswered += losses.unanswered;
+            self.outcome.nameless += losses.nameless;
+            self.outcome.unnamed += losses.unnamed;
+            self.outcome.creates += calls.iter().filter(|call| call.kind == CallKind::Create).count();
+        }
     }
 
     fn violation(&mut self, violation: String) {

@@ -6,10 +6,11 @@
 mod capacity;
 mod lag;
 mod mortal;
+mod refunds;
 mod refusal;
 mod storm;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,11 +29,13 @@ use genmux::stack::Around;
 use serde_json::{Map, Value};
 use shared::boot::Clock;
 use shared::boot::process::AWS_CALL;
+use shared::domain::id::JobId;
 use shared::domain::time::Timestamp;
 
 use crate::rights::rights;
 use lag::Lag;
 use mortal::{Mortal, RUN};
+use refunds::{Refunds, Watched};
 use storm::delay;
 
 pub use capacity::Capacity;
@@ -74,8 +77,8 @@ struct Plan {
     /// Invocations of event functions and webhooks are made twice.
     doubled: bool,
     storm: Option<Storm>,
-    /// Effects that the storm has spoilt.
-    spoilt: usize,
+    /// Effects that the storm has spoilt, by function.
+    spoilt: BTreeMap<String, usize>,
     /// While this is set, the table answers no call of a function before that time.
     outage: Option<(Timestamp, Clock)>,
     /// What queries of an index are answered with while it lags.
@@ -89,6 +92,7 @@ pub struct Wire {
     inner: SharedHttpClient,
     plan: Arc<Mutex<Plan>>,
     used: Arc<Mutex<BTreeSet<(String, Grant)>>>,
+    refunds: Refunds,
 }
 
 impl fmt::Debug for Wire {
@@ -100,7 +104,7 @@ impl fmt::Debug for Wire {
 impl Wire {
     pub fn new() -> Self {
         let inner = aws_smithy_http_client::Builder::new().build_http();
-        Self { inner, plan: Arc::default(), used: Arc::default() }
+        Self { inner, plan: Arc::default(), used: Arc::default(), refunds: Refunds::default() }
     }
 
     pub fn client(&self) -> SharedHttpClient {
@@ -127,7 +131,12 @@ impl Wire {
 
     /// Effects that a storm has spoilt since the last reset.
     pub fn spoilt(&self) -> usize {
-        self.plan().spoilt
+        self.plan().spoilt.values().sum()
+    }
+
+    /// Those of them that were a function's.
+    pub fn spoilt_of(&self, function: &str) -> usize {
+        self.plan().spoilt.get(function).copied().unwrap_or(0)
     }
 
     /// Names of the AWS operations since the last reset, in order.
@@ -148,6 +157,16 @@ impl Wire {
     /// Each function that made a call, with the rights that it needed, since the world began.
     pub fn used(&self) -> BTreeSet<(String, Grant)> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on, notes by this clock when each refund lands.
+    pub fn watch_refunds(&self, clock: Clock) {
+        self.refunds.watch(clock);
+    }
+
+    /// When each refund has landed since then.
+    pub fn refunds(&self) -> BTreeMap<JobId, Timestamp> {
+        self.refunds.landed()
     }
 
     fn note(&self, request: &HttpRequest) {
@@ -235,7 +254,10 @@ impl Wire {
             // What the harness itself asks for is not in the storm.
             let order = of_function.then(|| storm.order()).flatten();
             plan.count += 1;
-            plan.spoilt += usize::from(order.is_some());
+            if order.is_some() {
+                let function = RUN.try_with(|run| run.function.clone()).unwrap_or_default();
+                *plan.spoilt.entry(function).or_default() += 1;
+            }
             return order;
         }
         let target = request.headers().get("x-amz-target").map(str::to_owned);
@@ -280,6 +302,7 @@ impl HttpClient for Wire {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
+        let inner = SharedHttpConnector::new(Watched { inner, refunds: self.refunds.clone() });
         SharedHttpConnector::new(Connector { inner, wire: self.clone() })
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use genmux::audit::{Report, check};
-use genmux::simulate::{CallKind, RemoteJobView, Simulator};
+use genmux::audit::{self, Report, RemoteJobs};
+use genmux::simulate::{CallKind, Simulator};
 use genmux::stack::{self, Options, Stack};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -17,7 +17,7 @@ use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::edge::auth::make_key;
 use shared::store::Table;
-use shared::store::audit::Books;
+use shared::store::audit::{Books, Source};
 use shared::store::jobs::JobStore;
 use shared::store::keys::shard;
 use shared::store::keystore::{KeyStore, Scope};
@@ -30,6 +30,8 @@ use crate::wire::Wire;
 pub const LATENCY: Duration = Duration::from_secs(30);
 /// Credits of the account that every world begins with.
 pub const CREDITS: u64 = 1_000_000;
+/// How the books are checked: files are kept, and nothing lags.
+pub const AUDIT: audit::Options = audit::Options { media_days: None, pause: Duration::from_millis(5) };
 /// Rounds in which everything must have come to rest.
 pub(crate) const ROUNDS_MAX: usize = 400;
 
@@ -289,17 +291,29 @@ impl World {
 
     /// Checks the books.
     pub async fn inspect(&self) -> Report {
-        let (books, remote_jobs) = self.books().await;
-        check(&books, &remote_jobs)
+        self.inspect_as(AUDIT, &self.remote_jobs()).await
     }
 
-    /// Our books, and those of the simulated providers.
-    pub async fn books(&self) -> (Books, BTreeMap<Provider, Vec<RemoteJobView>>) {
-        let bucket = self.operator.env.get("MEDIA_BUCKET").unwrap_or_default();
-        let books =
-            Books::read(&self.table(), &self.operator.s3(), bucket).await.expect("the books are read");
+    /// Checks the books in another way.
+    pub async fn inspect_as(&self, options: audit::Options, remote_jobs: &RemoteJobs) -> Report {
+        let report = audit::audit(&self.source(), remote_jobs, options, &self.clock).await;
+        report.expect("the books are read")
+    }
+
+    /// What the audit reads: also the content of each file.
+    pub fn source(&self) -> Source {
+        let bucket = self.operator.env.get("MEDIA_BUCKET").unwrap_or_default().to_owned();
+        Source { table: self.table(), s3: self.operator.s3(), bucket, deep: true }
+    }
+
+    pub async fn books(&self) -> Books {
+        self.source().read().await.expect("the books are read")
+    }
+
+    /// What the simulated providers have made.
+    pub fn remote_jobs(&self) -> RemoteJobs {
         let simulators = self.stack.simulators.iter();
         let made = simulators.map(|(provider, simulator)| (*provider, simulator.remote_jobs()));
-        (books, made.map(|(provider, jobs)| (provider, jobs.expect("the simulator answers"))).collect())
+        made.map(|(provider, jobs)| (provider, jobs.expect("the simulator answers"))).collect()
     }
 }

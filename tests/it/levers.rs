@@ -41,12 +41,12 @@ async fn purge(world: &World, queue: &str) {
 }
 
 async fn live(world: &World, limit: usize) -> Vec<LiveJob> {
-    world.jobs().live(limit, |_| true).await.unwrap()
+    world.jobs().live(limit, |_| true).await.unwrap().jobs
 }
 
 async fn stuck(world: &World) -> Vec<LiveJob> {
     let now = world.clock.now();
-    world.jobs().live(10, |live| live.is_stuck(now)).await.unwrap()
+    world.jobs().live(10, |live| live.is_stuck(now)).await.unwrap().jobs
 }
 
 async fn history(world: &World, id: &JobId) -> History {
@@ -247,9 +247,9 @@ async fn live_jobs_are_listed_longest_overdue_first_over_all_shards() {
     assert_eq!(listed(live(&world, 5).await), ids[..5]);
     assert_eq!(world.cancel(&ids[0]).await.status, StatusCode::ACCEPTED);
     assert_eq!(listed(live(&world, ids.len()).await), ids[1..], "what has ended is not live");
-    let last = world.jobs().live(1, |live| live.job.id == ids[PAGE]).await.unwrap();
+    let last = world.jobs().live(1, |live| live.job.id == ids[PAGE]).await.unwrap().jobs;
     assert_eq!(listed(last), ids[PAGE..], "the limit counts what is wanted");
-    let running = world.jobs().live(1, |live| live.job.state == State::Running).await.unwrap();
+    let running = world.jobs().live(1, |live| live.job.state == State::Running).await.unwrap().jobs;
     assert_eq!(running, []);
 }
 

@@ -1,20 +1,46 @@
-//! Checks the books: every invariant that the product promises, over the whole table, the
+//! The audit: every invariant that the product promises, over the whole table, its due index, the
 //! bucket and, where they are simulated, the providers.
+//!
+//! A scan of a table in use is no snapshot. What looks wrong in it is read again by itself, and
+//! only what is wrong in each reading is reported.
+
+mod accounts;
+mod attempts;
+mod files;
+mod jobs;
+mod providers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
-use shared::domain::attempt::{Attempt, Phase};
-use shared::domain::catalog::Kind;
-use shared::domain::credit::{Credits, Entry, MicroUsd};
+use shared::boot::Clock;
+use shared::domain::credit::{Credits, MicroUsd};
 use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{ATTEMPTS_MAX, Job, State};
 use shared::domain::provider::Provider;
-use shared::provider::adapter;
-use shared::store::audit::{AuditedJob, Books};
-use shared::store::media::media_key;
+use shared::domain::time::Timestamp;
+use shared::store;
+use shared::store::audit::{Books, Row, Source, Subject};
 
-use crate::simulate::{RemoteJobView, RemoteState};
+use crate::simulate::RemoteJobView;
+
+pub use accounts::Sums;
+pub use attempts::was_given_up;
+
+/// The remote jobs of simulated providers.
+pub type RemoteJobs = BTreeMap<Provider, Vec<RemoteJobView>>;
+
+/// How often what looks wrong is read again.
+const READINGS: u32 = 3;
+
+/// What an audit has to know beside what it reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// After how many days the bucket deletes files; `None` if it keeps them.
+    pub media_days: Option<u32>,
+    /// The pause before each further reading: for an index that lags, and for moves under way.
+    pub pause: Duration,
+}
 
 /// What an audit found: the sums, and everything that should not be.
 #[derive(Debug, Default)]
@@ -25,209 +51,89 @@ pub struct Report {
     pub object_bytes: u64,
     /// What all attempts cost us, known or estimated.
     pub cost: MicroUsd,
-    pub violations: Vec<String>,
+    /// Places at providers that attempts hold which have ended: they lapse.
+    pub idle_leases: usize,
+    pub violations: Vec<Violation>,
 }
 
-/// An account's money: `granted = balance + charged − refunded`.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Sums {
-    pub granted: i128,
-    pub balance: i128,
-    pub charged: i128,
-    pub refunded: i128,
+/// Something that should not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub subject: Subject,
+    pub text: String,
 }
 
-/// Checks everything. `remote_jobs` are those of simulated providers.
-pub fn check(books: &Books, remote_jobs: &BTreeMap<Provider, Vec<RemoteJobView>>) -> Report {
-    let mut report = Report::default();
-    money(books, &mut report);
-    let entries = Entries::of(books, &mut report);
-    for audited in &books.jobs {
-        *report.jobs.entry(audited.job.state.name()).or_default() += 1;
-        report.cost = MicroUsd(report.cost.0 + audited.job.cost().0);
-        for problem in job(audited, &entries) {
-            report.violations.push(format!("{}: {problem}", audited.job.id));
-        }
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
-    live(books, &mut report);
-    media(books, &mut report);
+}
+
+/// Reads everything and checks it; what looks wrong, again. `remote_jobs` are those of simulated
+/// providers, at rest.
+#[expect(clippy::disallowed_methods, reason = "an operator waits for an index that lags")]
+pub async fn audit(
+    source: &Source,
+    remote_jobs: &RemoteJobs,
+    options: Options,
+    clock: &Clock,
+) -> Result<Report, store::Error> {
+    let mut books = source.read().await?;
+    let mut report = check(&books, remote_jobs, options, clock.now());
+    for _ in 0..READINGS {
+        let suspects: BTreeSet<Subject> =
+            report.violations.iter().map(|violation| violation.subject.clone()).collect();
+        if suspects.is_empty() {
+            break;
+        }
+        tokio::time::sleep(options.pause).await;
+        for subject in &suspects {
+            source.read_again(&mut books, subject).await?;
+        }
+        report = check(&books, remote_jobs, options, clock.now());
+        report.violations.retain(|violation| suspects.contains(&violation.subject));
+    }
+    Ok(report)
+}
+
+/// Checks what was read.
+pub fn check(books: &Books, remote_jobs: &RemoteJobs, options: Options, now: Timestamp) -> Report {
+    let mut report = Report::default();
+    for ((pk, sk), why) in &books.unreadable {
+        let subject = Subject::Item(pk.clone(), sk.clone());
+        report.violation(subject, format!("{pk} {sk} cannot be read by this release: {why}"));
+    }
+    accounts::check(books, now, &mut report);
+    for (id, audited) in &books.jobs {
+        let state = match &audited.row {
+            Row::Read(row) => row.job.state.name(),
+            Row::Unreadable { .. } => "unreadable",
+            Row::Missing => "missing",
+        };
+        *report.jobs.entry(state).or_default() += 1;
+        let mut problems = jobs::problems(id, audited, now);
+        if let Some(row) = audited.row() {
+            report.cost = MicroUsd(report.cost.0.saturating_add(row.job.cost().0));
+            problems.extend(attempts::problems(row, now));
+            problems.extend(files::problems(row, books, options.media_days, now));
+        }
+        problems.into_iter().for_each(|problem| report.of_job(id, &problem));
+    }
+    files::check(books, now, &mut report);
+    providers::check(books, now, &mut report);
     for (provider, remote_jobs) in remote_jobs {
-        remotes(books, *provider, remote_jobs, &mut report);
+        providers::check_simulated(books, *provider, remote_jobs, &mut report);
     }
     report
 }
 
-fn money(books: &Books, report: &mut Report) {
-    for (account, balance) in &books.balances {
-        report.accounts.entry(account.clone()).or_default().balance = *balance;
+impl Report {
+    fn violation(&mut self, subject: Subject, text: String) {
+        self.violations.push(Violation { subject, text });
     }
-    for (account, line) in &books.lines {
-        let sums = report.accounts.entry(account.clone()).or_default();
-        let amount = i128::from(line.entry.amount().micros());
-        match line.entry {
-            Entry::Grant { .. } => sums.granted += amount,
-            Entry::Charge { .. } => sums.charged += amount,
-            Entry::Refund { .. } => sums.refunded += amount,
-        }
-    }
-    for (account, sums) in &report.accounts {
-        if sums.granted != sums.balance + sums.charged - sums.refunded {
-            report.violations.push(format!("{account}: the ledger and the balance differ: {sums:?}"));
-        }
-        if sums.balance < 0 {
-            report.violations.push(format!("{account}: the balance is below zero"));
-        }
-    }
-}
 
-/// The number that limits an account's live jobs is that of its live jobs.
-fn live(books: &Books, report: &mut Report) {
-    let mut live: BTreeMap<&AccountId, i64> = books.live.keys().map(|account| (account, 0)).collect();
-    for AuditedJob { job, .. } in books.jobs.iter().filter(|audited| !audited.job.state.is_terminal()) {
-        *live.entry(&job.account).or_default() += 1;
-    }
-    for (account, count) in live {
-        let told = books.live.get(account).copied().unwrap_or(0);
-        if told != count {
-            report.violations.push(format!("{account}: has {count} live jobs and counts {told}"));
-        }
-    }
-}
-
-/// Charges and refunds by job.
-#[derive(Default)]
-struct Entries {
-    charges: BTreeMap<JobId, (AccountId, Credits)>,
-    refunds: BTreeMap<JobId, (AccountId, Credits)>,
-}
-
-impl Entries {
-    fn of(books: &Books, report: &mut Report) -> Self {
-        let mut entries = Self::default();
-        let jobs: BTreeSet<&JobId> = books.jobs.iter().map(|audited| &audited.job.id).collect();
-        for (account, line) in &books.lines {
-            let (side, job) = match &line.entry {
-                Entry::Charge { job, .. } => (&mut entries.charges, job),
-                Entry::Refund { job, .. } => (&mut entries.refunds, job),
-                Entry::Grant { .. } => continue,
-            };
-            if !jobs.contains(job) {
-                report
-                    .violations
-                    .push(format!("{account}: a ledger line is about {job}, which does not exist"));
-            }
-            if side.insert(job.clone(), (account.clone(), line.entry.amount())).is_some() {
-                report.violations.push(format!("{job}: stands twice on one side of the ledger"));
-            }
-        }
-        entries
-    }
-}
-
-fn job(audited: &AuditedJob, entries: &Entries) -> Vec<String> {
-    let AuditedJob { job, is_due_indexed, has_request } = audited;
-    let mut problems = Vec::new();
-    let paid = Some((job.account.clone(), job.price));
-    if entries.charges.get(&job.id).cloned() != paid {
-        problems.push("was not charged its price, once, to its account".to_owned());
-    }
-    let refunded = entries.refunds.get(&job.id).cloned();
-    let ended_without = matches!(job.state, State::Failed | State::Canceled);
-    let due = Some((job.account.clone(), job.refunded.unwrap_or(job.price)));
-    if ended_without && refunded != due {
-        problems.push(format!("is {} and was not refunded what it says", job.state.name()));
-    }
-    if !ended_without && refunded.is_some() {
-        problems.push(format!("is {} and was refunded", job.state.name()));
-    }
-    if *is_due_indexed == job.state.is_terminal() {
-        problems.push(format!("is {} and in the due index: {is_due_indexed}", job.state.name()));
-    }
-    if !has_request {
-        problems.push("has lost its request".to_owned());
-    }
-    if job.attempts.len() > ATTEMPTS_MAX {
-        problems.push(format!("made {} attempts", job.attempts.len()));
-    }
-    let finished = job.current().is_some_and(|attempt| attempt.phase == Phase::Finished);
-    if matches!(job.state, State::Settling | State::Succeeded) && !finished {
-        problems.push(format!("is {} without a finished attempt", job.state.name()));
-    }
-    if (job.state == State::Succeeded) != job.media.is_some() {
-        problems.push("has media and has not succeeded, or the reverse".to_owned());
-    }
-    problems
-}
-
-fn media(books: &Books, report: &mut Report) {
-    report.objects = books.objects.len();
-    report.object_bytes = books.objects.values().sum();
-    let settled = |job: &Job| job.state.is_terminal() || job.state == State::Settling;
-    let mut expected = BTreeSet::new();
-    for AuditedJob { job, .. } in books.jobs.iter().filter(|audited| settled(&audited.job)) {
-        expected.extend(job.attempts.iter().flat_map(|made| {
-            [Kind::Video, Kind::Image].map(|kind| media_key(&job.account, &job.id, made.number, kind))
-        }));
-        if let Some(media) = &job.media
-            && books.objects.get(&media.key) != Some(&media.bytes)
-        {
-            report.violations.push(format!("{}: its media is not in the bucket, or of another size", job.id));
-        }
-    }
-    for key in books.objects.keys().filter(|key| !expected.contains(*key)) {
-        report.violations.push(format!("the object {key} belongs to no settled job"));
-    }
-}
-
-/// Every remote job that may bill is known to an attempt, or may be one whose fate an
-/// attempt waits for; and no attempt has two.
-fn remotes(books: &Books, provider: Provider, remote_jobs: &[RemoteJobView], report: &mut Report) {
-    let attempts: Vec<&Attempt> = books
-        .jobs
-        .iter()
-        .flat_map(|audited| &audited.job.attempts)
-        .filter(|attempt| attempt.provider == provider)
-        .collect();
-    let known: BTreeSet<&str> = attempts
-        .iter()
-        .filter_map(|attempt| attempt.remote.as_ref())
-        .map(|remote| remote.id.as_str())
-        .collect();
-    let unknown = remote_jobs.iter().filter(|remote| !known.contains(remote.id.as_str())).count();
-    // What is delivered at once has no name that an attempt could know it by.
-    let delivers = adapter(provider).capabilities().delivers;
-    let open = |attempt: &&&Attempt| {
-        let unsettled = matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost);
-        attempt.remote.is_none() && (delivers || unsettled)
-    };
-    let waiting = attempts.iter().filter(open).count();
-    if unknown > waiting {
-        report.violations.push(format!(
-            "{provider} has {unknown} remote jobs that no attempt knows, and only {waiting} attempts could be theirs"
-        ));
-    }
-    if remote_jobs.len() > attempts.len() {
-        report.violations.push(format!(
-            "{provider} has {} remote jobs for {} attempts",
-            remote_jobs.len(),
-            attempts.len()
-        ));
-    }
-    let settled: BTreeSet<&str> = books
-        .jobs
-        .iter()
-        .filter(|audited| audited.job.state.is_terminal() && audited.job.loose_attempts().next().is_none())
-        .flat_map(|audited| &audited.job.attempts)
-        .filter_map(|attempt| attempt.remote.as_ref().filter(|_| attempt.phase != Phase::Lost))
-        .map(|remote| remote.id.as_str())
-        .collect();
-    for remote in remote_jobs {
-        let runs = matches!(remote.state, RemoteState::Queued | RemoteState::Running);
-        if runs && settled.contains(remote.id.as_str()) {
-            report
-                .violations
-                .push(format!("{provider}'s remote job {} runs on after its job has ended", remote.id));
-        }
+    fn of_job(&mut self, id: &JobId, problem: &str) {
+        self.violation(Subject::Job(id.clone()), format!("{id}: {problem}"));
     }
 }
 
@@ -250,6 +156,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "objects: {} ({} bytes)", self.objects, self.object_bytes)?;
         writeln!(f, "cost of all attempts: {}", self.cost)?;
+        if self.idle_leases > 0 {
+            writeln!(f, "places held by attempts that have ended, until they lapse: {}", self.idle_leases)?;
+        }
         for violation in &self.violations {
             writeln!(f, "VIOLATION {violation}")?;
         }

@@ -1,94 +1,33 @@
-//! Reads the whole table and bucket, for checking the books; and all that there is of one job.
+//! Reads the whole table and bucket, for the audit; and all that there is of one job.
 
-use std::collections::BTreeMap;
+mod again;
+mod books;
+mod bucket;
 
-use super::item::{Item, from_item, from_value, key, number_of, text, text_of};
+use super::item::{from_item, from_value, key, number_of, text, text_of};
 use super::jobs::job_from_item;
-use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
-use super::ledger::{Line, owner};
+use super::keys::{self, CHECK_AT, MOVES, SK};
+use super::ledger::Line;
 use super::moves::Move;
 use super::{Error, S3, Table};
 use crate::domain::credit::Entry;
-use crate::domain::id::{AccountId, JobId};
+use crate::domain::id::JobId;
 use crate::domain::job::Job;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
 
-/// Everything that the books are made of, as of one scan.
-#[derive(Debug, Default)]
-pub struct Books {
-    /// In micro-credits, as they stand there: a negative one must show.
-    pub balances: BTreeMap<AccountId, i128>,
-    /// How many live jobs each account is said to have.
-    pub live: BTreeMap<AccountId, i64>,
-    pub lines: Vec<(AccountId, Line)>,
-    pub jobs: Vec<AuditedJob>,
-    /// Keys of all objects in the bucket, with their sizes in bytes.
-    pub objects: BTreeMap<String, u64>,
-}
+pub use again::Subject;
+pub use books::{Account, AuditedJob, Books, DueEntry, Held, JobRow, Row};
+pub use bucket::Object;
 
-/// A job with what only the table knows of it.
+/// What an audit reads.
 #[derive(Debug)]
-pub struct AuditedJob {
-    pub job: Job,
-    pub is_due_indexed: bool,
-    pub has_request: bool,
-}
-
-impl Books {
-    /// Reads all pages of the table, consistently, and lists the whole bucket. Meant for a
-    /// system at rest; in a running one, jobs that move meanwhile may look wrong.
-    pub async fn read(table: &Table, s3: &S3, bucket: &str) -> Result<Self, Error> {
-        let mut books = Self::default();
-        let mut requests = std::collections::BTreeSet::new();
-        table.scan("read the whole table", |item| books.take(item, &mut requests)).await?;
-        for audited in &mut books.jobs {
-            audited.has_request = requests.contains(&keys::job(&audited.job.id));
-        }
-        books.objects = objects(s3, bucket).await?;
-        Ok(books)
-    }
-
-    fn take(&mut self, item: Item, requests: &mut std::collections::BTreeSet<String>) -> Result<(), Error> {
-        let doing = "read an item of the table";
-        let pk = text_of(&item, PK).unwrap_or_default().to_owned();
-        match text_of(&item, SK).unwrap_or_default() {
-            keys::JOB => {
-                let is_due_indexed = item.contains_key(DUE_SHARD) && item.contains_key(CHECK_AT);
-                let job = job_from_item(doing, item)?;
-                self.jobs.push(AuditedJob { job, is_due_indexed, has_request: false });
-            }
-            keys::REQUEST => {
-                requests.insert(pk);
-            }
-            keys::BALANCE => {
-                let account = owner(&item).ok_or_else(|| Error::corrupt(doing, "a balance of nobody"))?;
-                let balance = number_of(&item, "balance")
-                    .ok_or_else(|| Error::corrupt(doing, "a balance is no number"))?;
-                self.live.insert(account.clone(), number_of(&item, "live").unwrap_or(0));
-                self.balances.insert(account, balance);
-            }
-            sk if sk.starts_with("ENTRY#") => {
-                let account = owner(&item).ok_or_else(|| Error::corrupt(doing, "a ledger line of nobody"))?;
-                self.lines.push((account, from_item(doing, item)?));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-async fn objects(s3: &S3, bucket: &str) -> Result<BTreeMap<String, u64>, Error> {
-    let mut objects = BTreeMap::new();
-    let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|source| Error::sdk("list the bucket", source))?;
-        for object in page.contents.unwrap_or_default() {
-            let bytes = u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
-            objects.insert(object.key.unwrap_or_default(), bytes);
-        }
-    }
-    Ok(objects)
+pub struct Source {
+    pub table: Table,
+    pub s3: S3,
+    pub bucket: String,
+    /// Reads every file of a job, to compare its content.
+    pub deep: bool,
 }
 
 /// All that the table has of one job.

@@ -57,6 +57,14 @@ pub struct LiveJob {
     pub check_at: Timestamp,
 }
 
+/// Live jobs as an operator sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    pub jobs: Vec<LiveJob>,
+    /// Those met on the way that this release cannot read.
+    pub unreadable: Vec<JobId>,
+}
+
 impl LiveJob {
     /// Whether it should have been looked after long ago, or should have ended.
     pub fn is_stuck(&self, now: Timestamp) -> bool {
@@ -68,17 +76,19 @@ impl JobStore {
     /// The first `limit` live jobs that are `wanted`, longest overdue first, over all shards.
     ///
     /// Reads the keys of all live jobs, and the jobs themselves until the limit is reached:
-    /// for an operator. What moves meanwhile may be missing.
-    pub async fn live(&self, limit: usize, wanted: impl Fn(&LiveJob) -> bool) -> Result<Vec<LiveJob>, Error> {
+    /// for an operator. What moves meanwhile may be missing. Those that cannot be read are named.
+    pub async fn live(&self, limit: usize, wanted: impl Fn(&LiveJob) -> bool) -> Result<Live, Error> {
         let mut due = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
             self.read_shard(shard, &mut due).await?;
         }
         due.sort_by_key(|due| due.check_at);
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         for page in due.chunks(LIVE_PAGE) {
             let ids: Vec<JobId> = page.iter().map(|due| due.job.clone()).collect();
-            for job in self.get_many("read the live jobs", ids).await? {
+            let (jobs, others) = self.get_readable("read the live jobs", ids).await?;
+            unreadable.extend(others);
+            for job in jobs {
                 let check_at = page.iter().find(|due| due.job == job.id).map(|due| due.check_at);
                 let live = check_at.filter(|_| !job.state.is_terminal());
                 found.extend(live.map(|check_at| LiveJob { job, check_at }).filter(&wanted));
@@ -88,11 +98,11 @@ impl JobStore {
             }
         }
         found.truncate(limit);
-        Ok(found)
+        Ok(Live { jobs: found, unreadable })
     }
 
     /// All of one shard of the due index, due or not.
-    async fn read_shard(&self, shard: u8, due: &mut Vec<Due>) -> Result<(), Error> {
+    pub(super) async fn read_shard(&self, shard: u8, due: &mut Vec<Due>) -> Result<(), Error> {
         let doing = format!("read all of shard {shard} of the due index");
         let query = self.table.client.query().table_name(&self.table.name).index_name(keys::DUE_INDEX);
         let query = query.key_condition_expression("due_shard = :shard");

@@ -459,16 +459,28 @@ impl JobStore {
     /// These jobs in this order; one that does not exist is left out, and so is one that cannot be
     /// read: it must not hide the others.
     pub(super) async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
+        Ok(self.get_readable(doing, ids).await?.0)
+    }
+
+    /// The same, and those that cannot be read.
+    pub(super) async fn get_readable(
+        &self,
+        doing: &str,
+        ids: Vec<JobId>,
+    ) -> Result<(Vec<Job>, Vec<JobId>), Error> {
         let keys = ids.iter().map(|id| key(keys::job(id), keys::JOB)).collect();
-        let items = self.table.batch_get(doing, keys).await?;
-        let readable = |item: Item| {
+        let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
+        for item in self.table.batch_get(doing, keys).await? {
             let key = text_of(&item, PK).unwrap_or_default().to_owned();
-            job_from_item(doing, item)
-                .inspect_err(|error| tracing::error!(key, %error, cause = ?error.source, "job.unreadable"))
-                .ok()
-        };
-        let mut jobs: Vec<Job> = items.into_iter().filter_map(readable).collect();
-        jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
-        Ok(jobs)
+            match job_from_item(doing, item) {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    tracing::error!(key, %error, cause = ?error.source, "job.unreadable");
+                    unreadable.extend(keys::parse_job(&key));
+                }
+            }
+        }
+        jobs.sort_by_key(|job: &Job| ids.iter().position(|id| *id == job.id));
+        Ok((jobs, unreadable))
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 
 /// How long a remote job stays its attempt's. None runs nearly as long; after it, a server that
 /// counts its ids from one again may use an id again.
-const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+pub const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The remote jobs of all attempts.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Remotes {
     }
 }
 
-fn holder_of(item: &Item) -> Option<Holder> {
+pub(super) fn holder_of(item: &Item) -> Option<Holder> {
     let job = text_of(item, "job")?.parse().ok()?;
     Some(Holder { job, attempt: number_of(item, "attempt")? })
 }

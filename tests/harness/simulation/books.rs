@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use genmux::simulate::RemoteState;
+use genmux::simulate::{Call, CallKind, RemoteState};
 use shared::domain::attempt::{Attempt, Phase};
 use shared::domain::id::JobId;
 use shared::domain::job::Job;
 use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
 use shared::domain::verdict::Billed;
 use shared::provider::adapter;
 
@@ -18,17 +19,32 @@ pub(super) struct Bill {
     /// The job that it was ordered for.
     pub(super) job: Option<JobId>,
     pub(super) state: RemoteState,
+    pub(super) bills: bool,
+    pub(super) ends_at: Timestamp,
 }
 
 impl Bill {
     /// Whether the provider wants money for it: what runs on will be done.
     fn is_due(&self) -> bool {
-        !matches!(self.state, RemoteState::Failed | RemoteState::Canceled)
+        self.bills || matches!(self.state, RemoteState::Queued | RemoteState::Running)
     }
 }
 
+/// A refund of a job.
+#[derive(Debug)]
+pub(super) struct Refund {
+    pub(super) at: Timestamp,
+    /// The attempts that the job was allowed to go on without: lost at their deadline, or presumed
+    /// refused by the owner's choice.
+    pub(super) given_up: BTreeSet<u8>,
+}
+
 /// Everything that differs between the two sides.
-pub(super) fn check(jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) -> Vec<String> {
+pub(super) fn check(
+    jobs: &BTreeMap<JobId, Job>,
+    bills: &[Bill],
+    refunds: &BTreeMap<JobId, Refund>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let mut billed: BTreeSet<(&JobId, u8)> = BTreeSet::new();
     let mut taken: BTreeSet<(&JobId, u8)> = BTreeSet::new();
@@ -61,6 +77,7 @@ pub(super) fn check(jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) -> Vec<String> 
         if !taken.insert((&job.id, attempt.number)) {
             problems.push(format!("attempt {} of {} has made two remote jobs", attempt.number, job.id));
         }
+        problems.extend(refund_problem(job, attempt, bill, refunds.get(&job.id)));
         if bill.is_due() {
             billed.insert((&job.id, attempt.number));
             let gave_nothing = matches!(attempt.phase, Phase::Broke | Phase::Refused | Phase::NotSent);
@@ -75,6 +92,68 @@ pub(super) fn check(jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) -> Vec<String> 
         problems.extend(job_problems(job, &billed));
     }
     problems
+}
+
+/// Whether a job was refunded while a remote job of it ran, or although one had been made and is
+/// billed.
+fn refund_problem(job: &Job, attempt: &Attempt, bill: &Bill, refund: Option<&Refund>) -> Option<String> {
+    let refund = refund?;
+    let is_lost = matches!(attempt.phase, Phase::Lost | Phase::PresumedRefused);
+    if is_lost || refund.given_up.contains(&attempt.number) {
+        return None;
+    }
+    let (job, Bill { provider, id, .. }) = (&job.id, bill);
+    if refund.at < bill.ends_at {
+        return Some(format!("{job} was refunded at {}, and {provider}'s {id} ran on", refund.at));
+    }
+    // What is made and can never be fetched gives its caller nothing.
+    let is_out_of_reach = attempt.phase == Phase::Finished && attempt.fault.is_some();
+    let is_made = bill.bills && bill.state == RemoteState::Succeeded && !is_out_of_reach;
+    is_made.then(|| format!("{job} was refunded, and {provider} has made and bills {id}"))
+}
+
+/// How many attempts a provider's answers left without a name, and how many of those may be.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// Attempts without a name that were lost at their deadline.
+    pub(super) lost: usize,
+    /// Creates without an answer, or with one that leaves open whether there is a remote job.
+    pub(super) unanswered: usize,
+    /// Remote jobs that no attempt has the name of.
+    pub(super) nameless: usize,
+    /// Remote jobs whose create answer did not name them.
+    pub(super) unnamed: usize,
+}
+
+impl Losses {
+    pub(super) fn of(provider: Provider, jobs: &BTreeMap<JobId, Job>, bills: &[Bill], calls: &[Call]) -> Self {
+        let attempts = || jobs.values().flat_map(|job| &job.attempts).filter(|made| made.provider == provider);
+        let names: BTreeSet<&str> =
+            attempts().filter_map(|attempt| attempt.remote.as_ref()).map(|remote| remote.id.as_str()).collect();
+        let made = || bills.iter().filter(|bill| bill.provider == provider);
+        let creates = || calls.iter().filter(|call| call.kind == CallKind::Create);
+        let named = creates().filter(|call| call.status.is_some_and(|status| status < 300)).count();
+        Self {
+            lost: attempts().filter(|made| made.phase == Phase::Lost && made.remote.is_none()).count(),
+            unanswered: creates().filter(|call| call.status.is_none_or(|status| status >= 500)).count(),
+            nameless: made().filter(|bill| !names.contains(bill.id.as_str())).count(),
+            unnamed: made().count().saturating_sub(named),
+        }
+    }
+
+    /// What was lost without a cause. Each time that `dispatch` dies or an AWS call of it fails, one
+    /// answer more may be lost.
+    pub(super) fn problems(&self, provider: Provider, spoilt: usize) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.lost > self.unanswered + spoilt {
+            problems.push(format!("{provider}: attempts were lost without a cause: {self:?}, {spoilt} spoilt"));
+        }
+        let delivers = adapter(provider).capabilities().delivers;
+        if !delivers && self.nameless > self.unnamed + spoilt {
+            problems.push(format!("{provider}: names were lost without a cause: {self:?}, {spoilt} spoilt"));
+        }
+        problems
+    }
 }
 
 fn job_problems(job: &Job, billed: &BTreeSet<(&JobId, u8)>) -> Vec<String> {

@@ -25,6 +25,13 @@ pub struct Outcome {
     pub attempts: usize,
     /// Attempts whose fate stayed unknown until their deadline.
     pub lost: usize,
+    /// Creates whose answer left open whether there is a remote job: each may lose an attempt. And
+    /// effects of `dispatch` that went wrong: so may each of these.
+    pub unanswered: usize,
+    pub spoilt_dispatch: usize,
+    /// Remote jobs whose name no attempt has, and those that their create answer did not name.
+    pub nameless: usize,
+    pub unnamed: usize,
     /// Jobs with more than one attempt that was certainly billed: a cost of ours, on record.
     pub paid_twice: usize,
     /// Spells in which a provider misbehaved with everybody.
@@ -39,10 +46,12 @@ impl Outcome {
     fn sums(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { jobs, ended, turned_away, attempts, creates, lost, paid_twice, .. } = self;
         let Self { effects, spoilt, weathers, lasted, violations, .. } = self;
+        let Self { unanswered, spoilt_dispatch, nameless, unnamed, .. } = self;
         write!(
             f,
             "{jobs} jobs {ended:?}, {turned_away} turned away, {attempts} attempts, {creates} creates, \
-             {lost} lost, {paid_twice} paid twice, {effects} effects, {spoilt} of them spoilt, \
+             {lost} lost of {unanswered} without an answer, {nameless} nameless of {unnamed} not named, \
+             {spoilt_dispatch} effects of dispatch spoilt, {paid_twice} paid twice, {effects} effects, {spoilt} of them spoilt, \
              {weathers} weathers, {} simulated days, {} violations",
             lasted.as_secs() / DAY_S,
             violations.len(),
@@ -83,6 +92,10 @@ impl Total {
         sum.creates += outcome.creates;
         sum.attempts += outcome.attempts;
         sum.lost += outcome.lost;
+        sum.unanswered += outcome.unanswered;
+        sum.spoilt_dispatch += outcome.spoilt_dispatch;
+        sum.nameless += outcome.nameless;
+        sum.unnamed += outcome.unnamed;
         sum.paid_twice += outcome.paid_twice;
         sum.weathers += outcome.weathers;
         sum.lasted += outcome.lasted;

@@ -41,7 +41,7 @@ pub const CREDENTIAL: &str = "local";
 /// - Pages of any origin may get, head and put.
 ///
 /// A key cannot be another key's folder (`a` and `a/b`), and there are no
-/// versions, no events, no expiry and no `ListMultipartUploads`.
+/// versions, no events and no expiry.
 #[derive(Debug)]
 pub struct S3 {
     folder: PathBuf,

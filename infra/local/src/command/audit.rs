@@ -1,24 +1,37 @@
 //! `genmux audit`: every invariant, over the whole table and bucket.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
-use shared::store::audit::Books;
+use anyhow::{Context, Result};
+use shared::store::audit::Source;
 
-use super::Target;
-use crate::audit::check;
+use super::Audit;
+use crate::audit::{Options, RemoteJobs, audit};
 
-pub(super) async fn run(target: &Target) -> Result<ExitCode> {
-    let opened = target.open().await?;
-    let books = Books::read(&opened.table(), &opened.process.s3(), opened.bucket()?).await?;
-    let mut remote_jobs = BTreeMap::new();
+/// The pause before what looks wrong is read again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: &Audit) -> Result<ExitCode> {
+    let opened = args.target.open().await?;
+    let source = Source {
+        table: opened.table(),
+        s3: opened.process.s3(),
+        bucket: opened.bucket()?.to_owned(),
+        deep: args.deep,
+    };
+    let media_days = match args.media_days {
+        Some(days) => Some(days).filter(|days| *days > 0),
+        None => source.media_days().await.context("name the days with --media-days")?,
+    };
+    let mut remote_jobs = RemoteJobs::new();
     if let Some((stack, _)) = &opened.stack {
         for (provider, simulator) in &stack.simulators {
             remote_jobs.insert(*provider, simulator.remote_jobs()?);
         }
     }
-    let report = check(&books, &remote_jobs);
+    let options = Options { media_days, pause: PAUSE };
+    let report = audit(&source, &remote_jobs, options, &opened.process.clock).await?;
     println!("{report}");
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -27,7 +27,10 @@ pub(super) async fn run(command: JobsCommand, target: &Target) -> Result<()> {
                 (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state == status)
             };
             let live = JobStore::new(opened.table()).live(limit, wanted).await?;
-            print!("{}", list(&live, now));
+            print!("{}", list(&live.jobs, now));
+            for id in &live.unreadable {
+                println!("{id}  cannot be read by this release");
+            }
         }
         JobsCommand::Show { id, request, stack } => {
             let history = History::read(&opened.table(), &id).await?;

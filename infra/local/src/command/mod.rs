@@ -57,7 +57,7 @@ enum Command {
     /// How the providers stand; keep new attempts away from one.
     Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
-    Audit(Target),
+    Audit(Audit),
     /// Deploy the template with the release binaries to an emulator, and play the suite there.
     DeployLocal(DeployLocal),
 }
@@ -119,6 +119,19 @@ struct Target {
     /// The deployed bucket; needed by `audit`.
     #[arg(long, global = true, requires = "table")]
     bucket: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Audit {
+    /// After how many days the bucket deletes files, 0 for never; by default as its lifecycle
+    /// rules say.
+    #[arg(long)]
+    media_days: Option<u32>,
+    /// Read every file, to compare its content with what was stored.
+    #[arg(long)]
+    deep: bool,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -292,7 +305,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Providers(Providers { command, target }) => providers::run(command, &target).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,
         Command::DeployLocal(args) => return deploy_local::run(args).await,
-        Command::Audit(target) => return audit::run(&target).await,
+        Command::Audit(args) => return audit::run(&args).await,
     }
     Ok(ExitCode::SUCCESS)
 }

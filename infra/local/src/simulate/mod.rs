@@ -104,6 +104,8 @@ pub struct Call {
     /// where the provider asks for it.
     pub authorized: bool,
     pub at: Timestamp,
+    /// The HTTP status of the answer; `None` if there was none, or is none yet.
+    pub status: Option<u16>,
 }
 
 /// A cut of the wire: the TCP connection closes without an answer.

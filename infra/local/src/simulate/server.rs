@@ -66,11 +66,24 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
     };
     let medium = simulator.wire.media(call.path()).filter(|_| call.is(&Method::GET));
     let kind = if medium.is_some() { CallKind::Media } else { simulator.wire.kind(&call) };
-    note(simulator, kind, &call);
+    let index = note(simulator, kind, &call);
+    let response = respond(simulator, &call, kind, medium).await?;
+    if let Some(noted) = lock(&simulator.desk.calls).get_mut(index) {
+        noted.status = Some(response.status().as_u16());
+    }
+    Ok(response)
+}
+
+async fn respond(
+    simulator: &Simulator,
+    call: &Inbound,
+    kind: CallKind,
+    medium: Option<&str>,
+) -> Result<Response, Cut> {
     let storm = simulator.storm();
     let fault = match storm.all {
         CreatePlay::Refuse(refusal) => {
-            return Ok(or_failed(create::refuse(simulator, refusal, storm.retry_after), &call));
+            return Ok(or_failed(create::refuse(simulator, refusal, storm.retry_after), call));
         }
         CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, create::gateway_page()).into_response()),
         CreatePlay::DropBefore => Some(Fault::DropBefore),
@@ -83,11 +96,11 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         return Err(Cut);
     }
     let answer = match medium {
-        Some(_) if simulator.wire.media_need_key() && !simulator.is_authorized(&call) => {
+        Some(_) if simulator.wire.media_need_key() && !simulator.is_authorized(call) => {
             Ok(simulator.wire.refusal(Refusal::WrongKey).into())
         }
-        Some(id) => media::answer(simulator, &call, id).await,
-        None => simulator.wire.answer(simulator, &call).await,
+        Some(id) => media::answer(simulator, call, id).await,
+        None => simulator.wire.answer(simulator, call).await,
     };
     if fault == Some(Fault::DropAfter) {
         return Err(Cut);
@@ -103,7 +116,7 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
             Ok(response)
         }
         Ok(Answer::Hangup) => Err(Cut),
-        Err(error) => Ok(or_failed(Err(error), &call)),
+        Err(error) => Ok(or_failed(Err(error), call)),
     }
 }
 
@@ -116,15 +129,19 @@ fn or_failed(answer: anyhow::Result<Response>, call: &Inbound) -> Response {
     })
 }
 
-fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) {
+/// Logs a call; its place in the log.
+fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) -> usize {
     let keyed = simulator.wire.key(call).is_some();
-    lock(&simulator.desk.calls).push(Call {
+    let mut calls = lock(&simulator.desk.calls);
+    calls.push(Call {
         kind,
         method: call.parts.method.to_string(),
         path: call.path().to_owned(),
         authorized: keyed || call.parts.headers.contains_key(AUTHORIZATION),
         at: simulator.clock.now(),
+        status: None,
     });
+    calls.len() - 1
 }
 
 fn take_cut(simulator: &Simulator, kind: CallKind) -> Option<Fault> {

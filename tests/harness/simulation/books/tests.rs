@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use shared::domain::credit::{Credits, MicroUsd};
 use shared::domain::id::RemoteJob;
 use shared::domain::time::Timestamp;
@@ -6,6 +8,7 @@ use shared::domain::verdict::{ErrorClass, Fault};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 fn id(name: &str) -> JobId {
     JobId::from_bytes([name.as_bytes()[0]; 16])
@@ -39,11 +42,21 @@ fn job(name: &str, attempts: Vec<Attempt>) -> Job {
 }
 
 fn bill(remote: &str, job: &str, state: RemoteState) -> Bill {
-    Bill { provider: Provider::Fal, id: remote.to_owned(), job: Some(id(job)), state }
+    let bills = state == RemoteState::Succeeded;
+    let ends_at = if matches!(state, RemoteState::Queued | RemoteState::Running) { NOW + DAY } else { NOW };
+    Bill { provider: Provider::Fal, id: remote.to_owned(), job: Some(id(job)), state, bills, ends_at }
 }
 
 fn problems(jobs: Vec<Job>, bills: &[Bill]) -> usize {
-    check(&jobs.into_iter().map(|job| (job.id.clone(), job)).collect(), bills).len()
+    check(&jobs.into_iter().map(|job| (job.id.clone(), job)).collect(), bills, &BTreeMap::new()).len()
+}
+
+/// The problems of one job that was refunded now, without these attempts.
+fn problems_of_refund(made: Attempt, bill: &Bill, given_up: &[u8]) -> usize {
+    let job = job("a", vec![made]);
+    let refund = Refund { at: NOW, given_up: given_up.iter().copied().collect() };
+    let refunds = BTreeMap::from([(job.id.clone(), refund)]);
+    check(&BTreeMap::from([(job.id.clone(), job)]), std::slice::from_ref(bill), &refunds).len()
 }
 
 #[test]
@@ -133,4 +146,60 @@ fn a_still_that_failed_in_its_create_answer_is_no_bill_and_one_that_was_made_is(
         let bill = Bill { provider: Provider::Stability, ..bill("1", "a", state) };
         assert_eq!(problems(jobs, &[bill]), expected, "{state:?}");
     }
+}
+
+#[test]
+fn a_refund_while_the_remote_job_runs_is_seen_unless_the_attempt_was_given_up() {
+    let runs = bill("1", "a", RemoteState::Running);
+    for (phase, given_up, expected) in [
+        (Phase::Running, [].as_slice(), 1),
+        (Phase::Canceled, &[], 1),
+        (Phase::Running, &[1], 0),
+        (Phase::Running, &[2], 1),
+        (Phase::Lost, &[], 0),
+    ] {
+        assert_eq!(problems_of_refund(attempt(1, phase, Some("1")), &runs, given_up), expected, "{phase:?}");
+    }
+    let ended_since = Bill { ends_at: NOW + DAY, ..bill("1", "a", RemoteState::Canceled) };
+    assert_eq!(problems_of_refund(attempt(1, Phase::Canceled, Some("1")), &ended_since, &[]), 1);
+    let ended_before = bill("1", "a", RemoteState::Canceled);
+    assert_eq!(problems_of_refund(attempt(1, Phase::Canceled, Some("1")), &ended_before, &[]), 0);
+}
+
+#[test]
+fn a_refund_of_what_was_made_and_billed_is_seen_unless_its_file_is_out_of_reach() {
+    let made = bill("1", "a", RemoteState::Succeeded);
+    let finished = attempt(1, Phase::Finished, Some("1"));
+    let lost_file = Some(Fault::new(ErrorClass::Expired, None, Billed::Yes));
+    let out_of_reach = Attempt { fault: lost_file, ..finished.clone() };
+    assert_eq!(problems_of_refund(finished, &made, &[]), 1);
+    assert_eq!(problems_of_refund(out_of_reach, &made, &[]), 0);
+    assert_eq!(problems_of_refund(attempt(1, Phase::Lost, Some("1")), &made, &[]), 0);
+}
+
+#[test]
+fn what_is_lost_needs_an_answer_that_was_lost() {
+    let create = |status| Call {
+        kind: CallKind::Create,
+        method: "POST".to_owned(),
+        path: String::new(),
+        authorized: true,
+        at: NOW,
+        status,
+    };
+    let lost = job("a", vec![attempt(1, Phase::Lost, None)]);
+    let jobs = BTreeMap::from([(lost.id.clone(), lost)]);
+    let bills = [bill("1", "a", RemoteState::Succeeded)];
+    // The provider has answered well, and has named the remote job: nothing may be lost.
+    let answered = Losses::of(Provider::Fal, &jobs, &bills, &[create(Some(200))]);
+    assert_eq!(answered, Losses { lost: 1, unanswered: 0, nameless: 1, unnamed: 0 });
+    assert_eq!(answered.problems(Provider::Fal, 0).len(), 2);
+    assert_eq!(answered.problems(Provider::Fal, 1), Vec::<String>::new());
+    for status in [None, Some(502)] {
+        let unanswered = Losses::of(Provider::Fal, &jobs, &bills, &[create(status)]);
+        assert_eq!(unanswered, Losses { lost: 1, unanswered: 1, nameless: 1, unnamed: 1 });
+        assert_eq!(unanswered.problems(Provider::Fal, 0), Vec::<String>::new());
+    }
+    let refused = Losses::of(Provider::Fal, &jobs, &[], &[create(Some(429))]);
+    assert_eq!(refused.problems(Provider::Fal, 0).len(), 1);
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use async_stream::try_stream;
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 use http::{HeaderMap, header};
 use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -97,6 +98,33 @@ impl Objects {
         self.files.delete_bucket(request).await
     }
 
+    /// The uploads that were begun and neither completed nor aborted, by their keys.
+    fn open_uploads(&self, bucket: &str) -> S3Result<ListMultipartUploadsOutput> {
+        self.require_bucket(bucket)?;
+        let mut uploads = Vec::new();
+        for file in std::fs::read_dir(&self.folder).map_err(S3Error::internal_error)? {
+            let file = file.map_err(S3Error::internal_error)?;
+            let begun = file.metadata().and_then(|file| file.modified()).map_err(S3Error::internal_error)?;
+            let name = file.file_name();
+            let Some((key, id)) = name.to_str().and_then(|name| upload_of(bucket, name)) else { continue };
+            if self.require_upload(&id).is_ok() {
+                uploads.push(MultipartUpload {
+                    key: Some(key),
+                    upload_id: Some(id),
+                    initiated: Some(begun.into()),
+                    ..MultipartUpload::default()
+                });
+            }
+        }
+        uploads.sort_by(|one, other| one.key.cmp(&other.key));
+        let bucket = Some(bucket.to_owned());
+        Ok(ListMultipartUploadsOutput {
+            bucket,
+            uploads: Some(uploads),
+            ..ListMultipartUploadsOutput::default()
+        })
+    }
+
     fn require_bucket(&self, name: &str) -> S3Result<()> {
         if self.folder.join(name).exists() { Ok(()) } else { Err(s3_error!(NoSuchBucket)) }
     }
@@ -109,6 +137,15 @@ impl Objects {
             Err(s3_error!(NoSuchUpload))
         }
     }
+}
+
+/// The key and the id of the upload that a file of `s3s-fs` describes, if it is one of this bucket.
+fn upload_of(bucket: &str, file: &str) -> Option<(String, String)> {
+    let prefix = format!(".bucket-{}.object-", BASE64URL_NOPAD.encode(bucket.as_bytes()));
+    let rest = file.strip_prefix(&prefix)?.strip_suffix(".metadata.json")?;
+    let (key, id) = rest.split_once(".upload-")?;
+    let key = String::from_utf8(BASE64URL_NOPAD.decode(key.as_bytes()).ok()?).ok()?;
+    Some((key, id.to_owned()))
 }
 
 /// Whether a put may go on, once all its content is there.
@@ -204,6 +241,9 @@ impl S3 for Objects {
         complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput =
             |objects, request| objects.complete(request);
         delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = |objects, request| objects.delete_empty_bucket(request);
+        list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput = |objects, request| async move {
+            objects.open_uploads(&request.input.bucket).map(S3Response::new)
+        };
     }
     of_an_upload! {
         upload_part(UploadPartInput) -> UploadPartOutput;

@@ -1,0 +1,101 @@
+//! Files: each succeeded job has its own, and each file has its attempt.
+
+use std::time::Duration;
+
+use shared::domain::attempt::Phase;
+use shared::domain::catalog::Kind;
+use shared::domain::job::{Job, Media, State};
+use shared::domain::time::Timestamp;
+use shared::provider::adapter;
+use shared::store::audit::{AuditedJob, Books, JobRow, Object, Row, Subject};
+use shared::store::media::media_key;
+
+use super::Report;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// How long an upload may stay open: the bucket ends it after one day, at the midnight after that.
+const UPLOAD_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
+
+/// What is wrong with a job's file.
+pub(super) fn problems(
+    row: &JobRow,
+    books: &Books,
+    media_days: Option<u32>,
+    now: Timestamp,
+) -> Vec<String> {
+    let (job, mut problems) = (&row.job, Vec::new());
+    if (job.state == State::Succeeded) != job.media.is_some() {
+        problems.push("has media and has not succeeded, or the reverse".to_owned());
+    }
+    let Some(media) = &job.media else { return problems };
+    if !keys_of(job, job.attempt).contains(&media.key) {
+        problems.push(format!("its media is at {}, which is not the place of its attempt", media.key));
+    }
+    match books.objects.get(&media.key) {
+        Some(object) => problems.extend(differences(media, object)),
+        None if media_days.is_some_and(|days| now > job.created_at + DAY * days) => {}
+        None => problems.push("its media is not in the bucket".to_owned()),
+    }
+    problems
+}
+
+fn differences(media: &Media, object: &Object) -> Vec<String> {
+    let mut problems = Vec::new();
+    if object.bytes != media.bytes {
+        problems.push(format!("its media has {} bytes, and its file {}", media.bytes, object.bytes));
+    }
+    // A file that came in parts says nothing of its content.
+    if object.sha256.as_ref().is_some_and(|sha256| *sha256 != media.sha256) {
+        problems.push("its file says that it has another SHA-256".to_owned());
+    }
+    if object.content.as_ref().is_some_and(|sha256| *sha256 != media.sha256) {
+        problems.push("its file has another content".to_owned());
+    }
+    problems
+}
+
+/// Every file is an attempt's, and no upload is left open.
+pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
+    report.objects = books.objects.len();
+    report.object_bytes = books.objects.values().map(|object| object.bytes).sum();
+    for key in books.objects.keys() {
+        let job = job_of(key, books);
+        if job.is_some_and(|audited| may_have(audited, key)) {
+            continue;
+        }
+        let subject = match job.and_then(AuditedJob::row) {
+            Some(row) => Subject::Job(row.job.id.clone()),
+            None => Subject::Object(key.clone()),
+        };
+        report.violation(subject, format!("the object {key} belongs to no settled job"));
+    }
+    for (key, begun) in books.uploads.iter().filter(|(_, begun)| now > **begun + UPLOAD_MAX) {
+        let text = format!("an upload of {key} is open since {begun}");
+        report.violation(Subject::Upload(key.clone()), text);
+    }
+}
+
+fn job_of<'a>(key: &str, books: &'a Books) -> Option<&'a AuditedJob> {
+    let id = key.split('/').nth(2)?.parse().ok()?;
+    books.jobs.get(&id)
+}
+
+/// Whether a file at this key may be one of the job's.
+fn may_have(audited: &AuditedJob, key: &str) -> bool {
+    let job = match &audited.row {
+        Row::Read(row) => &row.job,
+        Row::Unreadable { .. } => return true,
+        Row::Missing => return false,
+    };
+    let is_settled = job.state.is_terminal() || job.state == State::Settling;
+    job.attempts.iter().any(|attempt| {
+        // An image that came with the create answer is stored before its job knows of it.
+        let may_come = adapter(attempt.provider).capabilities().delivers || attempt.phase == Phase::Finished;
+        (is_settled || may_come) && keys_of(job, attempt.number).iter().any(|known| known == key)
+    })
+}
+
+/// Where an attempt's file may be.
+fn keys_of(job: &Job, attempt: u8) -> [String; 2] {
+    [Kind::Video, Kind::Image].map(|kind| media_key(&job.account, &job.id, attempt, kind))
+}

@@ -1,0 +1,140 @@
+//! Remote jobs and places at providers: whose they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shared::domain::attempt::{Attempt, Phase};
+use shared::domain::id::JobId;
+use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
+use shared::provider::adapter;
+use shared::resilience::limit::{LEASE, lease};
+use shared::store::audit::{Books, Subject};
+use shared::store::keys;
+use shared::store::remotes::HELD_FOR;
+
+use super::Report;
+use crate::simulate::{RemoteJobView, RemoteState};
+
+/// By how much a lease may seem too long: the time between it and its attempt.
+const LEASE_SLACK: Duration = Duration::from_secs(300);
+
+pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
+    let mut owners: BTreeMap<(Provider, &str), Vec<(&JobId, &Attempt)>> = BTreeMap::new();
+    for row in books.rows() {
+        for attempt in &row.job.attempts {
+            if let Some(remote) = &attempt.remote {
+                owners.entry((attempt.provider, &remote.id)).or_default().push((&row.job.id, attempt));
+                holder(books, &row.job.id, attempt, now, report);
+            }
+        }
+    }
+    for ((provider, remote), mut attempts) in owners {
+        attempts.sort_by_key(|(_, attempt)| attempt.started_at);
+        for pair in attempts.windows(2) {
+            let [(first, one), (second, other)] = pair else { continue };
+            // After that, a server that counts its ids from one again may use one again.
+            if other.started_at.since(one.started_at) >= HELD_FOR {
+                continue;
+            }
+            for (job, attempt, its) in [(first, one, second), (second, other, first)] {
+                let number = attempt.number;
+                report.of_job(
+                    job,
+                    &format!("the remote job {remote} of {provider} is its attempt {number}'s and {its}'s"),
+                );
+            }
+        }
+    }
+    leases(books, now, report);
+}
+
+/// The remote job's own item names the attempt, as long as it is kept.
+fn holder(books: &Books, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
+    let Some(remote) = attempt.remote.as_ref().filter(|_| now < attempt.started_at + HELD_FOR) else {
+        return;
+    };
+    let (pk, number) = (keys::remote(attempt.provider, &remote.id), attempt.number);
+    match books.remotes.get(&pk) {
+        Some(held) if held.holder.job == *job && held.holder.attempt == number => {}
+        Some(held) => {
+            let (other, of) = (&held.holder.job, held.holder.attempt);
+            report.of_job(job, &format!("{pk} of its attempt {number} names attempt {of} of {other}"));
+        }
+        None if books.unreadable.keys().any(|(known, _)| *known == pk) => {}
+        None => report.of_job(job, &format!("no item {pk} names its attempt {number}")),
+    }
+}
+
+/// No place outlives its attempt by more than the time after which it lapses.
+fn leases(books: &Books, now: Timestamp, report: &mut Report) {
+    let attempts = books.rows().flat_map(|row| &row.job.attempts);
+    let by_lease: BTreeMap<String, &Attempt> =
+        attempts.map(|attempt| (lease(attempt.claim), attempt)).collect();
+    for (provider, gate) in &books.gates {
+        for (name, lapses) in gate.usage.leases.iter().filter(|(_, lapses)| **lapses > now) {
+            let ended = by_lease.get(name).filter(|attempt| !attempt.phase.is_open());
+            report.idle_leases += usize::from(ended.is_some());
+            let latest = ended.map_or(now, |attempt| attempt.started_at) + LEASE + LEASE_SLACK;
+            if *lapses > latest {
+                let whose = if ended.is_some() { "an attempt that has ended" } else { "an attempt" };
+                let text = format!("{provider}: {whose} holds a place until {lapses}");
+                report.violation(Subject::Provider(*provider), text);
+            }
+        }
+    }
+}
+
+/// Every remote job that may bill is known to an attempt, or may be one whose fate an
+/// attempt waits for; and no attempt has two.
+pub(super) fn check_simulated(
+    books: &Books,
+    provider: Provider,
+    remote_jobs: &[RemoteJobView],
+    report: &mut Report,
+) {
+    let mut violation = |text| report.violation(Subject::Provider(provider), text);
+    let attempts: Vec<&Attempt> = books
+        .rows()
+        .flat_map(|row| &row.job.attempts)
+        .filter(|attempt| attempt.provider == provider)
+        .collect();
+    let known: BTreeSet<&str> = attempts
+        .iter()
+        .filter_map(|attempt| attempt.remote.as_ref())
+        .map(|remote| remote.id.as_str())
+        .collect();
+    let unknown = remote_jobs.iter().filter(|remote| !known.contains(remote.id.as_str())).count();
+    // What is delivered at once has no name that an attempt could know it by.
+    let delivers = adapter(provider).capabilities().delivers;
+    let open = |attempt: &&&Attempt| {
+        let unsettled = matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost);
+        attempt.remote.is_none() && (delivers || unsettled)
+    };
+    let waiting = attempts.iter().filter(open).count();
+    if unknown > waiting {
+        violation(format!(
+            "{provider} has {unknown} remote jobs that no attempt knows, and only {waiting} attempts could be theirs"
+        ));
+    }
+    if remote_jobs.len() > attempts.len() {
+        violation(format!(
+            "{provider} has {} remote jobs for {} attempts",
+            remote_jobs.len(),
+            attempts.len()
+        ));
+    }
+    let settled: BTreeSet<&str> = books
+        .rows()
+        .filter(|row| row.job.state.is_terminal() && row.job.loose_attempts().next().is_none())
+        .flat_map(|row| &row.job.attempts)
+        .filter_map(|attempt| attempt.remote.as_ref().filter(|_| attempt.phase != Phase::Lost))
+        .map(|remote| remote.id.as_str())
+        .collect();
+    for remote in remote_jobs {
+        let runs = matches!(remote.state, RemoteState::Queued | RemoteState::Running);
+        if runs && settled.contains(remote.id.as_str()) {
+            violation(format!("{provider}'s remote job {} runs on after its job has ended", remote.id));
+        }
+    }
+}

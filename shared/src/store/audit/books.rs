@@ -1,0 +1,268 @@
+//! The whole table and its due index, as one audit holds them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::super::accounts::Policy;
+use super::super::item::{Item, from_item, from_value, number_of, text_of, to_item};
+use super::super::jobs::job_from_item;
+use super::super::keys::{self, CHECK_AT, DUE_SHARD, DUE_SHARDS, MOVES, PK, SK};
+use super::super::keystore::ApiKey;
+use super::super::ledger::{Line, owner};
+use super::super::moves::Move;
+use super::super::remotes::{Holder, holder_of};
+use super::super::{Error, jobs::JobStore};
+use super::{Object, Source};
+use crate::domain::credit::Entry;
+use crate::domain::id::{AccountId, JobId};
+use crate::domain::job::{Job, State};
+use crate::domain::provider::Provider;
+use crate::domain::request::JobRequest;
+use crate::domain::time::Timestamp;
+use crate::resilience::gate::Gate;
+use crate::resilience::health::Gauge;
+
+const DOING: &str = "read an item of the table";
+
+/// Everything that an audit has read.
+#[derive(Debug, Default)]
+pub struct Books {
+    pub accounts: BTreeMap<AccountId, Account>,
+    /// Every job that anything is about.
+    pub jobs: BTreeMap<JobId, AuditedJob>,
+    /// The items that say whose each remote job is, by their keys.
+    pub remotes: BTreeMap<String, Held>,
+    pub gates: BTreeMap<Provider, Gate>,
+    pub keys: Vec<ApiKey>,
+    /// The files in the bucket, by their keys.
+    pub objects: BTreeMap<String, Object>,
+    /// Multipart uploads that are open: the key of each, and when the first was begun.
+    pub uploads: BTreeMap<String, Timestamp>,
+    /// Items that this release cannot read, by their keys, and why.
+    pub unreadable: BTreeMap<(String, String), String>,
+}
+
+/// An account's money.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// In micro-credits, as it stands there: a negative one must show. `None`: there is no item.
+    pub balance: Option<i128>,
+    /// How many live jobs the balance item counts.
+    pub live: i64,
+    pub lines: Vec<Line>,
+    /// Lines that came while it was read again: the balance may hold them or not.
+    pub later: Vec<Line>,
+    /// How many live jobs it had at that time, where it was read again.
+    pub counted: Option<RangeInclusive<i64>>,
+    /// The account has an item that cannot be read, so its sums mean nothing.
+    pub is_partial: bool,
+}
+
+/// All that there is about one job.
+#[derive(Debug, Default)]
+pub struct AuditedJob {
+    pub row: Row,
+    pub has_request: bool,
+    /// Of the stored request; `None` where it cannot be computed, as this release does not know
+    /// all of it.
+    pub digest: Option<String>,
+    pub lines: Vec<(AccountId, Line)>,
+    pub indexed: Vec<DueEntry>,
+}
+
+/// A job's own item.
+#[derive(Debug, Default)]
+pub enum Row {
+    #[default]
+    Missing,
+    /// With what can be read of it.
+    Unreadable {
+        account: Option<AccountId>,
+        is_live: bool,
+    },
+    Read(Box<JobRow>),
+}
+
+/// A job with what only the table has of it.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    pub job: Job,
+    pub moves: Vec<Move>,
+    pub due_shard: Option<String>,
+    pub check_at: Option<Timestamp>,
+}
+
+/// An entry of the due index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueEntry {
+    pub shard: String,
+    pub check_at: Timestamp,
+}
+
+/// Whose a remote job is, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub holder: Holder,
+    pub expires_at: Timestamp,
+}
+
+impl AuditedJob {
+    pub fn row(&self) -> Option<&JobRow> {
+        match &self.row {
+            Row::Read(row) => Some(row),
+            Row::Missing | Row::Unreadable { .. } => None,
+        }
+    }
+}
+
+impl Books {
+    /// The jobs that can be read.
+    pub fn rows(&self) -> impl Iterator<Item = &JobRow> {
+        self.jobs.values().filter_map(AuditedJob::row)
+    }
+
+    /// Takes in an item; names it where it cannot be read.
+    pub(super) fn take(&mut self, item: Item) {
+        let part = |name| text_of(&item, name).unwrap_or_default().to_owned();
+        let (pk, sk) = (part(PK), part(SK));
+        if let Err(error) = self.read(&pk, &sk, item) {
+            self.unreadable.insert((pk, sk), error.with_causes());
+        }
+    }
+
+    fn read(&mut self, pk: &str, sk: &str, item: Item) -> Result<(), Error> {
+        match sk {
+            keys::JOB => {
+                let audited = self.jobs.entry(job_of(pk)?).or_default();
+                audited.row = Row::Unreadable { account: account_of(&item), is_live: is_live(&item) };
+                audited.row = Row::Read(Box::new(JobRow::read(pk, item)?));
+            }
+            keys::REQUEST => {
+                let audited = self.jobs.entry(job_of(pk)?).or_default();
+                audited.has_request = true;
+                audited.digest = digest(item)?;
+            }
+            keys::BALANCE => {
+                let account = self.accounts.entry(owner_of(&item)?).or_default();
+                account.is_partial = true;
+                account.live = number_of(&item, "live").unwrap_or(0);
+                let balance = number_of(&item, "balance");
+                account.balance = Some(balance.ok_or_else(|| corrupt("the balance is no number"))?);
+                account.is_partial = false;
+            }
+            sk if sk.starts_with("ENTRY#") => {
+                let account = owner_of(&item)?;
+                let read = line(sk, item);
+                let ledger = self.accounts.entry(account.clone()).or_default();
+                ledger.is_partial |= read.is_err();
+                let line = read?;
+                ledger.lines.push(line.clone());
+                if let Some(job) = line.entry.job() {
+                    self.jobs.entry(job.clone()).or_default().lines.push((account, line));
+                }
+            }
+            keys::POLICY => drop(from_item::<Policy>(DOING, item)?),
+            keys::HEALTH => drop(from_item::<Gauge>(DOING, item)?),
+            keys::KEY => self.keys.push(from_item(DOING, item)?),
+            keys::GATE => {
+                let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
+                let provider = provider.ok_or_else(|| corrupt("it is the gate of no known provider"))?;
+                self.gates.insert(*provider, from_item(DOING, item)?);
+            }
+            keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl JobRow {
+    fn read(pk: &str, mut item: Item) -> Result<Self, Error> {
+        let due_shard = text_of(&item, DUE_SHARD).map(str::to_owned);
+        let check_at = number_of(&item, CHECK_AT).map(Timestamp::from_millis);
+        let moves = item.remove(MOVES).map_or_else(|| Ok(Vec::new()), |list| from_value(DOING, list))?;
+        let job = job_from_item(DOING, item)?;
+        if keys::job(&job.id) != pk {
+            return Err(corrupt("it holds the id of another job"));
+        }
+        Ok(Self { job, moves, due_shard, check_at })
+    }
+}
+
+impl Held {
+    fn read(item: &Item) -> Result<Self, Error> {
+        let holder = holder_of(item).ok_or_else(|| corrupt("it does not say whose it is"))?;
+        let expires_at = number_of(item, keys::EXPIRES_AT).ok_or_else(|| corrupt("it never expires"))?;
+        Ok(Self { holder, expires_at: Timestamp::from_secs(expires_at) })
+    }
+}
+
+impl Source {
+    /// Reads all pages of the table, consistently, then the due index and the whole bucket. A scan
+    /// is no snapshot: what moves meanwhile may look wrong until it is read again.
+    pub async fn read(&self) -> Result<Books, Error> {
+        let mut books = Books::default();
+        let take = |item| {
+            books.take(item);
+            Ok(())
+        };
+        self.table.scan("read the whole table", take).await?;
+        let jobs = JobStore::new(self.table.clone());
+        for shard in 0..DUE_SHARDS {
+            let mut due = Vec::new();
+            jobs.read_shard(shard, &mut due).await?;
+            for due in due {
+                let entry = DueEntry { shard: keys::due_shard(shard), check_at: due.check_at };
+                books.jobs.entry(due.job).or_default().indexed.push(entry);
+            }
+        }
+        books.objects = self.objects("").await?;
+        self.describe_files(&mut books).await?;
+        books.uploads = self.uploads().await?;
+        Ok(books)
+    }
+}
+
+/// Whether a job's item is that of a live job, also where it cannot be read.
+pub(super) fn is_live(item: &Item) -> bool {
+    let state = State::ALL.into_iter().find(|state| Some(state.name()) == text_of(item, "state"));
+    state.map_or(item.contains_key(DUE_SHARD), |state| !state.is_terminal())
+}
+
+pub(super) fn account_of(item: &Item) -> Option<AccountId> {
+    text_of(item, "account")?.parse().ok()
+}
+
+/// A ledger line, which stands under the key that it calls for.
+pub(super) fn line(sk: &str, item: Item) -> Result<Line, Error> {
+    let line: Line = from_item(DOING, item)?;
+    if keys::entry(&line.entry) != sk {
+        return Err(corrupt("it is another line than its key says"));
+    }
+    Ok(line)
+}
+
+/// The charge and the refund of a job.
+pub(super) fn line_keys(job: &JobId) -> [String; 2] {
+    let (job, amount) = (job.clone(), crate::domain::credit::Credits::ZERO);
+    [Entry::Charge { job: job.clone(), amount }, Entry::Refund { job, amount }].map(|entry| keys::entry(&entry))
+}
+
+fn digest(item: Item) -> Result<Option<String>, Error> {
+    let request: JobRequest = from_item(DOING, item.clone())?;
+    let known = to_item(DOING, &request)?;
+    let is_whole = item.iter().all(|(name, value)| name == PK || name == SK || known.get(name) == Some(value));
+    Ok(is_whole.then(|| request.digest()))
+}
+
+fn job_of(pk: &str) -> Result<JobId, Error> {
+    keys::parse_job(pk).ok_or_else(|| corrupt("its key names no job"))
+}
+
+fn owner_of(item: &Item) -> Result<AccountId, Error> {
+    owner(item).ok_or_else(|| corrupt("its key names no account"))
+}
+
+fn corrupt(why: &'static str) -> Error {
+    Error::corrupt(DOING, why)
+}
