@@ -76,6 +76,8 @@ async fn everything(world: &World) {
     let prompt = "a boat [[sim: create=refuse:429]]";
     let id = world.submit("veo-3.1", prompt, "hopeless").await;
     world.finish(&id).await;
+    // What was learnt of the providers is forgotten before the next.
+    world.advance(Duration::from_secs(600)).await;
     // One that is stopped while it runs, and one before it is sent.
     let id = world.submit("gen-4.5", "a boat [[sim: latency=600]]", "stopped").await;
     world.drain().await;
