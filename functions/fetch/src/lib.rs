@@ -107,6 +107,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
         app.outbox.send_all(&job).await;
         return Ok(());
     };
+    let copied = believed(app, &job, copied).await?;
     let is_later = matches!(copied, Copied::Later);
     let event = match copied {
         Copied::Stored(media) => Event::Stored { number, media },
@@ -168,6 +169,15 @@ enum Copied {
     /// The source says that there is no such file.
     Missing,
     Later,
+}
+
+/// A file that is not there may be there later, where its provider loses many at once.
+async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, BoxError> {
+    let Some(attempt) = job.current().filter(|_| matches!(copied, Copied::Missing)) else {
+        return Ok(copied);
+    };
+    let believed = app.gauges.is_loss_believed(attempt, app.random.u64(), app.clock.now()).await?;
+    Ok(if believed { Copied::Missing } else { Copied::Later })
 }
 
 /// Copies an attempt's file into the bucket, as long as there is time.

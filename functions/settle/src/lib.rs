@@ -1,8 +1,6 @@
 //! `settle`: apply a verdict: fail over, or fail and refund. What has succeeded goes to `fetch`: no
 //! verdict waits for bytes.
 
-mod gate;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -101,7 +99,8 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         let message = Message::verdict(job_id, number, remote, Some(verdict), source);
         return Ok(app.verdicts.send(&message, attempt.provider).await?);
     }
-    if verdict == Verdict::Gone && !gate::is_loss_believed(app, attempt).await? {
+    let now = app.clock.now();
+    if verdict == Verdict::Gone && !app.gauges.is_loss_believed(attempt, app.random.u64(), now).await? {
         return Ok(());
     }
     let event = Event::Attempt { number, news: News::Ended { remote, verdict } };

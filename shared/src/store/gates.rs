@@ -9,6 +9,7 @@ use super::gauges::Gauges;
 use super::item::{from_item, key, number, text_of, to_item};
 use super::keys::{self, PK, SK};
 use super::{Error, RACES_MAX, step_aside};
+use crate::domain::attempt::{Attempt, Phase};
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 use crate::resilience::gate::Gate;
@@ -77,9 +78,27 @@ impl Gauges {
         Err(Error::contended(format!("change the gate of {provider}")))
     }
 
-    /// Counts one more remote job that its provider no longer knows. `false` if that is one of so
-    /// many that none of them is believed.
-    pub async fn count_loss(&self, provider: Provider, stamp: u64, now: Timestamp) -> Result<bool, Error> {
+    /// Whether one more "not found" about an attempt may count: not where it would make a loss, and
+    /// its provider has lost so many jobs or files at once that something else must be wrong.
+    pub async fn is_loss_believed(
+        &self,
+        attempt: &Attempt,
+        stamp: u64,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let awaited = attempt.phase.is_open() || attempt.phase == Phase::Finished;
+        if !awaited || !attempt.is_about_to_be_lost(now) {
+            return Ok(true);
+        }
+        let believed = self.count_loss(attempt.provider, stamp, now).await?;
+        if !believed {
+            let (provider, class) = (attempt.provider, "many_losses");
+            tracing::error!(provider.name = %provider, class, alert = true, "provider.needs_attention");
+        }
+        Ok(believed)
+    }
+
+    async fn count_loss(&self, provider: Provider, stamp: u64, now: Timestamp) -> Result<bool, Error> {
         let seen = self.gate(provider, now).await?;
         let count = |gate: &Gate| Ok::<_, Error>(Some(gate.lose(now)));
         let (gate, _) = self.change_gate(provider, seen, stamp, count).await?;

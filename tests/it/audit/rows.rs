@@ -113,7 +113,8 @@ async fn a_spoilt_attempt_is_seen() {
 
     let holder = keys::remote(known.provider, &known.remote.unwrap().id);
     let of_another = text(cast.failed.as_str());
-    let found = cast.while_changed(&holder, keys::REMOTE, |item| drop(item.insert("job".to_owned(), of_another)));
+    let found =
+        cast.while_changed(&holder, keys::REMOTE, |item| drop(item.insert("job".to_owned(), of_another)));
     assert_found(&found.await, "of its attempt 1 names attempt 1 of");
     assert_found(&cast.without(&holder, keys::REMOTE).await, "names its attempt 1");
     world.audit().await;
@@ -125,11 +126,14 @@ async fn a_spoilt_move_a_wrong_refund_and_a_job_that_is_not_looked_after_are_see
     let world = &cast.world;
     let now = world.clock.now();
     let at = |span: Duration| number((now + span).as_millis());
-    let (far, late) = (at(Duration::from_secs(66 * 60)), number(now.minus(Duration::from_secs(660)).as_millis()));
+    let (far, late) =
+        (at(Duration::from_secs(66 * 60)), number(now.minus(Duration::from_secs(660)).as_millis()));
     let nowhere = text("DUE#77");
 
     type Change = Box<dyn FnOnce(&mut Item)>;
-    let set = |name: &'static str, value| -> Change { Box::new(move |job| drop(job.insert(name.to_owned(), value))) };
+    let set = |name: &'static str, value| -> Change {
+        Box::new(move |job| drop(job.insert(name.to_owned(), value)))
+    };
     let cases: Vec<(&JobId, Change, &str)> = vec![
         (&cast.failed, Box::new(|job| drop(list(job, "moves").pop())), "moves"),
         (
@@ -160,7 +164,8 @@ async fn a_spoilt_move_a_wrong_refund_and_a_job_that_is_not_looked_after_are_see
 
     let account = keys::account(&world.account);
     let (failed, canceled) = (refund(&cast.failed), refund(&cast.canceled));
-    let changed = |name: &'static str, value| move |line: &mut Item| drop(line.insert(name.to_owned(), value));
+    let changed =
+        |name: &'static str, value| move |line: &mut Item| drop(line.insert(name.to_owned(), value));
     let found = cast.while_changed(&account, &failed, changed("created_at", at(HOUR))).await;
     assert_found(&found, "which is not when it ended");
     let found = cast.while_changed(&account, &failed, changed("created_at", number(1))).await;
@@ -221,8 +226,10 @@ async fn a_wrong_file_is_seen() {
     let world = &cast.world;
     let media = world.job(&cast.succeeded).await.media.expect("it has a file");
     let place = keys::job(&cast.succeeded);
-    let change = |name: &'static str, value| move |job: &mut Item| {
-        map(job.get_mut("media").unwrap()).insert(name.to_owned(), value);
+    let change = |name: &'static str, value| {
+        move |job: &mut Item| {
+            map(job.get_mut("media").unwrap()).insert(name.to_owned(), value);
+        }
     };
     let elsewhere = media.key.replace("/1/", "/2/");
     let found = cast.while_changed(&place, keys::JOB, change("key", text(&elsewhere))).await;
