@@ -10,7 +10,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, try_join};
+use futures_util::{Stream, StreamExt, join};
 use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
@@ -197,14 +197,12 @@ impl MediaStore {
             let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
             let send =
                 self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
-            let send = async {
-                let sent = send.body(ByteStream::from(part)).send().await;
-                Ok(sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?)
-            };
-            // One is on its way in while the other is on its way out.
-            let (sent, next) = try_join!(send, source.next_part())?;
+            // One is on its way in while the other is on its way out. Neither is cut off: a part that
+            // lands after its upload was aborted stays there.
+            let (sent, next) = join!(send.body(ByteStream::from(part)).send(), source.next_part());
+            let sent = sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?;
             parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
-            part = next;
+            part = next?;
         }
         Ok(parts)
     }
