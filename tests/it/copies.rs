@@ -210,7 +210,8 @@ async fn live() -> (World, JoinSet<()>) {
     let mut moving = JoinSet::new();
     let (host, stop) = (world.stack.host.clone(), world.stack.stopper());
     moving.spawn(async move { host.run_background(stop).await.unwrap() });
-    for simulator in world.stack.simulators.values().cloned() {
+    for simulator in world.stack.simulators.values() {
+        let simulator = simulator.clone();
         moving.spawn(async move {
             loop {
                 simulator.deliver_due().await.unwrap();

@@ -4,7 +4,7 @@ mod whole;
 
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -169,7 +169,7 @@ impl MediaStore {
             .metadata("sha256", &media.sha256)
             .if_none_match("*")
             .body(ByteStream::from(body));
-        created(put.send().await).map_err(|source| Error::sdk(format!("store {key}"), source))
+        created(format!("store {key}"), put.send().await)
     }
 
     async fn start(&self, key: &str, content_type: &str) -> Result<String, Error> {
@@ -213,7 +213,7 @@ impl MediaStore {
         let complete =
             self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         let sent = complete.multipart_upload(parts).if_none_match("*").send().await;
-        created(sent).map_err(|source| Error::sdk(format!("complete the upload of {key}"), source))
+        created(format!("complete the upload of {key}"), sent)
     }
 
     async fn abort(&self, key: &str, upload: &str) {
@@ -226,11 +226,14 @@ impl MediaStore {
 }
 
 /// Whether a call that creates an object did; `false` if there was one.
-fn created<T, E>(sent: Result<T, SdkError<E>>) -> Result<bool, SdkError<E>> {
+fn created<T, E>(doing: String, sent: Result<T, SdkError<E>>) -> Result<bool, Error>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
     match sent {
         Ok(_) => Ok(true),
         Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 412) => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => Err(Error::sdk(doing, error)),
     }
 }
 
