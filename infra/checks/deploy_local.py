@@ -153,7 +153,7 @@ def operate(emulator, outputs, order):
         TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
     )
     # Five deliveries in vain take half an hour with the template's visibility timeouts.
-    for queue in ["dispatch", "poll", "settle"]:
+    for queue in ["dispatch", "poll", "settle", "fetch"]:
         url = sqs.get_queue_url(QueueName=f"{STACK}-{queue}")["QueueUrl"]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "6"})
 

@@ -126,6 +126,7 @@ async fn a_file_that_a_dead_copy_has_left_is_taken_as_it_is() {
 async fn a_copy_under_way_is_not_joined_and_a_failed_one_gives_its_lease_back() {
     let world = World::new().await;
     let id = world.submit("pika-2.2", "a [[sim: asset=500:7]]", "failing").await;
+    world.drain().await;
     world.advance(harness::world::LATENCY).await;
     let job = world.job(&id).await;
     assert_eq!((job.state, job.copy_until), (State::Settling, None), "{job:?}");
@@ -164,6 +165,7 @@ async fn a_file_without_a_length_that_ends_half_way_is_not_taken_for_whole() {
 async fn a_file_that_is_forbidden_is_not_lost() {
     let world = World::new().await;
     let id = world.submit("pika-2.2", "a [[sim: asset=expired:0]]", "forbidden").await;
+    world.drain().await;
     world.advance(harness::world::LATENCY).await;
     let start = world.clock.now();
     while world.clock.now().since(start) < Duration::from_secs(2 * 3_600) {
@@ -208,7 +210,8 @@ async fn live() -> (World, JoinSet<()>) {
     let mut moving = JoinSet::new();
     let (host, stop) = (world.stack.host.clone(), world.stack.stopper());
     moving.spawn(async move { host.run_background(stop).await.unwrap() });
-    for simulator in world.stack.simulators.values().cloned() {
+    for simulator in world.stack.simulators.values() {
+        let simulator = simulator.clone();
         moving.spawn(async move {
             loop {
                 simulator.deliver_due().await.unwrap();

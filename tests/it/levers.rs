@@ -189,6 +189,8 @@ async fn of_a_batch_only_what_failed_comes_back_on_every_queue() {
     let id = world.submit("gen-4.5", "a paper boat", "batched").await;
     let job = world.finish(&id).await;
     assert_eq!(job.state, State::Succeeded, "{job:?}");
+    let failed = world.submit("gen-4.5", "a [[sim: fail=content_policy]]", "failed").await;
+    world.finish(&failed).await;
     for queue in QUEUES {
         let invocations = world.wire.invocations();
         let (_, mut event) = invocations.into_iter().find(|(name, _)| name == queue).expect(queue);

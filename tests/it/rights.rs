@@ -86,6 +86,9 @@ async fn everything(world: &World) {
     let id = world.submit("gen-4.5", "a boat", "not sent").await;
     world.cancel(&id).await;
     world.finish(&id).await;
+    // A file that cannot be had at once is tried again.
+    let id = world.submit("pika-2.2", "a boat [[sim: asset=500:3]]", "file").await;
+    world.finish(&id).await;
     // Whatever dies in between, `reconcile` brings on.
     for k in 0..10 {
         world.wire.reset();

@@ -118,7 +118,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
     if let Some(pause) =
-        AGAIN_AFTER.get(usize::from(tried)).filter(|_| is_later && job.awaits_file_of(number))
+        AGAIN_AFTER.get(usize::from(tried)).filter(|_| is_later && job.waits_for_file_of(number))
     {
         let tried = tried.saturating_add(1);
         let again = Message::Fetch { job_id, attempt: number, remote, url, cost, source, tried };
@@ -143,7 +143,7 @@ enum Copies {
 /// the copy; later messages take it once it has lapsed or was given back.
 async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Turn, BoxError> {
     let now = app.clock.now();
-    let was_awaited = job.awaits_file_of(number);
+    let was_awaited = job.waits_for_file_of(number);
     let advance = app.jobs.advance_from(job, ended, now).await?;
     let is_move = matches!(advance, Advance::Moved(_)) && !was_awaited;
     let job = advance.into_job();
@@ -151,7 +151,7 @@ async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Tur
         let chance = (app.random.u32(), app.random.u64());
         app.gauges.leave(&app.limits, attempt, chance, now).await;
     }
-    if !job.awaits_file_of(number) {
+    if !job.waits_for_file_of(number) {
         return Ok(Turn { job, copies: Copies::Nothing });
     }
     if is_move && job.copy_until == Some(now + COPY_LEASE) {

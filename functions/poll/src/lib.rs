@@ -77,7 +77,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
         return look_up(app, &job_id, number, round).await;
     }
     // A settling attempt is asked again for a fresh link to its file.
-    let fetching = job.awaits_file_of(number);
+    let fetching = job.waits_for_file_of(number);
     let Some(remote) = attempt.remote.as_ref().filter(|_| attempt.phase == Phase::Running || fetching) else {
         return Ok(());
     };
@@ -141,7 +141,7 @@ async fn act_on(app: &App, job: &Job, attempt: &Attempt, verdict: Verdict) -> Re
     let (number, remote) = (attempt.number, attempt.remote.clone());
     let mut message = Message::verdict(job.id.clone(), number, remote, Some(verdict), Source::Poll);
     if let Message::Fetch { tried, .. } = &mut message
-        && job.awaits_file_of(number)
+        && job.waits_for_file_of(number)
     {
         *tried = u8::MAX;
     }

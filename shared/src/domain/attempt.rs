@@ -317,6 +317,7 @@ impl Attempt {
             (_, None) => self.billed,
         };
         self.fault = fault;
+        self.missing = None;
         self.ended_at = Some(now);
     }
 }

@@ -254,7 +254,7 @@ impl Job {
     }
 
     /// Whether it waits for this attempt's file.
-    pub fn awaits_file_of(&self, number: u8) -> bool {
+    pub fn waits_for_file_of(&self, number: u8) -> bool {
         self.state == State::Settling && self.attempt == number
     }
 

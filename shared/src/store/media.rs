@@ -4,13 +4,13 @@ mod whole;
 
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, try_join};
+use futures_util::{Stream, StreamExt, join};
 use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
@@ -169,7 +169,7 @@ impl MediaStore {
             .metadata("sha256", &media.sha256)
             .if_none_match("*")
             .body(ByteStream::from(body));
-        created(put.send().await).map_err(|source| Error::sdk(format!("store {key}"), source))
+        created(format!("store {key}"), put.send().await)
     }
 
     async fn start(&self, key: &str, content_type: &str) -> Result<String, Error> {
@@ -197,14 +197,12 @@ impl MediaStore {
             let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
             let send =
                 self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
-            let send = async {
-                let sent = send.body(ByteStream::from(part)).send().await;
-                Ok(sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?)
-            };
-            // One is on its way in while the other is on its way out.
-            let (sent, next) = try_join!(send, source.next_part())?;
+            // One is on its way in while the other is on its way out. Neither is cut off: a part that
+            // lands after its upload was aborted stays there.
+            let (sent, next) = join!(send.body(ByteStream::from(part)).send(), source.next_part());
+            let sent = sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?;
             parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
-            part = next;
+            part = next?;
         }
         Ok(parts)
     }
@@ -215,7 +213,7 @@ impl MediaStore {
         let complete =
             self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         let sent = complete.multipart_upload(parts).if_none_match("*").send().await;
-        created(sent).map_err(|source| Error::sdk(format!("complete the upload of {key}"), source))
+        created(format!("complete the upload of {key}"), sent)
     }
 
     async fn abort(&self, key: &str, upload: &str) {
@@ -228,11 +226,14 @@ impl MediaStore {
 }
 
 /// Whether a call that creates an object did; `false` if there was one.
-fn created<T, E>(sent: Result<T, SdkError<E>>) -> Result<bool, SdkError<E>> {
+fn created<T, E>(doing: String, sent: Result<T, SdkError<E>>) -> Result<bool, Error>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
     match sent {
         Ok(_) => Ok(true),
         Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 412) => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => Err(Error::sdk(doing, error)),
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use data_encoding::HEXLOWER;
+use futures_util::{FutureExt, StreamExt, join, stream};
 use harness::World;
 use reqwest::StatusCode;
+use sha2::{Digest, Sha256};
 use shared::domain::catalog::Kind;
 use shared::domain::id::JobId;
 use shared::domain::job::Media;
@@ -48,7 +52,9 @@ async fn a_large_film_goes_in_parts_and_is_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_film_just_short_of_a_part_is_put_and_a_film_of_one_part_is_a_part() {
-    for (bytes, length, calls) in [(PART_BYTES - 1, Some(PART_BYTES as u64 - 1), 1), (PART_BYTES, None, 3)] {
+    for (bytes, length, calls) in
+        [(PART_BYTES - 1, Some(PART_BYTES as u64 - 1), 1), (PART_BYTES, Some(PART_BYTES as u64), 3)]
+    {
         let room = Room::new().await;
         let media = room.copy(film(bytes), length).await.unwrap();
         assert_eq!(media.bytes, bytes as u64);
@@ -62,7 +68,7 @@ async fn a_film_just_short_of_a_part_is_put_and_a_film_of_one_part_is_a_part() {
 async fn the_content_and_not_its_announcement_says_what_media_it_is() {
     let room = Room::new().await;
     let image = b"\x89PNG\r\n\x1a\n and pixels".to_vec();
-    assert_eq!(room.copy(image, None).await.unwrap().content_type, "image/png");
+    assert_eq!(room.copy(image.clone(), Some(image.len() as u64)).await.unwrap().content_type, "image/png");
     let before = room.files();
 
     let sound = b"ID3 and sound".to_vec();
@@ -117,9 +123,9 @@ async fn a_source_that_lies_about_its_length_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_copy_lands_on_the_same_key_and_a_failed_one_leaves_it() {
     let room = Room::new().await;
-    let first = room.copy(film(SMALL), None).await.unwrap();
+    let first = room.copy(film(SMALL), Some(SMALL as u64)).await.unwrap();
     let before = room.files();
-    assert_eq!(room.copy(film(SMALL), None).await.unwrap(), first);
+    assert_eq!(room.copy(film(SMALL), Some(SMALL as u64)).await.unwrap(), first);
     for bytes in [SMALL, LONG] {
         room.copy(film(bytes), Some(bytes as u64 + 1)).await.unwrap_err();
     }
@@ -136,10 +142,74 @@ async fn a_repeated_copy_lands_on_the_same_key_and_a_failed_one_leaves_it() {
 async fn a_file_is_found_again_as_it_was_put_and_nothing_else_is() {
     let room = Room::new().await;
     assert_eq!(room.store.find(KEY).await.unwrap(), None);
-    let media = room.copy(film(SMALL), None).await.unwrap();
+    let media = room.copy(film(SMALL), Some(SMALL as u64)).await.unwrap();
     assert_eq!(room.store.find(KEY).await.unwrap(), Some(media));
     let nowhere = MediaStore::new(room.world.operator.s3(), "no-such-bucket");
     assert!(!matches!(nowhere.find(KEY).await, Ok(Some(_))));
+}
+
+/// Sources that make other bytes for each download.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_copies_at_once_both_say_what_is_there_and_no_later_one_changes_it() {
+    for bytes in [SMALL, LONG] {
+        let room = Room::new().await;
+        let other = || [film(bytes - 7), b"another".to_vec()].concat();
+        let length = Some(bytes as u64);
+        let (one, two) = join!(room.copy(film(bytes), length), room.copy(other(), length));
+        assert_eq!(one.as_ref().unwrap(), two.as_ref().unwrap());
+        let (object, _) = room.object().await.unwrap();
+        assert!(object == film(bytes) || object == other());
+        assert_eq!(one.as_ref().unwrap().sha256, HEXLOWER.encode(&Sha256::digest(&object)));
+        assert_eq!(room.store.find(KEY).await.unwrap().as_ref(), one.as_ref().ok());
+        for late in [film(bytes), other()] {
+            assert_eq!(room.copy(late, length).await.unwrap(), *one.as_ref().unwrap());
+        }
+        assert!(room.object().await.unwrap().0 == object, "it was replaced");
+        assert!(!room.files().iter().any(|name| name.contains("upload")), "{:?}", room.files());
+    }
+}
+
+/// One part is read while another is on its way out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_part_is_read_while_one_is_stored() {
+    let room = Room::new().await;
+    let (read, wire) = (Arc::new(AtomicUsize::new(0)), room.world.wire.clone());
+    let count = Arc::clone(&read);
+    let source = stream::iter(chunks(film(LARGE))).inspect(move |chunk| {
+        count.fetch_add(chunk.as_ref().unwrap().len(), Ordering::SeqCst);
+    });
+    // At the first part's upload; later ones are not needed for the proof.
+    let seen = Arc::new(AtomicUsize::new(0));
+    let note = Arc::clone(&seen);
+    wire.reset();
+    wire.overtake_at(1, move || {
+        let (read, seen) = (Arc::clone(&read), Arc::clone(&note));
+        async move {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            seen.store(read.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        .boxed()
+    });
+    room.store.copy(KEY, Some(LARGE as u64), source).await.unwrap();
+    let seen = seen.load(Ordering::SeqCst);
+    assert!(seen > PART_BYTES + PART_BYTES / 2, "{seen} bytes were read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_unannounced_length_only_a_whole_file_is_taken() {
+    let room = Room::new().await;
+    let whole = [&b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x20moov"[..], &[7; 24]].concat();
+    for end in [whole.len() - 1, whole.len() / 2] {
+        let cut = room.copy(whole[..end].to_vec(), None).await.unwrap_err();
+        assert!(matches!(cut, CopyError::Source(_)), "{cut:?}");
+    }
+    // In parts as well.
+    let cut = room.copy([&whole[..], b"\x02\0\0\0mdat", &[0; LONG]].concat(), None).await.unwrap_err();
+    assert!(matches!(cut, CopyError::Source(_)), "{cut:?}");
+    assert_eq!(room.object().await, None);
+    assert_eq!(room.copy(whole.clone(), None).await.unwrap().bytes, whole.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,14 +217,15 @@ async fn a_bucket_that_does_not_take_the_file_is_our_failure_and_not_the_sources
     let room = Room::new().await;
     let nowhere = MediaStore::new(room.world.operator.s3(), "no-such-bucket");
     for bytes in [SMALL, PART_BYTES] {
-        let error = nowhere.copy(KEY, None, stream::iter(chunks(film(bytes)))).await.unwrap_err();
+        let error =
+            nowhere.copy(KEY, Some(bytes as u64), stream::iter(chunks(film(bytes)))).await.unwrap_err();
         assert!(matches!(error, CopyError::Store(_)), "{error:?}");
     }
     let before = room.files();
     for k in 0..3 {
         room.world.wire.reset();
         room.world.wire.fail_at(k, harness::Moment::Before);
-        let error = room.copy(film(PART_BYTES), None).await.unwrap_err();
+        let error = room.copy(film(PART_BYTES), Some(PART_BYTES as u64)).await.unwrap_err();
         assert!(matches!(error, CopyError::Store(_)), "call {k}: {error:?}");
         assert_eq!((room.object().await, room.files()), (None, before.clone()), "call {k}");
     }
@@ -163,7 +234,7 @@ async fn a_bucket_that_does_not_take_the_file_is_our_failure_and_not_the_sources
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_gives_the_film_to_whoever_has_it_while_it_is_valid() {
     let room = Room::new().await;
-    let media = room.copy(film(SMALL), None).await.unwrap();
+    let media = room.copy(film(SMALL), Some(SMALL as u64)).await.unwrap();
     let (now, hour) = (room.world.clock.now(), Duration::from_secs(3_600));
 
     let link = room.store.link(&media, now, hour).await.unwrap();

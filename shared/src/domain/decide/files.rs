@@ -25,7 +25,7 @@ impl Job {
     pub(super) fn start_copy(&mut self, number: u8, now: Timestamp) -> Option<bool> {
         self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
         let is_leased = self.copy_until.is_some_and(|until| now < until);
-        if !self.awaits_file_of(number) || is_leased {
+        if !self.waits_for_file_of(number) || is_leased {
             return Some(false);
         }
         self.copy_until = Some(now + COPY_LEASE);
@@ -35,7 +35,7 @@ impl Job {
     /// Gives the lease on the copy of its file back.
     pub(super) fn end_copy(&mut self, number: u8) -> Option<bool> {
         self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
-        Some(self.awaits_file_of(number) && self.copy_until.take().is_some())
+        Some(self.waits_for_file_of(number) && self.copy_until.take().is_some())
     }
 
     /// Its file is not there, as far as one answer says.

@@ -37,6 +37,14 @@ fn any_other_answer_begins_the_count_anew() {
 }
 
 #[test]
+fn an_answer_to_the_create_call_ends_the_count() {
+    let sending = after(&[claimed()]);
+    let job = told_at(&sending, &gone(1), soon(&sending) + GONE_AFTER);
+    let refused = told_at(&job, &refused(1, ErrorClass::RateLimited), soon(&job));
+    assert_eq!((refused.state, refused.attempts[0].missing), (State::Queued, None));
+}
+
+#[test]
 fn a_file_is_lost_as_a_remote_job_is() {
     let settling = after(&[claimed(), accepted(1), finished(1)]);
     let first = told_at(&settling, &asset_lost(1), soon(&settling) + GONE_AFTER);
