@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use genmux::audit::{self, Report, RemoteJobs};
+use genmux::audit::{self, RemoteJobs, Report};
 use genmux::simulate::{CallKind, Simulator};
 use genmux::stack::{self, Options, Stack};
 use reqwest::header::HeaderMap;

@@ -126,10 +126,18 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn of(provider: Provider, jobs: &BTreeMap<JobId, Job>, bills: &[Bill], calls: &[Call]) -> Self {
-        let attempts = || jobs.values().flat_map(|job| &job.attempts).filter(|made| made.provider == provider);
-        let names: BTreeSet<&str> =
-            attempts().filter_map(|attempt| attempt.remote.as_ref()).map(|remote| remote.id.as_str()).collect();
+    pub(super) fn of(
+        provider: Provider,
+        jobs: &BTreeMap<JobId, Job>,
+        bills: &[Bill],
+        calls: &[Call],
+    ) -> Self {
+        let attempts =
+            || jobs.values().flat_map(|job| &job.attempts).filter(|made| made.provider == provider);
+        let names: BTreeSet<&str> = attempts()
+            .filter_map(|attempt| attempt.remote.as_ref())
+            .map(|remote| remote.id.as_str())
+            .collect();
         let made = || bills.iter().filter(|bill| bill.provider == provider);
         let creates = || calls.iter().filter(|call| call.kind == CallKind::Create);
         let named = creates().filter(|call| call.status.is_some_and(|status| status < 300)).count();
@@ -146,7 +154,8 @@ impl Losses {
     pub(super) fn problems(&self, provider: Provider, spoilt: usize) -> Vec<String> {
         let mut problems = Vec::new();
         if self.lost > self.unanswered + spoilt {
-            problems.push(format!("{provider}: attempts were lost without a cause: {self:?}, {spoilt} spoilt"));
+            problems
+                .push(format!("{provider}: attempts were lost without a cause: {self:?}, {spoilt} spoilt"));
         }
         let delivers = adapter(provider).capabilities().delivers;
         if !delivers && self.nameless > self.unnamed + spoilt {

@@ -23,7 +23,8 @@ use super::order;
 async fn ballast(world: &World) {
     let catalog = Catalog::for_providers(Provider::ALL);
     for n in 0..20 {
-        let mut request = JobRequest::new(serde_json::from_value(order("a boat")).unwrap(), &catalog).unwrap();
+        let mut request =
+            JobRequest::new(serde_json::from_value(order("a boat")).unwrap(), &catalog).unwrap();
         request.prompt = "x".repeat(200_000);
         let (now, id) = (world.clock.now(), JobId::from_bytes([n; 16]));
         let (account, digest) = (world.account.clone(), request.digest());

@@ -74,8 +74,7 @@ pub fn was_given_up(attempt: &Attempt, moves: &[Move]) -> bool {
 
 /// Attempts that were made although an earlier one had given a result.
 fn paid_twice(job: &Job, moves: &[Move]) -> Vec<String> {
-    let billed: Vec<&Attempt> =
-        job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).collect();
+    let billed: Vec<&Attempt> = job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).collect();
     let pairs = billed.windows(2).filter(|pair| !gave_nothing(pair[0], moves));
     pairs.map(|pair| format!("paid for attempts {} and {}", pair[0].number, pair[1].number)).collect()
 }

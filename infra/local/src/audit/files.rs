@@ -17,12 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const UPLOAD_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
 
 /// What is wrong with a job's file.
-pub(super) fn problems(
-    row: &JobRow,
-    books: &Books,
-    media_days: Option<u32>,
-    now: Timestamp,
-) -> Vec<String> {
+pub(super) fn problems(row: &JobRow, books: &Books, media_days: Option<u32>, now: Timestamp) -> Vec<String> {
     let (job, mut problems) = (&row.job, Vec::new());
     if (job.state == State::Succeeded) != job.media.is_some() {
         problems.push("has media and has not succeeded, or the reverse".to_owned());

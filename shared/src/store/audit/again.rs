@@ -37,9 +37,7 @@ impl Source {
         match subject {
             Subject::Job(id) => self.job_again(books, id).await,
             Subject::Account(id) => self.account_again(books, id).await,
-            Subject::Provider(provider) => {
-                self.item_again(books, &keys::gauge(*provider), keys::GATE).await
-            }
+            Subject::Provider(provider) => self.item_again(books, &keys::gauge(*provider), keys::GATE).await,
             Subject::Object(key) => self.file_again(books, key).await,
             Subject::Upload(_) => {
                 books.uploads = self.uploads().await?;
@@ -78,7 +76,8 @@ impl Source {
         accounts.extend(row.as_ref().and_then(account_of));
 
         let mut wanted = vec![key(&pk, keys::JOB), key(&pk, keys::REQUEST)];
-        let lines = accounts.iter().flat_map(|account| line_keys(id).map(|sk| key(keys::account(account), sk)));
+        let lines =
+            accounts.iter().flat_map(|account| line_keys(id).map(|sk| key(keys::account(account), sk)));
         wanted.extend(lines);
         books.unreadable.retain(|(known, _), _| *known != pk);
         let mut found = AuditedJob::default();
@@ -192,11 +191,8 @@ impl Source {
         let second = self.lines(books, id).await?;
         let money = keys::account(id);
         account.is_partial |= books.unreadable.keys().any(|(pk, sk)| *pk == money && is_money(sk));
-        account.later = second
-            .iter()
-            .filter(|(sk, _)| !first.contains_key(*sk))
-            .map(|(_, line)| line.clone())
-            .collect();
+        account.later =
+            second.iter().filter(|(sk, _)| !first.contains_key(*sk)).map(|(_, line)| line.clone()).collect();
         let new_jobs = account.later.iter().filter(|line| charge_of(line).is_some()).count();
         account.counted = Some(count(live_after.len())..=count(live_before.len() + new_jobs));
         account.lines = first.into_values().collect();

@@ -161,8 +161,12 @@ impl Books {
                     self.jobs.entry(job.clone()).or_default().lines.push((account, line));
                 }
             }
-            keys::POLICY => drop(from_item::<Policy>(DOING, item)?),
-            keys::HEALTH => drop(from_item::<Gauge>(DOING, item)?),
+            keys::POLICY => {
+                let _readable: Policy = from_item(DOING, item)?;
+            }
+            keys::HEALTH => {
+                let _readable: Gauge = from_item(DOING, item)?;
+            }
             keys::KEY => self.keys.push(from_item(DOING, item)?),
             keys::GATE => {
                 let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
@@ -245,13 +249,15 @@ pub(super) fn line(sk: &str, item: Item) -> Result<Line, Error> {
 /// The charge and the refund of a job.
 pub(super) fn line_keys(job: &JobId) -> [String; 2] {
     let (job, amount) = (job.clone(), crate::domain::credit::Credits::ZERO);
-    [Entry::Charge { job: job.clone(), amount }, Entry::Refund { job, amount }].map(|entry| keys::entry(&entry))
+    [Entry::Charge { job: job.clone(), amount }, Entry::Refund { job, amount }]
+        .map(|entry| keys::entry(&entry))
 }
 
 fn digest(item: Item) -> Result<Option<String>, Error> {
     let request: JobRequest = from_item(DOING, item.clone())?;
     let known = to_item(DOING, &request)?;
-    let is_whole = item.iter().all(|(name, value)| name == PK || name == SK || known.get(name) == Some(value));
+    let is_whole =
+        item.iter().all(|(name, value)| name == PK || name == SK || known.get(name) == Some(value));
     Ok(is_whole.then(|| request.digest()))
 }
 
