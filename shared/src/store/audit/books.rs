@@ -161,8 +161,12 @@ impl Books {
                     self.jobs.entry(job.clone()).or_default().lines.push((account, line));
                 }
             }
-            keys::POLICY => drop(from_item::<Policy>(DOING, item)?),
-            keys::HEALTH => drop(from_item::<Gauge>(DOING, item)?),
+            keys::POLICY => {
+                let _readable: Policy = from_item(DOING, item)?;
+            }
+            keys::HEALTH => {
+                let _readable: Gauge = from_item(DOING, item)?;
+            }
             keys::KEY => self.keys.push(from_item(DOING, item)?),
             keys::GATE => {
                 let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
