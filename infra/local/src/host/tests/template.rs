@@ -148,9 +148,9 @@ fn the_long_forms_of_the_intrinsic_functions_mean_the_same() {
 #[test]
 fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
     for (from, to, named) in [
-        ("VisibilityTimeout: 1800", "FifoQueue: true", "resource SettleQueue: unknown field `FifoQueue`"),
+        ("VisibilityTimeout: 1800", "FifoQueue: true", "resource FetchQueue: unknown field `FifoQueue`"),
         ("maxReceiveCount: 5", "maxReceives: 5", "resource DispatchQueue: unknown field `maxReceives`"),
-        ("Timeout: 300", "SnapStart: 1", "resource SettleFunction: unknown field"),
+        ("Timeout: 300", "SnapStart: 1", "resource FetchFunction: unknown field"),
         ("ProtocolType: HTTP", "ProtocolType: WEBSOCKET", "resource HttpApi: ProtocolType must be HTTP"),
         ("AutoDeploy: true", "AutoDeploy: false", "resource HttpStage: AutoDeploy must be true"),
         ("rate(1 minute)", "cron(0 * * * ? *)", "resource HealthSchedule: cron(0 * * * ? *) is not"),
@@ -243,6 +243,7 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
         given,
         [
             "dispatch: ProviderKeys WebhookSecrets",
+            "fetch: ProviderKeys",
             "health: ProviderKeys",
             "poll: ProviderKeys",
             "settle: ProviderKeys",
