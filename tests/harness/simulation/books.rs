@@ -138,7 +138,9 @@ impl Losses {
             .filter_map(|attempt| attempt.remote.as_ref())
             .map(|remote| remote.id.as_str())
             .collect();
-        let made = || bills.iter().filter(|bill| bill.provider == provider);
+        // What is delivered at once has no name that an attempt could know.
+        let delivers = adapter(provider).capabilities().delivers;
+        let made = || bills.iter().filter(|bill| bill.provider == provider && !delivers);
         let creates = || calls.iter().filter(|call| call.kind == CallKind::Create);
         let named = creates().filter(|call| call.status.is_some_and(|status| status < 300)).count();
         Self {
@@ -157,8 +159,7 @@ impl Losses {
             problems
                 .push(format!("{provider}: attempts were lost without a cause: {self:?}, {spoilt} spoilt"));
         }
-        let delivers = adapter(provider).capabilities().delivers;
-        if !delivers && self.nameless > self.unnamed + spoilt {
+        if self.nameless > self.unnamed + spoilt {
             problems.push(format!("{provider}: names were lost without a cause: {self:?}, {spoilt} spoilt"));
         }
         problems
