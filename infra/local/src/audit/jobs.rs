@@ -186,7 +186,7 @@ fn request(job: &Job, audited: &AuditedJob) -> Vec<String> {
     if !audited.has_request {
         problems.push("has lost its request".to_owned());
     }
-    if audited.digest.as_ref().is_some_and(|digest| *digest != job.request_hash) {
+    if !audited.digests.is_empty() && !audited.digests.contains(&job.request_hash) {
         problems.push("its request is not the one that it was made for".to_owned());
     }
     problems

@@ -63,9 +63,9 @@ pub struct Account {
 pub struct AuditedJob {
     pub row: Row,
     pub has_request: bool,
-    /// Of the stored request; `None` where it cannot be computed, as this release does not know
-    /// all of it.
-    pub digest: Option<String>,
+    /// Of the stored request, as it is and without the preference that the account's policy may
+    /// have added; empty where this release does not know all of it.
+    pub digests: Vec<String>,
     pub lines: Vec<(AccountId, Line)>,
     pub indexed: Vec<DueEntry>,
 }
@@ -140,7 +140,7 @@ impl Books {
             keys::REQUEST => {
                 let audited = self.jobs.entry(job_of(pk)?).or_default();
                 audited.has_request = true;
-                audited.digest = digest(item)?;
+                audited.digests = digests(item)?;
             }
             keys::BALANCE => {
                 let account = self.accounts.entry(owner_of(&item)?).or_default();
@@ -253,12 +253,16 @@ pub(super) fn line_keys(job: &JobId) -> [String; 2] {
         .map(|entry| keys::entry(&entry))
 }
 
-fn digest(item: Item) -> Result<Option<String>, Error> {
+fn digests(item: Item) -> Result<Vec<String>, Error> {
     let request: JobRequest = from_item(DOING, item.clone())?;
     let known = to_item(DOING, &request)?;
     let is_whole =
         item.iter().all(|(name, value)| name == PK || name == SK || known.get(name) == Some(value));
-    Ok(is_whole.then(|| request.digest()))
+    if !is_whole {
+        return Ok(Vec::new());
+    }
+    let as_it_is = request.digest();
+    Ok(vec![as_it_is, JobRequest { prefer: None, ..request }.digest()])
 }
 
 fn job_of(pk: &str) -> Result<JobId, Error> {
