@@ -218,14 +218,14 @@ async fn a_finished_job_is_fetched_until_its_file_is_certainly_gone() {
         assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{play}: {job:?}");
     }
     let charged = world.balance().await;
-    for play in ["asset=404", "asset=expired:0", "result=404, webhook=lost"] {
+    for play in ["asset=404", "asset=expired:0:410", "result=404, webhook=lost"] {
         let job = self::play(&world, "pika-2.2", &format!("a [[sim: {play}]]")).await;
         assert_eq!((job.state, class(&job)), (State::Failed, Some(ErrorClass::Expired)), "{play}: {job:?}");
         assert_eq!(world.balance().await, charged, "{play}");
         assert_ne!(job.attempts[0].billed, Billed::No, "{play}: what it cost us is on record");
     }
     assert!(charged < before);
-    for play in ["asset=html", "asset=redirect"] {
+    for play in ["asset=html", "asset=redirect", "asset=expired:0"] {
         let id = begin(&world, "pika-2.2", &format!("a [[sim: {play}]]")).await;
         for _ in 0..20 {
             world.pass_time(&id).await;

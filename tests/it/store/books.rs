@@ -111,7 +111,7 @@ async fn an_item_that_cannot_be_read_is_named_and_hides_no_other() {
         remove(&world, pk, sk).await;
     }
     assert_eq!(unreadable(&world.books().await), []);
-    spoil_job(&world, &job.id, "state", text("paused")).await;
+    spoil_job(&world, &job.id, "state", number(7)).await;
     let books = world.books().await;
     assert_eq!(unreadable(&books), [(keys::job(&job.id), keys::JOB.to_owned())]);
     let audited = &books.jobs[&job.id];

@@ -42,7 +42,8 @@ async fn half_a_job_is_an_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_item_that_cannot_be_read_is_an_error_and_never_a_default() {
     let world = World::new().await;
-    for (name, value) in [("state", "paused"), ("price", "free"), ("account", "nobody"), ("attempts", "none")]
+    for (name, value) in
+        [("state", "not a word"), ("price", "free"), ("account", "nobody"), ("attempts", "none")]
     {
         let job = stored(&world, name).await;
         spoil_job(&world, &job.id, name, text(value)).await;
@@ -65,7 +66,7 @@ async fn a_winner_that_cannot_be_read_is_an_error() {
     let world = World::new().await;
     for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
-        spoil_job(&world, &job.id, "state", text("paused")).await;
+        spoil_job(&world, &job.id, "state", text("not a word")).await;
         let before = snapshot(&world).await;
         let unreadable = world.jobs().advance_from(job, &event, world.clock.now()).await.unwrap_err();
         assert!(unreadable.is_corrupt(), "{name}: {unreadable:?}");
