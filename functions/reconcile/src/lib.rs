@@ -31,7 +31,7 @@ const STOP_BEFORE: Duration = Duration::from_secs(10);
 const ANSWER_BEFORE: Duration = Duration::from_secs(2);
 
 /// How long the answer to the last question about a job may take, its file included.
-const ANSWER_WITHIN: Duration = Duration::from_secs(300);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(420);
 
 /// Everything `reconcile` may touch.
 #[derive(Debug)]

@@ -25,8 +25,8 @@ pub const UNCLEAR_MAX: Duration = Duration::from_secs(7_200 + 300);
 pub const RUNNING_MAX: Duration = Duration::from_secs(3_600);
 /// How long we ask a remote job to stop, or its provider to answer, before we let it go.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How long one copy of a file has it for itself: as long as an invocation of `fetch` may run.
-pub const COPY_LEASE: Duration = Duration::from_secs(300);
+/// How long one copy of a file has it for itself: longer than an invocation of `fetch` may run.
+pub const COPY_LEASE: Duration = Duration::from_secs(330);
 /// How long a paid result is fetched before it is given up.
 pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 

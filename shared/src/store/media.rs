@@ -232,7 +232,10 @@ where
 {
     match sent {
         Ok(_) => Ok(true),
-        Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 412) => Ok(false),
+        // An upload that is not there is one that the SDK completed, and asked for again.
+        Err(error) if error.raw_response().is_some_and(|it| matches!(it.status().as_u16(), 404 | 412)) => {
+            Ok(false)
+        }
         Err(error) => Err(Error::sdk(doing, error)),
     }
 }

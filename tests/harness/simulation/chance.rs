@@ -8,7 +8,7 @@ use shared::domain::catalog::{Catalog, Kind, Model};
 use shared::domain::provider::Provider;
 
 /// What may be played with a job, beside nothing at all. Each may concern one provider alone.
-const PLAYS: [&str; 32] = [
+const PLAYS: [&str; 31] = [
     "create=refuse:429, retry_after=5, times=2",
     "create=refuse:429, retry_after=date:40, times=2",
     "create=refuse:503",
@@ -24,7 +24,6 @@ const PLAYS: [&str; 32] = [
     "create=accept-then:html",
     "status=invisible:40",
     "status=404:60",
-    "status=403",
     "fail=internal",
     "fail=content_policy",
     "fail=no_code",
@@ -44,7 +43,7 @@ const PLAYS: [&str; 32] = [
 ];
 
 /// What a provider may play with everybody for a while.
-const WEATHERS: [&str; 21] = [
+const WEATHERS: [&str; 20] = [
     "all=refuse:503",
     "all=refuse:500",
     "all=refuse:429, retry_after=30",
@@ -52,7 +51,6 @@ const WEATHERS: [&str; 21] = [
     "all=drop-before",
     "all=drop-after",
     "all=html",
-    "all=accept-then:500",
     "create=accept-then:502",
     "status=404:600",
     "create=refuse:429, retry_after=20",
