@@ -75,6 +75,7 @@ impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
+        let sold = config::providers(&mut read);
         let providers = config::provider_client(&mut read)?;
         let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
         let app = Self {
@@ -82,7 +83,7 @@ impl App {
             gates: Gates::new(
                 Gauges::new(table),
                 config::limits(&mut read),
-                providers.providers().collect(),
+                sold.clone(),
                 process.random.clone(),
             ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
@@ -90,7 +91,7 @@ impl App {
             outbox: config::outbox(process, &mut read),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),
-            catalog: Catalog::for_providers(&providers.providers().collect::<Vec<_>>()),
+            catalog: Catalog::for_providers(&sold),
             providers,
             webhook_base_url: read.optional("WEBHOOK_BASE_URL", "a URL"),
             callback_secrets: config::callback_secrets(&mut read)?,

@@ -16,6 +16,8 @@ use shared::store::gauges::Gauges;
 pub struct App {
     pub gauges: Gauges,
     pub providers: ProviderClient,
+    /// Those that get new attempts.
+    pub sold: Vec<Provider>,
     pub clock: Clock,
 }
 
@@ -24,6 +26,7 @@ impl App {
         let mut read = process.env.reader();
         let app = Self {
             gauges: Gauges::new(config::table(process, &mut read)),
+            sold: config::providers(&mut read),
             providers: config::provider_client(&mut read)?,
             clock: process.clock.clone(),
         };
@@ -32,8 +35,8 @@ impl App {
 }
 
 pub async fn handle(app: &App, _event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
-    let providers: Vec<Provider> = app.providers.providers().collect();
-    let gauges = app.gauges.health(&providers).await?;
+    let providers = &app.sold;
+    let gauges = app.gauges.health(providers).await?;
     // All at once: one slow provider must not delay the news of another.
     let written =
         join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;

@@ -75,10 +75,14 @@ pub fn providers(read: &mut Reader<'_>) -> Vec<Provider> {
     providers
 }
 
-/// The client of every provider in `PROVIDERS`, with its key and settings and, if set,
-/// another origin.
+/// The client of every provider in `PROVIDERS`, with its key and settings and, if set, another
+/// origin; and of every other whose key is there. `PROVIDERS` decides who gets new attempts: what
+/// runs at one that was taken out is still asked about.
 pub fn provider_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartError> {
-    let all = providers(read);
+    let mut all = providers(read);
+    let taken_out = Provider::ALL.iter().filter(|provider| !all.contains(provider));
+    let taken_out: Vec<_> = taken_out.copied().filter(|provider| has_key(read, *provider)).collect();
+    all.extend(taken_out);
     client(read, all, |read, provider| {
         let setup = adapter(provider).setup();
         let key: Vec<String> = setup.key.iter().map(|variable| read.required(variable)).collect();
@@ -97,6 +101,15 @@ pub fn provider_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartErr
         }
         config
     })
+}
+
+fn has_key(read: &mut Reader<'_>, provider: Provider) -> bool {
+    let setup = adapter(provider).setup();
+    let must_be_set = setup.settings.iter().filter(|(_, default)| default.is_none());
+    let mut variables = setup.key.iter().chain(must_be_set.map(|(variable, _)| variable));
+    let is_set = |variable: &&'static str| read.is_set(variable);
+    let has_origin = !setup.homeless || read.is_set(&base_url_variable(provider));
+    !setup.key.is_empty() && variables.all(|variable| is_set(&variable)) && has_origin
 }
 
 /// The client of those that send webhooks, without their keys: enough to prove those.

@@ -67,6 +67,10 @@ impl Reader<'_> {
         value.unwrap_or_default().to_owned()
     }
 
+    pub fn is_set(&self, name: &str) -> bool {
+        self.env.get(name).is_some()
+    }
+
     pub fn optional<T: FromStr>(&mut self, name: &str, what: &str) -> Option<T> {
         let value = self.env.get(name)?.parse();
         if value.is_err() {

@@ -1,12 +1,16 @@
 //! A caller's repeat after a deployment that changed what can be ordered.
 
 use std::fs;
+use std::time::Duration;
 
 use genmux::host::Invocation;
+use genmux::simulate::CallKind;
 use genmux::stack::start_function;
 use harness::World;
 use serde_json::{Value, json};
 use shared::boot::{Env, Process};
+use shared::domain::job::State;
+use shared::domain::provider::Provider;
 
 use crate::documents::openapi::root;
 
@@ -28,15 +32,18 @@ async fn submit(world: &World, providers: &str, body: &Value) -> (u64, Value) {
     event["headers"]["idempotency-key"] = json!("deployed");
     event["body"] = json!(body.to_string());
     event["isBase64Encoded"] = json!(false);
-    let context = Invocation {
+    let answer = function.invoke(event, context("submit")).await.unwrap();
+    (answer["statusCode"].as_u64().unwrap(), answer)
+}
+
+fn context(function: &str) -> Invocation {
+    Invocation {
         request_id: "request".to_owned(),
-        function_name: "submit".to_owned(),
-        function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:submit".to_owned(),
+        function_name: function.to_owned(),
+        function_arn: format!("arn:aws:lambda:eu-central-1:123456789012:function:{function}"),
         deadline_ms: 0,
         trace_id: String::new(),
-    };
-    let answer = function.invoke(event, context).await.unwrap();
-    (answer["statusCode"].as_u64().unwrap(), answer)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,4 +61,31 @@ async fn a_repeat_finds_its_job_though_its_model_is_no_longer_sold() {
     // Another order under that key, and one that was never taken, are told what is wrong with them.
     let (status, _) = submit(&world, "runway", &json!({"model": "pika-2.2", "prompt": "another"})).await;
     assert_eq!(status, 422);
+}
+
+/// What runs at a provider that was taken out is still asked about, as long as its key is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_at_a_provider_that_was_taken_out_is_polled_to_its_end() {
+    let world = World::with(|options| options.webhooks = false).await;
+    let id = world.submit("pika-2.2", "a boat", "running").await;
+    while world.state(&id).await != State::Running {
+        world.stack.host.step_queues().await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(60));
+    let spec = &world.stack.host.template().functions["poll"];
+    let mut environment: std::collections::BTreeMap<_, _> = spec.environment.clone().into_iter().collect();
+    for service in ["DYNAMODB", "SQS", "SECRETS_MANAGER"] {
+        let name = format!("AWS_ENDPOINT_URL_{service}");
+        environment.insert(name.clone(), world.operator.env.get(&name).unwrap().to_owned());
+    }
+    environment.insert("PROVIDERS".to_owned(), "runway".to_owned());
+    let process = Process { env: Env::from_pairs(environment), ..world.operator.clone() };
+    let poll = start_function("poll", &process.with_secrets().await.unwrap()).unwrap();
+    let before = world.calls(Provider::Fal, CallKind::Poll);
+    let message = json!({"type": "poll.v1", "job_id": id, "attempt": 1}).to_string();
+    let event = json!({"Records": [{"messageId": "1", "body": message, "eventSource": "aws:sqs"}]});
+    let answer = poll.invoke(event, context("poll")).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]), "{answer}");
+    assert_eq!(world.calls(Provider::Fal, CallKind::Poll), before + 1);
+    assert_eq!(world.finish(&id).await.state, State::Succeeded);
 }
