@@ -15,7 +15,7 @@ const ALIKE_MAX: usize = 100;
 
 impl ProviderClient {
     /// Looks for the remote job of an attempt whose create answer was lost, on as many pages as
-    /// there are, up to [`PAGES_MAX`]: what is missing from half a list may be in the other half.
+    /// there are, up to `PAGES_MAX`: what is missing from half a list may be in the other half.
     pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
         let pages = self.look_through(provider, lost, now);
         let found = tokio::time::timeout(self.timeouts.ask * 2, pages).await;
