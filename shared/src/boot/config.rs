@@ -109,7 +109,7 @@ fn has_key(read: &mut Reader<'_>, provider: Provider) -> bool {
     let mut variables = setup.key.iter().chain(must_be_set.map(|(variable, _)| variable));
     let is_set = |variable: &&'static str| read.is_set(variable);
     let has_origin = !setup.homeless || read.is_set(&base_url_variable(provider));
-    !setup.key.is_empty() && variables.all(|variable| is_set(variable)) && has_origin
+    !setup.key.is_empty() && variables.all(is_set) && has_origin
 }
 
 /// The client of those that send webhooks, without their keys: enough to prove those.
