@@ -13,6 +13,7 @@ use shared::domain::id::JobId;
 use shared::domain::job::{COPY_LEASE, Job, State};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
+use shared::store::audit::History;
 use shared::store::queue::{Message, Source};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -98,6 +99,40 @@ async fn of_copies_at_once_that_differ_the_row_describes_the_one_that_is_there()
     }
 }
 
+/// A file server that takes so long for a video of this size.
+async fn slow(bytes: usize, seconds: u32) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/a.mp4", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _request = stream.read(&mut [0; 4096]).await;
+        let mut video = b"\0\0\0\x10ftypisom\0\0\0\0".to_vec();
+        video.extend(u32::try_from(bytes - video.len()).unwrap().to_be_bytes());
+        video.extend(b"mdat");
+        video.resize(bytes, 0);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for part in video.chunks(bytes / 20 + 1) {
+            stream.write_all(part).await.unwrap();
+            pause(SECOND * seconds / 20).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_takes_long_renews_its_lease() {
+    let url = slow(4_000_000, 12).await;
+    let (world, _moving) = live().await;
+    let prompt = "a boat [[sim: webhook=lost, latency=100]]";
+    let id = world.submit("pika-2.2", prompt, "long").await;
+    wait(&world, &id, State::Running).await;
+    world.stack.host.invoke("fetch", fetch(&id, &url)).await.unwrap();
+    let history = History::read(&world.table(), &id).await.unwrap().unwrap();
+    assert_eq!(history.job.state, State::Succeeded);
+    assert!(history.moves.iter().any(|made| made.event == "copy_renewed"), "{:?}", history.moves);
+}
+
 /// The copier dies after the file is in the bucket, and other bytes would come next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_a_dead_copy_has_left_is_taken_as_it_is() {
@@ -135,7 +170,7 @@ async fn a_copy_under_way_is_not_joined_and_a_failed_one_gives_its_lease_back() 
     world.advance(5 * SECOND).await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Media), 6);
     let held = world.jobs().advance(&id, &Event::CopyStarted { number: 1 }, world.clock.now()).await.unwrap();
-    assert!(held.job().copy_until.is_some());
+    assert!(held.job().copy_lease.is_some());
     world.advance(15 * SECOND).await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Media), 6, "another copy has the lease");
     let job = world.finish(&id).await;

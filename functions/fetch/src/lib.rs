@@ -1,6 +1,7 @@
 //! `fetch`: stream a finished attempt's file into the bucket, one copy at a time.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
@@ -9,7 +10,7 @@ use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::News;
 use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
-use shared::domain::job::{COPY_LEASE, Job, Media};
+use shared::domain::job::{Job, Media};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError, Deadline};
@@ -31,6 +32,8 @@ const COPIES_MAX: usize = 3;
 /// `reconcile`, with a fresh link, for as long as the file may exist: a failed copy is not a
 /// failed job.
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(45)];
+/// How often a copy says that it goes on: its lease holds over two that fail.
+pub const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// What is kept of an invocation's time for the end of an upload, and to write down what became
 /// of the copy.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(60);
@@ -93,26 +96,19 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let verdict = Verdict::Finished { asset_url: url.clone(), cost };
     let ended = Event::Attempt { number, news: News::Ended { remote: remote.clone(), verdict } };
     let Turn { job, copies } = take_turn(app, job, number, &ended).await?;
-    let copied = match copies {
-        Copies::Nothing => None,
-        Copies::First => Some(copy(app, &job, &url, deadline).await),
-        // An earlier copy may have died after it was done.
-        Copies::Again => match app.media.find(&key_of(app, &job)).await {
-            Ok(Some(media)) => Some(Copied::Stored(media)),
-            Ok(None) => Some(copy(app, &job, &url, deadline).await),
-            Err(error) => Some(later(&job, &error)),
-        },
-    };
-    let Some(copied) = copied else {
+    if copies == Copies::Nothing {
         app.outbox.send_all(&job).await;
         return Ok(());
-    };
+    }
+    // The move that gave the lease made this version.
+    let lease = job.version;
+    let copied = hold(app, &job, lease, copy(app, &job, &url, copies, deadline)).await;
     let copied = believed(app, &job, copied).await?;
     let is_later = matches!(copied, Copied::Later);
     let event = match copied {
         Copied::Stored(media) => Event::Stored { number, media },
-        Copied::Missing => Event::AssetLost { number },
-        Copied::Later => Event::CopyFailed { number },
+        Copied::Missing => Event::AssetLost { number, lease },
+        Copied::Later => Event::CopyFailed { number, lease },
     };
     let provider = job.provider_of(number);
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
@@ -133,14 +129,16 @@ struct Turn {
     copies: Copies,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copies {
     Nothing,
     First,
+    /// An earlier copy may have died after it was done.
     Again,
 }
 
-/// Writes down that the attempt has finished. Whoever moves the job to `settling` has the lease on
-/// the copy; later messages take it once it has lapsed or was given back.
+/// Writes down that the attempt has finished. The message that moves the job to `settling` has the
+/// lease on the copy; later ones take it once it has lapsed or was given back.
 async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Turn, BoxError> {
     let now = app.clock.now();
     let was_awaited = job.waits_for_file_of(number);
@@ -154,11 +152,11 @@ async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Tur
     if !job.waits_for_file_of(number) {
         return Ok(Turn { job, copies: Copies::Nothing });
     }
-    if is_move && job.copy_until == Some(now + COPY_LEASE) {
+    if is_move && job.copy_lease == Some(job.version) {
         return Ok(Turn { job, copies: Copies::First });
     }
     Ok(match app.jobs.advance_from(job, &Event::CopyStarted { number }, now).await? {
-        Advance::Moved(job) => Turn { job, copies: Copies::Again },
+        Advance::Moved(job) if job.copy_lease == Some(job.version) => Turn { job, copies: Copies::Again },
         other => Turn { job: other.into_job(), copies: Copies::Nothing },
     })
 }
@@ -180,8 +178,35 @@ async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, BoxErr
     Ok(if believed { Copied::Missing } else { Copied::Later })
 }
 
+/// Renews the lease while a copy runs; ends the copy when it has lost its lease.
+async fn hold(app: &App, job: &Job, lease: u64, copying: impl Future<Output = Copied>) -> Copied {
+    let mut copying = pin!(copying);
+    let renewal = Event::CopyRenewed { number: job.attempt, lease };
+    loop {
+        if let Ok(copied) = tokio::time::timeout(RENEW_EVERY, &mut copying).await {
+            return copied;
+        }
+        match app.jobs.advance(&job.id, &renewal, app.clock.now()).await {
+            Ok(renewed) if renewed.job().copy_lease != Some(lease) => {
+                tracing::warn!(job.id = %job.id, "media.lease_lost");
+                return Copied::Later;
+            }
+            Ok(_) => {}
+            // A second copy changes nothing in the bucket; this one may still be the first.
+            Err(error) => tracing::warn!(job.id = %job.id, error = chain(&error), "media.lease_not_renewed"),
+        }
+    }
+}
+
 /// Copies an attempt's file into the bucket, as long as there is time.
-async fn copy(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied {
+async fn copy(app: &App, job: &Job, url: &str, copies: Copies, deadline: Deadline) -> Copied {
+    if copies == Copies::Again {
+        match app.media.find(&key_of(app, job)).await {
+            Ok(Some(media)) => return Copied::Stored(media),
+            Ok(None) => {}
+            Err(error) => return later(job, &error),
+        }
+    }
     let mut copied = Copied::Later;
     for _ in 0..COPIES_MAX {
         let started = Instant::now();

@@ -82,6 +82,9 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
         return Ok(());
     };
     let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
+    if attempt.key_mark.is_none() {
+        app.jobs.hold_remote(&job_id, attempt, now).await?;
+    }
     // Whichever message comes first when it is no longer wanted begins the chain that asks it to stop.
     let round = round.map(|round| if unwanted { round.max(STOPPING) } else { round });
     // Once its provider has accepted that it stops, no longer known is stopped.

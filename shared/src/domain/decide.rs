@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::attempt::{Attempt, News, Phase};
 use super::credit::{Entry, MicroUsd};
 use super::job::{
-    ATTEMPTS_MAX, COPY_LEASE, CancelRefund, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX,
-    State, Stop, UNCLEAR_MAX, timed_out,
+    ATTEMPTS_MAX, CancelRefund, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
+    UNCLEAR_MAX, timed_out,
 };
 use super::provider::Provider;
 use super::time::Timestamp;
@@ -28,12 +28,14 @@ pub enum Event {
     Delivered { number: u8, cost: Option<MicroUsd>, media: Media },
     /// An attempt's media is in our bucket.
     Stored { number: u8, media: Media },
-    /// A copy of an attempt's media is about to start. Whoever wins this move makes it.
+    /// A copy of an attempt's media is about to start. Its lease is the version that this makes.
     CopyStarted { number: u8 },
-    /// A copy of an attempt's media has failed, and another may start.
-    CopyFailed { number: u8 },
+    /// The copy with this lease goes on.
+    CopyRenewed { number: u8, lease: u64 },
+    /// The copy with this lease has failed, and another may start.
+    CopyFailed { number: u8, lease: u64 },
     /// As `CopyFailed`, and the source says that there is no such file.
-    AssetLost { number: u8 },
+    AssetLost { number: u8, lease: u64 },
     /// The caller wants it ended, and gets back so much.
     CancelRequested(CancelRefund),
     /// The present state has lasted too long.
@@ -135,9 +137,10 @@ impl Job {
             }
             Event::Stored { number, media } => after.store(*number, media),
             Event::CopyStarted { number } => after.start_copy(*number, now),
-            Event::CopyFailed { number } => after.end_copy(*number),
-            Event::AssetLost { number } => {
-                let ended = after.end_copy(*number);
+            Event::CopyRenewed { number, lease } => after.renew_copy(*number, *lease, now),
+            Event::CopyFailed { number, lease } => after.end_copy(*number, *lease),
+            Event::AssetLost { number, lease } => {
+                let ended = after.end_copy(*number, *lease);
                 ended.and_then(|ended| Some(after.miss_asset(*number, now)? || ended))
             }
             Event::CancelRequested(refund) => after.ask_to_stop(*refund, now),
@@ -223,7 +226,7 @@ impl Job {
                 if self.state != State::Settling && fault.is_none() {
                     self.attempt = number;
                     self.enter(State::Settling, now);
-                    self.copy_until = Some(now + COPY_LEASE);
+                    self.lease_copy(now);
                 }
             }
             State::Queued if phase == Phase::Running => {
@@ -344,7 +347,7 @@ impl Job {
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => std::time::Duration::ZERO,
         };
         self.state = state;
-        self.copy_until = None;
+        (self.copy_until, self.copy_lease) = (None, None);
         self.deadline = now + lasts;
     }
 }
@@ -358,6 +361,7 @@ impl Event {
             Self::Delivered { .. } => "delivered",
             Self::Stored { .. } => "stored",
             Self::CopyStarted { .. } => "copy_started",
+            Self::CopyRenewed { .. } => "copy_renewed",
             Self::CopyFailed { .. } => "copy_failed",
             Self::AssetLost { .. } => "asset_lost",
             Self::CancelRequested(_) => "cancel_requested",

@@ -25,8 +25,8 @@ pub const UNCLEAR_MAX: Duration = Duration::from_secs(7_200 + 300);
 pub const RUNNING_MAX: Duration = Duration::from_secs(3_600);
 /// How long we ask a remote job to stop, or its provider to answer, before we let it go.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How long one copy of a file has it for itself: longer than an invocation of `fetch` may run.
-pub const COPY_LEASE: Duration = Duration::from_secs(330);
+/// How long a copy of a file keeps others from starting after it has last said that it goes on.
+pub const COPY_LEASE: Duration = Duration::from_secs(30);
 /// How long a paid result is fetched before it is given up.
 pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -61,9 +61,12 @@ pub struct Job {
     pub attempt: u8,
     /// In the order they were made: attempt `n` at index `n - 1`.
     pub attempts: Vec<Attempt>,
-    /// While it is settling: until then, one copy of its file has it for itself.
+    /// While it is settling: until then, one copy of its file may run and no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_until: Option<Timestamp>,
+    /// The version by which that copy got its lease: no two copies have the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_lease: Option<u64>,
     /// Who asked for an end, if anybody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -231,6 +234,7 @@ impl Job {
             attempt: 0,
             attempts: Vec::new(),
             copy_until: None,
+            copy_lease: None,
             stop: None,
             media: None,
             fault: None,

@@ -219,8 +219,14 @@ impl JobStore {
     /// remote job is never two attempts', whatever a provider says.
     async fn claim_remote(&self, transition: &Transition, now: Timestamp) -> Result<bool, Error> {
         let Some(attempt) = transition.named() else { return Ok(true) };
+        self.hold_remote(&transition.before().id, attempt, now).await
+    }
+
+    /// Makes an attempt's remote job its own, unless it is another's: then `false`. An attempt that
+    /// a release made before there were such items has none yet.
+    pub async fn hold_remote(&self, job: &JobId, attempt: &Attempt, now: Timestamp) -> Result<bool, Error> {
         let Some(remote) = &attempt.remote else { return Ok(true) };
-        let own = Holder { job: transition.before().id.clone(), attempt: attempt.number };
+        let own = Holder { job: job.clone(), attempt: attempt.number };
         let remotes = Remotes::new(self.table.clone());
         let other = remotes.claim(attempt.provider, remote, &own, now).await?;
         if let Some(other) = &other {

@@ -29,8 +29,9 @@ impl Move {
             | Event::Delivered { number, .. }
             | Event::Stored { number, .. }
             | Event::CopyStarted { number }
-            | Event::CopyFailed { number }
-            | Event::AssetLost { number } => *number,
+            | Event::CopyRenewed { number, .. }
+            | Event::CopyFailed { number, .. }
+            | Event::AssetLost { number, .. } => *number,
             Event::Claimed(_) | Event::NoRoute { .. } | Event::CancelRequested(_) | Event::DeadlinePassed => {
                 after.attempt
             }

@@ -16,26 +16,47 @@ impl Job {
         self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
         self.attempt = number;
         self.media = Some(media.clone());
-        self.copy_until = None;
+        (self.copy_until, self.copy_lease) = (None, None);
         self.state = State::Succeeded;
         Some(true)
     }
 
-    /// Takes the lease on the copy of its file, unless another copy has it.
-    pub(super) fn start_copy(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
-        let is_leased = self.copy_until.is_some_and(|until| now < until);
-        if !self.waits_for_file_of(number) || is_leased {
-            return Some(false);
-        }
+    /// Gives one copy of its file a lease, named by the version that this move makes.
+    pub(super) fn lease_copy(&mut self, now: Timestamp) {
         self.copy_until = Some(now + COPY_LEASE);
-        Some(true)
+        self.copy_lease = Some(self.version + 1);
     }
 
-    /// Gives the lease on the copy of its file back.
-    pub(super) fn end_copy(&mut self, number: u8) -> Option<bool> {
+    pub(super) fn start_copy(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        let is_free = self.copy_until.is_none_or(|until| until <= now);
+        let starts = self.copies_file_of(number)? && is_free;
+        if starts {
+            self.lease_copy(now);
+        }
+        Some(starts)
+    }
+
+    pub(super) fn renew_copy(&mut self, number: u8, lease: u64, now: Timestamp) -> Option<bool> {
+        let (is_own, until) = (self.copy_lease == Some(lease), Some(now + COPY_LEASE));
+        let renews = self.copies_file_of(number)? && is_own && self.copy_until < until;
+        if renews {
+            self.copy_until = until;
+        }
+        Some(renews)
+    }
+
+    pub(super) fn end_copy(&mut self, number: u8, lease: u64) -> Option<bool> {
+        let ends = self.copies_file_of(number)? && self.copy_lease == Some(lease);
+        if ends {
+            (self.copy_until, self.copy_lease) = (None, None);
+        }
+        Some(ends)
+    }
+
+    /// Whether it waits for the file of this attempt, which must have finished.
+    fn copies_file_of(&self, number: u8) -> Option<bool> {
         self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
-        Some(self.waits_for_file_of(number) && self.copy_until.take().is_some())
+        Some(self.waits_for_file_of(number))
     }
 
     /// Its file is not there, as far as one answer says.

@@ -109,7 +109,7 @@ fn delivered(number: u8) -> Event {
 }
 
 fn asset_lost(number: u8) -> Event {
-    Event::AssetLost { number }
+    Event::AssetLost { number, lease: 0 }
 }
 
 /// The job after these events, each of which must move it. A second passes before each;

@@ -1,46 +1,85 @@
 //! One copy of a file at a time, and none for ever.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::job::COPY_LEASE;
 
 const STARTED: Event = Event::CopyStarted { number: 1 };
-const FAILED: Event = Event::CopyFailed { number: 1 };
+const INSTANT: Duration = Duration::from_millis(1);
 
 fn settling() -> Job {
     after(&[claimed(), accepted(1), finished(1)])
 }
 
+fn lease(job: &Job) -> (Timestamp, u64) {
+    (job.copy_until.unwrap(), job.copy_lease.unwrap())
+}
+
 #[test]
-fn the_move_to_settling_is_the_lease_and_a_second_copy_waits_for_its_end() {
+fn the_move_to_settling_gives_the_first_lease_and_a_second_copy_waits_for_its_end() {
     let job = settling();
-    assert_eq!(job.copy_until, Some(job.updated_at + COPY_LEASE));
-    let until = job.copy_until.unwrap();
-    assert_eq!(job.decide(&STARTED, until.minus(std::time::Duration::from_millis(1))), Ok(Decision::Stay));
-    assert_eq!(told_at(&job, &STARTED, until).copy_until, Some(until + COPY_LEASE));
+    assert_eq!(lease(&job), (job.updated_at + COPY_LEASE, job.version));
+    let (until, _) = lease(&job);
+    assert_eq!(job.decide(&STARTED, until.minus(INSTANT)), Ok(Decision::Stay));
+    let second = told_at(&job, &STARTED, until);
+    assert_eq!(lease(&second), (until + COPY_LEASE, second.version));
+}
+
+#[test]
+fn a_copy_that_goes_on_keeps_its_lease() {
+    let job = settling();
+    let (until, own) = lease(&job);
+    let renewed = told_at(&job, &Event::CopyRenewed { number: 1, lease: own }, until.minus(INSTANT));
+    assert_eq!(lease(&renewed), (until.minus(INSTANT) + COPY_LEASE, own));
+    assert_eq!(renewed.decide(&STARTED, until), Ok(Decision::Stay));
 }
 
 #[test]
 fn a_failed_copy_makes_way_for_the_next() {
-    let job = told_at(&settling(), &FAILED, soon(&settling()));
-    assert_eq!((job.state, job.copy_until), (State::Settling, None));
-    assert_eq!(job.decide(&FAILED, soon(&job)), Ok(Decision::Stay));
-    assert!(told_at(&job, &STARTED, soon(&job)).copy_until.is_some());
+    let job = settling();
+    let (_, own) = lease(&job);
+    let failed = Event::CopyFailed { number: 1, lease: own };
+    let freed = told_at(&job, &failed, soon(&job));
+    assert_eq!((freed.state, freed.copy_until, freed.copy_lease), (State::Settling, None, None));
+    assert_eq!(freed.decide(&failed, soon(&freed)), Ok(Decision::Stay));
+    assert!(told_at(&freed, &STARTED, soon(&freed)).copy_until.is_some());
     // Also before "not found" means anything.
-    let early = told_at(&settling(), &asset_lost(1), soon(&settling()));
+    let early = told_at(&job, &Event::AssetLost { number: 1, lease: own }, soon(&job));
     assert_eq!((early.copy_until, early.attempts[0].missing), (None, None));
 }
 
 #[test]
-fn word_of_another_file_leaves_the_lease_alone() {
+fn a_copy_whose_lease_has_lapsed_leaves_that_of_the_next_alone() {
+    let job = settling();
+    let (until, first) = lease(&job);
+    let second = told_at(&job, &STARTED, until);
+    let late =
+        [Event::CopyRenewed { number: 1, lease: first }, Event::CopyFailed { number: 1, lease: first }];
+    for event in late {
+        assert_eq!(second.decide(&event, soon(&second)), Ok(Decision::Stay), "{}", event.name());
+    }
+    let missed = second.decide(&Event::AssetLost { number: 1, lease: first }, soon(&second));
+    assert_eq!(missed, Ok(Decision::Stay), "too early to count, and not its lease");
+}
+
+#[test]
+fn an_event_of_another_file_leaves_the_lease_alone() {
     let job = after(&[claimed(), not_sent(1), claimed(), accepted(2), finished(1), finished(2)]);
     assert_eq!(job.attempt, 1);
-    for number in [Event::CopyStarted { number: 2 }, Event::CopyFailed { number: 2 }] {
-        assert_eq!(job.decide(&number, soon(&job)), Ok(Decision::Stay));
+    let (_, lease) = lease(&job);
+    let number = 2;
+    for event in [
+        Event::CopyStarted { number },
+        Event::CopyRenewed { number, lease },
+        Event::CopyFailed { number, lease },
+    ] {
+        assert_eq!(job.decide(&event, soon(&job)), Ok(Decision::Stay));
     }
-    // The second file's copy is nobody's when its turn comes.
+    // The second file has no copy yet when its turn comes.
     let second =
         after(&[claimed(), not_sent(1), claimed(), accepted(2), finished(1), finished(2), asset_lost(1)]);
-    assert_eq!((second.attempt, second.copy_until), (2, None));
+    assert_eq!((second.attempt, second.copy_until, second.copy_lease), (2, None, None));
     assert!(told_at(&second, &Event::CopyStarted { number: 2 }, soon(&second)).copy_until.is_some());
 }
 

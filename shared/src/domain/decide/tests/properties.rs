@@ -149,6 +149,7 @@ fn check_job(job: &Job) {
     assert_eq!(job.next_step() == NextStep::Nothing, job.state.is_terminal());
     assert_eq!(job.media.is_some(), job.state == State::Succeeded);
     assert!(job.copy_until.is_none() || job.state == State::Settling, "a copy of nothing: {job:?}");
+    assert_eq!(job.copy_until.is_some(), job.copy_lease.is_some(), "{job:?}");
 }
 
 /// The end that a live job comes to if it is never told anything again, and the entries
@@ -284,10 +285,11 @@ impl World {
             Step::Fetch(copied) if self.run.job.state == State::Settling => {
                 let number = self.run.job.attempt;
                 self.tell(&Event::CopyStarted { number });
+                let lease = self.run.job.copy_lease.unwrap_or(0);
                 self.mail.extend(match copied {
                     Copied::Stored => Some(stored(number)),
-                    Copied::Failed => Some(Event::CopyFailed { number }),
-                    Copied::Lost => Some(asset_lost(number)),
+                    Copied::Failed => Some(Event::CopyFailed { number, lease }),
+                    Copied::Lost => Some(Event::AssetLost { number, lease }),
                     Copied::Died => None,
                 });
             }
@@ -358,7 +360,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (0..=5_u8).prop_map(stored),
         1 => (0..=5_u8).prop_map(delivered),
         2 => (0..=5_u8).prop_map(|number| Event::CopyStarted { number }),
-        2 => (0..=5_u8).prop_map(|number| Event::CopyFailed { number }),
+        2 => (0..=5_u8, 0..9_u64).prop_map(|(number, lease)| Event::CopyRenewed { number, lease }),
+        2 => (0..=5_u8, 0..9_u64).prop_map(|(number, lease)| Event::CopyFailed { number, lease }),
         2 => (0..=5_u8).prop_map(asset_lost),
         1 => Just(CANCEL),
         1 => Just(Event::CancelRequested(CancelRefund::Full)),

@@ -31,7 +31,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ("running 2, 1 refused", after(&second)),
         ("running 2, file 1 lost", and(&second, &[finished(1), asset_lost(1)])),
         ("settling", and(&running, &[finished(1)])),
-        ("settling, no copy", and(&running, &[finished(1), Event::CopyFailed { number: 1 }])),
+        ("settling, no copy", uncopied(&and(&running, &[finished(1)]))),
         ("settling, file missing", missing(&and(&running, &[finished(1)]), &asset_lost(1))),
         ("settling, stopped", and(&running, &[cancel.clone(), finished(1)])),
         ("settling 1, 2 running", and(&second, &[finished(1)])),
@@ -49,8 +49,13 @@ fn jobs() -> Vec<(&'static str, Job)> {
     ]
 }
 
+/// The job after its copy has failed.
+fn uncopied(job: &Job) -> Job {
+    told_at(job, &Event::CopyFailed { number: job.attempt, lease: job.version }, soon(job))
+}
+
 /// Every kind of news of one attempt.
-fn news(number: u8) -> Vec<(&'static str, Event)> {
+fn news(number: u8, lease: u64) -> Vec<(&'static str, Event)> {
     let other = News::Accepted { remote: remote("other"), cost: None };
     vec![
         ("accepted", accepted(number)),
@@ -69,8 +74,10 @@ fn news(number: u8) -> Vec<(&'static str, Event)> {
         ("delivered", delivered(number)),
         ("stored", stored(number)),
         ("copy_started", Event::CopyStarted { number }),
-        ("copy_failed", Event::CopyFailed { number }),
-        ("asset_lost", asset_lost(number)),
+        ("copy_renewed", Event::CopyRenewed { number, lease }),
+        ("copy_failed", Event::CopyFailed { number, lease }),
+        ("copy_failed, late", Event::CopyFailed { number, lease: lease + 1 }),
+        ("asset_lost", Event::AssetLost { number, lease }),
     ]
 }
 
@@ -91,7 +98,7 @@ fn events(job: &Job) -> Vec<(String, Option<(Event, Timestamp)>)> {
     for (whose, number) in [("current", current), ("other", other)] {
         let known = job.attempt(number).is_some();
         events.extend(
-            news(number)
+            news(number, job.copy_lease.unwrap_or(0))
                 .into_iter()
                 .map(|(name, event)| (format!("{whose}: {name}"), known.then_some((event, now)))),
         );
@@ -114,7 +121,12 @@ fn cell(job: &Job, event: &Event, now: Timestamp) -> String {
         _ if moved => format!("{}{plus} {}", after.state.name(), after.attempt),
         (_, Some(attempt)) => format!("* {}{plus}", attempt.phase.name()),
         (_, None) if before.copy_until != after.copy_until => {
-            if after.copy_until.is_some() { "copy starts" } else { "copy ends" }.to_owned()
+            match (before.copy_lease == after.copy_lease, after.copy_until) {
+                (true, _) => "copy goes on",
+                (false, Some(_)) => "copy starts",
+                (false, None) => "copy ends",
+            }
+            .to_owned()
         }
         (_, None) => format!("stop {:?}{plus}", after.stop.unwrap()).to_lowercase(),
     }
