@@ -23,6 +23,7 @@ mod levers;
 mod likeness;
 mod outage;
 mod platform;
+mod releases;
 mod resilience;
 mod rights;
 mod sdk;

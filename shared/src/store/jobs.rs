@@ -13,6 +13,7 @@ use super::ledger::Limits;
 use super::moves::Move;
 use super::remotes::{Holder, Remotes};
 use super::{Error, RACES_MAX, Table, ledger, passes, step_aside};
+use crate::domain::attempt::Attempt;
 use crate::domain::credit::{Credits, Entry, MicroUsd};
 use crate::domain::decide::{Decision, Event, Transition};
 use crate::domain::id::{AccountId, JobId};
