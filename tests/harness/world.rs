@@ -1,11 +1,14 @@
 //! One stack under a manual clock, with an account, and a caller of its API.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use genmux::audit::{self, RemoteJobs, Report};
+use genmux::host::{Function, Invocation};
 use genmux::simulate::{CallKind, Simulator};
-use genmux::stack::{self, Options, Stack};
+use genmux::stack::{self, Options, Stack, start_function};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -47,6 +50,39 @@ pub struct World {
     pub operator: Process,
     http: reqwest::Client,
     _folder: TempDir,
+}
+
+/// A function that the host does not know.
+pub struct Started {
+    name: String,
+    function: Arc<dyn Function>,
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Started").field(&self.name).finish()
+    }
+}
+
+impl Started {
+    pub async fn invoke(&self, event: Value) -> Value {
+        let arn = format!("arn:aws:lambda:eu-central-1:123456789012:function:{}", self.name);
+        let context = Invocation {
+            request_id: "request".to_owned(),
+            function_name: self.name.clone(),
+            function_arn: arn,
+            deadline_ms: u64::MAX,
+            trace_id: String::new(),
+        };
+        self.function.invoke(event, context).await.expect("the function answers")
+    }
+
+    /// Handles one message of its queue.
+    pub async fn handle(&self, message: &Value) {
+        let record = json!({"messageId": "1", "body": message.to_string(), "eventSource": "aws:sqs"});
+        let answer = self.invoke(json!({"Records": [record]})).await;
+        assert_eq!(answer["batchItemFailures"], json!([]), "{message}");
+    }
 }
 
 /// An answer of the API.
@@ -260,6 +296,23 @@ impl World {
         let event = serde_json::from_str(event).expect("the event is JSON");
         // What it fails at, it tries again when it comes by next.
         let _answer = self.stack.host.invoke("reconcile", event).await;
+    }
+
+    /// A function of this world as another configuration starts it: with these variables, also in
+    /// place of what its secrets say.
+    pub async fn start(&self, name: &str, variables: &[(&str, &str)]) -> Started {
+        let mut environment: BTreeMap<_, _> =
+            self.stack.host.template().functions[name].environment.clone().into_iter().collect();
+        for service in ["DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"] {
+            let name = format!("AWS_ENDPOINT_URL_{service}");
+            let url = self.operator.env.get(&name).unwrap_or_default().to_owned();
+            environment.insert(name, url);
+        }
+        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let process = Process { env: Env::from_pairs(environment), ..self.operator.clone() };
+        let process = process.with_secrets().await.expect("the secrets are read");
+        let function = start_function(name, &process).expect("the function starts");
+        Started { name: name.to_owned(), function }
     }
 
     /// Turns the clock to the next thing that is due, and lets it happen.

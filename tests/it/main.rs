@@ -12,6 +12,7 @@ mod boot;
 mod budget;
 mod cancel;
 mod catalogue;
+mod changes;
 mod collide;
 mod copies;
 mod crash;

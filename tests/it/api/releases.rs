@@ -3,12 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use genmux::host::Invocation;
 use genmux::simulate::CallKind;
-use genmux::stack::start_function;
 use harness::World;
 use serde_json::{Value, json};
-use shared::boot::{Env, Process};
 use shared::domain::job::State;
 use shared::domain::provider::Provider;
 
@@ -16,34 +13,14 @@ use crate::documents::openapi::root;
 
 /// Submits this body under the key `deployed`, to a `submit` that has these providers.
 async fn submit(world: &World, providers: &str, body: &Value) -> (u64, Value) {
-    let environment = world.stack.host.template().functions["submit"].environment.clone();
-    let endpoints = ["DYNAMODB", "SQS"].map(|service| {
-        let name = format!("AWS_ENDPOINT_URL_{service}");
-        (name.clone(), world.operator.env.get(&name).unwrap().to_owned())
-    });
-    let mut environment: std::collections::BTreeMap<_, _> =
-        environment.into_iter().chain(endpoints).collect();
-    environment.insert("PROVIDERS".to_owned(), providers.to_owned());
-    let process = Process { env: Env::from_pairs(environment), ..world.operator.clone() };
-    let function = start_function("submit", &process).unwrap();
     let event = fs::read_to_string(root().join("events/submit/idempotency_key.json")).unwrap();
     let mut event: Value = serde_json::from_str(&event).unwrap();
     event["headers"]["authorization"] = json!(format!("Bearer {}", world.key));
     event["headers"]["idempotency-key"] = json!("deployed");
     event["body"] = json!(body.to_string());
     event["isBase64Encoded"] = json!(false);
-    let answer = function.invoke(event, context("submit")).await.unwrap();
+    let answer = world.start("submit", &[("PROVIDERS", providers)]).await.invoke(event).await;
     (answer["statusCode"].as_u64().unwrap(), answer)
-}
-
-fn context(function: &str) -> Invocation {
-    Invocation {
-        request_id: "request".to_owned(),
-        function_name: function.to_owned(),
-        function_arn: format!("arn:aws:lambda:eu-central-1:123456789012:function:{function}"),
-        deadline_ms: 0,
-        trace_id: String::new(),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,20 +49,9 @@ async fn a_job_at_a_provider_that_was_taken_out_is_polled_to_its_end() {
         world.stack.host.step_queues().await.unwrap();
     }
     world.clock.advance(Duration::from_secs(60));
-    let spec = &world.stack.host.template().functions["poll"];
-    let mut environment: std::collections::BTreeMap<_, _> = spec.environment.clone().into_iter().collect();
-    for service in ["DYNAMODB", "SQS", "SECRETS_MANAGER"] {
-        let name = format!("AWS_ENDPOINT_URL_{service}");
-        environment.insert(name.clone(), world.operator.env.get(&name).unwrap().to_owned());
-    }
-    environment.insert("PROVIDERS".to_owned(), "runway".to_owned());
-    let process = Process { env: Env::from_pairs(environment), ..world.operator.clone() };
-    let poll = start_function("poll", &process.with_secrets().await.unwrap()).unwrap();
+    let poll = world.start("poll", &[("PROVIDERS", "runway")]).await;
     let before = world.calls(Provider::Fal, CallKind::Poll);
-    let message = json!({"type": "poll.v1", "job_id": id, "attempt": 1}).to_string();
-    let event = json!({"Records": [{"messageId": "1", "body": message, "eventSource": "aws:sqs"}]});
-    let answer = poll.invoke(event, context("poll")).await.unwrap();
-    assert_eq!(answer["batchItemFailures"], json!([]), "{answer}");
+    poll.handle(&json!({"type": "poll.v1", "job_id": id, "attempt": 1})).await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Poll), before + 1);
     assert_eq!(world.finish(&id).await.state, State::Succeeded);
 }
