@@ -14,6 +14,7 @@ mod books;
 mod chance;
 mod clocks;
 mod outcome;
+mod spoil;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use futures_util::future::join_all;
 use genmux::audit::was_given_up;
 use genmux::simulate::{CallKind, Fault, RemoteJobView};
 use reqwest::{Method, StatusCode};
+use serde_json::Value;
 use shared::boot::Random;
 use shared::domain::attempt::Phase;
 use shared::domain::credit::Credits;
@@ -49,6 +51,12 @@ const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const ONE_EFFECT_IN: u32 = 60;
 const ONE_INVOCATION_IN: u32 = 8;
 const ONE_MESSAGE_IN: u32 = 10;
+/// One order in so many is equal to the one before.
+const EQUAL_ORDER_IN: usize = 6;
+/// How long the due index lags at most.
+const LAG_MAX: Duration = Duration::from_secs(60);
+/// Rows that no release can read, in one shard, while the storm lasts.
+const UNREADABLE: usize = 12;
 /// Tries of one submit: callers repeat what was answered by 5xx, under the same key.
 const SUBMITS_MAX: usize = 20;
 /// Simulated time within which everything must have ended when nothing goes wrong any more.
@@ -67,6 +75,10 @@ struct Run {
     pace: Pace,
     /// The jobs by the numbers of their orders, and whose they are.
     made: BTreeMap<usize, (JobId, String)>,
+    /// The order that was placed last.
+    last: Option<Value>,
+    /// The numbers of the orders that were equal to one, by its number.
+    equals: BTreeMap<usize, Vec<usize>>,
     outcome: Outcome,
 }
 
@@ -86,7 +98,16 @@ pub async fn run(seed: u64, jobs: usize) -> Outcome {
     .await;
     world.wire.watch_refunds(clocks.world());
     let outcome = Outcome { seed, pace: pace.name(), ..Outcome::default() };
-    let mut run = Run { world, chance, clocks, pace, made: BTreeMap::new(), outcome };
+    let mut run = Run {
+        world,
+        chance,
+        clocks,
+        pace,
+        made: BTreeMap::new(),
+        last: None,
+        equals: BTreeMap::new(),
+        outcome,
+    };
     run.storm(jobs).await;
     run.settle_down().await;
     run.count().await;
@@ -99,10 +120,13 @@ impl Run {
         let keys = accounts(&self.world, &self.chance).await;
         self.world.wire.storm(Storm {
             random: Random::seeded(self.outcome.seed ^ 0x0570_4a11),
+            clock: self.clocks.world(),
             one_effect_in: ONE_EFFECT_IN,
             one_invocation_in: ONE_INVOCATION_IN,
             one_message_in: ONE_MESSAGE_IN,
         });
+        let unreadable = if self.chance.one_in(2) { UNREADABLE } else { 0 };
+        spoil::put(&self.world, unreadable).await;
         let mut asked = 0;
         while asked < jobs {
             for _ in 0..=self.chance.below(self.pace.crowd()).min(jobs - asked - 1) {
@@ -124,6 +148,7 @@ impl Run {
                 self.tick().await;
             }
         }
+        spoil::remove(&self.world, unreadable).await;
         self.outcome.effects = self.world.wire.effects();
         self.outcome.spoilt = self.world.wire.spoilt();
         self.outcome.spoilt_dispatch = self.world.wire.spoilt_of("dispatch");
@@ -137,7 +162,13 @@ impl Run {
     /// Submits as callers shall: the same order under the same key until it is answered. Now
     /// and then two of them race.
     async fn submit(&mut self, key: &str, number: usize) {
-        let (body, bearer) = (chance::order(&self.chance, number).to_string(), format!("Bearer {key}"));
+        let bearer = format!("Bearer {key}");
+        let equal = self.last.take().filter(|_| self.chance.one_in(EQUAL_ORDER_IN));
+        let order = equal.unwrap_or_else(|| chance::order(&self.chance, number));
+        let first = chance::number(order["prompt"].as_str().unwrap_or_default()).unwrap_or(number);
+        self.equals.entry(first).or_default().push(number);
+        let body = order.to_string();
+        self.last = Some(order);
         let idempotency_key = format!("order-{number}");
         let headers = [("idempotency-key", idempotency_key.as_str()), ("authorization", bearer.as_str())];
         let mut racers = if self.chance.one_in(10) { 3 } else { 1 };
@@ -198,6 +229,9 @@ impl Run {
             self.outcome.weathers += 1;
         }
         if chance.one_in(6) {
+            self.world.wire.due_index_lags();
+        }
+        if chance.one_in(6) {
             self.clocks.disturb(chance);
         } else if chance.one_in(4) {
             self.clocks.settle(chance);
@@ -233,6 +267,9 @@ impl Run {
     }
 
     async fn turn(&self, span: Duration) {
+        if span > LAG_MAX {
+            self.world.wire.due_index_has_caught_up();
+        }
         self.clocks.turn(span);
         self.drain().await;
     }
@@ -323,11 +360,12 @@ impl Run {
     }
 
     fn bill(&self, remote: RemoteJobView) -> Bill {
-        let made = chance::number(&remote.prompt).and_then(|number| self.made.get(&number));
+        let equals = chance::number(&remote.prompt).and_then(|number| self.equals.get(&number));
+        let made = equals.into_iter().flatten().filter_map(|number| self.made.get(number));
         Bill {
             provider: remote.provider,
             id: remote.id,
-            job: made.map(|(id, _)| id.clone()),
+            jobs: made.map(|(id, _)| id.clone()).collect(),
             state: remote.state,
             bills: remote.bills,
             ends_at: remote.ends_at,

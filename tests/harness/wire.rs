@@ -79,6 +79,8 @@ struct Plan {
     storm: Option<Storm>,
     /// Effects that the storm has spoilt, by function.
     spoilt: BTreeMap<String, usize>,
+    /// Functions whose last effect it has spoilt.
+    shaken: BTreeSet<String>,
     /// While this is set, the table answers no call of a function before that time.
     outage: Option<(Timestamp, Clock)>,
     /// What queries of an index are answered with while it lags.
@@ -215,6 +217,11 @@ impl Wire {
         self.plan().lag = Some(Lag::default());
     }
 
+    /// The index lags no longer.
+    pub fn due_index_has_caught_up(&self) {
+        self.plan().lag = None;
+    }
+
     /// Before effect `k` lands, `rival` runs to its end. Once.
     pub fn overtake_at(&self, k: usize, rival: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
         self.plan().at = Some((k, Order::Overtake(Arc::new(rival))));
@@ -252,11 +259,15 @@ impl Wire {
         let of_function = RUN.try_with(|_| ()).is_ok();
         if let Some(storm) = &plan.storm {
             // What the harness itself asks for is not in the storm.
-            let order = of_function.then(|| storm.order()).flatten();
+            let function = RUN.try_with(|run| run.function.clone()).unwrap_or_default();
+            let is_shaken = plan.shaken.contains(&function);
+            let order = of_function.then(|| storm.order(request, is_shaken)).flatten();
             plan.count += 1;
             if order.is_some() {
-                let function = RUN.try_with(|run| run.function.clone()).unwrap_or_default();
-                *plan.spoilt.entry(function).or_default() += 1;
+                *plan.spoilt.entry(function.clone()).or_default() += 1;
+                plan.shaken.insert(function);
+            } else {
+                plan.shaken.remove(&function);
             }
             return order;
         }

@@ -1,7 +1,6 @@
 //! `fetch`: stream a finished attempt's file into the bucket, one copy at a time.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
@@ -102,7 +101,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     }
     // The move that gave the lease made this version.
     let lease = job.version;
-    let copied = hold(app, &job, lease, copy(app, &job, &url, copies, deadline)).await;
+    let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
     let copied = believed(app, &job, copied).await?;
     let is_later = matches!(copied, Copied::Later);
     let event = match copied {
@@ -179,8 +178,7 @@ async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, BoxErr
 }
 
 /// Renews the lease while a copy runs; ends the copy when it has lost its lease.
-async fn hold(app: &App, job: &Job, lease: u64, copying: impl Future<Output = Copied>) -> Copied {
-    let mut copying = pin!(copying);
+async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output = Copied> + Unpin) -> Copied {
     let renewal = Event::CopyRenewed { number: job.attempt, lease };
     loop {
         if let Ok(copied) = tokio::time::timeout(RENEW_EVERY, &mut copying).await {

@@ -77,8 +77,8 @@ pub struct Options {
     /// How long a simulated remote job runs whose prompt does not say.
     pub latency: Duration,
     pub clock: Clock,
-    /// Clocks of functions, by name, that do not go by that one.
-    pub clocks: BTreeMap<String, Clock>,
+    /// Clocks of functions, by name, that do not go by that one: one of each instance.
+    pub clocks: BTreeMap<String, Vec<Clock>>,
     pub random: Random,
     /// The wire under the AWS SDK, where a test wants its own.
     pub aws_wire: Option<SharedHttpClient>,

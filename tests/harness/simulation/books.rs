@@ -16,8 +16,8 @@ use shared::provider::adapter;
 pub(super) struct Bill {
     pub(super) provider: Provider,
     pub(super) id: String,
-    /// The job that it was ordered for.
-    pub(super) job: Option<JobId>,
+    /// The job that it was ordered for; several, where equal orders were placed.
+    pub(super) jobs: Vec<JobId>,
     pub(super) state: RemoteState,
     pub(super) bills: bool,
     pub(super) ends_at: Timestamp,
@@ -53,25 +53,27 @@ pub(super) fn check(
     let has_name = |bill: &&Bill| named.contains_key(&(bill.provider, bill.id.as_str()));
     for bill in bills.iter().filter(has_name).chain(bills.iter().filter(|bill| !has_name(bill))) {
         let (provider, id) = (bill.provider, &bill.id);
-        let Some(job) = bill.job.as_ref().and_then(|job| jobs.get(job)) else {
+        let ordered: Vec<&Job> = bill.jobs.iter().filter_map(|job| jobs.get(job)).collect();
+        if ordered.is_empty() {
             problems.push(format!("{provider}'s remote job {id} was made for no job"));
             continue;
-        };
-        let attempt = match named.get(&(provider, id.as_str())) {
-            Some((owner, _)) if owner.id != job.id => {
-                let (owner, job) = (&owner.id, &job.id);
-                problems.push(format!("{provider}'s remote job {id} of {job} is told to be that of {owner}"));
+        }
+        let mut attempts = ordered.iter().flat_map(|job| job.attempts.iter().map(|made| (*job, made)));
+        let owner = match named.get(&(provider, id.as_str())) {
+            Some((owner, _)) if !bill.jobs.contains(&owner.id) => {
+                let (owner, jobs) = (&owner.id, &bill.jobs);
+                problems.push(format!("{provider}'s remote job {id} of {jobs:?} is recorded for {owner}"));
                 continue;
             }
-            Some((_, attempt)) => Some(*attempt),
-            None => job.attempts.iter().find(|made| {
+            Some(owner) => Some(*owner),
+            None => attempts.find(|(job, made)| {
                 made.provider == provider
                     && may_be_nameless(made, bill)
                     && !taken.contains(&(&job.id, made.number))
             }),
         };
-        let Some(attempt) = attempt else {
-            problems.push(format!("{provider}'s remote job {id} is known to no attempt of {job:?}"));
+        let Some((job, attempt)) = owner else {
+            problems.push(format!("{provider}'s remote job {id} is known to no attempt of {ordered:?}"));
             continue;
         };
         if !taken.insert((&job.id, attempt.number)) {
@@ -80,7 +82,9 @@ pub(super) fn check(
         problems.extend(refund_problem(job, attempt, bill, refunds.get(&job.id)));
         if bill.is_due() {
             billed.insert((&job.id, attempt.number));
-            let gave_nothing = matches!(attempt.phase, Phase::Broke | Phase::Refused | Phase::NotSent);
+            // What has failed may be billed, and most providers do not say.
+            let gave_nothing = matches!(attempt.phase, Phase::Broke | Phase::Refused | Phase::NotSent)
+                && bill.state != RemoteState::Failed;
             let known =
                 if gave_nothing { attempt.billed == Billed::Yes } else { attempt.billed != Billed::No };
             if !known || attempt.cost.is_none() {

@@ -8,7 +8,7 @@ use shared::domain::catalog::{Catalog, Kind, Model};
 use shared::domain::provider::Provider;
 
 /// What may be played with a job, beside nothing at all. Each may concern one provider alone.
-const PLAYS: [&str; 31] = [
+const PLAYS: [&str; 37] = [
     "create=refuse:429, retry_after=5, times=2",
     "create=refuse:429, retry_after=date:40, times=2",
     "create=refuse:503",
@@ -27,6 +27,9 @@ const PLAYS: [&str; 31] = [
     "fail=internal",
     "fail=content_policy",
     "fail=no_code",
+    "fail=internal-billed",
+    "status=403",
+    "status=500",
     "status=backwards",
     "status=unknown",
     "status=empty",
@@ -39,11 +42,14 @@ const PLAYS: [&str; 31] = [
     "result=500:3",
     "asset=500:2",
     "asset=404",
+    "asset=html",
+    "asset=half",
+    "asset=cut:2",
     "asset=expired:60:410",
 ];
 
 /// What a provider may play with everybody for a while.
-const WEATHERS: [&str; 20] = [
+const WEATHERS: [&str; 22] = [
     "all=refuse:503",
     "all=refuse:500",
     "all=refuse:429, retry_after=30",
@@ -53,6 +59,7 @@ const WEATHERS: [&str; 20] = [
     "all=html",
     "create=accept-then:502",
     "status=404:600",
+    "status=403",
     "create=refuse:429, retry_after=20",
     "create=refuse:429, retry_after=date:60",
     "create=drop-after",
@@ -64,6 +71,7 @@ const WEATHERS: [&str; 20] = [
     "status=backwards",
     "status=unknown",
     "asset=expired:45",
+    "asset=500:6",
 ];
 
 /// The statuses of a link that has expired, beside the usual one.

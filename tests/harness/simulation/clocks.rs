@@ -1,4 +1,5 @@
-//! The clocks of one run: the world's, and one of each function that is wrong by its own amount.
+//! The clocks of one run: the world's, and one of each instance of each function, wrong by its own
+//! amount.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -11,19 +12,23 @@ use super::chance::Chance;
 
 const FUNCTIONS: [&str; 10] =
     ["submit", "status", "cancel", "webhook", "dispatch", "settle", "fetch", "poll", "health", "reconcile"];
+/// Instances of each function.
+const INSTANCES: usize = 2;
 /// By how much a clock is always wrong at most, and now and then, in milliseconds.
 const ALWAYS: i64 = 5_000;
 const AT_TIMES: i64 = 90_000;
 
 pub(super) struct Clocks {
     world: Clock,
-    functions: BTreeMap<String, Clock>,
-    shifts: BTreeMap<String, i64>,
+    functions: BTreeMap<String, Vec<Clock>>,
+    /// By function and instance.
+    shifts: BTreeMap<(String, usize), i64>,
 }
 
 impl Clocks {
     pub(super) fn new(start: Timestamp, chance: &Chance) -> Self {
-        let functions = FUNCTIONS.map(|name| (name.to_owned(), Clock::manual(start))).into();
+        let instances = || (0..INSTANCES).map(|_| Clock::manual(start)).collect();
+        let functions = FUNCTIONS.map(|name| (name.to_owned(), instances())).into();
         let mut clocks = Self { world: Clock::manual(start), functions, shifts: BTreeMap::new() };
         clocks.settle(chance);
         clocks
@@ -33,7 +38,7 @@ impl Clocks {
         self.world.clone()
     }
 
-    pub(super) fn functions(&self) -> BTreeMap<String, Clock> {
+    pub(super) fn functions(&self) -> BTreeMap<String, Vec<Clock>> {
         self.functions.clone()
     }
 
@@ -41,22 +46,30 @@ impl Clocks {
     pub(super) fn turn(&self, span: Duration) {
         self.world.advance(span);
         let now = self.world.now().as_millis();
-        for (name, clock) in &self.functions {
-            if let Clock::Manual(millis) = clock {
-                millis.store(now + self.shifts.get(name).copied().unwrap_or(0), Ordering::SeqCst);
+        for (name, clocks) in &self.functions {
+            for (instance, clock) in clocks.iter().enumerate() {
+                if let Clock::Manual(millis) = clock {
+                    let shift = self.shifts.get(&(name.clone(), instance)).copied().unwrap_or(0);
+                    millis.store(now + shift, Ordering::SeqCst);
+                }
             }
         }
     }
 
-    /// Sets one function's clock badly wrong.
+    /// Sets one instance's clock badly wrong.
     pub(super) fn disturb(&mut self, chance: &Chance) {
-        self.shifts.insert((*chance.pick(&FUNCTIONS)).to_owned(), shift(chance, AT_TIMES));
+        let instance = ((*chance.pick(&FUNCTIONS)).to_owned(), chance.below(INSTANCES));
+        self.shifts.insert(instance, shift(chance, AT_TIMES));
         self.turn(Duration::ZERO);
     }
 
     /// Sets all clocks as right as they ever are.
     pub(super) fn settle(&mut self, chance: &Chance) {
-        self.shifts = FUNCTIONS.map(|name| (name.to_owned(), shift(chance, ALWAYS))).into();
+        for name in FUNCTIONS {
+            for instance in 0..INSTANCES {
+                self.shifts.insert((name.to_owned(), instance), shift(chance, ALWAYS));
+            }
+        }
         self.turn(Duration::ZERO);
     }
 }

@@ -2,34 +2,61 @@
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use serde_json::{Map, Value};
-use shared::boot::Random;
+use shared::boot::{Clock, Random};
 
-use super::{Moment, Order, edit};
+use super::{Moment, Order, Refusal, edit};
 
-/// At one effect in so many the function dies or the call fails, before it lands or after, or its
-/// answer is lost and it is made again; one invocation in so many is made twice at once; and of
-/// the messages sent, one in so many is late, and one in so many arrives a second time.
+/// At one effect in so many the function dies or the call fails, before it lands or after, hangs, is
+/// refused by the table, or its answer is lost and it is made again; one invocation in so many is
+/// made twice at once; and of the messages sent, one in so many is late, and one in so many arrives a
+/// second time.
 #[derive(Debug, Clone)]
 pub struct Storm {
     pub random: Random,
+    /// Turns while a call hangs.
+    pub clock: Clock,
     pub one_effect_in: u32,
     pub one_invocation_in: u32,
     pub one_message_in: u32,
 }
 
+/// Trouble seldom comes alone: so often it strikes the next call of the same function as well.
+const NEXT_EFFECT_IN: u32 = 4;
+
 /// The longest that a queue may hold a message back, in seconds.
 const DELAY_MAX_S: u64 = 900;
 
 impl Storm {
-    pub(super) fn order(&self) -> Option<Order> {
-        let (luck, kind) = (self.random.u32() % self.one_effect_in, self.random.u32() % 5);
-        (luck == 0).then_some(match kind {
+    /// What goes wrong with this call, if anything; the last one of its function may have.
+    pub(super) fn order(&self, request: &HttpRequest, is_shaken: bool) -> Option<Order> {
+        let one_in = if is_shaken { NEXT_EFFECT_IN } else { self.one_effect_in };
+        if !self.random.u32().is_multiple_of(one_in) {
+            return None;
+        }
+        Some(match self.random.u32() % 9 {
             0 => Order::Crash(Moment::Before),
             1 => Order::Crash(Moment::After),
             2 => Order::Fail(Moment::Before),
             3 => Order::Fail(Moment::After),
+            4 => Order::Hang(Moment::Before, self.clock.clone()),
+            5 => Order::Hang(Moment::After, self.clock.clone()),
+            6 | 7 => self.refusal(request).map_or(Order::LoseAnswer, Order::Answer),
             _ => Order::LoseAnswer,
         })
+    }
+
+    /// A refusal by the table: of a transaction, one of its writes is throttled or meets another.
+    fn refusal(&self, request: &HttpRequest) -> Option<Refusal> {
+        let target = request.headers().get("x-amz-target").filter(|it| it.starts_with("DynamoDB"))?;
+        if !target.ends_with(".TransactWriteItems") {
+            return Some(Refusal::Throughput);
+        }
+        let body: Value = serde_json::from_slice(request.body().bytes()?).ok()?;
+        let mut reasons = vec!["None"; body.get("TransactItems")?.as_array()?.len()];
+        let struck = usize::try_from(self.random.u32()).ok()? % reasons.len();
+        let kinds = ["ThrottlingError", "TransactionConflict", "ProvisionedThroughputExceeded"];
+        reasons[struck] = kinds[usize::try_from(self.random.u32()).ok()? % kinds.len()];
+        Some(Refusal::Transaction(reasons))
     }
 
     /// Whether an invocation is made twice.

@@ -105,9 +105,16 @@ async fn respond(
     if fault == Some(Fault::DropAfter) {
         return Err(Cut);
     }
-    if let CreatePlay::AcceptThen(then) = storm.all {
-        return Ok(create::in_place_of_success(simulator, then));
+    match (answer, storm.all) {
+        // A refusal stays one.
+        (Ok(Answer::Reply(response)), CreatePlay::AcceptThen(then)) if response.status().is_success() => {
+            Ok(create::in_place_of_success(simulator, then))
+        }
+        (answer, _) => finish(answer, call).await,
     }
+}
+
+async fn finish(answer: anyhow::Result<Answer>, call: &Inbound) -> Result<Response, Cut> {
     match answer {
         Ok(Answer::Reply(response)) => {
             if let Some(Hang(span)) = response.extensions().get() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::{BoxFuture, try_join_all};
@@ -32,24 +33,38 @@ const ENDPOINTS: [&str; 4] = [
 pub(super) async fn all(
     template: &Template,
     operator: &Process,
-    clocks: &BTreeMap<String, Clock>,
+    clocks: &BTreeMap<String, Vec<Clock>>,
 ) -> Result<Functions> {
     let started = template.functions.iter().map(async |(name, spec)| {
         let endpoints =
             ENDPOINTS.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
         let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
-        let clock = clocks.get(name).unwrap_or(&operator.clock).clone();
-        let process = Process { env, clock, ..operator.clone() }.with_secrets().await?;
-        let function =
-            start_function(name, &process).with_context(|| format!("function {name} does not start"))?;
-        let skewed = clocks.get(name).map(|clock| Skewed {
-            inner: Arc::clone(&function),
-            clock: clock.clone(),
-            platform: operator.clock.clone(),
+        let process = Process { env, ..operator.clone() }.with_secrets().await?;
+        let start = |process: &Process| {
+            start_function(name, process).with_context(|| format!("function {name} does not start"))
+        };
+        let Some(clocks) = clocks.get(name) else { return Ok((name.clone(), start(&process)?)) };
+        let instances = clocks.iter().map(|clock| {
+            let inner = start(&Process { clock: clock.clone(), ..process.clone() })?;
+            anyhow::Ok(Skewed { inner, clock: clock.clone(), platform: operator.clock.clone() })
         });
-        anyhow::Ok((name.clone(), skewed.map_or(function, |skewed| Arc::new(skewed))))
+        let instances = Instances { all: instances.collect::<Result<_>>()?, next: AtomicUsize::new(0) };
+        anyhow::Ok((name.clone(), Arc::new(instances) as Arc<dyn Function>))
     });
     Ok(try_join_all(started).await?.into_iter().collect())
+}
+
+/// Several instances of one function, invoked in turn.
+struct Instances {
+    all: Vec<Skewed>,
+    next: AtomicUsize,
+}
+
+impl Function for Instances {
+    fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.all[turn % self.all.len()].invoke(event, context)
+    }
 }
 
 /// A function whose clock is not the platform's. It finds its deadline on its own: how much time

@@ -44,7 +44,7 @@ fn job(name: &str, attempts: Vec<Attempt>) -> Job {
 fn bill(remote: &str, job: &str, state: RemoteState) -> Bill {
     let bills = state == RemoteState::Succeeded;
     let ends_at = if matches!(state, RemoteState::Queued | RemoteState::Running) { NOW + DAY } else { NOW };
-    Bill { provider: Provider::Fal, id: remote.to_owned(), job: Some(id(job)), state, bills, ends_at }
+    Bill { provider: Provider::Fal, id: remote.to_owned(), jobs: vec![id(job)], state, bills, ends_at }
 }
 
 fn problems(jobs: Vec<Job>, bills: &[Bill]) -> usize {
@@ -202,4 +202,25 @@ fn what_is_lost_needs_an_answer_that_was_lost() {
     }
     let refused = Losses::of(Provider::Fal, &jobs, &[], &[create(Some(429))]);
     assert_eq!(refused.problems(Provider::Fal, 0).len(), 1);
+}
+
+#[test]
+fn a_remote_job_of_equal_orders_belongs_to_one_of_them() {
+    let equal = |remote| Bill { jobs: vec![id("a"), id("b")], ..bill(remote, "a", RemoteState::Succeeded) };
+    let known = || job("a", vec![attempt(1, Phase::Finished, Some("1"))]);
+    let lost = || job("b", vec![attempt(1, Phase::Lost, None)]);
+    assert_eq!(problems(vec![known(), lost()], &[equal("1"), equal("2")]), 0);
+    assert_eq!(problems(vec![known(), job("b", Vec::new())], &[equal("1"), equal("2")]), 1);
+    assert_eq!(problems(vec![known(), lost()], &[equal("1"), equal("2"), equal("3")]), 1);
+    let other = job("c", vec![attempt(1, Phase::Finished, Some("1"))]);
+    assert!(problems(vec![lost(), other], &[equal("1")]) > 0);
+}
+
+#[test]
+fn a_failure_that_is_billed_may_be_unknown_and_must_not_be_denied() {
+    let billed = Bill { bills: true, ..bill("1", "a", RemoteState::Failed) };
+    for (says, expected) in [(Billed::Unknown, 0), (Billed::Yes, 0), (Billed::No, 1)] {
+        let made = Attempt { billed: says, ..attempt(1, Phase::Broke, Some("1")) };
+        assert_eq!(problems(vec![job("a", vec![made])], std::slice::from_ref(&billed)), expected, "{says:?}");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! A still takes no time: `latency`, `throttled`, `cancel`, `webhook`, `result` and `asset` have
 //! no effect. What `status` spoils elsewhere is here the answer with the still: its finish reason
-//! is of no list, its body is empty, a page, junk or cut in half.
+//! is of no list, its body is empty, a page, junk or cut in half, or there is an error of the server.
 
 #[cfg(test)]
 mod tests;
@@ -210,7 +210,8 @@ async fn still(simulator: &Simulator, job: &RemoteJob, told: Told) -> anyhow::Re
         Some(StatusPlay::Html) => return Ok(create::gateway_page()),
         Some(StatusPlay::Junk) => bytes = Bytes::from("\u{1}junk{[".repeat(JUNK_BYTES / 7 + 1)),
         Some(StatusPlay::Truncated) => bytes.truncate(bytes.len() / 2),
-        Some(StatusPlay::Error(code)) => return Ok(create::error(simulator, code)),
+        // It is made, and only an error of the server can hide that.
+        Some(StatusPlay::Error(_)) => return Ok(create::error(simulator, 500)),
         // There is nothing to poll.
         Some(
             StatusPlay::Backwards | StatusPlay::Hang(_) | StatusPlay::Invisible(_) | StatusPlay::Missing(_),
