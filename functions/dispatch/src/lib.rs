@@ -156,7 +156,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
     let (report, is_over) = gates::report(&outcome);
-    let Reading { event, retry_after, hint } = read(app, &job, outcome, deadline).await?;
+    let Reading { event, retry_after, hint } = read(app, &job, &request, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
     if let Some(remote) = hint {
@@ -342,7 +342,13 @@ struct Reading {
     hint: Option<RemoteJob>,
 }
 
-async fn read(app: &App, job: &Job, outcome: Outcome, deadline: Deadline) -> Result<Reading, BoxError> {
+async fn read(
+    app: &App,
+    job: &Job,
+    request: &JobRequest,
+    outcome: Outcome,
+    deadline: Deadline,
+) -> Result<Reading, BoxError> {
     let (mut retry_after, mut hint) = (None, None);
     let news = match outcome {
         Outcome::Delivered { media, cost } => {
@@ -363,7 +369,7 @@ async fn read(app: &App, job: &Job, outcome: Outcome, deadline: Deadline) -> Res
         Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
         Outcome::Refused { fault, retry_after: wait } => {
             retry_after = wait;
-            News::Refused(fault)
+            News::Refused(request.taken_out_of(fault))
         }
         Outcome::NotSent(fault) => News::NotSent(fault),
         Outcome::Unknown { answered: true, remote: None, .. }
@@ -372,7 +378,14 @@ async fn read(app: &App, job: &Job, outcome: Outcome, deadline: Deadline) -> Res
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
             News::PresumedRefused
         }
-        Outcome::Unknown { remote, .. } => {
+        Outcome::Unknown { cause, remote, .. } => {
+            if matches!(cause, "no_id" | "unusable_id") {
+                // It is made and paid for, and we cannot ask after it.
+                tracing::error!(
+                    job.id = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
+                    alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
+                );
+            }
             hint = remote;
             News::Unclear
         }

@@ -2,6 +2,7 @@
 //! nobody wants any more is asked to stop.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
@@ -13,7 +14,6 @@ use shared::domain::decide::Event;
 use shared::domain::id::JobId;
 use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline};
 use shared::provider::{
@@ -29,6 +29,11 @@ use shared::store::verdicts::Verdicts;
 
 /// The first round of the chain that asks an attempt to stop: above all those that wait for it.
 const STOPPING: u16 = 10_000;
+
+/// How long a success may be without its file: outputs lag behind the word for the end.
+const OUTPUT_LAGS: Duration = Duration::from_secs(60);
+/// How long the answers about an attempt may tell nothing before that is said aloud.
+const UNREADABLE_MAX: Duration = Duration::from_secs(600);
 
 /// Everything `poll` may touch.
 #[derive(Debug)]
@@ -99,6 +104,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
         }
     }
     let polled = app.providers.poll(attempt.provider, remote, &attempt.route, now).await;
+    let mut wait = Duration::ZERO;
     match &polled {
         Polled::Ended(Verdict::Gone) if is_stopping && !fetching => {
             return act_on(app, &job, attempt, Verdict::Canceled { cost: None }).await;
@@ -108,7 +114,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
                 job.id = %job_id, attempt = number, provider.name = %attempt.provider,
                 alert = true, class = "key_changed", "provider.needs_attention"
             );
-            return ask_later(app, &job, attempt, round, now).await;
+            return ask_later(app, &job, attempt, round, wait).await;
         }
         // Not an end yet: a loss needs several such answers.
         Polled::Ended(Verdict::Gone) if attempt.is_missed(now) => {
@@ -120,7 +126,15 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
             let news = News::Accepted { remote: remote.clone(), cost: None };
             app.jobs.advance_from(job.clone(), &Event::Attempt { number, news }, now).await?;
         }
-        Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => {}
+        Polled::Empty(fault) if !fetching => {
+            if lasts(app, &job_id, number, "no_output", OUTPUT_LAGS).await? {
+                let verdict = Verdict::Broke { fault: fault.clone(), cost: None };
+                return act_on(app, &job, attempt, verdict).await;
+            }
+        }
+        Polled::Unreadable(cause) => not_understood(app, &job_id, attempt, cause).await?,
+        Polled::Busy(asked) => wait = *asked,
+        Polled::Pending | Polled::Fetch(_) | Polled::Empty(_) => {}
     }
     // Asked first, stopped only while it runs: stopping what has ended destroys its result.
     let may_run = matches!(polled, Polled::Pending | Polled::Ended(Verdict::Gone));
@@ -130,7 +144,26 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
             app.polls.note_stop(&job_id, number, now).await?;
         }
     }
-    ask_later(app, &job, attempt, round, now).await
+    ask_later(app, &job, attempt, round, wait).await
+}
+
+/// Whether the answers about an attempt have been odd in this way for so long.
+async fn lasts(app: &App, job: &JobId, attempt: u8, what: &str, span: Duration) -> Result<bool, BoxError> {
+    let now = app.clock.now();
+    Ok(now.since(app.polls.note_odd(job, attempt, what, now).await?) >= span)
+}
+
+/// Says aloud that a provider is not understood: at once where it said a word that we do not know,
+/// and after a while where it gave no answer that can be read.
+async fn not_understood(app: &App, job: &JobId, attempt: &Attempt, cause: &str) -> Result<(), BoxError> {
+    let is_new = matches!(cause, "unknown_status" | "unknown_file_state" | "unusable_file_name");
+    if is_new || lasts(app, job, attempt.number, "unreadable", UNREADABLE_MAX).await? {
+        tracing::error!(
+            job.id = %job, attempt = attempt.number, provider = attempt.provider.name(),
+            alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
+        );
+    }
+    Ok(())
 }
 
 /// Whether "we do not know this job" may only mean that it was made with another key.
@@ -151,15 +184,15 @@ async fn act_on(app: &App, job: &Job, attempt: &Attempt, verdict: Verdict) -> Re
     Ok(app.verdicts.send(&message, attempt.provider).await?)
 }
 
-/// Sends the next question of a chain.
+/// Sends the next question of a chain, not before the provider wants one.
 async fn ask_later(
     app: &App,
     job: &Job,
     attempt: &Attempt,
     round: Option<u16>,
-    now: Timestamp,
+    wait: Duration,
 ) -> Result<(), BoxError> {
-    let given_up = now.since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
+    let given_up = app.clock.now().since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
     // `reconcile` has the attempt polled that a live job waits for anyway: that chain ends. No job
     // waits for the answer about others: their chain thins out.
@@ -172,7 +205,7 @@ async fn ask_later(
     };
     let (job_id, attempt, provider) = (job.id.clone(), attempt.number, attempt.provider);
     let next = Message::Poll { job_id, attempt, round: Some(round.saturating_add(1)) };
-    Ok(app.poll.send(&next, Some(provider.name()), pause).await?)
+    Ok(app.poll.send(&next, Some(provider.name()), pause.max(wait)).await?)
 }
 
 /// Looks at its provider for an attempt whose create answer was lost. What is found, `settle`

@@ -9,8 +9,8 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{Attempt, News};
 use shared::domain::decide::Event;
-use shared::domain::id::RemoteJob;
-use shared::domain::verdict::Verdict;
+use shared::domain::id::{JobId, RemoteJob};
+use shared::domain::verdict::{Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline};
 use shared::provider::{Polled, ProviderClient};
 use shared::resilience::limit::LimitTable;
@@ -103,6 +103,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
     if verdict == Verdict::Gone && !app.gauges.is_loss_believed(attempt, app.random.u64(), now).await? {
         return Ok(());
     }
+    let verdict = without_prompt(app, &job_id, verdict).await?;
     let event = Event::Attempt { number, news: News::Ended { remote, verdict } };
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
     if let Advance::Moved(job) = &advance
@@ -113,6 +114,18 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
     }
     app.outbox.send_all(advance.job()).await;
     Ok(())
+}
+
+/// A provider may repeat the prompt in what it says of a failure: that is not kept.
+async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verdict, BoxError> {
+    let Verdict::Broke { fault: fault @ Fault { words: Some(_), .. }, cost } = verdict else {
+        return Ok(verdict);
+    };
+    let fault = match app.jobs.request(job).await? {
+        Some(request) => request.taken_out_of(fault),
+        None => Fault { words: None, ..fault },
+    };
+    Ok(Verdict::Broke { fault, cost })
 }
 
 /// Whether nothing but this message knows a remote job that may be the attempt's.
@@ -157,6 +170,6 @@ async fn confirm(
         }
         Polled::Ended(verdict) => Confirmed::Verdict(verdict),
         Polled::Pending => Confirmed::StillRuns,
-        Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
+        Polled::Empty(_) | Polled::Busy(_) | Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
     }
 }

@@ -126,10 +126,12 @@ impl RemoteJob {
     /// Longest id or handle that is kept, in bytes.
     pub const BYTES_MAX: usize = 200;
 
-    /// `None` when either part is empty, too long, or holds anything but visible ASCII.
+    /// `None` when either part is empty, too long, or holds anything but visible characters.
     pub fn new(id: &str, handle: Option<&str>) -> Option<Self> {
         let good = |text: &str| {
-            !text.is_empty() && text.len() <= Self::BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic())
+            !text.is_empty()
+                && text.len() <= Self::BYTES_MAX
+                && !text.contains(|c: char| c.is_control() || c.is_whitespace())
         };
         (good(id) && handle.is_none_or(good))
             .then(|| Self { id: id.to_owned(), handle: handle.map(str::to_owned) })

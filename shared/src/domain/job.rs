@@ -367,7 +367,7 @@ pub enum FollowUp {
 
 /// A timeout of ours, as the reason of a failure.
 pub fn timed_out() -> Fault {
-    Fault { class: ErrorClass::Timeout, code: None, billed: Billed::Unknown }
+    Fault::new(ErrorClass::Timeout, None, Billed::Unknown)
 }
 
 #[cfg(test)]

@@ -3,39 +3,62 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::catalog::{Audio, Catalog, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
 use super::provider::Provider;
+use super::verdict::Fault;
 use super::word;
 
-/// The body of `POST /v1/jobs`, as it came: well-formed, not yet valid.
+/// The body of `POST /v1/jobs`, as it came: well-formed, not yet valid. `null` is absent everywhere.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
     pub model: String,
     pub prompt: String,
+    #[serde(default, deserialize_with = "given")]
     pub image_url: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     pub last_frame_url: Option<String>,
     pub duration_s: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
     pub aspect_ratio: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     pub resolution: Option<String>,
     pub fps: Option<u32>,
     pub seed: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
     pub negative_prompt: Option<String>,
     pub audio: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub fallback_models: Vec<String>,
     pub provider: Option<Provider>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub pin: bool,
     pub prefer: Option<Prefer>,
+    #[serde(default, deserialize_with = "given")]
     pub callback_url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "members")]
     pub metadata: BTreeMap<String, String>,
+}
+
+/// A text that says something: a blank one is as good as none, for forms send those.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.trim().is_empty()))
+}
+
+/// `null` is absent.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// `null` is absent, also as a value.
+fn members<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let members: BTreeMap<String, Option<String>> = or_default(from)?;
+    Ok(members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 /// What decides between routes that are as good otherwise.
@@ -104,6 +127,11 @@ pub const FALLBACK_MODELS_MAX: usize = 4;
 pub const URL_CHARS_MAX: usize = 2048;
 
 impl JobRequest {
+    /// A fault without what its words repeat of the prompts.
+    pub fn taken_out_of(&self, fault: Fault) -> Fault {
+        fault.without(&self.prompt).without(self.negative_prompt.as_deref().unwrap_or_default())
+    }
+
     /// The order with its defaults filled in, or every field that is wrong with it.
     pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
         let Some(model) = catalog.model(&order.model) else {

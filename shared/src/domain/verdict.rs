@@ -1,5 +1,7 @@
 //! What a provider says in the end, and how its errors are sorted.
 
+mod words;
+
 use serde::{Deserialize, Serialize};
 
 use super::credit::MicroUsd;
@@ -26,6 +28,8 @@ pub enum ErrorClass {
     Expired,
     /// The provider stopped it without being asked.
     Stopped,
+    /// The provider says that it has succeeded, and gives no file.
+    NoOutput,
     /// None of the above.
     Unknown,
     /// A word of a newer release.
@@ -35,7 +39,7 @@ pub enum ErrorClass {
 stored_by_word!(ErrorClass);
 
 impl ErrorClass {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::InvalidRequest,
         Self::ContentPolicy,
         Self::Auth,
@@ -45,6 +49,7 @@ impl ErrorClass {
         Self::Timeout,
         Self::Expired,
         Self::Stopped,
+        Self::NoOutput,
         Self::Unknown,
     ];
 
@@ -60,6 +65,7 @@ impl ErrorClass {
             | Self::Timeout
             | Self::Expired
             | Self::Stopped
+            | Self::NoOutput
             | Self::Unknown
             | Self::Other(_) => false,
         }
@@ -81,6 +87,7 @@ impl ErrorClass {
             Self::Timeout => "timeout",
             Self::Expired => "expired",
             Self::Stopped => "stopped",
+            Self::NoOutput => "no_output",
             Self::Unknown => "unknown",
             Self::Other(word) => word,
         }
@@ -122,16 +129,33 @@ pub struct Fault {
     pub code: Option<String>,
     #[serde(default)]
     pub billed: Billed,
+    /// What the provider says of it for people: cleaned, at most [`Fault::WORDS_MAX`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }
 
 impl Fault {
     pub const CODE_MAX: usize = 60;
+    pub const WORDS_MAX: usize = 300;
 
     pub fn new(class: ErrorClass, code: Option<&str>, billed: Billed) -> Self {
         let tame = |code: &str| -> String {
             code.chars().filter(char::is_ascii_graphic).take(Self::CODE_MAX).collect()
         };
-        Self { class, code: code.map(tame).filter(|code| !code.is_empty()), billed }
+        Self { class, code: code.map(tame).filter(|code| !code.is_empty()), billed, words: None }
+    }
+
+    /// With what the provider says of it for people.
+    #[must_use]
+    pub fn saying(self, text: Option<&str>) -> Self {
+        Self { words: text.and_then(words::clean), ..self }
+    }
+
+    /// Without what its words repeat of the prompt.
+    #[must_use]
+    pub fn without(self, prompt: &str) -> Self {
+        let words = self.words.and_then(|text| words::without(&text, prompt));
+        Self { words, ..self }
     }
 }
 

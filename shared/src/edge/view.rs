@@ -14,6 +14,7 @@ use crate::domain::job::{Job, State, Stop};
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::{ErrorClass, Fault};
 
 /// `GET /v1/jobs/{id}`. Times are RFC 3339; money is in micro-credits.
 #[derive(Debug, Serialize)]
@@ -56,6 +57,8 @@ struct AttemptView<'a> {
 #[derive(Debug, Serialize)]
 struct ErrorView<'a> {
     code: &'static str,
+    /// For people: what the provider says, or a sentence of ours.
+    message: &'a str,
     /// The provider's own word for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_code: Option<&'a str>,
@@ -123,8 +126,31 @@ impl<'a> AttemptView<'a> {
 }
 
 impl<'a> ErrorView<'a> {
-    fn new(fault: &'a crate::domain::verdict::Fault) -> Self {
-        Self { code: fault.class.name(), provider_code: fault.code.as_deref() }
+    fn new(fault: &'a Fault) -> Self {
+        let code = match fault.class {
+            // Not the caller's key: that is refused before there is a job.
+            ErrorClass::Auth => "provider_auth",
+            class => class.name(),
+        };
+        let message = fault.words.as_deref().unwrap_or(sentence(fault.class));
+        Self { code, message, provider_code: fault.code.as_deref() }
+    }
+}
+
+/// What a class of errors means, for where the provider says nothing.
+const fn sentence(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::InvalidRequest => "The provider does not take this request.",
+        ErrorClass::ContentPolicy => "The prompt, an image or the result was refused for its content.",
+        ErrorClass::Auth => "The provider refuses Genmux's own key.",
+        ErrorClass::InsufficientFunds => "Genmux's own balance with the provider is used up.",
+        ErrorClass::RateLimited => "The provider takes no more requests at the moment.",
+        ErrorClass::ProviderUnavailable => "The provider fails or cannot be reached.",
+        ErrorClass::Timeout => "It was not finished in time.",
+        ErrorClass::Expired => "It was made, and its file could not be fetched.",
+        ErrorClass::Stopped => "It was stopped before it was finished.",
+        ErrorClass::NoOutput => "The provider says that it has succeeded, and gives no file.",
+        ErrorClass::Unknown | ErrorClass::Other(_) => "It failed, and the provider does not say why.",
     }
 }
 

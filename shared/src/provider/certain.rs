@@ -3,7 +3,7 @@
 //! # Refusals
 //!
 //! Only a refusal may be tried again elsewhere, so only what cannot have made a remote job is one.
-//! A status of 4xx blames the call. One of 5xx says nothing of the kind: a server may fail after
+//! A status of 4xx blames the call, and an object in JSON shows that it is no page of a gateway. One of 5xx says nothing of the kind: a server may fail after
 //! it has made the job, and a gateway gives up on calls that go through. No provider documents a
 //! 5xx of its create call as "not started", with or without `Retry-After`, so none is a refusal.
 //! fal's own clients repeat a create after 502, 503 and 504 that lack `x-fal-request-id`
@@ -37,10 +37,9 @@ use super::Answer;
 use super::outcome::Outcome;
 use crate::domain::verdict::Fault;
 
-/// What a create answer that is no success came to. `is_theirs` says whether its body is an error
-/// of the provider's own and no page of something in between.
-pub(super) fn outcome(answer: &Answer, is_theirs: bool, fault: impl FnOnce(&Answer) -> Fault) -> Outcome {
-    match refuses(answer.status, is_theirs) {
+/// What a create answer that is no success came to.
+pub(super) fn outcome(answer: &Answer, fault: impl FnOnce(&Answer) -> Fault) -> Outcome {
+    match refuses(answer.status, answer.object().is_some()) {
         true => Outcome::Refused { fault: fault(answer), retry_after: None },
         false => unknown(answer),
     }
@@ -55,13 +54,14 @@ pub(super) fn unknown(answer: &Answer) -> Outcome {
     Outcome::Unknown { cause, remote: None, answered }
 }
 
-/// Whether a status says for certain that nothing was started and nothing will be.
-const fn refuses(status: u16, is_theirs: bool) -> bool {
+/// Whether a status says for certain that nothing was started and nothing will be. A page of
+/// something in between says so of three statuses; an object in JSON, whatever it holds, of all that
+/// blame the call. 408, 425 and 499 do not: something on the way gave up on the call, or will send
+/// it again.
+const fn refuses(status: u16, is_json: bool) -> bool {
     match status {
         401 | 403 | 429 => true,
-        // Something on the way gave up on the call, or will send it again.
-        408 | 425 | 499 => false,
-        400..=498 => is_theirs,
+        400..=405 | 409 | 410 | 413..=415 | 422 | 451 => is_json,
         _ => false,
     }
 }
@@ -74,30 +74,34 @@ mod tests {
     use super::*;
     use crate::domain::verdict::{Billed, ErrorClass};
 
-    fn read(status: u16, is_theirs: bool) -> Outcome {
-        let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::new() };
-        outcome(&answer, is_theirs, |_| Fault::new(ErrorClass::Unknown, None, Billed::No))
+    const REFUSE: [u16; 14] = [400, 401, 402, 403, 404, 405, 409, 410, 413, 414, 415, 422, 429, 451];
+
+    fn read(status: u16, body: &'static str) -> Outcome {
+        let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) };
+        outcome(&answer, |_| Fault::new(ErrorClass::Unknown, None, Billed::No))
+    }
+
+    fn refused(body: &'static str) -> Vec<u16> {
+        (300..600).filter(|status| read(*status, body).summary().0 == "refused").collect()
     }
 
     #[test]
-    fn only_a_4xx_of_their_own_is_a_refusal() {
-        for status in [400, 401, 402, 403, 404, 405, 409, 410, 413, 415, 418, 422, 429, 451] {
-            assert_eq!(read(status, true).summary().0, "refused", "{status}");
-        }
-        for status in [300, 307, 408, 425, 499, 500, 501, 502, 503, 504, 520, 529, 599] {
-            assert_eq!(read(status, true).summary().0, "unknown", "{status}");
+    fn a_status_that_blames_the_call_refuses_with_any_object() {
+        for body in ["{}", r#"{"code":"x","data":null}"#, "\u{feff}{\"error\":{}}", r#"{"anything":[1]}"#] {
+            assert_eq!(refused(body), REFUSE, "{body}");
         }
     }
 
     #[test]
     fn of_a_page_from_something_in_between_only_three_statuses_refuse() {
-        let refused = (300..600).filter(|status| read(*status, false).summary().0 == "refused");
-        assert_eq!(refused.collect::<Vec<_>>(), [401, 403, 429]);
+        for body in ["", "<html>", "null", "[]", "\"text\"", "{\"error\":"] {
+            assert_eq!(refused(body), [401, 403, 429], "{body}");
+        }
     }
 
     #[test]
     fn an_error_of_the_server_is_an_answer_and_a_timeout_is_silence() {
-        let answered = |status| matches!(read(status, true), Outcome::Unknown { answered: true, .. });
+        let answered = |status| matches!(read(status, "{}"), Outcome::Unknown { answered: true, .. });
         assert_eq!(
             [307, 408, 425, 500, 502, 503, 504].map(answered),
             [false, false, false, true, true, true, false]

@@ -28,7 +28,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// The longest answer that is read where the call says nothing else, in bytes.
-pub const BODY_MAX: usize = 1 << 20;
+pub const BODY_MAX: usize = 8 << 20;
 
 /// How to reach one provider.
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ impl ProviderClient {
         let polled = self.ask(provider, "result", call, now, read).await;
         match polled {
             Polled::Fetch(_) => Polled::Unreadable("fetch_again"),
-            Polled::Pending | Polled::Ended(_) | Polled::Unreadable(_) => polled,
+            polled => polled,
         }
     }
 
@@ -218,7 +218,7 @@ impl ProviderClient {
         let timer = Timer::start(provider, what);
         let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
         let polled = match &sent {
-            Ok(answer) => read(answer),
+            Ok(answer) => left_alone(read(answer), answer, now),
             Err(lost) => Polled::Unreadable(lost.cause()),
         };
         timer.log(&sent, polled.summary());
@@ -242,7 +242,8 @@ impl ProviderClient {
             match self.poll(provider, remote, route, now).await {
                 Polled::Pending => {}
                 Polled::Ended(Verdict::Gone) => return Canceling::Gone,
-                Polled::Ended(_) | Polled::Fetch(_) => return Canceling::TooLate,
+                Polled::Ended(_) | Polled::Empty(_) | Polled::Fetch(_) => return Canceling::TooLate,
+                Polled::Busy(_) => return Canceling::Unreadable("busy"),
                 Polled::Unreadable(cause) => return Canceling::Unreadable(cause),
             }
         }
@@ -408,6 +409,14 @@ fn wait_as_told(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
             Outcome::Refused { fault, retry_after: retry_after(&answer.headers, now) }
         }
         other => other,
+    }
+}
+
+/// With how long they want to be left alone, where an answer to a question says so and nothing else.
+fn left_alone(polled: Polled, answer: &Answer, now: Timestamp) -> Polled {
+    match (&polled, answer.status) {
+        (Polled::Unreadable(_), 429 | 503) => retry_after(&answer.headers, now).map_or(polled, Polled::Busy),
+        _ => polled,
     }
 }
 

@@ -1,21 +1,17 @@
 //! Luma's older API, "Dream Machine": unsigned callbacks as hints, polling, a list.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
+use super::reading::{self, asset_url, class_of_status, items, step, text, timestamp, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
-    remote_job, timestamp,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "api.lumalabs.ai";
 /// How many generations a page of a look-up has, newest first.
@@ -41,7 +37,7 @@ impl Adapter for DreamMachine {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
@@ -49,37 +45,29 @@ impl Adapter for DreamMachine {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if answer.is_ok() {
-            let created: Option<Generation> = answer.json();
-            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
-        }
-        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
+        reading::accepted(answer, "/id", fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        call(Method::GET, &format!("/generations/{}", remote.id))
+        call(Method::GET, &format!("/generations/{}", step(&remote.id)))
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(generation) = answer.json::<Generation>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let generation = match reading::about(answer, remote, "/id") {
+            Ok(generation) => generation,
+            Err(polled) => return polled,
         };
-        if generation.id != remote.id {
-            return Polled::Unreadable("other_job");
-        }
-        match generation.state.as_deref() {
-            Some("queued" | "dreaming") => Polled::Pending,
-            Some("completed") => match generation.asset() {
-                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
-                None => Polled::Unreadable("no_video"),
-            },
-            Some("failed") => {
-                let told = generation.failure_reason.as_deref().and_then(told);
-                let fault = Fault::new(told.unwrap_or(ErrorClass::Unknown), None, Billed::Unknown);
-                Polled::Ended(Verdict::Broke { fault, cost: None })
+        let says = reading::says(&generation);
+        match &*word(&generation["state"]) {
+            "queued" | "dreaming" => Polled::Pending,
+            "completed" => {
+                let assets = &generation["assets"];
+                let file = asset_url(&assets["video"]).or_else(|| asset_url(&assets["video"]["url"]));
+                reading::finished(file, None, says)
+            }
+            "failed" => {
+                let class = says.and_then(told).unwrap_or(ErrorClass::Unknown);
+                reading::broke(Fault::new(class, None, Billed::Unknown).saying(says), None)
             }
             _ => Polled::Unreadable("unknown_status"),
         }
@@ -91,15 +79,16 @@ impl Adapter for DreamMachine {
 
     /// Every generation tells the request that it came of, with its callback URL.
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
-        let Some(list) = answer.json::<List>().filter(|_| answer.is_ok()) else {
+        let Some(list) = answer.object().filter(|body| answer.is_ok() && body["generations"].is_array())
+        else {
             return Found::Unreadable(answer.cause()).into();
         };
         let is_ours =
-            |item: &&Value| item["request"]["callback_url"].as_str().is_some_and(|url| lost.is_callback(url));
-        let Some(ours) = list.generations.iter().find(is_ours) else {
-            return Page { found: Found::Nothing, next: list.next(lost) };
+            |item: &&Value| text(&item["request"]["callback_url"]).is_some_and(|url| lost.is_callback(&url));
+        let Some(ours) = items(&list["generations"]).iter().find(is_ours) else {
+            return Page { found: Found::Nothing, next: older(&list, lost) };
         };
-        match ours["id"].as_str().and_then(|id| remote_job(id, None)) {
+        match reading::remote(&ours["id"]) {
             Some(remote) => Found::Job(remote).into(),
             None => Found::Unreadable("no_id").into(),
         }
@@ -107,9 +96,8 @@ impl Adapter for DreamMachine {
 
     /// Nobody signs it: it tells which job to ask after, and never how it ended.
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let event: Option<Generation> = serde_json::from_slice(body.get()).ok();
-        let event = event.filter(|event| event.state.is_some()).ok_or(Unreadable("not a generation"))?;
-        let remote = remote_job(&event.id, None).ok_or(Unreadable("no usable id"))?;
+        let event = reading::event(body, &["state"])?;
+        let remote = reading::remote(&event["id"]).ok_or(Unreadable("no usable id"))?;
         Ok(Notice { remote: Some(remote), verdict: None })
     }
 
@@ -118,13 +106,7 @@ impl Adapter for DreamMachine {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Balance>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(fault(answer)),
-        }
+        reading::health(answer, |body| text(&body["credit_balance"]).is_some(), fault)
     }
 }
 
@@ -164,53 +146,14 @@ fn input(order: &CreateOrder<'_>) -> Value {
     Value::Object(input)
 }
 
-#[derive(Deserialize)]
-struct Generation {
-    id: String,
-    state: Option<String>,
-    failure_reason: Option<String>,
-    assets: Option<Assets>,
-}
-
-#[derive(Deserialize)]
-struct Assets {
-    video: Option<String>,
-}
-
-impl Generation {
-    fn asset(&self) -> Option<String> {
-        asset_url(self.assets.as_ref()?.video.as_ref()?)
-    }
-}
-
-#[derive(Deserialize)]
-struct List {
-    generations: Vec<Value>,
-    #[serde(default)]
-    has_more: bool,
-    #[serde(default)]
-    offset: usize,
-}
-
-impl List {
-    /// The call for what is older, unless all of that is older than the lost one.
-    fn next(&self, lost: &Lost<'_>) -> Option<Call> {
-        let oldest = self.generations.last()?["created_at"].as_str().and_then(timestamp);
-        let may_be_there = oldest.is_none_or(|oldest| oldest >= lost.window().0);
-        (self.has_more && may_be_there).then(|| list(self.offset + self.generations.len()))
-    }
-}
-
-#[derive(Deserialize)]
-struct Balance {
-    #[serde(rename = "credit_balance")]
-    _credit_balance: f64,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    /// A text, or a list of flaws.
-    detail: Value,
+/// The call for what is older than this list, unless all of that is older than the lost one.
+fn older(listed: &Value, lost: &Lost<'_>) -> Option<Call> {
+    let generations = items(&listed["generations"]);
+    let oldest = timestamp(&generations.last()?["created_at"]);
+    let may_be_there = oldest.is_none_or(|oldest| oldest >= lost.window().0);
+    let offset = listed["offset"].as_u64().and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
+    let has_more = listed["has_more"].as_bool() == Some(true);
+    (has_more && may_be_there).then(|| list(offset + generations.len()))
 }
 
 /// What a text for people gives away; there are no codes.
@@ -225,17 +168,14 @@ fn told(text: &str) -> Option<ErrorClass> {
     }
 }
 
-/// The first rule that fits an answer that is not a success.
+/// The first rule that fits an answer that is not a success. `detail` is a text, or a list of flaws.
 fn fault(answer: &Answer) -> Fault {
-    let detail = answer.json::<Problem>().map(|problem| problem.detail.to_string()).unwrap_or_default();
+    let body = answer.object().unwrap_or_default();
     let class = match answer.status {
-        401 | 403 => ErrorClass::Auth,
-        429 => ErrorClass::RateLimited,
-        400..=499 => told(&detail).unwrap_or(ErrorClass::InvalidRequest),
-        500..=599 => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
+        status @ (401 | 403 | 429 | 500..) => class_of_status(status),
+        status => told(&body.to_string()).unwrap_or(class_of_status(status)),
     };
-    Fault::new(class, None, Billed::No)
+    Fault::new(class, None, Billed::No).saying(reading::says(&body))
 }
 
 #[cfg(test)]

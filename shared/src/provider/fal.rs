@@ -1,31 +1,28 @@
 //! fal's queue: every endpoint has its own input; signed webhooks, polling, canceling.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use super::fal_reason::{Reason, detail_types};
 use super::input::model_input;
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
+use super::reading::{self, asset_url, items, remote_job, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
-    remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use crate::domain::verdict::{Fault, Verdict};
 
 const QUEUE: &str = "queue.fal.run";
 const REST: &str = "rest.fal.ai";
 const PLATFORM: &str = "api.fal.ai";
-/// A hundred inputs and outputs, which are small where media are URLs.
-const HISTORY_MAX: usize = 8 << 20;
 
 pub(super) struct Fal;
 
@@ -59,15 +56,12 @@ impl Adapter for Fal {
 
     /// Where it is not known whether the job was made, a header may name it all the same.
     fn read_create(&self, answer: &Answer) -> Outcome {
-        let outcome = if answer.is_ok() {
-            let created: Option<Created> = answer.json();
-            Outcome::accepted(created.and_then(|created| {
-                let handle = created.response_url.and_then(|url| request_path(&url, &created.request_id));
-                remote_job(&created.request_id, handle.as_deref())
-            }))
-        } else {
-            let reason = Reason::of(answer);
-            certain::outcome(answer, reason.is_theirs, |_| reason.refusal())
+        let outcome = match reading::created(answer, "/request_id", |answer| Reason::of(answer).refusal()) {
+            Ok((remote, body)) => {
+                let handle = text(&body["response_url"]).and_then(|url| request_path(&url, &remote.id));
+                Outcome::Accepted { remote: RemoteJob { handle, ..remote }, cost: None }
+            }
+            Err(outcome) => outcome,
         };
         let id = answer.headers.get("x-fal-request-id").and_then(|id| id.to_str().ok());
         outcome.naming(id.and_then(|id| remote_job(id, None)))
@@ -78,20 +72,18 @@ impl Adapter for Fal {
     }
 
     fn read_poll(&self, remote: &RemoteJob, route: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(status) = answer.json::<Status>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let status = match reading::answered(answer) {
+            Ok(status) => status,
+            Err(polled) => return polled,
         };
-        if status.request_id.as_ref().is_some_and(|id| *id != remote.id) {
+        if text(&status["request_id"]).is_some_and(|id| id != remote.id) {
             return Polled::Unreadable("other_job");
         }
-        match status.status.as_str() {
+        match &*word(&status["status"]) {
             // A job may go back from the second to the first: fal runs it again by itself.
             "IN_QUEUE" | "IN_PROGRESS" => Polled::Pending,
             // Over, not necessarily well. There is no other word for the end.
-            "COMPLETED" => match status.failure() {
+            "COMPLETED" => match failure(&status) {
                 Some(reason) => Polled::Ended(reason.verdict()),
                 None => Polled::Fetch(Call::new(Method::GET, QUEUE, path_of(remote, route))),
             },
@@ -101,9 +93,9 @@ impl Adapter for Fal {
 
     fn read_result(&self, _: &RemoteJob, answer: &Answer) -> Polled {
         if answer.is_ok() {
-            return match answer.json::<Output>().and_then(Output::verdict) {
-                Some(verdict) => Polled::Ended(verdict),
-                None => Polled::Unreadable("no_video"),
+            return match answer.object() {
+                Some(output) => reading::finished(file(&output), None, reading::says(&output)),
+                None => Polled::Unreadable(answer.cause()),
             };
         }
         if answer.says_not_found() {
@@ -117,7 +109,7 @@ impl Adapter for Fal {
         // for, and no word in it tells which. The status and the webhook name a failure.
         let is_end = match answer.status {
             401 | 403 | 429 | 500.. => false,
-            _ => reason.is_theirs,
+            _ => reason.says_something(),
         };
         match reason.known_verdict() {
             Some(verdict) if is_end => Polled::Ended(verdict),
@@ -130,8 +122,9 @@ impl Adapter for Fal {
     }
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
-        let is_over = || answer.json::<Status>().is_some_and(|body| body.status == "ALREADY_COMPLETED");
-        let is_refused = || answer.json::<Success>().is_some_and(|body| !body.success);
+        let body = answer.object().unwrap_or_default();
+        let is_over = || word(&body["status"]) == "ALREADY_COMPLETED";
+        let is_refused = || body["success"] == false;
         match answer.status {
             _ if answer.is_taken() && !is_refused() => Canceling::Asked,
             400 if is_over() => Canceling::TooLate,
@@ -146,25 +139,24 @@ impl Adapter for Fal {
     }
 
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
-        let Some(listed) = answer.json::<History>().filter(|_| answer.is_ok()) else {
+        let Some(listed) = answer.object().filter(|body| answer.is_ok() && body["items"].is_array()) else {
             return Found::Unreadable(answer.cause()).into();
         };
         let (endpoint, input) = (lost.order.endpoint(), model_input(&lost.order));
-        let alike = |item: &&Past| item.endpoint_id == endpoint && item.json_input == input;
-        let items = listed.items.iter().filter(alike).map(|item| (&*item.request_id, &*item.sent_at));
-        let found = lost.find(items);
-        match listed.next_cursor {
-            _ if !listed.has_more => found.into(),
+        let alike = |item: &&Value| item["endpoint_id"] == endpoint && item["json_input"] == input;
+        let items = items(&listed["items"]).iter().filter(alike);
+        let found = lost.find(items.map(|item| (&item["request_id"], &item["sent_at"])));
+        match text(&listed["next_cursor"]) {
+            _ if listed["has_more"] == false => found.into(),
             Some(cursor) => Page { found, next: Some(history(lost, Some(&cursor))) },
             None => Found::Unreadable("list_too_long").into(),
         }
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let event: Option<Event> = serde_json::from_slice(body.get()).ok();
-        let event = event.ok_or(Unreadable("not a fal event"))?;
-        let remote = remote_job(&event.request_id, None).ok_or(Unreadable("no usable request id"))?;
-        Ok(Notice { remote: Some(remote), verdict: event.verdict() })
+        let event = reading::event(body, &["request_id"])?;
+        let remote = reading::remote(&event["request_id"]).ok_or(Unreadable("no usable request id"))?;
+        Ok(Notice { remote: Some(remote), verdict: told(&event) })
     }
 
     fn jwks(&self) -> Option<Call> {
@@ -180,13 +172,7 @@ impl Adapter for Fal {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Pricing>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(Reason::of(answer).refusal()),
-        }
+        reading::health(answer, |body| body["prices"].is_array(), |answer| Reason::of(answer).refusal())
     }
 }
 
@@ -201,9 +187,7 @@ fn history(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
         .append_pair("expand", "payloads")
         .append_pair("limit", "100")
         .extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
-    let call =
-        Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{}", query.finish()));
-    Call { answer_max: HISTORY_MAX, ..call }
+    Call::new(Method::GET, PLATFORM, format!("/v1/models/requests/by-endpoint?{}", query.finish()))
 }
 
 /// Where a remote job is found: as the create answer said, else as fal builds it.
@@ -213,7 +197,7 @@ fn path_of(remote: &RemoteJob, route: &str) -> String {
     }
     let endpoint = route.strip_prefix(Provider::Fal.name()).unwrap_or(route).trim_start_matches('/');
     let app: Vec<&str> = endpoint.split('/').take(app_segments(endpoint)).collect();
-    format!("/{}/requests/{}", app.join("/"), remote.id)
+    format!("/{}/requests/{}", app.join("/"), step(&remote.id))
 }
 
 /// Segments of an endpoint that name its app; the rest is not part of a remote job's path.
@@ -234,101 +218,35 @@ fn request_path(url: &str, id: &str) -> Option<String> {
     (good && url.path().len() <= RemoteJob::BYTES_MAX).then(|| url.path().to_owned())
 }
 
-/// The other form of an answer to a cancel.
-#[derive(Deserialize)]
-struct Success {
-    success: bool,
+/// Why a job that is over has failed, if it has.
+fn failure(status: &Value) -> Option<Reason> {
+    let error = &status["error"];
+    let is_told = reading::holds_error(status);
+    let types: Vec<String> = text(&status["error_type"]).map(Cow::into_owned).into_iter().collect();
+    (is_told || !types.is_empty()).then(|| Reason::told(reading::says(error).unwrap_or_default(), types))
 }
 
-#[derive(Deserialize)]
-struct Created {
-    request_id: String,
-    response_url: Option<String>,
+/// The file in an output: a video, or what some endpoints have in its place.
+fn file(output: &Value) -> Option<String> {
+    const NAMES: [&str; 5] = ["/video/url", "/video", "/videos/0/url", "/output/url", "/url"];
+    NAMES.iter().find_map(|name| asset_url(output.pointer(name)?))
 }
 
-#[derive(Deserialize)]
-struct Status {
-    status: String,
-    request_id: Option<String>,
-    #[serde(default)]
-    error: Value,
-    error_type: Option<String>,
-}
-
-impl Status {
-    fn failure(self) -> Option<Reason> {
-        let text = match self.error {
-            Value::Null => String::new(),
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        let types: Vec<String> = self.error_type.into_iter().filter(|word| !word.is_empty()).collect();
-        (!text.is_empty() || !types.is_empty()).then(|| Reason::told(&text, types))
-    }
-}
-
-#[derive(Deserialize)]
-struct Output {
-    video: Video,
-}
-
-#[derive(Deserialize)]
-struct Video {
-    url: String,
-}
-
-impl Output {
-    fn verdict(self) -> Option<Verdict> {
-        asset_url(&self.video.url).map(|asset_url| Verdict::Finished { asset_url, cost: None })
-    }
-}
-
-#[derive(Deserialize)]
-struct Event {
-    request_id: String,
-    status: Option<String>,
-    #[serde(default)]
-    payload: Value,
-    error: Option<String>,
-    error_type: Option<String>,
-}
-
-impl Event {
-    /// The end that the event tells plainly. `None` where fal must be asked: the payload is
-    /// missing or strange, the word is new, or the failure has no class.
-    fn verdict(self) -> Option<Verdict> {
-        match self.status.as_deref()? {
-            "OK" => serde_json::from_value::<Output>(self.payload).ok()?.verdict(),
-            "ERROR" => {
-                let mut types = detail_types(&self.payload);
-                types.extend(self.error_type);
-                Reason::told(&self.error.unwrap_or_default(), types).known_verdict()
-            }
-            _ => None,
+/// The end that an event tells plainly. `None` where fal must be asked: the payload is missing or
+/// strange, the word is new, or the failure has no class.
+fn told(event: &Value) -> Option<Verdict> {
+    match &*word(&event["status"]) {
+        "OK" => {
+            let asset_url = file(&event["payload"])?;
+            Some(Verdict::Finished { asset_url, cost: None })
         }
+        "ERROR" => {
+            let mut types = detail_types(&event["payload"]);
+            types.extend(text(&event["error_type"]).map(Cow::into_owned));
+            Reason::told(&word(&event["error"]), types).known_verdict()
+        }
+        _ => None,
     }
-}
-
-#[derive(Deserialize)]
-struct History {
-    has_more: bool,
-    next_cursor: Option<String>,
-    items: Vec<Past>,
-}
-
-#[derive(Deserialize)]
-struct Past {
-    request_id: String,
-    endpoint_id: String,
-    sent_at: String,
-    #[serde(default)]
-    json_input: Value,
-}
-
-#[derive(Deserialize)]
-struct Pricing {
-    #[serde(rename = "prices")]
-    _prices: Vec<Value>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::Answer;
+use super::{Answer, reading};
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// Why fal did not do what was asked, from whatever place it says so.
@@ -11,26 +11,23 @@ pub(super) struct Reason {
     /// The HTTP status; 0 where none is known.
     pub(super) status: u16,
     types: Vec<String>,
+    /// What it says for people.
     pub(super) text: String,
-    /// It is an error in fal's shape, not a page of something in between.
-    pub(super) is_theirs: bool,
     /// We limited the time, so nothing is down.
     is_our_limit: bool,
 }
 
 impl Reason {
     pub(super) fn of(answer: &Answer) -> Self {
-        let body: Value = answer.json().unwrap_or_default();
+        let body = answer.object().unwrap_or_default();
         let header = |name| text_header(&answer.headers, name);
         let mut types = detail_types(&body);
         let infrastructure = body["error_type"].as_str().or_else(|| header("x-fal-error-type"));
         types.extend(infrastructure.map(str::to_owned));
-        let detail = &body["detail"];
-        let text = detail.as_str().or_else(|| body["error"]["message"].as_str()).unwrap_or_default();
+        let text = reading::says(&body["detail"]).or_else(|| reading::says(&body)).unwrap_or_default();
         Self {
             status: answer.status,
             text: text.to_owned(),
-            is_theirs: detail.is_string() || detail.is_array() || body["error_type"].is_string(),
             is_our_limit: header("x-fal-request-timeout-type") == Some("user"),
             types,
         }
@@ -39,7 +36,12 @@ impl Reason {
     /// A failure told in the body of something that went well itself.
     pub(super) fn told(text: &str, types: Vec<String>) -> Self {
         let code = text.split_once("status code: ").and_then(|(_, code)| code.get(..3)?.parse().ok());
-        Self { status: code.unwrap_or(0), types, text: text.to_owned(), is_theirs: true, is_our_limit: false }
+        Self { status: code.unwrap_or(0), types, text: text.to_owned(), is_our_limit: false }
+    }
+
+    /// Whether it blames anything: an object that does not is no word of theirs.
+    pub(super) fn says_something(&self) -> bool {
+        !self.text.is_empty() || !self.types.is_empty()
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -69,7 +71,8 @@ impl Reason {
 
     fn fault(&self, billed: Billed) -> Fault {
         let policy = self.types.iter().find(|name| *name == POLICY);
-        Fault::new(self.class(), policy.or(self.types.first()).map(String::as_str), billed)
+        let code = policy.or(self.types.first()).map(String::as_str);
+        Fault::new(self.class(), code, billed).saying(Some(&self.text))
     }
 
     /// Whether a run failed by an error of the server, which is never billed.

@@ -6,16 +6,14 @@
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+use super::reading::{self, asset_url, items, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, google, remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, google};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -49,37 +47,28 @@ impl Adapter for Gemini {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if !answer.is_ok() {
-            return google::refused(answer);
-        }
-        let created: Option<Interaction> = answer.json();
-        Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)))
+        google::read_create(answer, "/id")
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        call(Method::GET, format!("{INTERACTIONS}/{}", remote.id))
+        call(Method::GET, format!("{INTERACTIONS}/{}", step(&remote.id)))
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(interaction) = answer.json::<Interaction>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let interaction = match reading::about(answer, remote, "/id") {
+            Ok(interaction) => interaction,
+            Err(polled) => return polled,
         };
-        if interaction.id != remote.id {
-            return Polled::Unreadable("other_job");
-        }
-        match interaction.status.as_deref() {
-            Some("queued" | "in_progress") => Polled::Pending,
-            Some("completed") => interaction.result(),
-            Some("failed") => broke(interaction.fault()),
-            Some("cancelled") => Polled::Ended(Verdict::Canceled { cost: None }),
-            Some(word @ "budget_exceeded") => {
+        match &*word(&interaction["status"]) {
+            "queued" | "in_progress" => Polled::Pending,
+            "completed" => result(&interaction, remote),
+            "failed" => broke(failure(&interaction)),
+            "cancelled" => Polled::Ended(Verdict::Canceled { cost: None }),
+            word @ "budget_exceeded" => {
                 broke(Fault::new(ErrorClass::InsufficientFunds, Some(word), Billed::Unknown))
             }
-            // The last two wait for an answer that nobody will give: a video has no tools.
-            Some(word @ ("incomplete" | "requires_action" | "requires_continuation")) => {
+            // The last three wait for an answer that does not come: a video has no tools.
+            word @ ("incomplete" | "idle" | "requires_action" | "requires_continuation") => {
                 broke(Fault::new(ErrorClass::Unknown, Some(word), Billed::Unknown))
             }
             _ => Polled::Unreadable("unknown_status"), // their list is open
@@ -88,25 +77,26 @@ impl Adapter for Gemini {
 
     /// Reads what became of the file: it may not be ready when the interaction is.
     fn read_result(&self, _: &RemoteJob, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(file) = answer.json::<File>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let file = match reading::answered(answer) {
+            Ok(file) => file,
+            Err(polled) => return polled,
         };
-        match file.state.as_str() {
+        match &*word(&file["state"]) {
             "PROCESSING" => Polled::Pending,
-            "ACTIVE" => match file_path(&format!("/v1beta/{}", file.name)) {
+            "ACTIVE" => match text(&file["name"]).and_then(|name| file_path(&format!("/v1beta/{name}"))) {
                 Some(path) => finished(format!("https://{API}{path}:download?alt=media")),
                 None => Polled::Unreadable("unusable_file_name"),
             },
-            "FAILED" => broke(Fault::new(ErrorClass::Unknown, Some("FAILED"), Billed::Unknown)),
+            word @ "FAILED" => {
+                let fault = Fault::new(ErrorClass::Unknown, Some(word), Billed::Unknown);
+                broke(fault.saying(reading::says(&file)))
+            }
             _ => Polled::Unreadable("unknown_file_state"),
         }
     }
 
     fn cancel(&self, remote: &RemoteJob, _: &str) -> Option<Call> {
-        Some(call(Method::POST, format!("{INTERACTIONS}/{}/cancel", remote.id)))
+        Some(call(Method::POST, format!("{INTERACTIONS}/{}/cancel", step(&remote.id))))
     }
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
@@ -123,26 +113,25 @@ impl Adapter for Gemini {
     fn download(&self, asset: &Url) -> Option<Call> {
         let file = asset.path().strip_suffix(":download").and_then(file_path);
         let interaction = asset.path().strip_prefix(INTERACTIONS).and_then(|rest| rest.strip_prefix('/'));
-        let known = file.is_some() || interaction.is_some_and(|id| remote_job(id, None).is_some());
+        let known = file.is_some() || interaction.is_some_and(|id| !id.is_empty() && !id.contains('/'));
         let ours = known && asset.scheme() == "https" && asset.host_str() == Some(API);
         let query = if file.is_some() { "?alt=media" } else { "" };
         ours.then(|| call(Method::GET, format!("{}{query}", asset.path())))
     }
 
     fn read_download(&self, answer: &Answer) -> Option<Bytes> {
-        let interaction: Interaction = answer.json()?;
-        let data = interaction.video()?.data?;
+        let interaction = answer.object()?;
+        let data = video(&interaction)?["data"].as_str()?;
         BASE64.decode(data.as_bytes()).ok().map(Bytes::from)
     }
 
     /// Never a verdict: the token in the header is not known to cover the body.
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let event: Option<Event> = serde_json::from_slice(body.get()).ok();
-        let event = event.ok_or(Unreadable("not a Gemini event"))?;
+        let event = reading::event(body, &["type"])?;
         // Other events have ids of other things.
-        let is_interaction = event.kind.starts_with("interaction.");
-        let id = event.data.id.filter(|_| is_interaction);
-        let remote = id.map(|id| remote_job(&id, None).ok_or(Unreadable("no usable id"))).transpose()?;
+        let is_interaction = word(&event["type"]).starts_with("interaction.");
+        let id = Some(&event["data"]["id"]).filter(|id| is_interaction && !id.is_null());
+        let remote = id.map(|id| reading::remote(id).ok_or(Unreadable("no usable id"))).transpose()?;
         Ok(Notice { remote, verdict: None })
     }
 
@@ -155,7 +144,7 @@ impl Adapter for Gemini {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        google::health(answer, google::has(answer, "models"))
+        reading::health(answer, |body| !body["models"].is_null(), google::fault)
     }
 }
 
@@ -199,103 +188,50 @@ fn interaction(order: &CreateOrder<'_>) -> Option<Value> {
 /// The path of a file, if it is one of theirs to the letter; whose host it names is ignored.
 fn file_path(path: &str) -> Option<String> {
     let id = path.strip_prefix(FILES)?;
-    remote_job(id, None).map(|file| format!("{FILES}{}", file.id))
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (!id.is_empty() && id.len() <= RemoteJob::BYTES_MAX && id.bytes().all(plain)).then(|| path.to_owned())
 }
 
 fn broke(fault: Fault) -> Polled {
-    Polled::Ended(Verdict::Broke { fault, cost: None })
+    reading::broke(fault, None)
 }
 
 fn finished(asset_url: String) -> Polled {
-    Polled::Ended(Verdict::Finished { asset_url, cost: None })
+    reading::finished(Some(asset_url), None, None)
 }
 
-#[derive(Deserialize)]
-struct Interaction {
-    id: String,
-    status: Option<String>,
-    #[serde(default)]
-    steps: Vec<Step>,
-    #[serde(default)]
-    errors: Vec<Problem>,
+/// The part of the model's output that is a video.
+fn video(interaction: &Value) -> Option<&Value> {
+    let steps = items(&interaction["steps"]).iter().filter(|step| step["type"] == "model_output");
+    steps.flat_map(|step| items(&step["content"])).find(|part| part["type"] == "video")
 }
 
-#[derive(Deserialize)]
-struct Step {
-    #[serde(rename = "type", default)]
-    kind: String,
-    /// A list of parts, in steps of the model's output.
-    #[serde(default)]
-    content: Value,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    data: Option<String>,
-    uri: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: Option<String>,
-    #[serde(default)]
-    message: String,
-}
-
-impl Interaction {
-    fn video(&self) -> Option<Part> {
-        let steps = self.steps.iter().filter(|step| step.kind == "model_output");
-        let mut parts = steps.flat_map(|step| step.content.as_array().into_iter().flatten());
-        parts.find_map(|part| Part::deserialize(part).ok().filter(|part| part.kind == "video"))
+/// What a completed interaction brings.
+fn result(interaction: &Value, remote: &RemoteJob) -> Polled {
+    let empty = || reading::empty(items(&interaction["errors"]).iter().find_map(reading::says));
+    let Some(video) = video(interaction) else { return empty() };
+    let parsed = text(&video["uri"]).and_then(|uri| Url::parse(&uri).ok());
+    if let Some(path) = parsed.as_ref().and_then(|uri| file_path(uri.path())) {
+        return Polled::Fetch(call(Method::GET, path));
     }
-
-    /// What a completed interaction brings.
-    fn result(&self) -> Polled {
-        let Some(video) = self.video() else {
-            return broke(Fault::new(ErrorClass::Unknown, Some("no_video"), Billed::Unknown));
-        };
-        let parsed = video.uri.as_deref().and_then(|uri| Url::parse(uri).ok());
-        if let Some(path) = parsed.as_ref().and_then(|uri| file_path(uri.path())) {
-            return Polled::Fetch(call(Method::GET, path));
-        }
-        if let Some(asset_url) = video.uri.as_deref().and_then(asset_url) {
-            return finished(asset_url);
-        }
-        // Whoever downloads it asks for the interaction once more.
-        if video.data.is_some() {
-            return finished(format!("https://{API}{INTERACTIONS}/{}", self.id));
-        }
-        Polled::Unreadable("no_output")
+    if let Some(asset_url) = asset_url(&video["uri"]) {
+        return finished(asset_url);
     }
-
-    /// Which codes there are is not documented: a refusal of content is known by its words.
-    fn fault(&self) -> Fault {
-        let refused = self.errors.iter().any(|error| google::refuses_content(&error.message));
-        let class = if refused { ErrorClass::ContentPolicy } else { ErrorClass::Unknown };
-        let code = self.errors.iter().find_map(|error| error.code.as_deref());
-        Fault::new(class, code, Billed::Unknown)
+    // The download asks for the interaction once more.
+    if video["data"].is_string() {
+        return finished(format!("https://{API}{INTERACTIONS}/{}", step(&remote.id)));
     }
+    empty()
 }
 
-#[derive(Deserialize)]
-struct File {
-    /// As `files/abc`.
-    name: String,
-    state: String,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    kind: String,
-    data: Subject,
-}
-
-#[derive(Deserialize)]
-struct Subject {
-    id: Option<String>,
+/// Which codes there are is not documented: a refusal of content is known by its words.
+fn failure(interaction: &Value) -> Fault {
+    let errors = items(&interaction["errors"]);
+    let refused = errors.iter().filter_map(reading::says).any(google::refuses_content);
+    let class = if refused { ErrorClass::ContentPolicy } else { ErrorClass::Unknown };
+    let code = errors.iter().find_map(|error| text(&error["code"]));
+    let says = errors.iter().find_map(reading::says);
+    Fault::new(class, code.as_deref(), Billed::Unknown).saying(says)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl ProviderClient {
             Ok(request) => request.send().await.map_err(|error| later(error.without_url())),
             Err(lost) => Err(later(lost.cause())),
         };
+        let asked = sent.as_ref().ok().map(|response| response.url().clone());
         let status = sent.as_ref().ok().map(|response| response.status().as_u16());
         timer.log_status(status, (if sent.is_ok() { "answered" } else { "lost" }, ""));
         let response = sent?;
@@ -39,7 +40,11 @@ impl ProviderClient {
         }
         let elsewhere = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
         match elsewhere.map(HeaderValue::to_str) {
-            Some(Ok(location)) => downloads.open(location).await,
+            // It may be relative to what was asked for (RFC 9110, 10.2.2).
+            Some(Ok(location)) => match asked.and_then(|asked| asked.join(location).ok()) {
+                Some(elsewhere) => downloads.open(elsewhere.as_str()).await,
+                None => Err(later("redirected to nowhere")),
+            },
             Some(Err(_)) => Err(later("redirected to nowhere")),
             None if is_json(&response) => {
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());

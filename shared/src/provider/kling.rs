@@ -4,19 +4,14 @@
 //! in arrears is answered 429 like one that is too fast.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
+use super::reading::{self, amount, asset_url, class_of_status, items, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
-    remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, certain};
 use crate::domain::catalog::Audio;
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
@@ -46,7 +41,7 @@ impl Adapter for Kling {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
@@ -55,42 +50,44 @@ impl Adapter for Kling {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        read_create(answer, |task: Created| task.id)
+        read_create(answer, "id")
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        Call::new(Method::GET, API, format!("/tasks?task_ids={}", remote.id))
+        Call::new(Method::GET, API, format!("/tasks?task_ids={}", step(&remote.id)))
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        let Some(tasks) = data::<Vec<Task>>(answer) else { return no_task(answer) };
-        match tasks.iter().find(|task| task.id == remote.id) {
-            Some(task) => task.polled(),
-            None if tasks.is_empty() => Polled::Ended(Verdict::Gone),
+        let Some(tasks) = data(answer).filter(Value::is_array) else { return no_task(answer) };
+        let is_it = |task: &&Value| text(&task["id"]).is_some_and(|id| id == remote.id);
+        match items(&tasks).iter().find(is_it) {
+            Some(task) => polled(task),
+            None if items(&tasks).is_empty() => Polled::Ended(Verdict::Gone),
             None => Polled::Unreadable("other_job"),
         }
     }
 
     fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
-        let path = format!("/tasks?external_task_ids={}", lost.order.reference);
+        let path = format!("/tasks?external_task_ids={}", step(lost.order.reference));
         Some(Call::new(Method::GET, API, path))
     }
 
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
-        let Some(tasks) = data::<Vec<Task>>(answer) else { return Found::Unreadable(answer.cause()).into() };
-        let ours = |task: &&Task| task.external_id.as_deref() == Some(lost.order.reference);
-        let found = match tasks.iter().find(ours).and_then(|task| remote_job(&task.id, None)) {
+        let Some(tasks) = data(answer).filter(Value::is_array) else {
+            return Found::Unreadable(answer.cause()).into();
+        };
+        let ours = |task: &&Value| task["external_id"] == lost.order.reference;
+        let found = match items(&tasks).iter().find(ours).and_then(|task| reading::remote(&task["id"])) {
             Some(remote) => Found::Job(remote),
-            None if tasks.is_empty() => Found::Nothing,
+            None if items(&tasks).is_empty() => Found::Nothing,
             None => Found::Unreadable("other_job"),
         };
         found.into()
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let task: Option<Task> = serde_json::from_slice(body.get()).ok();
-        let task = task.ok_or(Unreadable("not a Kling task"))?;
-        notice(&task.id, task.polled())
+        let task = reading::event(body, &["id"])?;
+        notice(&task["id"], polled(&task))
     }
 
     fn ping(&self, _: &Settings) -> Call {
@@ -136,38 +133,30 @@ fn input(order: &CreateOrder<'_>) -> Value {
     input
 }
 
-/// What both APIs wrap all their answers in; success is code 0, not an HTTP status.
-#[derive(Deserialize)]
-struct Envelope {
-    code: i64,
-    #[serde(default)]
-    data: Value,
-}
-
-/// The code of an answer, if it is one of Kling's own: what stands in between has others.
-fn code(answer: &Answer) -> Option<i64> {
-    let code = answer.json::<Envelope>()?.code;
+/// The code of an answer, if it is one of Kling's own: what stands in between has others. Both APIs
+/// wrap all their answers; success is code 0, not an HTTP status.
+fn code(answer: &Answer) -> Option<u64> {
+    let code = text(&answer.object()?["code"])?.parse().ok()?;
     (code == 0 || (1_000..6_000).contains(&code)).then_some(code)
 }
 
 /// What a successful answer holds.
-pub(super) fn data<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
-    let envelope = answer.json::<Envelope>().filter(|envelope| answer.is_ok() && envelope.code == 0)?;
-    serde_json::from_value(envelope.data).ok()
+pub(super) fn data(answer: &Answer) -> Option<Value> {
+    let is_success = answer.is_ok() && code(answer) == Some(0);
+    answer.object().filter(|_| is_success).map(|mut body| body["data"].take())
 }
 
 /// The code stands before the status. Those of 1xxx blame the caller; those of 5xxx are errors of
 /// the server, which may come after it has made the remote job.
-pub(super) fn read_create<T: DeserializeOwned>(answer: &Answer, id: impl FnOnce(T) -> String) -> Outcome {
+pub(super) fn read_create(answer: &Answer, id: &str) -> Outcome {
     match code(answer) {
-        Some(0) if answer.is_ok() => {
-            Outcome::accepted(data(answer).and_then(|task| remote_job(&id(task), None)))
-        }
+        Some(0) if answer.is_ok() => reading::accepted(answer, &format!("/data/{id}"), fault),
         Some(1_000..2_000) => Outcome::Refused { fault: fault(answer), retry_after: None },
         // Their machines lost sight of each other.
         Some(5002) => Outcome::unknown("their_timeout"),
         Some(1..) => Outcome::Unknown { cause: "server_error", remote: None, answered: true },
-        _ => certain::outcome(answer, false, fault),
+        _ if answer.is_ok() => reading::accepted(answer, &format!("/data/{id}"), fault),
+        _ => certain::outcome(answer, fault),
     }
 }
 
@@ -180,22 +169,18 @@ pub(super) fn no_task(answer: &Answer) -> Polled {
 }
 
 /// What a webhook says about a remote job that is in this state.
-pub(super) fn notice(id: &str, state: Polled) -> Result<Notice, Unreadable> {
-    let remote = Some(remote_job(id, None).ok_or(Unreadable("no usable id"))?);
+pub(super) fn notice(id: &Value, state: Polled) -> Result<Notice, Unreadable> {
+    let remote = Some(reading::remote(id).ok_or(Unreadable("no usable id"))?);
     match state {
-        Polled::Ended(verdict) => Ok(Notice { remote, verdict: Some(verdict) }),
-        Polled::Pending => Ok(Notice { remote, verdict: None }),
-        Polled::Fetch(_) | Polled::Unreadable(_) => Err(Unreadable("a state that tells nothing")),
+        Polled::Unreadable(_) => Err(Unreadable("a state that tells nothing")),
+        state => Ok(Notice { remote, verdict: reading::verdict(state) }),
     }
 }
 
 pub(super) fn read_ping(answer: &Answer) -> Result<(), Fault> {
-    match data::<Value>(answer) {
-        Some(_) => Ok(()),
-        None if answer.is_ok() && code(answer).is_none() => {
-            Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-        }
-        None => Err(fault(answer)),
+    match code(answer) {
+        Some(0) | None => reading::health(answer, |_| code(answer) == Some(0), fault),
+        Some(_) => Err(fault(answer)),
     }
 }
 
@@ -211,13 +196,10 @@ fn fault(answer: &Answer) -> Fault {
         (Some(1302 | 1303), _) => ErrorClass::RateLimited,
         (Some(5000 | 5001), _) => ErrorClass::ProviderUnavailable,
         (Some(5002), _) => ErrorClass::Timeout,
-        (_, 401 | 403) => ErrorClass::Auth,
-        (_, 429) => ErrorClass::RateLimited,
-        (_, 400 | 404 | 405 | 413 | 422) => ErrorClass::InvalidRequest,
-        (_, 500..=599) => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
+        (_, status) => class_of_status(status),
     };
-    Fault::new(class, code.map(|code| code.to_string()).as_deref(), Billed::No)
+    let body = answer.object().unwrap_or_default();
+    Fault::new(class, code.map(|code| code.to_string()).as_deref(), Billed::No).saying(reading::says(&body))
 }
 
 /// The class of a remote job that failed, of which Kling tells only a sentence.
@@ -240,84 +222,37 @@ pub(super) fn billed(amounts: &[Option<f64>]) -> Billed {
     }
 }
 
-/// An amount, which Kling writes as a text.
-pub(super) fn amount(text: &Value) -> Option<f64> {
-    let amount = text.as_str().map_or_else(|| text.as_f64(), |text| text.parse().ok())?;
-    (0.0..=10_000.0).contains(&amount).then_some(amount)
-}
-
-#[derive(Deserialize)]
-struct Created {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct Task {
-    id: String,
-    status: String,
-    message: Option<String>,
-    external_id: Option<String>,
-    outputs: Option<Vec<Output>>,
-    billing: Option<Vec<Charge>>,
-}
-
-#[derive(Deserialize)]
-struct Output {
-    #[serde(rename = "type")]
-    kind: String,
-    url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Charge {
-    charge_type: Option<String>,
-    currency: Option<String>,
-    #[serde(default)]
-    amount: Value,
-}
-
-impl Task {
-    fn polled(&self) -> Polled {
-        match self.status.as_str() {
-            "submitted" | "processing" => Polled::Pending,
-            "succeeded" => match self.video() {
-                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: self.cost() }),
-                None => Polled::Unreadable("no_output"),
-            },
-            "failed" => {
-                let class = class_of_failure(self.message.as_deref().unwrap_or_default());
-                let amounts: Vec<_> = self.charges().iter().map(|charge| amount(&charge.amount)).collect();
-                let fault = Fault::new(class, None, billed(&amounts));
-                Polled::Ended(Verdict::Broke { fault, cost: self.cost() })
-            }
-            _ => Polled::Unreadable("unknown_status"),
+fn polled(task: &Value) -> Polled {
+    match &*word(&task["status"]) {
+        "submitted" | "processing" => Polled::Pending,
+        "succeeded" => reading::finished(video(task), cost(task), task["message"].as_str()),
+        "failed" => {
+            let sentence = task["message"].as_str().unwrap_or_default();
+            let charges = items(&task["billing"]).iter();
+            let amounts: Vec<_> = charges.map(|charge| amount(&charge["amount"])).collect();
+            let fault = Fault::new(class_of_failure(sentence), None, billed(&amounts));
+            reading::broke(fault.saying(Some(sentence)), cost(task))
         }
-    }
-
-    fn video(&self) -> Option<String> {
-        let outputs = self.outputs.iter().flatten().filter(|output| output.kind == "video");
-        outputs.filter_map(|output| output.url.as_deref()).find_map(asset_url)
-    }
-
-    fn charges(&self) -> &[Charge] {
-        self.billing.as_deref().unwrap_or_default()
-    }
-
-    /// What was taken from our balance. `None` if it was anything but dollars: what a unit of a
-    /// package cost, only its buyer knows.
-    fn cost(&self) -> Option<MicroUsd> {
-        let charges = self.charges();
-        let total: Option<u64> = charges.iter().map(Charge::micro_usd).sum();
-        total.filter(|_| !charges.is_empty()).map(MicroUsd)
+        _ => Polled::Unreadable("unknown_status"),
     }
 }
 
-impl Charge {
-    fn micro_usd(&self) -> Option<u64> {
-        let dollars = self.charge_type.as_deref() == Some("cash") && self.currency.as_deref() == Some("USD");
-        let amount = amount(&self.amount).filter(|_| dollars)?;
-        Some((amount * 1_000_000.0).round() as u64)
-    }
+fn video(task: &Value) -> Option<String> {
+    let outputs = items(&task["outputs"]);
+    let is_video = |output: &&Value| output["type"].as_str().is_none_or(|kind| kind == "video");
+    outputs.iter().filter(is_video).find_map(|output| asset_url(&output["url"]))
+}
+
+/// What was taken from our balance. `None` if it was anything but dollars: what a unit of a package
+/// cost, only its buyer knows.
+fn cost(task: &Value) -> Option<MicroUsd> {
+    let charges = items(&task["billing"]);
+    let dollars = |charge: &Value| {
+        let is_dollars = charge["charge_type"] == "cash" && charge["currency"] == "USD";
+        amount(&charge["amount"]).filter(|_| is_dollars)
+    };
+    let total: Option<f64> = charges.iter().map(dollars).sum();
+    total.filter(|_| !charges.is_empty()).map(reading::micro_usd)
 }
 
 #[cfg(test)]

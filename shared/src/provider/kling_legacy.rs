@@ -9,24 +9,21 @@ use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-use super::kling::{
-    API, PING, amount, billed, class_of_failure, data, no_task, notice, read_create, read_ping,
-};
+use super::kling::{API, PING, billed, class_of_failure, data, no_task, notice, read_create, read_ping};
 use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
+use super::reading::{self, amount, asset_url, items, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
 use crate::domain::catalog::Audio;
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Fault, Verdict};
+use crate::domain::verdict::Fault;
 
 /// How long a token is good for, and how far our clock may be ahead of theirs, in seconds.
 const TOKEN_LIVES_S: i64 = 1_800;
@@ -63,7 +60,7 @@ impl Adapter for KlingLegacy {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        read_create(answer, |task: Created| task.task_id)
+        read_create(answer, "task_id")
     }
 
     fn poll(&self, remote: &RemoteJob, route: &str) -> Call {
@@ -71,10 +68,11 @@ impl Adapter for KlingLegacy {
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        match data::<Task>(answer) {
-            Some(task) if task.task_id == remote.id => task.polled(),
+        let Some(task) = data(answer).filter(Value::is_object) else { return no_task(answer) };
+        match text(&task["task_id"]) {
+            Some(id) if id == remote.id => polled(&task),
             Some(_) => Polled::Unreadable("other_job"),
-            None => no_task(answer),
+            None => Polled::Unreadable("no_id"),
         }
     }
 
@@ -84,10 +82,10 @@ impl Adapter for KlingLegacy {
     }
 
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
-        let found = match data::<Task>(answer) {
+        let found = match data(answer).filter(Value::is_object) {
             Some(task) => {
-                let ours = task.reference() == Some(lost.order.reference);
-                let remote = remote_job(&task.task_id, None).filter(|_| ours);
+                let ours = task["task_info"]["external_task_id"] == lost.order.reference;
+                let remote = reading::remote(&task["task_id"]).filter(|_| ours);
                 remote.map_or(Found::Unreadable("other_job"), Found::Job)
             }
             None if matches!(no_task(answer), Polled::Ended(_)) => Found::Nothing,
@@ -97,9 +95,8 @@ impl Adapter for KlingLegacy {
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let task: Option<Task> = serde_json::from_slice(body.get()).ok();
-        let task = task.ok_or(Unreadable("not a Kling task"))?;
-        notice(&task.task_id, task.polled())
+        let task = reading::event(body, &["task_id"])?;
+        notice(&task["task_id"], polled(&task))
     }
 
     fn ping(&self, _: &Settings) -> Call {
@@ -132,7 +129,7 @@ fn token(access: &str, secret: &str, now: Timestamp) -> Option<String> {
 
 /// The call that asks after one remote job, by their id or our reference.
 fn task(kind: &str, name: &str) -> Call {
-    Call::new(Method::GET, API, format!("/v1/videos/{kind}/{name}"))
+    Call::new(Method::GET, API, format!("/v1/videos/{kind}/{}", step(name)))
 }
 
 /// The path that a route's remote jobs are made under.
@@ -173,72 +170,24 @@ fn input(order: &CreateOrder<'_>, model: &str) -> Option<Value> {
     Some(Value::Object(input))
 }
 
-#[derive(Deserialize)]
-struct Created {
-    task_id: String,
-}
-
-#[derive(Deserialize)]
-struct Task {
-    task_id: String,
-    task_status: String,
-    task_status_msg: Option<String>,
-    task_info: Option<Info>,
-    task_result: Option<Made>,
-    /// Units of a package.
-    final_unit_deduction: Option<Value>,
-    final_balance_deduction: Option<Deduction>,
-}
-
-#[derive(Deserialize)]
-struct Info {
-    external_task_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Made {
-    videos: Option<Vec<Video>>,
-}
-
-#[derive(Deserialize)]
-struct Video {
-    url: String,
-}
-
-/// In a currency that is not told: it says whether something was billed, and not what.
-#[derive(Deserialize)]
-struct Deduction {
-    #[serde(default)]
-    quota: Value,
-}
-
-impl Task {
-    fn polled(&self) -> Polled {
-        match self.task_status.as_str() {
-            "submitted" | "processing" => Polled::Pending,
-            "succeed" => match self.video() {
-                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
-                None => Polled::Unreadable("no_output"),
-            },
-            "failed" => {
-                let class = class_of_failure(self.task_status_msg.as_deref().unwrap_or_default());
-                let balance = self.final_balance_deduction.as_ref().map(|deduction| &deduction.quota);
-                let told = self.final_unit_deduction.as_ref().into_iter().chain(balance);
-                let amounts: Vec<_> = told.map(amount).collect();
-                let fault = Fault::new(class, None, billed(&amounts));
-                Polled::Ended(Verdict::Broke { fault, cost: None })
-            }
-            _ => Polled::Unreadable("unknown_status"),
+fn polled(task: &Value) -> Polled {
+    let sentence = task["task_status_msg"].as_str();
+    match &*word(&task["task_status"]) {
+        "submitted" | "processing" => Polled::Pending,
+        "succeed" => {
+            let videos = items(&task["task_result"]["videos"]);
+            let file = videos.iter().find_map(|video| asset_url(&video["url"]));
+            reading::finished(file, None, sentence)
         }
-    }
-
-    fn video(&self) -> Option<String> {
-        let videos = self.task_result.as_ref()?.videos.as_ref()?;
-        videos.iter().find_map(|video| asset_url(&video.url))
-    }
-
-    fn reference(&self) -> Option<&str> {
-        self.task_info.as_ref()?.external_task_id.as_deref()
+        "failed" => {
+            // Units of a package, and an amount in a currency that is not named: they say whether
+            // something was billed, and not what.
+            let told = [&task["final_unit_deduction"], &task["final_balance_deduction"]["quota"]];
+            let amounts: Vec<_> = told.into_iter().filter(|told| !told.is_null()).map(amount).collect();
+            let class = class_of_failure(sentence.unwrap_or_default());
+            reading::broke(Fault::new(class, None, billed(&amounts)).saying(sentence), None)
+        }
+        _ => Polled::Unreadable("unknown_status"),
     }
 }
 

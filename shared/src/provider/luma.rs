@@ -1,18 +1,15 @@
 //! Luma's newer API, the "Luma Agents API": films and stills at one address; polling only.
 
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outcome::{Outcome, Polled};
+use super::reading::{self, asset_url, class_of_status, items, step, text, word};
 use super::secret::Secret;
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "agents.lumalabs.ai";
 /// The length up to which a film takes its frames as `start_frame` and `end_frame`; longer ones
@@ -32,7 +29,7 @@ impl Adapter for Luma {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
@@ -40,34 +37,25 @@ impl Adapter for Luma {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if answer.is_ok() {
-            let created: Option<Generation> = answer.json();
-            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
-        }
-        certain::outcome(answer, problem(answer).is_some(), fault)
+        reading::accepted(answer, "/id", fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        Call::new(Method::GET, API, format!("/v1/generations/{}", remote.id))
+        Call::new(Method::GET, API, format!("/v1/generations/{}", step(&remote.id)))
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(generation) = answer.json::<Generation>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let generation = match reading::about(answer, remote, "/id") {
+            Ok(generation) => generation,
+            Err(polled) => return polled,
         };
-        if generation.id != remote.id {
-            return Polled::Unreadable("other_job");
-        }
-        match generation.state.as_deref() {
-            Some("queued" | "processing") => Polled::Pending,
-            Some("completed") => match generation.asset() {
-                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
-                None => Polled::Unreadable("no_output"),
-            },
-            Some("failed") => Polled::Ended(Verdict::Broke { fault: generation.fault(), cost: None }),
+        match &*word(&generation["state"]) {
+            "queued" | "processing" => Polled::Pending,
+            "completed" => {
+                let file = items(&generation["output"]).iter().find_map(|output| asset_url(&output["url"]));
+                reading::finished(file, None, reading::says(&generation))
+            }
+            "failed" => reading::broke(failure(&generation), None),
             _ => Polled::Unreadable("unknown_status"),
         }
     }
@@ -77,13 +65,7 @@ impl Adapter for Luma {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Files>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(fault(answer)),
-        }
+        reading::health(answer, |body| body["data"].is_array(), fault)
     }
 }
 
@@ -122,29 +104,11 @@ fn input(order: &CreateOrder<'_>) -> Value {
     Value::Object(input)
 }
 
-#[derive(Deserialize)]
-struct Generation {
-    id: String,
-    state: Option<String>,
-    failure_code: Option<String>,
-    output: Option<Vec<Output>>,
-}
-
-#[derive(Deserialize)]
-struct Output {
-    url: String,
-}
-
-impl Generation {
-    fn asset(&self) -> Option<String> {
-        asset_url(&self.output.as_ref()?.first()?.url)
-    }
-
-    /// Money and rates may be found wanting after the acceptance, too.
-    fn fault(&self) -> Fault {
-        let code = self.failure_code.as_deref();
-        Fault::new(code.and_then(class_of).unwrap_or(ErrorClass::Unknown), code, Billed::Unknown)
-    }
+/// Why a generation failed. Money and rates may be found wanting after the acceptance, too.
+fn failure(generation: &Value) -> Fault {
+    let code = text(&generation["failure_code"]);
+    let class = code.as_deref().and_then(class_of).unwrap_or(ErrorClass::Unknown);
+    Fault::new(class, code.as_deref(), Billed::Unknown).saying(reading::says(generation))
 }
 
 /// The class of a failure code; `None` for one that is not on their list, which is open.
@@ -160,33 +124,13 @@ fn class_of(code: &str) -> Option<ErrorClass> {
     })
 }
 
-#[derive(Deserialize)]
-struct Files {
-    #[serde(rename = "data")]
-    _data: Vec<Value>,
-}
-
-/// The body of an error, in any of the shapes that such a body commonly has.
-fn problem(answer: &Answer) -> Option<Value> {
-    let body: Value = answer.json()?;
-    let known = ["failure_code", "code", "detail", "error", "message"];
-    known.iter().any(|name| !body[name].is_null()).then_some(body)
-}
-
 /// The first rule that fits an answer that is not a success.
 fn fault(answer: &Answer) -> Fault {
-    let body = problem(answer).unwrap_or_default();
+    let body = answer.object().unwrap_or_default();
     let words = [&body["failure_code"], &body["code"], &body["error"]["code"], &body["detail"]["code"]];
     let code = words.into_iter().find_map(Value::as_str);
-    let by_status = match answer.status {
-        401 | 403 => ErrorClass::Auth,
-        402 => ErrorClass::InsufficientFunds,
-        429 => ErrorClass::RateLimited,
-        400..=499 => ErrorClass::InvalidRequest,
-        500..=599 => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
-    };
-    Fault::new(code.and_then(class_of).unwrap_or(by_status), code, Billed::No)
+    let class = code.and_then(class_of).unwrap_or(class_of_status(answer.status));
+    Fault::new(class, code, Billed::No).saying(reading::says(&body))
 }
 
 #[cfg(test)]

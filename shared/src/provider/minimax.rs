@@ -3,17 +3,14 @@
 //! v1 tells its errors in the body of a 200, and the file of a finished job by one call more.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
+use super::reading::{self, asset_url, class_of_status, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
@@ -41,7 +38,7 @@ impl Adapter for Minimax {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
@@ -55,18 +52,14 @@ impl Adapter for Minimax {
     fn read_create(&self, answer: &Answer) -> Outcome {
         match Problem::of(answer) {
             Some(problem) => problem.outcome(answer),
-            None if answer.is_ok() => {
-                let created: Option<Created> = answer.json();
-                Outcome::accepted(created.and_then(|created| remote_job(&created.task_id, None)))
-            }
-            None => certain::outcome(answer, false, |_| Problem::default().fault(answer.status)),
+            None => reading::accepted(answer, "/task_id", |answer| Problem::default().fault(answer)),
         }
     }
 
     fn poll(&self, remote: &RemoteJob, route: &str) -> Call {
         let path = match Version::of(route) {
-            Version::One => format!("/v1/query/video_generation?task_id={}", remote.id),
-            Version::Two => format!("/v2/query/video_generation/{}", remote.id),
+            Version::One => format!("/v1/query/video_generation?task_id={}", step(&remote.id)),
+            Version::Two => format!("/v2/query/video_generation/{}", step(&remote.id)),
         };
         Call::new(Method::GET, API, path)
     }
@@ -75,11 +68,12 @@ impl Adapter for Minimax {
         if is_gone(answer) {
             return Polled::Ended(Verdict::Gone);
         }
-        let polled = answer.is_ok().then(|| match Version::of(route) {
-            Version::One => answer.json::<Query>().map(|query| query.read(remote, answer)),
-            Version::Two => answer.json::<Told>().map(|told| told.task.read(remote)),
-        });
-        match (polled.flatten(), Problem::of(answer)) {
+        let body = answer.object().filter(|_| answer.is_ok()).unwrap_or_default();
+        let polled = match Version::of(route) {
+            Version::One => query(&body, remote, answer),
+            Version::Two => task(&body["task"], remote),
+        };
+        match (polled, Problem::of(answer)) {
             (Some(polled), _) => polled,
             (None, Some(problem)) => Polled::Unreadable(problem.cause(answer)),
             (None, None) => Polled::Unreadable(answer.cause()),
@@ -94,17 +88,15 @@ impl Adapter for Minimax {
         if let Some(problem) = Problem::of(answer) {
             return Polled::Unreadable(problem.cause(answer));
         }
-        let file = answer.json::<Retrieved>().filter(|_| answer.is_ok());
-        match file.and_then(|retrieved| asset_url(&retrieved.file.download_url)) {
-            Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
-            None if answer.is_ok() => Polled::Unreadable("no_file"),
+        match answer.object().filter(|_| answer.is_ok()) {
+            Some(body) => reading::finished(asset_url(&body["file"]["download_url"]), None, None),
             None => Polled::Unreadable(answer.cause()),
         }
     }
 
     /// v2 takes a waiting job back, refuses for a running one, and deletes one that has ended.
     fn cancel(&self, remote: &RemoteJob, route: &str) -> Option<Call> {
-        let path = format!("/v2/video_generation/{}", remote.id);
+        let path = format!("/v2/video_generation/{}", step(&remote.id));
         (Version::of(route) == Version::Two).then(|| Call::new(Method::DELETE, API, path))
     }
 
@@ -117,9 +109,7 @@ impl Adapter for Minimax {
                 Canceling::Impossible
             }
             // The record of a job that had ended.
-            None if answer.json::<Removed>().is_some_and(|removed| removed.is_deleted()) => {
-                Canceling::TooLate
-            }
+            None if answer.object().is_some_and(|body| is_deleted(&body)) => Canceling::TooLate,
             None if answer.is_taken() => Canceling::Asked,
             _ => Canceling::Unreadable(answer.cause()),
         }
@@ -129,9 +119,9 @@ impl Adapter for Minimax {
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event: Value = serde_json::from_slice(body.get()).unwrap_or_default();
         // Which of the two a v2 event has is not published.
-        let id = event["task_id"].as_str().or_else(|| event["task"]["id"].as_str());
-        let id = id.ok_or(Unreadable("names no task"))?;
-        let remote = remote_job(id, None).ok_or(Unreadable("no usable task id"))?;
+        let ids = [&event["task_id"], &event["task"]["id"]];
+        let id = ids.into_iter().find(|id| text(id).is_some()).ok_or(Unreadable("names no task"))?;
+        let remote = reading::remote(id).ok_or(Unreadable("no usable task id"))?;
         Ok(Notice { remote: Some(remote), verdict: None })
     }
 
@@ -147,15 +137,10 @@ impl Adapter for Minimax {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        if let Some(problem) = Problem::of(answer) {
-            return Err(problem.fault(answer.status));
-        }
-        let list: Value = answer.json().unwrap_or_default();
-        let is_list = list["items"].is_array() || list["total"].is_number();
-        match answer.is_ok() {
-            true if is_list => Ok(()),
-            true => Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No)),
-            false => Err(Problem::default().fault(answer.status)),
+        let is_list = |body: &Value| body["items"].is_array() || body["total"].is_number();
+        match Problem::of(answer) {
+            Some(problem) => Err(problem.fault(answer)),
+            None => reading::health(answer, is_list, |answer| Problem::default().fault(answer)),
         }
     }
 }
@@ -220,115 +205,49 @@ fn input_2(order: &CreateOrder<'_>) -> Value {
     input
 }
 
-#[derive(Deserialize)]
-struct Created {
-    task_id: String,
+/// Whether a job that was to be stopped had ended, and its record was deleted in its place. Which of
+/// the two members says so is published in two ways.
+fn is_deleted(body: &Value) -> bool {
+    [&body["status"], &body["action"]].into_iter().any(|said| matches!(&*word(said), "delete" | "deleted"))
 }
 
-/// What became of a job that was to be stopped. Which of the two it has is told in two ways.
-#[derive(Deserialize)]
-struct Removed {
-    status: Option<String>,
-    action: Option<String>,
-}
-
-impl Removed {
-    fn is_deleted(&self) -> bool {
-        let words = [&self.status, &self.action];
-        words.into_iter().flatten().any(|word| matches!(word.as_str(), "delete" | "deleted"))
+/// What v1 says of a job; `None` for what is not about one.
+fn query(body: &Value, remote: &RemoteJob, answer: &Answer) -> Option<Polled> {
+    let status = text(&body["status"])?;
+    if text(&body["task_id"]).is_some_and(|id| id != remote.id) {
+        return Some(Polled::Unreadable("other_job"));
     }
-}
-
-/// What v1 says of a job.
-#[derive(Deserialize)]
-struct Query {
-    task_id: Option<String>,
-    status: String,
-    #[serde(default)]
-    file_id: Value,
-}
-
-impl Query {
-    fn read(&self, remote: &RemoteJob, answer: &Answer) -> Polled {
-        if self.task_id.as_ref().is_some_and(|id| *id != remote.id) {
-            return Polled::Unreadable("other_job");
-        }
-        match self.status.as_str() {
-            "Preparing" | "Queueing" | "Processing" => Polled::Pending,
-            "Success" => match self.file() {
-                Some(id) => {
-                    Polled::Fetch(Call::new(Method::GET, API, format!("/v1/files/retrieve?file_id={id}")))
-                }
-                None => Polled::Unreadable("no_file"),
-            },
-            "Fail" => {
-                let problem = Problem::of(answer).unwrap_or_default();
-                Polled::Ended(Verdict::Broke { fault: problem.failure(), cost: None })
+    Some(match &*status {
+        "Preparing" | "Queueing" | "Processing" => Polled::Pending,
+        "Success" => match text(&body["file_id"]) {
+            Some(id) => {
+                let path = format!("/v1/files/retrieve?file_id={}", step(&id));
+                Polled::Fetch(Call::new(Method::GET, API, path))
             }
-            _ => Polled::Unreadable("unknown_status"),
-        }
+            None => reading::empty(None),
+        },
+        "Fail" => reading::broke(Problem::of(answer).unwrap_or_default().failure(), None),
+        _ => Polled::Unreadable("unknown_status"),
+    })
+}
+
+/// What v2 says of a job; `None` for what is not about one.
+fn task(task: &Value, remote: &RemoteJob) -> Option<Polled> {
+    if text(&task["id"])? != remote.id {
+        return Some(Polled::Unreadable("other_job"));
     }
-
-    /// Written as a text of digits, or as a number.
-    fn file(&self) -> Option<String> {
-        let id =
-            self.file_id.as_str().map(str::to_owned).or_else(|| Some(self.file_id.as_u64()?.to_string()))?;
-        remote_job(&id, None).map(|file| file.id)
-    }
-}
-
-#[derive(Deserialize)]
-struct Retrieved {
-    file: File,
-}
-
-#[derive(Deserialize)]
-struct File {
-    download_url: String,
-}
-
-/// What v2 says of a job.
-#[derive(Deserialize)]
-struct Told {
-    task: Task,
-}
-
-#[derive(Deserialize)]
-struct Task {
-    id: String,
-    status: String,
-    #[serde(default)]
-    error: Value,
-    content: Option<Content>,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    url: Option<String>,
-}
-
-impl Task {
-    fn read(&self, remote: &RemoteJob) -> Polled {
-        if self.id != remote.id {
-            return Polled::Unreadable("other_job");
+    Some(match &*text(&task["status"])? {
+        "queued" | "running" => Polled::Pending,
+        "succeeded" => {
+            let file = asset_url(&task["content"]["url"]);
+            reading::finished(file, None, reading::says(&task["error"]))
         }
-        let broke = |fault| Polled::Ended(Verdict::Broke { fault, cost: None });
-        match self.status.as_str() {
-            "queued" | "running" => Polled::Pending,
-            "succeeded" => {
-                let url = self.content.as_ref().and_then(|content| content.url.as_deref());
-                match url.and_then(asset_url) {
-                    Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
-                    None => Polled::Unreadable("no_video"),
-                }
-            }
-            "failed" => broke(Problem::told(&self.error).failure()),
-            "expired" => broke(Fault::new(ErrorClass::Timeout, Some("expired"), Billed::Unknown)),
-            // Only what still waited can be canceled, and that costs nothing.
-            "cancelled" => Polled::Ended(Verdict::Canceled { cost: Some(MicroUsd(0)) }),
-            _ => Polled::Unreadable("unknown_status"),
-        }
-    }
+        "failed" => reading::broke(Problem::told(&task["error"]).failure(), None),
+        "expired" => reading::broke(Fault::new(ErrorClass::Timeout, Some("expired"), Billed::Unknown), None),
+        // Only what still waited can be canceled, and that costs nothing.
+        "cancelled" => Polled::Ended(Verdict::Canceled { cost: Some(MicroUsd(0)) }),
+        _ => Polled::Unreadable("unknown_status"),
+    })
 }
 
 /// An error in one of MiniMax's shapes: v1's `base_resp`, or v2's `error`.
@@ -337,6 +256,8 @@ struct Problem {
     code: Option<u64>,
     /// v2's word, where there is no code.
     word: Option<String>,
+    /// What it says for people.
+    says: Option<String>,
 }
 
 const TIMED_OUT: u64 = 1001;
@@ -344,10 +265,11 @@ const TIMED_OUT: u64 = 1001;
 impl Problem {
     /// `None` for a success, and for what does not come from MiniMax.
     fn of(answer: &Answer) -> Option<Self> {
-        let body: Value = answer.json()?;
-        match body["base_resp"]["status_code"].as_u64() {
+        let body = answer.object()?;
+        let base = &body["base_resp"];
+        match text(&base["status_code"]).and_then(|code| code.parse().ok()) {
             Some(0) | None => {}
-            code => return Some(Self { code, word: None }),
+            code => return Some(Self { code, word: None, says: reading::says(base).map(str::to_owned) }),
         }
         body["error"].is_object().then(|| Self::told(&body["error"]))
     }
@@ -359,7 +281,7 @@ impl Problem {
         let in_text = || text.rsplit_once('(')?.1.strip_suffix(')')?.parse().ok();
         let number = code.as_u64().or_else(|| code.as_str()?.parse().ok()).or_else(in_text);
         let word = error["type"].as_str().or(code.as_str()).map(str::to_owned);
-        Self { code: number, word }
+        Self { code: number, word, says: reading::says(error).map(str::to_owned) }
     }
 
     /// The code comes before the status, which is often 200.
@@ -371,12 +293,7 @@ impl Problem {
             (Some(1008), _) => ErrorClass::InsufficientFunds,
             (Some(1026 | 1027), _) => ErrorClass::ContentPolicy,
             (Some(2013), _) => ErrorClass::InvalidRequest,
-            (_, 401 | 403) => ErrorClass::Auth,
-            (_, 402) => ErrorClass::InsufficientFunds,
-            (_, 429) => ErrorClass::RateLimited,
-            (_, 400..=499) => ErrorClass::InvalidRequest,
-            (_, 500..=599) => ErrorClass::ProviderUnavailable,
-            _ => ErrorClass::Unknown,
+            (_, status) => class_of_status(status),
         }
     }
 
@@ -386,24 +303,25 @@ impl Problem {
     fn outcome(&self, answer: &Answer) -> Outcome {
         match self.code {
             Some(1002 | 1004 | 1008 | 1026 | 1027 | 1039 | 2_000..3_000) => {
-                Outcome::Refused { fault: self.fault(answer.status), retry_after: None }
+                Outcome::Refused { fault: self.fault(answer), retry_after: None }
             }
             Some(TIMED_OUT) => Outcome::unknown("their_timeout"),
             Some(_) => Outcome::Unknown { cause: "server_error", remote: None, answered: true },
-            None => certain::outcome(answer, true, |_| self.fault(answer.status)),
+            None => reading::accepted(answer, "/task_id", |answer| self.fault(answer)),
         }
     }
 
     /// Why a call was refused. Whether the judgement of content is billed is not published.
-    fn fault(&self, status: u16) -> Fault {
-        let class = self.class(status);
+    fn fault(&self, answer: &Answer) -> Fault {
+        let class = self.class(answer.status);
         let billed = if class == ErrorClass::ContentPolicy { Billed::Unknown } else { Billed::No };
-        Fault::new(class, self.name().as_deref(), billed)
+        Fault::new(class, self.name().as_deref(), billed).saying(self.says.as_deref())
     }
 
     /// Why a job failed.
     fn failure(&self) -> Fault {
-        Fault::new(self.class(200), self.name().as_deref(), Billed::Unknown)
+        let fault = Fault::new(self.class(200), self.name().as_deref(), Billed::Unknown);
+        fault.saying(self.says.as_deref())
     }
 
     fn name(&self) -> Option<String> {
@@ -424,7 +342,7 @@ impl Problem {
 
 /// A job or file that they do not know is told as an error of the server.
 fn is_gone(answer: &Answer) -> bool {
-    let text = || answer.json::<Map<String, Value>>().map(|body| json!(body).to_string());
+    let text = || answer.object().map(|body| body.to_string());
     answer.says_not_found()
         || (answer.status == 500 && text().is_some_and(|text| text.contains("record not found")))
 }

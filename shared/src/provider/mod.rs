@@ -26,6 +26,7 @@ mod minimax;
 mod openai;
 pub mod outcome;
 pub mod pace;
+mod reading;
 mod replicate;
 #[cfg(test)]
 mod routes;
@@ -43,9 +44,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 use crate::domain::catalog::Route;
 use crate::domain::id::{JobId, RemoteJob};
@@ -299,11 +299,11 @@ impl Lost<'_> {
     }
 
     /// Of remote jobs with the same input, by id and time: those made at the time.
-    fn find<'i>(&self, alike: impl Iterator<Item = (&'i str, &'i str)>) -> Found {
+    fn find<'i>(&self, alike: impl Iterator<Item = (&'i Value, &'i Value)>) -> Found {
         let (from, to) = self.window();
         let mut found = Vec::new();
         for (id, time) in alike {
-            let (Some(remote), Some(time)) = (remote_job(id, None), timestamp(time)) else {
+            let (Some(remote), Some(time)) = (reading::remote(id), reading::timestamp(time)) else {
                 return Found::Unreadable("unusable_item");
             };
             if time >= from && time <= to {
@@ -368,19 +368,20 @@ impl Answer {
         matches!(self.status, 200..=299)
     }
 
-    /// The body, if it is JSON of this shape.
-    fn json<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
+    /// The body, if it is an object in JSON.
+    fn object(&self) -> Option<Value> {
+        let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
+        serde_json::from_slice(body).ok().filter(Value::is_object)
     }
 
     /// Whether it is a success of theirs: with an object or without a body. A page is not.
     fn is_taken(&self) -> bool {
-        self.is_ok() && (self.body.is_empty() || self.json::<serde_json::Map<String, Value>>().is_some())
+        self.is_ok() && (self.body.is_empty() || self.object().is_some())
     }
 
     /// Whether it speaks of a thing that is not there, in JSON: a proxy's page does not count.
     fn says_not_found(&self) -> bool {
-        self.status == 404 && self.json::<serde_json::Map<String, Value>>().is_some()
+        self.status == 404 && self.object().is_some()
     }
 
     /// Why an answer with this status tells nothing about the job that was asked after.
@@ -395,32 +396,4 @@ impl Answer {
             _ => "unexpected_status",
         }
     }
-}
-
-/// A remote job whose id is safe as one segment of a path; `None` for anything else.
-fn remote_job(id: &str, handle: Option<&str>) -> Option<RemoteJob> {
-    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    plain.then(|| RemoteJob::new(id, handle)).flatten()
-}
-
-/// A time in RFC 3339.
-fn timestamp(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    Some(Timestamp::from_millis(time.as_millisecond()))
-}
-
-/// Longest URL of a result that is kept, in bytes.
-const ASSET_URL_MAX: usize = 8_192;
-
-/// The URL of a result: https, or http on this machine, where only simulators are.
-/// What it resolves to is the business of whoever fetches it.
-fn asset_url(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|_| text.len() <= ASSET_URL_MAX)?;
-    let loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    };
-    let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-    safe.then(|| text.to_owned())
 }

@@ -4,15 +4,16 @@
 //! deployer names. Its webhooks are registered once for an account and name no attempt of ours,
 //! and its open heirs send none: it is polled.
 
-use http::header::AUTHORIZATION;
+use std::borrow::Cow;
+
 use http::{HeaderName, Method};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::outcome::{Outcome, Polled};
+use super::reading::{self, asset_url, class_of_status, folded, step, text};
 use super::secret::Secret;
-use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, certain, remote_job};
+use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup};
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -39,7 +40,7 @@ impl Adapter for Openai {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call> {
@@ -61,39 +62,33 @@ impl Adapter for Openai {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if answer.is_ok() {
-            let created: Option<Created> = answer.json();
-            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
-        }
-        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
+        reading::accepted(answer, "/id", fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        Call::new(Method::GET, NOWHERE, format!("/v1/videos/{}", remote.id))
+        Call::new(Method::GET, NOWHERE, format!("/v1/videos/{}", step(&remote.id)))
     }
 
+    /// Gateways may spell the id in another way than the one that they gave: the question names it.
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(video) = answer.json::<Video>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let video = match reading::answered(answer) {
+            Ok(video) => video,
+            Err(polled) => return polled,
         };
-        if video.id != remote.id {
-            return Polled::Unreadable("other_job");
-        }
-        match video.status.as_str() {
-            "queued" | "in_progress" => Polled::Pending,
-            // Where the file is, the object does not say.
-            "completed" => {
-                let asset_url = format!("https://{NOWHERE}/v1/videos/{}/content", remote.id);
-                Polled::Ended(Verdict::Finished { asset_url, cost: None })
+        match &*folded(&video["status"]) {
+            "queued" | "in_progress" | "pending" | "submitted" | "created" | "accepted" | "starting"
+            | "started" | "waiting" | "preparing" | "processing" | "running" | "generating" | "in_queue"
+            | "not_start" | "queueing" => Polled::Pending,
+            "completed" | "complete" | "succeeded" | "succeed" | "success" | "successful" | "done"
+            | "finished" | "ready" => {
+                Polled::Ended(Verdict::Finished { asset_url: file(&video, remote), cost: None })
             }
-            "failed" => {
-                let code = video.error.and_then(|error| error.code());
-                let class = code.as_deref().and_then(class_of_code).unwrap_or(ErrorClass::Unknown);
-                let fault = Fault::new(class, code.as_deref(), Billed::Unknown);
-                Polled::Ended(Verdict::Broke { fault, cost: None })
+            "cancelled" | "canceled" => Polled::Ended(Verdict::Canceled { cost: None }),
+            "expired" | "timeout" | "timed_out" => broke(&video, Some(ErrorClass::Timeout)),
+            "failed" | "failure" | "fail" | "error" | "errored" | "rejected" | "aborted"
+            | "unknown_error" => broke(&video, None),
+            "moderated" | "content_filtered" | "content_moderated" => {
+                broke(&video, Some(ErrorClass::ContentPolicy))
             }
             _ => Polled::Unreadable("unknown_status"),
         }
@@ -109,13 +104,7 @@ impl Adapter for Openai {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Models>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(fault(answer)),
-        }
+        reading::health(answer, |body| body["data"].is_array(), fault)
     }
 }
 
@@ -132,55 +121,39 @@ fn texts(order: &CreateOrder<'_>) -> Option<Vec<(&'static str, String)>> {
     ])
 }
 
-#[derive(Deserialize)]
-struct Created {
-    id: String,
+/// Where the file is. The shape has a path for it; some that imitate the shape have no such path and
+/// name the file's URL in the object.
+fn file(video: &Value, remote: &RemoteJob) -> String {
+    const NAMES: [&str; 14] = [
+        "/url",
+        "/video_url",
+        "/output_url",
+        "/result_url",
+        "/download_url",
+        "/output",
+        "/output/url",
+        "/output/video_url",
+        "/video/url",
+        "/result/url",
+        "/result/video_url",
+        "/data/url",
+        "/data/0/url",
+        "/metadata/url",
+    ];
+    let named = NAMES.iter().find_map(|name| asset_url(video.pointer(name)?));
+    named.unwrap_or_else(|| format!("https://{NOWHERE}/v1/videos/{}/content", step(&remote.id)))
 }
 
-#[derive(Deserialize)]
-struct Video {
-    id: String,
-    status: String,
-    error: Option<Reason>,
+fn broke(video: &Value, class: Option<ErrorClass>) -> Polled {
+    let code = code(&video["error"]);
+    let by_code = code.as_deref().and_then(class_of_code);
+    let class = by_code.or(class).unwrap_or(ErrorClass::Unknown);
+    reading::broke(Fault::new(class, code.as_deref(), Billed::Unknown).saying(reading::says(video)), None)
 }
 
-#[derive(Deserialize)]
-struct Reason {
-    /// A word, or a number at some.
-    #[serde(default)]
-    code: Value,
-    #[serde(default, rename = "type")]
-    kind: Value,
-}
-
-impl Reason {
-    fn code(&self) -> Option<String> {
-        let text = |value: &Value| match value {
-            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
-        text(&self.code).or_else(|| text(&self.kind))
-    }
-}
-
-/// An error that is their own. `detail` is what servers say that are built on `FastAPI`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Problem {
-    Told {
-        error: Reason,
-    },
-    Detailed {
-        #[serde(rename = "detail")]
-        _detail: Value,
-    },
-}
-
-#[derive(Deserialize)]
-struct Models {
-    #[serde(rename = "data")]
-    _data: Vec<Value>,
+/// The word of an error: a text, or a number at some; its kind where it has none.
+fn code(error: &Value) -> Option<Cow<'_, str>> {
+    text(&error["code"]).or_else(|| text(&error["type"]))
 }
 
 /// What their word means, whatever the status.
@@ -197,18 +170,10 @@ fn class_of_code(code: &str) -> Option<ErrorClass> {
 
 /// The first rule that fits an answer that is not a success.
 fn fault(answer: &Answer) -> Fault {
-    let code = match answer.json::<Problem>() {
-        Some(Problem::Told { error }) => error.code(),
-        Some(Problem::Detailed { .. }) | None => None,
-    };
-    let class = code.as_deref().and_then(class_of_code).unwrap_or(match answer.status {
-        401 | 403 => ErrorClass::Auth,
-        429 => ErrorClass::RateLimited,
-        400..=499 => ErrorClass::InvalidRequest,
-        500..=599 => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
-    });
-    Fault::new(class, code.as_deref(), Billed::No)
+    let body = answer.object().unwrap_or_default();
+    let code = code(&body["error"]).or_else(|| code(&body));
+    let class = code.as_deref().and_then(class_of_code).unwrap_or(class_of_status(answer.status));
+    Fault::new(class, code.as_deref(), Billed::No).saying(reading::says(&body))
 }
 
 #[cfg(test)]

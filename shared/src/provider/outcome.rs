@@ -44,11 +44,6 @@ impl Outcome {
         Self::Unknown { cause, remote: None, answered: false }
     }
 
-    /// What a success means that names this remote job; without an id nobody can be asked.
-    pub(super) fn accepted(remote: Option<RemoteJob>) -> Self {
-        remote.map_or(Self::unknown("no_id"), |remote| Self::Accepted { remote, cost: None })
-    }
-
     /// With the id that an answer carries outside its body, for where nothing else is known.
     pub(super) fn naming(self, id: Option<RemoteJob>) -> Self {
         match self {
@@ -91,6 +86,11 @@ pub enum Polled {
     /// [`ProviderClient::poll`]: super::client::ProviderClient::poll
     Fetch(Call),
     Ended(Verdict),
+    /// It has succeeded, and there is no file in the answer: outputs may lag behind the word for
+    /// the end. What stays so is a failure, with this fault.
+    Empty(Fault),
+    /// They are asked too often or are overloaded, and want to be left alone for so long.
+    Busy(Duration),
     /// Nothing was learnt: the job is as it was. Ask again later.
     Unreadable(&'static str),
 }
@@ -105,6 +105,8 @@ impl Polled {
             Self::Ended(Verdict::Broke { fault, .. }) => ("broke", fault.class.name()),
             Self::Ended(Verdict::Canceled { .. }) => ("canceled", ""),
             Self::Ended(Verdict::Gone) => ("gone", ""),
+            Self::Empty(fault) => ("empty", fault.class.name()),
+            Self::Busy(_) => ("unreadable", "busy"),
             Self::Unreadable(cause) => ("unreadable", cause),
         }
     }
@@ -191,14 +193,17 @@ pub struct Notice {
 #[error("the webhook cannot be read: {0}")]
 pub struct Unreadable(pub &'static str);
 
-/// How long the provider asks us to wait, from seconds or from an HTTP date, at most
-/// [`RETRY_AFTER_MAX`]. `None` when it does not say or cannot be understood.
+/// How long the provider asks us to wait, from seconds, also with a fraction, or from an HTTP date in
+/// any of its forms; at most [`RETRY_AFTER_MAX`]. `None` when it does not say or cannot be understood.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let span = if text.bytes().all(|b| b.is_ascii_digit()) {
-        Duration::from_secs(text.parse().ok()?)
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let span = if is_number {
+        // Rounded up, and saturated: a call that comes early is refused again.
+        Duration::from_secs(text.parse::<f64>().ok()?.ceil() as u64)
     } else {
-        let date = rfc2822::parse(text).ok()?.timestamp();
+        let date = httpdate::parse_http_date(text).ok().and_then(|date| jiff::Timestamp::try_from(date).ok());
+        let date = date.or_else(|| Some(rfc2822::parse(text).ok()?.timestamp()))?;
         Timestamp::from_millis(date.as_millisecond()).since(now)
     };
     Some(span.min(RETRY_AFTER_MAX))
@@ -215,17 +220,33 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_both_forms() {
+    fn retry_after_is_read_in_every_form() {
         assert_eq!(after("30"), Some(Duration::from_secs(30)));
-        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(80)));
+        for date in [
+            "Wed, 21 Oct 2015 07:28:00 GMT",
+            "Wednesday, 21-Oct-15 07:28:00 GMT",
+            "Wed Oct 21 07:28:00 2015",
+            "Wed, 21 Oct 2015 07:28:00 +0000",
+        ] {
+            assert_eq!(after(date), Some(Duration::from_secs(80)), "{date}");
+        }
         assert_eq!(after("Wed, 21 Oct 2015 07:00:00 GMT"), Some(Duration::ZERO));
     }
 
     #[test]
+    fn a_fraction_is_rounded_up() {
+        for (text, seconds) in [("1.5", 2), ("19.6", 20), ("299.997", 300), ("0.0", 0), ("7.", 7), (".2", 1)]
+        {
+            assert_eq!(after(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
     fn a_mad_retry_after_is_capped_or_ignored() {
-        assert_eq!(after("86400"), Some(RETRY_AFTER_MAX));
-        assert_eq!(after("Wed, 21 Oct 2099 07:28:00 GMT"), Some(RETRY_AFTER_MAX));
-        for text in ["", "soon", "-5", "1.5", "99999999999999999999999"] {
+        for text in ["86400", "Wed, 21 Oct 2099 07:28:00 GMT", "99999999999999999999999"] {
+            assert_eq!(after(text), Some(RETRY_AFTER_MAX), "{text}");
+        }
+        for text in ["", "soon", "-5", ".", "1.2.3", "1e3", "NaN", "inf"] {
             assert_eq!(after(text), None, "{text}");
         }
     }

@@ -4,20 +4,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::input::model_input;
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTER_MAX, Unreadable};
+use super::reading::{self, asset_url, class_of_status, items, step, text, timestamp, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
-    remote_job, timestamp,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
 use crate::domain::job::RUNNING_MAX;
@@ -25,8 +22,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.replicate.com";
-/// A hundred remote jobs, with inputs and logs.
-const LIST_MAX: usize = 8 << 20;
+/// How much of a log's end is looked at, in bytes.
+const LOG_TAIL: usize = 500;
 
 pub(super) struct Replicate;
 
@@ -41,7 +38,7 @@ impl Adapter for Replicate {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     /// They give up when we do.
@@ -57,36 +54,25 @@ impl Adapter for Replicate {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if answer.is_ok() {
-            let created: Option<Prediction> = answer.json();
-            return Outcome::accepted(created.and_then(|created| remote_job(&created.id, None)));
-        }
-        certain::outcome(answer, answer.json::<Problem>().is_some(), fault).after(told_wait(answer))
+        reading::accepted(answer, "/id", fault).after(told_wait(answer))
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        Call::new(Method::GET, API, format!("/v1/predictions/{}", remote.id))
+        Call::new(Method::GET, API, format!("/v1/predictions/{}", step(&remote.id)))
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        match answer.json::<Prediction>().filter(|_| answer.is_ok()) {
-            Some(prediction) if prediction.id != remote.id => Polled::Unreadable("other_job"),
-            Some(prediction) => prediction.polled(),
-            None => Polled::Unreadable(answer.cause()),
-        }
+        reading::about(answer, remote, "/id").map_or_else(|polled| polled, |prediction| polled(&prediction))
     }
 
     fn cancel(&self, remote: &RemoteJob, _: &str) -> Option<Call> {
-        Some(Call::new(Method::POST, API, format!("/v1/predictions/{}/cancel", remote.id)))
+        Some(Call::new(Method::POST, API, format!("/v1/predictions/{}/cancel", step(&remote.id))))
     }
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         let is_over = || {
-            let told: Option<Prediction> = answer.json();
-            told.is_some_and(|told| matches!(told.status.as_str(), "succeeded" | "failed" | "aborted"))
+            let told = answer.object().unwrap_or_default();
+            matches!(&*word(&told["status"]), "succeeded" | "failed" | "aborted")
         };
         match answer.status {
             200..=299 if is_over() => Canceling::TooLate,
@@ -101,14 +87,14 @@ impl Adapter for Replicate {
     }
 
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
-        let Some(listed) = answer.json::<List>().filter(|_| answer.is_ok()) else {
+        let Some(listed) = answer.object().filter(|body| answer.is_ok() && body["results"].is_array()) else {
             return Found::Unreadable(answer.cause()).into();
         };
         let (model, input) = (lost.order.endpoint(), model_input(&lost.order));
-        let alike = |item: &&Listed| item.model == model && item.input == input;
-        let items = listed.results.iter().filter(alike).map(|item| (&*item.id, &*item.created_at));
-        let found = lost.find(items);
-        match listed.next.map(|next| cursor(&next)) {
+        let alike = |item: &&Value| item["model"] == model && item["input"] == input;
+        let items = items(&listed["results"]).iter().filter(alike);
+        let found = lost.find(items.map(|item| (&item["id"], &item["created_at"])));
+        match text(&listed["next"]).map(|next| cursor(&next)) {
             None => found.into(),
             Some(Some(cursor)) => Page { found, next: Some(list(lost, Some(&cursor))) },
             Some(None) => Found::Unreadable("list_too_long").into(),
@@ -116,14 +102,9 @@ impl Adapter for Replicate {
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let told: Option<Prediction> = serde_json::from_slice(body.get()).ok();
-        let told = told.ok_or(Unreadable("not a prediction"))?;
-        let remote = remote_job(&told.id, None).ok_or(Unreadable("no usable id"))?;
-        let verdict = match told.polled() {
-            Polled::Ended(verdict) => Some(verdict),
-            Polled::Pending | Polled::Fetch(_) | Polled::Unreadable(_) => None,
-        };
-        Ok(Notice { remote: Some(remote), verdict })
+        let told = reading::event(body, &["status"])?;
+        let remote = reading::remote(&told["id"]).ok_or(Unreadable("no usable id"))?;
+        Ok(Notice { remote: Some(remote), verdict: reading::verdict(polled(&told)) })
     }
 
     fn ping(&self, _: &Settings) -> Call {
@@ -131,13 +112,7 @@ impl Adapter for Replicate {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Account>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(fault(answer)),
-        }
+        reading::health(answer, |body| text(&body["username"]).is_some(), fault)
     }
 }
 
@@ -149,8 +124,7 @@ fn list(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
         .append_pair("created_after", &from.to_string())
         .append_pair("created_before", &to.to_string())
         .extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
-    let call = Call::new(Method::GET, API, format!("/v1/predictions?{}", query.finish()));
-    Call { answer_max: LIST_MAX, ..call }
+    Call::new(Method::GET, API, format!("/v1/predictions?{}", query.finish()))
 }
 
 /// The place in the list that the address of its next page names: calls go to ours.
@@ -159,58 +133,47 @@ fn cursor(next: &str) -> Option<String> {
     next.query_pairs().find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
 }
 
-#[derive(Deserialize)]
-struct Prediction {
-    id: String,
-    status: String,
-    #[serde(default)]
-    output: Value,
-    #[serde(default)]
-    error: Value,
-    #[serde(default)]
-    data_removed: bool,
-    completed_at: Option<String>,
-    deadline: Option<String>,
+/// What a prediction says of itself.
+fn polled(prediction: &Value) -> Polled {
+    match &*word(&prediction["status"]) {
+        "starting" | "processing" => Polled::Pending,
+        // An hour after its end they delete what they have of it.
+        "succeeded" if prediction["data_removed"] == true => Polled::Ended(Verdict::Gone),
+        "succeeded" => {
+            let told = reading::says(&prediction["error"]).or_else(|| prediction["logs"].as_str().map(tail));
+            reading::finished(first_url(&prediction["output"]), None, told)
+        }
+        "failed" => reading::broke(failure(prediction), None),
+        // Stopped before it ran: only a deadline does that.
+        word @ "aborted" => Polled::Ended(timed_out(word, Some(MicroUsd(0)))),
+        word @ "canceled" if is_at_deadline(prediction) => Polled::Ended(timed_out(word, None)),
+        "canceled" => Polled::Ended(Verdict::Canceled { cost: None }),
+        _ => Polled::Unreadable("unknown_status"),
+    }
 }
 
-impl Prediction {
-    fn polled(&self) -> Polled {
-        match self.status.as_str() {
-            "starting" | "processing" => Polled::Pending,
-            // An hour after its end they delete what they have of it.
-            "succeeded" if self.data_removed => Polled::Ended(Verdict::Gone),
-            "succeeded" => match first_url(&self.output) {
-                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
-                None => Polled::Unreadable("no_output"),
-            },
-            "failed" => Polled::Ended(Verdict::Broke { fault: self.fault(), cost: None }),
-            // Stopped before it ran: only a deadline does that.
-            word @ "aborted" => Polled::Ended(timed_out(word, Some(MicroUsd(0)))),
-            word @ "canceled" if self.at_deadline() => Polled::Ended(timed_out(word, None)),
-            "canceled" => Polled::Ended(Verdict::Canceled { cost: None }),
-            _ => Polled::Unreadable("unknown_status"),
-        }
-    }
+/// The last lines of a log: what went wrong stands there.
+fn tail(log: &str) -> &str {
+    let start = log.len().saturating_sub(LOG_TAIL);
+    let start = (start..=log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
+    log[start..].trim()
+}
 
-    /// The text is the model's own, and what of it is billed is not known.
-    fn fault(&self) -> Fault {
-        let text = self.error.as_str().unwrap_or_default();
-        let lower = text.to_ascii_lowercase();
-        let policy = ["nsfw", "sensitive", "flagged", "moderation", "e005"];
-        let class = match policy.iter().any(|word| lower.contains(word)) {
-            true => ErrorClass::ContentPolicy,
-            false => ErrorClass::Unknown,
-        };
-        Fault::new(class, error_code(text), Billed::Unknown)
-    }
+/// The text is the model's own, and what of it is billed is not known.
+fn failure(prediction: &Value) -> Fault {
+    let text = reading::says(&prediction["error"]).unwrap_or_default();
+    let lower = text.to_ascii_lowercase();
+    let policy = ["nsfw", "sensitive", "flagged", "moderation", "e005"];
+    let class = match policy.iter().any(|word| lower.contains(word)) {
+        true => ErrorClass::ContentPolicy,
+        false => ErrorClass::Unknown,
+    };
+    Fault::new(class, error_code(text), Billed::Unknown).saying(Some(text))
+}
 
-    fn at_deadline(&self) -> bool {
-        let time = |text: &Option<String>| text.as_deref().and_then(timestamp);
-        let (Some(end), Some(deadline)) = (time(&self.completed_at), time(&self.deadline)) else {
-            return false;
-        };
-        end >= deadline
-    }
+fn is_at_deadline(prediction: &Value) -> bool {
+    let (end, deadline) = (timestamp(&prediction["completed_at"]), timestamp(&prediction["deadline"]));
+    end.zip(deadline).is_some_and(|(end, deadline)| end >= deadline)
 }
 
 fn timed_out(word: &str, cost: Option<MicroUsd>) -> Verdict {
@@ -225,62 +188,38 @@ fn error_code(text: &str) -> Option<&str> {
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(code)
 }
 
-/// The first URL in an output, which may be a text, a list or an object of any depth.
+/// The names that an output has for its file, before any others.
+const FILES: [&str; 6] = ["video", "output", "file", "url", "image", "images"];
+
+/// The first URL in an output, which may be a text, a list or an object of any depth. Of an object,
+/// the member with the name of a file is looked at first, and a preview last.
 fn first_url(output: &Value) -> Option<String> {
     match output {
-        Value::String(text) => asset_url(text),
+        Value::String(_) => asset_url(output),
         Value::Array(items) => items.iter().find_map(first_url),
-        Value::Object(fields) => fields.values().find_map(first_url),
+        Value::Object(fields) => {
+            let named = FILES.iter().find_map(|name| first_url(fields.get(*name)?));
+            let is_preview =
+                |name: &str| ["thumb", "preview", "poster", "cover"].iter().any(|it| name.contains(it));
+            let (previews, others): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| is_preview(name));
+            named.or_else(|| others.into_iter().chain(previews).find_map(|(_, value)| first_url(value)))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
 /// How long a text asks us to wait, where no header does: `... resets in ~30s.`
 fn told_wait(answer: &Answer) -> Option<Duration> {
-    let problem: Problem = answer.json().filter(|_| answer.status == 429)?;
-    let text = problem.detail.as_str().filter(|_| !answer.headers.contains_key(RETRY_AFTER))?;
+    let problem = answer.object().filter(|_| answer.status == 429)?;
+    let text = problem["detail"].as_str().filter(|_| !answer.headers.contains_key(RETRY_AFTER))?;
     let (_, wait) = text.split_once("resets in ~")?;
     let seconds = wait.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
-/// The first rule that fits an answer that is not a success.
 fn fault(answer: &Answer) -> Fault {
-    let class = match answer.status {
-        401 | 403 => ErrorClass::Auth,
-        402 => ErrorClass::InsufficientFunds,
-        400 | 404 | 413 | 422 => ErrorClass::InvalidRequest,
-        429 => ErrorClass::RateLimited,
-        500..=599 => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
-    };
-    Fault::new(class, None, Billed::No)
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    detail: Value,
-}
-
-#[derive(Deserialize)]
-struct List {
-    next: Option<String>,
-    results: Vec<Listed>,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    id: String,
-    model: String,
-    #[serde(default)]
-    input: Value,
-    created_at: String,
-}
-
-#[derive(Deserialize)]
-struct Account {
-    #[serde(rename = "username")]
-    _username: String,
+    let body = answer.object().unwrap_or_default();
+    Fault::new(class_of_status(answer.status), None, Billed::No).saying(reading::says(&body))
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! Runway: one union of models; polling only; sizes as pairs of pixels.
 
-use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outcome::{Canceling, Outcome, Polled};
+use super::reading::{self, amount, asset_url, class_of_status, items, step, text, word};
 use super::secret::Secret;
-use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
-};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use crate::domain::catalog::Audio;
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
@@ -18,8 +15,7 @@ use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.dev.runwayml.com"; // production, whatever its name says
 const VERSION: HeaderValue = HeaderValue::from_static("2024-11-06");
-/// A credit is a cent.
-const MICRO_USD_PER_CREDIT: f64 = 10_000.0;
+const CREDITS_PER_USD: f64 = 100.0;
 
 /// Pairs of pixels by resolution and ratio. Only the first two ratios of each are exact.
 const RATIOS: [(&str, &str, &str); 8] = [
@@ -45,7 +41,7 @@ impl Adapter for Runway {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
@@ -55,40 +51,30 @@ impl Adapter for Runway {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if answer.is_ok() {
-            let created: Option<Created> = answer.json();
-            let accepted = created.and_then(|created| {
-                let remote = remote_job(&created.id, None)?;
-                Some(Outcome::Accepted { remote, cost: micro_usd(created.estimated_cost.as_ref()) })
-            });
-            return accepted.unwrap_or(Outcome::accepted(None));
+        match reading::created(answer, "/id", fault) {
+            Ok((remote, body)) => Outcome::Accepted { remote, cost: cost(&body["estimatedCost"]) },
+            Err(outcome) => outcome,
         }
-        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        call(Method::GET, format!("/v1/tasks/{}", remote.id))
+        call(Method::GET, format!("/v1/tasks/{}", step(&remote.id)))
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(status) = answer.json::<Status>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let task = match reading::about(answer, remote, "/id") {
+            Ok(task) => task,
+            Err(polled) => return polled,
         };
-        if status.id != remote.id {
-            return Polled::Unreadable("other_job");
-        }
-        let cost = micro_usd(status.cost.as_ref());
-        match status.status.as_str() {
+        let cost = cost(&task["cost"]);
+        match &*word(&task["status"]) {
             // The second: accepted, and waits because we run as many as we may.
             "PENDING" | "THROTTLED" | "RUNNING" => Polled::Pending,
-            "SUCCEEDED" => match status.output.first().and_then(|url| asset_url(url)) {
-                Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost }),
-                None => Polled::Unreadable("no_output"),
-            },
-            "FAILED" => Polled::Ended(Verdict::Broke { fault: status.fault(cost), cost }),
+            "SUCCEEDED" => {
+                let file = items(&task["output"]).iter().find_map(asset_url);
+                reading::finished(file, cost, reading::says(&task))
+            }
+            "FAILED" => reading::broke(failure(&task, cost), cost),
             "CANCELLED" => Polled::Ended(Verdict::Canceled { cost }),
             _ => Polled::Unreadable("unknown_status"),
         }
@@ -96,7 +82,7 @@ impl Adapter for Runway {
 
     /// On a job that has ended this deletes its output.
     fn cancel(&self, remote: &RemoteJob, _: &str) -> Option<Call> {
-        Some(call(Method::DELETE, format!("/v1/tasks/{}", remote.id)))
+        Some(call(Method::DELETE, format!("/v1/tasks/{}", step(&remote.id))))
     }
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
@@ -112,13 +98,7 @@ impl Adapter for Runway {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Organization>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(fault(answer)),
-        }
+        reading::health(answer, |body| !body["creditBalance"].is_null(), fault)
     }
 }
 
@@ -159,82 +139,42 @@ fn input(order: &CreateOrder<'_>) -> Option<Value> {
     Some(Value::Object(input))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Created {
-    id: String,
-    estimated_cost: Option<Cost>,
+/// What an estimate or a bill comes to.
+fn cost(cost: &Value) -> Option<MicroUsd> {
+    Some(reading::micro_usd(amount(&cost["credits"])? / CREDITS_PER_USD))
 }
 
-#[derive(Deserialize)]
-struct Cost {
-    credits: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    id: String,
-    status: String,
-    #[serde(default)]
-    output: Vec<String>,
-    failure_code: Option<String>,
-    cost: Option<Cost>,
-}
-
-impl Status {
-    fn fault(&self, cost: Option<MicroUsd>) -> Fault {
-        let billed = match cost {
-            Some(MicroUsd(0)) => Billed::No,
-            Some(_) => Billed::Yes,
-            None => Billed::Unknown,
-        };
-        let code = self.failure_code.as_deref();
-        // The list of codes is open: only their beginnings mean something.
-        let class = match code {
-            Some(code) if code.starts_with("SAFETY") => ErrorClass::ContentPolicy,
-            Some(code) if code.starts_with("ASSET.") => ErrorClass::InvalidRequest,
-            Some(code) if code.starts_with("INPUT_PREPROCESSING") => ErrorClass::InvalidRequest,
-            Some(code) if code.starts_with("INTERNAL") => ErrorClass::ProviderUnavailable,
-            None => ErrorClass::ProviderUnavailable,
-            Some(_) => ErrorClass::Unknown,
-        };
-        Fault::new(class, code, billed)
-    }
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    error: String,
-}
-
-#[derive(Deserialize)]
-struct Organization {
-    #[serde(rename = "creditBalance")]
-    _credit_balance: Value,
-}
-
-/// Whole micro-dollars; `None` for what cannot be a price.
-fn micro_usd(cost: Option<&Cost>) -> Option<MicroUsd> {
-    let credits = cost?.credits;
-    (0.0..=1_000_000.0).contains(&credits).then(|| MicroUsd((credits * MICRO_USD_PER_CREDIT).round() as u64))
+/// Why a task failed.
+fn failure(task: &Value, cost: Option<MicroUsd>) -> Fault {
+    let billed = match cost {
+        Some(MicroUsd(0)) => Billed::No,
+        Some(_) => Billed::Yes,
+        None => Billed::Unknown,
+    };
+    let code = text(&task["failureCode"]);
+    // The list of codes is open: only their beginnings mean something.
+    let class = match code.as_deref() {
+        Some(code) if code.starts_with("SAFETY") => ErrorClass::ContentPolicy,
+        Some(code) if code.starts_with("ASSET.") => ErrorClass::InvalidRequest,
+        Some(code) if code.starts_with("INPUT_PREPROCESSING") => ErrorClass::InvalidRequest,
+        Some(code) if code.starts_with("INTERNAL") => ErrorClass::ProviderUnavailable,
+        None => ErrorClass::ProviderUnavailable,
+        Some(_) => ErrorClass::Unknown,
+    };
+    Fault::new(class, code.as_deref(), billed).saying(reading::says(task))
 }
 
 /// The first rule that fits an answer that is not a success.
 fn fault(answer: &Answer) -> Fault {
-    let problem = answer.json::<Problem>();
-    let out_of_credits =
-        problem.is_some_and(|problem| problem.error.to_ascii_lowercase().contains("enough credits"));
+    let body = answer.object().unwrap_or_default();
+    let says = reading::says(&body);
+    let out_of_credits = says.is_some_and(|text| text.to_ascii_lowercase().contains("enough credits"));
     let class = match answer.status {
         // Which status goes with this text is not known, only that it is one of these.
         400..=499 if out_of_credits => ErrorClass::InsufficientFunds,
-        401 | 403 => ErrorClass::Auth,
-        400 | 404 | 405 | 413 | 422 => ErrorClass::InvalidRequest,
-        429 => ErrorClass::RateLimited,
-        500..=599 => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
+        status => class_of_status(status),
     };
-    Fault::new(class, None, Billed::No)
+    Fault::new(class, None, Billed::No).saying(says)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Stability: stills only, and the create answer is the file. Its video API is gone.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::outcome::{Outcome, Polled};
+use super::reading::{self, class_of_status, items, step, text};
 use super::secret::Secret;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, certain};
 use crate::domain::id::RemoteJob;
@@ -31,7 +30,7 @@ impl Adapter for Stability {
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     /// An endpoint is `core` or `ultra`, or `sd3/` and the model that it shall use.
@@ -63,12 +62,12 @@ impl Adapter for Stability {
         if answer.is_ok() {
             return delivered(answer);
         }
-        certain::outcome(answer, answer.json::<Problem>().is_some(), fault)
+        certain::outcome(answer, fault)
     }
 
     /// Of the upscalers that are not synchronous. No attempt of ours has a remote job.
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
-        Call::new(Method::GET, API, format!("/v2beta/results/{}", remote.id))
+        Call::new(Method::GET, API, format!("/v2beta/results/{}", step(&remote.id)))
     }
 
     fn read_poll(&self, _: &RemoteJob, _: &str, _: &Answer) -> Polled {
@@ -80,13 +79,7 @@ impl Adapter for Stability {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        match answer.json::<Balance>() {
-            Some(_) if answer.is_ok() => Ok(()),
-            _ if answer.is_ok() => {
-                Err(Fault::new(ErrorClass::ProviderUnavailable, Some("unknown_answer"), Billed::No))
-            }
-            _ => Err(fault(answer)),
-        }
+        reading::health(answer, |body| !body["credits"].is_null(), fault)
     }
 }
 
@@ -97,6 +90,10 @@ fn delivered(answer: &Answer) -> Outcome {
     let is_whole = answer.body.starts_with(PNG[0]) && answer.body.ends_with(PNG[1]);
     match reason {
         Some("SUCCESS") if is_whole => Outcome::Delivered { media: Bytes::clone(&answer.body), cost: None },
+        // An error in place of a still: nothing was made.
+        _ if says_error(answer) => {
+            Outcome::Refused { fault: fault(&Answer { status: 400, ..answer.clone() }), retry_after: None }
+        }
         Some("SUCCESS") => Outcome::unknown("no_image"),
         Some(reason @ "CONTENT_FILTERED") => {
             let fault = Fault::new(ErrorClass::ContentPolicy, Some(reason), Billed::Yes);
@@ -107,31 +104,20 @@ fn delivered(answer: &Answer) -> Outcome {
     }
 }
 
+/// Whether a body is an error of theirs, which has a name.
+fn says_error(answer: &Answer) -> bool {
+    answer.object().is_some_and(|body| text(&body["name"]).is_some() && !items(&body["errors"]).is_empty())
+}
+
 /// The first rule that fits an answer that is not a success.
 fn fault(answer: &Answer) -> Fault {
-    let name = answer.json::<Problem>().map(|problem| problem.name);
+    let body = answer.object().unwrap_or_default();
+    let name = text(&body["name"]);
     let class = match (answer.status, name.as_deref()) {
-        (401, _) => ErrorClass::Auth,
-        (402, _) => ErrorClass::InsufficientFunds,
-        (403, Some("content_moderation")) => ErrorClass::ContentPolicy,
-        (403, _) => ErrorClass::Auth,
-        (400 | 404 | 413 | 422, _) => ErrorClass::InvalidRequest,
-        (429, _) => ErrorClass::RateLimited,
-        (500..=599, _) => ErrorClass::ProviderUnavailable,
-        _ => ErrorClass::Unknown,
+        (403 | 400, Some("content_moderation")) => ErrorClass::ContentPolicy,
+        (status, _) => class_of_status(status),
     };
-    Fault::new(class, name.as_deref(), Billed::No)
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Balance {
-    #[serde(rename = "credits")]
-    _credits: Value,
+    Fault::new(class, name.as_deref(), Billed::No).saying(reading::says(&body))
 }
 
 #[cfg(test)]

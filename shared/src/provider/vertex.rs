@@ -3,19 +3,18 @@
 
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::access::Access;
 use super::image::Image;
 use super::outcome::{Outcome, Polled};
+use super::reading::{self, items, remote_job, text, word};
 use super::secret::Secret;
 use super::service_account::ServiceAccount;
-use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, google, remote_job};
+use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, google};
 use crate::domain::catalog::Audio;
 use crate::domain::id::RemoteJob;
 use crate::domain::time::Timestamp;
@@ -67,21 +66,23 @@ impl Adapter for Vertex {
     }
 
     fn read_exchange(&self, answer: &Answer) -> Result<Access, Fault> {
-        if let Some(token) = answer.json::<Token>().filter(|_| answer.is_ok()) {
-            let lasts = Duration::from_secs(token.expires_in).min(LASTS_MAX);
-            return Ok(Access { key: Secret::new(token.access_token), lasts });
+        let body = answer.object().unwrap_or_default();
+        let token = body["access_token"].as_str().filter(|token| answer.is_ok() && !token.is_empty());
+        let lasts = text(&body["expires_in"]).and_then(|lasts| lasts.parse().ok());
+        if let (Some(token), Some(lasts)) = (token, lasts) {
+            let lasts = Duration::from_secs(lasts).min(LASTS_MAX);
+            return Ok(Access { key: Secret::new(token), lasts });
         }
-        let code = answer.json::<NoToken>().map(|told| told.error);
         let class = match answer.status {
             429 => ErrorClass::RateLimited,
             400..=499 => ErrorClass::Auth,
             _ => ErrorClass::ProviderUnavailable,
         };
-        Err(Fault::new(class, code.as_deref(), Billed::No))
+        Err(Fault::new(class, text(&body["error"]).as_deref(), Billed::No).saying(reading::says(&body)))
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
-        Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
+        reading::bearer(key)
     }
 
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call> {
@@ -97,12 +98,13 @@ impl Adapter for Vertex {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        if !answer.is_ok() {
-            return google::refused(answer);
+        match google::read_create(answer, "/name") {
+            Outcome::Accepted { remote, cost } => match operation(&remote.id) {
+                Some(remote) => Outcome::Accepted { remote, cost },
+                None => Outcome::unknown("unusable_id"),
+            },
+            outcome => outcome,
         }
-        let started: Option<Started> = answer.json();
-        let remote = started.and_then(|started| Operation::parse(&started.name)?.remote_job());
-        Outcome::accepted(remote)
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -113,26 +115,30 @@ impl Adapter for Vertex {
                     .json(json!({"operationName": name}))
             }
             // No create answer was read so; an operation of this name there is not.
-            None => Call::new(Method::GET, host("global"), format!("/v1/operations/{}", remote.id)),
+            None => Call::new(
+                Method::GET,
+                host("global"),
+                format!("/v1/operations/{}", reading::step(&remote.id)),
+            ),
         }
     }
 
     fn read_poll(&self, remote: &RemoteJob, _: &str, answer: &Answer) -> Polled {
-        if answer.says_not_found() {
-            return Polled::Ended(Verdict::Gone);
-        }
-        let Some(state) = answer.json::<State>().filter(|_| answer.is_ok()) else {
-            return Polled::Unreadable(answer.cause());
+        let state = match reading::answered(answer) {
+            Ok(state) => state,
+            Err(polled) => return polled,
         };
-        if Some(&state.name) != remote.handle.as_ref() {
+        let (name, error) = (text(&state["name"]), &state["error"]);
+        if name.is_none() || name.as_deref() != remote.handle.as_deref() {
             return Polled::Unreadable("other_job");
         }
-        match state {
-            State { error: Some(error), .. } => Polled::Ended(error.verdict()),
+        if error.is_object() {
+            return Polled::Ended(failure(error));
+        }
+        match state["done"].as_bool() {
             // Left out while it runs, as Google leaves out what is false.
-            State { done: false, .. } => Polled::Pending,
-            State { response: Some(response), .. } => response.read(),
-            State { response: None, .. } => Polled::Unreadable("no_output"),
+            Some(false) | None => Polled::Pending,
+            Some(true) => result(&state["response"]),
         }
     }
 
@@ -150,7 +156,7 @@ impl Adapter for Vertex {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        google::health(answer, google::has(answer, "name"))
+        reading::health(answer, |body| !body["name"].is_null(), google::fault)
     }
 }
 
@@ -237,7 +243,7 @@ impl<'a> Operation<'a> {
     }
 
     fn remote_job(&self) -> Option<RemoteJob> {
-        remote_job(self.id, Some(self.name))
+        is_plain(self.id).then(|| remote_job(self.id, Some(self.name))).flatten()
     }
 }
 
@@ -249,89 +255,44 @@ fn object_url(address: &str) -> Option<String> {
     good.then(|| format!("https://{STORAGE}{OBJECTS}{bucket}/o/{object}"))
 }
 
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
-    expires_in: u64,
+/// A remote job by the name of its operation.
+fn operation(name: &str) -> Option<RemoteJob> {
+    Operation::parse(name)?.remote_job()
 }
 
-#[derive(Deserialize)]
-struct NoToken {
-    error: String,
-}
-
-#[derive(Deserialize)]
-struct Started {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct State {
-    name: String,
-    #[serde(default)]
-    done: bool,
-    error: Option<Problem>,
-    response: Option<Response>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Response {
-    #[serde(default)]
-    videos: Vec<Video>,
-    #[serde(default)]
-    rai_media_filtered_count: u32,
-    #[serde(default)]
-    rai_media_filtered_reasons: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Video {
-    gcs_uri: Option<String>,
-}
-
-impl Response {
-    fn read(&self) -> Polled {
-        let filtered = self.rai_media_filtered_count > 0 || !self.rai_media_filtered_reasons.is_empty();
-        let fault = match self.videos.first() {
-            Some(video) => {
-                let Some(asset_url) = video.gcs_uri.as_deref().and_then(object_url) else {
-                    return Polled::Unreadable("no_output");
-                };
-                return Polled::Ended(Verdict::Finished { asset_url, cost: None });
-            }
-            None if filtered => Fault::new(ErrorClass::ContentPolicy, Some("raiMediaFiltered"), Billed::No),
-            None => Fault::new(ErrorClass::Unknown, Some("no_video"), Billed::Unknown),
-        };
-        Polled::Ended(Verdict::Broke { fault, cost: None })
+/// What a finished operation brings.
+fn result(response: &Value) -> Polled {
+    let videos = items(&response["videos"]).iter();
+    if let Some(asset_url) =
+        videos.filter_map(|video| text(&video["gcsUri"])).find_map(|uri| object_url(&uri))
+    {
+        return reading::finished(Some(asset_url), None, None);
     }
+    let reasons = items(&response["raiMediaFilteredReasons"]);
+    let count = text(&response["raiMediaFilteredCount"]).is_some_and(|count| count != "0");
+    if count || !reasons.is_empty() {
+        let fault = Fault::new(ErrorClass::ContentPolicy, Some("raiMediaFiltered"), Billed::No);
+        return reading::broke(fault.saying(reasons.iter().find_map(reading::says)), None);
+    }
+    reading::empty(None)
 }
 
 /// Why an operation failed; its code is one of gRPC's, not of HTTP's.
-#[derive(Deserialize)]
-struct Problem {
-    code: i64,
-    #[serde(default)]
-    message: String,
-}
-
-impl Problem {
-    fn verdict(&self) -> Verdict {
-        let class = match self.code {
-            1 => return Verdict::Canceled { cost: None },
-            3 if google::refuses_content(&self.message) => ErrorClass::ContentPolicy,
-            3 | 5 | 9 | 11 => ErrorClass::InvalidRequest,
-            4 => ErrorClass::Timeout,
-            7 | 16 => ErrorClass::Auth,
-            8 => ErrorClass::RateLimited,
-            13 | 14 => ErrorClass::ProviderUnavailable,
-            _ => ErrorClass::Unknown,
-        };
-        // What of a run that failed is billed is not documented.
-        let fault = Fault::new(class, Some(&self.code.to_string()), Billed::Unknown);
-        Verdict::Broke { fault, cost: None }
-    }
+fn failure(error: &Value) -> Verdict {
+    let (code, message) = (word(&error["code"]), reading::says(error).unwrap_or_default());
+    let class = match &*code {
+        "1" => return Verdict::Canceled { cost: None },
+        "3" if google::refuses_content(message) => ErrorClass::ContentPolicy,
+        "3" | "5" | "9" | "11" => ErrorClass::InvalidRequest,
+        "4" => ErrorClass::Timeout,
+        "7" | "16" => ErrorClass::Auth,
+        "8" => ErrorClass::RateLimited,
+        "13" | "14" => ErrorClass::ProviderUnavailable,
+        _ => ErrorClass::Unknown,
+    };
+    // What of a run that failed is billed is not documented.
+    let fault = Fault::new(class, Some(&code), Billed::Unknown).saying(Some(message));
+    Verdict::Broke { fault, cost: None }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ impl Report {
             | ErrorClass::Timeout
             | ErrorClass::Expired
             | ErrorClass::Stopped
+            | ErrorClass::NoOutput
             | ErrorClass::Unknown
             | ErrorClass::Other(_) => Self::Ill(class),
         }

@@ -17,7 +17,7 @@ use crate::domain::attempt::Attempt;
 use crate::domain::credit::{Credits, Entry, MicroUsd};
 use crate::domain::decide::{Decision, Event, Transition};
 use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::Job;
+use crate::domain::job::{Job, State};
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
 
@@ -149,6 +149,15 @@ impl JobStore {
             .await
             .map_err(|source| Error::sdk(&doing, source))?;
         answer.item.map(|item| job_from_item(&doing, item)).transpose()
+    }
+
+    /// What was asked for.
+    pub async fn request(&self, id: &JobId) -> Result<Option<JobRequest>, Error> {
+        let doing = format!("read the request of job {id}");
+        let get = self.table.client.get_item().table_name(&self.table.name);
+        let get = get.set_key(Some(key(keys::job(id), keys::REQUEST)));
+        let answer = get.send().await.map_err(|source| Error::sdk(&doing, source))?;
+        answer.item.map(|item| from_item(&doing, item)).transpose()
     }
 
     /// The job and what was asked for, in one consistent read.
@@ -428,6 +437,18 @@ fn log(transition: &Transition, event: &Event) {
         refunded = transition.entry().is_some(),
         "job.advanced"
     );
+    if after.state == State::Failed && before.state != State::Failed {
+        let fault = after.fault.as_ref();
+        tracing::warn!(
+            job.id = %after.id,
+            account = after.account.as_str(),
+            provider = after.current().map(|attempt| attempt.provider.name()),
+            class = fault.map(|fault| fault.class.name()),
+            code = fault.and_then(|fault| fault.code.as_deref()),
+            said = fault.and_then(|fault| fault.words.as_deref()),
+            "job.failed"
+        );
+    }
 }
 
 // Lists.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::item::{Item, key, number, number_of};
+use super::item::{Item, key, number, number_of, text};
 use super::keys;
 use super::{Error, Table};
 use crate::domain::id::JobId;
@@ -17,6 +17,10 @@ use crate::domain::time::Timestamp;
 pub const TAKEN_FOR: Duration = Duration::from_secs(120);
 /// How long it is kept which question was the last; no chain lives longer.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// An answer that is as odd as the one before belongs to it for so long: longer than any pause
+/// between two questions.
+pub const ODD_LASTS: Duration = Duration::from_secs(20 * 60);
 
 const STOP_ACCEPTED: &str = "stop_accepted";
 
@@ -84,6 +88,44 @@ impl Polls {
         } else {
             Turn::Busy
         })
+    }
+
+    /// Notes that an answer about an attempt was odd in this way; since when all were. What was odd
+    /// longer ago than [`ODD_LASTS`] counts anew.
+    #[expect(clippy::disallowed_methods, reason = "the one write that notes an odd answer")]
+    pub async fn note_odd(
+        &self,
+        job: &JobId,
+        attempt: u8,
+        what: &str,
+        now: Timestamp,
+    ) -> Result<Timestamp, Error> {
+        let doing = format!("note an odd answer about attempt {attempt} of job {job}");
+        let update = |expression: &str| {
+            let update = self.table.client.update_item().table_name(&self.table.name);
+            update
+                .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
+                .update_expression(expression)
+                .expression_attribute_values(":what", text(what))
+                .expression_attribute_values(":now", number(now.as_millis()))
+                .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
+        };
+        let again = update("SET odd_at = :now, expires_at = :end")
+            .condition_expression("odd = :what AND odd_at >= :lapsed")
+            .expression_attribute_values(":lapsed", number(now.minus(ODD_LASTS).as_millis()))
+            .return_values(ReturnValue::AllNew);
+        match again.send().await {
+            Ok(done) => {
+                let since = done.attributes().and_then(|item| number_of(item, "odd_since"));
+                Ok(since.map_or(now, Timestamp::from_millis))
+            }
+            Err(error) if is_condition(&error) => {
+                let first = update("SET odd = :what, odd_since = :now, odd_at = :now, expires_at = :end");
+                first.send().await.map_err(|error| Error::sdk(doing, error))?;
+                Ok(now)
+            }
+            Err(error) => Err(Error::sdk(doing, error)),
+        }
     }
 
     /// Notes that the provider has accepted a request to stop an attempt's remote job: from then

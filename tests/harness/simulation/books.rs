@@ -58,7 +58,7 @@ pub(super) fn check(
             problems.push(format!("{provider}'s remote job {id} was made for no job"));
             continue;
         }
-        let mut attempts = ordered.iter().flat_map(|job| job.attempts.iter().map(|made| (*job, made)));
+        let attempts = ordered.iter().flat_map(|job| job.attempts.iter().map(|made| (*job, made)));
         let owner = match named.get(&(provider, id.as_str())) {
             Some((owner, _)) if !bill.jobs.contains(&owner.id) => {
                 let (owner, jobs) = (&owner.id, &bill.jobs);
@@ -66,11 +66,14 @@ pub(super) fn check(
                 continue;
             }
             Some(owner) => Some(*owner),
-            None => attempts.find(|(job, made)| {
-                made.provider == provider
-                    && may_be_nameless(made, bill)
-                    && !taken.contains(&(&job.id, made.number))
-            }),
+            // Of equal orders, what was made is first of all that of those which have it.
+            None => attempts
+                .filter(|(job, made)| {
+                    made.provider == provider
+                        && may_be_nameless(made, bill)
+                        && !taken.contains(&(&job.id, made.number))
+                })
+                .min_by_key(|(_, made)| (made.phase == Phase::Finished) != bill.is_due()),
         };
         let Some((job, attempt)) = owner else {
             problems.push(format!("{provider}'s remote job {id} is known to no attempt of {ordered:?}"));

@@ -175,10 +175,9 @@ fn attempt_text(attempt: &Attempt) -> String {
 }
 
 fn fault_text(fault: &Fault) -> String {
-    match &fault.code {
-        Some(code) => format!("{} ({code})", fault.class.name()),
-        None => fault.class.name().to_owned(),
-    }
+    let code = fault.code.as_ref().map(|code| format!(" ({code})"));
+    let words = fault.words.as_ref().map(|words| format!(": {words}"));
+    format!("{}{}{}", fault.class.name(), code.unwrap_or_default(), words.unwrap_or_default())
 }
 
 /// What was asked for, as JSON, without prompt and negative prompt.

@@ -212,6 +212,10 @@ fn a_remote_job_of_equal_orders_belongs_to_one_of_them() {
     assert_eq!(problems(vec![known(), lost()], &[equal("1"), equal("2")]), 0);
     assert_eq!(problems(vec![known(), job("b", Vec::new())], &[equal("1"), equal("2")]), 1);
     assert_eq!(problems(vec![known(), lost()], &[equal("1"), equal("2"), equal("3")]), 1);
+    let delivered = Attempt { provider: Provider::Stability, ..attempt(1, Phase::Finished, None) };
+    let never_made = Attempt { provider: Provider::Stability, ..attempt(1, Phase::Lost, None) };
+    let still = Bill { provider: Provider::Stability, ..equal("1") };
+    assert_eq!(problems(vec![job("a", vec![never_made]), job("b", vec![delivered])], &[still]), 0);
     let other = job("c", vec![attempt(1, Phase::Finished, Some("1"))]);
     assert!(problems(vec![lost(), other], &[equal("1")]) > 0);
 }
