@@ -134,6 +134,22 @@ impl Gates {
         }
     }
 
+    /// Leaves a route aside that its provider does not have.
+    pub(crate) async fn set_aside(&self, route: &Route, now: Timestamp) {
+        let (provider, name) = (route.provider, route.name());
+        let change = |gate: &Gate| Ok::<_, Refusal>(Some(gate.without(&name, now)));
+        if let Err(error) = self.change(provider, self.gate(provider, now), now, change).await {
+            tracing::warn!(provider.name = %provider, error = chain(&error), "gate.not_written");
+        }
+        tracing::error!(
+            provider = provider.name(),
+            alert = true,
+            class = "route_gone",
+            reason = name,
+            "provider.needs_attention"
+        );
+    }
+
     async fn enter(
         &self,
         provider: Provider,
@@ -207,6 +223,7 @@ impl Gates {
                 broken: known.gate.as_ref().is_some_and(|gate| gate.breaker.is_shut(now)),
                 closed: false,
                 latency_ms: health.and_then(|gauge| gauge.latency_ms),
+                gone: known.gate.iter().flat_map(|gate| gate.gone_at(now)).collect(),
             }
         };
         self.seen().known.iter().map(|(provider, known)| (*provider, standing(known))).collect()

@@ -156,6 +156,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
     let (report, is_over) = gates::report(&outcome);
+    let is_gone = matches!(&outcome, Outcome::Refused { fault, .. } if fault.class == ErrorClass::RouteGone);
     let Reading { event, retry_after, hint } = read(app, &job, &request, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
@@ -163,6 +164,9 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         ask_about(app, &job, remote).await;
     }
     app.gates.report(route.provider, claim, report, is_over, app.clock.now()).await;
+    if is_gone {
+        app.gates.set_aside(route, app.clock.now()).await;
+    }
 
     let mut pause = Duration::ZERO;
     if job.state == State::Queued {

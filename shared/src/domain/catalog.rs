@@ -161,6 +161,8 @@ pub struct Fields {
     pub resolution: Option<String>,
     /// Its own words for resolutions.
     pub resolutions: BTreeMap<String, String>,
+    /// The length that is made where none is named: it is not named, for sources disagree on how.
+    pub unnamed_duration_s: Option<u32>,
     /// What the input holds whatever is ordered.
     pub always: BTreeMap<String, String>,
 }

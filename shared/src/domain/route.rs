@@ -22,7 +22,7 @@ pub enum Health {
 }
 
 /// How a provider stands when a route is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
     pub health: Health,
     /// Its breaker is open: calls have failed.
@@ -31,6 +31,8 @@ pub struct Standing {
     pub closed: bool,
     /// Of its latest ping.
     pub latency_ms: Option<u64>,
+    /// Names of its routes that it lately did not have.
+    pub gone: Vec<String>,
 }
 
 impl Standing {
@@ -51,7 +53,7 @@ pub enum NoRoute {
 
 /// The route for a job's next attempt; or, if there is none, why.
 ///
-/// Capable routes only, and down ones last, of those the ones with an open breaker; then
+/// Capable routes only, and those that are gone or down last, of those the ones with an open breaker; then
 /// those that this job has tried least; then the model's before those of its fallback models
 /// in their order; then healthy before degraded, a preferred provider before others, and the
 /// cheapest, or the fastest for who prefers that. If everything looks down one is tried all
@@ -70,7 +72,7 @@ pub fn choose<'a>(
         let takes = |route: &Route| route.expected_s.unwrap_or(model.expected_s);
         model.routes.iter().map(move |route| ((rank, takes(route)), route))
     });
-    let standing = |route: &Route| standings.get(&route.provider).copied().unwrap_or_default();
+    let standing = |route: &Route| standings.get(&route.provider).cloned().unwrap_or_default();
     let (open, closed): (Vec<_>, Vec<_>) = usable
         .filter(|(_, route)| request.fits(route) && pinned(request, route) && lasts(job, route))
         .partition(|(_, route)| !standing(route).closed);
@@ -81,7 +83,7 @@ pub fn choose<'a>(
     let best = open.into_iter().min_by_key(|((rank, takes_s), route)| {
         let preferred = request.provider == Some(route.provider);
         let standing = standing(route);
-        let down = (standing.is_down(), standing.broken);
+        let down = (standing.gone.contains(&route.name()), standing.is_down(), standing.broken);
         let speed = match request.prefer {
             Some(Prefer::Fastest) => (*takes_s, standing.latency_ms.unwrap_or(u64::MAX)),
             Some(Prefer::Cheapest) | None => (0, 0),
@@ -101,7 +103,7 @@ fn tries(job: &Job, route: &Route) -> usize {
 }
 
 /// Whether nothing that was learnt rules the route out: a bad key or an empty balance
-/// rules out its provider, an outage or a rate limit passes.
+/// rules out its provider, a model that is gone its route, an outage or a rate limit passes.
 fn lasts(job: &Job, route: &Route) -> bool {
     job.attempts.iter().filter(|attempt| attempt.provider == route.provider).all(|attempt| {
         match attempt.phase {
@@ -115,7 +117,10 @@ fn lasts(job: &Job, route: &Route) -> bool {
             | Phase::Broke
             | Phase::Canceled
             | Phase::Lost
-            | Phase::Other(_) => attempt.fault.as_ref().is_none_or(|fault| fault.class.passes()),
+            | Phase::Other(_) => attempt.fault.as_ref().is_none_or(|fault| match fault.class {
+                ErrorClass::RouteGone => attempt.route != route.name(),
+                class => class.passes(),
+            }),
         }
     })
 }

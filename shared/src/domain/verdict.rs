@@ -30,6 +30,8 @@ pub enum ErrorClass {
     Stopped,
     /// The provider says that it has succeeded, and gives no file.
     NoOutput,
+    /// The provider does not have the model (any more): other routes may.
+    RouteGone,
     /// None of the above.
     Unknown,
     /// A word of a newer release.
@@ -39,7 +41,7 @@ pub enum ErrorClass {
 stored_by_word!(ErrorClass);
 
 impl ErrorClass {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidRequest,
         Self::ContentPolicy,
         Self::Auth,
@@ -50,6 +52,7 @@ impl ErrorClass {
         Self::Expired,
         Self::Stopped,
         Self::NoOutput,
+        Self::RouteGone,
         Self::Unknown,
     ];
 
@@ -59,7 +62,11 @@ impl ErrorClass {
     /// and an unexplained failure may have been billed, and are not paid for twice.
     pub const fn fails_over(self) -> bool {
         match self {
-            Self::Auth | Self::InsufficientFunds | Self::RateLimited | Self::ProviderUnavailable => true,
+            Self::Auth
+            | Self::InsufficientFunds
+            | Self::RateLimited
+            | Self::ProviderUnavailable
+            | Self::RouteGone => true,
             Self::InvalidRequest
             | Self::ContentPolicy
             | Self::Timeout
@@ -88,6 +95,7 @@ impl ErrorClass {
             Self::Expired => "expired",
             Self::Stopped => "stopped",
             Self::NoOutput => "no_output",
+            Self::RouteGone => "route_gone",
             Self::Unknown => "unknown",
             Self::Other(word) => word,
         }

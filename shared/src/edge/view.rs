@@ -150,6 +150,7 @@ const fn sentence(class: ErrorClass) -> &'static str {
         ErrorClass::Expired => "It was made, and its file could not be fetched.",
         ErrorClass::Stopped => "It was stopped before it was finished.",
         ErrorClass::NoOutput => "The provider says that it has succeeded, and gives no file.",
+        ErrorClass::RouteGone => "The provider does not have this model any more.",
         ErrorClass::Unknown | ErrorClass::Other(_) => "It failed, and the provider does not say why.",
     }
 }

@@ -35,13 +35,23 @@
 
 use super::Answer;
 use super::outcome::Outcome;
-use crate::domain::verdict::Fault;
+use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
 /// What a create answer that is no success came to.
 pub(super) fn outcome(answer: &Answer, fault: impl FnOnce(&Answer) -> Fault) -> Outcome {
     match refuses(answer.status, answer.object().is_some()) {
-        true => Outcome::Refused { fault: fault(answer), retry_after: None },
+        true => Outcome::Refused { fault: refusal(answer.status, fault(answer)), retry_after: None },
         false => unknown(answer),
+    }
+}
+
+/// What is not found when a job is to be made is what was to make it: its model. Nothing was billed.
+fn refusal(status: u16, fault: Fault) -> Fault {
+    match (status, fault.class) {
+        (404, ErrorClass::InvalidRequest) => {
+            Fault { class: ErrorClass::RouteGone, billed: Billed::No, ..fault }
+        }
+        _ => fault,
     }
 }
 
@@ -72,7 +82,6 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::domain::verdict::{Billed, ErrorClass};
 
     const REFUSE: [u16; 14] = [400, 401, 402, 403, 404, 405, 409, 410, 413, 414, 415, 422, 429, 451];
 

@@ -60,15 +60,16 @@ impl Adapter for Gemini {
             Err(polled) => return polled,
         };
         match &*word(&interaction["status"]) {
-            "queued" | "in_progress" => Polled::Pending,
+            // The last is in their list, and what it means for a video is not published.
+            "queued" | "in_progress" | "idle" => Polled::Pending,
             "completed" => result(&interaction, remote),
             "failed" => broke(failure(&interaction)),
             "cancelled" => Polled::Ended(Verdict::Canceled { cost: None }),
             word @ "budget_exceeded" => {
                 broke(Fault::new(ErrorClass::InsufficientFunds, Some(word), Billed::Unknown))
             }
-            // The last three wait for an answer that does not come: a video has no tools.
-            word @ ("incomplete" | "idle" | "requires_action" | "requires_continuation") => {
+            // The last two wait for an answer that does not come: a video has no tools.
+            word @ ("incomplete" | "requires_action" | "requires_continuation") => {
                 broke(Fault::new(ErrorClass::Unknown, Some(word), Billed::Unknown))
             }
             _ => Polled::Unreadable("unknown_status"), // their list is open
@@ -164,6 +165,10 @@ fn interaction(order: &CreateOrder<'_>) -> Option<Value> {
         input.push(json!({"type": "image", "mime_type": image.mime, "data": image.base64()}));
     }
     let task = if request.image_url.is_some() { "image_to_video" } else { "text_to_video" };
+    let mut generation = json!({"video_config": {"task": task}});
+    if let Some(seed) = request.seed {
+        generation["seed"] = json!(seed);
+    }
     let mut body = json!({
         "model": order.endpoint(),
         "input": input,
@@ -175,7 +180,7 @@ fn interaction(order: &CreateOrder<'_>) -> Option<Value> {
             // Inline, a video may have 4 MB at most.
             "delivery": "uri",
         },
-        "generation_config": {"video_config": {"task": task}},
+        "generation_config": generation,
         "background": true,
         "store": true,
     });

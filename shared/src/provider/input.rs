@@ -20,7 +20,7 @@ pub(super) fn model_input(order: &CreateOrder<'_>) -> Value {
         put(name, json!(value));
     }
     put("prompt", json!(request.prompt));
-    if let Some(seconds) = request.duration_s {
+    if let Some(seconds) = request.duration_s.filter(|_| request.duration_s != fields.unnamed_duration_s) {
         let duration = match route.duration_format {
             DurationFormat::Integer => json!(seconds),
             DurationFormat::Digits => json!(seconds.to_string()),

@@ -151,6 +151,11 @@ pub(super) fn data(answer: &Answer) -> Option<Value> {
 pub(super) fn read_create(answer: &Answer, id: &str) -> Outcome {
     match code(answer) {
         Some(0) if answer.is_ok() => reading::accepted(answer, &format!("/data/{id}"), fault),
+        // What does not exist is what was to make the job.
+        Some(1203) => {
+            let fault = Fault { class: ErrorClass::RouteGone, ..fault(answer) };
+            Outcome::Refused { fault, retry_after: None }
+        }
         Some(1_000..2_000) => Outcome::Refused { fault: fault(answer), retry_after: None },
         // Their machines lost sight of each other.
         Some(5002) => Outcome::unknown("their_timeout"),

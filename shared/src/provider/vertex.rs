@@ -156,6 +156,12 @@ impl Adapter for Vertex {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
+        // A model that is gone says nothing of the others, and the key was taken.
+        let is_gone = answer.status == 404
+            && answer.object().is_some_and(|body| body["error"]["status"] == "NOT_FOUND");
+        if is_gone {
+            return Ok(());
+        }
         reading::health(answer, |body| !body["name"].is_null(), google::fault)
     }
 }

@@ -53,7 +53,7 @@ impl Report {
     /// What an error of this class says, if it says anything of the provider.
     pub const fn of(class: ErrorClass, retry_after: Option<Duration>) -> Self {
         match class {
-            ErrorClass::InvalidRequest | ErrorClass::ContentPolicy => Self::Well,
+            ErrorClass::InvalidRequest | ErrorClass::ContentPolicy | ErrorClass::RouteGone => Self::Well,
             ErrorClass::RateLimited => Self::Busy { retry_after },
             ErrorClass::Auth
             | ErrorClass::InsufficientFunds

@@ -2,6 +2,7 @@
 //! conditional write. It holds the breaker, the limits' use, the retry budget and the
 //! operator's lever.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,9 @@ use crate::domain::time::Timestamp;
 const PAUSED_LOOK: Duration = Duration::from_secs(60);
 /// How long a provider is left alone that said "too fast" and not for how long.
 const BUSY: Duration = Duration::from_secs(2);
+
+/// How long a route is left aside that its provider did not have.
+const GONE_FOR: Duration = Duration::from_secs(3_600);
 
 /// A provider's gate, as of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,9 @@ pub struct Gate {
     /// Until when the provider asked to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_until: Option<Timestamp>,
+    /// Routes that it did not have, and until when they are left aside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gone: BTreeMap<String, Timestamp>,
     /// Remote jobs that it no longer knew.
     #[serde(default, skip_serializing_if = "Losses::is_empty")]
     pub losses: Losses,
@@ -72,6 +79,7 @@ impl Gate {
             budget: Budget::new(now),
             usage: Usage::default(),
             busy_until: None,
+            gone: BTreeMap::new(),
             losses: Losses::default(),
         }
     }
@@ -121,6 +129,20 @@ impl Gate {
             after.usage.leases.remove(lease);
         }
         Some(after).filter(|after| after != self)
+    }
+
+    /// Leaves a route aside that the provider did not have.
+    #[must_use]
+    pub fn without(&self, route: &str, now: Timestamp) -> Self {
+        let mut gone = self.gone.clone();
+        gone.retain(|_, until| *until > now);
+        gone.insert(route.to_owned(), now + GONE_FOR);
+        Self { gone, ..self.clone() }
+    }
+
+    /// The routes that are left aside now.
+    pub fn gone_at(&self, now: Timestamp) -> impl Iterator<Item = String> {
+        self.gone.iter().filter(move |(_, until)| **until > now).map(|(name, _)| name.clone())
     }
 
     /// Counts one more remote job that the provider no longer knows: the gate to write.

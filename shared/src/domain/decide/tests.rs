@@ -378,9 +378,9 @@ fn what_nobody_wants_is_polled_to_its_end() {
 
 #[test]
 fn only_what_is_unbilled_and_may_go_better_elsewhere_is_tried_again() {
-    use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited};
+    use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited, RouteGone};
     for class in ErrorClass::ALL {
-        let again = [Auth, InsufficientFunds, RateLimited, ProviderUnavailable].contains(&class);
+        let again = [Auth, InsufficientFunds, RateLimited, ProviderUnavailable, RouteGone].contains(&class);
         let expected = if again { State::Queued } else { State::Failed };
         assert_eq!(after(&[claimed(), refused(1, class)]).state, expected, "{}", class.name());
     }

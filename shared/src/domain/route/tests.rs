@@ -206,21 +206,36 @@ fn where_nothing_is_left_the_last_failure_says_why() {
 
 #[test]
 fn a_provider_with_an_open_breaker_comes_after_one_that_only_looks_down() {
-    let broken = Standing { broken: true, ..Standing::default() };
-    let down = Standing { health: Down, ..Standing::default() };
+    let broken = || Standing { broken: true, ..Standing::default() };
+    let down = || Standing { health: Down, ..Standing::default() };
     let standings = |fal, runway| BTreeMap::from([(Fal, fal), (Runway, runway)]);
     let first = |standings| stood(&job(&[]), &order(nothing()), &standings).unwrap();
-    assert_eq!(first(standings(broken, Standing::default())), "runway/mid");
-    assert_eq!(first(standings(broken, down)), "runway/mid");
-    assert_eq!(first(standings(down, broken)), "fal/cheap");
-    assert_eq!(first(standings(broken, broken)), "fal/cheap", "the least bad, if all are broken");
+    assert_eq!(first(standings(broken(), Standing::default())), "runway/mid");
+    assert_eq!(first(standings(broken(), down())), "runway/mid");
+    assert_eq!(first(standings(down(), broken())), "fal/cheap");
+    assert_eq!(first(standings(broken(), broken())), "fal/cheap", "the least bad, if all are broken");
+}
+
+#[test]
+fn a_route_that_is_gone_comes_last_and_rules_out_no_other_of_its_provider() {
+    let gone = Standing { gone: vec!["fal/cheap".to_owned()], ..Standing::default() };
+    let standings = BTreeMap::from([(Fal, gone)]);
+    assert_eq!(stood(&job(&[]), &order(nothing()), &standings), Ok("runway/mid".to_owned()));
+    let fal = order(serde_json::json!({"provider": "fal", "pin": true}));
+    assert_eq!(stood(&job(&[]), &fal, &standings), Ok("fal/dear".to_owned()));
+    // This job has met it itself.
+    let refused = [("fal/cheap", Refused, ErrorClass::RouteGone)];
+    assert_eq!(stood(&job(&refused), &fal, &BTreeMap::new()), Ok("fal/dear".to_owned()));
+    let both = [refused[0], ("fal/dear", Refused, ErrorClass::RouteGone)];
+    let none = stood(&job(&both), &fal, &BTreeMap::new());
+    assert_eq!(none, Err(NoRoute::Ever(ErrorClass::RouteGone)));
 }
 
 #[test]
 fn a_provider_that_takes_nothing_now_is_waited_for_only_if_no_other_can_serve() {
-    let closed = Standing { closed: true, ..Standing::default() };
-    let both = BTreeMap::from([(Fal, closed), (Runway, closed)]);
-    let fal = BTreeMap::from([(Fal, closed)]);
+    let closed = || Standing { closed: true, ..Standing::default() };
+    let both = BTreeMap::from([(Fal, closed()), (Runway, closed())]);
+    let fal = BTreeMap::from([(Fal, closed())]);
     assert_eq!(stood(&job(&[]), &order(nothing()), &fal), Ok("runway/mid".to_owned()));
     assert_eq!(stood(&job(&[]), &order(nothing()), &both), Err(NoRoute::Now));
     let pinned = order(serde_json::json!({"provider": "fal", "pin": true}));
