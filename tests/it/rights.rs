@@ -115,6 +115,7 @@ async fn everything(world: &World) {
         remote: None,
         outcome,
         source: Source::Webhook,
+        sender: None,
         asked: 0,
     };
     let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));

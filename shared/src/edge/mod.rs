@@ -4,4 +4,5 @@ pub mod auth;
 pub mod batch;
 pub mod http;
 pub mod recent;
+pub mod reports;
 pub mod view;

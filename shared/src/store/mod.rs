@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod media;
 pub mod moves;
 pub mod outbox;
+pub mod pins;
 pub mod places;
 pub mod polls;
 pub mod queue;

@@ -110,7 +110,7 @@ mod tests {
 
     fn sender() -> Signing {
         let keys = Jwks::parse(test_key::jwks().to_string().as_bytes()).unwrap();
-        Signing::SignedToken(SignedToken::new(keys, &Token { job: JobId::from_bytes([1; 16]), attempt: 1 }))
+        Signing::SignedToken(SignedToken::new(keys, &Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider: Provider::Gemini }))
     }
 
     fn verdict(token: &str, timestamp: Option<i64>) -> Result<(), VerifyError> {
