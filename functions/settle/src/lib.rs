@@ -82,7 +82,8 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
     if source == Source::Webhook && is_over(attempt, outcome.as_ref()) {
         return Ok(());
     }
-    let news = News { job_id: &job_id, attempt, remote: remote.as_ref(), outcome: outcome.as_ref(), source, asked };
+    let news =
+        News { job_id: &job_id, attempt, remote: remote.as_ref(), outcome: outcome.as_ref(), source, asked };
     let (verdict, remote) = match confirm(app, &news).await? {
         Confirmed::Verdict(verdict, remote) => (verdict, remote),
         // The hint was early or wrong: who waits for this attempt, goes on waiting; and

@@ -8,9 +8,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
-use shared::provider::{
-    CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter,
-};
+use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
 use shared::store::queue::{Message, Sender};
 use shared::store::verdicts::Verdicts;
 

@@ -32,6 +32,7 @@ use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
 use crate::aws::secrets::{Members, Secrets};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
+use crate::guard::guarded;
 use crate::host::{Deployment, Function, Host, Template};
 use crate::simulate::{self, Simulator};
 
@@ -42,11 +43,12 @@ const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
 /// Variables of an operator, and the template's parameters that they set.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("PROVIDER_LIMITS", "ProviderLimits"),
     ("LIVE_JOBS_MAX", "LiveJobsMax"),
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
+    ("KEY_RATE_LIMIT", "KeyRateLimit"),
 ];
 /// How often a simulated provider looks whether a webhook is due.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
@@ -391,6 +393,7 @@ fn serve(
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) {
+    let router = guarded(router, None);
     let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     servers.spawn(async move { Ok(serving.await?) });
 }

@@ -22,13 +22,7 @@ impl ProviderClient {
 
     /// Whether a remote job whose id somebody told us is that of an attempt whose create answer was
     /// lost, as far as its provider lets us see: by callback URL, our name, or input and time.
-    pub async fn is_of(
-        &self,
-        provider: Provider,
-        lost: &Lost<'_>,
-        told: &RemoteJob,
-        now: Timestamp,
-    ) -> Seen {
+    pub async fn is_of(&self, provider: Provider, lost: &Lost<'_>, told: &RemoteJob, now: Timestamp) -> Seen {
         let kind = adapter(provider).capabilities().look_up;
         if kind == LookUp::Never {
             return Seen::Nowhere;
@@ -154,14 +148,16 @@ mod tests {
         let request = JobRequest::new(order, &catalog).unwrap();
         let route = catalog.route("fal/fal-ai/pika/v2.2/text-to-video").unwrap();
         let lost = Lost { order: CreateOrder::new(&request, route, "job_a.1"), started_at: NOW };
-        let item = |id: &str, input: Value| {
-            json!({"request_id": id, "endpoint_id": route.endpoint, "sent_at": NOW.to_string(), "json_input": input})
-        };
+        let item = |id: &str, input: Value| json!({"request_id": id, "endpoint_id": route.endpoint, "sent_at": NOW.to_string(), "json_input": input});
         let told = |id: &str| RemoteJob::new(id, None).unwrap();
         let items = [item("ours", model_input(&lost.order)), item("theirs", json!({"prompt": "a goat"}))];
         let list = json!({"items": items, "has_more": false}).to_string();
-        let server =
-            Server::start(vec![answer(200, "", &list), answer(200, "", &list), answer(200, "", &list), Reply::Cut]);
+        let server = Server::start(vec![
+            answer(200, "", &list),
+            answer(200, "", &list),
+            answer(200, "", &list),
+            Reply::Cut,
+        ]);
         let client = client(Provider::Fal, &server.url);
         for (id, want) in [
             ("ours", Seen::Ours(told("ours"))),

@@ -86,8 +86,7 @@ impl CallbackSecrets {
 
     fn check(&self, text: &str, provider: Provider, form: Form) -> Result<Verified<Token>, VerifyError> {
         let token = Token::parse(text, provider).ok_or(VerifyError::BadToken)?;
-        let genuine =
-            |secret| bool::from(token.render(form, secret).as_bytes().ct_eq(text.as_bytes()));
+        let genuine = |secret| bool::from(token.render(form, secret).as_bytes().ct_eq(text.as_bytes()));
         if self.0.iter().any(genuine) { Ok(Verified(token)) } else { Err(VerifyError::BadToken) }
     }
 }
