@@ -14,7 +14,6 @@ use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
-use shared::edge::reports::{Origin, Reports};
 use shared::provider::ProviderClient;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::pace::{GRACE, Pace, Stopped};
@@ -24,6 +23,7 @@ use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{MediaStore, media_key};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
+use shared::store::reports::{Origin, Reports};
 use tokio::time::Instant;
 
 /// Tries at a file in one go.

@@ -15,13 +15,13 @@ use shared::domain::job::Job;
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError, Deadline};
-use shared::edge::reports::{Origin, Reports};
 use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Source};
+use shared::store::reports::{Origin, Reports};
 use shared::store::verdicts::Verdicts;
 
 /// How often, and how long apart, a provider is asked to confirm what it has signed.
@@ -225,11 +225,12 @@ async fn ours(app: &App, news: &News<'_>, told: &RemoteJob) -> Result<Option<See
     Ok(Some(app.providers.is_of(attempt.provider, &lost, told, app.clock.now()).await))
 }
 
-/// Whether a webhook is taken for one about our own remote job although its provider has not listed
-/// that for some minutes: it is signed for our account, or no job waits for its attempt any more.
+/// Whether a webhook is taken for one about our own remote job although its provider does not list
+/// that: it is signed for our account, and was not listed for some minutes; or it is signed, and no
+/// job waits for its attempt any more, so that only the bill depends on it.
 async fn is_vouched_for(app: &App, news: &News<'_>) -> Result<bool, BoxError> {
     let News { attempt, outcome, asked, .. } = *news;
-    if outcome.is_none() || asked < ASKS_MAX {
+    if outcome.is_none() || (asked < ASKS_MAX && attempt.phase.is_open()) {
         return Ok(false);
     }
     let is_ours = match adapter(attempt.provider).capabilities().webhooks {

@@ -48,6 +48,9 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let parameters = request.path_parameters();
     let provider: Provider =
         parameters.first("provider").unwrap_or_default().parse().map_err(|_unknown| Problem::not_found())?;
+    if adapter(provider).capabilities().webhooks.is_none() {
+        return Err(Problem::not_found());
+    }
     let token = parameters.first("token").unwrap_or_default();
     let (token, old_token) = prove(app, token, provider).map_err(refused)?;
     if body_bytes(request).len() > BODY_BYTES_MAX {

@@ -4,5 +4,4 @@ pub mod auth;
 pub mod batch;
 pub mod http;
 pub mod recent;
-pub mod reports;
 pub mod view;

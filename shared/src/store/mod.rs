@@ -22,6 +22,7 @@ pub mod polls;
 pub mod queue;
 mod read;
 pub mod remotes;
+pub mod reports;
 pub mod verdicts;
 
 use std::error::Error as StdError;

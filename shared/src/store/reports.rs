@@ -1,16 +1,21 @@
 //! Which of the messages that webhooks caused are about the attempt that they name.
 
-use super::batch::BoxError;
-use super::recent::Recent;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::jobs::JobStore;
+use super::pins::Pins;
+use super::queue::{Sender, Source};
+use super::{Error, Table};
 use crate::domain::attempt::Attempt;
 use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::job::Job;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
-use crate::store::jobs::JobStore;
-use crate::store::pins::Pins;
-use crate::store::queue::{Sender, Source};
-use crate::store::{Error, Table};
+
+/// How long an instance takes what it has pinned to be pinned still.
+const PINNED_FOR: Duration = Duration::from_secs(60);
 
 /// Reads the jobs of messages, and drops what cannot be about them.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ pub struct Reports {
     jobs: JobStore,
     pins: Pins,
     /// Accounts that this instance has pinned.
-    pinned: Recent<Provider, String>,
+    pinned: Mutex<BTreeMap<Provider, (String, Timestamp)>>,
 }
 
 /// What a message says of its origin.
@@ -31,7 +36,7 @@ pub struct Origin<'a> {
 
 impl Reports {
     pub fn new(table: Table) -> Self {
-        Self { jobs: JobStore::new(table.clone()), pins: Pins::new(table), pinned: Recent::default() }
+        Self { jobs: JobStore::new(table.clone()), pins: Pins::new(table), pinned: Mutex::default() }
     }
 
     /// The job that a message is about; `None` if the message comes from a webhook that cannot be
@@ -42,13 +47,13 @@ impl Reports {
         number: u8,
         origin: Origin<'_>,
         now: Timestamp,
-    ) -> Result<Option<Job>, BoxError> {
+    ) -> Result<Option<Job>, Error> {
         let job = self.jobs.get(id).await?;
         let attempt = job.as_ref().and_then(|job| job.attempt(number));
         let is_told = origin.source == Source::Webhook;
         let reason = match attempt {
             None if is_told => Some("no_such_attempt"),
-            None => return Err(format!("there is no attempt {number} of job {id}").into()),
+            None => return Err(Error::missing(format!("find attempt {number} of job {id}"))),
             Some(attempt) if is_told => self.refuse(attempt, origin, now).await?,
             Some(_) => None,
         };
@@ -90,10 +95,13 @@ impl Reports {
     /// A webhook about a remote job that is ours was signed for our account. After a change of keys
     /// that is another one: jobs of both may report for a while, and the last one stands.
     async fn pin(&self, provider: Provider, user: &str, now: Timestamp) -> Result<(), Error> {
-        if self.pinned.get(&provider, now).as_deref() != Some(user) {
-            self.pins.set(provider, user).await?;
-            self.pinned.put(provider, user.to_owned(), now);
+        let pinned = || self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |(known, at): &(String, Timestamp)| known == user && now.since(*at) < PINNED_FOR;
+        if pinned().get(&provider).is_some_and(is_fresh) {
+            return Ok(());
         }
+        self.pins.set(provider, user).await?;
+        pinned().insert(provider, (user.to_owned(), now));
         Ok(())
     }
 }
