@@ -278,6 +278,7 @@ async fn report_failure(world: &World, id: &JobId) {
         remote: None,
         outcome: Some(Verdict::Broke { fault, cost: None }),
         source: Source::Webhook,
+        sender: None,
         asked: 0,
     };
     let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));

@@ -145,6 +145,7 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
         remote: None,
         outcome: Some(Verdict::Gone),
         source: Source::Poll,
+        sender: None,
         asked: 0,
     };
     let finished = Verdict::Finished { asset_url: "https://example.com/a.mp4".to_owned(), cost: None };

@@ -10,6 +10,7 @@ mod api;
 mod audit;
 mod boot;
 mod budget;
+mod callbacks;
 mod cancel;
 mod catalogue;
 mod changes;

@@ -100,6 +100,9 @@ async fn everything(world: &World) {
     // A create whose answer was lost is looked for where its provider can be asked.
     let id = world.submit("kling-3.0-turbo", "a boat [[sim: create=drop-after, webhook=lost]]", "lost").await;
     world.finish(&id).await;
+    // Or by a webhook, whose word is compared with what its provider lists.
+    let id = world.submit("pika-2.2", "a boat [[sim: create=drop-after]]", "told").await;
+    world.finish(&id).await;
     // Or for what looks like it, leaving out what other attempts have.
     let id = world.submit("pika-2.2", "a boat [[sim: create=drop-after, webhook=lost]]", "alike").await;
     world.finish(&id).await;
@@ -115,6 +118,7 @@ async fn everything(world: &World) {
         remote: None,
         outcome,
         source: Source::Webhook,
+        sender: None,
         asked: 0,
     };
     let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
@@ -125,6 +129,30 @@ async fn everything(world: &World) {
         world.call(Method::GET, path, &[], None).await;
     }
     world.status(&id).await;
+}
+
+/// API keys are made and revoked by operators: every role is denied to write them.
+#[test]
+fn no_role_may_write_the_rows_of_keys() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let template = std::fs::read_to_string(root.join("infra/template.yaml")).unwrap();
+    let (_, policy) = template.split_once("  KeyRowsPolicy:\n").unwrap();
+    let (policy, _) = policy.split_once("\n\n").unwrap();
+    let roles: BTreeSet<_> = template
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Role:"))
+        .filter(|name| !name.starts_with(' '))
+        .collect();
+    assert_eq!(roles.len(), 10, "{roles:?}");
+    for role in roles {
+        assert!(policy.contains(&format!("- !Ref {role}Role\n")), "{role} may write keys");
+    }
+    for part in ["Effect: Deny", "Resource: !GetAtt Table.Arn", r#"dynamodb:LeadingKeys: ["KEY#*"]"#] {
+        assert!(policy.contains(part), "{part}");
+    }
+    for write in ["BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem"] {
+        assert!(policy.contains(&format!("dynamodb:{write}")), "{write}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,20 +9,24 @@ use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
 use shared::domain::id::JobId;
-use shared::domain::job::{CancelRefund, State};
+use shared::domain::job::{CHECK_EVERY, CancelRefund, Job, State};
 use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, request_id};
 use shared::edge::view::{JobView, job_response};
-use shared::store::jobs::JobStore;
-use shared::store::keystore::{KeyStore, Scope};
+use shared::store::jobs::{Advance, JobStore};
+use shared::store::keystore::Scope;
 use shared::store::outbox::Outbox;
+use shared::store::polls::Polls;
 
 /// Everything `cancel` may touch.
 #[derive(Debug)]
 pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
+    /// When attempts were last asked about.
+    pub polls: Polls,
     pub outbox: Outbox,
     /// What its caller gets back.
     pub refund: CancelRefund,
@@ -35,8 +39,9 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let app = Self {
-            callers: Authenticator::new(KeyStore::new(table.clone())),
-            jobs: JobStore::new(table),
+            callers: config::callers(table.clone(), &mut read),
+            jobs: JobStore::new(table.clone()),
+            polls: Polls::new(table),
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
             refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
             catalog: Catalog::for_providers(Provider::ALL),
@@ -48,6 +53,16 @@ impl App {
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
     Ok(answer(&request_id(&request), cancel(app, &request).await))
+}
+
+/// Whether a repeat has to send again what the earlier call may not have got out: nothing about the
+/// attempt has moved for as long as `reconcile` takes to see to it.
+async fn is_forgotten(app: &App, job: &Job, now: Timestamp) -> Result<bool, Problem> {
+    if now.since(job.updated_at) < CHECK_EVERY {
+        return Ok(false);
+    }
+    let last = app.polls.last(&job.id, job.attempt).await?;
+    Ok(last.is_none_or(|last| now.since(last) >= CHECK_EVERY))
 }
 
 async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
@@ -68,7 +83,8 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         State::Queued | State::Dispatching | State::Running | State::Canceled | State::Other(_) => {}
     }
-    // Sent on a repeat too: the earlier call may have died before its message was out.
-    app.outbox.send_all(job).await;
+    if matches!(advance, Advance::Moved(_)) || is_forgotten(app, job, now).await? {
+        app.outbox.send_all(job).await;
+    }
     Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))
 }

@@ -249,7 +249,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
 /// Has the provider asked whether it knows an id: if it does, that is the attempt's remote job.
 async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
     let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
-    let hint = Message::Settle { job_id, attempt, remote, outcome: None, source: Source::Webhook, asked: 0 };
+    let hint = Message::verdict(job_id, attempt, remote, None, Source::Poll);
     if let Err(error) = app.settle.send(&hint, Some(job.provider_of(job.attempt)), ASK_ABOUT_AFTER).await {
         tracing::warn!(job.id = %job.id, error = chain(&error), "message.not_queued");
     }
@@ -267,7 +267,7 @@ fn as_message(job: &Job, event: &Event) -> Option<Message> {
     };
     let remote = named(event).cloned();
     let (job_id, attempt) = (job.id.clone(), *number);
-    Some(Message::Settle { job_id, attempt, remote, outcome, source: Source::Poll, asked: 0 })
+    Some(Message::verdict(job_id, attempt, remote, outcome, Source::Poll))
 }
 
 fn named(event: &Event) -> Option<&RemoteJob> {
@@ -329,7 +329,7 @@ fn callback(app: &App, job: &Job, provider: Provider) -> Option<Url> {
     if !reports(provider) {
         return None;
     }
-    let token = app.callback_secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt });
+    let token = app.callback_secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt, provider });
     app.webhook_base_url.as_ref()?.join(&format!("/v1/webhooks/{provider}/{token}")).ok()
 }
 

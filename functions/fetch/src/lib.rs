@@ -22,7 +22,8 @@ use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{MediaStore, media_key};
 use shared::store::outbox::Outbox;
-use shared::store::queue::{Message, Queue};
+use shared::store::queue::{Message, Queue, Source};
+use shared::store::reports::{Origin, Reports};
 use tokio::time::Instant;
 
 /// Tries at a file in one go.
@@ -41,6 +42,8 @@ pub const WRITE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
+    /// Drops webhooks that are not about the attempt that they name.
+    pub reports: Reports,
     /// For the place that an ended attempt gives back.
     pub gauges: Gauges,
     pub limits: LimitTable,
@@ -49,6 +52,8 @@ pub struct App {
     pub downloads: Downloader,
     pub outbox: Outbox,
     pub fetch: Queue,
+    /// Takes what a webhook says of an attempt whose remote job is not known.
+    pub settle: Queue,
     /// Says what a job's model makes.
     pub catalog: Catalog,
     pub clock: Clock,
@@ -62,7 +67,7 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            gauges: Gauges::new(table),
+            gauges: Gauges::new(table.clone()),
             limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
@@ -70,6 +75,8 @@ impl App {
             // What has succeeded is paid for: it is not tried again elsewhere.
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
             fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),
+            settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
+            reports: Reports::new(table.clone()),
             catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
             random: process.random.clone(),
@@ -83,11 +90,19 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), BoxError> {
-    let Message::Fetch { job_id, attempt: number, remote, url, cost, source, tried } = message else {
+    let Message::Fetch { job_id, attempt: number, remote, url, cost, source, sender, tried } = message else {
         return Err("this message is for another queue".into());
     };
-    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
+    let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    if source == Source::Webhook && attempt.remote.is_none() {
+        // Only the webhook knows the remote job: `settle` asks whether it is ours.
+        let provider = attempt.provider.name();
+        let outcome = Some(Verdict::Finished { asset_url: url, cost });
+        let told = Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked: 0 };
+        return Ok(app.settle.send(&told, Some(provider), Duration::ZERO).await?);
+    }
     if attempt.is_not(remote.as_ref()) {
         tracing::warn!(job.id = %job_id, provider.name = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(());
@@ -116,7 +131,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
         AGAIN_AFTER.get(usize::from(tried)).filter(|_| is_later && job.waits_for_file_of(number))
     {
         let tried = tried.saturating_add(1);
-        let again = Message::Fetch { job_id, attempt: number, remote, url, cost, source, tried };
+        let again = Message::Fetch { job_id, attempt: number, remote, url, cost, source, sender, tried };
         app.fetch.send(&again, Some(provider), *pause).await?;
     }
     Ok(())

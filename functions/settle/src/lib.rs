@@ -7,17 +7,21 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
-use shared::domain::attempt::{Attempt, News};
+use shared::domain::attempt::{self, Attempt, Phase};
+use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
 use shared::domain::id::{JobId, RemoteJob};
+use shared::domain::job::Job;
+use shared::domain::provider::Provider;
 use shared::domain::verdict::{Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline};
-use shared::provider::{Polled, ProviderClient};
+use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Source};
+use shared::store::reports::{Origin, Reports};
 use shared::store::verdicts::Verdicts;
 
 /// How often, and how long apart, a provider is asked to confirm what it has signed.
@@ -30,12 +34,16 @@ const ASK_RARELY: Duration = Duration::from_secs(900);
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
+    /// Drops webhooks that are not about the attempt that they name.
+    pub reports: Reports,
     /// For the place that an ended attempt gives back.
     pub gauges: Gauges,
     pub limits: LimitTable,
     pub providers: ProviderClient,
     pub outbox: Outbox,
     pub verdicts: Verdicts,
+    /// Says how an attempt was ordered.
+    pub catalog: Catalog,
     pub clock: Clock,
     pub random: Random,
 }
@@ -46,11 +54,13 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
+            reports: Reports::new(table.clone()),
             gauges: Gauges::new(table),
             limits: config::limits(&mut read),
             providers: config::provider_client(&mut read)?,
             outbox: config::outbox(process, &mut read),
             verdicts: config::verdicts(process, &mut read),
+            catalog: Catalog::for_providers(Provider::ALL),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -63,40 +73,38 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), BoxError> {
-    let Message::Settle { job_id, attempt: number, remote, outcome, source, asked } = message else {
+    let Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked } = message else {
         return Err("this message is for another queue".into());
     };
-    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
+    let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
-
-    let verdict = match confirm(app, attempt, remote.as_ref(), outcome.as_ref(), source).await {
-        Confirmed::Verdict(verdict) => verdict,
+    if source == Source::Webhook && is_over(attempt, outcome.as_ref()) {
+        return Ok(());
+    }
+    let news =
+        News { job_id: &job_id, attempt, remote: remote.as_ref(), outcome: outcome.as_ref(), source, asked };
+    let (verdict, remote) = match confirm(app, &news).await? {
+        Confirmed::Verdict(verdict, remote) => (verdict, remote),
         // The hint was early or wrong: who waits for this attempt, goes on waiting; and
         // where its acceptance was unknown, the hint has told the remote job's name.
-        Confirmed::StillRuns => {
-            if let Some(remote) = remote.filter(|_| attempt.remote.is_none()) {
-                let news = News::Accepted { remote, cost: None };
-                let event = Event::Attempt { number, news };
-                let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
-                app.outbox.send_all(&job).await;
-            }
-            return Ok(());
-        }
+        Confirmed::StillRuns(remote) => return accept(app, job, number, remote).await,
         Confirmed::OfAnother => return Ok(()),
         Confirmed::NotNow if asked < ASKS_MAX || is_only_trace(attempt, remote.as_ref()) => {
             let pause = if asked < ASKS_MAX { ASK_EVERY } else { ASK_RARELY };
             let asked = asked.saturating_add(1);
-            let again = Message::Settle { job_id, attempt: number, remote, outcome, source, asked };
+            let again = Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked };
             return Ok(app.verdicts.settle.send(&again, Some(job.provider_of(number)), pause).await?);
         }
-        // Asked in vain for long enough: what its provider has signed stands.
-        Confirmed::NotNow => match outcome {
-            Some(verdict) => verdict,
+        // Asked for long enough without an answer: what its provider has signed of the job stands.
+        Confirmed::NotNow => match outcome.filter(|_| attempt.remote.is_some() || source == Source::Poll) {
+            Some(verdict) => (verdict, remote),
             None => return Ok(()),
         },
     };
     if matches!(verdict, Verdict::Finished { .. }) {
-        let message = Message::verdict(job_id, number, remote, Some(verdict), source);
+        // Asked about, or signed about the remote job that is the attempt's.
+        let message = Message::verdict(job_id, number, remote, Some(verdict), Source::Poll);
         return Ok(app.verdicts.send(&message, attempt.provider).await?);
     }
     let now = app.clock.now();
@@ -104,7 +112,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         return Ok(());
     }
     let verdict = without_prompt(app, &job_id, verdict).await?;
-    let event = Event::Attempt { number, news: News::Ended { remote, verdict } };
+    let event = Event::Attempt { number, news: attempt::News::Ended { remote, verdict } };
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
     if let Advance::Moved(job) = &advance
         && let Some(ended) = job.attempt(number)
@@ -128,48 +136,120 @@ async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verd
     Ok(Verdict::Broke { fault, cost })
 }
 
+/// Writes down a remote job that runs, where it was not known.
+async fn accept(app: &App, job: Job, number: u8, remote: Option<RemoteJob>) -> Result<(), BoxError> {
+    let is_new = job.attempt(number).is_some_and(|attempt| attempt.remote.is_none());
+    let Some(remote) = remote.filter(|_| is_new) else { return Ok(()) };
+    let event = Event::Attempt { number, news: attempt::News::Accepted { remote, cost: None } };
+    let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
+    app.outbox.send_all(&job).await;
+    Ok(())
+}
+
+/// Whether a webhook can tell nothing that matters of an attempt: it has ended. A signed end of one
+/// that was given up is still a bill, and a hint to one without a known remote job its only name.
+fn is_over(attempt: &Attempt, outcome: Option<&Verdict>) -> bool {
+    let may_run = attempt.phase.may_run();
+    match outcome {
+        Some(Verdict::Finished { .. }) => attempt.phase == Phase::Finished,
+        Some(_) => !may_run,
+        None => !attempt.phase.is_open() && (!may_run || attempt.remote.is_some()),
+    }
+}
+
 /// Whether nothing but this message knows a remote job that may be the attempt's.
 fn is_only_trace(attempt: &Attempt, remote: Option<&RemoteJob>) -> bool {
     remote.is_some() && attempt.remote.is_none() && attempt.phase.is_open()
 }
 
-/// What asking the provider about a verdict gave.
+/// What a message says of an attempt.
+#[derive(Clone, Copy)]
+struct News<'a> {
+    job_id: &'a JobId,
+    attempt: &'a Attempt,
+    remote: Option<&'a RemoteJob>,
+    outcome: Option<&'a Verdict>,
+    source: Source,
+    asked: u8,
+}
+
+/// What asking the provider about a verdict gave, and about which remote job.
 enum Confirmed {
-    Verdict(Verdict),
-    StillRuns,
+    Verdict(Verdict, Option<RemoteJob>),
+    StillRuns(Option<RemoteJob>),
     /// It is about another remote job than the attempt's.
     OfAnother,
     /// It cannot be asked, or its answer cannot be read, now.
     NotNow,
 }
 
-/// The verdict to act on. What we asked ourselves stands. Of a webhook, only a success
-/// with its file stands; before money moves, the provider is asked.
-async fn confirm(
-    app: &App,
-    attempt: &Attempt,
-    remote: Option<&RemoteJob>,
-    outcome: Option<&Verdict>,
-    source: Source,
-) -> Confirmed {
+/// The verdict to act on. What we asked ourselves stands. Of a webhook about the attempt's remote
+/// job, only a success with its file stands; before money moves, the provider is asked. Where the
+/// remote job is known from the webhook alone, nothing stands but what its provider says of it.
+async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, BoxError> {
+    let News { attempt, remote, outcome, source, .. } = *news;
+    let is_told = source == Source::Webhook && attempt.remote.is_none();
     if attempt.is_not(remote) {
         tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
-        return Confirmed::OfAnother;
+        return Ok(Confirmed::OfAnother);
     }
     if let Some(verdict) = outcome
+        && !is_told
         && (source == Source::Poll || matches!(verdict, Verdict::Finished { .. }))
     {
-        return Confirmed::Verdict(verdict.clone());
+        return Ok(Confirmed::Verdict(verdict.clone(), remote.cloned()));
     }
-    let Some(remote) = attempt.remote.as_ref().or(remote) else { return Confirmed::NotNow };
+    let Some(remote) = attempt.remote.as_ref().or(remote) else { return Ok(Confirmed::NotNow) };
     let now = app.clock.now();
-    match app.providers.poll(attempt.provider, remote, &attempt.route, now).await {
+    let remote = match is_told {
+        false => remote.clone(),
+        true => match ours(app, news, remote).await? {
+            Some(Seen::Ours(remote)) => remote,
+            Some(Seen::Another) => {
+                let provider = attempt.provider.name();
+                tracing::warn!(job.id = %news.job_id, provider.name = provider, reason = "other_job", "webhook.dropped");
+                return Ok(Confirmed::OfAnother);
+            }
+            Some(Seen::Nowhere) => remote.clone(),
+            Some(Seen::NotYet) if is_vouched_for(app, news).await? => remote.clone(),
+            Some(Seen::NotYet) | None => return Ok(Confirmed::NotNow),
+        },
+    };
+    Ok(match app.providers.poll(attempt.provider, &remote, &attempt.route, now).await {
         // Of an id that is only a hint, it says nothing about the attempt.
         Polled::Ended(Verdict::Gone) if attempt.remote.is_none() || !attempt.may_be_gone(now) => {
             Confirmed::NotNow
         }
-        Polled::Ended(verdict) => Confirmed::Verdict(verdict),
-        Polled::Pending => Confirmed::StillRuns,
+        Polled::Ended(verdict) => Confirmed::Verdict(verdict, Some(remote)),
+        Polled::Pending => Confirmed::StillRuns(Some(remote)),
         Polled::Empty(_) | Polled::Busy(_) | Polled::Fetch(_) | Polled::Unreadable(_) => Confirmed::NotNow,
+    })
+}
+
+/// Whether a remote job that a webhook names is the attempt's, as far as its provider lets us see;
+/// `None` where its order cannot be told any more. That no other attempt has it, the store sees to.
+async fn ours(app: &App, news: &News<'_>, told: &RemoteJob) -> Result<Option<Seen>, BoxError> {
+    let attempt = news.attempt;
+    let found = app.jobs.get_with_request(news.job_id).await?;
+    let route = app.catalog.route(&attempt.route);
+    let Some(((_, request), route)) = found.zip(route) else { return Ok(None) };
+    let reference = format!("{}.{}", news.job_id, attempt.number);
+    let lost = Lost { order: CreateOrder::new(&request, route, &reference), started_at: attempt.started_at };
+    Ok(Some(app.providers.is_of(attempt.provider, &lost, told, app.clock.now()).await))
+}
+
+/// Whether a webhook is taken for one about our own remote job although its provider does not list
+/// that: it is signed for our account, and was not listed for some minutes; or it is signed, and no
+/// job waits for its attempt any more, so that only the bill depends on it.
+async fn is_vouched_for(app: &App, news: &News<'_>) -> Result<bool, BoxError> {
+    let News { attempt, outcome, asked, .. } = *news;
+    if outcome.is_none() || (asked < ASKS_MAX && attempt.phase.is_open()) {
+        return Ok(false);
     }
+    let is_ours = match adapter(attempt.provider).capabilities().webhooks {
+        Some(Scheme::StandardWebhooks) => true,
+        Some(Scheme::Fal) => app.reports.knows_account(attempt.provider).await?,
+        Some(Scheme::TokenOnly | Scheme::SignedToken) | None => false,
+    };
+    Ok(is_ours || !attempt.phase.is_open())
 }

@@ -15,6 +15,8 @@ use super::{App, bad_parameter, listed};
 
 const LIMIT_DEFAULT: i32 = 20;
 const LIMIT_MAX: i32 = 100;
+/// The least that a filtered list reads at once, however few jobs are asked for.
+const PAGE_MIN: i32 = 20;
 /// Pages that a filtered list reads before it hands back what it has found.
 const PAGES_MAX: usize = 10;
 
@@ -30,8 +32,9 @@ pub(crate) async fn jobs(
     let mut found = Vec::new();
     let mut more = true;
     for _ in 0..PAGES_MAX {
-        let page = app.jobs.list(account, limit, cursor.clone()).await?;
-        more = page.len() == usize::try_from(limit).unwrap_or(0);
+        let size = if status.is_some() { limit.max(PAGE_MIN) } else { limit };
+        let page = app.jobs.list(account, size, cursor.clone()).await?;
+        more = page.len() == usize::try_from(size).unwrap_or(0);
         for job in page {
             cursor = Some((job.created_at, job.id.clone()));
             if status.is_none_or(|status| status == job.state) {

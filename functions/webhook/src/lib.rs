@@ -8,8 +8,8 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
-use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, VerifyError, adapter};
-use shared::store::queue::{Message, Source};
+use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
+use shared::store::queue::{Message, Sender};
 use shared::store::verdicts::Verdicts;
 
 /// The largest webhook that is read, in bytes.
@@ -21,6 +21,8 @@ pub struct App {
     pub providers: ProviderClient,
     pub verdicts: Verdicts,
     pub callback_secrets: CallbackSecrets,
+    /// Those that get new attempts.
+    pub sold: Vec<Provider>,
     pub clock: Clock,
 }
 
@@ -31,6 +33,7 @@ impl App {
             providers: config::keyless_client(&mut read)?,
             verdicts: config::verdicts(process, &mut read),
             callback_secrets: config::callback_secrets(&mut read)?,
+            sold: config::providers(&mut read),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -45,8 +48,11 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let parameters = request.path_parameters();
     let provider: Provider =
         parameters.first("provider").unwrap_or_default().parse().map_err(|_unknown| Problem::not_found())?;
+    if adapter(provider).capabilities().webhooks.is_none() {
+        return Err(Problem::not_found());
+    }
     let token = parameters.first("token").unwrap_or_default();
-    let token = app.callback_secrets.verify(token).map_err(refused)?;
+    let (token, old_token) = prove(app, token, provider).map_err(refused)?;
     if body_bytes(request).len() > BODY_BYTES_MAX {
         let detail = format!("A webhook may have at most {BODY_BYTES_MAX} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
@@ -54,7 +60,7 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     let body = Bytes::copy_from_slice(body_bytes(request));
     let verified =
         app.providers.verify_webhook(provider, &token, request.headers(), body, app.clock.now()).await;
-    let Delivery { body, signed } = verified.map_err(refused)?;
+    let Delivery { body, signed, user } = verified.map_err(refused)?;
     if let Some(answer) = adapter(provider).challenge(&body) {
         return Ok(json(StatusCode::OK, &answer));
     }
@@ -65,14 +71,26 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
         tracing::warn!(provider.name = %provider, cause = unreadable.0, "webhook.unreadable");
     }
     let (remote, outcome) = notice.map_or((None, None), |notice| (notice.remote, notice.verdict));
-    // What nobody signed is a hint: the provider is asked.
+    // What is not signed is a hint: the provider is asked.
     let outcome = outcome.filter(|_| signed);
-    let Token { job, attempt } = token.get().clone();
+    let Token { job, attempt, .. } = token.get().clone();
     tracing::info!(provider.name = %provider, job.id = %job, attempt, verdict = outcome.is_some(), "webhook.received");
-    let message = Message::verdict(job, attempt, remote, outcome, Source::Webhook);
+    let message = Message::report(job, attempt, remote, outcome, Sender { provider, user, old_token });
     // Only a durable verdict is acknowledged; otherwise they deliver it again.
     app.verdicts.send(&message, provider).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
+}
+
+/// The token of a callback URL, and whether it is one of an older release. Those prove no provider,
+/// so they are taken only at the paths of the providers in use, and `settle` and `fetch` compare
+/// the attempt's provider and age.
+fn prove(app: &App, text: &str, provider: Provider) -> Result<(Verified<Token>, bool), VerifyError> {
+    match app.callback_secrets.verify(text, provider) {
+        Err(_) if app.sold.contains(&provider) => {
+            app.callback_secrets.verify_old(text, provider).map(|token| (token, true))
+        }
+        token => token.map(|token| (token, false)),
+    }
 }
 
 fn refused(error: VerifyError) -> Problem {

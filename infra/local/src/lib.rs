@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod aws;
 pub mod command;
+mod guard;
 pub mod host;
 pub mod simulate;
 pub mod stack;

@@ -32,6 +32,7 @@ use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
 use crate::aws::secrets::{Members, Secrets};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
+use crate::guard::guarded;
 use crate::host::{Deployment, Function, Host, Template};
 use crate::simulate::{self, Simulator};
 
@@ -42,11 +43,12 @@ const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
 /// Variables of an operator, and the template's parameters that they set.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("PROVIDER_LIMITS", "ProviderLimits"),
     ("LIVE_JOBS_MAX", "LiveJobsMax"),
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
+    ("KEY_RATE_LIMIT", "KeyRateLimit"),
 ];
 /// How often a simulated provider looks whether a webhook is due.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
@@ -256,6 +258,8 @@ pub(crate) async fn providers(
     let mut simulators = BTreeMap::new();
     let names: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
     let mut parameters = BTreeMap::from([("Providers".to_owned(), names.join(","))]);
+    // Here callers are nobody's rivals, unless an operator wants to see how it is.
+    parameters.insert("KeyRateLimit".to_owned(), "0".to_owned());
     for (variable, parameter) in SETTINGS {
         parameters.extend(options.env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
     }
@@ -391,6 +395,7 @@ fn serve(
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) {
+    let router = guarded(router, None);
     let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     servers.spawn(async move { Ok(serving.await?) });
 }

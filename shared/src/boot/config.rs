@@ -5,10 +5,12 @@ use url::Url;
 use super::env::Reader;
 use super::{Process, StartError};
 use crate::domain::provider::Provider;
+use crate::edge::auth::Authenticator;
 use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
 use crate::resilience::limit::LimitTable;
 use crate::store::Table;
+use crate::store::keystore::KeyStore;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
@@ -48,6 +50,12 @@ pub fn outbox(process: &Process, read: &mut Reader<'_>) -> Outbox {
         dispatch: Some(queue(process, read, "DISPATCH_QUEUE_URL")),
         poll: queue(process, read, "POLL_QUEUE_URL"),
     }
+}
+
+/// `KEY_RATE_LIMIT`: requests a second that an instance takes from one API key; 0 or none for all.
+pub fn callers(table: Table, read: &mut Reader<'_>) -> Authenticator {
+    let rate = read.optional("KEY_RATE_LIMIT", "a number").unwrap_or(0);
+    Authenticator::new(KeyStore::new(table), rate)
 }
 
 /// `LIVE_JOBS_MAX`: live jobs that one account may have at once.
@@ -112,10 +120,12 @@ fn has_key(read: &mut Reader<'_>, provider: Provider) -> bool {
     !setup.key.is_empty() && variables.all(is_set) && has_origin
 }
 
-/// The client of those that send webhooks, without their keys: enough to prove those.
+/// The client of those that send webhooks, without their keys: enough to prove those. Also of those
+/// that `PROVIDERS` does not name: what runs at one that was taken out still reports, and its token
+/// proves that it was given our callback URL.
 pub fn keyless_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartError> {
-    let mut senders = providers(read);
-    senders.retain(|provider| adapter(*provider).capabilities().webhooks.is_some());
+    let sends = |provider: &Provider| adapter(*provider).capabilities().webhooks.is_some();
+    let senders = Provider::ALL.iter().copied().filter(sends).collect();
     client(read, senders, |read, provider| ProviderConfig {
         base_url: base_url(read, provider),
         webhook_secret: webhook_secret(read, provider),

@@ -17,23 +17,78 @@ pub fn init(function: &'static str, env: &Env) {
     }
 }
 
-/// What cannot be read is as if it were not set: a process without logs is worse.
+/// The crates whose lines are ours. They never log what a caller or a provider wrote.
+const OWN: [&str; 12] = [
+    "shared",
+    "genmux",
+    "cancel",
+    "dispatch",
+    "fetch",
+    "health",
+    "poll",
+    "reconcile",
+    "settle",
+    "status",
+    "submit",
+    "webhook",
+];
+/// The finest level of all other crates. The AWS SDK and the local table log whole requests below
+/// it, and so prompts and signed links.
+const FOREIGN_MAX: LevelFilter = LevelFilter::INFO;
+
+/// The levels that a text asks for; of foreign crates, none finer than `INFO`. What cannot be read is
+/// as if it were not set: a process without logs is worse.
 pub fn levels(text: &str) -> Targets {
-    text.parse().unwrap_or_else(|_unreadable| Targets::new().with_default(LevelFilter::INFO))
+    let asked = text.parse().unwrap_or_else(|_unreadable| Targets::new().with_default(LevelFilter::INFO));
+    let default = asked.default_level().unwrap_or(LevelFilter::OFF);
+    let is_own = |target: &str| OWN.contains(&target.split("::").next().unwrap_or_default());
+    let own = OWN.iter().map(|name| ((*name).to_owned(), default));
+    let named = asked.iter().map(|(target, level)| {
+        let level = if is_own(target) { level } else { level.min(FOREIGN_MAX) };
+        (target.to_owned(), level)
+    });
+    // Of two for one target, the later stands.
+    own.chain(named).collect::<Targets>().with_default(default.min(FOREIGN_MAX))
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
     use tracing_subscriber::filter::LevelFilter;
 
     use super::levels;
 
     #[test]
     fn levels_are_for_all_and_by_target_and_nonsense_is_info() {
-        assert_eq!(levels("debug").default_level(), Some(LevelFilter::DEBUG));
         assert_eq!(levels("nonsense=nonsense").default_level(), Some(LevelFilter::INFO));
         let some = levels("warn,genmux=info");
-        assert!(some.would_enable("genmux::host", &tracing::Level::INFO));
-        assert!(!some.would_enable("s3s", &tracing::Level::INFO));
+        assert!(some.would_enable("genmux::host", &Level::INFO));
+        assert!(!some.would_enable("s3s", &Level::INFO));
+        assert!(levels("debug").would_enable("shared::store::jobs", &Level::DEBUG));
+        assert!(!levels("debug,shared=warn").would_enable("shared::store::jobs", &Level::INFO));
+    }
+
+    #[test]
+    fn no_text_makes_foreign_crates_log_below_info() {
+        const FOREIGN: [&str; 8] = [
+            "aws_smithy_runtime::client::orchestrator",
+            "aws_sdk_dynamodb::config",
+            "hyper::proto",
+            "reqwest::connect",
+            "lambda_runtime",
+            "rustls::client",
+            "dynoxide::server",
+            "s3s::service",
+        ];
+        for target in FOREIGN {
+            for text in
+                ["trace", &format!("{target}=trace"), &format!("info,{target}=debug"), "aws_=trace,h=trace"]
+            {
+                for level in [Level::TRACE, Level::DEBUG] {
+                    assert!(!levels(text).would_enable(target, &level), "{target} {text}");
+                }
+            }
+            assert!(levels("trace").would_enable(target, &Level::INFO), "{target}");
+        }
     }
 }

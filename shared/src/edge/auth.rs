@@ -1,5 +1,7 @@
 //! Who calls: `Authorization: Bearer gmx_<key id>_<secret>`.
 
+use std::time::Duration;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
@@ -9,21 +11,40 @@ use super::http::Problem;
 use super::recent::Recent;
 use crate::domain::id::{AccountId, KeyId, base32};
 use crate::domain::time::Timestamp;
+use crate::resilience::limit::{Limits, Usage};
 use crate::store::Error;
 use crate::store::keystore::{ApiKey, KeyStore, Scope};
 
 const PREFIX: &str = "gmx";
 
+/// How many seconds' worth of a key's requests may come at once.
+const BURST_S: u32 = 10;
+
 /// Verifies callers, and remembers their keys: a revoked one may work for a minute.
+///
+/// Each key has a token bucket, in the memory of this instance: a caller who is served by several
+/// instances gets as many of them.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: KeyStore,
     recent: Recent<KeyId, ApiKey>,
+    /// Ids that no key has, apart from the keys: a crowd of them makes no key be read again.
+    unknown: Recent<KeyId, ()>,
+    buckets: Recent<KeyId, Usage>,
+    /// Requests a second of one key; `None` for no limit.
+    rate: Option<u32>,
 }
 
 impl Authenticator {
-    pub fn new(keys: KeyStore) -> Self {
-        Self { keys, recent: Recent::default() }
+    /// `rate` is what one key may send a second, and 0 is no limit.
+    pub fn new(keys: KeyStore, rate: u32) -> Self {
+        Self {
+            keys,
+            recent: Recent::default(),
+            unknown: Recent::default(),
+            buckets: Recent::default(),
+            rate: Some(rate).filter(|rate| *rate > 0),
+        }
     }
 
     /// The account that a request speaks for, if its key is good for `scope`. A missing,
@@ -40,6 +61,7 @@ impl Authenticator {
         if !bool::from(right) || key.revoked {
             return Err(unauthenticated());
         }
+        self.take(&id, now)?;
         if !key.scopes.contains(&scope) {
             let detail = "This key does not have the scope that this needs.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
@@ -51,11 +73,32 @@ impl Authenticator {
         if let Some(key) = self.recent.get(id, now) {
             return Ok(Some(key));
         }
+        if self.unknown.get(id, now).is_some() {
+            return Ok(None);
+        }
         let found = self.keys.get(id).await?;
-        if let Some(key) = &found {
-            self.recent.put(id.clone(), key.clone(), now);
+        match &found {
+            Some(key) => self.recent.put(id.clone(), key.clone(), now),
+            None => self.unknown.put(id.clone(), (), now),
         }
         Ok(found)
+    }
+
+    /// Takes a place in the bucket of a key that was proved: who only knows its id cannot fill it.
+    fn take(&self, id: &KeyId, now: Timestamp) -> Result<(), Problem> {
+        let Some(rate) = self.rate else { return Ok(()) };
+        let limits = Limits {
+            per_minute: Some(rate.saturating_mul(60)),
+            burst: Some(rate.saturating_mul(BURST_S)),
+            at_once: None,
+        };
+        match self.buckets.get(id, now).unwrap_or_default().take("", limits, now) {
+            Ok(usage) => {
+                self.buckets.put(id.clone(), usage, now);
+                Ok(())
+            }
+            Err(pause) => Err(too_fast(pause)),
+        }
     }
 }
 
@@ -83,6 +126,12 @@ fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
 
 fn secret_sha256(secret: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(secret.as_bytes()))
+}
+
+fn too_fast(pause: Duration) -> Problem {
+    let detail = "This key sends too many requests. Nothing was changed.";
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+    Problem { retry_after: Some(Duration::from_secs(pause.as_secs() + 1)), ..problem }
 }
 
 fn unauthenticated() -> Problem {

@@ -143,6 +143,10 @@ impl ProviderClient {
         hash.finalize().first_chunk().map(|first| u32::from_be_bytes(*first))
     }
 
+    pub(super) fn is_configured(&self, provider: Provider) -> bool {
+        self.providers.contains_key(&provider)
+    }
+
     /// Every provider that is configured.
     pub fn providers(&self) -> impl Iterator<Item = Provider> {
         self.providers.keys().copied()

@@ -197,8 +197,9 @@ pub(super) fn picture(text: &str) -> Image {
 /// A body as if it were proved.
 pub(super) fn verified(body: Bytes) -> Verified<Bytes> {
     let secrets = CallbackSecrets::new(vec![Secret::new("test")]).unwrap();
-    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1 });
-    let token = secrets.verify(&token).unwrap();
+    let provider = Provider::Fal;
+    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider });
+    let token = secrets.verify(&token, provider).unwrap();
     Delivery::hint(&token, body).body
 }
 

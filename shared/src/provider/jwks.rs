@@ -91,9 +91,9 @@ pub(super) struct KeyCache(Mutex<BTreeMap<Provider, Held>>);
 
 #[derive(Debug, Clone)]
 struct Held {
-    keys: Jwks,
-    fetched_at: Timestamp,
-    /// When they were last asked for, in vain or not.
+    /// As last fetched, and when; `None` if they never were.
+    keys: Option<(Jwks, Timestamp)>,
+    /// When they were last asked for, with success or without.
     asked_at: Timestamp,
 }
 
@@ -121,7 +121,8 @@ impl ProviderClient {
         body: Bytes,
         now: Timestamp,
     ) -> Result<Delivery, VerifyError> {
-        let scheme = adapter(provider).capabilities().webhooks.ok_or(VerifyError::NoWebhooks)?;
+        let scheme = adapter(provider).capabilities().webhooks.filter(|_| self.is_configured(provider));
+        let scheme = scheme.filter(|_| token.get().provider == provider).ok_or(VerifyError::NoWebhooks)?;
         let by = |keys: Jwks| match scheme {
             Scheme::SignedToken => Signing::SignedToken(SignedToken::new(keys, token.get())),
             Scheme::TokenOnly | Scheme::Fal | Scheme::StandardWebhooks => Signing::Fal(keys),
@@ -140,32 +141,30 @@ impl ProviderClient {
             }
             known => known,
         };
-        Ok(Delivery { body: proved?, signed: scheme.covers_body() })
+        Ok(Delivery { body: proved?, signed: scheme.covers_body(), user: scheme.user(headers) })
     }
 
     /// The keys that this provider signs with, at most a day old; `None` if it has none or
     /// they cannot be fetched.
     pub async fn jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
-        match self.keys.get(provider) {
-            Some(held) if now.since(held.fetched_at) <= KEPT_MAX => Some(held.keys),
-            _ => self.fetch_jwks(provider, now).await,
+        let held = self.keys.get(provider).and_then(|held| held.keys);
+        match held.filter(|(_, fetched_at)| now.since(*fetched_at) <= KEPT_MAX) {
+            Some((keys, _)) => Some(keys),
+            None => self.newer_jwks(provider, now).await,
         }
     }
 
     /// The keys of this minute, unless they were asked for within it.
     async fn newer_jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
-        let held = self.keys.get(provider)?;
-        if now.since(held.asked_at) < REFRESH_MIN {
+        let call = adapter(provider).jwks()?;
+        let held = self.keys.get(provider);
+        if held.as_ref().is_some_and(|held| now.since(held.asked_at) < REFRESH_MIN) {
             return None;
         }
-        self.keys.set(provider, Held { asked_at: now, ..held });
-        self.fetch_jwks(provider, now).await
-    }
-
-    async fn fetch_jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
-        let call = adapter(provider).jwks()?;
+        let before = held.and_then(|held| held.keys);
+        self.keys.set(provider, Held { keys: before, asked_at: now });
         let keys = Jwks::parse(&self.fetch_keys(provider, call).await?)?;
-        self.keys.set(provider, Held { keys: keys.clone(), fetched_at: now, asked_at: now });
+        self.keys.set(provider, Held { keys: Some((keys.clone(), now)), asked_at: now });
         Some(keys)
     }
 }

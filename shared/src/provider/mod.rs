@@ -58,7 +58,7 @@ pub use access::Access;
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
 pub use image::{FETCH_MAX as IMAGE_WITHIN, Image};
 pub use jwks::Jwks;
-pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
+pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Seen, Unreadable};
 pub use secret::Secret;
 pub use verify::{CallbackSecrets, Delivery, Scheme, Token, Verified, VerifyError};
 

@@ -138,6 +138,19 @@ impl Found {
     }
 }
 
+/// Whether a remote job that somebody named is that of an attempt whose create answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It looks so. As its provider lists it, with the handle where there is one.
+    Ours(RemoteJob),
+    /// It certainly is not.
+    Another,
+    /// Its provider did not show it now, and may later.
+    NotYet,
+    /// Its provider shows nothing to compare.
+    Nowhere,
+}
+
 /// What one answer to a look-up tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {

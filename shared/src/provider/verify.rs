@@ -1,4 +1,4 @@
-//! Proof that a webhook is genuine. Only this file makes a [`Verified`].
+//! Proof that a webhook is genuine. Only this file and the ones below it make a [`Verified`].
 
 mod abacatepay;
 mod hmac_header;
@@ -8,16 +8,15 @@ mod sendgrid;
 mod signed_token;
 mod standard_webhooks;
 mod stripe;
+mod token;
 mod twilio;
 
 use bytes::Bytes;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::Signature;
-use hmac::{Hmac, KeyInit, Mac};
 use http::header::GetAll;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 pub use self::abacatepay::AbacatePay;
 pub use self::hmac_header::{Encoding, HmacHeader, HmacRules};
@@ -27,18 +26,19 @@ pub use self::sendgrid::SendGrid;
 pub use self::signed_token::SignedToken;
 pub use self::standard_webhooks::StandardWebhooks;
 pub use self::stripe::Stripe;
+pub use self::token::{CallbackSecrets, EmptySecret, Token};
 pub use self::twilio::Twilio;
 use super::jwks::Jwks;
-use super::secret::Secret;
-use crate::domain::id::{JobId, base32};
 use crate::domain::time::Timestamp;
 
 /// How far a signed timestamp may be from now, either way, in seconds.
 const TOLERANCE_S: u64 = 300;
+/// The account at fal that a webhook is for.
+const FAL_USER: &str = "x-fal-webhook-user-id";
+/// Longest name of an account that is kept.
+const USER_CHARS_MAX: usize = 200;
 /// Signatures of one delivery that are tried; the rest are ignored.
 const ENTRIES_MAX: usize = 64;
-/// Bytes of the HMAC that a callback token carries.
-const MAC_BYTES: usize = 16;
 
 /// Something that was proved to come from whom it should.
 ///
@@ -71,7 +71,7 @@ pub enum VerifyError {
     BadSignature,
     #[error("the provider's keys are not at hand")]
     NoKeys,
-    #[error("this provider sends no webhooks")]
+    #[error("this provider sends no webhooks, or is not configured")]
     NoWebhooks,
 }
 
@@ -117,6 +117,13 @@ impl Scheme {
     pub(super) const fn covers_body(self) -> bool {
         matches!(self, Self::Fal | Self::StandardWebhooks)
     }
+
+    /// The account at the provider that a delivery with these headers is for. Means something
+    /// only once the signature was proved.
+    pub(super) fn user(self, headers: &HeaderMap) -> Option<String> {
+        let id = headers.get(FAL_USER).filter(|_| self == Self::Fal)?.to_str().ok()?;
+        Some(id.chars().take(USER_CHARS_MAX).collect())
+    }
 }
 
 /// A webhook whose callback token was proved, and its signature too if it has one.
@@ -126,12 +133,14 @@ pub struct Delivery {
     /// Whether the provider signed it. What is not signed is only a hint to ask the provider:
     /// whoever knows the URL may have sent it.
     pub signed: bool,
+    /// The account at the provider that it was signed for, where the signature covers that.
+    pub user: Option<String>,
 }
 
 impl Delivery {
     /// A delivery that nothing but its token speaks for.
     pub fn hint(_token: &Verified<Token>, body: Bytes) -> Self {
-        Self { body: Verified(body), signed: false }
+        Self { body: Verified(body), signed: false, user: None }
     }
 }
 
@@ -185,7 +194,7 @@ fn verify_fal(headers: &HeaderMap, body: &[u8], now: Timestamp, keys: &Jwks) -> 
     const TIMESTAMP: &str = "x-fal-webhook-timestamp";
     const SIGNATURE: &str = "x-fal-webhook-signature";
     let id = only(headers, "x-fal-webhook-request-id")?;
-    let user = only(headers, "x-fal-webhook-user-id")?;
+    let user = only(headers, FAL_USER)?;
     let timestamp = only(headers, TIMESTAMP)?;
     let signature = only(headers, SIGNATURE)?;
     let sent_s = digits(timestamp).ok_or(VerifyError::Malformed(TIMESTAMP))?;
@@ -237,63 +246,6 @@ fn fresh_text<'a>(text: &'a [u8], name: &'static str, now: Timestamp) -> Result<
 fn digits(text: &[u8]) -> Option<i64> {
     let plain = text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()
-}
-
-/// What the callback URL of an attempt says: whose news it brings, whatever else is lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub job: JobId,
-    pub attempt: u8,
-}
-
-impl Token {
-    /// What its text begins with: `<job without its prefix>.<attempt>.`
-    fn name(&self) -> String {
-        format!("{}.{}.", &self.job.as_str()[JobId::PREFIX.len()..], self.attempt)
-    }
-}
-
-/// The secrets that callback tokens are made with: the first signs, all verify.
-#[derive(Debug, Clone)]
-pub struct CallbackSecrets(Vec<Secret>);
-
-/// No secret was given, or an empty one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("callback secrets must not be empty")]
-pub struct EmptySecret;
-
-impl CallbackSecrets {
-    pub fn new(secrets: Vec<Secret>) -> Result<Self, EmptySecret> {
-        let usable = !secrets.is_empty() && secrets.iter().all(|secret| !secret.expose().is_empty());
-        if usable { Ok(Self(secrets)) } else { Err(EmptySecret) }
-    }
-
-    /// `<job without its prefix>.<attempt>.<mac>`: lower-case letters, digits and two dots.
-    pub fn sign(&self, token: &Token) -> String {
-        render(token, &self.0[0])
-    }
-
-    /// The token that this text is, if one of the secrets made it so, to the letter.
-    pub fn verify(&self, text: &str) -> Result<Verified<Token>, VerifyError> {
-        let token = parse(text).ok_or(VerifyError::BadToken)?;
-        let genuine = |secret| bool::from(render(&token, secret).as_bytes().ct_eq(text.as_bytes()));
-        if self.0.iter().any(genuine) { Ok(Verified(token)) } else { Err(VerifyError::BadToken) }
-    }
-}
-
-fn render(token: &Token, secret: &Secret) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
-        .expect("an HMAC takes a key of any length");
-    mac.update(token.job.as_str().as_bytes());
-    mac.update(&[0, token.attempt]);
-    let mac = base32(&mac.finalize().into_bytes()[..MAC_BYTES]);
-    token.name() + &mac
-}
-
-fn parse(text: &str) -> Option<Token> {
-    let mut parts = text.split('.');
-    let job = format!("{}{}", JobId::PREFIX, parts.next()?).parse().ok()?;
-    Some(Token { job, attempt: parts.next()?.parse().ok()? })
 }
 
 #[cfg(test)]

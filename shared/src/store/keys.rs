@@ -32,6 +32,8 @@ pub const HEALTH: &str = "HEALTH";
 pub const GATE: &str = "GATE";
 pub const POLLS: &str = "POLLS";
 pub const REMOTE: &str = "REMOTE";
+/// Beside a provider's gauges: the account there that its webhooks are signed for.
+pub const PIN: &str = "PIN";
 
 /// When an item may be deleted, in seconds since the epoch.
 pub const EXPIRES_AT: &str = "expires_at";

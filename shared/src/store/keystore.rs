@@ -42,9 +42,10 @@ impl KeyStore {
         Self { table }
     }
 
+    /// A key, read consistently: that it is not there is remembered for a while.
     pub async fn get(&self, id: &KeyId) -> Result<Option<ApiKey>, Error> {
         let doing = format!("read key {id}");
-        let read = self.table.client.get_item().table_name(&self.table.name);
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
         let answer = read
             .set_key(Some(key(keys::api_key(id), keys::KEY)))
             .send()

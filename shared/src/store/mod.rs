@@ -16,11 +16,13 @@ pub mod ledger;
 pub mod media;
 pub mod moves;
 pub mod outbox;
+pub mod pins;
 pub mod places;
 pub mod polls;
 pub mod queue;
 mod read;
 pub mod remotes;
+pub mod reports;
 pub mod verdicts;
 
 use std::error::Error as StdError;

@@ -128,6 +128,15 @@ impl Polls {
         }
     }
 
+    /// When the last question about an attempt was taken; `None` if none ever was.
+    pub async fn last(&self, job: &JobId, attempt: u8) -> Result<Option<Timestamp>, Error> {
+        let doing = || format!("read when attempt {attempt} of job {job} was asked about");
+        let read = self.table.client.get_item().table_name(&self.table.name);
+        let read = read.set_key(Some(key(keys::polls(job, attempt), keys::POLLS))).consistent_read(true);
+        let answer = read.send().await.map_err(|source| Error::sdk(doing(), source))?;
+        Ok(answer.item.and_then(|item| number_of(&item, "taken_at")).map(Timestamp::from_millis))
+    }
+
     /// Notes that the provider has accepted a request to stop an attempt's remote job: from then
     /// on, "not found" means that it was stopped.
     #[expect(clippy::disallowed_methods, reason = "the one write that notes an accepted stop")]

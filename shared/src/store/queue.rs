@@ -9,8 +9,10 @@ use aws_sdk_sqs::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sqs};
+use crate::domain::attempt::Attempt;
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
@@ -49,6 +51,9 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<Verdict>,
         source: Source,
+        /// Of a webhook: through whose callback URL it came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<Sender>,
         /// How often the provider was asked in vain to confirm it.
         #[serde(default, skip_serializing_if = "is_zero")]
         asked: u8,
@@ -64,6 +69,9 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<MicroUsd>,
         source: Source,
+        /// Of a webhook: through whose callback URL it came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<Sender>,
         /// How often it was sent again because the copy failed.
         #[serde(default, skip_serializing_if = "is_zero")]
         tried: u8,
@@ -71,6 +79,21 @@ pub enum Message {
 }
 
 impl Message {
+    /// What a webhook says about an attempt, for `fetch` or `settle`.
+    pub fn report(
+        job_id: JobId,
+        attempt: u8,
+        remote: Option<RemoteJob>,
+        outcome: Option<Verdict>,
+        by: Sender,
+    ) -> Self {
+        let mut message = Self::verdict(job_id, attempt, remote, outcome, Source::Webhook);
+        if let Self::Settle { sender, .. } | Self::Fetch { sender, .. } = &mut message {
+            *sender = Some(by);
+        }
+        message
+    }
+
     /// The message that has a verdict on an attempt acted on; without one, a hint to go and ask.
     pub fn verdict(
         job_id: JobId,
@@ -81,9 +104,9 @@ impl Message {
     ) -> Self {
         match outcome {
             Some(Verdict::Finished { asset_url: url, cost }) => {
-                Self::Fetch { job_id, attempt, remote, url, cost, source, tried: 0 }
+                Self::Fetch { job_id, attempt, remote, url, cost, source, sender: None, tried: 0 }
             }
-            outcome => Self::Settle { job_id, attempt, remote, outcome, source, asked: 0 },
+            outcome => Self::Settle { job_id, attempt, remote, outcome, source, sender: None, asked: 0 },
         }
     }
 }
@@ -106,6 +129,37 @@ pub enum Source {
     Poll,
     /// The provider told us: verified, and still only a hint.
     Webhook,
+}
+
+/// Through whose callback URL a webhook came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    pub provider: Provider,
+    /// The account at the provider that it was signed for, where that was proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its token is of a release whose tokens did not name the provider.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub old_token: bool,
+}
+
+/// How long after an attempt was claimed a token of the older form is taken. Tokens carry no time,
+/// and none is older than its attempt.
+pub const OLD_TOKENS_FOR: Duration = Duration::from_secs(3 * 3_600);
+
+impl Sender {
+    /// Why a webhook with this sender is not about this attempt; `None` if it may be. One without a
+    /// sender was queued by an older release.
+    pub fn mismatch(sender: Option<&Self>, attempt: &Attempt, now: Timestamp) -> Option<&'static str> {
+        let is_old = sender.is_none_or(|sender| sender.old_token);
+        if sender.is_some_and(|sender| sender.provider != attempt.provider) {
+            Some("other_provider")
+        } else if is_old && now.since(attempt.started_at) > OLD_TOKENS_FOR {
+            Some("old_token")
+        } else {
+            None
+        }
+    }
 }
 
 /// Most messages that one call sends.
@@ -316,6 +370,7 @@ mod tests {
             remote: None,
             outcome: Some(Verdict::Gone),
             source: Source::Webhook,
+            sender: None,
             asked: 0,
         };
         let text = serde_json::to_string(&message).unwrap();

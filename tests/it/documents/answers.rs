@@ -89,6 +89,25 @@ impl Caller {
         }
     }
 
+    /// What every operation that needs a key answers to one that sends too much: its bucket holds
+    /// ten seconds' worth, and no time passes.
+    async fn too_many_requests(&self) {
+        let operations = self.document.operations().filter(|(_, it)| it.get("security").is_none());
+        for (route, _) in operations {
+            let key = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
+            let key = format!("Bearer {key}");
+            let headers = [("authorization", key.as_str())];
+            let ask = || self.call(&route, NO_JOB, &headers, Some("{"));
+            for _ in 0..10 {
+                assert_ne!(ask().await.status, 429, "{route}");
+            }
+            let refused = ask().await;
+            assert_eq!((refused.status.as_u16(), refused.code()), (429, "too_many_requests"), "{route}");
+            self.world.clock.advance(Duration::from_secs(1));
+            assert_ne!(ask().await.status, 429, "{route}");
+        }
+    }
+
     async fn refused_orders(&self) {
         let poor = "acct_poor".parse().unwrap();
         let poor = format!("Bearer {}", self.world.new_key(&poor, vec![Scope::Write]).await);
@@ -188,6 +207,11 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     caller.refused_orders().await;
     caller.common_refusals().await;
     world.audit().await;
+    let slow = |options: &mut Options| options.env = Env::from_pairs([("KEY_RATE_LIMIT", "1")]);
+    let world = World::with(slow).await;
+    let hasty = Caller { document: Document::served(&world).await, world, seen: Mutex::default() };
+    hasty.too_many_requests().await;
+    caller.seen.lock().unwrap().extend(hasty.seen.into_inner().unwrap());
 
     // Nothing is described that was not seen, but for the gateway's own failures.
     let gateway =

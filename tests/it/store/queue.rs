@@ -30,6 +30,7 @@ async fn the_text_of_a_message_is_its_json() {
                 remote: RemoteJob::new("r-1", None),
                 outcome: Some(Verdict::Gone),
                 source: Source::Webhook,
+                sender: None,
                 asked: 0,
             },
             r#"{"type":"settle.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":1,"remote":{"id":"r-1"},"outcome":{"verdict":"gone"},"source":"webhook"}"#,

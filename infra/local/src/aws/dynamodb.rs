@@ -1,5 +1,6 @@
 //! An AWS-compatible DynamoDB, embedded.
 
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::guard::guarded;
 
 /// What of a table's declaration means something here. The rest (backups,
 /// alarms, encryption) only means something in an account.
@@ -34,7 +37,7 @@ const TABLE_PROPERTIES: [&str; 7] = [
 /// - Conditional writes and transactions are exact under concurrency.
 ///
 /// Reads are always strongly consistent, there is no throttling and no
-/// transaction conflict, and credentials are not looked at.
+/// transaction conflict, and credentials are not looked at. Requests of web pages are refused.
 #[derive(Clone)]
 pub struct DynamoDb {
     database: Database,
@@ -66,12 +69,11 @@ impl DynamoDb {
             None => Database::memory()?,
         };
         let address = listener.local_addr()?;
-        let served = database.clone();
+        let router = guarded(serve::router(database.clone()), None);
         tokio::spawn(async move {
-            if let Err(error) =
-                dynoxide::server::serve_with_shutdown(listener, served, shutdown.cancelled_owned()).await
-            {
-                tracing::error!(error, "the local DynamoDB stopped");
+            let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the local DynamoDB stopped");
             }
         });
         Ok(Self { database, address })

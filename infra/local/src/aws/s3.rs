@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use objects::Objects;
 
+use crate::guard;
+
 /// The access key id, and the secret too, that signatures are checked against.
 pub const CREDENTIAL: &str = "local";
 
@@ -38,7 +40,8 @@ pub const CREDENTIAL: &str = "local";
 /// - Of any number of writers that create one key on `If-None-Match: *`,
 ///   exactly one wins, whether by a put or by completing an upload.
 /// - An object appears whole or not at all, and survives this process.
-/// - Pages of any origin may get, head and put.
+/// - Pages of any origin may get and head, as the bucket in an account lets them; a presigned URL
+///   is needed for that. All else that a page asks for is refused.
 ///
 /// A key cannot be another key's folder (`a` and `a/b`), and there are no
 /// versions, no events and no expiry.
@@ -97,6 +100,16 @@ impl S3 {
 }
 
 async fn answer(State(service): State<S3Service>, request: Request) -> Response {
+    let headers = request.headers();
+    // A link is good at the name that it was signed for, which is checked with the signature.
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let refused = match reads {
+        true => guard::is_by_a_foreign_name(headers, None),
+        false => guard::is_foreign(headers, None),
+    };
+    if refused {
+        return guard::refused();
+    }
     if request.method() == Method::OPTIONS {
         return preflight(request.headers());
     }
@@ -125,13 +138,13 @@ async fn answer(State(service): State<S3Service>, request: Request) -> Response 
 fn preflight(asked: &HeaderMap) -> Response {
     let allowed = asked
         .get(ACCESS_CONTROL_REQUEST_METHOD)
-        .is_some_and(|method| matches!(method.as_bytes(), b"GET" | b"HEAD" | b"PUT"));
+        .is_some_and(|method| matches!(method.as_bytes(), b"GET" | b"HEAD"));
     if !allowed || !asked.contains_key(ORIGIN) {
         return StatusCode::FORBIDDEN.into_response();
     }
     let mut headers = HeaderMap::new();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, PUT"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3000"));
     if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());

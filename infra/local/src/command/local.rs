@@ -1,6 +1,7 @@
 //! The data folder of a local stack: who runs on it, where that answers, its demo account.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ impl Folder {
     /// `None` if another process works on it.
     pub(super) fn take(path: &Path) -> Result<Option<Self>> {
         fs::create_dir_all(path).with_context(|| format!("the folder {} cannot be made", path.display()))?;
+        // Prompts, messages and signing seeds are in it.
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+            .with_context(|| format!("the folder {} cannot be kept from others", path.display()))?;
         let lock = File::create(path.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: lock })),

@@ -76,6 +76,9 @@ pub(super) struct Resource {
     pub(super) properties: Map<String, Value>,
     #[serde(default)]
     pub(super) metadata: Value,
+    // All is there before anything begins.
+    #[serde(rename = "DependsOn")]
+    _depends_on: Option<Value>,
     // Nothing is ever replaced or deleted here.
     #[serde(rename = "DeletionPolicy")]
     _deletion_policy: Option<String>,

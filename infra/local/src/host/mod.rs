@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use lineage::Lineage;
 
+use crate::guard::guarded;
+
 pub use function::{Function, FunctionError, Invocation, event_function, http_function};
 pub use intrinsics::Deployment;
 pub use lineage::current_trace;
@@ -87,7 +89,9 @@ impl Host {
 
     /// Serves the HTTP API until `shutdown`, then finishes the requests in hand.
     pub async fn serve_http(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
-        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
+        let public = self.template().deployment.api_endpoint.parse().ok();
+        let service =
+            guarded(self.router(), public.as_ref()).into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 

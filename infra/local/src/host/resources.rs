@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -96,6 +96,9 @@ pub(super) struct Statement {
     _effect: Allow,
     pub(super) action: OneOrMany,
     pub(super) resource: OneOrMany,
+    /// Narrows what is granted: a caller here may do no more because of it.
+    #[serde(rename = "Condition")]
+    _condition: Option<IgnoredAny>,
 }
 
 /// The only effect that is understood.
@@ -364,12 +367,16 @@ const KINDS: &[Kind] = &[
         only: &[("Protocol", "email")],
         without_effect: &["Endpoint", "TopicArn"],
     },
-    Kind { name: "AWS::ApiGatewayV2::Api", only: &[("ProtocolType", "HTTP")], without_effect: &["Name"] },
+    Kind {
+        name: "AWS::ApiGatewayV2::Api",
+        only: &[("ProtocolType", "HTTP")],
+        without_effect: &["DisableExecuteApiEndpoint", "Name"],
+    },
     Kind {
         name: "AWS::ApiGatewayV2::Stage",
         only: &[("StageName", "$default"), ("AutoDeploy", "true")],
         // Who may call how often is not what a function could notice.
-        without_effect: &["AccessLogSettings", "ApiId", "DefaultRouteSettings"],
+        without_effect: &["AccessLogSettings", "ApiId", "DefaultRouteSettings", "RouteSettings"],
     },
     Kind {
         name: "AWS::ApiGatewayV2::Integration",
@@ -394,6 +401,7 @@ const KINDS: &[Kind] = &[
         without_effect: &["Description", "GenerateSecretString"],
     },
     Kind { name: "AWS::SQS::Queue", only: &[], without_effect: &["QueueName", "SqsManagedSseEnabled"] },
+    Kind { name: "AWS::SQS::QueuePolicy", only: &[], without_effect: &["PolicyDocument", "Queues"] },
     Kind { name: "AWS::Events::Rule", only: &[("State", "ENABLED")], without_effect: &[] },
     Kind {
         name: "AWS::DynamoDB::Table",

@@ -105,7 +105,7 @@ pub struct Schedule {
 }
 
 /// What is only read to see that it says nothing else than is known.
-const WITHOUT_EFFECT: [&str; 10] = [
+const WITHOUT_EFFECT: [&str; 11] = [
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",
     "AWS::CloudWatch::Alarm",
@@ -116,6 +116,7 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
+    "AWS::SQS::QueuePolicy",
 ];
 
 impl Template {

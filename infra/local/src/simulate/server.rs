@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::guard;
+
 use super::directive::{CreatePlay, Refusal};
 use super::poll::Hang;
 use super::wire::{Answer, Inbound};
@@ -37,12 +39,14 @@ const BODY_MAX: usize = 16 << 20;
 
 pub(super) async fn serve(simulator: &Simulator, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
+    // Elsewhere it is reached by whatever name that machine has.
+    let is_guarded = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = &mut shutdown => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(converse(simulator.clone(), stream)); }
+                Ok((stream, _)) => { connections.spawn(converse(simulator.clone(), stream, is_guarded)); }
                 Err(error) => tracing::warn!(%error, "a simulated provider could not accept a connection"),
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -50,8 +54,13 @@ pub(super) async fn serve(simulator: &Simulator, listener: TcpListener, shutdown
     }
 }
 
-async fn converse(simulator: Simulator, stream: TcpStream) {
-    let service = service_fn(|request| answer(&simulator, request));
+async fn converse(simulator: Simulator, stream: TcpStream, is_guarded: bool) {
+    let service = service_fn(async |request: Request<Incoming>| {
+        if is_guarded && guard::is_foreign(request.headers(), None) {
+            return Ok(guard::refused());
+        }
+        answer(&simulator, request).await
+    });
     if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a connection to a simulated provider ended early");
     }

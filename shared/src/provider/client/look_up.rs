@@ -4,7 +4,7 @@ use super::{Credentials, ProviderClient, Timer};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
-use crate::provider::{Found, Lost, adapter};
+use crate::provider::{Answer, Found, LookUp, Lost, Seen, adapter};
 
 /// How many pages of a list a look-up reads: a thousand remote jobs, more than any provider lets
 /// us make within the time that one is looked for.
@@ -17,12 +17,55 @@ impl ProviderClient {
     /// Looks for the remote job of an attempt whose create answer was lost, on as many pages as
     /// there are, up to `PAGES_MAX`: what is missing from half a list may be in the other half.
     pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
-        let pages = self.look_through(provider, lost, now);
+        self.look_within(provider, lost, now, |_| ()).await
+    }
+
+    /// Whether a remote job whose id somebody told us is that of an attempt whose create answer was
+    /// lost, as far as its provider lets us see: by callback URL, our name, or input and time.
+    pub async fn is_of(&self, provider: Provider, lost: &Lost<'_>, told: &RemoteJob, now: Timestamp) -> Seen {
+        let kind = adapter(provider).capabilities().look_up;
+        if kind == LookUp::Never {
+            return Seen::Nowhere;
+        }
+        let (name, mut is_listed) = (format!("\"{}\"", told.id), false);
+        let see = |answer: &Answer| {
+            let mut windows = answer.body.windows(name.len());
+            is_listed |= windows.any(|text| text == name.as_bytes());
+        };
+        let found = self.look_within(provider, lost, now, see).await;
+        let is_told = |remote: &RemoteJob| remote.id == told.id;
+        match found {
+            Found::Job(remote) if is_told(&remote) => Seen::Ours(remote),
+            Found::Job(_) => Seen::Another,
+            Found::Alike(all) => match all.into_iter().find(is_told) {
+                Some(remote) => Seen::Ours(remote),
+                None if is_listed => Seen::Another,
+                None => Seen::NotYet,
+            },
+            Found::Nothing if is_listed || kind == LookUp::Certain => Seen::Another,
+            Found::Nothing | Found::Unreadable(_) => Seen::NotYet,
+        }
+    }
+
+    async fn look_within(
+        &self,
+        provider: Provider,
+        lost: &Lost<'_>,
+        now: Timestamp,
+        see: impl FnMut(&Answer),
+    ) -> Found {
+        let pages = self.look_through(provider, lost, now, see);
         let found = tokio::time::timeout(self.timeouts.ask * 2, pages).await;
         found.unwrap_or(Found::Unreadable("timeout"))
     }
 
-    async fn look_through(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
+    async fn look_through(
+        &self,
+        provider: Provider,
+        lost: &Lost<'_>,
+        now: Timestamp,
+        mut see: impl FnMut(&Answer),
+    ) -> Found {
         let adapter = adapter(provider);
         let Some(mut call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
         let mut alike: Vec<RemoteJob> = Vec::new();
@@ -30,7 +73,10 @@ impl ProviderClient {
             let timer = Timer::start(provider, "look_up");
             let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
             let page = match &sent {
-                Ok(answer) => adapter.read_look_up(lost, answer),
+                Ok(answer) => {
+                    see(answer);
+                    adapter.read_look_up(lost, answer)
+                }
                 Err(lost) => Found::Unreadable(lost.cause()).into(),
             };
             timer.log(&sent, page.found.summary());
@@ -93,6 +139,35 @@ mod tests {
     fn alike(numbers: impl IntoIterator<Item = usize>) -> Found {
         let remote = |number| RemoteJob::new(&format!("r{number}"), None).unwrap();
         Found::Alike(numbers.into_iter().map(remote).collect())
+    }
+
+    #[tokio::test]
+    async fn a_told_job_is_ours_where_it_is_listed_with_our_input_and_time() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        let order = Order { model: "pika-2.2".to_owned(), prompt: "a boat".to_owned(), ..Order::default() };
+        let request = JobRequest::new(order, &catalog).unwrap();
+        let route = catalog.route("fal/fal-ai/pika/v2.2/text-to-video").unwrap();
+        let lost = Lost { order: CreateOrder::new(&request, route, "job_a.1"), started_at: NOW };
+        let item = |id: &str, input: Value| json!({"request_id": id, "endpoint_id": route.endpoint, "sent_at": NOW.to_string(), "json_input": input});
+        let told = |id: &str| RemoteJob::new(id, None).unwrap();
+        let items = [item("ours", model_input(&lost.order)), item("theirs", json!({"prompt": "a goat"}))];
+        let list = json!({"items": items, "has_more": false}).to_string();
+        let server = Server::start(vec![
+            answer(200, "", &list),
+            answer(200, "", &list),
+            answer(200, "", &list),
+            Reply::Cut,
+        ]);
+        let client = client(Provider::Fal, &server.url);
+        for (id, want) in [
+            ("ours", Seen::Ours(told("ours"))),
+            ("theirs", Seen::Another),
+            ("unlisted", Seen::NotYet),
+            ("ours", Seen::NotYet),
+        ] {
+            assert_eq!(client.is_of(Provider::Fal, &lost, &told(id), NOW).await, want, "{id}");
+        }
+        assert_eq!(client.is_of(Provider::Minimax, &lost, &told("any"), NOW).await, Seen::Nowhere);
     }
 
     #[tokio::test]

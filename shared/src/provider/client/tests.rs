@@ -299,8 +299,8 @@ async fn webhook_keys_are_kept_a_day_and_renewed_when_they_no_longer_fit() {
     let server = Server::start(vec![key_set(&old), key_set(&old), key_set(&new), key_set(&new)]);
     let client = client(Provider::Fal, &server.url);
     let secrets = CallbackSecrets::new(vec![Secret::new("s")]).unwrap();
-    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1 });
-    let token = secrets.verify(&token).unwrap();
+    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider: Provider::Fal });
+    let token = secrets.verify(&token, Provider::Fal).unwrap();
     let verify = async |key: &SigningKey, after_s: u64| {
         let now = NOW + Duration::from_secs(after_s);
         let body = Bytes::from_static(b"{}");
@@ -333,15 +333,46 @@ async fn keys_of_webhooks_are_fetched_without_ours() {
 }
 
 #[tokio::test]
-async fn a_provider_that_sends_no_webhooks_has_none_verified() {
+async fn a_provider_that_sends_no_webhooks_or_is_not_configured_has_none_verified() {
     let server = Server::start(vec![]);
     let secrets = CallbackSecrets::new(vec![Secret::new("s")]).unwrap();
-    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1 });
-    let token = secrets.verify(&token).unwrap();
     let client = client(Provider::Runway, &server.url);
-    let verified =
-        client.verify_webhook(Provider::Runway, &token, &HeaderMap::new(), Bytes::new(), NOW).await;
-    assert_eq!(verified.unwrap_err(), VerifyError::NoWebhooks);
+    for &provider in Provider::ALL {
+        let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider });
+        let token = secrets.verify(&token, provider).unwrap();
+        let verified = client.verify_webhook(provider, &token, &HeaderMap::new(), Bytes::new(), NOW).await;
+        assert_eq!(verified.unwrap_err(), VerifyError::NoWebhooks, "{provider}");
+    }
+}
+
+/// Whoever knows one callback URL can send us what makes us fetch the keys.
+#[tokio::test]
+async fn without_any_keys_they_are_asked_for_once_a_minute() {
+    let away = || answer(503, "", "");
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let server = Server::start(vec![away(), away(), key_set(&key)]);
+    let client = client(Provider::Fal, &server.url);
+    let secrets = CallbackSecrets::new(vec![Secret::new("s")]).unwrap();
+    let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider: Provider::Fal });
+    let token = secrets.verify(&token, Provider::Fal).unwrap();
+    let mut asked = Vec::new();
+    for after_s in [0, 1, 59, 60, 61, 120, 121] {
+        let now = NOW + Duration::from_secs(after_s);
+        let body = Bytes::from_static(b"{}");
+        let headers = signed(&key, &body, now);
+        let verified = client.verify_webhook(Provider::Fal, &token, &headers, body, now).await;
+        asked.push((after_s, verified.is_ok(), server.read().len()));
+    }
+    let want = [
+        (0, false, 1),
+        (1, false, 0),
+        (59, false, 0),
+        (60, false, 1),
+        (61, false, 0),
+        (120, true, 1),
+        (121, true, 0),
+    ];
+    assert_eq!(asked, want);
 }
 
 thread_local! {

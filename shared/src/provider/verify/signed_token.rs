@@ -104,13 +104,17 @@ mod tests {
     use super::super::{Signing, verify_signed};
     use super::*;
     use crate::domain::id::JobId;
+    use crate::domain::provider::Provider;
     use crate::provider::service_account::tests as test_key;
 
     const NOW: i64 = 1_700_000_000;
 
     fn sender() -> Signing {
         let keys = Jwks::parse(test_key::jwks().to_string().as_bytes()).unwrap();
-        Signing::SignedToken(SignedToken::new(keys, &Token { job: JobId::from_bytes([1; 16]), attempt: 1 }))
+        Signing::SignedToken(SignedToken::new(
+            keys,
+            &Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider: Provider::Gemini },
+        ))
     }
 
     fn verdict(token: &str, timestamp: Option<i64>) -> Result<(), VerifyError> {

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::id::JobId;
+use crate::domain::provider::Provider;
+use crate::provider::secret::Secret;
 
 const NOW_S: i64 = 1_700_000_000;
 
@@ -187,16 +190,39 @@ fn secrets(texts: &[&str]) -> CallbackSecrets {
 }
 
 fn token() -> Token {
-    Token { job: JobId::from_bytes([7; 16]), attempt: 2 }
+    Token { job: JobId::from_bytes([7; 16]), attempt: 2, provider: Provider::Fal }
 }
 
 #[test]
 fn a_token_names_its_attempt_and_survives_a_change_of_secrets() {
     let text = secrets(&["old"]).sign(&token());
     assert_eq!(text.split('.').map(str::len).collect::<Vec<_>>(), [26, 1, 26]);
-    assert_eq!(secrets(&["new", "old"]).verify(&text).unwrap().get(), &token());
-    assert_eq!(secrets(&["new"]).verify(&text), Err(VerifyError::BadToken));
+    assert_eq!(secrets(&["new", "old"]).verify(&text, Provider::Fal).unwrap().get(), &token());
+    assert_eq!(secrets(&["new"]).verify(&text, Provider::Fal), Err(VerifyError::BadToken));
     assert_ne!(secrets(&["new", "old"]).sign(&token()), text);
+}
+
+#[test]
+fn a_token_is_good_at_the_path_of_its_own_provider_alone() {
+    let secrets = secrets(&["s"]);
+    for &provider in Provider::ALL {
+        let text = secrets.sign(&Token { provider, ..token() });
+        for &other in Provider::ALL {
+            let verified = secrets.verify(&text, other);
+            assert_eq!(verified.is_ok(), provider == other, "of {provider} at {other}");
+            assert!(secrets.verify_old(&text, other).is_err(), "of {provider} at {other}");
+        }
+    }
+}
+
+#[test]
+fn a_token_of_an_older_release_is_known_as_such() {
+    // Made by the release before: `job_7…`, attempt 2, secret `s`.
+    let text = "a4dqobyha4dqobyha4dqobyha4.2.jwu3vkageostrncwvyhkex6twe";
+    let secrets = secrets(&["s"]);
+    assert_eq!(secrets.verify(text, Provider::Fal), Err(VerifyError::BadToken));
+    assert_eq!(secrets.verify_old(text, Provider::Fal).unwrap().get(), &token());
+    assert_eq!(secrets.verify_old(&text[..text.len() - 1], Provider::Fal), Err(VerifyError::BadToken));
 }
 
 #[test]
@@ -218,7 +244,7 @@ fn a_token_has_one_spelling() {
         "..".to_owned(),
     ];
     for other in others {
-        assert_eq!(secrets.verify(&other), Err(VerifyError::BadToken), "{other}");
+        assert_eq!(secrets.verify(&other, Provider::Fal), Err(VerifyError::BadToken), "{other}");
     }
 }
 

@@ -1,0 +1,107 @@
+//! Which of the messages that webhooks caused are about the attempt that they name.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::jobs::JobStore;
+use super::pins::Pins;
+use super::queue::{Sender, Source};
+use super::{Error, Table};
+use crate::domain::attempt::Attempt;
+use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::job::Job;
+use crate::domain::provider::Provider;
+use crate::domain::time::Timestamp;
+
+/// How long an instance takes what it has pinned to be pinned still.
+const PINNED_FOR: Duration = Duration::from_secs(60);
+
+/// Reads the jobs of messages, and drops what cannot be about them.
+#[derive(Debug)]
+pub struct Reports {
+    jobs: JobStore,
+    pins: Pins,
+    /// Accounts that this instance has pinned.
+    pinned: Mutex<BTreeMap<Provider, (String, Timestamp)>>,
+}
+
+/// What a message says of its origin.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    pub remote: Option<&'a RemoteJob>,
+    pub source: Source,
+    pub sender: Option<&'a Sender>,
+}
+
+impl Reports {
+    pub fn new(table: Table) -> Self {
+        Self { jobs: JobStore::new(table.clone()), pins: Pins::new(table), pinned: Mutex::default() }
+    }
+
+    /// The job that a message is about; `None` if the message comes from a webhook that cannot be
+    /// about it: that is logged, counted by the template, and done with.
+    pub async fn job(
+        &self,
+        id: &JobId,
+        number: u8,
+        origin: Origin<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Job>, Error> {
+        let job = self.jobs.get(id).await?;
+        let attempt = job.as_ref().and_then(|job| job.attempt(number));
+        let is_told = origin.source == Source::Webhook;
+        let reason = match attempt {
+            None if is_told => Some("no_such_attempt"),
+            None => return Err(Error::missing(format!("find attempt {number} of job {id}"))),
+            Some(attempt) if is_told => self.refuse(attempt, origin, now).await?,
+            Some(_) => None,
+        };
+        let Some(reason) = reason else { return Ok(job) };
+        let provider = origin.sender.map_or("unknown", |sender| sender.provider.name());
+        tracing::warn!(job.id = %id, attempt = number, provider.name = provider, reason, "webhook.dropped");
+        Ok(None)
+    }
+
+    /// Whether webhooks of this provider that are signed for another account than ours are known.
+    pub async fn knows_account(&self, provider: Provider) -> Result<bool, Error> {
+        Ok(self.pins.get(provider).await?.is_some())
+    }
+
+    async fn refuse(
+        &self,
+        attempt: &Attempt,
+        origin: Origin<'_>,
+        now: Timestamp,
+    ) -> Result<Option<&'static str>, Error> {
+        if let Some(reason) = Sender::mismatch(origin.sender, attempt, now) {
+            return Ok(Some(reason));
+        }
+        let Some(user) = origin.sender.and_then(|sender| sender.user.as_ref()) else { return Ok(None) };
+        match (&attempt.remote, origin.remote) {
+            (Some(known), Some(named)) if known.id == named.id => {
+                self.pin(attempt.provider, user, now).await?;
+                Ok(None)
+            }
+            // Decided by the remote job.
+            (Some(_), _) => Ok(None),
+            (None, _) => {
+                let pinned = self.pins.get(attempt.provider).await?;
+                Ok(pinned.is_some_and(|pinned| pinned != *user).then_some("other_account"))
+            }
+        }
+    }
+
+    /// A webhook about a remote job that is ours was signed for our account. After a change of keys
+    /// that is another one: jobs of both may report for a while, and the last one stands.
+    async fn pin(&self, provider: Provider, user: &str, now: Timestamp) -> Result<(), Error> {
+        let pinned = || self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |(known, at): &(String, Timestamp)| known == user && now.since(*at) < PINNED_FOR;
+        if pinned().get(&provider).is_some_and(is_fresh) {
+            return Ok(());
+        }
+        self.pins.set(provider, user).await?;
+        pinned().insert(provider, (user.to_owned(), now));
+        Ok(())
+    }
+}
