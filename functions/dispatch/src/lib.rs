@@ -77,7 +77,7 @@ impl App {
         let table = config::table(process, &mut read);
         let sold = config::providers(&mut read);
         let providers = config::provider_client(&mut read)?;
-        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let reach = config::reach(&mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
             gates: Gates::new(
@@ -87,7 +87,7 @@ impl App {
                 process.random.clone(),
             ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
-            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
+            downloads: Downloader::new(reach).map_err(StartError::Http)?,
             outbox: config::outbox(process, &mut read),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),

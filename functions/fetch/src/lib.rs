@@ -58,7 +58,7 @@ pub struct App {
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
-        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let reach = config::reach(&mut read);
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
@@ -66,7 +66,7 @@ impl App {
             limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
-            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
+            downloads: Downloader::new(reach).map_err(StartError::Http)?,
             // What has succeeded is paid for: it is not tried again elsewhere.
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
             fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),

@@ -45,11 +45,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 use crate::domain::catalog::Route;
 use crate::domain::id::{JobId, RemoteJob};
 use crate::domain::provider::Provider;
+use crate::domain::public_url::{PublicUrl, Reach};
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault};
@@ -412,15 +413,10 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 /// Longest URL of a result that is kept, in bytes.
 const ASSET_URL_MAX: usize = 8_192;
 
-/// The URL of a result: https, or http on this machine, where only simulators are.
-/// What it resolves to is the business of whoever fetches it.
+/// The URL of a result, in its parsed form: of a public host, or of this machine, where only
+/// simulators are. A blank in it is encoded: a file that is paid for is not lost for its name.
+/// What it resolves to, and whether this machine is one to fetch from, is the downloader's business.
 fn asset_url(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|_| text.len() <= ASSET_URL_MAX)?;
-    let loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    };
-    let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-    safe.then(|| text.to_owned())
+    let text = text.trim().replace(' ', "%20");
+    PublicUrl::of_length(&text, ASSET_URL_MAX, Reach::Loopback).ok().map(PublicUrl::into_string)
 }
