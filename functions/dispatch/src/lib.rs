@@ -11,7 +11,7 @@ use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{News, Phase};
-use shared::domain::catalog::{Catalog, Route};
+use shared::domain::catalog::{Catalog, Kind, Route};
 use shared::domain::credit::MicroUsd;
 use shared::domain::decide::{Claim, Event};
 use shared::domain::id::RemoteJob;
@@ -349,15 +349,25 @@ async fn read(app: &App, job: &Job, outcome: Outcome, deadline: Deadline) -> Res
             // Nobody can be asked for it again. In the bucket first: a repeat of the message
             // finds it there if we die before the job knows.
             let (number, key, length) = (job.attempt, media_key_of(app, job), u64::try_from(media.len())?);
+            let kind = kind_of(app, job);
             let copied = persist(app, deadline, "media.not_copied", || async {
                 let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
-                match app.media.copy(&key, Some(length), source).await {
+                match app.media.copy(&key, kind, Some(length), source).await {
                     Err(CopyError::Store(error)) => Err(error),
                     copied => Ok(copied),
                 }
             });
-            let media = copied.await??;
-            let event = Event::Delivered { number, cost, media };
+            let event = match copied.await? {
+                Ok(media) => Event::Delivered { number, cost, media },
+                // There is no other answer to come.
+                Err(error @ CopyError::NotMedia(_)) => {
+                    tracing::warn!(job.id = %job.id, error = chain(&error), "media.wrong");
+                    let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
+                    let verdict = Verdict::Broke { fault, cost };
+                    Event::Attempt { number, news: News::Ended { remote: None, verdict } }
+                }
+                Err(error) => return Err(error.into()),
+            };
             return Ok(Reading { event, retry_after: None, hint: None });
         }
         Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
@@ -395,7 +405,10 @@ async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
     Ok(())
 }
 
+fn kind_of(app: &App, job: &Job) -> Kind {
+    app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default()
+}
+
 fn media_key_of(app: &App, job: &Job) -> String {
-    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
-    media_key(&job.account, &job.id, job.attempt, kind)
+    media_key(&job.account, &job.id, job.attempt, kind_of(app, job))
 }

@@ -7,10 +7,11 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::News;
-use shared::domain::catalog::Catalog;
+use shared::domain::catalog::{Catalog, Kind};
 use shared::domain::decide::Event;
 use shared::domain::job::{Job, Media};
 use shared::domain::provider::Provider;
+use shared::domain::request::JobRequest;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
@@ -20,7 +21,7 @@ use shared::provider::pace::{GRACE, Pace, Stopped};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
-use shared::store::media::{MediaStore, media_key};
+use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue};
 use tokio::time::Instant;
@@ -86,7 +87,8 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let Message::Fetch { job_id, attempt: number, remote, url, cost, source, tried } = message else {
         return Err("this message is for another queue".into());
     };
-    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
+    let found = app.jobs.get_with_request(&job_id).await?;
+    let (job, request) = found.ok_or_else(|| format!("there is no job {job_id}"))?;
     let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
     if attempt.is_not(remote.as_ref()) {
         tracing::warn!(job.id = %job_id, provider.name = %attempt.provider, "verdict.of_another_remote_job");
@@ -103,9 +105,13 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let lease = job.version;
     let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
     let copied = believed(app, &job, copied).await?;
-    let is_later = matches!(copied, Copied::Later);
+    let is_later = matches!(copied, Copied::Later | Copied::Wrong);
     let event = match copied {
-        Copied::Stored(media) => Event::Stored { number, media },
+        Copied::Stored(media) => {
+            note_a_short_film(&job, &request, &media);
+            Event::Stored { number, media }
+        }
+        Copied::Wrong => Event::WrongFile { number, lease },
         Copied::Missing => Event::AssetLost { number, lease },
         Copied::Later => Event::CopyFailed { number, lease },
     };
@@ -165,6 +171,8 @@ enum Copied {
     Stored(Media),
     /// The source says that there is no such file.
     Missing,
+    /// What is there is certainly not what was sold, or where it is said to be we do not fetch from.
+    Wrong,
     Later,
 }
 
@@ -197,7 +205,7 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
 }
 
 /// Copies an attempt's file into the bucket, as long as there is time.
-async fn copy(app: &App, job: &Job, url: &str, copies: Copies, deadline: Deadline) -> Copied {
+async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
     if copies == Copies::Again {
         match app.media.find(&key_of(app, job)).await {
             Ok(Some(media)) => return Copied::Stored(media),
@@ -205,6 +213,40 @@ async fn copy(app: &App, job: &Job, url: &str, copies: Copies, deadline: Deadlin
             Err(error) => return later(job, &error),
         }
     }
+    let mut worst: Option<Copied> = None;
+    for url in by_likeness(urls, kind_of(app, job)) {
+        let copied = copy_one(app, job, url, deadline).await;
+        worst = match (copied, worst) {
+            (Copied::Stored(media), _) => return Copied::Stored(media),
+            // As long as one of them may be the file, nothing is certain.
+            (Copied::Later, _) | (_, Some(Copied::Later)) => Some(Copied::Later),
+            (Copied::Wrong, _) | (_, Some(Copied::Wrong)) => Some(Copied::Wrong),
+            (Copied::Missing, _) => Some(Copied::Missing),
+        };
+    }
+    worst.unwrap_or(Copied::Wrong)
+}
+
+/// The URLs in an answer, those first whose names are of what was sold, and those of the other kind
+/// last.
+fn by_likeness(urls: &str, kind: Kind) -> Vec<&str> {
+    const VIDEOS: [&str; 5] = [".mp4", ".mov", ".webm", ".mkv", ".m4v"];
+    const IMAGES: [&str; 5] = [".png", ".jpg", ".jpeg", ".webp", ".gif"];
+    let (fitting, other) = match kind {
+        Kind::Video => (VIDEOS, IMAGES),
+        Kind::Image => (IMAGES, VIDEOS),
+    };
+    let rank = |url: &&str| {
+        let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+        let ends = |endings: [&str; 5]| endings.iter().any(|ending| path.ends_with(ending));
+        (!ends(fitting), ends(other))
+    };
+    let mut urls: Vec<_> = urls.split_ascii_whitespace().collect();
+    urls.sort_by_key(rank);
+    urls
+}
+
+async fn copy_one(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied {
     let mut copied = Copied::Later;
     for _ in 0..COPIES_MAX {
         let started = Instant::now();
@@ -226,10 +268,31 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
             tracing::warn!(job.id = %job.id, error = chain(&error), "media.missing");
             return Ok(Copied::Missing);
         }
+        Err(Stopped::Failed(error @ (DownloadError::Forbidden(_) | DownloadError::NotTheFile))) => {
+            return Ok(wrong(job, &error));
+        }
         opened => opened?,
     };
-    let media = app.media.copy(&key_of(app, job), file.length, pace.apply(file.body)).await?;
-    Ok(Copied::Stored(media))
+    let (key, kind) = (key_of(app, job), kind_of(app, job));
+    match app.media.copy(&key, kind, file.length, pace.apply(file.body)).await {
+        Err(error @ CopyError::NotMedia(_)) => Ok(wrong(job, &error)),
+        copied => Ok(Copied::Stored(copied?)),
+    }
+}
+
+fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
+    let provider = job.provider_of(job.attempt);
+    tracing::warn!(job.id = %job.id, provider.name = provider, error = chain(error), "media.wrong");
+    Copied::Wrong
+}
+
+/// A film that is clearly shorter than was ordered is delivered all the same.
+fn note_a_short_film(job: &Job, request: &JobRequest, media: &Media) {
+    let ordered_s = request.duration_s.unwrap_or(0);
+    if media.details.is_short(ordered_s) {
+        let (provider, made_ms) = (job.provider_of(job.attempt), media.details.duration_ms);
+        tracing::warn!(job.id = %job.id, provider.name = provider, ordered_s, made_ms, "media.short");
+    }
 }
 
 fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
@@ -237,7 +300,23 @@ fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
     Copied::Later
 }
 
+fn kind_of(app: &App, job: &Job) -> Kind {
+    app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default()
+}
+
 fn key_of(app: &App, job: &Job) -> String {
-    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
-    media_key(&job.account, &job.id, job.attempt, kind)
+    media_key(&job.account, &job.id, job.attempt, kind_of(app, job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_whose_name_fits_what_was_sold_is_tried_first() {
+        let urls = "https://a.example/cover.jpg https://a.example/file https://a.example/Film.MP4?x=.png";
+        let named = |kind| by_likeness(urls, kind).into_iter().map(|url| &url[18..22]).collect::<Vec<_>>();
+        assert_eq!(named(Kind::Video), ["Film", "file", "cove"]);
+        assert_eq!(named(Kind::Image), ["cove", "file", "Film"]);
+    }
 }

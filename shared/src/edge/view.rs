@@ -69,6 +69,15 @@ struct MediaView<'a> {
     content_type: &'a str,
     bytes: u64,
     sha256: &'a str,
+    /// These are absent where the file does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fps: Option<f64>,
 }
 
 /// A link to a job's media, and until when it works.
@@ -89,6 +98,10 @@ impl<'a> JobView<'a> {
             content_type: &media.content_type,
             bytes: media.bytes,
             sha256: &media.sha256,
+            width: media.details.width,
+            height: media.details.height,
+            duration_s: media.details.duration_ms.map(thousandths),
+            fps: media.details.frames_per_1000_s.map(|frames| thousandths(frames.into())),
         });
         Self {
             id: &job.id,
@@ -126,6 +139,11 @@ impl<'a> ErrorView<'a> {
     fn new(fault: &'a crate::domain::verdict::Fault) -> Self {
         Self { code: fault.class.name(), provider_code: fault.code.as_deref() }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no film lasts 285,000 years")]
+fn thousandths(number: u64) -> f64 {
+    number as f64 / 1_000.0
 }
 
 /// A job's entity tag: its version. Weak, for links in it differ from answer to answer.

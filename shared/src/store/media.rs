@@ -13,6 +13,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::Fuse;
 use futures_util::{Stream, StreamExt, join, stream};
 use sha2::{Digest, Sha256};
 
@@ -237,7 +238,8 @@ where
 
 /// A stream cut into parts, counted, hashed and judged on its way.
 struct Parts<S> {
-    source: S,
+    /// Asked once more after its end by whoever looks for another part.
+    source: Fuse<S>,
     /// What came with the last part and belongs to the next.
     rest: Bytes,
     /// Of a file of a format that is sold.
@@ -281,10 +283,18 @@ where
     }
 }
 
-impl<S> Parts<S> {
+impl<S: Stream> Parts<S> {
     fn new(source: S, length: Option<u64>) -> Self {
         let hash = Sha256::new();
-        Self { source, rest: Bytes::new(), whole: None, is_first: true, hash, bytes: 0, length }
+        Self {
+            source: source.fuse(),
+            rest: Bytes::new(),
+            whole: None,
+            is_first: true,
+            hash,
+            bytes: 0,
+            length,
+        }
     }
 
     /// The file, once all of it has come, if it is what it began as.
