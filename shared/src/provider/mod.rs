@@ -413,6 +413,16 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 /// Longest URL of a result that is kept, in bytes.
 const ASSET_URL_MAX: usize = 8_192;
 
+/// Results of one answer that are kept.
+const ASSETS_MAX: usize = 8;
+
+/// The URLs of an answer's results, as a verdict has them. Which of them is what was sold, only the
+/// files tell.
+fn asset_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let urls: Vec<_> = texts.into_iter().filter_map(asset_url).take(ASSETS_MAX).collect();
+    Some(urls.join(" ")).filter(|urls| !urls.is_empty())
+}
+
 /// The URL of a result, in its parsed form: of a public host, or of this machine, where only
 /// simulators are. A blank in it is encoded: a file that is paid for is not lost for its name.
 /// What it resolves to, and whether this machine is one to fetch from, is the downloader's business.

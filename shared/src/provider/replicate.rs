@@ -15,7 +15,7 @@ use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTE
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_url, certain,
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, asset_urls, certain,
     remote_job, timestamp,
 };
 use crate::domain::credit::MicroUsd;
@@ -179,7 +179,7 @@ impl Prediction {
             "starting" | "processing" => Polled::Pending,
             // An hour after its end they delete what they have of it.
             "succeeded" if self.data_removed => Polled::Ended(Verdict::Gone),
-            "succeeded" => match first_url(&self.output) {
+            "succeeded" => match asset_urls(texts(&self.output)) {
                 Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost: None }),
                 None => Polled::Unreadable("no_output"),
             },
@@ -225,13 +225,13 @@ fn error_code(text: &str) -> Option<&str> {
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(code)
 }
 
-/// The first URL in an output, which may be a text, a list or an object of any depth.
-fn first_url(output: &Value) -> Option<String> {
+/// The texts in an output, which may be a text, a list or an object of any depth.
+fn texts(output: &Value) -> Vec<&str> {
     match output {
-        Value::String(text) => asset_url(text),
-        Value::Array(items) => items.iter().find_map(first_url),
-        Value::Object(fields) => fields.values().find_map(first_url),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::outcome::{Canceling, Outcome, Polled};
 use super::secret::Secret;
 use super::{
-    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_url, certain, remote_job,
+    Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, asset_urls, certain, remote_job,
 };
 use crate::domain::catalog::Audio;
 use crate::domain::credit::MicroUsd;
@@ -84,7 +84,7 @@ impl Adapter for Runway {
         match status.status.as_str() {
             // The second: accepted, and waits because we run as many as we may.
             "PENDING" | "THROTTLED" | "RUNNING" => Polled::Pending,
-            "SUCCEEDED" => match status.output.first().and_then(|url| asset_url(url)) {
+            "SUCCEEDED" => match asset_urls(status.output.iter().map(String::as_str)) {
                 Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost }),
                 None => Polled::Unreadable("no_output"),
             },
