@@ -198,6 +198,16 @@ async fn of_two_copies_at_once_both_say_what_is_there_and_no_later_one_changes_i
     }
 }
 
+/// Some streams panic when they are asked again after their end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_is_not_asked_again_after_its_end() {
+    let room = Room::new().await;
+    let mut left = chunks(film(LONG));
+    let source = stream::unfold((), |()| std::future::ready(left.next().map(|chunk| (chunk, ()))));
+    let media = room.store.copy(KEY, Kind::Video, Some(LONG as u64), Box::pin(source)).await.unwrap();
+    assert_eq!(media.bytes, LONG as u64);
+}
+
 /// One part is read while another is on its way out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_part_is_read_while_one_is_stored() {

@@ -113,6 +113,19 @@ async fn an_image_is_fetched_without_the_key_and_goes_as_bytes() {
     assert!(sent.contains("image/webp") && sent.contains(&data), "{sent}");
 }
 
+/// Its server may reach what the caller cannot: it is never given a URL of the caller's.
+#[tokio::test]
+async fn an_own_server_gets_the_image_itself_and_no_url() {
+    let images = Server::start(vec![answer(200, "", IMAGE)]);
+    let server = Server::start(vec![answer(200, "", r#"{"id":"video_a","status":"queued"}"#)]);
+    let created = create(Provider::Openai, Secret::new("a-key"), &server.url, Some(&images.url)).await;
+    assert_eq!(created.summary().0, "accepted");
+    let sent = server.read().remove(0);
+    let data = data_encoding::BASE64.encode(IMAGE.as_bytes());
+    assert!(sent.contains(&format!("\"image_url\":\"data:image/webp;base64,{data}\"")), "{sent}");
+    assert!(!sent.contains(images.url.as_str()), "{sent}");
+}
+
 #[tokio::test]
 async fn without_its_image_nothing_is_sent() {
     let long = format!("{IMAGE}{}", "x".repeat(10 << 20));
