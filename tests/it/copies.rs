@@ -52,7 +52,7 @@ async fn fickle() -> String {
             tokio::spawn(async move {
                 let _request = stream.read(&mut [0; 4096]).await;
                 let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-                let film = [&b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x10moov"[..], &[nth; 8]].concat();
+                let film = [&b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x02\x08moov"[..], &[nth; 512]].concat();
                 let _sent = stream.write_all(&[&head[..], &film].concat()).await;
             });
         }

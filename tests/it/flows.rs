@@ -6,7 +6,7 @@ use genmux::simulate::CallKind;
 use harness::World;
 use harness::story::STORIES;
 use shared::boot::Env;
-use shared::domain::attempt::Phase;
+use shared::domain::attempt::{Phase, WRONG_FILE_AFTER};
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
@@ -225,14 +225,47 @@ async fn a_finished_job_is_fetched_until_its_file_is_certainly_gone() {
         assert_ne!(job.attempts[0].billed, Billed::No, "{play}: what it cost us is on record");
     }
     assert!(charged < before);
-    for play in ["asset=html", "asset=redirect", "asset=expired:0"] {
-        let id = begin(&world, "pika-2.2", &format!("a [[sim: {play}]]")).await;
-        for _ in 0..20 {
-            world.pass_time(&id).await;
-        }
-        assert_eq!(world.state(&id).await, State::Settling, "{play}: never a failure while it may come");
+    let id = begin(&world, "pika-2.2", "a [[sim: asset=expired:0]]").await;
+    for _ in 0..20 {
+        world.pass_time(&id).await;
+    }
+    assert_eq!(world.state(&id).await, State::Settling, "never a failure while it may come");
+    world.audit().await;
+}
+
+/// What is there is a page, a still, or the secrets of our own machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_not_what_was_sold_ends_the_job_after_ten_minutes() {
+    let world = World::new().await;
+    let before = world.balance().await;
+    for (model, play) in [
+        ("pika-2.2", "asset=html"),
+        ("pika-2.2", "asset=redirect"),
+        ("pika-2.2", "asset=other"),
+        ("gen-4.5", "asset=other"),
+        ("uni-1", "asset=other"),
+    ] {
+        let id = begin(&world, model, &format!("a [[sim: {play}]]")).await;
+        let job = world.finish(&id).await;
+        let attempt = &job.attempts[0];
+        assert_eq!((job.state, job.attempts.len()), (State::Failed, 1), "{play}: {job:?}");
+        let fault = attempt.fault.as_ref().unwrap();
+        assert_eq!((fault.code.as_deref(), attempt.billed), (Some("wrong_file"), Billed::Unknown), "{play}");
+        let took = job.updated_at.since(attempt.ended_at.unwrap());
+        assert!(took >= WRONG_FILE_AFTER && took < WRONG_FILE_AFTER * 2, "{play}: {took:?}");
+        assert_eq!(world.balance().await, before, "{play}");
         world.audit().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_film_is_described_by_what_is_in_its_file() {
+    let world = World::new().await;
+    let id = begin(&world, "gen-4.5", "a paper boat").await;
+    let job = world.finish(&id).await;
+    let details = job.media.unwrap().details;
+    assert_eq!((details.width, details.height), (Some(320), Some(180)), "{details:?}");
+    assert_eq!((details.duration_ms, details.frames_per_1000_s), (Some(5_000), Some(12_000)), "{details:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

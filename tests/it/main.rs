@@ -20,6 +20,7 @@ mod crash;
 mod documents;
 mod flows;
 mod hints;
+mod images;
 mod kling;
 mod levers;
 mod likeness;

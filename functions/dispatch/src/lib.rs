@@ -11,7 +11,7 @@ use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{News, Phase};
-use shared::domain::catalog::{Catalog, Route};
+use shared::domain::catalog::{Catalog, Kind, Route};
 use shared::domain::credit::MicroUsd;
 use shared::domain::decide::{Claim, Event};
 use shared::domain::id::RemoteJob;
@@ -77,7 +77,7 @@ impl App {
         let table = config::table(process, &mut read);
         let sold = config::providers(&mut read);
         let providers = config::provider_client(&mut read)?;
-        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let reach = config::reach(&mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
             gates: Gates::new(
@@ -87,7 +87,7 @@ impl App {
                 process.random.clone(),
             ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
-            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
+            downloads: Downloader::new(reach).map_err(StartError::Http)?,
             outbox: config::outbox(process, &mut read),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),
@@ -359,15 +359,25 @@ async fn read(
             // Nobody can be asked for it again. In the bucket first: a repeat of the message
             // finds it there if we die before the job knows.
             let (number, key, length) = (job.attempt, media_key_of(app, job), u64::try_from(media.len())?);
+            let kind = kind_of(app, job);
             let copied = persist(app, deadline, "media.not_copied", || async {
                 let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
-                match app.media.copy(&key, Some(length), source).await {
+                match app.media.copy(&key, kind, Some(length), source).await {
                     Err(CopyError::Store(error)) => Err(error),
                     copied => Ok(copied),
                 }
             });
-            let media = copied.await??;
-            let event = Event::Delivered { number, cost, media };
+            let event = match copied.await? {
+                Ok(media) => Event::Delivered { number, cost, media },
+                // There is no other answer to come.
+                Err(error @ CopyError::NotMedia(_)) => {
+                    tracing::warn!(job.id = %job.id, error = chain(&error), "media.wrong");
+                    let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
+                    let verdict = Verdict::Broke { fault, cost };
+                    Event::Attempt { number, news: News::Ended { remote: None, verdict } }
+                }
+                Err(error) => return Err(error.into()),
+            };
             return Ok(Reading { event, retry_after: None, hint: None });
         }
         Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
@@ -412,7 +422,10 @@ async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
     Ok(())
 }
 
+fn kind_of(app: &App, job: &Job) -> Kind {
+    app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default()
+}
+
 fn media_key_of(app: &App, job: &Job) -> String {
-    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
-    media_key(&job.account, &job.id, job.attempt, kind)
+    media_key(&job.account, &job.id, job.attempt, kind_of(app, job))
 }

@@ -7,7 +7,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::News;
-use shared::domain::catalog::Catalog;
+use shared::domain::catalog::{Catalog, Kind};
 use shared::domain::decide::Event;
 use shared::domain::job::{Job, Media};
 use shared::domain::provider::Provider;
@@ -20,7 +20,7 @@ use shared::provider::pace::{GRACE, Pace, Stopped};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
-use shared::store::media::{MediaStore, media_key};
+use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use shared::store::reports::{Origin, Reports};
@@ -63,7 +63,7 @@ pub struct App {
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
-        let loopback = read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false);
+        let reach = config::reach(&mut read);
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
@@ -71,7 +71,7 @@ impl App {
             limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
-            downloads: Downloader::new(loopback).map_err(StartError::Http)?,
+            downloads: Downloader::new(reach).map_err(StartError::Http)?,
             // What has succeeded is paid for: it is not tried again elsewhere.
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
             fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),
@@ -118,9 +118,13 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let lease = job.version;
     let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
     let copied = believed(app, &job, copied).await?;
-    let is_later = matches!(copied, Copied::Later);
+    let is_later = matches!(copied, Copied::Later | Copied::Wrong);
     let event = match copied {
-        Copied::Stored(media) => Event::Stored { number, media },
+        Copied::Stored(media) => {
+            note_a_short_film(app, &job, &media).await;
+            Event::Stored { number, media }
+        }
+        Copied::Wrong => Event::WrongFile { number, lease },
         Copied::Missing => Event::AssetLost { number, lease },
         Copied::Later => Event::CopyFailed { number, lease },
     };
@@ -180,6 +184,8 @@ enum Copied {
     Stored(Media),
     /// The source says that there is no such file.
     Missing,
+    /// What is there is certainly not what was sold, or where it is said to be we do not fetch from.
+    Wrong,
     Later,
 }
 
@@ -212,7 +218,7 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
 }
 
 /// Copies an attempt's file into the bucket, as long as there is time.
-async fn copy(app: &App, job: &Job, url: &str, copies: Copies, deadline: Deadline) -> Copied {
+async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
     if copies == Copies::Again {
         match app.media.find(&key_of(app, job)).await {
             Ok(Some(media)) => return Copied::Stored(media),
@@ -220,6 +226,40 @@ async fn copy(app: &App, job: &Job, url: &str, copies: Copies, deadline: Deadlin
             Err(error) => return later(job, &error),
         }
     }
+    let mut worst: Option<Copied> = None;
+    for url in by_likeness(urls, kind_of(app, job)) {
+        let copied = copy_one(app, job, url, deadline).await;
+        worst = match (copied, worst) {
+            (Copied::Stored(media), _) => return Copied::Stored(media),
+            // As long as one of them may be the file, nothing is certain.
+            (Copied::Later, _) | (_, Some(Copied::Later)) => Some(Copied::Later),
+            (Copied::Wrong, _) | (_, Some(Copied::Wrong)) => Some(Copied::Wrong),
+            (Copied::Missing, _) => Some(Copied::Missing),
+        };
+    }
+    worst.unwrap_or(Copied::Wrong)
+}
+
+/// The URLs in an answer, those first whose names are of what was sold, and those of the other kind
+/// last.
+fn by_likeness(urls: &str, kind: Kind) -> Vec<&str> {
+    const VIDEOS: [&str; 5] = [".mp4", ".mov", ".webm", ".mkv", ".m4v"];
+    const IMAGES: [&str; 5] = [".png", ".jpg", ".jpeg", ".webp", ".gif"];
+    let (fitting, other) = match kind {
+        Kind::Video => (VIDEOS, IMAGES),
+        Kind::Image => (IMAGES, VIDEOS),
+    };
+    let rank = |url: &&str| {
+        let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+        let ends = |endings: [&str; 5]| endings.iter().any(|ending| path.ends_with(ending));
+        (!ends(fitting), ends(other))
+    };
+    let mut urls: Vec<_> = urls.split_ascii_whitespace().collect();
+    urls.sort_by_key(rank);
+    urls
+}
+
+async fn copy_one(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied {
     let mut copied = Copied::Later;
     for _ in 0..COPIES_MAX {
         let started = Instant::now();
@@ -241,10 +281,41 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
             tracing::warn!(job.id = %job.id, error = chain(&error), "media.missing");
             return Ok(Copied::Missing);
         }
+        Err(Stopped::Failed(error @ (DownloadError::Forbidden(_) | DownloadError::NotTheFile))) => {
+            return Ok(wrong(job, &error));
+        }
         opened => opened?,
     };
-    let media = app.media.copy(&key_of(app, job), file.length, pace.apply(file.body)).await?;
-    Ok(Copied::Stored(media))
+    let (key, kind) = (key_of(app, job), kind_of(app, job));
+    match app.media.copy(&key, kind, file.length, pace.apply(file.body)).await {
+        Err(error @ CopyError::NotMedia(_)) => Ok(wrong(job, &error)),
+        copied => Ok(Copied::Stored(copied?)),
+    }
+}
+
+fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
+    let provider = job.provider_of(job.attempt);
+    tracing::warn!(job.id = %job.id, provider.name = provider, error = chain(error), "media.wrong");
+    Copied::Wrong
+}
+
+/// A video that is clearly shorter than was ordered is delivered all the same. How long it should be
+/// is read only where the video says how long it is, and no failure of that holds up the delivery.
+async fn note_a_short_film(app: &App, job: &Job, media: &Media) {
+    if media.details.duration_ms.is_none() {
+        return;
+    }
+    let request = match app.jobs.request(&job.id).await {
+        Ok(request) => request,
+        Err(error) => {
+            return tracing::warn!(job.id = %job.id, error = chain(&error), "media.length_not_checked");
+        }
+    };
+    let ordered_s = request.and_then(|request| request.duration_s).unwrap_or(0);
+    if media.details.is_short(ordered_s) {
+        let (provider, made_ms) = (job.provider_of(job.attempt), media.details.duration_ms);
+        tracing::warn!(job.id = %job.id, provider.name = provider, ordered_s, made_ms, "media.short");
+    }
 }
 
 fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
@@ -252,7 +323,23 @@ fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
     Copied::Later
 }
 
+fn kind_of(app: &App, job: &Job) -> Kind {
+    app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default()
+}
+
 fn key_of(app: &App, job: &Job) -> String {
-    let kind = app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default();
-    media_key(&job.account, &job.id, job.attempt, kind)
+    media_key(&job.account, &job.id, job.attempt, kind_of(app, job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_whose_name_fits_what_was_sold_is_tried_first() {
+        let urls = "https://a.example/cover.jpg https://a.example/file https://a.example/Film.MP4?x=.png";
+        let named = |kind| by_likeness(urls, kind).into_iter().map(|url| &url[18..22]).collect::<Vec<_>>();
+        assert_eq!(named(Kind::Video), ["Film", "file", "cove"]);
+        assert_eq!(named(Kind::Image), ["cove", "file", "Film"]);
+    }
 }

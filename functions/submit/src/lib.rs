@@ -12,6 +12,7 @@ use shared::domain::credit::{Credits, MicroUsd};
 use shared::domain::id::{AccountId, JobId};
 use shared::domain::job::{CHECK_EVERY, Job};
 use shared::domain::price;
+use shared::domain::public_url::Reach;
 use shared::domain::request::{JobRequest, Order};
 use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
@@ -39,6 +40,8 @@ pub struct App {
     pub jobs: JobStore,
     pub dispatch: Queue,
     pub catalog: Catalog,
+    /// Of the URLs in orders.
+    pub reach: Reach,
     /// Live jobs that an account may have at once whose policy does not say.
     pub live_max: u32,
     pub clock: Clock,
@@ -56,6 +59,7 @@ impl App {
             jobs: JobStore::new(table),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             catalog: Catalog::for_providers(&config::providers(&mut read)),
+            reach: config::reach(&mut read),
             live_max: config::live_jobs_max(&mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
@@ -133,7 +137,8 @@ async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy
 
 /// What is ordered, valid, and its price.
 fn order(app: &App, request: &Request) -> Result<(JobRequest, Credits), Problem> {
-    let wanted = JobRequest::new(parse::<Order>(request)?, &app.catalog).map_err(Problem::invalid)?;
+    let wanted =
+        JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach).map_err(Problem::invalid)?;
     let price = price::quote(&wanted, &app.catalog).ok_or_else(unpriced)?;
     Ok((wanted, price))
 }

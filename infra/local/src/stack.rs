@@ -50,6 +50,8 @@ const SETTINGS: [(&str, &str); 5] = [
     ("CANCEL_REFUND", "CancelRefund"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
 ];
+/// Functions that here take and fetch URLs of this machine, which no deployed one does.
+const REACH_THIS_MACHINE: [&str; 3] = ["submit", "dispatch", "fetch"];
 /// How often a simulated provider looks whether a webhook is due.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 /// How often expired items are swept, as the real table does in its own time.
@@ -153,6 +155,10 @@ impl Stack {
             && let Some(dispatch) = template.functions.get_mut("dispatch")
         {
             dispatch.environment.insert("WEBHOOK_BASE_URL".to_owned(), String::new());
+        }
+        for function in REACH_THIS_MACHINE {
+            let function = template.functions.get_mut(function).context("a function is missing")?;
+            function.environment.insert("MEDIA_ALLOW_LOOPBACK".to_owned(), "true".to_owned());
         }
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
@@ -293,9 +299,6 @@ pub(crate) async fn providers(
             let value = || given(variable).unwrap_or_else(|| otherwise.to_owned());
             keys.entry((*variable).to_owned()).or_insert_with(value);
         }
-        if is_loopback(&url) {
-            parameters.insert("MediaAllowLoopback".to_owned(), "true".to_owned());
-        }
         keys.insert(url_variable.clone(), url.clone());
         if adapter(provider).capabilities().webhooks.is_some() {
             of_webhooks.insert(url_variable, url);
@@ -335,16 +338,6 @@ pub(crate) fn deliver(
             let simulator = simulator.clone();
             async move { simulator.deliver_due().await.map(|_| ()) }
         }));
-    }
-}
-
-/// Whether a provider's origin is on this machine, where its media then is too.
-fn is_loopback(url: &str) -> bool {
-    match Url::parse(url).ok().as_ref().and_then(Url::host) {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
     }
 }
 

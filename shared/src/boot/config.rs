@@ -5,6 +5,7 @@ use url::Url;
 use super::env::Reader;
 use super::{Process, StartError};
 use crate::domain::provider::Provider;
+use crate::domain::public_url::Reach;
 use crate::edge::auth::Authenticator;
 use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
@@ -34,6 +35,11 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 /// A queue by the variable that holds its URL.
 pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue {
     Queue::new(process.sqs(), read.required(variable))
+}
+
+/// `MEDIA_ALLOW_LOOPBACK`: whether this machine is reached as well. Only the local stack sets it.
+pub fn reach(read: &mut Reader<'_>) -> Reach {
+    Reach::of(read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false))
 }
 
 /// The queues that verdicts go to.

@@ -20,7 +20,9 @@ pub const GONE_AFTER: Duration = Duration::from_secs(600);
 pub const LOSS_SIGHTINGS: u8 = 3;
 /// The time that a loss needs from the first of them to the last.
 pub const LOSS_AFTER: Duration = Duration::from_secs(1_800);
-/// Two of them within this time count as one.
+/// How long a file must be seen to be another than was sold before its attempt ends with it.
+pub const WRONG_FILE_AFTER: Duration = Duration::from_secs(600);
+/// Two answers "not found" within this time count as one.
 pub const SIGHTING_EVERY: Duration = Duration::from_secs(300);
 
 /// One try of one job at one provider. Sent at most once.
@@ -59,6 +61,9 @@ pub struct Attempt {
     /// Its provider says that it does not know the remote job, or that the file is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
+    /// Since when its file, though there, is certainly not what was sold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong_since: Option<Timestamp>,
     /// What a newer release has written: kept as it is.
     #[serde(flatten)]
     pub rest: BTreeMap<String, serde_json::Value>,

@@ -36,6 +36,8 @@ pub enum Event {
     CopyFailed { number: u8, lease: u64 },
     /// As `CopyFailed`, and the source says that there is no such file.
     AssetLost { number: u8, lease: u64 },
+    /// As `CopyFailed`, and what is there is certainly not what was sold.
+    WrongFile { number: u8, lease: u64 },
     /// The caller wants it ended, and gets back so much.
     CancelRequested(CancelRefund),
     /// The present state has lasted too long.
@@ -143,6 +145,10 @@ impl Job {
                 let ended = after.end_copy(*number, *lease);
                 ended.and_then(|ended| Some(after.miss_asset(*number, now)? || ended))
             }
+            Event::WrongFile { number, lease } => {
+                let ended = after.end_copy(*number, *lease);
+                ended.and_then(|ended| Some(after.see_wrong_file(*number, now)? || ended))
+            }
             Event::CancelRequested(refund) => after.ask_to_stop(*refund, now),
             Event::DeadlinePassed => after.expire(now),
         }
@@ -190,6 +196,7 @@ impl Job {
             started_at: now,
             ended_at: None,
             missing: None,
+            wrong_since: None,
             rest: BTreeMap::new(),
         });
         self.enter(State::Dispatching, now);
@@ -364,6 +371,7 @@ impl Event {
             Self::CopyRenewed { .. } => "copy_renewed",
             Self::CopyFailed { .. } => "copy_failed",
             Self::AssetLost { .. } => "asset_lost",
+            Self::WrongFile { .. } => "wrong_file",
             Self::CancelRequested(_) => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
         }

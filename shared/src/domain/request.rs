@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use url::Url;
 
 use super::catalog::{Audio, Catalog, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
 use super::provider::Provider;
+use super::public_url::{self, PublicUrl, Reach};
 use super::verdict::Fault;
 use super::word;
 
@@ -77,10 +77,10 @@ pub struct JobRequest {
     pub model: String,
     pub prompt: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_url: Option<String>,
+    pub image_url: Option<PublicUrl>,
     /// The image that a video ends with; only with `image_url`, which it begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_frame_url: Option<String>,
+    pub last_frame_url: Option<PublicUrl>,
     /// Absent for stills.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<u32>,
@@ -105,7 +105,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefer: Option<Prefer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback_url: Option<String>,
+    pub callback_url: Option<PublicUrl>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
@@ -124,7 +124,6 @@ pub const METADATA_PAIRS_MAX: usize = 16;
 pub const METADATA_KEY_CHARS_MAX: usize = 64;
 pub const METADATA_VALUE_CHARS_MAX: usize = 512;
 pub const FALLBACK_MODELS_MAX: usize = 4;
-pub const URL_CHARS_MAX: usize = 2048;
 
 impl JobRequest {
     /// A fault without what its words repeat of the prompts.
@@ -134,10 +133,25 @@ impl JobRequest {
 
     /// The order with its defaults filled in, or every field that is wrong with it.
     pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
+        Self::within(order, catalog, Reach::Public)
+    }
+
+    /// As [`JobRequest::new`], with URLs of these hosts.
+    pub fn within(order: Order, catalog: &Catalog, reach: Reach) -> Result<Self, Vec<FieldError>> {
         let Some(model) = catalog.model(&order.model) else {
             return Err(vec![unknown_model(&order.model, catalog)]);
         };
-        let mut errors = order.form_errors(model, catalog);
+        let mut errors = Vec::new();
+        let mut url = |field, text: &Option<String>| {
+            let parsed = PublicUrl::parse(text.as_deref()?, reach);
+            let refused = |why| wrong(field, format!("must be {}: {why}", public_url::ALLOWED), Vec::new());
+            // A stand-in for a URL that is refused: the order is refused with it.
+            Some(parsed.map_err(|why| errors.push(refused(why))).unwrap_or_default())
+        };
+        let image_url = url("image_url", &order.image_url);
+        let last_frame_url = url("last_frame_url", &order.last_frame_url);
+        let callback_url = url("callback_url", &order.callback_url);
+        errors.extend(order.form_errors(model, catalog));
         let defaults = &model.defaults;
         let follows_image = order.image_url.is_some()
             && order.aspect_ratio.is_none()
@@ -153,15 +167,15 @@ impl JobRequest {
             audio: order.audio.or(defaults.audio),
             model: order.model,
             prompt: order.prompt,
-            image_url: order.image_url,
-            last_frame_url: order.last_frame_url,
+            image_url,
+            last_frame_url,
             seed: order.seed,
             negative_prompt: order.negative_prompt,
             fallback_models: order.fallback_models,
             provider: order.provider,
             pin: order.pin,
             prefer: order.prefer,
-            callback_url: order.callback_url,
+            callback_url,
             metadata: order.metadata,
         };
         errors.extend(request.route_errors(model));
@@ -234,15 +248,6 @@ impl Order {
             }
         };
         check(!self.prompt.trim().is_empty(), "prompt", "must not be empty".to_owned());
-        let urls = [
-            ("image_url", &self.image_url),
-            ("last_frame_url", &self.last_frame_url),
-            ("callback_url", &self.callback_url),
-        ];
-        for (field, text) in urls {
-            let ok = text.as_deref().is_none_or(is_https_url);
-            check(ok, field, format!("must be an https URL of at most {URL_CHARS_MAX} characters"));
-        }
         let pairs = &self.metadata;
         check(
             pairs.len() <= METADATA_PAIRS_MAX,
@@ -393,12 +398,6 @@ fn prompt_length(prompt: &str, unit: PromptUnit) -> usize {
         PromptUnit::Chars => prompt.chars().count(),
         PromptUnit::Utf16 => prompt.encode_utf16().count(),
     }
-}
-
-fn is_https_url(text: &str) -> bool {
-    text.len() <= URL_CHARS_MAX
-        && Url::parse(text)
-            .is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.username().is_empty())
 }
 
 fn wrong(field: &'static str, detail: impl Into<String>, allowed: Vec<String>) -> FieldError {

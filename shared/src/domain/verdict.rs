@@ -171,7 +171,8 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is done and billed; the asset can be fetched from `asset_url` for a while.
+    /// It is done and billed; the asset can be fetched from `asset_url` for a while. Where an answer
+    /// has several URLs, they are all in it, separated by blanks, which no URL has.
     Finished { asset_url: String, cost: Option<MicroUsd> },
     /// It failed.
     Broke { fault: Fault, cost: Option<MicroUsd> },

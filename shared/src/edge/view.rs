@@ -72,6 +72,15 @@ struct MediaView<'a> {
     content_type: &'a str,
     bytes: u64,
     sha256: &'a str,
+    /// These are absent where the file does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fps: Option<f64>,
 }
 
 /// A link to a job's media, and until when it works.
@@ -92,6 +101,10 @@ impl<'a> JobView<'a> {
             content_type: &media.content_type,
             bytes: media.bytes,
             sha256: &media.sha256,
+            width: media.details.width,
+            height: media.details.height,
+            duration_s: media.details.duration_ms.map(thousandths),
+            fps: media.details.frames_per_1000_s.map(|frames| thousandths(frames.into())),
         });
         Self {
             id: &job.id,
@@ -153,6 +166,11 @@ const fn sentence(class: ErrorClass) -> &'static str {
         ErrorClass::RouteGone => "The provider does not have this model any more.",
         ErrorClass::Unknown | ErrorClass::Other(_) => "It failed, and the provider does not say why.",
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no film lasts 285,000 years")]
+fn thousandths(number: u64) -> f64 {
+    number as f64 / 1_000.0
 }
 
 /// A job's entity tag: its version. Weak, for links in it differ from answer to answer.

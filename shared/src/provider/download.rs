@@ -3,7 +3,8 @@
 //! The guard acts on the *resolved* address when a connection is made, so that a name
 //! cannot point elsewhere between a check and its use. No credentials are ever sent.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http::StatusCode;
-use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use url::{Host, Url};
+use url::Url;
+
+use crate::domain::public_url::Reach;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The longest silence in the middle of a file.
@@ -25,7 +27,7 @@ const REDIRECTS_MAX: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Downloader {
     http: reqwest::Client,
-    guard: Guard,
+    reach: Reach,
 }
 
 /// Why a file was not fetched.
@@ -39,6 +41,9 @@ pub enum DownloadError {
     Later(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the URL is not one that we fetch from: {0}")]
     Forbidden(&'static str),
+    /// There is an answer, and it certainly is no file.
+    #[error("the answer is not the file")]
+    NotTheFile,
 }
 
 /// The bytes of a file, as they come.
@@ -58,12 +63,10 @@ impl<S> std::fmt::Debug for Download<S> {
 }
 
 impl Downloader {
-    /// `allow_loopback` is for the local stack, whose simulated providers live there; it
-    /// allows plain http to loopback addresses, and nothing else.
-    pub fn new(allow_loopback: bool) -> Result<Self, reqwest::Error> {
-        let guard = Guard { allow_loopback };
+    /// A downloader that reaches these hosts and no others.
+    pub fn new(reach: Reach) -> Result<Self, reqwest::Error> {
         let follow = Policy::custom(move |attempt| {
-            if attempt.previous().len() > REDIRECTS_MAX || guard.check(attempt.url()).is_err() {
+            if attempt.previous().len() > REDIRECTS_MAX || reach.check(attempt.url()).is_err() {
                 attempt.error("redirected to where we do not fetch from")
             } else {
                 attempt.follow()
@@ -75,19 +78,22 @@ impl Downloader {
             .referer(false)
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX)
-            .dns_resolver(Arc::new(guard))
+            .dns_resolver(Arc::new(Guard(reach)))
             .build()?;
-        Ok(Self { http, guard })
+        Ok(Self { http, reach })
     }
 
     /// Opens a file. The body is streamed: nothing of it is kept.
     pub async fn open(&self, url: &str) -> Result<Download<File>, DownloadError> {
         let parsed = Url::parse(url);
         let Ok(url) = parsed else { return Err(DownloadError::Forbidden("it is not a URL")) };
-        self.guard.check(&url).map_err(DownloadError::Forbidden)?;
-        // A presigned URL is a secret: errors must not carry it into a log.
-        let sent = self.http.get(url).send().await.map_err(|error| later(error.without_url()))?;
-        Download::of(sent)
+        self.reach.check(&url).map_err(DownloadError::Forbidden)?;
+        let sent = self.http.get(url).send().await.map_err(|error| match is_forbidden(&error) {
+            Some(why) => DownloadError::Forbidden(why),
+            // A presigned URL is a secret: errors must not carry it into a log.
+            None => later(error.without_url()),
+        });
+        Download::of(sent?)
     }
 }
 
@@ -114,136 +120,84 @@ pub(super) fn later(source: impl Into<Box<dyn std::error::Error + Send + Sync>>)
     DownloadError::Later(source.into())
 }
 
+/// Names that lead to none of the addresses that are reached.
+#[derive(Debug, thiserror::Error)]
+#[error("the name has no public address")]
+struct NoPublicAddress;
+
+/// Whether it is for where the file is that it was not fetched.
+fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
+    if error.is_redirect() {
+        return Some("it redirects to where we do not fetch from");
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<NoPublicAddress>() {
+            return Some("its name has no public address");
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Resolves names to addresses that are reached.
 #[derive(Debug, Clone, Copy)]
-struct Guard {
-    allow_loopback: bool,
-}
-
-impl Guard {
-    /// What can be said of a URL before its name is resolved.
-    fn check(self, url: &Url) -> Result<(), &'static str> {
-        let literal = match url.host().ok_or("it has no host")? {
-            Host::Domain(_) => None,
-            Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
-            Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
-        };
-        if literal.is_some_and(|ip| !self.allows(ip)) {
-            return Err("its address is not public");
-        }
-        let local = self.allow_loopback && literal.is_some_and(|ip| ip.is_loopback());
-        match url.scheme() {
-            "https" => Ok(()),
-            "http" if local => Ok(()),
-            _ => Err("it is not https"),
-        }
-    }
-
-    fn allows(self, ip: IpAddr) -> bool {
-        is_public(ip) || (self.allow_loopback && ip.is_loopback())
-    }
-}
+struct Guard(Reach);
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = *self;
+        let Self(reach) = *self;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| guard.allows(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err("the name has no public address".into());
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<_> =
+                found.iter().filter(|address| reach.allows(address.ip())).copied().collect();
+            if allowed.is_empty() && !found.is_empty() {
+                return Err(NoPublicAddress.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
 
-/// Ranges that are no public unicast address: private, shared, reserved, documentation,
-/// benchmarking, transition mechanisms that can carry any of them.
-const NOT_PUBLIC: [&str; 26] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.0.2.0/24",
-    "192.88.99.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "198.51.100.0/24",
-    "203.0.113.0/24",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    "::/96",
-    "::ffff:0:0/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48",
-    "100::/64",
-    "2001::/23",
-    "2001:db8::/32",
-    "2002::/16",
-    "fc00::/7",
-    "fe80::/10",
-    "ff00::/8",
-];
-
-fn is_public(ip: IpAddr) -> bool {
-    let special = NOT_PUBLIC.iter().any(|range| {
-        let range: IpNet = range.parse().expect("a test parses every range");
-        range.contains(&ip)
-    });
-    let site_local = matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfec0);
-    !special
-        && !site_local
-        && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
-        && ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_range_parses_and_only_public_addresses_pass() {
-        for range in NOT_PUBLIC {
-            let net: IpNet = range.parse().unwrap();
-            assert!(!is_public(net.addr()), "{range}");
-            assert!(!is_public(net.broadcast()), "{range}");
-        }
-        for ip in ["1.1.1.1", "52.95.110.1", "2606:4700::1111", "100.63.255.255", "172.32.0.1"] {
-            assert!(is_public(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in ["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "fec0::1", "64:ff9b::a00:1"] {
-            assert!(!is_public(ip.parse().unwrap()), "{ip}");
-        }
+    async fn open(reach: Reach, url: &str) -> DownloadError {
+        Downloader::new(reach).unwrap().open(url).await.expect_err(url)
     }
 
-    #[test]
-    fn hosts_in_disguise_are_refused() {
-        let check = |allow_loopback, url: &str| Guard { allow_loopback }.check(&Url::parse(url).unwrap());
+    /// What a URL may be is told in the tests of [`Reach`]: here, that it is asked.
+    #[tokio::test]
+    async fn what_an_order_may_not_name_is_not_fetched_either() {
         for url in [
+            "not a URL",
             "https://127.0.0.1/",
-            "https://0x7f000001/",
-            "https://0177.0.0.1/",
             "https://2130706433/",
-            "https://[::1]/",
             "https://[::ffff:7f00:1]/",
+            "https://[::ffff:0:7f00:1]/",
+            "https://[4000::1]/",
+            "https://localhost/",
+            "https://metadata.google.internal/",
+            "https://user:pw@example.com/",
             "http://example.com/",
-            "ftp://example.com/",
             "https://169.254.169.254/latest/meta-data",
         ] {
-            assert!(check(false, url).is_err(), "{url}");
+            assert!(matches!(open(Reach::Public, url).await, DownloadError::Forbidden(_)), "{url}");
         }
-        assert!(check(false, "https://v3.fal.media/files/a.mp4").is_ok());
-        assert!(check(true, "http://127.0.0.1:9/a.mp4").is_ok());
-        assert!(check(true, "http://10.0.0.1/a.mp4").is_err());
-        assert!(check(true, "http://example.com/a.mp4").is_err());
+        assert!(matches!(open(Reach::Loopback, "http://127.0.0.1:1/a").await, DownloadError::Later(_)));
+        assert!(matches!(open(Reach::Loopback, "http://10.0.0.1/a").await, DownloadError::Forbidden(_)));
     }
 
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_dialled() {
-        let refused = Downloader::new(false).unwrap().open("https://localhost/a.mp4").await;
-        assert!(matches!(refused, Err(DownloadError::Later(_))));
+        let name = || "localhost".parse::<Name>().unwrap();
+        let refused = Guard(Reach::Public).resolve(name()).await.err().unwrap();
+        assert!(refused.is::<NoPublicAddress>(), "{refused}");
+        assert!(Guard(Reach::Loopback).resolve(name()).await.unwrap().next().is_some());
+        // As its client tells it.
+        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Guard(Reach::Public)));
+        let error = client.build().unwrap().get("https://localhost/").send().await.unwrap_err();
+        assert_eq!(is_forbidden(&error), Some("its name has no public address"), "{error:?}");
     }
 }

@@ -33,6 +33,11 @@ impl Image {
         BASE64.encode(&self.bytes)
     }
 
+    /// The image itself, in the place of a URL.
+    pub fn data_url(&self) -> String {
+        format!("data:{};base64,{}", self.mime, self.base64())
+    }
+
     /// Fetches an image of at most 10 MB, as anybody would.
     ///
     /// # Errors

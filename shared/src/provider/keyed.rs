@@ -51,7 +51,7 @@ impl ProviderClient {
                 let body = read_body(response, answer_max).await.map_err(|lost| later(lost.cause()))?;
                 let answer = Answer { status, headers, body };
                 let file = adapter(provider).read_download(&answer);
-                file.map(Download::whole).ok_or_else(|| later("the answer is not the file"))
+                file.map(Download::whole).ok_or(DownloadError::NotTheFile)
             }
             None => Download::of(response),
         }

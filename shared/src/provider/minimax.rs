@@ -13,6 +13,7 @@ use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
@@ -186,7 +187,7 @@ fn input_1(order: &CreateOrder<'_>) -> Value {
 /// A ratio is needed without an image; with one the film follows it.
 fn input_2(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
-    let frame = |url: &Option<String>, role: &str| {
+    let frame = |url: &Option<PublicUrl>, role: &str| {
         Some(json!({"type": "image_url", "image_url": {"url": url.as_ref()?}, "role": role}))
     };
     let text = Some(json!({"type": "text", "text": request.prompt}));

@@ -31,8 +31,10 @@ const SIZES: [(&str, &str, &str); 2] = [("720p", "16:9", "1280x720"), ("720p", "
 pub(super) struct Openai;
 
 impl Adapter for Openai {
+    /// Its server stands in the deployer's own network: what a caller's URL names there is not for
+    /// the caller to have fetched. We fetch it, and send the bytes.
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { inline_images: true, ..Capabilities::default() }
     }
 
     fn setup(&self) -> Setup {
@@ -46,7 +48,10 @@ impl Adapter for Openai {
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call> {
         let mut call = Call::new(Method::POST, NOWHERE, "/v1/videos");
         let mut texts = texts(order)?;
-        let image = order.request.image_url.as_ref().map(|url| json!({"image_url": url}));
+        let image = match order.request.image_url {
+            Some(_) => Some(json!({"image_url": order.image?.data_url()})),
+            None => None,
+        };
         call.body = Some(match settings.get(BODY) {
             "form" => {
                 texts.extend(image.map(|image| ("image_reference", image.to_string())));

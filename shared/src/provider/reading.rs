@@ -11,7 +11,6 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use url::{Host, Url};
 
 use super::outcome::{Outcome, Polled, Unreadable};
 use super::secret::Secret;
@@ -19,6 +18,7 @@ use super::verify::Verified;
 use super::{Answer, certain};
 use crate::domain::credit::MicroUsd;
 use crate::domain::id::RemoteJob;
+use crate::domain::public_url::{PublicUrl, Reach};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
@@ -86,18 +86,22 @@ pub(super) fn timestamp(value: &Value) -> Option<Timestamp> {
 /// Longest URL of a result that is kept, in bytes.
 const ASSET_URL_MAX: usize = 8_192;
 
-/// The URL of a result: https, or http on this machine, where only simulators are.
-/// Whether its address is public is checked where it is fetched.
+/// Results of one answer that are kept.
+const ASSETS_MAX: usize = 8;
+
+/// The URLs of an answer's results, as a verdict has them. Which of them is what was sold, only the
+/// files tell.
+pub(super) fn asset_urls<'a>(values: impl IntoIterator<Item = &'a Value>) -> Option<String> {
+    let urls: Vec<_> = values.into_iter().filter_map(asset_url).take(ASSETS_MAX).collect();
+    Some(urls.join(" ")).filter(|urls| !urls.is_empty())
+}
+
+/// The URL of a result, in its parsed form: of a public host, or of this machine, where only
+/// simulators are. A blank in it is encoded: a file that is paid for is not lost for its name.
+/// What it resolves to, and whether this machine is one to fetch from, is the downloader's business.
 pub(super) fn asset_url(value: &Value) -> Option<String> {
-    let text = value.as_str()?.trim();
-    let url = Url::parse(text).ok().filter(|_| text.len() <= ASSET_URL_MAX)?;
-    let loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    };
-    let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-    safe.then(|| text.to_owned())
+    let text = value.as_str()?.trim().replace(' ', "%20");
+    PublicUrl::of_length(&text, ASSET_URL_MAX, Reach::Loopback).ok().map(PublicUrl::into_string)
 }
 
 /// The header that carries a key as a bearer token.

@@ -11,7 +11,7 @@ use url::{Url, form_urlencoded};
 
 use super::input::model_input;
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTER_MAX, Unreadable};
-use super::reading::{self, asset_url, class_of_status, items, step, text, timestamp, word};
+use super::reading::{self, asset_urls, class_of_status, items, step, text, timestamp, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
@@ -141,7 +141,7 @@ fn polled(prediction: &Value) -> Polled {
         "succeeded" if prediction["data_removed"] == true => Polled::Ended(Verdict::Gone),
         "succeeded" => {
             let told = reading::says(&prediction["error"]).or_else(|| prediction["logs"].as_str().map(tail));
-            reading::finished(first_url(&prediction["output"]), None, told)
+            reading::finished(asset_urls(texts(&prediction["output"])), None, told)
         }
         "failed" => reading::broke(failure(prediction), None),
         // Stopped before it ran: only a deadline does that.
@@ -191,20 +191,22 @@ fn error_code(text: &str) -> Option<&str> {
 /// The names that an output has for its file, before any others.
 const FILES: [&str; 6] = ["video", "output", "file", "url", "image", "images"];
 
-/// The first URL in an output, which may be a text, a list or an object of any depth. Of an object,
-/// the member with the name of a file is looked at first, and a preview last.
-fn first_url(output: &Value) -> Option<String> {
+/// The texts in an output, which may be a text, a list or an object of any depth. Of an object, those
+/// of members with the name of a file come first, and previews last.
+fn texts(output: &Value) -> Vec<&Value> {
     match output {
-        Value::String(_) => asset_url(output),
-        Value::Array(items) => items.iter().find_map(first_url),
+        Value::String(_) => vec![output],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
         Value::Object(fields) => {
-            let named = FILES.iter().find_map(|name| first_url(fields.get(*name)?));
-            let is_preview =
-                |name: &str| ["thumb", "preview", "poster", "cover"].iter().any(|it| name.contains(it));
-            let (previews, others): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| is_preview(name));
-            named.or_else(|| others.into_iter().chain(previews).find_map(|(_, value)| first_url(value)))
+            let place = |name: &str| {
+                let is_preview = ["thumb", "preview", "poster", "cover"].iter().any(|it| name.contains(it));
+                (is_preview, FILES.iter().position(|file| *file == name).unwrap_or(FILES.len()))
+            };
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(name, _)| place(name));
+            fields.into_iter().flat_map(|(_, value)| texts(value)).collect()
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
 }
 

@@ -6,7 +6,12 @@ use super::fixtures::picture;
 use super::{CreateOrder, Settings, adapter};
 use crate::domain::catalog::{Audio, Catalog, Model, Route};
 use crate::domain::provider::Provider;
+use crate::domain::public_url::{PublicUrl, Reach};
 use crate::domain::request::JobRequest;
+
+fn picture_url(name: &str) -> PublicUrl {
+    PublicUrl::parse(&format!("https://images.example/{name}.png"), Reach::Public).unwrap()
+}
 
 /// Every order that a route takes, but for the texts in it, one choice at a time.
 fn orders(model: &Model, route: &Route) -> Vec<JobRequest> {
@@ -20,14 +25,14 @@ fn orders(model: &Model, route: &Route) -> Vec<JobRequest> {
                 let plain = JobRequest {
                     model: model.name.clone(),
                     prompt: "a boat".to_owned(),
-                    image_url: image.map(|name| format!("https://images.example/{name}.png")),
+                    image_url: image.map(picture_url),
                     duration_s,
                     aspect_ratio,
                     resolution: resolution.to_owned(),
                     audio: (route.audio != Audio::Never).then_some(audio),
                     ..JobRequest::default()
                 };
-                let last = Some("https://images.example/z.png".to_owned());
+                let last = Some(picture_url("z"));
                 let variants = [
                     (route.seed, JobRequest { seed: Some(7), ..plain.clone() }),
                     (

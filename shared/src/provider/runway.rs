@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
 
 use super::outcome::{Canceling, Outcome, Polled};
-use super::reading::{self, amount, asset_url, class_of_status, items, step, text, word};
+use super::reading::{self, amount, asset_urls, class_of_status, items, step, text, word};
 use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use crate::domain::catalog::Audio;
@@ -71,7 +71,7 @@ impl Adapter for Runway {
             // The second: accepted, and waits because we run as many as we may.
             "PENDING" | "THROTTLED" | "RUNNING" => Polled::Pending,
             "SUCCEEDED" => {
-                let file = items(&task["output"]).iter().find_map(asset_url);
+                let file = asset_urls(items(&task["output"]));
                 reading::finished(file, cost, reading::says(&task))
             }
             "FAILED" => reading::broke(failure(&task, cost), cost),

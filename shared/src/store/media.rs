@@ -1,16 +1,20 @@
 //! The bucket: streams media in with flat memory, and gives out links to it.
 
+mod details;
+mod format;
 mod whole;
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::head_object::HeadObjectError;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, join};
+use futures_util::stream::Fuse;
+use futures_util::{Stream, StreamExt, join, stream};
 use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
@@ -18,7 +22,8 @@ use crate::domain::catalog::Kind;
 use crate::domain::id::{AccountId, JobId};
 use crate::domain::job::Media;
 use crate::domain::time::Timestamp;
-use whole::Whole;
+use format::{Format, disposition, served_type};
+use whole::{Judgement, Whole};
 
 /// A file up to this size is one `PutObject`; a larger one is uploaded in parts of it.
 /// Two parts are in memory at once, at the most.
@@ -39,8 +44,8 @@ pub enum CopyError {
     /// The source broke off or lied about its length.
     #[error("the source did not give the whole file")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It holds nothing, too much, or something that is not media.
-    #[error("the source is not a media file: {0}")]
+    /// It certainly is not what was sold: another kind of file, or none.
+    #[error("the source is not the file that was sold: {0}")]
     NotMedia(&'static str),
     #[error(transparent)]
     Store(#[from] Error),
@@ -60,11 +65,17 @@ impl MediaStore {
         Self { client, bucket: bucket.into() }
     }
 
-    /// Copies a stream to `key`. `length` is what the source announces, if it does; a file
-    /// that turns out shorter or longer is refused, and one of unknown length that is not whole
-    /// by its structure, and nothing of it can be seen. What is there already stays, and is the
-    /// file.
-    pub async fn copy<S, E>(&self, key: &str, length: Option<u64>, source: S) -> Result<Media, CopyError>
+    /// Copies a stream to `key` that must be of the kind that was sold. `length` is what the source
+    /// announces, if it does; a file that turns out shorter or longer is refused, and one that is not
+    /// whole by its structure, and nothing of it can be seen. What is there already stays, and is
+    /// the file.
+    pub async fn copy<S, E>(
+        &self,
+        key: &str,
+        kind: Kind,
+        length: Option<u64>,
+        source: S,
+    ) -> Result<Media, CopyError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + Send + Sync + 'static,
@@ -74,20 +85,18 @@ impl MediaStore {
         }
         let mut source = Parts::new(source, length);
         let first = source.next_part().await?;
-        let kind = infer::get(&first).filter(|kind| {
-            matches!(kind.matcher_type(), infer::MatcherType::Video | infer::MatcherType::Image)
-        });
-        let Some(kind) = kind else {
-            return Err(CopyError::NotMedia("its first bytes are of no video or image"));
+        let format = match Format::of(&first) {
+            Some(format) if format.kind() == kind => format,
+            Some(_) => return Err(CopyError::NotMedia("it is of the other kind")),
+            None => return Err(CopyError::NotMedia("its first bytes are of no video or image")),
         };
-        let content_type = kind.mime_type();
         if first.len() < PART_BYTES {
-            let media = source.finish(key, content_type)?;
+            let media = source.finish(key, format)?;
             return if self.put(key, first, &media).await? { Ok(media) } else { self.existing(key).await };
         }
-        let upload = self.start(key, content_type).await?;
+        let upload = self.start(key, format.content_type()).await?;
         let sent = self.send_parts(key, &upload, first, &mut source).await;
-        let whole = sent.and_then(|parts| Ok((parts, source.finish(key, content_type)?)));
+        let whole = sent.and_then(|parts| Ok((parts, source.finish(key, format)?)));
         let done = match whole {
             Ok((parts, media)) => {
                 let is_first = self.complete(key, &upload, parts).await.map_err(CopyError::from);
@@ -117,45 +126,30 @@ impl MediaStore {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0));
         let config = PresigningConfig::builder().start_time(start).expires_in(valid_for).build();
         let config = config.map_err(|source| Error::corrupt(doing, source))?;
-        let (kind, extension) = media.content_type.split_once('/').unwrap_or(("media", "bin"));
         let get = self.client.get_object().bucket(&self.bucket).key(&media.key);
-        let get = get.response_content_disposition(format!("inline; filename=\"{kind}.{extension}\""));
+        let get = get.response_content_disposition(disposition(&media.content_type));
+        let get = get.response_content_type(served_type(&media.content_type));
         let request = get.presigned(config).await.map_err(|source| Error::sdk(doing, source))?;
         Ok(request.uri().to_owned())
     }
 
-    /// The file at `key`, if one was put there whole.
+    /// The file at `key`, if one was put there whole: read again, for what is in it.
     pub async fn find(&self, key: &str) -> Result<Option<Media>, Error> {
         let doing = format!("look for {key}");
-        let head = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(head) => head,
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => {
+        let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(object) => object,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
                 return Ok(None);
             }
             Err(error) => return Err(Error::sdk(doing, error)),
         };
-        let sha256 = head.metadata.as_ref().and_then(|metadata| metadata.get("sha256")).cloned();
-        let bytes = head.content_length.and_then(|bytes| u64::try_from(bytes).ok());
-        let (Some(bytes), Some(content_type)) = (bytes, head.content_type) else {
+        let Some(content_type) = object.content_type else {
             return Err(Error::corrupt(doing, "it does not say what it is"));
         };
-        let sha256 = match sha256 {
-            Some(sha256) => sha256,
-            // The sum of one that came in parts was not known when its upload began.
-            None => self.sha256_of(key).await?,
-        };
-        Ok(Some(Media { key: key.to_owned(), bytes, sha256, content_type }))
-    }
-
-    async fn sha256_of(&self, key: &str) -> Result<String, Error> {
-        let doing = format!("read {key}");
-        let object = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-        let mut body = object.map_err(|source| Error::sdk(&doing, source))?.body;
-        let mut hash = Sha256::new();
-        while let Some(chunk) = body.next().await {
-            hash.update(chunk.map_err(|source| Error::failed(&doing, source))?);
-        }
-        Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
+        let source = pin!(stream::unfold(object.body, async |mut body| Some((body.next().await?, body))));
+        let mut source = Parts::new(source, None);
+        while !source.next_part().await.map_err(|source| Error::failed(&doing, source))?.is_empty() {}
+        Ok(Some(source.media(key, &content_type)))
     }
 
     /// Puts an object where there is none; `false` if there is one.
@@ -166,6 +160,7 @@ impl MediaStore {
             .bucket(&self.bucket)
             .key(key)
             .content_type(&media.content_type)
+            .content_disposition(disposition(&media.content_type))
             .metadata("sha256", &media.sha256)
             .if_none_match("*")
             .body(ByteStream::from(body));
@@ -175,7 +170,8 @@ impl MediaStore {
     async fn start(&self, key: &str, content_type: &str) -> Result<String, Error> {
         let doing = format!("start the upload of {key}");
         let start = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
-        let started = start.content_type(content_type).send().await;
+        let start = start.content_type(content_type).content_disposition(disposition(content_type));
+        let started = start.send().await;
         let started = started.map_err(|source| Error::sdk(&doing, source))?;
         started.upload_id.ok_or_else(|| Error::corrupt(doing, "the answer names no upload"))
     }
@@ -242,10 +238,11 @@ where
 
 /// A stream cut into parts, counted, hashed and judged on its way.
 struct Parts<S> {
-    source: S,
+    /// Asked once more after its end by whoever looks for another part.
+    source: Fuse<S>,
     /// What came with the last part and belongs to the next.
     rest: Bytes,
-    /// Of a file whose length nobody announced.
+    /// Of a file of a format that is sold.
     whole: Option<Whole>,
     is_first: bool,
     hash: Sha256,
@@ -275,8 +272,8 @@ where
             self.rest = chunk.split_off(chunk.len().min(PART_BYTES - part.len()));
             part.extend_from_slice(&chunk);
         }
-        if self.length.is_none() && self.is_first {
-            self.whole = Whole::of(&part);
+        if self.is_first {
+            self.whole = Format::of(&part).map(Whole::new);
         }
         self.is_first = false;
         if let Some(whole) = &mut self.whole {
@@ -286,23 +283,55 @@ where
     }
 }
 
-impl<S> Parts<S> {
+impl<S: Stream> Parts<S> {
     fn new(source: S, length: Option<u64>) -> Self {
         let hash = Sha256::new();
-        Self { source, rest: Bytes::new(), whole: None, is_first: true, hash, bytes: 0, length }
+        Self {
+            source: source.fuse(),
+            rest: Bytes::new(),
+            whole: None,
+            is_first: true,
+            hash,
+            bytes: 0,
+            length,
+        }
     }
 
-    fn finish(&self, key: &str, content_type: &str) -> Result<Media, CopyError> {
-        if self.length.is_some_and(|length| length != self.bytes)
-            || self.whole.as_ref().is_some_and(|whole| !whole.is_whole())
-        {
+    /// The file, once all of it has come, if it is what it began as.
+    fn finish(&self, key: &str, format: Format) -> Result<Media, CopyError> {
+        if self.length.is_some_and(|length| length != self.bytes) {
             return Err(CopyError::Source("it broke off".into()));
         }
-        Ok(Media {
+        let whole = self.whole.as_ref().ok_or(CopyError::NotMedia("it is empty"))?;
+        match (whole.judge(), self.length) {
+            (Judgement::Whole, _) => {}
+            // Players cannot use it, or only some can: its provider says that it is all there.
+            (Judgement::WithoutCore, Some(_)) => tracing::warn!(key, "media.without_index"),
+            (Judgement::WithoutCore | Judgement::CutOff, None) => {
+                return Err(CopyError::Source("it broke off".into()));
+            }
+            (Judgement::CutOff, Some(_)) => {
+                return Err(CopyError::NotMedia("by its own structure it is longer"));
+            }
+            (Judgement::Broken, _) => return Err(CopyError::NotMedia("only its beginning is of a file")),
+        }
+        if self.bytes < format.bytes_min() {
+            return Err(CopyError::NotMedia("it is too small to show anything"));
+        }
+        if details::is_without_film(format, whole.described()) {
+            return Err(CopyError::NotMedia("it has sound and no film"));
+        }
+        Ok(self.media(key, format.content_type()))
+    }
+
+    fn media(&self, key: &str, content_type: &str) -> Media {
+        let details = |whole: &Whole| details::read(whole.format(), whole.described());
+        Media {
             key: key.to_owned(),
             bytes: self.bytes,
             sha256: data_encoding::HEXLOWER.encode(&self.hash.clone().finalize()),
             content_type: content_type.to_owned(),
-        })
+            details: self.whole.as_ref().map(details).unwrap_or_default(),
+        }
     }
 }

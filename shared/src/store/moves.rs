@@ -31,7 +31,8 @@ impl Move {
             | Event::CopyStarted { number }
             | Event::CopyRenewed { number, .. }
             | Event::CopyFailed { number, .. }
-            | Event::AssetLost { number, .. } => *number,
+            | Event::AssetLost { number, .. }
+            | Event::WrongFile { number, .. } => *number,
             Event::Claimed(_) | Event::NoRoute { .. } | Event::CancelRequested(_) | Event::DeadlinePassed => {
                 after.attempt
             }

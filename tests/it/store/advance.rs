@@ -316,6 +316,7 @@ fn stored_media() -> Event {
         bytes: 1,
         sha256: String::new(),
         content_type: "video/mp4".to_owned(),
+        details: shared::domain::job::Details::default(),
     };
     Event::Stored { number: 1, media }
 }

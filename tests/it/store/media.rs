@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use shared::domain::catalog::Kind;
 use shared::domain::id::JobId;
-use shared::domain::job::Media;
+use shared::domain::job::{Details, Media};
 use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, media_key};
 use tempfile::TempDir;
 
@@ -23,9 +23,9 @@ use super::{account, bucket_name};
 const KEY: &str = "media/acct_anna/job_a/1/video.mp4";
 /// The film's lengths here and their SHA-256, computed elsewhere.
 const SMALL: usize = 1_000;
-const SMALL_SHA256: &str = "2af1a696fd1f268624137168a94350c432dd05188be5e1b589a8b019b0c3fccb";
+const SMALL_SHA256: &str = "70105d4dfcb3a42ce273388ca9885650e844c342140aea7e64c99860e5f8c197";
 const LARGE: usize = 2 * PART_BYTES + 12_345;
-const LARGE_SHA256: &str = "a1a548c0f81eabc5f5368b6b948d667ce14f745cea62fa56880ed6736e1ef71d";
+const LARGE_SHA256: &str = "447649394fb03b78b1c544683897a6e55595f1d2309d86f7f19669b4612f2f6e";
 /// Long enough to have an upload open when it ends.
 const LONG: usize = PART_BYTES + 1;
 
@@ -67,19 +67,48 @@ async fn a_film_just_short_of_a_part_is_put_and_a_film_of_one_part_is_a_part() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_content_and_not_its_announcement_says_what_media_it_is() {
     let room = Room::new().await;
-    let image = b"\x89PNG\r\n\x1a\n and pixels".to_vec();
-    assert_eq!(room.copy(image.clone(), Some(image.len() as u64)).await.unwrap().content_type, "image/png");
+    let still = png();
+    let length = Some(still.len() as u64);
+    let media = room.copy_as(Kind::Image, still.clone(), length).await.unwrap();
+    assert_eq!(media.content_type, "image/png");
+    assert_eq!((media.details.width, media.details.height), (Some(640), Some(480)));
+    assert_eq!(room.store.find(KEY).await.unwrap(), Some(media));
     let before = room.files();
 
-    let sound = b"ID3 and sound".to_vec();
     let page = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>".to_vec();
-    for content in [Vec::new(), vec![0], sound, page, vec![b'x'; PART_BYTES + 1]] {
+    let zeros = [&b"\0\0\0\x18ftypisom\0\0\x02\0isommp42"[..], &[0; 1_000]].concat();
+    let longer = [film(SMALL), b"more".to_vec()].concat();
+    for (kind, content) in [
+        (Kind::Video, Vec::new()),
+        (Kind::Video, vec![0]),
+        (Kind::Video, b"ID3 and sound".to_vec()),
+        (Kind::Video, page.clone()),
+        (Kind::Image, page),
+        (Kind::Video, vec![b'x'; PART_BYTES + 1]),
+        (Kind::Video, still.clone()),
+        (Kind::Image, film(SMALL)),
+        (Kind::Video, zeros),
+        (Kind::Video, film(SMALL)[..600].to_vec()),
+        (Kind::Video, longer),
+        (Kind::Video, film(511)),
+        (Kind::Image, b"BM: the quota of this account is used up, try later".to_vec()),
+        (Kind::Image, b"GIF89a/*<script>alert(1)</script>".to_vec()),
+        (Kind::Image, [&b"\xff\xd8\xff\xe0 try later"[..], &[b' '; 200]].concat()),
+        (Kind::Image, still[..still.len() - 4].to_vec()),
+    ] {
         room.world.wire.reset();
-        let refused = room.copy(content, None).await.unwrap_err();
+        let length = Some(content.len() as u64);
+        let refused = room.copy_as(kind, content, length).await.unwrap_err();
         assert!(matches!(refused, CopyError::NotMedia(_)), "{refused:?}");
         assert_eq!(room.world.wire.effects(), 0);
     }
     assert_eq!(room.files(), before);
+}
+
+/// A whole one, by its chunks.
+fn png() -> Vec<u8> {
+    let header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0sum!";
+    [&header[..], b"\0\0\0\x20IDAT", &[7; 36], b"\0\0\0\0IENDsum!"].concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +116,7 @@ async fn a_film_announced_as_too_large_is_refused_unread() {
     let room = Room::new().await;
     let unread =
         stream::poll_fn(|_| -> std::task::Poll<Option<std::io::Result<Bytes>>> { panic!("it is read") });
-    let refused = room.store.copy(KEY, Some(MEDIA_BYTES_MAX + 1), unread).await.unwrap_err();
+    let refused = room.store.copy(KEY, Kind::Video, Some(MEDIA_BYTES_MAX + 1), unread).await.unwrap_err();
     assert!(matches!(refused, CopyError::NotMedia(_)), "{refused:?}");
     assert_eq!(room.world.wire.effects(), 0);
 }
@@ -98,7 +127,7 @@ async fn a_source_that_breaks_leaves_nothing_neither_file_nor_open_upload() {
     let before = room.files();
     for bytes in [SMALL, LONG] {
         let broken = chunks(film(bytes)).chain([Err(std::io::Error::other("cut"))]);
-        let error = room.store.copy(KEY, None, stream::iter(broken)).await.unwrap_err();
+        let error = room.store.copy(KEY, Kind::Video, None, stream::iter(broken)).await.unwrap_err();
         assert!(matches!(error, CopyError::Source(_)), "{error:?}");
         assert_eq!(room.object().await, None);
         assert_eq!(room.files(), before);
@@ -153,7 +182,7 @@ async fn a_file_is_found_again_as_it_was_put_and_nothing_else_is() {
 async fn of_two_copies_at_once_both_say_what_is_there_and_no_later_one_changes_it() {
     for bytes in [SMALL, LONG] {
         let room = Room::new().await;
-        let other = || [film(bytes - 7), b"another".to_vec()].concat();
+        let other = || [&film(bytes)[..bytes - 7], b"another"].concat();
         let length = Some(bytes as u64);
         let (one, two) = join!(room.copy(film(bytes), length), room.copy(other(), length));
         assert_eq!(one.as_ref().unwrap(), two.as_ref().unwrap());
@@ -167,6 +196,16 @@ async fn of_two_copies_at_once_both_say_what_is_there_and_no_later_one_changes_i
         assert!(room.object().await.unwrap().0 == object, "it was replaced");
         assert!(!room.files().iter().any(|name| name.contains("upload")), "{:?}", room.files());
     }
+}
+
+/// Some streams panic when they are asked again after their end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_is_not_asked_again_after_its_end() {
+    let room = Room::new().await;
+    let mut left = chunks(film(LONG));
+    let source = stream::unfold((), |()| std::future::ready(left.next().map(|chunk| (chunk, ()))));
+    let media = room.store.copy(KEY, Kind::Video, Some(LONG as u64), Box::pin(source)).await.unwrap();
+    assert_eq!(media.bytes, LONG as u64);
 }
 
 /// One part is read while another is on its way out.
@@ -192,7 +231,7 @@ async fn the_next_part_is_read_while_one_is_stored() {
         }
         .boxed()
     });
-    room.store.copy(KEY, Some(LARGE as u64), source).await.unwrap();
+    room.store.copy(KEY, Kind::Video, Some(LARGE as u64), source).await.unwrap();
     let seen = seen.load(Ordering::SeqCst);
     assert!(seen > PART_BYTES + PART_BYTES / 2, "{seen} bytes were read");
 }
@@ -200,7 +239,7 @@ async fn the_next_part_is_read_while_one_is_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_unannounced_length_only_a_whole_file_is_taken() {
     let room = Room::new().await;
-    let whole = [&b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x20moov"[..], &[7; 24]].concat();
+    let whole = [&b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x02\x08moov"[..], &[7; 512]].concat();
     for end in [whole.len() - 1, whole.len() / 2] {
         let cut = room.copy(whole[..end].to_vec(), None).await.unwrap_err();
         assert!(matches!(cut, CopyError::Source(_)), "{cut:?}");
@@ -210,6 +249,9 @@ async fn of_unannounced_length_only_a_whole_file_is_taken() {
     assert!(matches!(cut, CopyError::Source(_)), "{cut:?}");
     assert_eq!(room.object().await, None);
     assert_eq!(room.copy(whole.clone(), None).await.unwrap().bytes, whole.len() as u64);
+    // Without an index, it may have been cut off before that.
+    let without = room.store.copy("media/b", Kind::Video, None, stream::iter(chunks(film(SMALL)))).await;
+    assert!(matches!(without, Err(CopyError::Source(_))), "{without:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,7 +260,8 @@ async fn a_bucket_that_does_not_take_the_file_is_our_failure_and_not_the_sources
     let nowhere = MediaStore::new(room.world.operator.s3(), "no-such-bucket");
     for bytes in [SMALL, PART_BYTES] {
         let error =
-            nowhere.copy(KEY, Some(bytes as u64), stream::iter(chunks(film(bytes)))).await.unwrap_err();
+            nowhere.copy(KEY, Kind::Video, Some(bytes as u64), stream::iter(chunks(film(bytes)))).await;
+        let error = error.unwrap_err();
         assert!(matches!(error, CopyError::Store(_)), "{error:?}");
     }
     let before = room.files();
@@ -242,7 +285,14 @@ async fn a_link_gives_the_film_to_whoever_has_it_while_it_is_valid() {
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-type"], "video/mp4");
     assert_eq!(answer.headers()["content-disposition"], "inline; filename=\"video.mp4\"");
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     assert_eq!(answer.bytes().await.unwrap(), film(SMALL));
+
+    // What an earlier release took for a still is only saved.
+    let scripted = Media { content_type: "image/svg+xml".to_owned(), ..media.clone() };
+    let answer = reqwest::get(room.store.link(&scripted, now, hour).await.unwrap()).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/octet-stream");
+    assert!(answer.headers()["content-disposition"].to_str().unwrap().starts_with("attachment"));
 
     let expired = room.store.link(&media, now.minus(2 * hour), hour).await.unwrap();
     let of_another = link.replace("acct_anna", "acct_bert");
@@ -277,7 +327,11 @@ impl Room {
     }
 
     async fn copy(&self, content: Vec<u8>, length: Option<u64>) -> Result<Media, CopyError> {
-        self.store.copy(KEY, length, stream::iter(chunks(content))).await
+        self.copy_as(Kind::Video, content, length).await
+    }
+
+    async fn copy_as(&self, kind: Kind, content: Vec<u8>, length: Option<u64>) -> Result<Media, CopyError> {
+        self.store.copy(KEY, kind, length, stream::iter(chunks(content))).await
     }
 
     /// The bytes and the content type of the object under [`KEY`].
@@ -312,9 +366,10 @@ fn collect(folder: &Path, files: &mut BTreeSet<String>) {
     }
 }
 
-/// The first bytes of an MP4 file, and then runs of bytes that no part begins alike with.
+/// An MP4 file without an index, and in it runs of bytes that no part begins alike with.
 fn film(bytes: usize) -> Vec<u8> {
-    let mut film = b"\0\0\0\x18ftypisom".to_vec();
+    let size = u32::try_from(bytes - 24).expect("a short film").to_be_bytes();
+    let mut film = [b"\0\0\0\x18ftypisom\0\0\x02\0isommp42", &size[..], b"mdat"].concat();
     let mut fills = (0..251_u8).cycle();
     while film.len() < bytes {
         film.resize(film.len() + 4_099, fills.next().unwrap_or(0));
@@ -331,5 +386,11 @@ fn chunks(content: Vec<u8>) -> impl Iterator<Item = std::io::Result<Bytes>> {
 }
 
 fn described(bytes: u64, sha256: &str) -> Media {
-    Media { key: KEY.to_owned(), bytes, sha256: sha256.to_owned(), content_type: "video/mp4".to_owned() }
+    Media {
+        key: KEY.to_owned(),
+        bytes,
+        sha256: sha256.to_owned(),
+        content_type: "video/mp4".to_owned(),
+        details: Details::default(),
+    }
 }

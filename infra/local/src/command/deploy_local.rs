@@ -1,4 +1,4 @@
-//! `genmux deploy-local`: the template, unchanged, on an emulator that runs the real binaries.
+//! `genmux deploy-local`: the template on an emulator that runs the real binaries.
 //!
 //! This builds the binaries and plays the providers; `infra/checks/deploy_local.py` deploys and
 //! plays the callers.

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
 
-use super::directive::{CreatePlay, Play, Refusal, RetryAfter, Then, WebhookPlay};
+use super::directive::{CreatePlay, Failure, Play, Refusal, RetryAfter, Then, WebhookPlay};
 use super::jobs::{Callback, Medium, RemoteJob};
 use super::wire::Answer;
 use super::{Simulator, webhook};
@@ -33,12 +33,15 @@ pub(super) struct Order {
 /// Plays a create; `accept` words the provider's answer to a good one.
 pub(super) async fn play<F>(
     simulator: &Simulator,
-    order: Order,
+    mut order: Order,
     accept: impl FnOnce(RemoteJob) -> F,
 ) -> anyhow::Result<Answer>
 where
     F: Future<Output = anyhow::Result<Response>>,
 {
+    if simulator.lacks_image {
+        order.play.fail = Some(Failure::Invalid);
+    }
     let create = match order.play.times {
         Some(times) if simulator.store.count_create(&order.prompt)? > times => CreatePlay::Accept,
         _ => order.play.create,

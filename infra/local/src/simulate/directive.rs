@@ -56,6 +56,7 @@
 //! | `asset=slow` | the bytes trickle for about two seconds of real time |
 //! | `asset=redirect` | 302 to a link-local address |
 //! | `asset=html` | 200 with an HTML page in place of the media |
+//! | `asset=other` | a still in place of a film, a film in place of a still |
 //!
 //! A provider's weather ([`Simulator::weather`](super::Simulator::weather)) is written in the same
 //! words: it stands before every prompt while it lasts. One word is for weather alone:
@@ -189,6 +190,8 @@ pub(super) enum AssetPlay {
     Half,
     Redirect,
     Html,
+    /// A still in place of a film, and the other way round.
+    Other,
 }
 
 /// The failure of that name that is billed.
@@ -376,6 +379,7 @@ fn asset(word: &str, argument: &str) -> Option<AssetPlay> {
         ("half", "") => AssetPlay::Half,
         ("redirect", "") => AssetPlay::Redirect,
         ("html", "") => AssetPlay::Html,
+        ("other", "") => AssetPlay::Other,
         _ => return None,
     })
 }

@@ -73,9 +73,17 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
             | AssetPlay::Slow
             | AssetPlay::Trickle(_)
             | AssetPlay::Endless
-            | AssetPlay::Half,
+            | AssetPlay::Half
+            | AssetPlay::Other,
         )
         | None => {}
+    }
+    let mut job = job;
+    if job.play.asset == Some(AssetPlay::Other) {
+        job.medium = match job.medium {
+            Medium::Film { .. } => Medium::Still,
+            Medium::Still => Medium::Film { seconds: 1 },
+        };
     }
     let bytes = bytes(simulator, &job).await?;
     let unannounced = [(CONTENT_TYPE, mime(job.medium))];

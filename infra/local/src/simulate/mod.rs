@@ -3,7 +3,8 @@
 //! A [`Simulator`] is one provider. It keeps its remote jobs in SQLite and computes their state
 //! from the clock, so it may be killed at any time and opened again. What it plays, beyond a good
 //! run, is ordered in the prompt: see the table in `directive.rs`. Tests read its log of calls,
-//! cut its wire and make its weather, which is what it plays with all who call.
+//! cut its wire and make its weather, which is what it plays with all who call. It fetches the images
+//! that orders name: see `images.rs`.
 //!
 //! # Another provider
 //!
@@ -20,6 +21,7 @@ mod create;
 mod directive;
 mod form;
 mod google;
+mod images;
 mod jobs;
 mod media;
 mod png;
@@ -48,7 +50,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::boot::Clock;
 use shared::domain::provider::Provider;
+use shared::domain::public_url::Reach;
 use shared::domain::time::Timestamp;
+use shared::provider::download::Downloader;
 use tokio::net::TcpListener;
 
 use directive::Play;
@@ -152,6 +156,10 @@ pub struct Simulator {
     store: Store,
     secret: WebhookSecret,
     client: reqwest::Client,
+    /// For the images that orders name.
+    downloads: Downloader,
+    /// The order that it is about to take names an image that is not there.
+    lacks_image: bool,
     desk: Arc<Desk>,
 }
 
@@ -202,7 +210,9 @@ impl Simulator {
             .timeout(webhook::ANSWER_WITHIN)
             .no_proxy()
             .build()?;
-        Ok(Self { provider, wire, clock, options, store, secret, client, desk: Arc::default() })
+        let downloads = Downloader::new(Reach::Loopback)?;
+        let (lacks_image, desk) = (false, Arc::default());
+        Ok(Self { provider, wire, clock, options, store, secret, client, downloads, lacks_image, desk })
     }
 
     /// Answers on the listener until `shutdown` ends; open connections are then dropped.

@@ -20,7 +20,7 @@ use crate::guard;
 use super::directive::{CreatePlay, Refusal};
 use super::poll::Hang;
 use super::wire::{Answer, Inbound};
-use super::{Call, CallKind, Fault, Simulator, create, lock, media};
+use super::{Call, CallKind, Fault, Simulator, create, images, lock, media};
 
 /// The service's error: hyper closes the connection on it, before any response header.
 #[derive(Debug)]
@@ -109,7 +109,11 @@ async fn respond(
             Ok(simulator.wire.refusal(Refusal::WrongKey).into())
         }
         Some(id) => media::answer(simulator, call, id).await,
-        None => simulator.wire.answer(simulator, call).await,
+        None => {
+            let lacks_image = kind == CallKind::Create && !images::are_there(simulator, call).await;
+            let simulator = Simulator { lacks_image, ..simulator.clone() };
+            simulator.wire.answer(&simulator, call).await
+        }
     };
     if fault == Some(Fault::DropAfter) {
         return Err(Cut);

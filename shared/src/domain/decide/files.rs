@@ -1,7 +1,7 @@
 //! The files of finished attempts: copied, missing, lost.
 
-use super::{Job, Phase, State};
-use crate::domain::attempt::Sighting;
+use super::{Attempt, Job, Phase, State};
+use crate::domain::attempt::{Sighting, WRONG_FILE_AFTER};
 use crate::domain::job::{COPY_LEASE, Media};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault};
@@ -61,16 +61,7 @@ impl Job {
 
     /// Its file is not there, as far as one answer says.
     pub(super) fn miss_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        if self.state.is_terminal() {
-            return Some(false);
-        }
-        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if attempt.phase != Phase::Finished {
-            return None;
-        }
-        if attempt.fault.is_some() {
-            return Some(false);
-        }
+        let Some(attempt) = self.owes_file(number)? else { return Some(false) };
         match attempt.miss(now) {
             Sighting::Nothing => Some(false),
             Sighting::Noted => Some(true),
@@ -78,22 +69,44 @@ impl Job {
         }
     }
 
+    /// What is there is certainly not what was sold, as far as one look at it says: its provider may
+    /// still put that in its place.
+    pub(super) fn see_wrong_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        let Some(attempt) = self.owes_file(number)? else { return Some(false) };
+        match attempt.wrong_since {
+            None => attempt.wrong_since = Some(now),
+            Some(since) if now.since(since) < WRONG_FILE_AFTER => return Some(false),
+            Some(_) => {
+                let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
+                return self.do_without_file(number, fault, now);
+            }
+        }
+        Some(true)
+    }
+
     pub(super) fn lose_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        if self.state.is_terminal() {
-            return Some(false);
-        }
-        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if attempt.phase != Phase::Finished {
-            return None;
-        }
-        if attempt.fault.is_some() {
-            return Some(false);
-        }
-        let fault = Fault::new(ErrorClass::Expired, None, Billed::Yes);
+        self.do_without_file(number, Fault::new(ErrorClass::Expired, None, Billed::Yes), now)
+    }
+
+    fn do_without_file(&mut self, number: u8, fault: Fault, now: Timestamp) -> Option<bool> {
+        let Some(attempt) = self.owes_file(number)? else { return Some(false) };
+        attempt.billed = fault.billed;
         attempt.fault = Some(fault.clone());
         if number == self.attempt {
             self.go_on_without(fault, now);
         }
         Some(true)
+    }
+
+    /// The attempt, which must have finished, if its file may still come.
+    fn owes_file(&mut self, number: u8) -> Option<Option<&mut Attempt>> {
+        if self.state.is_terminal() {
+            return Some(None);
+        }
+        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
+        if attempt.phase != Phase::Finished {
+            return None;
+        }
+        Some(Some(attempt).filter(|attempt| attempt.fault.is_none()))
     }
 }

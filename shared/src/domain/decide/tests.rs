@@ -8,7 +8,7 @@ mod properties;
 mod table;
 
 use super::*;
-use crate::domain::attempt::{GONE_AFTER, LOSS_AFTER, SIGHTING_EVERY};
+use crate::domain::attempt::{GONE_AFTER, LOSS_AFTER, SIGHTING_EVERY, WRONG_FILE_AFTER};
 use crate::domain::credit::Credits;
 use crate::domain::id::JobId;
 use crate::domain::id::RemoteJob;
@@ -99,6 +99,7 @@ fn stored(number: u8) -> Event {
         bytes: 1,
         sha256: "00".to_owned(),
         content_type: "video/mp4".to_owned(),
+        details: crate::domain::job::Details::default(),
     };
     Event::Stored { number, media }
 }
@@ -106,6 +107,10 @@ fn stored(number: u8) -> Event {
 fn delivered(number: u8) -> Event {
     let Event::Stored { media, .. } = stored(number) else { unreachable!() };
     Event::Delivered { number, cost: None, media }
+}
+
+fn wrong_file(number: u8) -> Event {
+    Event::WrongFile { number, lease: 0 }
 }
 
 fn asset_lost(number: u8) -> Event {

@@ -30,7 +30,7 @@ fn every_wrong_field_is_named_at_once() {
         "model": "gen-4.5", "prompt": " ", "duration_s": 40, "resolution": "8k", "negative_prompt": "x",
         "fps": 60, "audio": true, "pin": true, "image_url": "http://example.com/a.png",
     }));
-    let all = ["prompt", "image_url", "pin", "fps", "duration_s", "resolution", "negative_prompt", "audio"];
+    let all = ["image_url", "prompt", "pin", "fps", "duration_s", "resolution", "negative_prompt", "audio"];
     assert_eq!(fields, all);
 }
 
@@ -100,6 +100,37 @@ fn what_is_as_long_as_it_may_be_is_taken_and_one_more_is_not() {
         let errors = veo(longer).unwrap_err();
         assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), [field]);
     }
+}
+
+#[test]
+fn a_url_is_kept_in_its_parsed_form_and_a_refused_one_is_answered_with_what_is_allowed() {
+    let request = veo(serde_json::json!({
+        "image_url": "HTTPS://Example.com/a/../b.png", "callback_url": "https://example.com:443"
+    }));
+    let request = request.unwrap();
+    assert_eq!(request.image_url.as_deref(), Some("https://example.com/b.png"));
+    assert_eq!(request.callback_url.as_deref(), Some("https://example.com/"));
+    for field in ["image_url", "last_frame_url", "callback_url"] {
+        for text in ["https:a.example", "https://:pw@a.example/", "https://10.0.0.5/", "http://127.0.0.1/"] {
+            let mut order = serde_json::json!({"image_url": "https://example.com/a.png"});
+            order[field] = text.into();
+            let errors = veo(order).unwrap_err();
+            assert_eq!((errors.len(), &*errors[0].field), (1, field), "{text}");
+            assert!(errors[0].detail.contains("https URL of at most 2048 bytes"), "{}", errors[0].detail);
+        }
+    }
+}
+
+#[test]
+fn the_local_stack_takes_urls_of_this_machine() {
+    let order = serde_json::json!({
+        "model": "veo-3.1", "prompt": "a", "image_url": "http://127.0.0.1:8000/a.png",
+        "callback_url": "http://localhost:9/",
+    });
+    let order = || serde_json::from_value(order.clone()).unwrap();
+    let catalog = Catalog::for_providers(Provider::ALL);
+    assert!(JobRequest::within(order(), &catalog, Reach::Loopback).is_ok());
+    assert_eq!(JobRequest::within(order(), &catalog, Reach::Public).unwrap_err().len(), 2);
 }
 
 #[test]

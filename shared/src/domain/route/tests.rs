@@ -76,6 +76,7 @@ fn job(attempts: &[(&str, Phase, ErrorClass)]) -> Job {
             reports: false,
             stop_is_free: false,
             missing: None,
+            wrong_since: None,
             rest: BTreeMap::new(),
         })
         .collect();

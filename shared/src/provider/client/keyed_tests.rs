@@ -3,6 +3,7 @@
 use super::tests::{NOW, Reply, Server, answer};
 use super::*;
 use crate::domain::catalog::Catalog;
+use crate::domain::public_url::{PublicUrl, Reach};
 use crate::domain::request::JobRequest;
 use crate::provider::download::DownloadError;
 use crate::provider::service_account::tests::file;
@@ -79,7 +80,7 @@ async fn create(provider: Provider, key: Secret, base_url: &Url, image: Option<&
     let route = &catalog.models().next().unwrap().routes[0];
     let request = JobRequest {
         prompt: "a boat".to_owned(),
-        image_url: image.map(Url::to_string),
+        image_url: image.map(|url| PublicUrl::parse(url.as_str(), Reach::Loopback).unwrap()),
         duration_s: Some(6),
         aspect_ratio: Some("16:9".to_owned()),
         resolution: "720p".to_owned(),
@@ -95,7 +96,7 @@ async fn create(provider: Provider, key: Secret, base_url: &Url, image: Option<&
     .into_iter()
     .collect();
     let client = ProviderClient::new(vec![config], Timeouts::default()).unwrap();
-    client.create(&Downloader::new(true).unwrap(), provider, &order, NOW).await
+    client.create(&Downloader::new(Reach::Loopback).unwrap(), provider, &order, NOW).await
 }
 
 #[tokio::test]
@@ -110,6 +111,19 @@ async fn an_image_is_fetched_without_the_key_and_goes_as_bytes() {
     assert!(sent.contains("x-goog-api-key: a-key\r\n"));
     let data = data_encoding::BASE64.encode(IMAGE.as_bytes());
     assert!(sent.contains("image/webp") && sent.contains(&data), "{sent}");
+}
+
+/// Its server may reach what the caller cannot: it is never given a URL of the caller's.
+#[tokio::test]
+async fn an_own_server_gets_the_image_itself_and_no_url() {
+    let images = Server::start(vec![answer(200, "", IMAGE)]);
+    let server = Server::start(vec![answer(200, "", r#"{"id":"video_a","status":"queued"}"#)]);
+    let created = create(Provider::Openai, Secret::new("a-key"), &server.url, Some(&images.url)).await;
+    assert_eq!(created.summary().0, "accepted");
+    let sent = server.read().remove(0);
+    let data = data_encoding::BASE64.encode(IMAGE.as_bytes());
+    assert!(sent.contains(&format!("\"image_url\":\"data:image/webp;base64,{data}\"")), "{sent}");
+    assert!(!sent.contains(images.url.as_str()), "{sent}");
 }
 
 #[tokio::test]
@@ -143,15 +157,17 @@ async fn a_video_inside_an_answer_is_taken_out_of_it() {
         answer(403, json, "{}"),
         answer(401, json, "{}"),
     ]);
-    let (client, downloads) =
-        (client(Provider::Gemini, Secret::new("a-key"), &server.url), Downloader::new(true).unwrap());
+    let (client, downloads) = (
+        client(Provider::Gemini, Secret::new("a-key"), &server.url),
+        Downloader::new(Reach::Loopback).unwrap(),
+    );
     let url = "https://generativelanguage.googleapis.com/v1beta/interactions/v1_a";
     let open = async || client.download(&downloads, Provider::Gemini, url, NOW).await;
     let mut file = open().await.unwrap();
     assert_eq!(file.length, Some(5));
     assert_eq!(file.body.next().await.unwrap().unwrap(), "video");
     assert!(file.body.next().await.is_none());
-    assert!(matches!(open().await, Err(DownloadError::Later(_))));
+    assert!(matches!(open().await, Err(DownloadError::NotTheFile)));
     assert!(matches!(open().await, Err(DownloadError::Gone(404))));
     // A paid file is not lost because our key was not taken.
     assert!(matches!(open().await, Err(DownloadError::Later(_))));

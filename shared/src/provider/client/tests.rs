@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::domain::catalog::Catalog;
 use crate::domain::id::JobId;
+use crate::domain::public_url::Reach;
 use crate::domain::request::{JobRequest, Order};
 use crate::provider::fixtures::REMOTE_ID;
 use crate::provider::verify::{CallbackSecrets, Token, VerifyError};
@@ -107,7 +108,7 @@ async fn create(client: &ProviderClient, provider: Provider) -> Outcome {
     let mut routes = catalog.model("veo-3.1").unwrap().routes.iter();
     let route = routes.find(|route| route.provider == provider).unwrap();
     let order = CreateOrder::new(&request, route, "job_a.1");
-    client.create(&Downloader::new(true).unwrap(), provider, &order, NOW).await
+    client.create(&Downloader::new(Reach::Loopback).unwrap(), provider, &order, NOW).await
 }
 
 fn remote() -> RemoteJob {

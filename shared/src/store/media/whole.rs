@@ -1,20 +1,12 @@
-//! Whether a file is all there, by its own structure: for one whose length nobody announced.
-//! Reads it once, as it comes, and keeps a few bytes of it.
+//! Whether a file is all there, by its own structure, and the part of it that says what it shows.
+//! Reads it once, as it comes, and keeps a bounded part of it.
 
-/// How a format divides a file into units, each with a length of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    /// MP4, MOV, HEIF, AVIF: boxes.
-    Boxes,
-    /// Chunks up to `IEND`.
-    Png,
-    /// Segments and scans up to the end-of-image marker.
-    Jpeg,
-    /// WebP: one chunk that holds the others.
-    Riff,
-    /// WebM, Matroska: elements.
-    Ebml,
-}
+use super::format::Format;
+
+/// The largest index of an MP4 file that is kept to be read: hours of film.
+const INDEX_MAX: usize = 4 << 20;
+/// What is kept of a Matroska file's beginning, where it describes its tracks.
+const SEGMENT_START: usize = 64 << 10;
 
 /// What the beginning of a unit says.
 enum Step {
@@ -24,6 +16,19 @@ enum Step {
     Skip(u64),
     /// The rest has no length of its own: whatever follows belongs to it.
     Rest,
+    Broken,
+}
+
+/// What a file's structure says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Whole,
+    /// Well-formed to its last byte, and that which makes it playable was not seen: the index of an
+    /// MP4 file, the end of a PNG. Whole for all we can tell, if its length was announced.
+    WithoutCore,
+    /// It ends in the middle.
+    CutOff,
+    /// This is no such file.
     Broken,
 }
 
@@ -38,45 +43,48 @@ pub(super) struct Whole {
     is_first: bool,
     /// The unit without which the file is nothing was there.
     has_core: bool,
+    /// Film or picture was there.
+    has_data: bool,
     /// Nothing that follows the present unit is looked at.
     is_last: bool,
     /// In the compressed data of a JPEG scan.
     in_scan: bool,
-    verdict: Option<bool>,
+    is_broken: bool,
+    /// The unit that describes the film or the picture, without its head, or its beginning.
+    kept: Vec<u8>,
+    /// Bytes of the present unit that are still to be kept.
+    keep: usize,
 }
 
 impl Whole {
-    /// That of a file which begins so; `None` for formats that do not say how long they are.
-    pub(super) fn of(start: &[u8]) -> Option<Self> {
-        let format = match start {
-            [_, _, _, _, b'f', b't', b'y', b'p', ..] => Format::Boxes,
-            [0x89, b'P', b'N', b'G', ..] => Format::Png,
-            [0xff, 0xd8, 0xff, ..] => Format::Jpeg,
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Format::Riff,
-            [0x1a, 0x45, 0xdf, 0xa3, ..] => Format::Ebml,
-            _ => return None,
-        };
-        Some(Self {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
             format,
             head: Vec::new(),
             skip: 0,
             is_first: true,
             has_core: false,
+            has_data: false,
             is_last: false,
             in_scan: false,
-            verdict: None,
-        })
+            is_broken: false,
+            kept: Vec::new(),
+            keep: 0,
+        }
     }
 
     /// Takes in the next bytes.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while let [next, rest @ ..] = bytes {
-            if self.verdict.is_some() {
+            if self.is_broken {
                 return;
             }
             if self.skip > 0 {
                 let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
                 self.skip -= skipped as u64;
+                let kept = self.keep.min(skipped);
+                self.kept.extend_from_slice(&bytes[..kept]);
+                self.keep -= kept;
                 bytes = &bytes[skipped..];
                 continue;
             }
@@ -92,30 +100,64 @@ impl Whole {
                     self.skip = skip;
                     self.is_first = false;
                 }
-                Step::Rest => self.verdict = Some(self.has_core),
-                Step::Broken => self.verdict = Some(false),
+                Step::Rest => {
+                    self.head.clear();
+                    (self.skip, self.is_last) = (u64::MAX, true);
+                }
+                Step::Broken => self.is_broken = true,
             }
         }
     }
 
-    /// Whether what has come is a whole file.
-    pub(super) fn is_whole(&self) -> bool {
-        self.verdict.unwrap_or(self.has_core && self.head.is_empty() && self.skip == 0)
+    /// What has come, taken for all of the file.
+    pub(super) fn judge(&self) -> Judgement {
+        let is_open_ended = self.is_last && self.skip > u64::MAX / 2;
+        let is_matroska = matches!(self.format, Format::WebM | Format::Matroska);
+        if self.is_broken || (is_matroska && self.has_core && !begins_like_a_segment(&self.kept)) {
+            Judgement::Broken
+        } else if !self.head.is_empty() || (self.skip > 0 && !is_open_ended) {
+            Judgement::CutOff
+        } else if self.has_core {
+            Judgement::Whole
+        } else if self.has_data {
+            Judgement::WithoutCore
+        } else if self.is_last {
+            Judgement::Broken
+        } else {
+            Judgement::CutOff
+        }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What the file says about what it shows; empty where that is not known.
+    pub(super) fn described(&self) -> &[u8] {
+        &self.kept
     }
 
     fn step(&mut self) -> Step {
         match self.format {
-            Format::Boxes => self.box_header(),
+            Format::Mp4 | Format::QuickTime => self.box_header(),
             Format::Png => self.png_chunk(),
             Format::Jpeg => self.jpeg_marker(),
-            Format::Riff => self.riff_header(),
-            Format::Ebml => self.ebml_element(),
+            Format::WebP => self.riff_header(),
+            Format::WebM | Format::Matroska => self.ebml_element(),
+        }
+    }
+
+    /// Keeps so many bytes of what follows, if nothing has been kept.
+    fn keep(&mut self, bytes: usize) {
+        if self.kept.is_empty() {
+            self.keep = bytes;
         }
     }
 
     fn box_header(&mut self) -> Step {
         let [a, b, c, d, kind @ ..] = self.head.as_slice() else { return Step::More };
         let Some((kind, large)) = kind.split_first_chunk::<4>() else { return Step::More };
+        let kind = *kind;
         let (size, header) = match u32::from_be_bytes([*a, *b, *c, *d]) {
             1 => match large.first_chunk::<8>() {
                 Some(large) => (u64::from_be_bytes(*large), 16),
@@ -123,8 +165,18 @@ impl Whole {
             },
             size => (u64::from(size), 8),
         };
-        self.has_core |= matches!(kind, b"moov" | b"moof" | b"meta");
-        match size.checked_sub(header) {
+        // Types are words in Latin letters, some of which begin with a copyright sign.
+        if !kind.iter().all(|byte| matches!(byte, 0x20..=0x7e | 0xa9)) {
+            return Step::Broken;
+        }
+        let content = size.checked_sub(header);
+        self.has_core |= matches!(&kind, b"moov" | b"moof");
+        self.has_data |= &kind == b"mdat" && content != Some(0);
+        let index = content.and_then(|content| usize::try_from(content).ok()).filter(|it| *it <= INDEX_MAX);
+        if let Some(index) = index.filter(|_| &kind == b"moov") {
+            self.keep(index);
+        }
+        match content {
             Some(content) => Step::Skip(content),
             None if size == 0 => Step::Rest,
             None => Step::Broken,
@@ -139,10 +191,15 @@ impl Whole {
         if self.is_first {
             return Step::Skip(0); // the signature
         }
+        let (length, is_header) = (u32::from_be_bytes(*length), kind == b"IHDR");
         self.has_core |= kind == b"IEND";
+        self.has_data |= is_header;
         self.is_last = self.has_core;
+        if is_header {
+            self.keep(8);
+        }
         let checksum = 4;
-        Step::Skip(u64::from(u32::from_be_bytes(*length)) + checksum)
+        Step::Skip(u64::from(length) + checksum)
     }
 
     fn jpeg_marker(&mut self) -> Step {
@@ -154,23 +211,29 @@ impl Whole {
                 Step::More
             }
             ([0xff, 0xd9], _) => {
-                (self.has_core, self.is_last) = (true, true);
+                // Without a scan it has no picture.
+                (self.has_core, self.is_last) = (self.in_scan, true);
                 Step::Skip(0)
             }
             ([0xff, 0x01 | 0xd0..=0xd8], _) => Step::Skip(0),
             ([0xff, _] | [0xff, _, _], _) => Step::More,
-            ([0xff, marker, a, b], _) => {
-                self.in_scan = *marker == 0xda;
-                u16::from_be_bytes([*a, *b]).checked_sub(2).map_or(Step::Broken, |n| Step::Skip(n.into()))
+            (&[0xff, marker, a, b], _) => {
+                self.in_scan |= marker == 0xda;
+                // A frame header; three of the numbers between are of other things.
+                if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+                    self.keep(5);
+                }
+                u16::from_be_bytes([a, b]).checked_sub(2).map_or(Step::Broken, |n| Step::Skip(n.into()))
             }
             _ => Step::Broken,
         }
     }
 
     fn riff_header(&mut self) -> Step {
-        let Some((_, [a, b, c, d])) = self.head.split_first_chunk::<4>() else { return Step::More };
+        let Some((_, &[a, b, c, d])) = self.head.split_first_chunk::<4>() else { return Step::More };
         (self.has_core, self.is_last) = (true, true);
-        Step::Skip(u32::from_le_bytes([*a, *b, *c, *d]).into())
+        self.keep(30);
+        Step::Skip(u32::from_le_bytes([a, b, c, d]).into())
     }
 
     fn ebml_element(&mut self) -> Step {
@@ -186,7 +249,10 @@ impl Whole {
         }
         let value = self.head[id..].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
         let unknown = (1 << (7 * size)) - 1;
-        self.has_core |= &self.head[..id] == SEGMENT;
+        if &self.head[..id] == SEGMENT {
+            self.has_core = true;
+            self.keep(SEGMENT_START);
+        }
         match value & unknown {
             value if value == unknown => Step::Rest,
             value => Step::Skip(value),
@@ -194,19 +260,40 @@ impl Whole {
     }
 }
 
+/// Whether a Matroska segment begins with an element that belongs there.
+fn begins_like_a_segment(start: &[u8]) -> bool {
+    matches!(
+        start,
+        [0x11, 0x4d, 0x9b, 0x74, ..] // what is where
+            | [0x15, 0x49, 0xa9, 0x66, ..] // about it
+            | [0x16, 0x54, 0xae, 0x6b, ..] // its tracks
+            | [0x1c, 0x53, 0xbb, 0x6b, ..] // its index
+            | [0x1f, 0x43, 0xb6, 0x75, ..] // film
+            | [0x12, 0x54, 0xc3, 0x67, ..] // tags
+            | [0x10, 0x43, 0xa7, 0x70, ..] // chapters
+            | [0x19, 0x41, 0xa4, 0x69, ..] // attachments
+            | [0xec | 0xbf, ..] // nothing, or a sum
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn is_whole(file: &[u8], at_once: usize) -> bool {
-        let mut whole = Whole::of(file).expect("the format is known");
+    fn judge(file: &[u8], at_once: usize) -> Judgement {
+        let mut whole = Whole::new(Format::of(file).expect("the format is known"));
         file.chunks(at_once).for_each(|chunk| whole.feed(chunk));
-        whole.is_whole()
+        whole.judge()
+    }
+
+    fn is_whole(file: &[u8], at_once: usize) -> bool {
+        judge(file, at_once) == Judgement::Whole
     }
 
     fn mp4_box(kind: &[u8; 4], content: usize) -> Vec<u8> {
         let size = u32::try_from(content + 8).unwrap();
-        [&size.to_be_bytes(), &kind[..], &vec![7; content]].concat()
+        let fill = if kind == b"ftyp" { b'i' } else { 7 };
+        [&size.to_be_bytes(), &kind[..], &vec![fill; content]].concat()
     }
 
     fn large_box(kind: &[u8; 4], content: usize) -> Vec<u8> {
@@ -231,11 +318,12 @@ mod tests {
     }
 
     fn webm(segment_size: &[u8]) -> Vec<u8> {
-        [&b"\x1a\x45\xdf\xa3\x84abcd\x18\x53\x80\x67"[..], segment_size, &[7; 300]].concat()
+        let header = b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x18\x53\x80\x67";
+        [&header[..], segment_size, b"\x15\x49\xa9\x66", &[7; 296]].concat()
     }
 
     fn files() -> Vec<Vec<u8>> {
-        let webp = [&b"RIFF"[..], &104_u32.to_le_bytes(), b"WEBP", &[7; 100]].concat();
+        let webp = [&b"RIFF"[..], &104_u32.to_le_bytes(), b"WEBPVP8 ", &[7; 96]].concat();
         vec![
             [mp4_box(b"ftyp", 16), mp4_box(b"mdat", 300), mp4_box(b"moov", 90)].concat(),
             [mp4_box(b"ftyp", 16), large_box(b"mdat", 300), mp4_box(b"moof", 90)].concat(),
@@ -258,7 +346,7 @@ mod tests {
     #[test]
     fn no_beginning_of_a_file_is_a_whole_one() {
         for file in files() {
-            for end in 16..file.len() {
+            for end in 28..file.len() {
                 assert!(!is_whole(&file[..end], 64), "{:?} to {end}", &file[..12]);
             }
         }
@@ -276,15 +364,51 @@ mod tests {
         let last = b"\0\0\0\0mdat and so on";
         let index = mp4_box(b"moov", 90);
         assert!(is_whole(&[&mp4_box(b"ftyp", 16), &index[..], last].concat(), 64));
-        assert!(!is_whole(&[&mp4_box(b"ftyp", 16), &last[..], &index].concat(), 64), "without an index");
+        let without = [&mp4_box(b"ftyp", 16), &last[..], &index].concat();
+        assert_eq!(judge(&without, 64), Judgement::WithoutCore, "without an index");
         assert!(is_whole(&webm(b"\x01\xff\xff\xff\xff\xff\xff\xff"), 64));
     }
 
     #[test]
-    fn nonsense_is_not_whole_and_unknown_formats_are_not_judged() {
-        assert!(!is_whole(&[&mp4_box(b"ftyp", 16)[..], b"\0\0\0\x07moov"].concat(), 64));
-        assert!(!is_whole(b"\xff\xd8\xff\xe0\0\x01", 64));
-        assert!(!is_whole(b"\x1a\x45\xdf\xa3\x84abcd\0", 64));
-        assert!(Whole::of(b"GIF89a and pixels").is_none());
+    fn film_without_an_index_is_well_formed_and_no_more() {
+        let start = mp4_box(b"ftyp", 16);
+        let film = |boxes: &[Vec<u8>]| [start.clone(), boxes.concat()].concat();
+        assert_eq!(judge(&film(&[mp4_box(b"mdat", 900)]), 64), Judgement::WithoutCore);
+        assert_eq!(judge(&film(&[mp4_box(b"mdat", 900)])[..500], 64), Judgement::CutOff);
+        assert_eq!(judge(&film(&[mp4_box(b"mdat", 0)]), 64), Judgement::CutOff, "there is no film in it");
+        assert_eq!(judge(&film(&[mp4_box(b"free", 900)]), 64), Judgement::CutOff);
+        assert_eq!(judge(&film(&[mp4_box(b"mdat", 900), vec![0; 8]]), 64), Judgement::Broken);
+    }
+
+    #[test]
+    fn what_only_begins_like_a_file_is_broken() {
+        let zeros = [&mp4_box(b"ftyp", 16)[..], &[0; 1_000]].concat();
+        let page = [&mp4_box(b"ftyp", 16)[..], b"<html><body>try later</body></html>"].concat();
+        let short = [&mp4_box(b"ftyp", 16)[..], b"\0\0\0\x07moov"].concat();
+        let no_segment = [&webm(b"\x41\x2c")[..17], b"\x41\x2c", &[7; 300]].concat();
+        let no_scan = [&b"\xff\xd8\xff\xe0\0\x10"[..], &[7; 14], b"\xff\xd9"].concat();
+        for file in [&zeros[..], &short, &no_segment, &no_scan, b"\xff\xd8\xff\xe0\0\x01"] {
+            assert_eq!(judge(file, 64), Judgement::Broken, "{:?}", &file[..6]);
+        }
+        assert_eq!(judge(&page, 64), Judgement::CutOff, "its next box would be of 1 GB");
+    }
+
+    #[test]
+    fn what_describes_the_file_is_kept_wherever_it_is_and_whatever_its_size() {
+        for file in files() {
+            for at_once in [1, 100, file.len()] {
+                let mut whole = Whole::new(Format::of(&file).unwrap());
+                file.chunks(at_once).for_each(|chunk| whole.feed(chunk));
+                assert_eq!(whole.described().is_empty(), file.starts_with(&[0xff]) || has_no_moov(&file));
+            }
+        }
+        let huge = [mp4_box(b"ftyp", 16), mp4_box(b"moov", INDEX_MAX + 1)].concat();
+        let mut whole = Whole::new(Format::Mp4);
+        whole.feed(&huge);
+        assert_eq!((whole.judge(), whole.described().len()), (Judgement::Whole, 0));
+    }
+
+    fn has_no_moov(file: &[u8]) -> bool {
+        file[4..8] == *b"ftyp" && !file.windows(4).any(|word| word == b"moov")
     }
 }

@@ -31,6 +31,7 @@ fn attempt(number: u8, phase: Phase, remote: Option<&str>) -> Attempt {
         reports: true,
         stop_is_free: false,
         missing: None,
+        wrong_since: None,
         rest: std::collections::BTreeMap::new(),
     }
 }

@@ -55,6 +55,22 @@ fn a_file_is_lost_as_a_remote_job_is() {
 }
 
 #[test]
+fn a_file_that_is_another_for_ten_minutes_ends_its_attempt_and_all_is_refunded() {
+    let settling = after(&[claimed(), accepted(1), finished(1)]);
+    let first = told_at(&settling, &wrong_file(1), soon(&settling));
+    let since = first.attempts[0].wrong_since.unwrap();
+    let just_before = (since + WRONG_FILE_AFTER).minus(Duration::from_millis(1));
+    assert_eq!(first.decide(&wrong_file(1), just_before), Ok(Decision::Stay));
+    let failed = told_at(&first, &wrong_file(1), since + WRONG_FILE_AFTER);
+    let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
+    assert_eq!((failed.state, failed.fault), (State::Failed, Some(fault)));
+    assert_eq!((failed.refunded, failed.attempts[0].billed), (Some(failed.price), Billed::Unknown));
+    // What takes its place in time is the file.
+    assert_eq!(told_at(&first, &stored(1), just_before).state, State::Succeeded);
+    assert_eq!(WRONG_FILE_AFTER, 10 * MINUTE);
+}
+
+#[test]
 fn the_deadline_stands_however_often_it_is_missing() {
     let running = after(&[claimed(), accepted(1)]);
     assert_eq!(missing(&running, &gone(1)).deadline, running.deadline);

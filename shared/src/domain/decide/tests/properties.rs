@@ -221,6 +221,7 @@ enum Copied {
     Stored,
     Failed,
     Lost,
+    Wrong,
     /// We die before we write it down.
     Died,
 }
@@ -251,7 +252,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (verdict(), prop::bool::weighted(0.3))
             .prop_map(|(verdict, and_then_finish)| Step::End { verdict, and_then_finish }),
         8 => (any::<Index>(), any::<bool>()).prop_map(|(which, keep)| Step::Deliver { which, keep }),
-        2 => select(vec![Copied::Stored, Copied::Failed, Copied::Lost, Copied::Died]).prop_map(Step::Fetch),
+        2 => select(vec![Copied::Stored, Copied::Failed, Copied::Lost, Copied::Wrong, Copied::Died]).prop_map(Step::Fetch),
         1 => Just(Step::Cancel),
         1 => Just(Step::LookAfter),
     ]
@@ -290,6 +291,7 @@ impl World {
                     Copied::Stored => Some(stored(number)),
                     Copied::Failed => Some(Event::CopyFailed { number, lease }),
                     Copied::Lost => Some(Event::AssetLost { number, lease }),
+                    Copied::Wrong => Some(Event::WrongFile { number, lease }),
                     Copied::Died => None,
                 });
             }
@@ -363,6 +365,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (0..=5_u8, 0..9_u64).prop_map(|(number, lease)| Event::CopyRenewed { number, lease }),
         2 => (0..=5_u8, 0..9_u64).prop_map(|(number, lease)| Event::CopyFailed { number, lease }),
         2 => (0..=5_u8).prop_map(asset_lost),
+        2 => (0..=5_u8).prop_map(wrong_file),
         1 => Just(CANCEL),
         1 => Just(Event::CancelRequested(CancelRefund::Full)),
         2 => Just(Event::DeadlinePassed),

@@ -44,6 +44,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ("failed, running lost", and(&running, &[deadline.clone(), deadline.clone()])),
         ("failed, 1 runs after all", after(&[claimed(), deadline, accepted(1)])),
         ("failed, file lost", and(&running, &[finished(1), asset_lost(1)])),
+        ("failed, file wrong", wrong_for_long(&and(&running, &[finished(1)]))),
         ("canceled", and(&running, &[cancel.clone(), canceled(1)])),
         ("canceled unsent", after(&[cancel])),
     ]
@@ -52,6 +53,12 @@ fn jobs() -> Vec<(&'static str, Job)> {
 /// The job after its copy has failed.
 fn uncopied(job: &Job) -> Job {
     told_at(job, &Event::CopyFailed { number: job.attempt, lease: job.version }, soon(job))
+}
+
+/// The job after its file was seen to be another for long enough.
+fn wrong_for_long(job: &Job) -> Job {
+    let seen = told_at(job, &wrong_file(1), soon(job));
+    told_at(&seen, &wrong_file(1), soon(job) + WRONG_FILE_AFTER)
 }
 
 /// Every kind of news of one attempt.
@@ -78,6 +85,7 @@ fn news(number: u8, lease: u64) -> Vec<(&'static str, Event)> {
         ("copy_failed", Event::CopyFailed { number, lease }),
         ("copy_failed, late", Event::CopyFailed { number, lease: lease + 1 }),
         ("asset_lost", Event::AssetLost { number, lease }),
+        ("wrong_file", Event::WrongFile { number, lease }),
     ]
 }
 
