@@ -49,6 +49,8 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     // Only for an attempt that runs on although its job goes another way.
     add("settle", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
     add("fetch", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:genmux-poll");
+    // Only for the lease of a copy that takes long, and after a race.
+    add("fetch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     // Only after a race whose winner the table did not tell.
     add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     add("reconcile", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");

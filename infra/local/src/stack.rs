@@ -156,10 +156,7 @@ impl Stack {
         {
             dispatch.environment.insert("WEBHOOK_BASE_URL".to_owned(), String::new());
         }
-        for function in REACH_THIS_MACHINE {
-            let function = template.functions.get_mut(function).context("a function is missing")?;
-            function.environment.insert("MEDIA_ALLOW_LOOPBACK".to_owned(), "true".to_owned());
-        }
+        reach_this_machine(&mut template);
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
         for queue in &template.queues {
@@ -338,6 +335,14 @@ pub(crate) fn deliver(
             let simulator = simulator.clone();
             async move { simulator.deliver_due().await.map(|_| ()) }
         }));
+    }
+}
+
+fn reach_this_machine(template: &mut Template) {
+    for (_, function) in
+        template.functions.iter_mut().filter(|(name, _)| REACH_THIS_MACHINE.contains(&name.as_str()))
+    {
+        function.environment.insert("MEDIA_ALLOW_LOOPBACK".to_owned(), "true".to_owned());
     }
 }
 

@@ -1,6 +1,7 @@
 //! URLs that come from outside: an order's, a provider's. Parsed once, and kept as parsed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+// Addresses alone: `core` has no sockets.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
 use ipnet::IpNet;

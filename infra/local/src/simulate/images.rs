@@ -63,7 +63,7 @@ fn is_for_documents(url: &str) -> bool {
     let Some(Host::Domain(host)) = url.host() else { return false };
     let is_below =
         |name: &&str| host.strip_suffix(*name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    url.scheme() == "https" && FOR_DOCUMENTS.iter().any(|name| is_below(name))
+    url.scheme() == "https" && FOR_DOCUMENTS.iter().any(is_below)
 }
 
 #[cfg(test)]
