@@ -12,7 +12,7 @@ use shared::domain::id::JobId;
 use shared::domain::job::{CancelRefund, State};
 use shared::domain::provider::Provider;
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Problem, answer, check_version, request_id};
+use shared::edge::http::{Problem, answer, check_version};
 use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
@@ -47,7 +47,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request_id(&request), cancel(app, &request).await))
+    Ok(answer(&request, cancel(app, &request)).await)
 }
 
 async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem> {

@@ -75,6 +75,7 @@ fn job(attempts: &[(&str, Phase, ErrorClass)]) -> Job {
             key_mark: None,
             reports: false,
             stop_is_free: false,
+            simulated: false,
             missing: None,
             rest: BTreeMap::new(),
         })
