@@ -212,7 +212,9 @@ fn cursor<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<(Timestamp, T)>, Problem> {
     let Some(text) = parameter(request, "cursor") else { return Ok(None) };
-    decode(&text, parse).map(Some).ok_or_else(|| bad_parameter("cursor", "is not one that a list gave out", vec![]))
+    decode(&text, parse)
+        .map(Some)
+        .ok_or_else(|| bad_parameter("cursor", "is not one that a list gave out", vec![]))
 }
 
 #[cfg(test)]
@@ -229,7 +231,12 @@ mod tests {
         for at in ["+1", "-1", "01", "", "x", "253402300800000", "9223372036854775808", " 1"] {
             assert_eq!(job(&raw(format!("{at}.{id}"))), None, "{at}");
         }
-        for text in [raw("1".to_owned()), raw(format!("1.{id}x")), format!("{}=", encode(at, id.as_str())), "?".to_owned()] {
+        for text in [
+            raw("1".to_owned()),
+            raw(format!("1.{id}x")),
+            format!("{}=", encode(at, id.as_str())),
+            "?".to_owned(),
+        ] {
             assert_eq!(job(&text), None, "{text}");
         }
     }
@@ -237,11 +244,15 @@ mod tests {
     #[test]
     fn a_ledger_cursor_names_a_ledger_line() {
         let id = JobId::from_bytes([7; 16]);
-        for key in [format!("ENTRY#{id}#CHARGE"), format!("ENTRY#{id}#REFUND"), "ENTRY#a#b c#GRANT".to_owned()] {
+        for key in
+            [format!("ENTRY#{id}#CHARGE"), format!("ENTRY#{id}#REFUND"), "ENTRY#a#b c#GRANT".to_owned()]
+        {
             assert_eq!(ledger_key(&key), Some(key.clone()));
         }
         let long = format!("ENTRY#{}#GRANT", "x".repeat(1_100));
-        for key in ["ENTRY#", "ENTRY##GRANT", "ENTRY#job_1#CHARGE", "ENTRY#a\n#GRANT", "BALANCE", "ENTRY#a#X", &long] {
+        for key in
+            ["ENTRY#", "ENTRY##GRANT", "ENTRY#job_1#CHARGE", "ENTRY#a\n#GRANT", "BALANCE", "ENTRY#a#X", &long]
+        {
             assert_eq!(ledger_key(key), None, "{key}");
         }
     }

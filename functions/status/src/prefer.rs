@@ -82,7 +82,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_no_preference() {
-        for value in ["", "wait", "wait=", "wait=soon", "wait=-1", "wait=+1", "wait=1.5", "wait=1s", "waits=1", "wait=\"1"] {
+        for value in [
+            "",
+            "wait",
+            "wait=",
+            "wait=soon",
+            "wait=-1",
+            "wait=+1",
+            "wait=1.5",
+            "wait=1s",
+            "waits=1",
+            "wait=\"1",
+        ] {
             assert_eq!(of(&[value]), None, "{value}");
         }
         assert_eq!(of(&[]), None);

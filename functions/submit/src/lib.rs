@@ -226,7 +226,9 @@ mod tests {
         headers.append("idempotency-key", HeaderValue::from_static("order-1"));
         headers.append("idempotency-key", HeaderValue::from_static("order-1"));
         assert!(idempotency_key(&headers).unwrap_err().detail.contains("`Idempotency-Key`"));
-        for value in ["order-1,order-2", "order-1, order-1", "\"order-1\",\"order-2\"", "\"a\", b", "a, \"b\""] {
+        for value in
+            ["order-1,order-2", "order-1, order-1", "\"order-1\",\"order-2\"", "\"a\", b", "a, \"b\""]
+        {
             assert_eq!(key(value).unwrap_err().code, "invalid_idempotency_key", "{value}");
         }
         assert_eq!(key("\"a, b\"").unwrap().as_deref(), Some("a, b"));

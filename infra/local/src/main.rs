@@ -20,7 +20,9 @@ async fn main() -> ExitCode {
     // s3s reports every ordinary 304, 404 and 412 as an error, and dynoxide every condition that does
     // not hold, as in each replay.
     let env = Env::from_process();
-    let levels = telemetry::levels(env.get("RUST_LOG").unwrap_or("warn,genmux=info,dynoxide=error,s3s=off,s3s_fs=off"));
+    let levels = telemetry::levels(
+        env.get("RUST_LOG").unwrap_or("warn,genmux=info,dynoxide=error,s3s=off,s3s_fs=off"),
+    );
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(is_colourful(&env));
     tracing_subscriber::registry().with(lines).with(levels).init();
     run(cli).await.unwrap_or_else(|error| {

@@ -74,8 +74,7 @@ pub fn choose<'a>(
         model.routes.iter().map(move |route| ((rank, takes(route)), route))
     });
     let standing = |route: &Route| standings.get(&route.provider).copied().unwrap_or_default();
-    let fitting: Vec<_> =
-        usable.filter(|(_, route)| request.fits(route) && pinned(request, route)).collect();
+    let fitting: Vec<_> = usable.filter(|(_, route)| request.fits(route) && pinned(request, route)).collect();
     let simulated = is_simulated(job, request, fitting.iter().map(|(_, route)| *route), &standing);
     let (open, closed): (Vec<_>, Vec<_>) = fitting
         .into_iter()

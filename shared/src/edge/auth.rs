@@ -113,7 +113,8 @@ mod tests {
             assert_eq!(id(format!("{scheme} {token}")), read, "{scheme}");
         }
         assert_eq!(id(format!("Bearer   {token} ")), read, "several blanks");
-        for value in [token.clone(), format!("Basic {token}"), format!("Bearer{token}"), "Bearer ".to_owned()] {
+        for value in [token.clone(), format!("Basic {token}"), format!("Bearer{token}"), "Bearer ".to_owned()]
+        {
             assert_eq!(id(value.clone()), None, "{value}");
         }
     }

@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_no_part_of_the_body() {
         let request = |body: &str| Request::new(Body::from(body));
-        let (plain, marked) = (r#"{"model": "a", "prompt": "b"}"#, "\u{feff}{\"model\": \"a\", \"prompt\": \"b\"}");
+        let (plain, marked) =
+            (r#"{"model": "a", "prompt": "b"}"#, "\u{feff}{\"model\": \"a\", \"prompt\": \"b\"}");
         assert_eq!(parse::<Order>(&request(marked)).unwrap().model, "a");
         assert_eq!(body_digest(&request(marked)), body_digest(&request(plain)));
         assert!(body_digest(&request(plain)).is_some());

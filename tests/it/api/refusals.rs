@@ -234,7 +234,11 @@ async fn a_method_or_path_that_is_no_route_gets_a_problem_document() {
         let answer = world.call(method.clone(), path, &[], None).await;
         let (status, code) = if allow.is_some() { (405, "method_not_allowed") } else { (404, "not_found") };
         assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
-        assert_eq!(answer.headers.get("allow").map(|value| value.to_str().unwrap()), allow, "{method} {path}");
+        assert_eq!(
+            answer.headers.get("allow").map(|value| value.to_str().unwrap()),
+            allow,
+            "{method} {path}"
+        );
         assert_eq!(answer.headers["content-type"], "application/problem+json", "{method} {path}");
         if method != Method::HEAD {
             assert_eq!(answer.code(), code, "{method} {path}: {answer:?}");

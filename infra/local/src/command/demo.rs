@@ -133,7 +133,11 @@ fn print_timeline(job: &Value) {
         let number = attempt.get("number").unwrap_or(&Value::Null);
         let simulated = attempt.get("simulated") == Some(&Value::Bool(true));
         let simulated = if simulated { " (simulated)" } else { "" };
-        say!("{}  attempt {number} sent to {}{simulated}", text(attempt, "started_at"), text(attempt, "route"));
+        say!(
+            "{}  attempt {number} sent to {}{simulated}",
+            text(attempt, "started_at"),
+            text(attempt, "route")
+        );
         if attempt.get("ended_at").is_some() {
             let error = attempt.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
             say!("{}  attempt {number} {} {error}", text(attempt, "ended_at"), text(attempt, "status"));

@@ -21,8 +21,8 @@ use shared::store::gauges::Gauges;
 use shared::store::jobs::JobStore;
 use shared::store::queue::DeadLetter;
 
-use super::target::LOCAL_STACK;
 use super::print::{self, say};
+use super::target::LOCAL_STACK;
 use super::{JobsCommand, Local, Target, dlq};
 
 /// Jobs of an account that are read at once.
@@ -283,7 +283,8 @@ mod tests {
         let now = Timestamp::from_secs(1_800_000_000);
         let order = |pin: bool| {
             let provider = pin.then_some("runway");
-            let order = serde_json::json!({"model": "veo-3.1", "prompt": "a", "provider": provider, "pin": pin});
+            let order =
+                serde_json::json!({"model": "veo-3.1", "prompt": "a", "provider": provider, "pin": pin});
             let catalog = Catalog::for_providers(Provider::ALL);
             JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
         };

@@ -88,8 +88,16 @@ mod tests {
     fn the_command_to_try_works_as_it_stands() {
         for (program, data, command) in [
             ("genmux", ".genmux", "genmux demo \"a paper boat on a rainy street\""),
-            ("target/debug/genmux", "/tmp/x", "target/debug/genmux demo \"a paper boat on a rainy street\" --data /tmp/x"),
-            ("./a b/genmux", "it's", "'./a b/genmux' demo \"a paper boat on a rainy street\" --data 'it'\\''s'"),
+            (
+                "target/debug/genmux",
+                "/tmp/x",
+                "target/debug/genmux demo \"a paper boat on a rainy street\" --data /tmp/x",
+            ),
+            (
+                "./a b/genmux",
+                "it's",
+                "'./a b/genmux' demo \"a paper boat on a rainy street\" --data 'it'\\''s'",
+            ),
         ] {
             assert_eq!(demo_command(program, Path::new(data)), command);
         }
