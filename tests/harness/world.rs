@@ -8,7 +8,7 @@ use std::time::Duration;
 use genmux::audit::{self, RemoteJobs, Report};
 use genmux::host::{Function, Invocation};
 use genmux::simulate::{CallKind, Simulator};
-use genmux::stack::{self, Options, Stack, start_function};
+use genmux::stack::{self, Options, Pool, Stack, start_function};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -117,6 +117,7 @@ impl World {
             databases: None,
             media: folder.path().to_owned(),
             env: Env::default(),
+            pool: Pool::simulated(),
             public_url: None,
             webhooks: true,
             callback_secret: "a callback secret that is long enough for tests".to_owned(),
@@ -124,6 +125,7 @@ impl World {
             clock: Clock::manual(Clock::System.now()),
             random: Random::seeded(7),
             clocks: BTreeMap::new(),
+            unreachable: Vec::new(),
             aws_wire: Some(wire.client()),
             around: Some(wire.around()),
         };

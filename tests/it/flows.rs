@@ -5,7 +5,6 @@ use std::time::Duration;
 use genmux::simulate::CallKind;
 use harness::World;
 use harness::story::STORIES;
-use shared::boot::Env;
 use shared::domain::attempt::{Phase, WRONG_FILE_AFTER};
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
@@ -81,8 +80,7 @@ async fn a_lone_route_that_says_later_is_tried_again_and_no_more_than_four_times
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_cannot_be_reached_costs_an_attempt_and_not_the_job() {
-    let dead = [("FAL_KEY", "k"), ("FAL_BASE_URL", "http://127.0.0.1:1")];
-    let world = World::with(|options| options.env = Env::from_pairs(dead)).await;
+    let world = World::with(|options| options.unreachable = vec![Provider::Fal]).await;
     let job = play(&world, "veo-3.1", "a boat").await;
     assert_eq!(job.state, State::Succeeded, "{job:?}");
     assert_eq!(job.attempts[0].phase, Phase::NotSent);

@@ -26,6 +26,7 @@ mod levers;
 mod likeness;
 mod outage;
 mod platform;
+mod pools;
 mod releases;
 mod resilience;
 mod rights;

@@ -19,6 +19,7 @@ use shared::domain::credit::Entry;
 use shared::domain::id::JobId;
 use shared::domain::job::{CHECK_EVERY, Job, State};
 use shared::domain::provider::Provider;
+use shared::provider::adapter;
 use shared::resilience::backoff::{POLL_MAX, POLLS_MAX};
 use shared::store::audit::History;
 use shared::store::gauges::Gauges;
@@ -165,7 +166,7 @@ async fn no_job_outlives_its_deadline_by_ten_minutes() {
 async fn without_any_webhook_an_end_is_known_within_a_check_and_a_minute() {
     const LATENCY: u64 = 300;
     let world = World::new().await;
-    let reporting = |provider: &&Provider| world.simulator(**provider).reports();
+    let reporting = |provider: &&Provider| adapter(**provider).capabilities().webhooks.is_some();
     let mut jobs = Vec::new();
     for provider in Provider::ALL.iter().filter(reporting) {
         let catalog = Catalog::for_providers(&[*provider]);

@@ -11,7 +11,6 @@ use shared::domain::id::JobId;
 use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider::{self, Fal, Runway};
 use shared::domain::time::Timestamp;
-use shared::provider::adapter;
 use shared::resilience::breaker::COOL_DOWN;
 use shared::resilience::gate::Gate;
 use shared::store::gauges::Gauges;
@@ -62,10 +61,7 @@ const WAVE_EVERY: Duration = Duration::from_secs(3);
 
 /// A world in which a provider cannot be reached: what is certainly not sent fails over.
 async fn without(provider: Provider) -> World {
-    let key = adapter(provider).setup().key.iter().map(|name| ((*name).to_owned(), "k".to_owned()));
-    let base_url = format!("{}_BASE_URL", provider.name().to_uppercase());
-    let env = Env::from_pairs(key.chain([(base_url, "http://127.0.0.1:1".to_owned())]));
-    World::with(|options| options.env = env).await
+    World::with(|options| options.unreachable = vec![provider]).await
 }
 
 /// Plays jobs of the model that three providers make, at one a second, to their ends; gives them,

@@ -91,6 +91,7 @@ fn claim(claim: u64) -> Event {
         key_mark: None,
         reports: true,
         stop_is_free: false,
+        simulated: false,
     })
 }
 

@@ -13,7 +13,7 @@ use shared::domain::job::{CHECK_EVERY, CancelRefund, Job, State};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Problem, answer, check_version, request_id};
+use shared::edge::http::{Problem, answer, check_version};
 use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keystore::Scope;
@@ -52,7 +52,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request_id(&request), cancel(app, &request).await))
+    Ok(answer(&request, cancel(app, &request)).await)
 }
 
 /// Whether a repeat has to send again what the earlier call may not have got out: nothing about the

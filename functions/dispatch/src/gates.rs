@@ -34,6 +34,7 @@ pub struct Gates {
     gauges: Gauges,
     limits: LimitTable,
     providers: Vec<Provider>,
+    simulated: Vec<Provider>,
     random: Random,
     seen: Mutex<Seen>,
 }
@@ -64,8 +65,14 @@ pub(crate) struct Wish<'a> {
 }
 
 impl Gates {
-    pub fn new(gauges: Gauges, limits: LimitTable, providers: Vec<Provider>, random: Random) -> Self {
-        Self { gauges, limits, providers, random, seen: Mutex::default() }
+    pub fn new(
+        gauges: Gauges,
+        limits: LimitTable,
+        providers: Vec<Provider>,
+        simulated: Vec<Provider>,
+        random: Random,
+    ) -> Self {
+        Self { gauges, limits, providers, simulated, random, seen: Mutex::default() }
     }
 
     /// Finds the best route whose gate lets the attempt through, and takes its place there.
@@ -224,9 +231,16 @@ impl Gates {
                 closed: false,
                 latency_ms: health.and_then(|gauge| gauge.latency_ms),
                 gone: known.gate.iter().flat_map(|gate| gate.gone_at(now)).collect(),
+                simulated: false,
             }
         };
-        self.seen().known.iter().map(|(provider, known)| (*provider, standing(known))).collect()
+        let seen = self.seen();
+        let mut standings: BTreeMap<_, _> =
+            seen.known.iter().map(|(provider, known)| (*provider, standing(known))).collect();
+        for provider in &self.simulated {
+            standings.entry(*provider).or_default().simulated = true;
+        }
+        standings
     }
 
     fn gate(&self, provider: Provider, now: Timestamp) -> Gate {

@@ -1,6 +1,7 @@
 //! `dispatch`: claim an attempt on the best route, call the provider, record what came
 //! back, fail over.
 
+mod callbacks;
 mod gates;
 
 use std::convert::Infallible;
@@ -16,13 +17,12 @@ use shared::domain::credit::MicroUsd;
 use shared::domain::decide::{Claim, Event};
 use shared::domain::id::RemoteJob;
 use shared::domain::job::{Job, State, UnclearCreate};
-use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
-use shared::provider::{CallbackSecrets, CreateOrder, Outcome, ProviderClient, Token, adapter};
+use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter};
 use shared::resilience::backoff::{RETRY_BASE, RETRY_MAX, full_jitter};
 use shared::store;
 use shared::store::gauges::Gauges;
@@ -32,6 +32,7 @@ use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use url::Url;
 
+pub use callbacks::Callbacks;
 pub use gates::Gates;
 use gates::{Way, Wish};
 
@@ -64,9 +65,7 @@ pub struct App {
     pub settle: Queue,
     pub catalog: Catalog,
     pub unclear_create: UnclearCreate,
-    /// Where providers can reach us; without it every attempt is polled.
-    pub webhook_base_url: Option<Url>,
-    pub callback_secrets: CallbackSecrets,
+    pub callbacks: Callbacks,
     pub clock: Clock,
     pub random: Random,
 }
@@ -78,12 +77,14 @@ impl App {
         let sold = config::providers(&mut read);
         let providers = config::provider_client(&mut read)?;
         let reach = config::reach(&mut read);
+        let callbacks = Callbacks::read(&mut read)?;
         let app = Self {
             jobs: JobStore::new(table.clone()),
             gates: Gates::new(
                 Gauges::new(table),
                 config::limits(&mut read),
                 sold.clone(),
+                callbacks.simulated.clone(),
                 process.random.clone(),
             ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
@@ -93,8 +94,7 @@ impl App {
             unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),
             catalog: Catalog::for_providers(&sold),
             providers,
-            webhook_base_url: read.optional("WEBHOOK_BASE_URL", "a URL"),
-            callback_secrets: config::callback_secrets(&mut read)?,
+            callbacks,
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -149,7 +149,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     // The claim is ours, and this is the only call of it there will ever be: a repeat of
     // this message finds the job dispatching. If we die here, its webhook or its deadline
     // decides what became of it.
-    let callback = callback(app, &job, route.provider);
+    let callback = app.callbacks.url(&job, route.provider);
     let outcome = match job.stop {
         None => send(app, &job, &request, route, callback.as_ref()).await,
         // Canceled since.
@@ -196,8 +196,9 @@ async fn take(
         route: route.name(),
         cost: request.cost(route),
         key_mark: app.providers.key_mark(route.provider),
-        reports: app.webhook_base_url.is_some() && reports(route.provider),
+        reports: app.callbacks.base(route.provider).is_some(),
         stop_is_free: adapter(route.provider).capabilities().stop_is_free,
+        simulated: app.callbacks.simulated.contains(&route.provider),
     });
     let error = match app.jobs.advance_from(job, &claimed, app.clock.now()).await {
         Ok(Advance::Moved(job)) => return Ok(Some(job)),
@@ -321,20 +322,6 @@ async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callbac
     let reference = format!("{}.{}", job.id, job.attempt);
     let order = CreateOrder { callback, ..CreateOrder::new(request, route, &reference) };
     app.providers.create(&app.downloads, route.provider, &order, app.clock.now()).await
-}
-
-/// The URL that the provider reports to: it names job and attempt, so that a webhook finds
-/// them even if we die before we have written down the remote job.
-fn callback(app: &App, job: &Job, provider: Provider) -> Option<Url> {
-    if !reports(provider) {
-        return None;
-    }
-    let token = app.callback_secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt, provider });
-    app.webhook_base_url.as_ref()?.join(&format!("/v1/webhooks/{provider}/{token}")).ok()
-}
-
-fn reports(provider: Provider) -> bool {
-    adapter(provider).capabilities().webhooks.is_some()
 }
 
 /// What a create call came to, for the job.

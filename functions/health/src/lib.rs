@@ -3,6 +3,7 @@
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
+use shared::boot::telemetry::invocation;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::batch::BoxError;
@@ -10,6 +11,7 @@ use shared::edge::http::chain;
 use shared::provider::ProviderClient;
 use shared::resilience::health::{Gauge, Ping};
 use shared::store::gauges::Gauges;
+use tracing::Instrument;
 
 /// Everything `health` may touch.
 #[derive(Debug)]
@@ -34,7 +36,11 @@ impl App {
     }
 }
 
-pub async fn handle(app: &App, _event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
+pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
+    check_all(app).instrument(invocation(&event.context.request_id)).await
+}
+
+async fn check_all(app: &App) -> Result<(), BoxError> {
     let providers = &app.sold;
     let gauges = app.gauges.health(providers).await?;
     // All at once: one slow provider must not delay the news of another.

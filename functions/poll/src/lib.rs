@@ -15,7 +15,7 @@ use shared::domain::id::JobId;
 use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{self, BoxError, Deadline};
+use shared::edge::batch::{self, BoxError, Deadline, NotYet};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter,
 };
@@ -99,7 +99,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
             Turn::Taken { stop_accepted } => is_stopping = unwanted && stop_accepted,
             Turn::Passed => return Ok(()),
             Turn::Busy => {
-                return Err(format!("attempt {number} of job {job_id} was asked about just now").into());
+                return Err(NotYet("the attempt was asked about just now").into());
             }
         }
     }
@@ -231,7 +231,9 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
     let reference = format!("{job_id}.{number}");
     let order = CreateOrder::new(&request, route, &reference);
     let lost = Lost { order, started_at: attempt.started_at };
-    let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now);
+    // Another account, or a simulator, does not know what was ordered from a real provider.
+    let is_told = attempt.simulated || !has_another_key(app, attempt);
+    let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now) && is_told;
     let (remote, outcome) = match app.providers.look_up(attempt.provider, &lost, now).await {
         Found::Job(remote) => (Some(remote), None),
         Found::Alike(all) => {

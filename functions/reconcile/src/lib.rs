@@ -8,6 +8,7 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, join, stream};
 use lambda_runtime::LambdaEvent;
+use shared::boot::telemetry::invocation;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::catalog::Catalog;
 use shared::domain::decide::Event;
@@ -21,6 +22,7 @@ use shared::store::due::{Due, DueJob};
 use shared::store::jobs::JobStore;
 use shared::store::keys::DUE_SHARDS;
 use shared::store::queue::{Message, Queue};
+use tracing::Instrument;
 
 /// Jobs of one shard that are read together: as many as one batch read takes.
 const PAGE_MAX: i32 = 100;
@@ -59,8 +61,13 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
+    let span = invocation(&event.context.request_id);
+    sweep_all(app, Deadline::of(&event.context)).instrument(span).await
+}
+
+async fn sweep_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let now = app.clock.now();
-    let run = Run { app, now, deadline: Deadline::of(&event.context) };
+    let run = Run { app, now, deadline };
     let limit = run.deadline.left(now).saturating_sub(ANSWER_BEFORE);
     let shards = join_all((0..DUE_SHARDS).map(|shard| run.sweep(shard)));
     let shards = tokio::time::timeout(limit, shards).await?;

@@ -13,7 +13,7 @@ use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider;
 use shared::domain::request::FieldError;
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Problem, answer, check_version, json, request_id};
+use shared::edge::http::{Problem, answer, check_version, json};
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
 use shared::store::gauges::Gauges;
 use shared::store::jobs::JobStore;
@@ -22,6 +22,8 @@ use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
 
 mod lists;
+mod prefer;
+pub mod routes;
 
 /// How long a media link works.
 const LINK_VALID_FOR: Duration = Duration::from_secs(3_600);
@@ -62,20 +64,24 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request_id(&request), read(app, &request).await))
+    Ok(answer(&request, read(app, &request)).await)
 }
 
 async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
-    if request.uri().path() == "/openapi.json" {
-        return Ok(openapi());
+    // By route and not by path: a domain may put a path of its own before it.
+    let route = routes::key(request);
+    match route {
+        routes::OPENAPI => return Ok(openapi()),
+        routes::JOBS | routes::JOB | routes::MODELS | routes::PROVIDERS | routes::ACCOUNT => {}
+        _ => return Err(routes::refuse(request)),
     }
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Read, app.clock.now()).await?;
-    match request.uri().path() {
-        "/v1/jobs" => lists::jobs(app, request, &account).await,
-        "/v1/models" => Ok(json(StatusCode::OK, &lists::models(&app.catalog))),
-        "/v1/providers" => lists::providers(app).await,
-        "/v1/account" => lists::account(app, request, &account).await,
+    match route {
+        routes::JOBS => lists::jobs(app, request, &account).await,
+        routes::MODELS => Ok(json(StatusCode::OK, &lists::models(&app.catalog))),
+        routes::PROVIDERS => lists::providers(app).await,
+        routes::ACCOUNT => lists::account(app, request, &account).await,
         _ => job(app, request, &account).await,
     }
 }
@@ -83,7 +89,7 @@ async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
 async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
     let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
     let id = id.ok_or_else(Problem::not_found)?;
-    let waits_for = preferred_wait(request.headers())?;
+    let waits_for = prefer::wait(request.headers()).map(|span| span.min(WAIT_MAX));
     let found = app.jobs.get_with_request(&id).await?;
     // Another account's job is no job.
     let (mut job, wanted) =
@@ -120,20 +126,6 @@ async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> 
         job = app.jobs.get(&first.id).await?.ok_or_else(Problem::not_found)?;
     }
     Ok(job)
-}
-
-/// `Prefer: wait=N`, in seconds, cut to [`WAIT_MAX`].
-fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let wait = preferences
-        .flat_map(|value| value.split(','))
-        .find_map(|preference| preference.trim().strip_prefix("wait="));
-    let Some(wait) = wait else { return Ok(None) };
-    let Ok(seconds) = wait.parse::<u64>() else {
-        let detail = format!("`Prefer: wait=N` takes whole seconds, up to {}.", WAIT_MAX.as_secs());
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_preference", detail));
-    };
-    Ok(Some(Duration::from_secs(seconds).min(WAIT_MAX)))
 }
 
 async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {

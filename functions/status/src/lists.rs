@@ -17,6 +17,10 @@ const LIMIT_DEFAULT: i32 = 20;
 const LIMIT_MAX: i32 = 100;
 /// The least that a filtered list reads at once, however few jobs are asked for.
 const PAGE_MIN: i32 = 20;
+/// The end of the year 9999.
+const LATEST_MS: i64 = 253_402_300_799_999;
+/// What a key of the table may have.
+const LEDGER_KEY_BYTES_MAX: usize = 1024;
 /// Pages that a filtered list reads before it hands back what it has found.
 const PAGES_MAX: usize = 10;
 
@@ -61,7 +65,7 @@ pub(crate) async fn account(
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
     let limit = limit(request)?;
-    let cursor = cursor(request, |text| text.starts_with("ENTRY#").then(|| text.to_owned()))?;
+    let cursor = cursor(request, ledger_key)?;
     let balance = app.ledger.balance(account).await?;
     let lines = app.ledger.lines(account, limit, cursor).await?;
     let full = lines.len() == usize::try_from(limit).unwrap_or(0);
@@ -185,15 +189,74 @@ fn encode(at: Timestamp, name: &str) -> String {
     BASE64URL_NOPAD.encode(format!("{}.{name}", at.as_millis()).as_bytes())
 }
 
+/// Only what [`encode`] can have made: one text for one place, and no time that no job can have.
+fn decode<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp, T)> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let (at, name) = std::str::from_utf8(&bytes).ok()?.split_once('.')?;
+    let millis: i64 = at.parse().ok().filter(|millis| (0..=LATEST_MS).contains(millis))?;
+    let at = Timestamp::from_millis(millis);
+    let parsed = parse(name)?;
+    (encode(at, name) == text).then_some((at, parsed))
+}
+
+/// The key of a ledger line, if it can be one.
+fn ledger_key(text: &str) -> Option<String> {
+    let (of, kind) = text.strip_prefix("ENTRY#")?.rsplit_once('#')?;
+    let fits = match kind {
+        "CHARGE" | "REFUND" => of.parse::<JobId>().is_ok(),
+        "GRANT" => !of.is_empty() && of.chars().all(|c| !c.is_control()),
+        _ => false,
+    };
+    (fits && text.len() <= LEDGER_KEY_BYTES_MAX).then(|| text.to_owned())
+}
+
 fn cursor<T>(
     request: &Request,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<(Timestamp, T)>, Problem> {
     let Some(text) = parameter(request, "cursor") else { return Ok(None) };
-    let decode = || {
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
-        let (at, name) = std::str::from_utf8(&bytes).ok()?.split_once('.')?;
-        Some((Timestamp::from_millis(at.parse().ok()?), parse(name)?))
-    };
-    decode().map(Some).ok_or_else(|| bad_parameter("cursor", "is not one that a list gave out", vec![]))
+    decode(&text, parse)
+        .map(Some)
+        .ok_or_else(|| bad_parameter("cursor", "is not one that a list gave out", vec![]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_only_what_a_list_gives_out() {
+        let id = JobId::from_bytes([7; 16]);
+        let at = Timestamp::from_millis(1_800_000_000_123);
+        let job = |text: &str| decode(text, |name| name.parse::<JobId>().ok());
+        assert_eq!(job(&encode(at, id.as_str())), Some((at, id.clone())));
+        let raw = |text: String| BASE64URL_NOPAD.encode(text.as_bytes());
+        for at in ["+1", "-1", "01", "", "x", "253402300800000", "9223372036854775808", " 1"] {
+            assert_eq!(job(&raw(format!("{at}.{id}"))), None, "{at}");
+        }
+        for text in [
+            raw("1".to_owned()),
+            raw(format!("1.{id}x")),
+            format!("{}=", encode(at, id.as_str())),
+            "?".to_owned(),
+        ] {
+            assert_eq!(job(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_cursor_names_a_ledger_line() {
+        let id = JobId::from_bytes([7; 16]);
+        for key in
+            [format!("ENTRY#{id}#CHARGE"), format!("ENTRY#{id}#REFUND"), "ENTRY#a#b c#GRANT".to_owned()]
+        {
+            assert_eq!(ledger_key(&key), Some(key.clone()));
+        }
+        let long = format!("ENTRY#{}#GRANT", "x".repeat(1_100));
+        for key in
+            ["ENTRY#", "ENTRY##GRANT", "ENTRY#job_1#CHARGE", "ENTRY#a\n#GRANT", "BALANCE", "ENTRY#a#X", &long]
+        {
+            assert_eq!(ledger_key(key), None, "{key}");
+        }
+    }
 }

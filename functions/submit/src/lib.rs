@@ -16,7 +16,7 @@ use shared::domain::public_url::Reach;
 use shared::domain::request::{JobRequest, Order};
 use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Limit, Problem, answer, body_digest, chain, check_version, parse, request_id};
+use shared::edge::http::{Limit, Problem, answer, body_digest, chain, check_version, parse};
 use shared::edge::recent::Recent;
 use shared::edge::view::{JobView, job_response};
 use shared::store;
@@ -69,7 +69,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request_id(&request), submit(app, &request).await))
+    Ok(answer(&request, submit(app, &request)).await)
 }
 
 async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
@@ -184,11 +184,18 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
-    let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let visible = key.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\');
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let key = quoted.unwrap_or(text);
+    // API Gateway joins two lines of one header with a comma: a bare key with one may be two keys.
+    let visible = key.chars().all(|c| match c {
+        '"' | '\\' => false,
+        ',' => quoted.is_some(),
+        c => matches!(c, ' '..='~'),
+    });
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !visible || values.next().is_some() {
         let detail = format!(
-            "`Idempotency-Key` is one text of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters."
+            "`Idempotency-Key` is one text of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters, in \
+             quotes if it has a comma, and is sent once."
         );
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));
     }
@@ -216,6 +223,20 @@ mod tests {
     #[test]
     fn a_quoted_key_and_a_bare_one_are_the_same() {
         assert_eq!(key("\"order-1\"").unwrap(), key("order-1").unwrap());
+    }
+
+    #[test]
+    fn two_keys_are_refused_as_two_lines_and_as_the_one_that_api_gateway_makes_of_them() {
+        let mut headers = HeaderMap::new();
+        headers.append("idempotency-key", HeaderValue::from_static("order-1"));
+        headers.append("idempotency-key", HeaderValue::from_static("order-1"));
+        assert!(idempotency_key(&headers).unwrap_err().detail.contains("`Idempotency-Key`"));
+        for value in
+            ["order-1,order-2", "order-1, order-1", "\"order-1\",\"order-2\"", "\"a\", b", "a, \"b\""]
+        {
+            assert_eq!(key(value).unwrap_err().code, "invalid_idempotency_key", "{value}");
+        }
+        assert_eq!(key("\"a, b\"").unwrap().as_deref(), Some("a, b"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
-use shared::edge::http::{Problem, answer, body_bytes, json, request_id};
+use shared::edge::http::{Problem, answer, body_bytes, json};
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
 use shared::store::queue::{Message, Sender};
 use shared::store::verdicts::Verdicts;
@@ -41,7 +41,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request_id(&request), receive(app, &request).await))
+    Ok(answer(&request, receive(app, &request)).await)
 }
 
 async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem> {

@@ -1,6 +1,7 @@
 //! The whole stack in one process: storage, queues, functions, simulated providers.
 
 mod functions;
+mod providers;
 mod source;
 mod traced;
 
@@ -18,11 +19,9 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use axum::Router;
-use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
-use shared::provider::{Scheme, adapter};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,30 +29,22 @@ use url::Url;
 
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
-use crate::aws::secrets::{Members, Secrets};
+use crate::aws::secrets::Secrets;
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::guard::guarded;
 use crate::host::{Deployment, Function, Host, Template};
-use crate::simulate::{self, Simulator};
+use crate::simulate::Simulator;
 
 pub use functions::start_function;
+pub use providers::Pool;
+pub(crate) use providers::{Providers, deliver, start as providers};
 
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
-/// Variables of an operator, and the template's parameters that they set.
-const SETTINGS: [(&str, &str); 5] = [
-    ("PROVIDER_LIMITS", "ProviderLimits"),
-    ("LIVE_JOBS_MAX", "LiveJobsMax"),
-    ("UNCLEAR_CREATE", "UnclearCreate"),
-    ("CANCEL_REFUND", "CancelRefund"),
-    ("KEY_RATE_LIMIT", "KeyRateLimit"),
-];
 /// Functions that here take and fetch URLs of this machine, which no deployed one does.
 const REACH_THIS_MACHINE: [&str; 3] = ["submit", "dispatch", "fetch"];
-/// How often a simulated provider looks whether a webhook is due.
-const DELIVER_EVERY: Duration = Duration::from_millis(100);
 /// How often expired items are swept, as the real table does in its own time.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -69,9 +60,11 @@ pub struct Options {
     pub databases: Option<PathBuf>,
     /// Where the bucket is kept.
     pub media: PathBuf,
-    /// Keys and origins of the providers, by the variables that the functions read.
-    /// A provider without an origin and without a key is simulated.
+    /// Keys and origins of the real providers, by the variables that the functions read. They make
+    /// no provider real.
     pub env: Env,
+    /// Which providers there are.
+    pub pool: Pool,
     /// Where real providers can reach the API.
     pub public_url: Option<Url>,
     /// Whether providers are told where to report; without, every attempt is polled.
@@ -86,6 +79,8 @@ pub struct Options {
     pub random: Random,
     /// The wire under the AWS SDK, where a test wants its own.
     pub aws_wire: Option<SharedHttpClient>,
+    /// Simulators that a test lets nobody reach.
+    pub unreachable: Vec<Provider>,
     /// What a test puts around every function.
     pub around: Option<Around>,
 }
@@ -133,7 +128,9 @@ impl Stack {
         let s3 = S3::start(listen(0).await?, &options.media, storage.clone()).await?;
         let sqs_listener = listen(0).await?;
         let sqs_url = url_of(&sqs_listener)?;
-        let sqs = Sqs::open(file("queues.sqlite").as_deref(), options.clock.clone(), sqs_url.clone())?;
+        let queues = file("queues.sqlite");
+        let sqs = Sqs::open(queues.as_deref(), options.clock.clone(), sqs_url.clone())
+            .with_context(|| format!("the queues in {} cannot be opened", shown(queues.as_deref())))?;
         serve(sqs_listener, sqs.router(), &storage, &mut servers);
 
         let api =
@@ -151,10 +148,8 @@ impl Stack {
             bucket_name: BUCKET.to_owned(),
             parameters,
         })?;
-        if !reports(&options, &simulators)
-            && let Some(dispatch) = template.functions.get_mut("dispatch")
-        {
-            dispatch.environment.insert("WEBHOOK_BASE_URL".to_owned(), String::new());
+        if let Some(dispatch) = template.functions.get_mut("dispatch") {
+            dispatch.environment.extend(callbacks(&options, &api_url));
         }
         reach_this_machine(&mut template);
         dynamodb.ensure_table(&template.table)?;
@@ -242,100 +237,8 @@ impl Drop for Stack {
     }
 }
 
-/// What a stack knows of its providers.
-pub(crate) struct Providers {
-    pub(crate) simulators: BTreeMap<Provider, Simulator>,
-    /// Of the template.
-    pub(crate) parameters: BTreeMap<String, String>,
-    /// What is in the template's secrets, by logical id.
-    pub(crate) secrets: BTreeMap<&'static str, Members>,
-}
-
-/// Starts a simulator for every provider that is not configured, and gathers the keys and
-/// origins of all.
-pub(crate) async fn providers(
-    options: &Options,
-    shutdown: &CancellationToken,
-    servers: &mut JoinSet<Result<()>>,
-) -> Result<Providers> {
-    let mut simulators = BTreeMap::new();
-    let names: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
-    let mut parameters = BTreeMap::from([("Providers".to_owned(), names.join(","))]);
-    // Here callers are nobody's rivals, unless an operator wants to see how it is.
-    parameters.insert("KeyRateLimit".to_owned(), "0".to_owned());
-    for (variable, parameter) in SETTINGS {
-        parameters.extend(options.env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
-    }
-    let mut keys = Members::new();
-    let mut of_webhooks =
-        Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);
-    for &provider in Provider::ALL {
-        let (setup, url_variable) = (adapter(provider).setup(), base_url_variable(provider));
-        let given = |variable: &str| options.env.get(variable).map(str::to_owned);
-        // A key alone tells nothing of one that has no home: it may be there for other software.
-        let keyed = !setup.homeless && setup.key.iter().any(|variable| given(variable).is_some());
-        let is_real = keyed || given(&url_variable).is_some();
-        let url = if is_real {
-            let settings = setup.settings.iter().map(|(variable, _)| *variable);
-            let known = settings.filter_map(|variable| Some((variable.to_owned(), given(variable)?)));
-            keys.extend(known);
-            given(&url_variable).unwrap_or_default()
-        } else {
-            let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
-            let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
-            let signs = adapter(provider).capabilities().webhooks.is_some_and(Scheme::has_secret);
-            let secret = (webhook_secret_variable(provider), simulator.webhook_secret().expose().to_owned());
-            of_webhooks.extend(signs.then_some(secret));
-            let credentials = simulator.credentials();
-            keys.extend(credentials.into_iter().map(|(variable, value)| (variable.to_owned(), value)));
-            simulators.insert(provider, simulator);
-            url
-        };
-        let otherwise = if is_real { "unset" } else { "simulated" };
-        for variable in setup.key {
-            let value = || given(variable).unwrap_or_else(|| otherwise.to_owned());
-            keys.entry((*variable).to_owned()).or_insert_with(value);
-        }
-        keys.insert(url_variable.clone(), url.clone());
-        if adapter(provider).capabilities().webhooks.is_some() {
-            of_webhooks.insert(url_variable, url);
-            let secret = webhook_secret_variable(provider);
-            of_webhooks.extend(given(&secret).map(|value| (secret, value)));
-        }
-    }
-    let secrets = BTreeMap::from([("ProviderKeys", keys), ("WebhookSecrets", of_webhooks)]);
-    Ok(Providers { simulators, parameters, secrets })
-}
-
-async fn simulator(
-    provider: Provider,
-    options: &Options,
-    file: Option<&Path>,
-    shutdown: &CancellationToken,
-    servers: &mut JoinSet<Result<()>>,
-) -> Result<(Simulator, String)> {
-    let settings = simulate::Options { latency: options.latency, ..simulate::Options::default() };
-    let simulator = Simulator::open(provider, file, options.clock.clone(), settings)?;
-    let listener = listen(0).await?;
-    let url = url_of(&listener)?;
-    let (serve, until) = (simulator.clone(), shutdown.clone());
-    servers.spawn(async move { serve.serve(listener, until.cancelled_owned()).await });
-    Ok((simulator, url))
-}
-
-/// Delivers the simulated providers' webhooks when they are due, until shutdown.
-pub(crate) fn deliver(
-    simulators: &BTreeMap<Provider, Simulator>,
-    shutdown: &CancellationToken,
-    timers: &mut JoinSet<()>,
-) {
-    for simulator in simulators.values() {
-        let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
-        timers.spawn(every(DELIVER_EVERY, shutdown, move || {
-            let simulator = simulator.clone();
-            async move { simulator.deliver_due().await.map(|_| ()) }
-        }));
-    }
+fn shown(file: Option<&Path>) -> String {
+    file.map_or_else(|| "memory".to_owned(), |file| file.display().to_string())
 }
 
 fn reach_this_machine(template: &mut Template) {
@@ -346,9 +249,16 @@ fn reach_this_machine(template: &mut Template) {
     }
 }
 
-/// Whether providers can report to us: simulated ones always, real ones at a public URL.
-fn reports(options: &Options, simulators: &BTreeMap<Provider, Simulator>) -> bool {
-    options.webhooks && (options.public_url.is_some() || simulators.values().any(Simulator::reports))
+/// Where providers report to: simulators always can, real ones at a public URL alone.
+fn callbacks(options: &Options, api_url: &str) -> [(String, String); 3] {
+    let public = options.public_url.as_ref().map(Url::to_string).filter(|_| options.webhooks);
+    let local = if options.webhooks { api_url } else { "" };
+    [
+        ("WEBHOOK_BASE_URL", public.unwrap_or_default()),
+        ("SIMULATED_CALLBACK_URL", local.to_owned()),
+        ("SIMULATED_PROVIDERS", providers::names(&options.pool.simulated)),
+    ]
+    .map(|(variable, value)| (variable.to_owned(), value))
 }
 
 /// The SDK's configuration for the storage in this process.

@@ -79,14 +79,52 @@ pub fn limits(read: &mut Reader<'_>) -> LimitTable {
 /// `PROVIDERS`: the providers to use, by name, separated by commas.
 pub fn providers(read: &mut Reader<'_>) -> Vec<Provider> {
     let names = read.required("PROVIDERS");
+    named(read, "PROVIDERS", &names)
+}
+
+/// `SIMULATED_PROVIDERS`: those that are simulators. The local stack alone sets it.
+pub fn simulated(read: &mut Reader<'_>) -> Vec<Provider> {
+    let names: String = read.optional("SIMULATED_PROVIDERS", "a list").unwrap_or_default();
+    named(read, "SIMULATED_PROVIDERS", &names)
+}
+
+fn named(read: &mut Reader<'_>, variable: &str, names: &str) -> Vec<Provider> {
     let mut providers = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
             Ok(provider) => providers.push(provider),
-            Err(unknown) => read.problem(format!("PROVIDERS: {unknown}")),
+            Err(unknown) => read.problem(format!("{variable}: {unknown}")),
         }
     }
     providers
+}
+
+/// A URL under which the API is reached, from a variable. Its path is kept.
+pub fn public_url(read: &mut Reader<'_>, variable: &str) -> Option<Url> {
+    let text: String = read.optional(variable, "a text")?;
+    parse_public_url(&text).map_err(|wrong| read.problem(format!("{variable} {wrong}"))).ok()
+}
+
+/// A URL under which the API is reached, as a folder: what is joined to it comes below its path.
+///
+/// # Errors
+///
+/// If it is no http URL, or has what a callback URL cannot be built on.
+pub fn parse_public_url(text: &str) -> Result<Url, &'static str> {
+    let mut url = Url::parse(text).map_err(|_unreadable| "must be a URL")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must be a URL of http or https");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must be a URL without a query and a fragment");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must be a URL without a user name and a password");
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
 }
 
 /// The client of every provider in `PROVIDERS`, with its key and settings and, if set, another
@@ -99,7 +137,7 @@ pub fn provider_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartErr
     all.extend(taken_out);
     client(read, all, |read, provider| {
         let setup = adapter(provider).setup();
-        let key: Vec<String> = setup.key.iter().map(|variable| read.required(variable)).collect();
+        let key: Vec<String> = setup.key.iter().map(|variable| read.key(variable)).collect();
         let mut value = |(variable, default): &(&'static str, Option<&str>)| match default {
             Some(default) => {
                 (*variable, read.optional(variable, "a text").unwrap_or_else(|| (*default).to_owned()))
@@ -169,7 +207,37 @@ fn webhook_secret(read: &mut Reader<'_>, provider: Provider) -> Option<StandardW
 /// signs, all verify, so that one can be replaced while webhooks are under way.
 pub fn callback_secrets(read: &mut Reader<'_>) -> Result<CallbackSecrets, StartError> {
     let secrets = read.required("WEBHOOK_TOKEN_SECRET");
+    if secrets.chars().any(char::is_control) {
+        read.problem("WEBHOOK_TOKEN_SECRET has a line break or another control character");
+    }
     let secrets = if secrets.is_empty() { "missing".to_owned() } else { secrets };
     CallbackSecrets::new(secrets.split(',').map(|secret| Secret::new(secret.trim())).collect())
         .map_err(StartError::CallbackSecrets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_keeps_its_path_and_is_refused_where_nothing_can_be_joined_to_it() {
+        for (text, url) in [
+            ("https://a.example", "https://a.example/"),
+            ("https://a.example/x", "https://a.example/x/"),
+            ("https://a.example/x/y/", "https://a.example/x/y/"),
+            ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x/"),
+        ] {
+            assert_eq!(parse_public_url(text).unwrap().as_str(), url);
+        }
+        for (text, told) in [
+            ("a.example", "must be a URL"),
+            ("ftp://a.example", "http"),
+            ("mailto:a@b", "http"),
+            ("https://a.example/?x=1", "query"),
+            ("https://a.example/#x", "fragment"),
+            ("https://u:p@a.example", "user name"),
+        ] {
+            assert!(parse_public_url(text).unwrap_err().contains(told), "{text}");
+        }
+    }
 }

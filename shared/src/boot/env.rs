@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// A process's environment variables. An empty one counts as not set.
+/// A process's environment variables. White space at the ends of a value is no part of it, as a key
+/// that was pasted or read from a file ends in a line break; an empty one counts as not set.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<String, String>);
 
@@ -30,7 +31,7 @@ impl Env {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// Sets what is not set yet.
@@ -67,6 +68,16 @@ impl Reader<'_> {
         value.unwrap_or_default().to_owned()
     }
 
+    /// A key, which must be there and be one that can be sent: one that is not would be refused by
+    /// its provider only after the first job.
+    pub fn key(&mut self, name: &str) -> String {
+        let key = self.required(name);
+        if let Err(wrong) = check_key(name, &key) {
+            self.problems.push(format!("{name} {wrong}"));
+        }
+        key
+    }
+
     pub fn is_set(&self, name: &str) -> bool {
         self.env.get(name).is_some()
     }
@@ -85,6 +96,25 @@ impl Reader<'_> {
 
     pub fn finish<T>(self, value: T) -> Result<T, EnvError> {
         if self.problems.is_empty() { Ok(value) } else { Err(EnvError(self.problems)) }
+    }
+}
+
+/// Whether a key can be one: visible ASCII without blanks, or JSON where its variable says so.
+///
+/// # Errors
+///
+/// What is wrong with it, without a word of it.
+pub fn check_key(name: &str, key: &str) -> Result<(), &'static str> {
+    if name.ends_with("_JSON") {
+        let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(key);
+        return match key.is_empty() || object.is_ok() {
+            true => Ok(()),
+            false => Err("is malformed: it must be a JSON object"),
+        };
+    }
+    match key.chars().all(|c| c.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err("is malformed: a key has only visible ASCII characters and no blanks"),
     }
 }
 
@@ -110,6 +140,31 @@ mod tests {
             .with_defaults(defaults([("A", "2"), ("B", "2")]))
             .with_defaults(defaults([("B", "3"), ("C", "3")]));
         assert_eq!(["A", "B", "C"].map(|name| env.get(name)), [Some("1"), Some("2"), Some("3")]);
+    }
+
+    #[test]
+    fn white_space_at_the_ends_of_a_value_is_no_part_of_it() {
+        let env = Env::from_pairs([("A", " k\n"), ("B", " \n"), ("C", "\tk\r\n")]);
+        assert_eq!(["A", "B", "C"].map(|name| env.get(name)), [Some("k"), None, Some("k")]);
+    }
+
+    #[test]
+    fn a_malformed_key_is_named_and_not_printed() {
+        let inside = ["s3\ncret", "s3 cret", "s3\u{a0}cret", "“s3cret”", "s3\u{200b}cret", "s3\0cret"];
+        for key in inside {
+            let env = Env::from_pairs([("FAL_KEY", key)]);
+            let mut read = env.reader();
+            read.key("FAL_KEY");
+            let told = read.finish(()).unwrap_err().to_string();
+            assert!(told.contains("FAL_KEY is malformed") && !told.contains("cret"), "{told}");
+        }
+        let env = Env::from_pairs([("X_JSON", "{\"a\":\n 1}\n"), ("Y_JSON", "{\"a\""), ("K", "gmx_+/=-:.~")]);
+        let mut read = env.reader();
+        for name in ["X_JSON", "Y_JSON", "K"] {
+            read.key(name);
+        }
+        let told = read.finish(()).unwrap_err().to_string();
+        assert_eq!(told, "the environment is not complete: Y_JSON is malformed: it must be a JSON object");
     }
 
     #[test]

@@ -10,11 +10,17 @@ use super::Env;
 /// `target=level` separated by commas (default `info`).
 /// A second call in one process changes nothing.
 pub fn init(function: &'static str, env: &Env) {
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
     let lines = tracing_subscriber::registry().with(lines.with_target(false));
     if lines.with(levels(env.get("RUST_LOG").unwrap_or("info"))).try_init().is_ok() {
         tracing::info!(function, "process.started");
     }
+}
+
+/// The span of one invocation: every line within it carries the platform's id of the request, which is
+/// what a caller quotes. It is there at every level of the filter.
+pub fn invocation(request_id: &str) -> tracing::Span {
+    tracing::error_span!("invocation", request_id)
 }
 
 /// The crates whose lines are ours. They never log what a caller or a provider wrote.

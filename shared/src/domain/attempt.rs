@@ -40,6 +40,9 @@ pub struct Attempt {
     /// Its provider bills nothing for a remote job that is stopped before its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stop_is_free: bool,
+    /// It went to a simulator: what comes of it is no real media, and costs nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     #[serde(deserialize_with = "word::deserialize")]
     pub provider: Provider,
     /// [`Route::name`](super::catalog::Route::name) of the route taken.

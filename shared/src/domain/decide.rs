@@ -57,6 +57,8 @@ pub struct Claim {
     pub reports: bool,
     /// The provider bills nothing for a remote job that is stopped before its end.
     pub stop_is_free: bool,
+    /// The provider is a simulator.
+    pub simulated: bool,
 }
 
 /// A legal move, not yet written. Its fields are private: only [`Job::decide`] makes one.
@@ -186,6 +188,7 @@ impl Job {
             key_mark: claim.key_mark,
             reports: claim.reports,
             stop_is_free: claim.stop_is_free,
+            simulated: claim.simulated,
             provider: claim.provider,
             route: claim.route.clone(),
             phase: Phase::Sending,

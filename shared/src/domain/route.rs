@@ -33,6 +33,8 @@ pub struct Standing {
     pub latency_ms: Option<u64>,
     /// Names of its routes that it lately did not have.
     pub gone: Vec<String>,
+    /// It is a simulator: what it makes is not real.
+    pub simulated: bool,
 }
 
 impl Standing {
@@ -59,6 +61,7 @@ pub enum NoRoute {
 /// cheapest, or the fastest for who prefers that. If everything looks down one is tried all
 /// the same: a health check can be wrong, and attempts are bounded.
 /// A route that refused this job for a reason that lasts is not tried again.
+/// All attempts of a job go to real providers, or all to simulators.
 pub fn choose<'a>(
     job: &Job,
     request: &JobRequest,
@@ -73,8 +76,11 @@ pub fn choose<'a>(
         model.routes.iter().map(move |route| ((rank, takes(route)), route))
     });
     let standing = |route: &Route| standings.get(&route.provider).cloned().unwrap_or_default();
-    let (open, closed): (Vec<_>, Vec<_>) = usable
-        .filter(|(_, route)| request.fits(route) && pinned(request, route) && lasts(job, route))
+    let fitting: Vec<_> = usable.filter(|(_, route)| request.fits(route) && pinned(request, route)).collect();
+    let simulated = is_simulated(job, request, fitting.iter().map(|(_, route)| *route), &standing);
+    let (open, closed): (Vec<_>, Vec<_>) = fitting
+        .into_iter()
+        .filter(|(_, route)| standing(route).simulated == simulated && lasts(job, route))
         .partition(|(_, route)| !standing(route).closed);
     let none = match closed.is_empty() {
         true => NoRoute::Ever(last_class.unwrap_or(ErrorClass::ProviderUnavailable)),
@@ -91,6 +97,25 @@ pub fn choose<'a>(
         (down, tries(job, route), *rank, standing.health, !preferred, speed, request.cost(route))
     });
     best.map(|(_, route)| route).ok_or(none)
+}
+
+/// Whether a job's attempts go to simulators. That does not depend on how any provider is doing:
+/// an outage of the real ones never makes a job end with a simulated video.
+fn is_simulated<'a>(
+    job: &Job,
+    request: &JobRequest,
+    fitting: impl Iterator<Item = &'a Route> + Clone,
+    standing: impl Fn(&Route) -> Standing,
+) -> bool {
+    if let Some(first) = job.attempts.first() {
+        return first.simulated;
+    }
+    let mut preferred = fitting.clone().filter(|route| request.provider == Some(route.provider));
+    let mut fitting = fitting;
+    match preferred.next() {
+        Some(route) => standing(route).simulated,
+        None => fitting.all(|route| standing(route).simulated),
+    }
 }
 
 fn pinned(request: &JobRequest, route: &Route) -> bool {

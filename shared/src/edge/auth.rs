@@ -118,8 +118,13 @@ pub fn make_key(
 }
 
 fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let token = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))?;
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    // RFC 9110, 11.1 and 11.4: the scheme in any case, then one blank or more.
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
     let (id, secret) = token.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
     Some((id.parse().ok()?, secret))
 }
@@ -137,4 +142,29 @@ fn too_fast(pause: Duration) -> Problem {
 fn unauthenticated() -> Problem {
     let detail = "Send `Authorization: Bearer gmx_…` with a key that exists and is not revoked.";
     Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_read_in_any_case_and_nothing_else_is_forgiven() {
+        let (key, token) =
+            make_key("acct_anna".parse().unwrap(), vec![Scope::Read], [7; 42], Timestamp::from_secs(1));
+        let id = |value: String| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+            bearer(&headers).map(|(id, secret)| (id, secret.len()))
+        };
+        let read = id(format!("Bearer {token}"));
+        assert_eq!(read.as_ref().map(|(id, _)| id), Some(&key.id));
+        for scheme in ["bearer", "BEARER", "bEaReR"] {
+            assert_eq!(id(format!("{scheme} {token}")), read, "{scheme}");
+        }
+        assert_eq!(id(format!("Bearer   {token} ")), read, "several blanks");
+        for value in [token.clone(), format!("Basic {token}"), format!("Bearer{token}"), "Bearer ".to_owned()]
+        {
+            assert_eq!(id(value.clone()), None, "{value}");
+        }
+    }
 }

@@ -10,13 +10,20 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
+use tracing::Instrument;
 
+use crate::boot::telemetry::invocation;
 use crate::domain::time::Timestamp;
 use crate::edge::http::chain;
 use crate::store::queue::Message;
 
 /// Why a message comes back.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A message that comes back because its time has not come. Nothing went wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotYet(pub &'static str);
 
 /// What is kept of an invocation's time to answer for the messages that were handled.
 const SPARE_MAX: Duration = Duration::from_secs(1);
@@ -49,19 +56,23 @@ where
     let deadline = Deadline::of(&event.context);
     let left = deadline.left(now);
     let limit = left.saturating_sub((left / 10).min(SPARE_MAX));
+    let span = invocation(&event.context.request_id);
     let handled = event.payload.records.into_iter().map(|record| {
         let id = record.message_id.clone().unwrap_or_default();
         let handle = &handle;
         async move {
             let done = tokio::time::timeout(limit, contained(record, deadline, handle)).await;
             let error = done.unwrap_or_else(|_late| Err("it was not done in time".into())).err()?;
-            tracing::warn!(message.id = id, error = chain(&*error), "message.failed");
+            match error.downcast_ref::<NotYet>() {
+                Some(NotYet(why)) => tracing::info!(message.id = id, why, "message.postponed"),
+                None => tracing::warn!(message.id = id, error = chain(&*error), "message.failed"),
+            }
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             Some(failure)
         }
     });
-    let failures = join_all(handled).await.into_iter().flatten().collect();
+    let failures = join_all(handled).instrument(span).await.into_iter().flatten().collect();
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = failures;
     response

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
+use crate::boot::telemetry::invocation;
 use crate::domain::id::base32;
 use crate::domain::request::FieldError;
 use crate::store;
@@ -30,6 +32,8 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// The limit that was reached.
     pub limit: Option<Limit>,
+    /// The methods that there are instead.
+    pub allow: Option<String>,
 }
 
 /// A limit on how much there may be at once, as `RateLimit-Policy` and `RateLimit` tell it
@@ -67,11 +71,18 @@ struct Document<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None, limit: None }
+        let detail = detail.into();
+        Self { status, code, detail, errors: Vec::new(), retry_after: None, limit: None, allow: None }
     }
 
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here that this key may see.")
+    }
+
+    /// A path that leads nowhere, whoever asks.
+    pub fn no_route() -> Self {
+        let detail = "There is no such path. `GET /openapi.json` lists all there are.";
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
     pub fn invalid(errors: Vec<FieldError>) -> Self {
@@ -108,6 +119,9 @@ impl Problem {
         if let Some(pause) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(pause.as_secs()));
         }
+        if let Some(allow) = self.allow.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
+            response.headers_mut().insert(ALLOW, allow);
+        }
         for (name, value) in self.limit.iter().flat_map(|limit| limit.headers()) {
             let value = HeaderValue::from_str(&value).expect("a name and numbers are visible ASCII");
             response.headers_mut().insert(HeaderName::from_static(name), value);
@@ -131,11 +145,19 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Turns what a handler found into the answer: its problem, or its response, with the
+/// Runs a handler and turns what it found into the answer: its problem, or its response, with the
 /// headers that every answer carries.
-pub fn answer(request_id: &str, found: Result<Response<Body>, Problem>) -> Response<Body> {
+pub async fn answer(
+    request: &Request,
+    handle: impl Future<Output = Result<Response<Body>, Problem>>,
+) -> Response<Body> {
+    let request_id = &request_id(request);
+    let span = invocation(request_id);
+    let found = handle.instrument(span.clone()).await;
     let mut response = found.unwrap_or_else(|problem| {
-        tracing::info!(http.status = problem.status.as_u16(), problem = problem.code, "http.refused");
+        span.in_scope(|| {
+            tracing::info!(http.status = problem.status.as_u16(), problem = problem.code, "http.refused");
+        });
         problem.into_response(request_id)
     });
     let headers = response.headers_mut();
@@ -150,7 +172,7 @@ pub fn answer(request_id: &str, found: Result<Response<Body>, Problem>) -> Respo
 }
 
 /// The platform's id of this request: what a caller quotes and a log line carries.
-pub fn request_id(request: &Request) -> String {
+fn request_id(request: &Request) -> String {
     request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
@@ -167,9 +189,15 @@ pub fn body_bytes(request: &Request) -> &[u8] {
     request.body().as_ref()
 }
 
+/// The bytes of a JSON body. Some tools put a byte order mark before it, which is no part of it.
+fn json_bytes(request: &Request) -> &[u8] {
+    let bytes = body_bytes(request);
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
 /// The body as a `T`, or a problem that names the field.
 pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
-    let bytes = body_bytes(request);
+    let bytes = json_bytes(request);
     if bytes.len() > BODY_BYTES_MAX {
         let detail = format!("The body may have at most {BODY_BYTES_MAX} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
@@ -196,7 +224,7 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
 /// What was sent, whatever the order of its members: the same key with the same body is the same
 /// order, also where defaults or models have changed since. `None` if it is not JSON.
 pub fn body_digest(request: &Request) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_slice(body_bytes(request)).ok()?;
+    let body: serde_json::Value = serde_json::from_slice(json_bytes(request)).ok()?;
     let digest = Sha256::digest(serde_json::to_vec(&body).ok()?);
     Some(base32(&digest[..16]))
 }
@@ -224,6 +252,18 @@ mod tests {
 
     fn problem(body: &str) -> Problem {
         parse::<Order>(&Request::new(Body::from(body))).unwrap_err()
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_body() {
+        let request = |body: &str| Request::new(Body::from(body));
+        let (plain, marked) =
+            (r#"{"model": "a", "prompt": "b"}"#, "\u{feff}{\"model\": \"a\", \"prompt\": \"b\"}");
+        assert_eq!(parse::<Order>(&request(marked)).unwrap().model, "a");
+        assert_eq!(body_digest(&request(marked)), body_digest(&request(plain)));
+        assert!(body_digest(&request(plain)).is_some());
+        assert_eq!(problem("{\"model\": \"\u{feff}\"").code, "malformed_json");
+        assert_eq!(problem("\u{feff}\u{feff}{}").code, "malformed_json", "one mark, not several");
     }
 
     #[test]

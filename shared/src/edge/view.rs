@@ -47,6 +47,9 @@ struct AttemptView<'a> {
     provider: Provider,
     route: &'a str,
     status: &'static str,
+    /// There where it is so: what came of it is no real video.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
     started_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<String>,
@@ -131,6 +134,7 @@ impl<'a> AttemptView<'a> {
             provider: attempt.provider,
             route: &attempt.route,
             status: attempt.phase.name(),
+            simulated: attempt.simulated,
             started_at: attempt.started_at.to_string(),
             ended_at: attempt.ended_at.map(|at| at.to_string()),
             error: attempt.fault.as_ref().map(ErrorView::new),
@@ -180,10 +184,11 @@ pub fn etag(job: &Job) -> String {
 
 /// Whether the caller has this version of the job already.
 pub fn is_known(headers: &HeaderMap, job: &Job) -> bool {
-    let tags = headers.get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let tags = headers.get_all(http::header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let tag = etag(job);
-    tags.is_some_and(|tags| {
-        tags.split(',').map(str::trim).any(|known| known == tag || known == tag.trim_start_matches("W/"))
+    // RFC 9110, 13.1.2: `*` is any version, and weak tags are compared without their mark.
+    tags.flat_map(|tags| tags.split(',')).map(str::trim).any(|known| {
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag.trim_start_matches("W/")
     })
 }
 

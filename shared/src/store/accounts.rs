@@ -1,8 +1,9 @@
 //! What an operator has set for an account, where it differs from all others.
 
+use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
-use super::item::{from_item, key, to_item};
+use super::item::{Update, from_item, key, to_item};
 use super::keys;
 use super::{Error, Table};
 use crate::domain::credit::MicroUsd;
@@ -45,6 +46,33 @@ impl Accounts {
             .await
             .map_err(|source| Error::sdk(&doing, source))?;
         answer.item.map_or(Ok(Policy::default()), |item| from_item(&doing, item))
+    }
+
+    /// Sets what is named and leaves the rest; gives what then holds.
+    #[expect(clippy::disallowed_methods, reason = "the one change of an account's policy")]
+    pub async fn change_policy(&self, account: &AccountId, named: &Policy) -> Result<Policy, Error> {
+        let doing = format!("change the policy of {account}");
+        let mut update = Update::default();
+        for (name, value) in to_item(&doing, named)? {
+            update.set(&name, value);
+        }
+        if update.names.is_empty() {
+            return self.policy(account).await;
+        }
+        let answer = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::account(account), keys::POLICY)))
+            .update_expression(update.expression())
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        from_item(&doing, answer.attributes.unwrap_or_default())
     }
 
     /// Sets all of it anew. Of two at once, the later stands.

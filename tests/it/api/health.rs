@@ -6,7 +6,6 @@ use genmux::simulate::{CallKind, Fault};
 use harness::World;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::boot::Env;
 use shared::domain::attempt::Phase;
 use shared::domain::job::{Job, State};
 use shared::domain::provider::Provider;
@@ -116,8 +115,7 @@ async fn with_everything_down_a_job_is_still_tried() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_cannot_be_reached_costs_an_attempt_and_then_is_down() {
-    let dead = [("FAL_KEY", "a key"), ("FAL_BASE_URL", "http://127.0.0.1:1")];
-    let world = World::with(|options| options.env = Env::from_pairs(dead)).await;
+    let world = World::with(|options| options.unreachable = vec![Provider::Fal]).await;
     let job = ended(&world, "not known yet").await;
     assert_eq!((job.state, route(&job)), (State::Succeeded, vec![Provider::Fal, Provider::Runway]));
     assert_eq!(job.attempts[0].phase, Phase::NotSent);

@@ -204,36 +204,45 @@ async fn an_api_version_that_does_not_exist_is_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn a_preference_that_is_no_number_is_refused() {
+async fn a_preference_that_cannot_be_read_is_ignored() {
     let world = World::new().await;
     let id = world.submit("pika-2.2", "a boat", "one").await;
-    for wait in ["wait=soon", "wait=", "wait=-1", "wait=1.5"] {
+    for wait in ["wait=soon", "wait=", "wait=-1", "wait=1.5", "wait", "foo=\"a, wait=9"] {
         let answer = world.call(Method::GET, &format!("/v1/jobs/{id}"), &[("prefer", wait)], None).await;
-        assert_problem(&answer, 400, "invalid_preference");
+        assert_eq!(answer.status, 200, "{wait}: {answer:?}");
+        assert_eq!(answer.headers.get("preference-applied"), None, "{wait}");
     }
 }
 
 #[tokio::test]
-async fn a_method_or_path_that_is_no_route_is_not_found() {
+async fn a_method_or_path_that_is_no_route_gets_a_problem_document() {
     let world = World::new().await;
     let before = Snapshot::take(&world).await;
     let calls = [
-        (Method::GET, "/"),
-        (Method::GET, "/v1"),
-        (Method::GET, "/v1/nothing"),
-        (Method::GET, "/v2/jobs"),
-        (Method::GET, "/v1/jobs/"),
-        (Method::DELETE, "/v1/jobs"),
-        (Method::PUT, "/v1/jobs"),
-        (Method::HEAD, "/v1/models"),
-        (Method::POST, "/v1/account"),
-        (Method::GET, "/v1/webhooks/fal/token"),
+        (Method::GET, "/", None),
+        (Method::GET, "/v1", None),
+        (Method::GET, "/v1/nothing", None),
+        (Method::GET, "/v2/jobs", None),
+        (Method::GET, "/v1/jobs/", None),
+        (Method::DELETE, "/v1/jobs", Some("GET, POST")),
+        (Method::PUT, "/v1/jobs", Some("GET, POST")),
+        (Method::HEAD, "/v1/models", Some("GET")),
+        (Method::POST, "/v1/account", Some("GET")),
+        (Method::GET, "/v1/webhooks/fal/token", Some("POST")),
     ];
-    for (method, path) in calls {
+    for (method, path, allow) in calls {
         let answer = world.call(method.clone(), path, &[], None).await;
-        assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
+        let (status, code) = if allow.is_some() { (405, "method_not_allowed") } else { (404, "not_found") };
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        assert_eq!(
+            answer.headers.get("allow").map(|value| value.to_str().unwrap()),
+            allow,
+            "{method} {path}"
+        );
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{method} {path}");
         if method != Method::HEAD {
-            assert_eq!(answer.body, json!({"message": "Not Found"}), "{method} {path}");
+            assert_eq!(answer.code(), code, "{method} {path}: {answer:?}");
+            assert_eq!(answer.text("/request_id"), answer.headers["x-request-id"], "{method} {path}");
         }
     }
     assert_unchanged(&world, &before).await;

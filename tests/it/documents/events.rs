@@ -195,7 +195,9 @@ async fn every_webhook_gets_its_kind_of_answer() {
     let world = World::with(|options| {
         options.clock = Clock::manual(CAME_AT);
         options.callback_secret = CALLBACK_SECRET.to_owned();
-        options.env = Env::from_pairs([("FAL_KEY", "a key"), ("FAL_BASE_URL", &signers)]);
+        options.env = Env::from_pairs([("FAL_KEY", "key"), ("FAL_BASE_URL", &signers)]);
+        options.pool.simulated.retain(|provider| *provider != Provider::Fal);
+        options.pool.real = vec![Provider::Fal];
     })
     .await;
     for (name, kind) in WEBHOOKS {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use genmux::host::DEFAULT_ROUTE;
 use harness::World;
 use serde_json::Value;
 use shared::edge::http::VERSIONS;
@@ -44,8 +45,11 @@ async fn the_documents_operations_are_the_templates_routes() {
     let world = World::new().await;
     let document = Document::served(&world).await;
     let described: BTreeSet<String> = document.operations().map(|(name, _)| name).collect();
-    let routes = world.stack.host.template().routes.iter();
-    assert_eq!(described, routes.map(|route| route.key.clone()).collect());
+    let routes = world.stack.host.template().routes.iter().map(|route| route.key.clone());
+    let routes: BTreeSet<_> = routes.filter(|key| key != DEFAULT_ROUTE).collect();
+    assert_eq!(described, routes);
+    let known = status::routes::ROUTES.map(str::to_owned);
+    assert_eq!(BTreeSet::from(known), routes, "what the default route takes for a known path");
 }
 
 #[tokio::test]
@@ -97,5 +101,8 @@ async fn the_problem_codes_of_the_document_are_those_of_the_code() {
         }
     }
     assert!(described.len() > 10, "{described:?}");
+    // Of no operation: what a path answers to a method that it does not take.
+    let about = document.0["info"]["description"].as_str().unwrap();
+    described.extend(about.contains("`method_not_allowed`").then(|| "method_not_allowed".to_owned()));
     assert_eq!(described, codes_in_the_code());
 }

@@ -7,22 +7,25 @@ use shared::domain::request::Prefer;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::ledger::Ledger;
 
-use super::{AccountsCommand, Target};
+use super::print::{self, say};
+use super::{AccountsCommand, Local, Target};
 
-pub(super) async fn run(command: AccountsCommand, target: &Target) -> Result<()> {
-    let opened = target.open().await?;
+pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local) -> Result<()> {
+    let opened = target.open(local).await?;
     let accounts = Accounts::new(opened.table());
     match command {
         AccountsCommand::Show { account } => {
-            println!("balance    {}", Ledger::new(opened.table()).balance(&account).await?);
-            print!("{}", rules(&accounts.policy(&account).await?));
+            say!("balance    {}", Ledger::new(opened.table()).balance(&account).await?);
+            print::text(rules(&accounts.policy(&account).await?));
         }
-        AccountsCommand::Set { account, prefer, live_jobs, loss_per_day } => {
+        AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day } => {
+            if reset {
+                accounts.set_policy(&account, &Policy::default()).await?;
+            }
             let loss_per_day = loss_per_day.map(Credits::as_usd);
-            let policy = Policy { prefer, live_jobs_max: live_jobs, loss_per_day };
-            accounts.set_policy(&account, &policy).await?;
-            print!("{}", rules(&policy));
-            println!("instances that have just looked go by the rules before for up to 60 s");
+            let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day };
+            print::text(rules(&accounts.change_policy(&account, &named).await?));
+            say!("takes effect within 60 s");
         }
     }
     Ok(())

@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use shared::store::audit::Source;
 
-use super::Audit;
+use super::print::say;
+use super::{Audit, Local};
 use crate::audit::{Options, RemoteJobs, audit};
 
 /// The pause before what looks wrong is read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(args: &Audit) -> Result<ExitCode> {
-    let opened = args.target.open().await?;
+pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
+    let opened = args.target.open(local).await?;
     let source = Source {
         table: opened.table(),
         s3: opened.process.s3(),
@@ -32,6 +33,6 @@ pub(super) async fn run(args: &Audit) -> Result<ExitCode> {
     }
     let options = Options { media_days, pause: PAUSE };
     let report = audit(&source, &remote_jobs, options, &opened.process.clock).await?;
-    println!("{report}");
+    say!("{report}");
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -79,6 +79,12 @@ impl Client {
         if sent.status().is_client_error() || sent.status().is_server_error() {
             let status = sent.status();
             let problem: Value = sent.json().await.unwrap_or_default();
+            if status == StatusCode::UNAUTHORIZED {
+                bail!(
+                    "the demo key is revoked, or unknown to this table: stop the stack, delete `demo-key` in \
+                     its data folder, and start it again"
+                );
+            }
             let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let errors = problem.get("errors").map(|errors| format!(" {errors}")).unwrap_or_default();
             bail!("{status} {}: {}{errors}", text("code"), text("detail"));

@@ -5,21 +5,23 @@ use shared::domain::credit::Credits;
 use shared::domain::id::base32;
 use shared::store::ledger::{BALANCE_MAX, Granted, Ledger};
 
-use super::Target;
+use super::print::say;
+use super::{Grant, Local, Target};
 
-pub(super) async fn grant(target: &Target, account: &str, amount: &str, id: Option<String>) -> Result<()> {
-    let credits = parse(amount).context("the amount is in credits, like 100 or 2.5, above zero")?;
-    let opened = target.open().await?;
+pub(super) async fn run(command: Grant, target: &Target, local: &Local) -> Result<()> {
+    let Grant::Grant { account, amount, id } = command;
+    let credits = parse(&amount).context("the amount is in credits, like 100 or 2.5, above zero")?;
+    let opened = target.open(local).await?;
     let id = id.unwrap_or_else(|| base32(&opened.process.random.bytes::<10>()));
     let account = account.parse()?;
     let ledger = Ledger::new(opened.table());
     match ledger.grant(&account, &id, credits, opened.process.clock.now()).await? {
-        Granted::New => println!("granted {credits} credits to {account} (grant {id})"),
-        Granted::Exists => println!("grant {id} was made before; nothing was changed"),
+        Granted::New => say!("granted {credits} credits to {account} (grant {id})"),
+        Granted::Exists => say!("grant {id} was made before; nothing was changed"),
         Granted::TooMuch => bail!("an account may hold at most {BALANCE_MAX} credits; nothing was changed"),
         Granted::Conflict => bail!("grant {id} was made before with another amount; nothing was changed"),
     }
-    println!("balance {}", ledger.balance(&account).await?);
+    say!("balance {}", ledger.balance(&account).await?);
     Ok(())
 }
 

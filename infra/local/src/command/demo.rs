@@ -1,18 +1,19 @@
 //! `genmux demo`: a prompt to a video, over HTTP, as any caller would do it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use shared::boot::Random;
 use shared::domain::id::base32;
 use tokio::time::Instant;
 
-use super::Demo;
 use super::client::Client;
-use super::local::{Folder, running, running_demo_key};
+use super::local::{Folder, Start, running, running_demo_key};
+use super::print::say;
+use super::{Demo, Local};
 
 /// What a model that needs an image starts from, where none is given.
 const IMAGE: &str = "https://images.example/boat.png";
@@ -21,14 +22,22 @@ const IMAGE: &str = "https://images.example/boat.png";
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
 /// Uses the stack that runs on the data folder, or starts one for as long as it takes.
-pub(super) async fn run(args: Demo) -> Result<()> {
-    match Folder::take(&args.serve.data)? {
+pub(super) async fn run(args: Demo, local: &Local) -> Result<()> {
+    let start = Start::for_callers(local, 0)?;
+    check_out(args.out.as_deref())?;
+    match Folder::make(&local.data)? {
         None => {
-            let url = running(&args.serve.data)?.api_url;
-            make(&Client::new(url, running_demo_key(&args.serve.data)?)?, &args).await
+            ensure!(
+                !(local.no_webhooks || local.port.is_some() || local.names_providers()),
+                "a stack runs on {} already, with its own port and providers: stop it first, or leave \
+                 --port, --real, --simulate and --no-webhooks out",
+                local.data.display()
+            );
+            let url = running(&local.data)?.api_url;
+            make(&Client::new(url, running_demo_key(&local.data)?)?, &args).await
         }
         Some(folder) => {
-            let stack = folder.start(0, !args.serve.no_webhooks).await?;
+            let stack = folder.start(start).await?;
             let key = folder.demo_key(&stack.operator).await?;
             let client = Client::new(stack.api_url.clone(), key)?;
             let stopper = stack.stopper();
@@ -41,6 +50,17 @@ pub(super) async fn run(args: Demo) -> Result<()> {
     }
 }
 
+/// Whether the file can be saved there: after the job it is too late to find out.
+fn check_out(out: Option<&Path>) -> Result<()> {
+    let Some(out) = out else { return Ok(()) };
+    ensure!(!out.is_dir(), "{} is a folder: name a file with --out", out.display());
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        ensure!(folder.is_dir(), "there is no folder {} to save the file in", folder.display());
+    }
+    Ok(())
+}
+
 async fn make(client: &Client, args: &Demo) -> Result<()> {
     let image = match &args.image {
         Some(image) => Some(image.as_str()),
@@ -49,7 +69,7 @@ async fn make(client: &Client, args: &Demo) -> Result<()> {
     let key = base32(&Random::System.bytes::<10>());
     let job = client.submit(&args.model, &args.prompt, image, &key).await?;
     let id = text(&job, "id").to_owned();
-    println!("job {id} on {}", args.model);
+    say!("job {id} on {}", args.model);
     let job = wait(client, &id).await?;
     print_timeline(&job);
     print_ledger(&client.account().await?, &id);
@@ -60,7 +80,7 @@ async fn make(client: &Client, args: &Demo) -> Result<()> {
     let extension = kind.rsplit('/').next().unwrap_or_default();
     let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.{extension}")));
     let bytes = client.save(link, &file).await?;
-    println!("saved {} ({bytes} bytes)", file.display());
+    say!("saved {} ({bytes} bytes)", file.display());
     Ok(())
 }
 
@@ -108,24 +128,31 @@ fn percent(status: &str, elapsed: Duration) -> u64 {
 }
 
 fn print_timeline(job: &Value) {
-    println!("{}  created", text(job, "created_at"));
+    say!("{}  created", text(job, "created_at"));
     for attempt in job.get("attempts").and_then(Value::as_array).into_iter().flatten() {
         let number = attempt.get("number").unwrap_or(&Value::Null);
-        println!("{}  attempt {number} sent to {}", text(attempt, "started_at"), text(attempt, "route"));
+        let simulated = attempt.get("simulated") == Some(&Value::Bool(true));
+        let simulated = if simulated { " (simulated)" } else { "" };
+        say!(
+            "{}  attempt {number} sent to {}{simulated}",
+            text(attempt, "started_at"),
+            text(attempt, "route")
+        );
         if attempt.get("ended_at").is_some() {
             let error = attempt.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
-            println!("{}  attempt {number} {} {error}", text(attempt, "ended_at"), text(attempt, "status"));
+            say!("{}  attempt {number} {} {error}", text(attempt, "ended_at"), text(attempt, "status"));
         }
     }
-    println!("{}  {}", text(job, "updated_at"), text(job, "status"));
+    say!("{}  {}", text(job, "updated_at"), text(job, "status"));
 }
 
 fn print_ledger(account: &Value, id: &str) {
     let lines = account.get("ledger").and_then(Value::as_array).into_iter().flatten();
-    for line in lines.filter(|line| text(line, "job") == id) {
+    let of_job: Vec<_> = lines.filter(|line| text(line, "job") == id).collect();
+    for line in of_job.into_iter().rev() {
         let amount = line.get("micro_credits").and_then(Value::as_u64).unwrap_or(0);
         let credits = shared::domain::credit::Credits::from_micros(amount);
-        println!("{}  {} {credits} credits", text(line, "at"), text(line, "kind"));
+        say!("{}  {} {credits} credits", text(line, "at"), text(line, "kind"));
     }
 }
 

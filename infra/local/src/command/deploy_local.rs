@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::DeployLocal;
-use crate::stack::{Options, Providers, deliver, providers};
+use crate::stack::{Options, Pool, Providers, deliver, providers};
 
 /// How long a simulated remote job runs.
 const LATENCY: Duration = Duration::from_secs(3);
@@ -70,6 +70,7 @@ fn options() -> Options {
         databases: None,
         media: PathBuf::new(),
         env: Env::default(),
+        pool: Pool::simulated(),
         public_url: None,
         webhooks: true,
         callback_secret: String::new(),
@@ -77,6 +78,7 @@ fn options() -> Options {
         clock: Clock::System,
         random: Random::System,
         clocks: std::collections::BTreeMap::new(),
+        unreachable: Vec::new(),
         aws_wire: None,
         around: None,
     }

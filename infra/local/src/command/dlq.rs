@@ -5,10 +5,11 @@ use shared::domain::id::JobId;
 use shared::store::Sqs;
 use shared::store::queue::{DeadLetter, DeadLetters, QUEUES};
 
-use super::{DlqCommand, Queues};
+use super::print::say;
+use super::{DlqCommand, Local, Queues};
 
-pub(super) async fn run(command: DlqCommand, queues: &Queues) -> Result<()> {
-    let (opened, stack) = queues.open().await?;
+pub(super) async fn run(command: DlqCommand, queues: &Queues, local: &Local) -> Result<()> {
+    let (opened, stack) = queues.open(local).await?;
     let only = match &command {
         DlqCommand::Redrive { queue } => queue.as_deref(),
         DlqCommand::List => None,
@@ -16,12 +17,12 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues) -> Result<()> {
     for queue in QUEUES.into_iter().filter(|queue| only.is_none_or(|only| only == *queue)) {
         let dead = DeadLetters::of(opened.process.sqs(), stack, queue).await?;
         if matches!(command, DlqCommand::List) {
-            println!("dead letters of {queue}: {}", dead.depth().await?);
+            say!("dead letters of {queue}: {}", dead.depth().await?);
             for letter in dead.peek().await? {
-                println!("  {}", line(&letter));
+                say!("  {}", line(&letter));
             }
         } else {
-            println!("dead letters of {queue} on their way back: {}", dead.redrive().await?);
+            say!("dead letters of {queue} on their way back: {}", dead.redrive().await?);
         }
     }
     Ok(())

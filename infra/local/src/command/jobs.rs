@@ -1,35 +1,53 @@
 //! `genmux jobs`: which jobs live, and what has become of one.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use shared::domain::attempt::Attempt;
+use shared::domain::catalog::Catalog;
 use shared::domain::credit::Entry;
-use shared::domain::job::State;
+use shared::domain::id::AccountId;
+use shared::domain::job::{Job, State};
+use shared::domain::provider::Provider;
 use shared::domain::request::JobRequest;
 use shared::domain::time::Timestamp;
 use shared::domain::verdict::Fault;
 use shared::store::audit::History;
 use shared::store::due::LiveJob;
+use shared::store::gates::Known;
+use shared::store::gauges::Gauges;
 use shared::store::jobs::JobStore;
 use shared::store::queue::DeadLetter;
 
+use super::print::{self, say};
 use super::target::LOCAL_STACK;
-use super::{JobsCommand, Target, dlq};
+use super::{JobsCommand, Local, Target, dlq};
 
-pub(super) async fn run(command: JobsCommand, target: &Target) -> Result<()> {
-    let opened = target.open().await?;
+/// Jobs of an account that are read at once.
+const PAGE: i32 = 100;
+
+pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) -> Result<()> {
+    let opened = target.open(local).await?;
     let now = opened.process.clock.now();
     match command {
-        JobsCommand::List { stuck, status, limit } => {
+        JobsCommand::List { account: Some(account), status, limit, .. } => {
+            let jobs = of_account(&JobStore::new(opened.table()), &account, status, limit).await?;
+            print::text(table(jobs.iter().map(|job| (job, None)), now));
+        }
+        JobsCommand::List { stuck, account: None, status, limit } => {
+            ensure!(
+                status.is_none_or(|status| !status.is_terminal()),
+                "jobs that have ended are listed by their account: name it with --account"
+            );
             let wanted = |live: &LiveJob| {
                 (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state == status)
             };
             let live = JobStore::new(opened.table()).live(limit, wanted).await?;
-            print!("{}", list(&live.jobs, now));
+            print::text(list(&live.jobs, now));
             for id in &live.unreadable {
-                println!("{id}  cannot be read by this release");
+                say!("{id}  cannot be read by this release");
             }
         }
         JobsCommand::Show { id, request, stack } => {
@@ -41,28 +59,77 @@ pub(super) async fn run(command: JobsCommand, target: &Target) -> Result<()> {
                 Some(stack) => dlq::of_job(&opened.process.sqs(), stack, &id).await?,
                 None => Vec::new(),
             };
-            print!("{}", timeline(&history, &letters));
+            print::text(timeline(&history, &letters));
+            if history.job.state == State::Queued {
+                let known = Gauges::new(opened.table()).known(Provider::ALL).await?;
+                for reason in waits(&history.request, &known, now) {
+                    say!("waits     {reason}");
+                }
+            }
             if request {
-                println!("\n{}", parameters(&history.request)?);
+                say!("\n{}", parameters(&history.request)?);
             }
         }
     }
     Ok(())
 }
 
-/// The state of that name, if a job in it is live.
-pub(super) fn live_state(name: &str) -> Result<State, String> {
-    let live = || State::ALL.into_iter().filter(|state| !state.is_terminal());
-    live().find(|state| state.name() == name).ok_or_else(|| {
-        let names: Vec<_> = live().map(State::name).collect();
-        format!("a live job is one of {}", names.join(", "))
+/// The state of that name.
+pub(super) fn state(name: &str) -> Result<State, String> {
+    State::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
+        let names = State::ALL.map(State::name);
+        format!("a job is one of {}", names.join(", "))
     })
+}
+
+/// An account's jobs, newest first, as many as asked for that are in that state.
+async fn of_account(
+    store: &JobStore,
+    account: &AccountId,
+    status: Option<State>,
+    limit: usize,
+) -> Result<Vec<Job>> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    while found.len() < limit {
+        let page = store.list(account, PAGE, cursor).await?;
+        let Some(last) = page.last() else { break };
+        cursor = Some((last.created_at, last.id.clone()));
+        found.extend(page.into_iter().filter(|job| status.is_none_or(|status| job.state == status)));
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Why a queued job waits: what is known of the providers that could take it.
+pub fn waits(request: &JobRequest, known: &BTreeMap<Provider, Known>, now: Timestamp) -> Vec<String> {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let names = std::iter::once(&request.model).chain(&request.fallback_models);
+    let routes = names.filter_map(|name| catalog.model(name)).flat_map(|model| &model.routes);
+    let mut could: Vec<Provider> =
+        routes.filter(|route| request.fits(route)).map(|route| route.provider).collect();
+    could.retain(|provider| !request.pin || request.provider.is_none_or(|pinned| pinned == *provider));
+    could.sort();
+    could.dedup();
+    let reason = |provider: &Provider| {
+        let gate = known.get(provider)?.gate.as_ref()?;
+        if let Some(since) = gate.paused_at {
+            return Some(format!("{provider} is paused since {since}: `genmux providers resume {provider}`"));
+        }
+        let open = gate.breaker.open.filter(|_| gate.breaker.is_shut(now))?;
+        Some(format!("{provider} is left alone since {} ({})", open.since, open.why.name()))
+    };
+    could.iter().filter_map(reason).collect()
 }
 
 /// A table of live jobs, with a line of headings.
 pub fn list(jobs: &[LiveJob], now: Timestamp) -> String {
+    table(jobs.iter().map(|live| (&live.job, Some(live.check_at))), now)
+}
+
+/// A table of jobs, and of when each is next looked after.
+fn table<'a>(jobs: impl Iterator<Item = (&'a Job, Option<Timestamp>)>, now: Timestamp) -> String {
     let mut text = row(["ID", "ACCOUNT", "STATE", "ATTEMPTS", "PROVIDER", "AGE", "CHECK_AT", "DEADLINE"]);
-    for LiveJob { job, check_at } in jobs {
+    for (job, check_at) in jobs {
         text += &row([
             job.id.as_str(),
             job.account.as_str(),
@@ -70,7 +137,7 @@ pub fn list(jobs: &[LiveJob], now: Timestamp) -> String {
             &job.attempts.len().to_string(),
             job.current().map_or("-", |attempt| attempt.provider.name()),
             &span(now.since(job.created_at)),
-            &check_at.to_string(),
+            &check_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
             &job.deadline.to_string(),
         ]);
     }
@@ -191,6 +258,8 @@ pub fn parameters(request: &JobRequest) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use shared::resilience::gate::Gate;
+
     use super::*;
 
     #[test]
@@ -201,10 +270,30 @@ mod tests {
     }
 
     #[test]
-    fn only_live_states_can_be_asked_for() {
-        assert_eq!(live_state("running"), Ok(State::Running));
-        for name in ["succeeded", "Running", ""] {
-            assert!(live_state(name).unwrap_err().contains("queued, dispatching, running, settling"));
+    fn an_unknown_state_is_refused_with_those_there_are() {
+        assert_eq!(state("failed"), Ok(State::Failed));
+        for name in ["Running", ""] {
+            assert!(state(name).unwrap_err().contains("queued, dispatching, running, settling"));
         }
+    }
+
+    #[test]
+    fn a_queued_job_waits_for_the_providers_that_could_take_it_and_do_not() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let order = |pin: bool| {
+            let provider = pin.then_some("runway");
+            let order =
+                serde_json::json!({"model": "veo-3.1", "prompt": "a", "provider": provider, "pin": pin});
+            let catalog = Catalog::for_providers(Provider::ALL);
+            JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
+        };
+        let paused = |provider| {
+            let gate = Gate::new(now).paused(true, now).expect("it was not paused");
+            (provider, Known { gate: Some(gate), ..Known::default() })
+        };
+        let known = BTreeMap::from([paused(Provider::Fal), paused(Provider::Luma)]);
+        let told = waits(&order(false), &known, now);
+        assert!(told.len() == 1 && told[0].starts_with("fal is paused since "), "{told:?}");
+        assert_eq!(waits(&order(true), &known, now), Vec::<String>::new());
     }
 }

@@ -4,10 +4,11 @@ use anyhow::{Result, ensure};
 use shared::edge::auth::make_key;
 use shared::store::keystore::{KeyStore, Scope};
 
-use super::{KeysCommand, Target};
+use super::print::say;
+use super::{KeysCommand, Local, Target};
 
-pub(super) async fn run(command: KeysCommand, target: &Target) -> Result<()> {
-    let opened = target.open().await?;
+pub(super) async fn run(command: KeysCommand, target: &Target, local: &Local) -> Result<()> {
+    let opened = target.open(local).await?;
     let keys = KeyStore::new(opened.table());
     let process = &opened.process;
     match command {
@@ -16,16 +17,16 @@ pub(super) async fn run(command: KeysCommand, target: &Target) -> Result<()> {
             let (key, token) =
                 make_key(account.parse()?, scopes, process.random.bytes(), process.clock.now());
             keys.create(&key).await?;
-            println!("{token}");
+            say!("{token}");
         }
         KeysCommand::Revoke { id } => {
             ensure!(keys.revoke(&id.parse()?).await?, "there is no key {id}");
-            println!("revoked {id}; instances that have just seen it forget it within 60 s");
+            say!("revoked {id}; instances that have just seen it forget it within 60 s");
         }
         KeysCommand::List => {
             for key in keys.list().await? {
                 let state = if key.revoked { "revoked" } else { "good" };
-                println!("{}  {}  {state}  {:?}  {}", key.id, key.account, key.scopes, key.created_at);
+                say!("{}  {}  {state}  {:?}  {}", key.id, key.account, key.scopes, key.created_at);
             }
         }
     }

@@ -1,12 +1,14 @@
 //! The data folder of a local stack: who runs on it, where that answers, its demo account.
 
 use std::fs::{self, File, Permissions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use shared::boot::config::parse_public_url;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::domain::credit::Credits;
 use shared::domain::id::{AccountId, base32};
@@ -14,9 +16,10 @@ use shared::edge::auth::make_key;
 use shared::store::Table;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
+use url::Url;
 
-use super::Serve;
-use crate::stack::{Options, Stack};
+use super::Local;
+use crate::stack::{Options, Pool, Stack};
 
 const DEMO_ACCOUNT: &str = "acct_demo";
 const DEMO_CREDITS: u64 = 10_000;
@@ -31,6 +34,50 @@ pub(super) struct Running {
     pub(super) env: std::collections::BTreeMap<String, String>,
 }
 
+/// How a stack is started on a data folder.
+#[derive(Debug)]
+pub(super) struct Start {
+    port: u16,
+    env: Env,
+    pub(super) pool: Pool,
+    public_url: Option<Url>,
+    webhooks: bool,
+}
+
+impl Start {
+    /// For callers: as the command line and the environment say.
+    pub(super) fn for_callers(local: &Local, default_port: u16) -> Result<Self> {
+        let env = Env::from_process();
+        let mut real = local.real.clone();
+        if real.is_empty() {
+            let names = env.get("GENMUX_REAL").unwrap_or_default().split(',').map(str::trim);
+            let names = names.filter(|name| !name.is_empty());
+            real = names.map(str::parse).collect::<Result<_, _>>().context("GENMUX_REAL")?;
+        }
+        let public_url = match env.get("GENMUX_PUBLIC_URL").map(parse_public_url) {
+            Some(Err(wrong)) => bail!("GENMUX_PUBLIC_URL {wrong}"),
+            Some(Ok(url)) => Some(url),
+            None => None,
+        };
+        let pool = Pool::named(&real, &local.simulate)?;
+        let port = local.port.unwrap_or(default_port);
+        Ok(Self { port, env, pool, public_url, webhooks: !local.no_webhooks })
+    }
+
+    /// For an operator's command: nothing moves, and no provider is called.
+    pub(super) fn for_operator() -> Self {
+        let (env, pool) = (Env::default(), Pool::simulated());
+        Self { port: 0, env, pool, public_url: None, webhooks: false }
+    }
+}
+
+impl Local {
+    /// Whether the command line says which providers there are.
+    pub(super) fn names_providers(&self) -> bool {
+        !(self.real.is_empty() && self.simulate.is_empty())
+    }
+}
+
 /// A data folder that this process alone works on, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -39,34 +86,46 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// `None` if another process works on it.
-    pub(super) fn take(path: &Path) -> Result<Option<Self>> {
+    /// Makes the folder if there is none, and takes it. `None` if another process works on it.
+    pub(super) fn make(path: &Path) -> Result<Option<Self>> {
         fs::create_dir_all(path).with_context(|| format!("the folder {} cannot be made", path.display()))?;
         // Prompts, messages and signing seeds are in it.
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .with_context(|| format!("the folder {} cannot be kept from others", path.display()))?;
-        let lock = File::create(path.join("lock"))?;
+        Self::take(path)
+    }
+
+    /// Takes a folder that has data. `None` if another process works on it.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        ensure!(
+            path.join("table.sqlite").is_file(),
+            "there is no data of Genmux in {}: choose its folder with --data, or make one with `genmux serve`",
+            path.display()
+        );
+        Self::take(path)
+    }
+
+    fn take(path: &Path) -> Result<Option<Self>> {
+        let file = path.join("lock");
+        let lock = File::create(&file).with_context(|| unwritable(&file))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| unwritable(&file)),
         }
     }
 
     /// Starts the stack on this folder, and tells other commands where.
-    pub(super) async fn start(&self, port: u16, webhooks: bool) -> Result<Stack> {
-        let env = Env::from_process();
+    pub(super) async fn start(&self, start: Start) -> Result<Stack> {
         let media = self.path.join("media");
-        fs::create_dir_all(&media)?;
-        let public_url = match env.get("GENMUX_PUBLIC_URL") {
-            Some(url) => Some(url.parse().context("GENMUX_PUBLIC_URL is no URL")?),
-            None => None,
-        };
+        fs::create_dir_all(&media).with_context(|| unwritable(&media))?;
+        let Start { port, env, pool, public_url, webhooks } = start;
         let stack = Stack::start(Options {
             port,
             databases: Some(self.path.clone()),
             media,
             env,
+            pool,
             public_url,
             webhooks,
             callback_secret: self.secret("callback-secret")?,
@@ -75,6 +134,7 @@ impl Folder {
             random: Random::System,
             clocks: std::collections::BTreeMap::new(),
             aws_wire: None,
+            unreachable: Vec::new(),
             around: None,
         })
         .await?;
@@ -88,17 +148,31 @@ impl Folder {
         let value = |name: &str| stack.operator.env.get(name).unwrap_or_default().to_owned();
         let env = variables.map(|name| (name.to_owned(), value(name))).into();
         let running = Running { api_url: stack.api_url.clone(), env };
-        fs::write(self.path.join("running.json"), serde_json::to_vec_pretty(&running)?)?;
+        let file = self.path.join("running.json");
+        fs::write(&file, serde_json::to_vec_pretty(&running)?).with_context(|| unwritable(&file))?;
         Ok(stack)
     }
 
-    /// The demo account's key; made, with credits, on the first start.
+    /// The demo account's key; made, with credits, on the first start, and again where the table
+    /// that knew it is gone.
+    ///
+    /// # Errors
+    ///
+    /// If it was revoked: that was meant, so no other takes its place by itself.
     pub(super) async fn demo_key(&self, operator: &Process) -> Result<String> {
         let file = self.path.join("demo-key");
-        if let Ok(token) = fs::read_to_string(&file) {
-            return Ok(token.trim().to_owned());
-        }
         let table = Table::new(operator.dynamodb(), operator.env.get("TABLE").unwrap_or_default());
+        let token = read_if_there(&file)?.unwrap_or_default();
+        if let Some(id) = token.split('_').nth(1).and_then(|id| id.parse().ok())
+            && let Some(key) = KeyStore::new(table.clone()).get(&id).await?
+        {
+            ensure!(
+                !key.revoked,
+                "the demo key was revoked: delete {}, and the next start makes a new one",
+                file.display()
+            );
+            return Ok(token);
+        }
         let account: AccountId = DEMO_ACCOUNT.parse()?;
         let now = operator.clock.now();
         let amount = Credits::ONE.checked_mul(DEMO_CREDITS).context("the demo credits overflow")?;
@@ -112,7 +186,7 @@ impl Folder {
     /// A random secret that is made once and kept.
     fn secret(&self, name: &str) -> Result<String> {
         let file = self.path.join(name);
-        if let Ok(secret) = fs::read_to_string(&file) {
+        if let Some(secret) = read_if_there(&file)? {
             return Ok(secret);
         }
         let secret = base32(&Random::System.bytes::<32>());
@@ -137,19 +211,28 @@ pub(super) fn running_demo_key(path: &Path) -> Result<String> {
 }
 
 /// Takes the folder for a command that must be alone on it.
-pub(super) fn take_alone(args: &Serve) -> Result<Folder> {
-    match Folder::take(&args.data)? {
-        Some(folder) => Ok(folder),
-        None => bail!(
-            "another genmux runs on {}: stop it, or choose another folder with --data",
-            args.data.display()
-        ),
+pub(super) fn take_alone(path: &Path) -> Result<Folder> {
+    Folder::make(path)?.with_context(|| {
+        format!("another genmux runs on {}: stop it, or choose another folder with --data", path.display())
+    })
+}
+
+/// The text of a file, without white space at its ends; `None` if there is no such file.
+fn read_if_there(file: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
     }
+}
+
+fn unwritable(file: &Path) -> String {
+    format!("{} cannot be written", file.display())
 }
 
 fn write_private(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(file)?;
-    Ok(file.write_all(text.as_bytes())?)
+    let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(file);
+    opened.and_then(|mut opened| opened.write_all(text.as_bytes())).with_context(|| unwritable(file))
 }

@@ -1,7 +1,5 @@
 //! The subcommands of `genmux`.
 
-#![expect(clippy::print_stdout, reason = "these are what a person at a terminal reads")]
-
 mod accounts;
 mod audit;
 mod client;
@@ -12,6 +10,7 @@ mod dlq;
 pub mod jobs;
 mod keys;
 mod local;
+mod print;
 pub mod providers;
 mod serve;
 mod target;
@@ -19,7 +18,7 @@ mod target;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use shared::domain::credit::Credits;
 use shared::domain::id::{AccountId, JobId};
@@ -35,13 +34,13 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: Serve,
+    local: Local,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the whole stack until Ctrl-C (the default).
-    Serve(Serve),
+    Serve,
     /// Submit a prompt over HTTP, wait, and save the video.
     Demo(Demo),
     /// API keys.
@@ -62,17 +61,27 @@ enum Command {
     DeployLocal(DeployLocal),
 }
 
+/// The local stack that a command starts or works on: before or after the subcommand.
 #[derive(Debug, Clone, Args)]
-struct Serve {
-    /// Port of the API.
-    #[arg(long, default_value_t = 8787)]
-    port: u16,
-    /// Where everything is kept.
-    #[arg(long, default_value = ".genmux")]
+#[command(next_help_heading = "Local stack")]
+struct Local {
+    /// Where everything of it is kept. `serve` and `demo` make the folder.
+    #[arg(long, global = true, default_value = ".genmux")]
     data: PathBuf,
-    /// Tell no provider where to report: every attempt is polled.
-    #[arg(long)]
+    /// Port of the API where this starts one: by default 8787 for `serve`, any for others.
+    #[arg(long, global = true)]
+    port: Option<u16>,
+    /// With `serve` or `demo`: tell no provider where to report, so that every attempt is polled.
+    #[arg(long, global = true)]
     no_webhooks: bool,
+    /// With `serve` or `demo`: call these providers for real, with the keys of the environment.
+    /// That costs money. No other provider is used then. By default `GENMUX_REAL`, and else none.
+    #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
+    real: Vec<Provider>,
+    /// With `serve` or `demo`: simulate these providers and no others. By default all, or none
+    /// where any is real.
+    #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
+    simulate: Vec<Provider>,
 }
 
 /// From a clone of the repository, with Python and its package registry.
@@ -103,16 +112,11 @@ struct Demo {
     /// Where the file is saved; by default the job's id with `.mp4` or what else it is.
     #[arg(long)]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    serve: Serve,
 }
 
 /// Local data, or a deployed table.
 #[derive(Debug, Clone, Args)]
 struct Target {
-    /// The local stack's data.
-    #[arg(long, global = true, default_value = ".genmux")]
-    data: PathBuf,
     /// A deployed table, reached with the usual AWS configuration, instead of local data.
     #[arg(long, global = true)]
     table: Option<String>,
@@ -192,18 +196,22 @@ struct Accounts {
 enum AccountsCommand {
     /// Its balance and its rules.
     Show { account: AccountId },
-    /// Set its rules anew; what is not named is as it is for everybody.
+    /// Set the rules that are named, and leave the others.
+    #[command(group = clap::ArgGroup::new("rules").required(true).multiple(true))]
     Set {
         account: AccountId,
+        /// First set all rules back to the defaults.
+        #[arg(long, group = "rules")]
+        reset: bool,
         /// `cheapest` or `fastest`, for orders that do not say.
-        #[arg(long, value_parser = accounts::prefer)]
+        #[arg(long, group = "rules", value_parser = accounts::prefer)]
         prefer: Option<Prefer>,
         /// Live jobs that it may have at once; with 0 it can submit nothing.
-        #[arg(long)]
+        #[arg(long, group = "rules")]
         live_jobs: Option<u32>,
         /// Credits that may be given back to it on one day though providers may bill them; beyond
         /// that it can submit nothing until the next day.
-        #[arg(long, value_parser = credits::amount)]
+        #[arg(long, group = "rules", value_parser = credits::amount)]
         loss_per_day: Option<Credits>,
     },
 }
@@ -218,13 +226,16 @@ struct Jobs {
 
 #[derive(Debug, Subcommand)]
 enum JobsCommand {
-    /// Live jobs, longest overdue first.
+    /// Live jobs, longest overdue first; or all jobs of an account, newest first.
     List {
         /// Only those whose check is overdue by more than ten minutes, or whose deadline has passed.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "account")]
         stuck: bool,
-        /// Only those in this state.
-        #[arg(long, value_parser = jobs::live_state)]
+        /// All jobs of this account, also those that have ended.
+        #[arg(long)]
+        account: Option<AccountId>,
+        /// Only those in this state; with `--account` also `succeeded`, `failed` or `canceled`.
+        #[arg(long, value_parser = jobs::state)]
         status: Option<State>,
         #[arg(long, default_value_t = 50)]
         limit: usize,
@@ -283,9 +294,6 @@ enum DlqCommand {
 /// Local queues, or those of a deployed stack.
 #[derive(Debug, Clone, Args)]
 struct Queues {
-    /// The local stack's data.
-    #[arg(long, global = true, default_value = ".genmux")]
-    data: PathBuf,
     /// A deployed stack, reached with the usual AWS configuration, instead of local data.
     #[arg(long, global = true)]
     stack: Option<String>,
@@ -293,19 +301,27 @@ struct Queues {
 
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => serve::run(&args).await?,
-        Command::Demo(args) => demo::run(args).await?,
-        Command::Keys(Keys { command, target }) => keys::run(command, &target).await?,
-        Command::Credits(CreditsCommand { command: Grant::Grant { account, amount, id }, target }) => {
-            credits::grant(&target, &account, &amount, id).await?;
+    let Cli { command, local } = cli;
+    let command = command.unwrap_or(Command::Serve);
+    let starts = matches!(command, Command::Serve | Command::Demo(_));
+    ensure!(
+        starts || !(local.no_webhooks || local.names_providers()),
+        "--real, --simulate and --no-webhooks are for `serve` and `demo`"
+    );
+    let local = &local;
+    match command {
+        Command::Serve => serve::run(local).await?,
+        Command::Demo(args) => demo::run(args, local).await?,
+        Command::Keys(Keys { command, target }) => keys::run(command, &target, local).await?,
+        Command::Credits(CreditsCommand { command, target }) => {
+            credits::run(command, &target, local).await?;
         }
-        Command::Accounts(Accounts { command, target }) => accounts::run(command, &target).await?,
-        Command::Jobs(Jobs { command, target }) => jobs::run(command, &target).await?,
-        Command::Providers(Providers { command, target }) => providers::run(command, &target).await?,
-        Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues).await?,
+        Command::Accounts(Accounts { command, target }) => accounts::run(command, &target, local).await?,
+        Command::Jobs(Jobs { command, target }) => jobs::run(command, &target, local).await?,
+        Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
+        Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,
         Command::DeployLocal(args) => return deploy_local::run(args).await,
-        Command::Audit(args) => return audit::run(&args).await,
+        Command::Audit(args) => return audit::run(&args, local).await,
     }
     Ok(ExitCode::SUCCESS)
 }

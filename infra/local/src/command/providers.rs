@@ -9,22 +9,23 @@ use shared::resilience::gate::Gate;
 use shared::store::gates::Known;
 use shared::store::gauges::Gauges;
 
-use super::{ProvidersCommand, Target};
+use super::print::{self, say};
+use super::{Local, ProvidersCommand, Target};
 
-pub(super) async fn run(command: ProvidersCommand, target: &Target) -> Result<()> {
-    let opened = target.open().await?;
+pub(super) async fn run(command: ProvidersCommand, target: &Target, local: &Local) -> Result<()> {
+    let opened = target.open(local).await?;
     let (gauges, now) = (Gauges::new(opened.table()), opened.process.clock.now());
     match command {
         ProvidersCommand::List => {
             let known = gauges.known(Provider::ALL).await?;
             let of = |provider| known.get(&provider).cloned().unwrap_or_default();
-            print!("{}", list(Provider::ALL.iter().map(|provider| (*provider, of(*provider))), now));
+            print::text(list(Provider::ALL.iter().map(|provider| (*provider, of(*provider))), now));
         }
         ProvidersCommand::Pause { name } => {
-            println!("{}", pause(&gauges, name, true, opened.process.random.u64(), now).await?);
+            say!("{}", pause(&gauges, name, true, opened.process.random.u64(), now).await?);
         }
         ProvidersCommand::Resume { name } => {
-            println!("{}", pause(&gauges, name, false, opened.process.random.u64(), now).await?);
+            say!("{}", pause(&gauges, name, false, opened.process.random.u64(), now).await?);
         }
     }
     Ok(())

@@ -7,8 +7,8 @@ use aws_config::BehaviorVersion;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::store::Table;
 
-use super::local::{Folder, running};
-use super::{Queues, Target};
+use super::local::{Folder, Start, running};
+use super::{Local, Queues, Target};
 use crate::stack::{self, Stack};
 
 /// What the local stack calls itself, and so its queues.
@@ -22,20 +22,20 @@ pub(super) struct Opened {
 }
 
 impl Target {
-    pub(super) async fn open(&self) -> Result<Opened> {
+    pub(super) async fn open(&self, local: &Local) -> Result<Opened> {
         match &self.table {
             Some(table) => Ok(Opened::deployed(table, self.bucket.as_deref().unwrap_or_default()).await),
-            None => Opened::local(&self.data).await,
+            None => Opened::local(&local.data).await,
         }
     }
 }
 
 impl Queues {
     /// Where the queues answer, and the name of the stack that they belong to.
-    pub(super) async fn open(&self) -> Result<(Opened, &str)> {
+    pub(super) async fn open(&self, local: &Local) -> Result<(Opened, &str)> {
         match &self.stack {
             Some(stack) => Ok((Opened::deployed("", "").await, stack)),
-            None => Ok((Opened::local(&self.data).await?, LOCAL_STACK)),
+            None => Ok((Opened::local(&local.data).await?, LOCAL_STACK)),
         }
     }
 }
@@ -53,9 +53,9 @@ impl Opened {
     }
 
     async fn local(data: &Path) -> Result<Self> {
-        match Folder::take(data)? {
+        match Folder::open(data)? {
             Some(folder) => {
-                let stack = folder.start(0, true).await?;
+                let stack = folder.start(Start::for_operator()).await?;
                 Ok(Self { process: stack.operator.clone(), stack: Some((stack, folder)) })
             }
             None => {

@@ -12,6 +12,7 @@ use data_encoding::BASE64;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::domain::time::Timestamp;
@@ -27,7 +28,11 @@ const REQUEST_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Of the connection, not of the message: neither passed in nor out.
 const HOP_BY_HOP: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")];
 
-/// The template's routes. Everything else, another method of the same path included, is a 404.
+/// The parts of a path that its route names, decoded.
+type Parameters = BTreeMap<String, String>;
+
+/// The template's routes. Everything else, another method of the same path included, takes the
+/// default route; without one it is a 404.
 ///
 /// # Panics
 ///
@@ -35,22 +40,34 @@ const HOP_BY_HOP: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, HeaderName::
 pub(super) fn router(host: &Host) -> Router {
     let mut router = Router::new();
     for route in &host.template().routes {
+        let Some((method, path)) = route.matches.clone() else { continue };
         let (host, route) = (host.clone(), route.clone());
-        let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
-        let path = route.path.clone();
-        let handler = move |parameters: RawPathParams, request: Request| {
-            answer(host.clone(), route.clone(), parameters, request)
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+        let handler = async move |parameters: RawPathParams, request: Request| {
+            // A GET route of axum takes HEAD as well; one of API Gateway does not.
+            if request.method() == method {
+                let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+                answer(host, route, &parameters.collect(), request).await
+            } else {
+                without_route(host, request).await
+            }
         };
         router = router.route(&path, on(filter, handler));
     }
-    router.fallback(not_found).method_not_allowed_fallback(not_found)
+    let host = host.clone();
+    let otherwise = move |request: Request| without_route(host.clone(), request);
+    router.fallback(otherwise.clone()).method_not_allowed_fallback(otherwise)
 }
 
-async fn answer(host: Host, route: Route, parameters: RawPathParams, request: Request) -> Response {
-    // A GET route of axum takes HEAD as well; one of API Gateway does not.
-    if request.method() != route.method {
-        return not_found().await;
+async fn without_route(host: Host, request: Request) -> Response {
+    let default = host.template().routes.iter().find(|route| route.matches.is_none()).cloned();
+    match default {
+        Some(route) => answer(host, route, &Parameters::new(), request).await,
+        None => message(StatusCode::NOT_FOUND, "Not Found"),
     }
+}
+
+async fn answer(host: Host, route: Route, parameters: &Parameters, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, REQUEST_BYTES_MAX).await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
@@ -60,7 +77,7 @@ async fn answer(host: Host, route: Route, parameters: RawPathParams, request: Re
         trace_id: ids::trace(host.clock().now()),
         at: host.clock().now(),
     };
-    let event = document(&host, &route, &parameters, &parts, &body, &arrival);
+    let event = document(&host, &route, parameters, &parts, &body, &arrival);
     // In a task of its own: a caller that hangs up does not stop the function.
     let trace_id = arrival.trace_id;
     let invocation = tokio::spawn(async move { host.invoke_traced(&route.function, event, trace_id).await });
@@ -88,7 +105,7 @@ struct Arrival {
 fn document(
     host: &Host,
     route: &Route,
-    parameters: &RawPathParams,
+    parameters: &Parameters,
     parts: &Parts,
     body: &Bytes,
     arrival: &Arrival,
@@ -100,8 +117,10 @@ fn document(
     let host_name = header(HOST).unwrap_or_default();
     let domain_name = host_name.split(':').next().unwrap_or_default();
     let query = parts.uri.query().unwrap_or_default();
-    let parameters: BTreeMap<&str, &str> = parameters.iter().collect();
-    let path = decoded_path(&route.path, &parameters);
+    let path = match &route.matches {
+        Some((_, path)) => decoded_path(path, parameters),
+        None => percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned(),
+    };
     let mut document = json!({
         "version": "2.0",
         "routeKey": route.key,
@@ -147,10 +166,10 @@ fn document(
 }
 
 /// The path as API Gateway gives it, with its parameters decoded.
-fn decoded_path(route: &str, parameters: &BTreeMap<&str, &str>) -> String {
+fn decoded_path(route: &str, parameters: &Parameters) -> String {
     let decoded = |segment: &'_ str| {
         let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        name.and_then(|name| parameters.get(name)).map_or(segment.to_owned(), |value| (*value).to_owned())
+        name.and_then(|name| parameters.get(name)).map_or_else(|| segment.to_owned(), Clone::clone)
     };
     route.split('/').map(decoded).collect::<Vec<_>>().join("/")
 }
@@ -237,10 +256,6 @@ fn response(answer: Value) -> Option<Response> {
     *response.status_mut() = StatusCode::from_u16(answer.status_code).ok()?;
     *response.headers_mut() = headers;
     Some(response)
-}
-
-async fn not_found() -> Response {
-    message(StatusCode::NOT_FOUND, "Not Found")
 }
 
 fn message(status: StatusCode, text: &str) -> Response {

@@ -37,7 +37,7 @@ pub use function::{Function, FunctionError, Invocation, event_function, http_fun
 pub use intrinsics::Deployment;
 pub use lineage::current_trace;
 pub use mapping::{Attribute, Received, Source};
-pub use template::{FunctionSpec, Grant, Mapping, Queue, Redrive, Route, Schedule, Template};
+pub use template::{DEFAULT_ROUTE, FunctionSpec, Grant, Mapping, Queue, Redrive, Route, Schedule, Template};
 
 /// The functions by package, as they are given to [`Host::new`].
 pub type Functions = HashMap<String, Arc<dyn Function>>;

@@ -58,12 +58,15 @@ pub struct Grant {
     pub resource: String,
 }
 
+/// The key of the route that takes what no other does.
+pub const DEFAULT_ROUTE: &str = "$default";
+
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// As the template has it: `GET /v1/jobs/{id}`.
+    /// As the template has it: `GET /v1/jobs/{id}`, or [`DEFAULT_ROUTE`].
     pub key: String,
-    pub method: Method,
-    pub path: String,
+    /// Method and path; the default route takes what no other does.
+    pub matches: Option<(Method, String)>,
     pub function: String,
 }
 
@@ -240,11 +243,14 @@ fn routes(stack: &Stack<'_>, names: &Names) -> Result<Vec<Route>> {
         let uri = &integration.with_context(|| format!("{target} is no integration")).with_context(at)?;
         let function =
             names.function_for("apigateway.amazonaws.com", &uri.integration_uri).with_context(at)?;
+        if route_key == DEFAULT_ROUTE {
+            return Ok(Route { key: route_key, matches: None, function });
+        }
         let (method, path) = route_key.split_once(' ').context("not a method and a path").with_context(at)?;
         let known = ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method) && !path.contains("+}");
         ensure!(known, "resource {id}: the route key {route_key} is not understood");
-        let (method, path) = (Method::try_from(method)?, path.to_owned());
-        Ok(Route { key: route_key, method, path, function })
+        let matches = Some((Method::try_from(method)?, path.to_owned()));
+        Ok(Route { key: route_key, matches, function })
     };
     stack.read("AWS::ApiGatewayV2::Route")?.into_iter().map(route).collect()
 }

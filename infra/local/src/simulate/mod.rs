@@ -314,11 +314,6 @@ impl Simulator {
         self.play("").unwrap_or_default()
     }
 
-    /// Whether the provider ever sends webhooks.
-    pub fn reports(&self) -> bool {
-        self.wire.reports()
-    }
-
     /// The variables by which a caller who has it all is configured, where these hold more than
     /// any text as a key.
     pub fn credentials(&self) -> Vec<(&'static str, String)> {

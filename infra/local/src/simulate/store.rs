@@ -48,10 +48,14 @@ impl Store {
             }
             None => Connection::open_in_memory()?,
         };
-        connection.busy_timeout(Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "normal")?;
-        connection.execute_batch(SCHEMA)?;
+        let begin = || {
+            connection.busy_timeout(Duration::from_secs(5))?;
+            connection.pragma_update(None, "journal_mode", "wal")?;
+            connection.pragma_update(None, "synchronous", "normal")?;
+            connection.execute_batch(SCHEMA)
+        };
+        let file = file.map_or_else(|| "memory".into(), |file| file.display().to_string());
+        begin().with_context(|| format!("the remote jobs in {file} cannot be opened"))?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)), provider: provider.name() })
     }
 

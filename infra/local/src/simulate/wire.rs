@@ -61,11 +61,6 @@ pub(super) trait Wire: Debug + Send + Sync {
         job.bills(at, true)
     }
 
-    /// Whether the provider ever sends webhooks.
-    fn reports(&self) -> bool {
-        false
-    }
-
     /// What the webhook says of the job's state at a time, signed now; nothing is sent without.
     fn letter(
         &self,

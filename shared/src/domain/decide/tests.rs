@@ -36,6 +36,7 @@ fn claimed_where(stop_is_free: bool) -> Event {
         key_mark: Some(1),
         reports: true,
         stop_is_free,
+        simulated: false,
     })
 }
 

@@ -75,6 +75,7 @@ fn job(attempts: &[(&str, Phase, ErrorClass)]) -> Job {
             key_mark: None,
             reports: false,
             stop_is_free: false,
+            simulated: false,
             missing: None,
             wrong_since: None,
             rest: BTreeMap::new(),
@@ -269,4 +270,37 @@ fn who_prefers_the_fastest_gets_the_route_that_takes_least_and_then_the_provider
     let chosen =
         |prefer| choose(&job(&[]), &asked(prefer), &catalog, &slow_to_answer).map(|route| route.provider);
     assert_eq!(chosen("fastest"), Ok(Runway));
+}
+
+/// The choice where fal is real and Runway a simulator.
+fn mixed(job: &Job, request: &JobRequest, fal: Standing) -> Result<String, NoRoute> {
+    let runway = Standing { simulated: true, ..Standing::default() };
+    stood(job, request, &BTreeMap::from([(Fal, fal), (Runway, runway)]))
+}
+
+#[test]
+fn a_job_that_a_real_provider_could_take_never_goes_to_a_simulator() {
+    let down = Standing { health: Down, broken: true, ..Standing::default() };
+    let closed = Standing { closed: true, ..Standing::default() };
+    let request = order(nothing());
+    assert_eq!(mixed(&job(&[]), &request, down.clone()), Ok("fal/cheap".to_owned()));
+    assert_eq!(mixed(&job(&[]), &request, closed), Err(NoRoute::Now));
+    let refused = [("fal/cheap", Refused, Auth)];
+    assert_eq!(mixed(&job(&refused), &request, Standing::default()), Err(NoRoute::Ever(Auth)));
+    let failed = [("fal/cheap", Broke, ProviderUnavailable), ("fal/dear", NotSent, ProviderUnavailable)];
+    assert!(mixed(&job(&failed), &request, down).is_ok_and(|route| route.starts_with("fal/")));
+}
+
+#[test]
+fn a_job_of_a_simulator_stays_among_simulators() {
+    let prefers = order(serde_json::json!({"provider": "runway"}));
+    assert_eq!(mixed(&job(&[]), &prefers, Standing::default()), Ok("runway/mid".to_owned()));
+    let mut begun = job(&[("runway/mid", Refused, Auth)]);
+    begun.attempts[0].simulated = true;
+    for request in [prefers, order(nothing())] {
+        assert_eq!(mixed(&begun, &request, Standing::default()), Err(NoRoute::Ever(Auth)));
+    }
+    // Where no real provider could take it, a simulator may.
+    let fallback = order(serde_json::json!({"provider": "runway", "pin": true}));
+    assert_eq!(mixed(&job(&[]), &fallback, Standing::default()), Ok("runway/mid".to_owned()));
 }

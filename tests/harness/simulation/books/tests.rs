@@ -30,6 +30,7 @@ fn attempt(number: u8, phase: Phase, remote: Option<&str>) -> Attempt {
         key_mark: None,
         reports: true,
         stop_is_free: false,
+        simulated: false,
         missing: None,
         wrong_since: None,
         rest: std::collections::BTreeMap::new(),

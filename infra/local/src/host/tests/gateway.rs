@@ -158,8 +158,8 @@ async fn a_lambda_http_handler_sees_the_bytes_that_were_sent_and_answers_in_kind
 }
 
 #[tokio::test]
-async fn a_path_or_method_without_a_route_is_not_found() {
-    let (status, seen) = script(|_| Ok(json!({ "statusCode": 200 })));
+async fn a_path_or_method_without_a_route_takes_the_default_route() {
+    let (status, seen) = script(|_| Ok(json!({ "statusCode": 404, "body": "nothing" })));
     let host = host("status", status, &Arc::default());
     for (method, path) in [
         ("GET", "/"),
@@ -172,11 +172,12 @@ async fn a_path_or_method_without_a_route_is_not_found() {
     ] {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let response = send(&host, request).await;
-        assert_eq!(response.headers()["content-type"], "application/json");
-        let body = if method == "HEAD" { "" } else { r#"{"message":"Not Found"}"# };
-        assert_eq!(text(response).await, (StatusCode::NOT_FOUND, body.to_owned()), "{method} {path}");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method} {path}");
+        let (event, _) = seen.lock().unwrap().pop().unwrap();
+        assert_eq!(event["routeKey"], "$default", "{method} {path}");
+        assert_eq!((&event["rawPath"], event.get("pathParameters")), (&json!(path), None));
+        assert_eq!(event["requestContext"]["http"]["method"], method);
     }
-    assert!(seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

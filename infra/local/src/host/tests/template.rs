@@ -23,6 +23,7 @@ fn every_route_leads_to_its_function() {
     assert_eq!(
         routes,
         [
+            "$default → status",
             "GET /openapi.json → status",
             "GET /v1/account → status",
             "GET /v1/jobs → status",

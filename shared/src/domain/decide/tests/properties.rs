@@ -356,6 +356,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             key_mark: None,
             reports: false,
             stop_is_free,
+            simulated: false,
         })),
         1 => class().prop_map(|class| Event::NoRoute { class }),
         16 => (0..=5_u8, news).prop_map(|(number, news)| told(number, news)),

@@ -57,10 +57,6 @@ impl Wire for DreamMachine {
         }
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     fn letter(
         &self,
         simulator: &Simulator,

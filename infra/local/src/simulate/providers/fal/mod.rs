@@ -63,10 +63,6 @@ impl Wire for Fal {
         call.authorization("Key ")
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     fn has_directive(&self, key: &str, value: &str) -> bool {
         (key, value) == (history::UNLISTED.0, history::UNLISTED.1)
     }

@@ -87,10 +87,6 @@ impl Wire for Gemini {
         true
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     /// The token proves the sender and says nothing of the body.
     fn letter(
         &self,

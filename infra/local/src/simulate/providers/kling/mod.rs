@@ -52,10 +52,6 @@ impl Wire for Kling {
         errors::refusal(refusal)
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     fn letter(
         &self,
         simulator: &Simulator,

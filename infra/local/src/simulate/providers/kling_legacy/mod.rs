@@ -53,10 +53,6 @@ impl Wire for KlingLegacy {
         errors::refusal(refusal)
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     fn letter(
         &self,
         simulator: &Simulator,

@@ -67,10 +67,6 @@ impl Wire for Minimax {
         response
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     fn letter(
         &self,
         simulator: &Simulator,

@@ -82,10 +82,6 @@ impl Wire for Replicate {
         problem(code, title, detail)
     }
 
-    fn reports(&self) -> bool {
-        true
-    }
-
     fn letter(
         &self,
         simulator: &Simulator,

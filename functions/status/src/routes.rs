@@ -1,0 +1,87 @@
+//! The routes of the API, as the template has them; and what it does not have: the template sends
+//! every request here that has no route.
+
+use lambda_http::http::StatusCode;
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt};
+use shared::edge::http::Problem;
+
+pub(crate) const JOBS: &str = "GET /v1/jobs";
+pub(crate) const JOB: &str = "GET /v1/jobs/{id}";
+pub(crate) const MODELS: &str = "GET /v1/models";
+pub(crate) const PROVIDERS: &str = "GET /v1/providers";
+pub(crate) const ACCOUNT: &str = "GET /v1/account";
+pub(crate) const OPENAPI: &str = "GET /openapi.json";
+
+/// Every route, whichever function it leads to.
+pub const ROUTES: [&str; 9] = [
+    JOBS,
+    "POST /v1/jobs",
+    JOB,
+    "POST /v1/jobs/{id}/cancel",
+    MODELS,
+    PROVIDERS,
+    ACCOUNT,
+    OPENAPI,
+    "POST /v1/webhooks/{provider}/{token}",
+];
+
+/// The route that a request came by.
+pub(crate) fn key(request: &Request) -> &str {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or_default(),
+        _ => "",
+    }
+}
+
+/// The problem of a request that has no route.
+pub(crate) fn refuse(request: &Request) -> Problem {
+    let methods = methods(request.uri().path());
+    if methods.is_empty() || methods.contains(&request.method().as_str()) {
+        return Problem::no_route();
+    }
+    let allowed = methods.join(", ");
+    let detail = format!("This path takes only: {allowed}.");
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    Problem { allow: Some(allowed), ..problem }
+}
+
+/// The methods that a path takes. What a domain puts before it is left out.
+fn methods(path: &str) -> Vec<&'static str> {
+    let start = path.find("/v1/").or_else(|| path.find("/openapi.json")).unwrap_or(0);
+    let own = &path[start..];
+    let routes = ROUTES.iter().filter_map(|route| route.split_once(' '));
+    routes.filter(|(_, route)| matches(route, own)).map(|(method, _)| method).collect()
+}
+
+fn matches(route: &str, path: &str) -> bool {
+    let (mut route, mut path) = (route.split('/'), path.split('/'));
+    loop {
+        match (route.next(), path.next()) {
+            (None, None) => return true,
+            (Some(part), Some(step)) if part == step => {}
+            (Some(part), Some(step)) if part.starts_with('{') && !step.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_known_by_its_parts_and_takes_its_methods() {
+        for route in ROUTES {
+            let (method, path) = route.split_once(' ').unwrap();
+            let path = path.replace("{id}", "x").replace("{provider}", "fal").replace("{token}", "t");
+            assert!(methods(&path).contains(&method), "{route}");
+            assert_eq!(methods(&format!("/genmux{path}")), methods(&path), "{route}");
+        }
+        assert_eq!(methods("/v1/jobs"), ["GET", "POST"]);
+        assert_eq!(methods("/v1/jobs/x/cancel"), ["POST"]);
+        for path in ["/", "/v1", "/v1/jobs/", "/v1/jobs/x/", "/v1/jobs/x/y", "/V1/jobs", "/v1//jobs", ""] {
+            assert_eq!(methods(path), Vec::<&str>::new(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The providers of a stack: real ones, which were named, and simulators.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use shared::boot::config::{base_url_variable, webhook_secret_variable};
+use shared::boot::env::{Env, check_key};
+use shared::domain::provider::Provider;
+use shared::provider::{Scheme, adapter};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Options, every, listen, url_of};
+use crate::aws::secrets::Members;
+use crate::simulate::{self, Simulator};
+
+/// Variables of an operator, and the template's parameters that they set.
+const SETTINGS: [(&str, &str); 5] = [
+    ("KEY_RATE_LIMIT", "KeyRateLimit"),
+    ("PROVIDER_LIMITS", "ProviderLimits"),
+    ("LIVE_JOBS_MAX", "LiveJobsMax"),
+    ("UNCLEAR_CREATE", "UnclearCreate"),
+    ("CANCEL_REFUND", "CancelRefund"),
+];
+/// How often a simulated provider looks whether a webhook is due.
+const DELIVER_EVERY: Duration = Duration::from_millis(100);
+
+/// Which providers a stack has. Calls to real ones may cost money, so they are never guessed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    pub real: Vec<Provider>,
+    pub simulated: Vec<Provider>,
+}
+
+impl Pool {
+    /// Those that were named. With real providers there are no others; without any name, all are
+    /// simulated.
+    ///
+    /// # Errors
+    ///
+    /// If a provider is to be both.
+    pub fn named(real: &[Provider], simulated: &[Provider]) -> Result<Self> {
+        if real.is_empty() && simulated.is_empty() {
+            return Ok(Self::simulated());
+        }
+        let of = |named: &[Provider]| Provider::ALL.iter().copied().filter(|p| named.contains(p)).collect();
+        let both: Vec<Provider> = real.iter().copied().filter(|p| simulated.contains(p)).collect();
+        ensure!(both.is_empty(), "{} cannot be both real and simulated", names(&both));
+        Ok(Self { real: of(real), simulated: of(simulated) })
+    }
+
+    /// Every provider, simulated.
+    pub fn simulated() -> Self {
+        Self { real: Vec::new(), simulated: Provider::ALL.to_vec() }
+    }
+
+    /// In the order in which providers are listed everywhere.
+    pub fn all(&self) -> Vec<Provider> {
+        let is_in = |provider: &Provider| self.real.contains(provider) || self.simulated.contains(provider);
+        Provider::ALL.iter().copied().filter(is_in).collect()
+    }
+}
+
+/// Names, as the variables of the functions list them.
+pub(super) fn names(providers: &[Provider]) -> String {
+    providers.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(",")
+}
+
+/// What a stack knows of its providers.
+pub(crate) struct Providers {
+    pub(crate) simulators: BTreeMap<Provider, Simulator>,
+    /// Of the template.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// What is in the template's secrets, by logical id.
+    pub(crate) secrets: BTreeMap<&'static str, Members>,
+}
+
+/// Starts the simulators, and gathers the keys and origins of all providers.
+pub(crate) async fn start(
+    options: &Options,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) -> Result<Providers> {
+    let Options { pool, env, .. } = options;
+    check_keys(&pool.real, env)?;
+    let mut simulators = BTreeMap::new();
+    let mut parameters = BTreeMap::from([("Providers".to_owned(), names(&pool.all()))]);
+    // Here callers are no rivals, unless an operator wants to see how it is.
+    parameters.insert("KeyRateLimit".to_owned(), "0".to_owned());
+    for (variable, parameter) in SETTINGS {
+        parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
+    }
+    let mut keys = Members::new();
+    let mut of_webhooks =
+        Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);
+    for provider in pool.all() {
+        let (setup, url_variable) = (adapter(provider).setup(), base_url_variable(provider));
+        let webhooks = adapter(provider).capabilities().webhooks;
+        let secret = webhook_secret_variable(provider);
+        let url = if pool.real.contains(&provider) {
+            let settings = setup.settings.iter().map(|(variable, _)| variable);
+            for variable in setup.key.iter().chain(settings) {
+                keys.extend(env.get(variable).map(|value| ((*variable).to_owned(), value.to_owned())));
+            }
+            of_webhooks.extend(env.get(&secret).map(|value| (secret, value.to_owned())));
+            env.get(&url_variable).unwrap_or_default().to_owned()
+        } else {
+            let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
+            let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
+            let signs = webhooks.is_some_and(Scheme::has_secret);
+            of_webhooks.extend(signs.then(|| (secret, simulator.webhook_secret().expose().to_owned())));
+            let any_key = setup.key.iter().map(|variable| (*variable, "simulated".to_owned()));
+            keys.extend(any_key.chain(simulator.credentials()).map(|(name, value)| (name.to_owned(), value)));
+            simulators.insert(provider, simulator);
+            url
+        };
+        if webhooks.is_some() {
+            of_webhooks.insert(url_variable.clone(), url.clone());
+        }
+        keys.insert(url_variable, url);
+    }
+    let secrets = BTreeMap::from([("ProviderKeys", keys), ("WebhookSecrets", of_webhooks)]);
+    Ok(Providers { simulators, parameters, secrets })
+}
+
+/// Whether everything is set that the real providers need: every variable that is missing or
+/// malformed is named.
+fn check_keys(real: &[Provider], env: &Env) -> Result<()> {
+    let mut wrong = Vec::new();
+    for &provider in real {
+        let setup = adapter(provider).setup();
+        let settings = setup.settings.iter().filter(|(_, default)| default.is_none());
+        let settings = settings.map(|(variable, _)| (*variable).to_owned());
+        let url = setup.homeless.then(|| base_url_variable(provider));
+        let keys = setup.key.iter().map(|variable| (*variable).to_owned());
+        for variable in keys.clone().chain(settings).chain(url) {
+            if env.get(&variable).is_none() {
+                wrong.push(format!("{variable} is missing, which {provider} needs"));
+            }
+        }
+        for variable in keys {
+            if let Err(what) = check_key(&variable, env.get(&variable).unwrap_or_default()) {
+                wrong.push(format!("{variable} {what}"));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    Ok(())
+}
+
+async fn simulator(
+    provider: Provider,
+    options: &Options,
+    file: Option<&Path>,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) -> Result<(Simulator, String)> {
+    let settings = simulate::Options { latency: options.latency, ..simulate::Options::default() };
+    let simulator = Simulator::open(provider, file, options.clock.clone(), settings)?;
+    let listener = listen(0).await?;
+    let url = url_of(&listener)?;
+    if options.unreachable.contains(&provider) {
+        return Ok((simulator, "http://127.0.0.1:1".to_owned()));
+    }
+    let (serve, until) = (simulator.clone(), shutdown.clone());
+    servers.spawn(async move { serve.serve(listener, until.cancelled_owned()).await });
+    Ok((simulator, url))
+}
+
+/// Delivers the simulated providers' webhooks when they are due, until shutdown.
+pub(crate) fn deliver(
+    simulators: &BTreeMap<Provider, Simulator>,
+    shutdown: &CancellationToken,
+    timers: &mut JoinSet<()>,
+) {
+    for simulator in simulators.values() {
+        let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
+        timers.spawn(every(DELIVER_EVERY, shutdown, move || {
+            let simulator = simulator.clone();
+            async move { simulator.deliver_due().await.map(|_| ()) }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_providers_are_alone_unless_others_are_named() {
+        let named = |real: &[Provider], simulated: &[Provider]| Pool::named(real, simulated).unwrap();
+        assert_eq!(named(&[], &[]), Pool::simulated());
+        let alone = named(&[Provider::Runway, Provider::Fal], &[]);
+        assert_eq!((names(&alone.all()), names(&alone.real)), ("fal,runway".into(), "fal,runway".into()));
+        let mixed = named(&[Provider::Runway], &[Provider::Fal]);
+        assert_eq!((names(&mixed.all()), names(&mixed.simulated)), ("fal,runway".into(), "fal".into()));
+        assert_eq!(names(&named(&[], &[Provider::Luma]).all()), "luma");
+        let told = Pool::named(&[Provider::Fal], &[Provider::Fal]).unwrap_err().to_string();
+        assert_eq!(told, "fal cannot be both real and simulated");
+    }
+
+    #[test]
+    fn every_variable_that_a_real_provider_needs_is_named() {
+        let env = Env::from_pairs([("RUNWAYML_API_SECRET", "k k"), ("OPENAI_API_KEY", " k\n")]);
+        let real = [Provider::Fal, Provider::Runway, Provider::Openai, Provider::Vertex];
+        let told = check_keys(&real, &env).unwrap_err().to_string();
+        for name in ["FAL_KEY is missing", "RUNWAYML_API_SECRET is malformed", "OPENAI_BASE_URL is missing"] {
+            assert!(told.contains(name), "{name}: {told}");
+        }
+        assert!(told.contains("GOOGLE_APPLICATION_CREDENTIALS_JSON") && !told.contains("k k"), "{told}");
+        check_keys(&[Provider::Fal], &Env::from_pairs([("FAL_KEY", "k")])).unwrap();
+        check_keys(&[], &Env::default()).unwrap();
+    }
+}

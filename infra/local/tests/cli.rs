@@ -1,0 +1,149 @@
+//! The command line as a person uses it: where options stand, what is refused, and how it is said.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs the binary in a folder of its own, with nothing of ours in its environment.
+fn genmux(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    for name in ["GENMUX_REAL", "GENMUX_PUBLIC_URL", "FAL_KEY", "FAL_BASE_URL", "RUNWAYML_API_SECRET"] {
+        command.env_remove(name);
+    }
+    command.env("RUST_BACKTRACE", "1");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    genmux(folder, arguments).output().expect("the binary starts")
+}
+
+/// What a command that fails says, in one line.
+fn refused(output: &Output) -> String {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it succeeded: {}", String::from_utf8_lossy(&output.stdout));
+    assert!(!told.contains("backtrace") && !told.contains("panicked"), "{told}");
+    told
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A folder with the data of a stack that has made one job.
+fn with_data() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    said(&run(folder.path(), &["--data", "here", "demo", "a boat", "--out", "boat.mp4"]));
+    folder
+}
+
+#[test]
+fn a_folder_is_named_before_or_after_the_subcommand_and_only_serve_and_demo_make_one() {
+    let folder = with_data();
+    let path = folder.path();
+    assert!(path.join("here/table.sqlite").is_file() && !path.join(".genmux").exists());
+    assert!(fs::metadata(path.join("boat.mp4")).is_ok_and(|film| film.len() > 1_000));
+    for arguments in [["--data", "here", "audit"], ["audit", "--data", "here"]] {
+        assert!(said(&run(path, &arguments)).contains("0 violations"), "{arguments:?}");
+    }
+    for command in
+        [&["audit"][..], &["jobs", "list"], &["keys", "list"], &["dlq", "list"], &["providers", "list"]]
+    {
+        let told = refused(&run(path, &[command, &["--data", "typo"]].concat()));
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("no data of Genmux in typo"), "{told}");
+        assert!(!path.join("typo").exists(), "{command:?} made it");
+    }
+}
+
+#[test]
+fn a_rule_of_an_account_is_changed_alone() {
+    let folder = with_data();
+    let set = |arguments: &[&str]| {
+        let whole = [&["accounts", "set", "acct_demo", "--data", "here"], arguments].concat();
+        run(folder.path(), &whole)
+    };
+    said(&set(&["--prefer", "fastest"]));
+    let told = said(&set(&["--live-jobs", "50"]));
+    assert!(told.contains("prefer     fastest") && told.contains("live jobs  50"), "{told}");
+    refused(&set(&[]));
+    let told = said(&run(folder.path(), &["accounts", "show", "acct_demo", "--data", "here"]));
+    assert!(told.contains("prefer     fastest") && told.contains("live jobs  50"), "{told}");
+    let told = said(&set(&["--reset", "--live-jobs", "7"]));
+    assert!(told.contains("prefer     as for everybody") && told.contains("live jobs  7"), "{told}");
+}
+
+#[test]
+fn jobs_that_have_ended_are_found_by_their_account() {
+    let folder = with_data();
+    let list =
+        |arguments: &[&str]| run(folder.path(), &[&["jobs", "list", "--data", "here"], arguments].concat());
+    assert!(said(&list(&["--account", "acct_demo", "--status", "succeeded"])).contains("succeeded"));
+    assert_eq!(said(&list(&["--account", "acct_demo", "--status", "failed"])).lines().count(), 1);
+    assert!(refused(&list(&["--status", "failed"])).contains("--account"));
+}
+
+#[test]
+fn what_a_real_provider_needs_is_asked_for_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = genmux(folder.path(), arguments);
+        refused(&command.envs(variables.iter().copied()).output().expect("the binary starts"))
+    };
+    let told = start(&["serve", "--real", "fal,runway"], &[]);
+    assert!(told.contains("FAL_KEY is missing") && told.contains("RUNWAYML_API_SECRET is missing"), "{told}");
+    assert!(start(&["serve"], &[("GENMUX_REAL", "fal")]).contains("FAL_KEY is missing"));
+    let told = start(&["demo", "a boat", "--real", "fal"], &[("FAL_KEY", "a b")]);
+    assert!(told.contains("FAL_KEY is malformed") && !told.contains("a b"), "{told}");
+    let told = start(&["serve", "--real", "sora"], &[]);
+    assert!(told.contains("`sora`") && told.contains("runway"), "{told}");
+    assert!(start(&["serve"], &[("GENMUX_REAL", "sora")]).contains("GENMUX_REAL"));
+    assert!(start(&["serve", "--real", "fal", "--simulate", "fal"], &[]).contains("both"));
+    for url in ["nonsense", "https://a.example/?x=1"] {
+        assert!(start(&["serve"], &[("GENMUX_PUBLIC_URL", url)]).contains("GENMUX_PUBLIC_URL"), "{url}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_saved_is_noticed_before_credits_are_spent() {
+    let folder = with_data();
+    let told = refused(&run(folder.path(), &["demo", "a boat", "--data", "here", "--out", "nowhere/x.mp4"]));
+    assert!(told.contains("there is no folder nowhere"), "{told}");
+    refused(&run(folder.path(), &["demo", "a boat", "--data", "here", "--out", "here"]));
+    let jobs = said(&run(folder.path(), &["jobs", "list", "--account", "acct_demo", "--data", "here"]));
+    assert_eq!(jobs.lines().count(), 2, "{jobs}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = with_data();
+    for arguments in [&["audit"][..], &["jobs", "list"], &["providers", "list"]] {
+        let mut process = genmux(folder.path(), &[arguments, &["--data", "here"]].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        drop(process.stdout.take());
+        let ended = process.wait_with_output().expect("it ends");
+        assert!(ended.status.success(), "{arguments:?}: {ended:?}");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_demo_key_that_was_revoked_says_what_to_do_and_a_lost_table_makes_a_new_one() {
+    let folder = with_data();
+    let key = fs::read_to_string(folder.path().join("here/demo-key")).expect("there is a demo key");
+    let id = key.split('_').nth(1).expect("it has an id");
+    said(&run(folder.path(), &["keys", "revoke", id, "--data", "here"]));
+    let told = refused(&run(folder.path(), &["demo", "a boat", "--data", "here"]));
+    assert!(told.contains("revoked") && told.contains("delete here/demo-key"), "{told}");
+
+    for file in ["table.sqlite", "table.sqlite-wal", "table.sqlite-shm"] {
+        let _not_there = fs::remove_file(folder.path().join("here").join(file));
+    }
+    said(&run(folder.path(), &["demo", "a boat", "--data", "here"]));
+    assert_ne!(fs::read_to_string(folder.path().join("here/demo-key")).expect("a key"), key);
+}
