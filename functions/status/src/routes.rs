@@ -43,7 +43,7 @@ pub(crate) fn refuse(request: &Request) -> Problem {
     let allowed = methods.join(", ");
     let detail = format!("This path takes only: {allowed}.");
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
-    Problem { allow: Some(allowed), ..problem }
+    Problem { allow: Some(allowed.into()), ..problem }
 }
 
 /// The methods that a path takes. What a domain puts before it is left out.

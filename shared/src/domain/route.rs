@@ -77,7 +77,7 @@ pub fn choose<'a>(
     });
     let standing = |route: &Route| standings.get(&route.provider).cloned().unwrap_or_default();
     let fitting: Vec<_> = usable.filter(|(_, route)| request.fits(route) && pinned(request, route)).collect();
-    let simulated = is_simulated(job, request, fitting.iter().map(|(_, route)| *route), &standing);
+    let simulated = is_simulated(job, request, fitting.iter().map(|(_, route)| *route), standing);
     let (open, closed): (Vec<_>, Vec<_>) = fitting
         .into_iter()
         .filter(|(_, route)| standing(route).simulated == simulated && lasts(job, route))

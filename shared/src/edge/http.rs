@@ -27,13 +27,13 @@ pub struct Problem {
     pub status: StatusCode,
     /// Stable: callers branch on it.
     pub code: &'static str,
-    pub detail: String,
+    pub detail: Box<str>,
     pub errors: Vec<FieldError>,
     pub retry_after: Option<Duration>,
     /// The limit that was reached.
     pub limit: Option<Limit>,
     /// The methods that there are instead.
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
 }
 
 /// A limit on how much there may be at once, as `RateLimit-Policy` and `RateLimit` tell it
@@ -71,7 +71,7 @@ struct Document<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
+        let detail = detail.into().into_boxed_str();
         Self { status, code, detail, errors: Vec::new(), retry_after: None, limit: None, allow: None }
     }
 

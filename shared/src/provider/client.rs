@@ -204,7 +204,7 @@ impl ProviderClient {
         let polled = self.ask(provider, "poll", call, now, read).await;
         let Polled::Fetch(call) = polled else { return polled };
         let read = |answer: &Answer| adapter.read_result(remote, answer);
-        let polled = self.ask(provider, "result", call, now, read).await;
+        let polled = self.ask(provider, "result", *call, now, read).await;
         match polled {
             Polled::Fetch(_) => Polled::Unreadable("fetch_again"),
             polled => polled,

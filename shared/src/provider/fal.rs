@@ -85,7 +85,7 @@ impl Adapter for Fal {
             // Over, not necessarily well. There is no other word for the end.
             "COMPLETED" => match failure(&status) {
                 Some(reason) => Polled::Ended(reason.verdict()),
-                None => Polled::Fetch(Call::new(Method::GET, QUEUE, path_of(remote, route))),
+                None => Polled::Fetch(Box::new(Call::new(Method::GET, QUEUE, path_of(remote, route)))),
             },
             _ => Polled::Unreadable("unknown_status"),
         }

@@ -217,7 +217,7 @@ fn result(interaction: &Value, remote: &RemoteJob) -> Polled {
     let Some(video) = video(interaction) else { return empty() };
     let parsed = text(&video["uri"]).and_then(|uri| Url::parse(&uri).ok());
     if let Some(path) = parsed.as_ref().and_then(|uri| file_path(uri.path())) {
-        return Polled::Fetch(call(Method::GET, path));
+        return Polled::Fetch(Box::new(call(Method::GET, path)));
     }
     if let Some(asset_url) = asset_url(&video["uri"]) {
         return finished(asset_url);

@@ -223,7 +223,7 @@ fn query(body: &Value, remote: &RemoteJob, answer: &Answer) -> Option<Polled> {
         "Success" => match text(&body["file_id"]) {
             Some(id) => {
                 let path = format!("/v1/files/retrieve?file_id={}", step(&id));
-                Polled::Fetch(Call::new(Method::GET, API, path))
+                Polled::Fetch(Box::new(Call::new(Method::GET, API, path)))
             }
             None => reading::empty(None),
         },

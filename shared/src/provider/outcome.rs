@@ -84,7 +84,7 @@ pub enum Polled {
     /// It is over, and this call tells how. Never leaves [`ProviderClient::poll`].
     ///
     /// [`ProviderClient::poll`]: super::client::ProviderClient::poll
-    Fetch(Call),
+    Fetch(Box<Call>),
     Ended(Verdict),
     /// It has succeeded, and there is no file in the answer: outputs may lag behind the word for
     /// the end. What stays so is a failure, with this fault.
