@@ -6,6 +6,7 @@
 )]
 
 mod accounts;
+mod answers;
 mod api;
 mod audit;
 mod boot;

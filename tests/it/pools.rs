@@ -51,7 +51,7 @@ fn real_fal(options: &mut Options, fal_url: &str) {
 }
 
 async fn attempts(world: &World, id: &shared::domain::id::JobId) -> Vec<Value> {
-    world.status(&id).await.body["attempts"].as_array().unwrap().clone()
+    world.status(id).await.body["attempts"].as_array().unwrap().clone()
 }
 
 async fn begin(world: &World, order: Value, key: &str) -> Job {

@@ -52,7 +52,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request, cancel(app, &request)).await)
+    Ok(Box::pin(answer(&request, cancel(app, &request))).await)
 }
 
 /// Whether a repeat has to send again what the earlier call may not have got out: nothing about the

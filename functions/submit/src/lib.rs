@@ -69,7 +69,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request, submit(app, &request)).await)
+    Ok(Box::pin(answer(&request, submit(app, &request))).await)
 }
 
 async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem> {

@@ -12,8 +12,8 @@ use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verifie
 use shared::store::queue::{Message, Sender};
 use shared::store::verdicts::Verdicts;
 
-/// The largest webhook that is read, in bytes.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The largest webhook that is read, in bytes: what fits into an event of Lambda, some of it escaped.
+const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// Everything `webhook` may touch.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     );
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(is_colourful(&env));
     tracing_subscriber::registry().with(lines).with(levels).init();
-    run(cli).await.unwrap_or_else(|error| {
+    Box::pin(run(cli)).await.unwrap_or_else(|error| {
         // Its causes in one line, and never a backtrace: it is a person's mistake or the machine's.
         let _nobody_reads = writeln!(stderr(), "Error: {error:#}");
         ExitCode::FAILURE

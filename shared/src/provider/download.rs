@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use http::StatusCode;
+use http::header::CONTENT_RANGE;
+use http::{HeaderMap, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::Url;
@@ -107,13 +108,27 @@ impl Download<File> {
     /// The file that an answer brings, if it brings one.
     pub(super) fn of(response: reqwest::Response) -> Result<Self, DownloadError> {
         match response.status() {
-            StatusCode::OK => {
+            StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                 Ok(Self { length: response.content_length(), body: response.bytes_stream().boxed() })
+            }
+            // A part was not asked for; one that is the whole file is the file.
+            StatusCode::PARTIAL_CONTENT if whole_length(response.headers()).is_some() => {
+                Ok(Self { length: whole_length(response.headers()), body: response.bytes_stream().boxed() })
             }
             gone @ (StatusCode::NOT_FOUND | StatusCode::GONE) => Err(DownloadError::Gone(gone.as_u16())),
             status => Err(later(format!("HTTP {}", status.as_u16()))),
         }
     }
+}
+
+/// The length of the file of which an answer brings every byte, though it calls that a part.
+fn whole_length(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().to_ascii_lowercase();
+    let (part, length) = range.strip_prefix("bytes")?.trim().split_once('/')?;
+    let (first, last) = part.split_once('-')?;
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let length = number(length)?;
+    (number(first)? == 0 && number(last)?.checked_add(1)? == length).then_some(length)
 }
 
 pub(super) fn later(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DownloadError {
@@ -187,6 +202,16 @@ mod tests {
         }
         assert!(matches!(open(Reach::Loopback, "http://127.0.0.1:1/a").await, DownloadError::Later(_)));
         assert!(matches!(open(Reach::Loopback, "http://10.0.0.1/a").await, DownloadError::Forbidden(_)));
+    }
+
+    #[test]
+    fn a_part_that_is_the_whole_file_is_the_file() {
+        let whole =
+            |range: &str| whole_length(&[(CONTENT_RANGE, range.parse().unwrap())].into_iter().collect());
+        assert_eq!([whole("bytes 0-99/100"), whole("Bytes 0 - 99 / 100")], [Some(100); 2]);
+        for part in ["bytes 1-99/100", "bytes 0-98/100", "bytes 0-99/*", "bytes */100", "0-99/100", ""] {
+            assert_eq!(whole(part), None, "{part}");
+        }
     }
 
     #[tokio::test]

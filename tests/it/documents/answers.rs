@@ -150,7 +150,7 @@ impl Caller {
         assert_eq!(post(&token, &sent, "{}").await, 401);
         assert_eq!(post("fal/nonsense", &sent, body).await, 401);
         assert_eq!(post(&token.replace("fal", "runway"), &sent, body).await, 404);
-        assert_eq!(post(&token, &sent, &" ".repeat(1024 * 1024 + 1)).await, 413);
+        assert_eq!(post(&token, &sent, &" ".repeat(5 * 1024 * 1024 + 1)).await, 413);
         self.world.wire.reset();
         self.world.wire.fail_at(0, Moment::Before);
         assert_eq!(post(&token, &sent, body).await, 503);

@@ -85,6 +85,7 @@ pub(super) fn refuse(
     let value = match retry_after {
         None => return Ok(response),
         Some(RetryAfter::Seconds(span)) => HeaderValue::from(span),
+        Some(RetryAfter::Tenths(span)) => HeaderValue::from_str(&format!("{}.{}", span / 10, span % 10))?,
         Some(RetryAfter::Date(span)) => {
             let at = simulator.clock.now() + Duration::from_secs(span.into());
             let at = jiff::Timestamp::from_second(at.as_secs())?;

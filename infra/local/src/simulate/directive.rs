@@ -24,7 +24,7 @@
 //! | `create=accept-then:html` | the remote job exists and runs, the answer is as of `create=html` |
 //! | `create=same-id` | nothing is stored, the answer names the last remote job of the same endpoint, if there is one |
 //! | `times=N` | `create=` applies to the first N creates with this prompt, later ones go well |
-//! | `retry_after=N` | a refusal carries `Retry-After: N` |
+//! | `retry_after=N` | a refusal carries `Retry-After: N`; N may have one decimal |
 //! | `retry_after=date:N` | a refusal carries the HTTP date in N seconds |
 //! | `fail=content_policy\|internal\|invalid` | the run ends in that failure |
 //! | `fail=no_code` | the run ends in a failure without a machine-readable code |
@@ -35,6 +35,9 @@
 //! | `status=hang:S` | polls in the middle third of the run are answered after S seconds of real time |
 //! | `status=invisible:S` | polls and cancels do not find the remote job for S seconds after its create |
 //! | `status=404:S` | polls and cancels do not find the remote job for S seconds from the first third of its run on |
+//! | `answer=no-file` | answers about the job name no file when it has succeeded |
+//! | `answer=null\|number` | every part of the answers about the job that is no id, no status and no file is `null`, or a number |
+//! | `answer=long` | the answers about the job have 1.5 MB of logs |
 //! | `throttled=S` | S seconds pass before the run; Runway says `THROTTLED` |
 //! | `cancel=ignored` | the cancellation is accepted and the remote job runs on to its end |
 //! | `webhook=lost` | never sent |
@@ -87,6 +90,8 @@ pub(super) struct Play {
     #[serde(default)]
     pub(super) fail_bills: bool,
     pub(super) status: Option<StatusPlay>,
+    #[serde(default)]
+    pub(super) answer: Option<AnswerPlay>,
     pub(super) throttled: Duration,
     pub(super) cancel_ignored: bool,
     pub(super) webhook: WebhookPlay,
@@ -117,10 +122,12 @@ pub(super) enum Then {
     Html,
 }
 
-/// The two forms of the header, in seconds from now.
+/// The forms of the header, in seconds from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum RetryAfter {
     Seconds(u32),
+    /// With one decimal.
+    Tenths(u32),
     Date(u32),
 }
 
@@ -155,6 +162,15 @@ pub(super) enum StatusPlay {
     Hang(Duration),
     Invisible(Duration),
     Missing(Duration),
+}
+
+/// What is odd in every answer about a remote job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum AnswerPlay {
+    NoFile,
+    Null,
+    Number,
+    Long,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,6 +286,7 @@ fn apply(play: &mut Play, key: &str, value: &str) -> Result<(), String> {
             play.fail_bills = value == BILLED;
         }
         "status" => play.status = Some(status(word, argument).ok_or_else(unknown)?),
+        "answer" => play.answer = Some(answer(value).ok_or_else(unknown)?),
         "cancel" if value == "ignored" => play.cancel_ignored = true,
         "webhook" => play.webhook = webhook(word, argument).ok_or_else(unknown)?,
         "result" => play.result = Some(result(word, argument).ok_or_else(unknown)?),
@@ -307,7 +324,23 @@ fn create(word: &str, argument: &str) -> Option<CreatePlay> {
 fn retry_after(word: &str, argument: &str) -> Option<RetryAfter> {
     Some(match (word, argument) {
         ("date", span) => RetryAfter::Date(span.parse().ok()?),
-        (span, "") => RetryAfter::Seconds(span.parse().ok()?),
+        (span, "") => match span.split_once('.') {
+            None => RetryAfter::Seconds(span.parse().ok()?),
+            Some((whole, tenth)) if tenth.len() == 1 => {
+                RetryAfter::Tenths(format!("{whole}{tenth}").parse().ok()?)
+            }
+            Some(_) => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn answer(word: &str) -> Option<AnswerPlay> {
+    Some(match word {
+        "no-file" => AnswerPlay::NoFile,
+        "null" => AnswerPlay::Null,
+        "number" => AnswerPlay::Number,
+        "long" => AnswerPlay::Long,
         _ => return None,
     })
 }

@@ -11,10 +11,12 @@ use shared::domain::time::Timestamp;
 
 use super::Simulator;
 use super::create::{self, gateway_page};
-use super::directive::{ResultPlay, StatusPlay};
-use super::jobs::RemoteJob;
+use super::directive::{AnswerPlay, ResultPlay, StatusPlay};
+use super::jobs::{Phase, RemoteJob};
 
 const JUNK_BYTES: usize = 1 << 20;
+/// Of 18 bytes each: 1.5 MB.
+const LOG_LINES: usize = 83_000;
 
 /// Marks a response that the server holds back for so long, in real time.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,7 @@ pub(super) fn answer(
     truth: Value,
     word: &str,
 ) -> Response {
+    let truth = played(job, now, truth, word);
     match job.spoilt(now) {
         // What hides the job is not played here.
         None | Some(StatusPlay::Backwards | StatusPlay::Invisible(_) | StatusPlay::Missing(_)) => {
@@ -56,6 +59,60 @@ pub(super) fn answer(
             text.truncate(text.len() / 2);
             json_text(text)
         }
+    }
+}
+
+/// The truth with what the play has in it. `word` points at its status word.
+pub(super) fn played(job: &RemoteJob, now: Timestamp, mut truth: Value, word: &str) -> Value {
+    let (parent, word) = word.rsplit_once('/').unwrap_or_default();
+    let odd = match job.play.answer {
+        None => return truth,
+        Some(AnswerPlay::NoFile) => {
+            if job.phase(now) == Phase::Succeeded {
+                without_files(&mut truth);
+            }
+            return truth;
+        }
+        Some(AnswerPlay::Long) => {
+            if let Some(Value::Object(parts)) = truth.pointer_mut(parent) {
+                parts.insert("logs".to_owned(), json!("100%|#####| 50/50\n".repeat(LOG_LINES)));
+            }
+            return truth;
+        }
+        Some(AnswerPlay::Null) => Value::Null,
+        Some(AnswerPlay::Number) => json!(7),
+    };
+    if let Some(Value::Object(parts)) = truth.pointer_mut(parent) {
+        let is_needed = |name: &str| {
+            name == word || ["id", "name", "done", "error", "code"].iter().any(|part| name.contains(part))
+        };
+        for (_, part) in parts.iter_mut().filter(|(name, part)| !is_needed(name) && !names_file(part)) {
+            *part = odd.clone();
+        }
+    }
+    truth
+}
+
+fn names_file(part: &Value) -> bool {
+    match part {
+        Value::String(text) => text.contains("://"),
+        Value::Array(items) => items.iter().any(names_file),
+        Value::Object(parts) => parts.values().any(names_file),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn without_files(part: &mut Value) {
+    match part {
+        Value::Array(items) => {
+            items.retain(|item| !(item.is_string() && names_file(item)));
+            items.iter_mut().for_each(without_files);
+        }
+        Value::Object(parts) => {
+            parts.retain(|name, part| name != "file_id" && !(part.is_string() && names_file(part)));
+            parts.values_mut().for_each(without_files);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

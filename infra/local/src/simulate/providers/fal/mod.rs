@@ -279,6 +279,7 @@ fn result(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Res
         Some(ResultPlay::NoMedia) | None => {}
     }
     let (code, output) = outcome(simulator, job, now);
+    let output = poll::played(job, now, output, "/video");
     Ok(match output["error_type"].as_str() {
         Some(kind) => (code, [("X-Fal-Error-Type", kind.to_owned())], Json(output)).into_response(),
         None => {
