@@ -146,7 +146,7 @@ fn elements(mut rest: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     })
 }
 
-fn element(content: &[u8], id: u64) -> Option<&[u8]> {
+pub(super) fn element(content: &[u8], id: u64) -> Option<&[u8]> {
     elements(content).find(|(found, _)| *found == id).map(|(_, content)| content)
 }
 

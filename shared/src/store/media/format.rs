@@ -1,5 +1,6 @@
 //! What a file is, by how it begins. Names and announced types are not looked at.
 
+use super::details::element;
 use crate::domain::catalog::Kind;
 
 /// A container of films or a format of stills that is sold.
@@ -25,7 +26,9 @@ const OTHER_BRANDS: [&[u8; 4]; 29] = [
 ];
 /// What may be the first box of a QuickTime file that has no `ftyp`.
 const FIRST_BOXES: [&[u8; 4]; 6] = [b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"];
-const DOC_TYPE: [u8; 2] = [0x42, 0x82];
+/// Elements of Matroska: a file's header, and in it, what kind of document the file is.
+const HEADER: u64 = 0x1a45_dfa3;
+const DOC_TYPE: u64 = 0x4282;
 
 impl Format {
     /// `None` for what is not sold.
@@ -43,7 +46,7 @@ impl Format {
                 }
             }
             [_, _, _, _, a, b, c, d, ..] if FIRST_BOXES.contains(&&[*a, *b, *c, *d]) => Some(Self::QuickTime),
-            [0x1a, 0x45, 0xdf, 0xa3, header @ ..] => Self::of_ebml(header),
+            [0x1a, 0x45, 0xdf, 0xa3, ..] => Self::of_ebml(start),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', 0, 0, 0, 13, b'I', b'H', b'D', b'R', ..] => {
                 Some(Self::Png)
             }
@@ -55,13 +58,12 @@ impl Format {
         }
     }
 
-    /// By the document's type, which is one of the elements of the header.
-    fn of_ebml(header: &[u8]) -> Option<Self> {
-        let header = header.get(..64).unwrap_or(header);
-        let at = header.windows(2).position(|id| id == DOC_TYPE)?;
-        match header.get(at + 2..)? {
-            [0x84, b'w', b'e', b'b', b'm', ..] => Some(Self::WebM),
-            [0x88, b'm', b'a', b't', b'r', b'o', b's', b'k', b'a', ..] => Some(Self::Matroska),
+    /// By the document's type, which is one of the elements of the header, and which zeros may pad.
+    fn of_ebml(start: &[u8]) -> Option<Self> {
+        let doc_type = element(element(start, HEADER)?, DOC_TYPE)?;
+        match doc_type.split(|byte| *byte == 0).next()? {
+            b"webm" => Some(Self::WebM),
+            b"matroska" => Some(Self::Matroska),
             _ => None,
         }
     }
@@ -160,6 +162,20 @@ mod tests {
             assert_eq!(format.kind(), kind);
             assert!(disposition(format.content_type()).starts_with("inline"), "{format:?}");
         }
+    }
+
+    /// Lengths may be written in more bytes than they need, and fillers may come first.
+    #[test]
+    fn an_ebml_header_is_read_by_its_structure() {
+        let filler = [&b"\xec\x40\x64"[..], &[0; 100], b"\x42\x82\x84webm"].concat();
+        let filled = [&b"\x1a\x45\xdf\xa3\x40\x6e"[..], &filler].concat();
+        let wide = b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x0e\x42\x82\x01\0\0\0\0\0\0\x04webm";
+        let padded = b"\x1a\x45\xdf\xa3\x89\x42\x82\x86webm\0\0";
+        for file in [&filled[..], wide, padded] {
+            assert_eq!(Format::of(file), Some(Format::WebM), "{file:?}");
+        }
+        let elsewhere = b"\x1a\x45\xdf\xa3\x84\x42\x86\x81\x01\x42\x82\x84webm";
+        assert_eq!(Format::of(elsewhere), None, "after the header");
     }
 
     #[test]

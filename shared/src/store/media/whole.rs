@@ -45,6 +45,9 @@ pub(super) struct Whole {
     has_core: bool,
     /// Film or picture was there.
     has_data: bool,
+    /// It has a description that belongs to no film: HEIF and AVIF stills have one instead of an
+    /// index, whatever their brand.
+    is_of_items: bool,
     /// Nothing that follows the present unit is looked at.
     is_last: bool,
     /// In the compressed data of a JPEG scan.
@@ -65,6 +68,7 @@ impl Whole {
             is_first: true,
             has_core: false,
             has_data: false,
+            is_of_items: false,
             is_last: false,
             in_scan: false,
             is_broken: false,
@@ -119,6 +123,8 @@ impl Whole {
             Judgement::CutOff
         } else if self.has_core {
             Judgement::Whole
+        } else if self.has_data && self.is_of_items {
+            Judgement::Broken
         } else if self.has_data {
             Judgement::WithoutCore
         } else if self.is_last {
@@ -172,6 +178,7 @@ impl Whole {
         let content = size.checked_sub(header);
         self.has_core |= matches!(&kind, b"moov" | b"moof");
         self.has_data |= &kind == b"mdat" && content != Some(0);
+        self.is_of_items |= &kind == b"meta";
         let index = content.and_then(|content| usize::try_from(content).ok()).filter(|it| *it <= INDEX_MAX);
         if let Some(index) = index.filter(|_| &kind == b"moov") {
             self.keep(index);

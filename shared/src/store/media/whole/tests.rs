@@ -100,6 +100,15 @@ fn film_without_an_index_is_well_formed_and_no_more() {
     assert_eq!(judge(&film(&[mp4_box(b"mdat", 900), vec![0; 8]]), 64), Judgement::Broken);
 }
 
+/// As HEIF and AVIF are: their brands are many, and every codec adds some.
+#[test]
+fn a_still_in_boxes_is_no_film_whatever_its_brand() {
+    let still = [mp4_box(b"ftyp", 16), mp4_box(b"meta", 300), mp4_box(b"mdat", 900)].concat();
+    assert_eq!(judge(&still, 64), Judgement::Broken);
+    let film = [still, mp4_box(b"moov", 90)].concat();
+    assert!(is_whole(&film, 64), "a film may have one as well");
+}
+
 #[test]
 fn what_only_begins_like_a_file_is_broken() {
     let zeros = [&mp4_box(b"ftyp", 16)[..], &[0; 1_000]].concat();
