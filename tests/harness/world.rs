@@ -206,8 +206,12 @@ impl World {
     }
 
     pub async fn post_job(&self, body: &Value, idempotency_key: &str) -> Answer {
-        self.call(Method::POST, "/v1/jobs", &[("idempotency-key", idempotency_key)], Some(&body.to_string()))
-            .await
+        // In quotes, as the key may have a comma.
+        let key = match idempotency_key.is_empty() || idempotency_key.contains('"') {
+            true => idempotency_key.to_owned(),
+            false => format!("\"{idempotency_key}\""),
+        };
+        self.call(Method::POST, "/v1/jobs", &[("idempotency-key", &key)], Some(&body.to_string())).await
     }
 
     /// Submits until it is accepted: the same order under the same key, as callers shall.

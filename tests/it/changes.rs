@@ -56,7 +56,7 @@ async fn the_secret_of_callback_urls_is_replaced_while_jobs_run() {
 async fn no_job_is_lost_because_its_provider_does_not_know_it_under_a_new_key() {
     let world = World::with(|options| options.webhooks = false).await;
     let id = world.submit("gen-4.5", "a boat [[sim: latency=9000, status=404:5000]]", "old key").await;
-    let dispatch = world.start("dispatch", &[("RUNWAYML_API_SECRET", "the key of before")]).await;
+    let dispatch = world.start("dispatch", &[("RUNWAYML_API_SECRET", "the-key-of-before")]).await;
     dispatch.handle(&json!({"type": "dispatch.v1", "job_id": id})).await;
     let job = world.job(&id).await;
     assert_eq!((job.state, job.attempts[0].phase), (State::Running, Phase::Running), "{job:?}");
@@ -67,6 +67,27 @@ async fn no_job_is_lost_because_its_provider_does_not_know_it_under_a_new_key() 
         assert_eq!((job.attempts[0].phase, job.attempts[0].missing), (Phase::Running, None), "{job:?}");
     }
     assert!(world.calls(Provider::Runway, CallKind::Poll) > 10);
+    world.audit().await;
+}
+
+/// The same where a stack is started again and a simulator stands where a real provider was: that it
+/// does not know an order tells nothing of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_order_is_taken_for_one_that_never_arrived_because_another_account_was_asked() {
+    let world = World::with(|options| options.webhooks = false).await;
+    let prompt = "a [[sim: create=drop-before]]";
+    let order = json!({"model": "kling-2.6", "prompt": prompt, "provider": "kling", "pin": true});
+    let id = world.post_job(&order, "real").await.text("/id").parse().unwrap();
+    let real = [("KLING_API_KEY", "a-real-key"), ("SIMULATED_PROVIDERS", "")];
+    let dispatch = world.start("dispatch", &real).await;
+    dispatch.handle(&json!({"type": "dispatch.v1", "job_id": id})).await;
+    let begun = world.clock.now();
+    while world.clock.now() < begun + Duration::from_secs(3_600) {
+        let job = world.job(&id).await;
+        assert_eq!((job.state, job.attempts[0].phase), (State::Dispatching, Phase::Unclear), "{job:?}");
+        world.pass_time(&id).await;
+    }
+    assert!(world.calls(Provider::Kling, CallKind::LookUp) > 0);
     world.audit().await;
 }
 

@@ -201,11 +201,12 @@ fn decode<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp
 
 /// The key of a ledger line, if it can be one.
 fn ledger_key(text: &str) -> Option<String> {
-    let (of, kind) = text.strip_prefix("ENTRY#")?.rsplit_once('#')?;
-    let fits = match kind {
-        "CHARGE" | "REFUND" => of.parse::<JobId>().is_ok(),
-        "GRANT" => !of.is_empty() && of.chars().all(|c| !c.is_control()),
-        _ => false,
+    let rest = text.strip_prefix("ENTRY#")?;
+    let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
+    let fits = match (of_job, rest.strip_suffix("#GRANT")) {
+        (Some(job), _) => job.parse::<JobId>().is_ok(),
+        (None, Some(id)) => !id.is_empty() && !id.chars().any(char::is_control),
+        (None, None) => false,
     };
     (fits && text.len() <= LEDGER_KEY_BYTES_MAX).then(|| text.to_owned())
 }
@@ -253,9 +254,15 @@ mod tests {
             assert_eq!(ledger_key(&key), Some(key.clone()));
         }
         let long = format!("ENTRY#{}#GRANT", "x".repeat(1_100));
-        for key in
-            ["ENTRY#", "ENTRY##GRANT", "ENTRY#job_1#CHARGE", "ENTRY#a\n#GRANT", "BALANCE", "ENTRY#a#X", &long]
-        {
+        for key in [
+            "ENTRY#",
+            "ENTRY##GRANT",
+            "ENTRY#job_1#CHARGE",
+            "ENTRY#a\n#GRANT",
+            "BALANCE#",
+            "ENTRY#a#X",
+            &long,
+        ] {
             assert_eq!(ledger_key(key), None, "{key}");
         }
     }

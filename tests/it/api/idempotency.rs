@@ -253,3 +253,25 @@ async fn without_a_key_every_submit_is_a_job_of_its_own() {
     assert_eq!(ids.len(), 3);
     world.audit().await;
 }
+
+#[tokio::test]
+async fn two_keys_in_one_order_are_refused_by_the_name_of_the_header() {
+    let world = World::new().await;
+    let before = Snapshot::take(&world).await;
+    let headers = [("idempotency-key", "order-1"), ("idempotency-key", "order-2")];
+    let answer = world.call(Method::POST, "/v1/jobs", &headers, Some(&order().to_string())).await;
+    assert_problem(&answer, 400, "invalid_idempotency_key");
+    assert!(answer.text("/detail").contains("`Idempotency-Key`"), "{answer:?}");
+    assert_unchanged(&world, &before).await;
+}
+
+#[tokio::test]
+async fn a_body_with_a_byte_order_mark_is_the_same_order() {
+    let world = World::new().await;
+    let (key, order) = ([("idempotency-key", "order-1")], order().to_string());
+    let marked = format!("\u{feff}{order}");
+    let first = world.call(Method::POST, "/v1/jobs", &key, Some(&marked)).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    let again = world.call(Method::POST, "/v1/jobs", &key, Some(&order)).await;
+    assert!(is_replay(&again) && again.text("/id") == first.text("/id"), "{again:?}");
+}

@@ -42,7 +42,7 @@ async fn a_job_is_shown_as_it_moves() {
     want["updated_at"] = json!(now);
     want["attempts"] = json!([{
         "number": 1, "provider": "fal", "route": "fal/fal-ai/pika/v2.2/text-to-video",
-        "status": "running", "started_at": now,
+        "status": "running", "simulated": true, "started_at": now,
     }]);
     assert_eq!(world.status(&id).await.body, want);
 
@@ -140,6 +140,23 @@ async fn a_wait_without_a_change_lasts_as_long_as_was_asked() {
     let answer = read(&world, &id, &[("prefer", "wait=1")]).await;
     assert_eq!((answer.status.as_u16(), answer.text("/status")), (200, "queued"));
     assert!(began.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn every_version_is_known_to_a_caller_who_sends_a_star() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a boat", "one").await;
+    let tag = header(&world.status(&id).await, "etag").to_owned();
+    let strong = tag.trim_start_matches("W/");
+    for known in ["*", &tag, strong, &format!("\"x\", {tag}"), " * "] {
+        let answer = read(&world, &id, &[("if-none-match", known)]).await;
+        assert_eq!(answer.status.as_u16(), 304, "{known}: {answer:?}");
+    }
+    let two_lines = [("if-none-match", "\"x\""), ("if-none-match", tag.as_str())];
+    assert_eq!(read(&world, &id, &two_lines).await.status.as_u16(), 304);
+    for unknown in ["\"x\"", "W/\"999\"", "x*"] {
+        assert_eq!(read(&world, &id, &[("if-none-match", unknown)]).await.status.as_u16(), 200, "{unknown}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
