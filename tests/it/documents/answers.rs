@@ -185,7 +185,7 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     let tag = running.headers["etag"].to_str().unwrap();
     let known = [("if-none-match", tag), ("prefer", "wait=0")];
     assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &known, None).await.status, 304);
-    assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &[("prefer", "wait=x")], None).await.status, 400);
+    assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &[("genmux-version", "x")], None).await.status, 400);
     assert_eq!(caller.call("POST /v1/jobs/{id}/cancel", &stopped, &[], None).await.status, 202);
     assert_eq!(caller.read(&stopped).await.body["cancel_requested"], true);
 
