@@ -106,11 +106,11 @@ async fn a_job_never_goes_from_a_simulator_to_a_real_provider() {
     let url = real.serve().await;
     let world = World::with(|options| real_fal(options, &url)).await;
     // Preferred by the order, Runway is where this job begins; and it stays among simulators.
-    let order = json!({"model": "veo-3.1", "prompt": "a [[sim: create=refuse:503]]", "provider": "runway"});
+    let order = json!({"model": "veo-3.1", "prompt": "a [[sim: create=refuse:401]]", "provider": "runway"});
     let id = begin(&world, order, "simulated").await.id;
     let job = world.finish(&id).await;
     assert_eq!(job.state, State::Failed, "{job:?}");
-    assert_eq!(job.fault.as_ref().map(|fault| fault.class), Some(ErrorClass::ProviderUnavailable));
+    assert_eq!(job.fault.as_ref().map(|fault| fault.class), Some(ErrorClass::Auth));
     assert!(job.attempts.iter().all(|attempt| attempt.simulated && attempt.provider != Fal), "{job:?}");
     assert_eq!(real.calls(), Vec::<String>::new());
 }

@@ -16,7 +16,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
     ("store", &["domain", "resilience"]),
     ("provider", &["domain", "resilience"]),
     // Of the store only its error, whom a key belongs to, and what a message says.
-    ("edge", &["domain", "store"]),
+    ("edge", &["domain", "resilience", "store"]),
     ("boot", &["domain", "provider", "resilience", "store"]),
 ];
 const EDGE_OF_STORE: [&str; 3] = ["Error", "keystore", "queue"];

@@ -16,7 +16,7 @@ use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version};
 use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::{Advance, JobStore};
-use shared::store::keystore::Scope;
+use shared::store::keystore::{KeyStore, Scope};
 use shared::store::outbox::Outbox;
 use shared::store::polls::Polls;
 
@@ -39,7 +39,7 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let app = Self {
-            callers: config::callers(table.clone(), &mut read),
+            callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             polls: Polls::new(table),
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },

@@ -3,11 +3,11 @@
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
-use shared::boot::telemetry::invocation;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::domain::provider::Provider;
 use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
+use shared::edge::invocation;
 use shared::provider::ProviderClient;
 use shared::resilience::health::{Gauge, Ping};
 use shared::store::gauges::Gauges;

@@ -17,7 +17,7 @@ use shared::edge::http::{Problem, answer, check_version, json};
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
 use shared::store::gauges::Gauges;
 use shared::store::jobs::JobStore;
-use shared::store::keystore::Scope;
+use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
 
@@ -50,7 +50,7 @@ impl App {
         let table = config::table(process, &mut read);
         let providers = config::providers(&mut read);
         let app = Self {
-            callers: config::callers(table.clone(), &mut read),
+            callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             ledger: Ledger::new(table.clone()),
             gauges: Gauges::new(table),

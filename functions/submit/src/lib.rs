@@ -22,7 +22,7 @@ use shared::edge::view::{JobView, job_response};
 use shared::store;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::jobs::{Created, JobStore};
-use shared::store::keystore::Scope;
+use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Limits;
 use shared::store::queue::{Message, Queue};
 
@@ -53,7 +53,7 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let app = Self {
-            callers: config::callers(table.clone(), &mut read),
+            callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             accounts: Accounts::new(table.clone()),
             policies: Recent::default(),
             jobs: JobStore::new(table),

@@ -6,12 +6,10 @@ use super::env::Reader;
 use super::{Process, StartError};
 use crate::domain::provider::Provider;
 use crate::domain::public_url::Reach;
-use crate::edge::auth::Authenticator;
 use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
 use crate::resilience::limit::LimitTable;
 use crate::store::Table;
-use crate::store::keystore::KeyStore;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
@@ -59,9 +57,8 @@ pub fn outbox(process: &Process, read: &mut Reader<'_>) -> Outbox {
 }
 
 /// `KEY_RATE_LIMIT`: requests a second that an instance takes from one API key; 0 or none for all.
-pub fn callers(table: Table, read: &mut Reader<'_>) -> Authenticator {
-    let rate = read.optional("KEY_RATE_LIMIT", "a number").unwrap_or(0);
-    Authenticator::new(KeyStore::new(table), rate)
+pub fn key_rate(read: &mut Reader<'_>) -> u32 {
+    read.optional("KEY_RATE_LIMIT", "a number").unwrap_or(0)
 }
 
 /// `LIVE_JOBS_MAX`: live jobs that one account may have at once.

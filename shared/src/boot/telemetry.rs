@@ -17,12 +17,6 @@ pub fn init(function: &'static str, env: &Env) {
     }
 }
 
-/// The span of one invocation: every line within it carries the platform's id of the request, which is
-/// what a caller quotes. It is there at every level of the filter.
-pub fn invocation(request_id: &str) -> tracing::Span {
-    tracing::error_span!("invocation", request_id)
-}
-
 /// The crates whose lines are ours. They never log what a caller or a provider wrote.
 const OWN: [&str; 12] = [
     "shared",

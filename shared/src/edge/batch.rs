@@ -12,9 +12,9 @@ use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use tracing::Instrument;
 
-use crate::boot::telemetry::invocation;
 use crate::domain::time::Timestamp;
 use crate::edge::http::chain;
+use crate::edge::invocation;
 use crate::store::queue::Message;
 
 /// Why a message comes back.

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use crate::boot::telemetry::invocation;
 use crate::domain::id::base32;
 use crate::domain::request::FieldError;
+use crate::edge::invocation;
 use crate::store;
 
 /// The API versions there are, newest last. `Genmux-Version` pins one.
