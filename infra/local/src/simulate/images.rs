@@ -14,11 +14,12 @@ use super::wire::Inbound;
 use super::{Simulator, form};
 
 /// What a body may name by a URL that is no image.
-const OTHER: [&str; 9] = [
+const OTHER: [&str; 10] = [
     "prompt",
     "promptText",
     "negative_prompt",
     "text",
+    "callback",
     "callback_url",
     "webhook",
     "webhookUrl",
