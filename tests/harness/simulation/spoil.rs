@@ -1,5 +1,7 @@
 //! Rows of jobs that no release can read. They are due like others.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::domain::id::JobId;
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
@@ -41,4 +43,9 @@ pub(super) async fn remove(world: &World, count: usize) {
         let delete = delete.key(PK, text(keys::job(&id))).key(SK, text(keys::JOB));
         delete.send().await.expect("the row is removed");
     }
+}
+
+/// Whether the row of the due index is one of these.
+pub(super) fn is_unreadable(row: &HashMap<String, AttributeValue>, count: usize) -> bool {
+    ids(count).any(|id| row.get(PK) == Some(&text(keys::job(&id))))
 }
