@@ -13,32 +13,27 @@
 mod books;
 mod chance;
 mod clocks;
+mod count;
 mod outcome;
 mod spoil;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
-use genmux::audit::was_given_up;
-use genmux::simulate::{CallKind, Fault, RemoteJobView};
+use genmux::simulate::{CallKind, Fault};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use shared::boot::Random;
-use shared::domain::attempt::Phase;
 use shared::domain::credit::Credits;
 use shared::domain::id::JobId;
-use shared::domain::job::Job;
-use shared::domain::provider::Provider;
 use shared::domain::time::Timestamp;
-use shared::domain::verdict::Billed;
-use shared::store::audit::Books;
-use shared::store::keys::{CHECK_AT, DUE_INDEX};
+use shared::store::keys::{self, CHECK_AT, DUE_INDEX};
 use shared::store::keystore::Scope;
 
 use crate::wire::Storm;
-use crate::world::{AUDIT, Answer, ROUNDS_MAX, World};
-use books::{Bill, Losses, Refund};
+use crate::world::{Answer, ROUNDS_MAX, World};
 use chance::{Chance, Pace};
 use clocks::Clocks;
 
@@ -79,6 +74,8 @@ struct Run {
     last: Option<Value>,
     /// The numbers of the orders that were equal to one, by its number.
     equals: BTreeMap<usize, Vec<usize>>,
+    /// Rows that no release can read, while the storm lasts.
+    unreadable: Vec<JobId>,
     outcome: Outcome,
 }
 
@@ -106,6 +103,7 @@ pub async fn run(seed: u64, jobs: usize) -> Outcome {
         made: BTreeMap::new(),
         last: None,
         equals: BTreeMap::new(),
+        unreadable: Vec::new(),
         outcome,
     };
     run.storm(jobs).await;
@@ -125,8 +123,8 @@ impl Run {
             one_invocation_in: ONE_INVOCATION_IN,
             one_message_in: ONE_MESSAGE_IN,
         });
-        let unreadable = if self.chance.one_in(2) { UNREADABLE } else { 0 };
-        spoil::put(&self.world, unreadable).await;
+        self.unreadable = spoil::ids(if self.chance.one_in(2) { UNREADABLE } else { 0 });
+        spoil::put(&self.world, &self.unreadable).await;
         let mut asked = 0;
         while asked < jobs {
             for _ in 0..=self.chance.below(self.pace.crowd()).min(jobs - asked - 1) {
@@ -148,7 +146,7 @@ impl Run {
                 self.tick().await;
             }
         }
-        spoil::remove(&self.world, unreadable).await;
+        spoil::remove(&self.world, &self.unreadable).await;
         self.outcome.effects = self.world.wire.effects();
         self.outcome.spoilt = self.world.wire.spoilt();
         self.outcome.spoilt_dispatch = self.world.wire.spoilt_of("dispatch");
@@ -328,75 +326,11 @@ impl Run {
         let table = self.world.operator.env.get("TABLE").unwrap_or_default();
         let scan = self.world.operator.dynamodb().scan().table_name(table).index_name(DUE_INDEX);
         let live = scan.send().await.expect("the table answers").items.unwrap_or_default();
-        let jobs = live.iter().filter(|item| !spoil::is_unreadable(item, UNREADABLE));
+        let unreadable: Vec<_> = self.unreadable.iter().map(|id| AttributeValue::S(keys::job(id))).collect();
+        let is_job = |item: &&HashMap<_, _>| !item.get(keys::PK).is_some_and(|key| unreadable.contains(key));
+        let jobs = live.iter().filter(is_job);
         let checks = jobs.filter_map(|item| item.get(CHECK_AT)?.as_n().ok()?.parse().ok());
         checks.map(Timestamp::from_millis).min()
-    }
-
-    /// Does the sums, and reads both sides' books.
-    async fn count(&mut self) {
-        let theirs = self.world.remote_jobs();
-        let report = self.world.inspect_as(AUDIT, &theirs).await;
-        self.outcome.violations.extend(report.violations.iter().map(ToString::to_string));
-        let ours = self.world.books().await;
-        let jobs: BTreeMap<_, _> = ours.rows().map(|row| (row.job.id.clone(), row.job.clone())).collect();
-        for job in jobs.values() {
-            *self.outcome.ended.entry(job.state.name()).or_default() += 1;
-            self.outcome.jobs += 1;
-            self.outcome.attempts += job.attempts.len();
-            let lost = job.attempts.iter().filter(|attempt| attempt.phase == Phase::Lost).count();
-            self.outcome.lost += lost;
-            let billed = job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).count();
-            self.outcome.paid_twice += usize::from(billed > 1);
-        }
-        for (id, _) in self.made.values().filter(|(id, _)| !jobs.contains_key(id)) {
-            self.outcome.violations.push(format!("{id} was accepted and is not there"));
-        }
-        let bills: Vec<Bill> = theirs.into_values().flatten().map(|remote| self.bill(remote)).collect();
-        self.outcome.violations.extend(books::check(&jobs, &bills, &self.refunds(&ours)));
-        self.count_losses(&jobs, &bills);
-        if self.outcome.creates > self.outcome.attempts {
-            let (creates, attempts) = (self.outcome.creates, self.outcome.attempts);
-            self.violation(format!("{creates} creates were sent for {attempts} attempts"));
-        }
-        self.outcome.lasted = self.world.clock.now().since(START);
-    }
-
-    fn bill(&self, remote: RemoteJobView) -> Bill {
-        let equals = chance::number(&remote.prompt).and_then(|number| self.equals.get(&number));
-        let made = equals.into_iter().flatten().filter_map(|number| self.made.get(number));
-        Bill {
-            provider: remote.provider,
-            id: remote.id,
-            jobs: made.map(|(id, _)| id.clone()).collect(),
-            state: remote.state,
-            bills: remote.bills,
-            ends_at: remote.ends_at,
-        }
-    }
-
-    /// The refunds as they landed, each with the attempts that its job went on without.
-    fn refunds(&self, ours: &Books) -> BTreeMap<JobId, Refund> {
-        let landed = self.world.wire.refunds();
-        let refunds = landed.into_iter().filter_map(|(id, at)| {
-            let row = ours.jobs.get(&id)?.row()?;
-            let given_up = row.job.attempts.iter().filter(|made| was_given_up(made, &row.moves));
-            Some((id, Refund { at, given_up: given_up.map(|made| made.number).collect() }))
-        });
-        refunds.collect()
-    }
-
-    /// Counts what was lost at each provider, and what of it may be.
-    fn count_losses(&mut self, jobs: &BTreeMap<JobId, Job>, bills: &[Bill]) {
-        for provider in Provider::ALL {
-            let calls = self.world.simulator(*provider).calls();
-            let losses = Losses::of(*provider, jobs, bills, &calls);
-            self.outcome.violations.extend(losses.problems(*provider, self.outcome.spoilt_dispatch));
-            self.outcome.unanswered += losses.unanswered;
-            self.outcome.nameless += losses.nameless;
-            self.outcome.unnamed += losses.unnamed;
-            self.outcome.creates += calls.iter().filter(|call| call.kind == CallKind::Create).count();
-        }
     }
 
     fn violation(&mut self, violation: String) {

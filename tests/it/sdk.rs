@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use genmux::simulate::{Options, Simulator};
+use genmux::simulate::{Options, Outward, Simulator};
 use shared::boot::{Clock, Env};
 use shared::domain::provider::Provider;
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ async fn talk(provider: Provider, script: &str) {
     let env = Env::from_process();
     let python = env.get("SDK_PYTHON").expect("tests/sdk/run.sh sets it");
     let options = Options { latency: Duration::from_millis(500), ..Options::default() };
-    let simulator = Simulator::open(provider, None, Clock::System, options).unwrap();
+    let simulator = Simulator::open(provider, None, Clock::System, options, Outward::new().unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(script);

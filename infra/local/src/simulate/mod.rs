@@ -155,12 +155,33 @@ pub struct Simulator {
     options: Options,
     store: Store,
     secret: WebhookSecret,
-    client: reqwest::Client,
-    /// For the images that orders name.
-    downloads: Downloader,
+    outward: Outward,
     /// The order that it is about to take names an image that is not there.
     lacks_image: bool,
     desk: Arc<Desk>,
+}
+
+/// What simulators call out with. All of a stack share one: a client reads the system's TLS roots,
+/// which takes longer than the rest of a simulator's start.
+#[derive(Debug, Clone)]
+pub struct Outward {
+    webhooks: reqwest::Client,
+    /// For the images that orders name.
+    images: Downloader,
+}
+
+impl Outward {
+    /// # Errors
+    ///
+    /// If the system has no usable TLS.
+    pub fn new() -> anyhow::Result<Self> {
+        let webhooks = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(webhook::ANSWER_WITHIN)
+            .no_proxy()
+            .build()?;
+        Ok(Self { webhooks, images: Downloader::new(Reach::Loopback)? })
+    }
 }
 
 /// What lives in memory only.
@@ -192,8 +213,9 @@ impl Simulator {
         file: Option<&Path>,
         clock: Clock,
         options: Options,
+        outward: Outward,
     ) -> anyhow::Result<Self> {
-        Self::open_on(providers::wire(provider), provider, file, clock, options)
+        Self::open_on(providers::wire(provider), provider, file, clock, options, outward)
     }
 
     fn open_on(
@@ -202,17 +224,12 @@ impl Simulator {
         file: Option<&Path>,
         clock: Clock,
         options: Options,
+        outward: Outward,
     ) -> anyhow::Result<Self> {
         let store = Store::open(file, provider)?;
         let secret = WebhookSecret::new(store.secret(|| wire.draw_secret())?);
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(webhook::ANSWER_WITHIN)
-            .no_proxy()
-            .build()?;
-        let downloads = Downloader::new(Reach::Loopback)?;
         let (lacks_image, desk) = (false, Arc::default());
-        Ok(Self { provider, wire, clock, options, store, secret, client, downloads, lacks_image, desk })
+        Ok(Self { provider, wire, clock, options, store, secret, outward, lacks_image, desk })
     }
 
     /// Answers on the listener until `shutdown` ends; open connections are then dropped.

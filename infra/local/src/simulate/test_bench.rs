@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::wire::Wire;
-use super::{Options, Simulator, lock};
+use super::{Options, Outward, Simulator, lock};
 
 /// How a provider is called, by its own tests and by those of the frame.
 pub(super) struct Client {
@@ -63,8 +63,9 @@ impl Bench {
     /// Remote jobs run for 60 s where the prompt does not say.
     pub(super) async fn open(client: &'static Client, file: Option<&Path>, clock: Clock) -> Self {
         let options = Options { latency: Duration::from_secs(60), ..Options::default() };
+        let outward = Outward::new().unwrap();
         let simulator =
-            Simulator::open_on(client.wire, client.provider, file, clock.clone(), options).unwrap();
+            Simulator::open_on(client.wire, client.provider, file, clock.clone(), options, outward).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let serving = simulator.clone();

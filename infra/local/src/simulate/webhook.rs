@@ -88,7 +88,7 @@ pub(super) async fn post(
     url: &str,
     letter: Letter,
 ) -> reqwest::Result<(StatusCode, Bytes)> {
-    let mut call = simulator.client.post(url).header(CONTENT_TYPE, "application/json");
+    let mut call = simulator.outward.webhooks.post(url).header(CONTENT_TYPE, "application/json");
     for (name, value) in letter.signature {
         call = call.header(name, value);
     }

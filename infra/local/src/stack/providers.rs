@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
-use crate::simulate::{self, Simulator};
+use crate::simulate::{self, Outward, Simulator};
 
 /// Variables of an operator, and the template's parameters that they set.
 const SETTINGS: [(&str, &str); 5] = [
@@ -92,6 +92,7 @@ pub(crate) async fn start(
     for (variable, parameter) in SETTINGS {
         parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
     }
+    let outward = Outward::new()?;
     let mut keys = Members::new();
     let mut of_webhooks =
         Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);
@@ -108,7 +109,8 @@ pub(crate) async fn start(
             env.get(&url_variable).unwrap_or_default().to_owned()
         } else {
             let file = options.databases.as_ref().map(|folder| folder.join("providers.sqlite"));
-            let (simulator, url) = simulator(provider, options, file.as_deref(), shutdown, servers).await?;
+            let (simulator, url) =
+                simulator(provider, options, &outward, file.as_deref(), shutdown, servers).await?;
             let signs = webhooks.is_some_and(Scheme::has_secret);
             of_webhooks.extend(signs.then(|| (secret, simulator.webhook_secret().expose().to_owned())));
             let any_key = setup.key.iter().map(|variable| (*variable, "simulated".to_owned()));
@@ -153,12 +155,13 @@ fn check_keys(real: &[Provider], env: &Env) -> Result<()> {
 async fn simulator(
     provider: Provider,
     options: &Options,
+    outward: &Outward,
     file: Option<&Path>,
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) -> Result<(Simulator, String)> {
     let settings = simulate::Options { latency: options.latency, ..simulate::Options::default() };
-    let simulator = Simulator::open(provider, file, options.clock.clone(), settings)?;
+    let simulator = Simulator::open(provider, file, options.clock.clone(), settings, outward.clone())?;
     let listener = listen(0).await?;
     let url = url_of(&listener)?;
     if options.unreachable.contains(&provider) {

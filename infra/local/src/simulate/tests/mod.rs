@@ -17,7 +17,7 @@ use super::providers::{
     DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY,
 };
 use super::test_bench::{Bench, Client, Receiver, read, text};
-use super::{CallKind, Fault, Options, RemoteState, Simulator};
+use super::{CallKind, Fault, Options, Outward, RemoteState, Simulator};
 
 /// Those that make films and are polled, each in its own way.
 const CLIENTS: [&Client; 11] = [
@@ -318,7 +318,8 @@ async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_tol
         public_url: Some("https://fal.example".into()),
         ..Options::default()
     };
-    let simulator = Simulator::open(Provider::Fal, None, Clock::System, options).unwrap();
+    let outward = Outward::new().unwrap();
+    let simulator = Simulator::open(Provider::Fal, None, Clock::System, options, outward).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/fal-ai/veo3.1/fast", listener.local_addr().unwrap());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

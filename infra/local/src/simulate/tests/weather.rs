@@ -56,7 +56,8 @@ async fn what_is_ordered_in_a_weather_is_played_so_and_a_prompt_has_the_last_wor
 #[test]
 fn a_typing_error_in_a_weather_is_refused() {
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
-    let fal = Simulator::open(Provider::Fal, None, clock.clone(), Options::default()).unwrap();
+    let outward = Outward::new().unwrap();
+    let fal = Simulator::open(Provider::Fal, None, clock.clone(), Options::default(), outward).unwrap();
     assert!(fal.weather("all=sunny", clock.now()).is_err());
 }
 
