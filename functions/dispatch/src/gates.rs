@@ -117,20 +117,16 @@ impl Gates {
         route::choose(job, request, catalog, &self.standings(now)).is_ok_and(|next| next.provider != from)
     }
 
-    /// Writes down what an attempt has shown of its provider, and gives back its place if it
-    /// is over. If that cannot be written, the place lapses, and the next report is as good.
-    pub(crate) async fn report(
-        &self,
-        provider: Provider,
-        claim: u64,
-        report: Option<Report>,
-        is_over: bool,
-        now: Timestamp,
-    ) {
-        let lease = lease(claim);
+    /// Writes down what an attempt has shown of its provider, in one write. If that fails, the
+    /// attempt's place lapses, and the next report is as good.
+    pub(crate) async fn report(&self, route: &Route, claim: u64, shown: Shown, now: Timestamp) {
+        let Shown { report, is_over, is_gone } = shown;
+        let (provider, name, lease) = (route.provider, route.name(), lease(claim));
         let chance = self.random.u32();
         let change = |gate: &Gate| {
-            Ok::<_, Refusal>(gate.after(report, is_over.then_some(lease.as_str()), chance, now))
+            let after = gate.after(report, is_over.then_some(lease.as_str()), chance, now);
+            let without = || after.as_ref().unwrap_or(gate).without(&name, now);
+            Ok::<_, Refusal>(if is_gone { Some(without()) } else { after })
         };
         let before = self.gate(provider, now);
         match self.change(provider, before.clone(), now, change).await {
@@ -139,22 +135,15 @@ impl Gates {
                 tracing::warn!(provider.name = %provider, error = chain(&error), "gate.not_written");
             }
         }
-    }
-
-    /// Leaves a route aside that its provider does not have.
-    pub(crate) async fn set_aside(&self, route: &Route, now: Timestamp) {
-        let (provider, name) = (route.provider, route.name());
-        let change = |gate: &Gate| Ok::<_, Refusal>(Some(gate.without(&name, now)));
-        if let Err(error) = self.change(provider, self.gate(provider, now), now, change).await {
-            tracing::warn!(provider.name = %provider, error = chain(&error), "gate.not_written");
+        if is_gone {
+            tracing::error!(
+                provider = provider.name(),
+                alert = true,
+                class = "route_gone",
+                reason = name,
+                "provider.needs_attention"
+            );
         }
-        tracing::error!(
-            provider = provider.name(),
-            alert = true,
-            class = "route_gone",
-            reason = name,
-            "provider.needs_attention"
-        );
     }
 
     async fn enter(
@@ -263,15 +252,33 @@ impl Gates {
     }
 }
 
-/// What the answer to a create call says of its provider, and whether the attempt is over.
-pub(crate) fn report(outcome: &Outcome) -> (Option<Report>, bool) {
-    match outcome {
-        Outcome::Accepted { .. } => (Some(Report::Well), false),
-        Outcome::Delivered { .. } => (Some(Report::Well), true),
-        Outcome::Refused { fault, retry_after } => (Some(Report::of(fault.class, *retry_after)), true),
-        Outcome::NotSent(fault) => (Some(Report::of(fault.class, None)), true),
-        // It may run: it keeps its place.
-        Outcome::Unknown { .. } => (Some(Report::Ill(ErrorClass::Timeout)), false),
+/// What an attempt has shown of its provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    report: Option<Report>,
+    /// It gives back its place.
+    is_over: bool,
+    /// The provider does not have the route.
+    is_gone: bool,
+}
+
+impl Shown {
+    /// No call was made.
+    pub(crate) const NOTHING: Self = Self { report: None, is_over: true, is_gone: false };
+
+    /// By the answer to the create call.
+    pub(crate) fn by(outcome: &Outcome) -> Self {
+        let (report, is_over, class) = match outcome {
+            Outcome::Accepted { .. } => (Report::Well, false, None),
+            Outcome::Delivered { .. } => (Report::Well, true, None),
+            Outcome::Refused { fault, retry_after } => {
+                (Report::of(fault.class, *retry_after), true, Some(fault.class))
+            }
+            Outcome::NotSent(fault) => (Report::of(fault.class, None), true, None),
+            // It may run: it keeps its place.
+            Outcome::Unknown { .. } => (Report::Ill(ErrorClass::Timeout), false, None),
+        };
+        Self { report: Some(report), is_over, is_gone: class == Some(ErrorClass::RouteGone) }
     }
 }
 

@@ -3,16 +3,16 @@
 
 mod callbacks;
 mod gates;
+mod outcome;
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::{News, Phase};
-use shared::domain::catalog::{Catalog, Kind, Route};
+use shared::domain::catalog::{Catalog, Route};
 use shared::domain::credit::MicroUsd;
 use shared::domain::decide::{Claim, Event};
 use shared::domain::id::RemoteJob;
@@ -22,19 +22,20 @@ use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
-use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter};
+use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter, reference};
 use shared::resilience::backoff::{RETRY_BASE, RETRY_MAX, full_jitter};
 use shared::store;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
-use shared::store::media::{CopyError, MediaStore, media_key};
+use shared::store::media::MediaStore;
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use url::Url;
 
 pub use callbacks::Callbacks;
 pub use gates::Gates;
-use gates::{Way, Wish};
+use gates::{Shown, Way, Wish};
+use outcome::{Reading, read, recover};
 
 /// How often, and how long apart at first, what only this dispatcher knows is written down again.
 const PERSIST_TRIES: u32 = 7;
@@ -137,12 +138,12 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         }
     };
     if deadline.left(app.clock.now()) < CREATE_WITHIN {
-        app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
+        app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
         return Err("too little time is left for a create call".into());
     }
     let Some(job) = take(app, job, &request, route, claim, deadline).await? else {
         // Another dispatcher has the claim, and makes the call.
-        app.gates.report(route.provider, claim, None, true, app.clock.now()).await;
+        app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
         return Ok(());
     };
 
@@ -155,18 +156,14 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         // Canceled since.
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
-    let (report, is_over) = gates::report(&outcome);
-    let is_gone = matches!(&outcome, Outcome::Refused { fault, .. } if fault.class == ErrorClass::RouteGone);
+    let shown = Shown::by(&outcome);
     let Reading { event, retry_after, hint } = read(app, &job, &request, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
     if let Some(remote) = hint {
         ask_about(app, &job, remote).await;
     }
-    app.gates.report(route.provider, claim, report, is_over, app.clock.now()).await;
-    if is_gone {
-        app.gates.set_aside(route, app.clock.now()).await;
-    }
+    app.gates.report(route, claim, shown, app.clock.now()).await;
 
     let mut pause = Duration::ZERO;
     if job.state == State::Queued {
@@ -319,100 +316,7 @@ async fn wait(app: &App, job: &Job, told: Duration, once: bool) {
 }
 
 async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callback: Option<&Url>) -> Outcome {
-    let reference = format!("{}.{}", job.id, job.attempt);
+    let reference = reference(&job.id, job.attempt);
     let order = CreateOrder { callback, ..CreateOrder::new(request, route, &reference) };
     app.providers.create(&app.downloads, route.provider, &order, app.clock.now()).await
-}
-
-/// What a create call came to, for the job.
-struct Reading {
-    event: Event,
-    /// How long the provider wants to be left alone.
-    retry_after: Option<Duration>,
-    /// An id that the answer carries all the same: it may name nothing.
-    hint: Option<RemoteJob>,
-}
-
-async fn read(
-    app: &App,
-    job: &Job,
-    request: &JobRequest,
-    outcome: Outcome,
-    deadline: Deadline,
-) -> Result<Reading, BoxError> {
-    let (mut retry_after, mut hint) = (None, None);
-    let news = match outcome {
-        Outcome::Delivered { media, cost } => {
-            // Nobody can be asked for it again. In the bucket first: a repeat of the message
-            // finds it there if we die before the job knows.
-            let (number, key, length) = (job.attempt, media_key_of(app, job), u64::try_from(media.len())?);
-            let kind = kind_of(app, job);
-            let copied = persist(app, deadline, "media.not_copied", || async {
-                let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
-                match app.media.copy(&key, kind, Some(length), source).await {
-                    Err(CopyError::Store(error)) => Err(error),
-                    copied => Ok(copied),
-                }
-            });
-            let event = match copied.await? {
-                Ok(media) => Event::Delivered { number, cost, media },
-                // There is no other answer to come.
-                Err(error @ CopyError::NotMedia(_)) => {
-                    tracing::warn!(job.id = %job.id, error = chain(&error), "media.wrong");
-                    let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
-                    let verdict = Verdict::Broke { fault, cost };
-                    Event::Attempt { number, news: News::Ended { remote: None, verdict } }
-                }
-                Err(error) => return Err(error.into()),
-            };
-            return Ok(Reading { event, retry_after: None, hint: None });
-        }
-        Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
-        Outcome::Refused { fault, retry_after: wait } => {
-            retry_after = wait;
-            News::Refused(request.taken_out_of(fault))
-        }
-        Outcome::NotSent(fault) => News::NotSent(fault),
-        Outcome::Unknown { answered: true, remote: None, .. }
-            if app.unclear_create == UnclearCreate::Failover =>
-        {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
-            News::PresumedRefused
-        }
-        Outcome::Unknown { cause, remote, .. } => {
-            if matches!(cause, "no_id" | "unusable_id") {
-                // It is made and paid for, and we cannot ask after it.
-                tracing::error!(
-                    job.id = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
-                    alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
-                );
-            }
-            hint = remote;
-            News::Unclear
-        }
-    };
-    Ok(Reading { event: Event::Attempt { number: job.attempt, news }, retry_after, hint })
-}
-
-/// Finishes a job whose dispatcher died after it had stored what the create call brought.
-async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
-    let Some(attempt) = job.current().filter(|attempt| attempt.phase == Phase::Sending) else {
-        return Ok(());
-    };
-    if !adapter(attempt.provider).capabilities().delivers {
-        return Ok(());
-    }
-    if let Some(media) = app.media.find(&media_key_of(app, &job)).await? {
-        let delivered = Event::Delivered { number: job.attempt, cost: None, media };
-        app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
-    }
-    Ok(())
-}
-
-fn kind_of(app: &App, job: &Job) -> Kind {
-    app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default()
-}
-
-fn media_key_of(app: &App, job: &Job) -> String {
-    media_key(&job.account, &job.id, job.attempt, kind_of(app, job))
 }

@@ -9,7 +9,8 @@ use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::domain::attempt::News;
 use shared::domain::catalog::{Catalog, Kind};
 use shared::domain::decide::Event;
-use shared::domain::job::{Job, Media};
+use shared::domain::job::Job;
+use shared::domain::media::Media;
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
 use shared::edge::batch::{self, BoxError, Deadline};
@@ -100,8 +101,9 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
         // Only the webhook knows the remote job: `settle` asks whether it is ours.
         let provider = attempt.provider.name();
         let outcome = Some(Verdict::Finished { asset_url: url, cost });
-        let told = Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked: 0 };
-        return Ok(app.settle.send(&told, Some(provider), Duration::ZERO).await?);
+        let asked_about =
+            Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked: 0 };
+        return Ok(app.settle.send(&asked_about, Some(provider), Duration::ZERO).await?);
     }
     if attempt.is_not(remote.as_ref()) {
         tracing::warn!(job.id = %job_id, provider.name = %attempt.provider, "verdict.of_another_remote_job");
@@ -120,10 +122,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let copied = believed(app, &job, copied).await?;
     let is_later = matches!(copied, Copied::Later | Copied::Wrong);
     let event = match copied {
-        Copied::Stored(media) => {
-            note_a_short_film(app, &job, &media).await;
-            Event::Stored { number, media }
-        }
+        Copied::Stored(media) => Event::Stored { number, media },
         Copied::Wrong => Event::WrongFile { number, lease },
         Copied::Missing => Event::AssetLost { number, lease },
         Copied::Later => Event::CopyFailed { number, lease },
@@ -131,6 +130,9 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Bo
     let provider = job.provider_of(number);
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
+    if let Event::Stored { media, .. } = &event {
+        note_a_short_film(app, &job, media).await;
+    }
     if let Some(pause) =
         AGAIN_AFTER.get(usize::from(tried)).filter(|_| is_later && job.waits_for_file_of(number))
     {
@@ -220,14 +222,14 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
 /// Copies an attempt's file into the bucket, as long as there is time.
 async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
     if copies == Copies::Again {
-        match app.media.find(&key_of(app, job)).await {
+        match app.media.find(&media_key(job, app.catalog.kind(&job.model))).await {
             Ok(Some(media)) => return Copied::Stored(media),
             Ok(None) => {}
             Err(error) => return later(job, &error),
         }
     }
     let mut worst: Option<Copied> = None;
-    for url in by_likeness(urls, kind_of(app, job)) {
+    for url in by_likeness(urls, app.catalog.kind(&job.model)) {
         let copied = copy_one(app, job, url, deadline).await;
         worst = match (copied, worst) {
             (Copied::Stored(media), _) => return Copied::Stored(media),
@@ -286,8 +288,8 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
         }
         opened => opened?,
     };
-    let (key, kind) = (key_of(app, job), kind_of(app, job));
-    match app.media.copy(&key, kind, file.length, pace.apply(file.body)).await {
+    let kind = app.catalog.kind(&job.model);
+    match app.media.copy(&media_key(job, kind), kind, file.length, pace.apply(file.body)).await {
         Err(error @ CopyError::NotMedia(_)) => Ok(wrong(job, &error)),
         copied => Ok(Copied::Stored(copied?)),
     }
@@ -300,7 +302,7 @@ fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
 }
 
 /// A video that is clearly shorter than was ordered is delivered all the same. How long it should be
-/// is read only where the video says how long it is, and no failure of that holds up the delivery.
+/// is read only where the video says how long it is.
 async fn note_a_short_film(app: &App, job: &Job, media: &Media) {
     if media.details.duration_ms.is_none() {
         return;
@@ -321,14 +323,6 @@ async fn note_a_short_film(app: &App, job: &Job, media: &Media) {
 fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
     tracing::warn!(job.id = %job.id, error = chain(error), "media.not_copied");
     Copied::Later
-}
-
-fn kind_of(app: &App, job: &Job) -> Kind {
-    app.catalog.model(&job.model).map(|model| model.kind).unwrap_or_default()
-}
-
-fn key_of(app: &App, job: &Job) -> String {
-    media_key(&job.account, &job.id, job.attempt, kind_of(app, job))
 }
 
 #[cfg(test)]

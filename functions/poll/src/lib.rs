@@ -17,7 +17,7 @@ use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline, NotYet};
 use shared::provider::{
-    Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter,
+    Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
 use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use shared::store::jobs::JobStore;
@@ -228,12 +228,12 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
     if too_early {
         return Ok(());
     }
-    let reference = format!("{job_id}.{number}");
+    let reference = reference(job_id, number);
     let order = CreateOrder::new(&request, route, &reference);
     let lost = Lost { order, started_at: attempt.started_at };
     // Another account, or a simulator, does not know what was ordered from a real provider.
-    let is_told = attempt.simulated || !has_another_key(app, attempt);
-    let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now) && is_told;
+    let would_know = attempt.simulated || !has_another_key(app, attempt);
+    let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now) && would_know;
     let (remote, outcome) = match app.providers.look_up(attempt.provider, &lost, now).await {
         Found::Job(remote) => (Some(remote), None),
         Found::Alike(all) => {

@@ -15,7 +15,7 @@ use shared::domain::job::Job;
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Fault, Verdict};
 use shared::edge::batch::{self, BoxError, Deadline};
-use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter};
+use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter, reference};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
@@ -86,8 +86,8 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         News { job_id: &job_id, attempt, remote: remote.as_ref(), outcome: outcome.as_ref(), source, asked };
     let (verdict, remote) = match confirm(app, &news).await? {
         Confirmed::Verdict(verdict, remote) => (verdict, remote),
-        // The hint was early or wrong: who waits for this attempt, goes on waiting; and
-        // where its acceptance was unknown, the hint has told the remote job's name.
+        // The hint was early or wrong: the attempt goes on. Where its acceptance was unknown, the
+        // hint has named its remote job.
         Confirmed::StillRuns(remote) => return accept(app, job, number, remote).await,
         Confirmed::OfAnother => return Ok(()),
         Confirmed::NotNow if asked < ASKS_MAX || is_only_trace(attempt, remote.as_ref()) => {
@@ -188,20 +188,20 @@ enum Confirmed {
 /// remote job is known from the webhook alone, nothing stands but what its provider says of it.
 async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, BoxError> {
     let News { attempt, remote, outcome, source, .. } = *news;
-    let is_told = source == Source::Webhook && attempt.remote.is_none();
+    let only_webhook_knows = source == Source::Webhook && attempt.remote.is_none();
     if attempt.is_not(remote) {
         tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(Confirmed::OfAnother);
     }
     if let Some(verdict) = outcome
-        && !is_told
+        && !only_webhook_knows
         && (source == Source::Poll || matches!(verdict, Verdict::Finished { .. }))
     {
         return Ok(Confirmed::Verdict(verdict.clone(), remote.cloned()));
     }
     let Some(remote) = attempt.remote.as_ref().or(remote) else { return Ok(Confirmed::NotNow) };
     let now = app.clock.now();
-    let remote = match is_told {
+    let remote = match only_webhook_knows {
         false => remote.clone(),
         true => match ours(app, news, remote).await? {
             Some(Seen::Ours(remote)) => remote,
@@ -227,15 +227,15 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, BoxError> {
 }
 
 /// Whether a remote job that a webhook names is the attempt's, as far as its provider lets us see;
-/// `None` where its order cannot be told any more. That no other attempt has it, the store sees to.
-async fn ours(app: &App, news: &News<'_>, told: &RemoteJob) -> Result<Option<Seen>, BoxError> {
+/// `None` where the order or its route is no longer known. That no other attempt has the remote job,
+/// the store ensures.
+async fn ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Seen>, BoxError> {
     let attempt = news.attempt;
-    let found = app.jobs.get_with_request(news.job_id).await?;
-    let route = app.catalog.route(&attempt.route);
-    let Some(((_, request), route)) = found.zip(route) else { return Ok(None) };
-    let reference = format!("{}.{}", news.job_id, attempt.number);
+    let request = app.jobs.request(news.job_id).await?;
+    let Some((request, route)) = request.zip(app.catalog.route(&attempt.route)) else { return Ok(None) };
+    let reference = reference(news.job_id, attempt.number);
     let lost = Lost { order: CreateOrder::new(&request, route, &reference), started_at: attempt.started_at };
-    Ok(Some(app.providers.is_of(attempt.provider, &lost, told, app.clock.now()).await))
+    Ok(Some(app.providers.is_of(attempt.provider, &lost, named, app.clock.now()).await))
 }
 
 /// Whether a webhook is taken for one about our own remote job although its provider does not list

@@ -21,8 +21,6 @@ const PAGE_MIN: i32 = 20;
 const LATEST_MS: i64 = 253_402_300_799_999;
 /// What a key of the table may have.
 const LEDGER_KEY_BYTES_MAX: usize = 1024;
-/// Every job of ours has an id of this length.
-const JOB_ID_BYTES: usize = JobId::PREFIX.len() + 26;
 /// Pages that a filtered list reads before it hands back what it has found.
 const PAGES_MAX: usize = 10;
 
@@ -206,7 +204,7 @@ fn ledger_key(text: &str) -> Option<String> {
     let rest = text.strip_prefix("ENTRY#")?;
     let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
     let fits = match (of_job, rest.strip_suffix("#GRANT")) {
-        (Some(job), _) => job.len() == JOB_ID_BYTES && job.parse::<JobId>().is_ok(),
+        (Some(job), _) => job.len() == JobId::BYTES && job.parse::<JobId>().is_ok(),
         (None, Some(id)) => !id.is_empty() && !id.chars().any(char::is_control),
         (None, None) => false,
     };

@@ -233,6 +233,11 @@ impl Catalog {
         self.models.get(name)
     }
 
+    /// What a model makes; of one that is not known, a video.
+    pub fn kind(&self, model: &str) -> Kind {
+        self.model(model).map(|model| model.kind).unwrap_or_default()
+    }
+
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         self.models.values()
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::attempt::{Attempt, News, Phase};
 use super::credit::{Entry, MicroUsd};
 use super::job::{
-    ATTEMPTS_MAX, CancelRefund, Job, Media, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
+    ATTEMPTS_MAX, CancelRefund, Job, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
     UNCLEAR_MAX, timed_out,
 };
+use super::media::Media;
 use super::provider::Provider;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault, Verdict};

@@ -80,6 +80,9 @@ id! {
 }
 
 impl JobId {
+    /// Of every id that is made.
+    pub const BYTES: usize = Self::PREFIX.len() + 26;
+
     /// The id of the job that this account's idempotency key names: the same key gives
     /// the same id, so the job is its own idempotency record. Accounts never collide.
     pub fn for_key(account: &AccountId, idempotency_key: &str) -> Self {

@@ -8,6 +8,7 @@ use strum::EnumString;
 use super::attempt::{Attempt, Phase};
 use super::credit::{Credits, MicroUsd};
 use super::id::{AccountId, JobId};
+use super::media::Media;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
 use super::word::stored_by_word;
@@ -183,46 +184,6 @@ impl Stop {
             Self::Deadline => "deadline",
             Self::Other(word) => word,
         }
-    }
-}
-
-/// A finished job's file in our bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Media {
-    pub key: String,
-    pub bytes: u64,
-    /// SHA-256 of the content, in hex.
-    pub sha256: String,
-    pub content_type: String,
-    #[serde(default, skip_serializing_if = "Details::is_empty")]
-    pub details: Details,
-}
-
-/// What a file says of the film or picture in it, as far as that could be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Details {
-    /// In pixels, as it is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub height: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frames_per_1000_s: Option<u32>,
-}
-
-impl Details {
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether a film of this length was ordered and this one is clearly shorter: by more than a
-    /// second and by more than a tenth.
-    pub fn is_short(&self, ordered_s: u32) -> bool {
-        let ordered_ms = u64::from(ordered_s) * 1_000;
-        let missing_ms = self.duration_ms.map_or(0, |made_ms| ordered_ms.saturating_sub(made_ms));
-        missing_ms > 1_000 && missing_ms > ordered_ms / 10
     }
 }
 
@@ -408,23 +369,6 @@ mod tests {
     fn an_unknown_fate_is_waited_for_past_the_last_webhook_of_any_provider() {
         let fal_retries = Duration::from_secs(2 * 3_600);
         assert!(UNCLEAR_MAX > fal_retries);
-    }
-
-    #[test]
-    fn a_film_is_short_where_more_is_missing_than_rounding_explains() {
-        let made = |duration_ms| Details { duration_ms, ..Details::default() };
-        for (made_ms, ordered_s, is_short) in [
-            (5_000, 5, false),
-            (4_001, 5, false),
-            (3_999, 5, true),
-            (6_000, 5, false),
-            (28_000, 30, false),
-            (26_900, 30, true),
-            (1, 1, false),
-        ] {
-            assert_eq!(made(Some(made_ms)).is_short(ordered_s), is_short, "{made_ms} of {ordered_s}");
-        }
-        assert!(!made(None).is_short(5));
     }
 
     #[test]

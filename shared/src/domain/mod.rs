@@ -10,6 +10,7 @@ pub mod credit;
 pub mod decide;
 pub mod id;
 pub mod job;
+pub mod media;
 pub mod price;
 pub mod provider;
 pub mod public_url;

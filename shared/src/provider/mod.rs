@@ -267,6 +267,11 @@ impl<'a> CreateOrder<'a> {
     }
 }
 
+/// What an attempt is called in the orders of providers that take a name of ours for it.
+pub fn reference(job: &JobId, attempt: u8) -> String {
+    format!("{job}.{attempt}")
+}
+
 /// An attempt whose create answer was lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost<'a> {

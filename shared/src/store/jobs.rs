@@ -1,5 +1,8 @@
 //! Jobs: created once, changed only by [`JobStore::advance`].
 
+mod items;
+mod lists;
+
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -7,19 +10,21 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as TransactUpdate,
 };
 
-use super::item::{Item, Update, from_item, key, number, text, text_of, to_item, to_value};
-use super::keys::{self, CHECK_AT, DUE_SHARD, MOVES, PK, SK};
+use super::item::{Item, Update, from_item, key, text, text_of};
+use super::keys::{self, SK};
 use super::ledger::Limits;
-use super::moves::Move;
 use super::remotes::{Holder, Remotes};
 use super::{Error, RACES_MAX, Table, ledger, passes, step_aside};
 use crate::domain::attempt::Attempt;
 use crate::domain::credit::{Credits, Entry, MicroUsd};
 use crate::domain::decide::{Decision, Event, Transition};
-use crate::domain::id::{AccountId, JobId};
+use crate::domain::id::JobId;
 use crate::domain::job::{Job, State};
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
+use items::{STILL_THE_JOB_WE_DECIDED_ABOUT, job_item, job_update, request_item};
+
+pub(super) use items::job_from_item;
 
 /// The jobs of the table.
 #[derive(Debug, Clone)]
@@ -154,7 +159,7 @@ impl JobStore {
     /// What was asked for.
     pub async fn request(&self, id: &JobId) -> Result<Option<JobRequest>, Error> {
         let doing = format!("read the request of job {id}");
-        let get = self.table.client.get_item().table_name(&self.table.name);
+        let get = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
         let get = get.set_key(Some(key(keys::job(id), keys::REQUEST)));
         let answer = get.send().await.map_err(|source| Error::sdk(&doing, source))?;
         answer.item.map(|item| from_item(&doing, item)).transpose()
@@ -363,43 +368,6 @@ impl JobStore {
     }
 }
 
-const STILL_THE_JOB_WE_DECIDED_ABOUT: &str = "#state = :state_before AND #version = :version_before";
-
-fn job_update(doing: &str, transition: &Transition, event: &Event) -> Result<Update, Error> {
-    let (before, after) = (transition.before(), transition.after());
-    let mut update = Update::between(&to_item(doing, before)?, &to_item(doing, after)?);
-    update.append(MOVES, to_value(doing, &Move::new(transition, event))?);
-    for name in ["state", "version"] {
-        update.name(name);
-    }
-    update.values.insert(":state_before".to_owned(), text(before.state.name()));
-    update.values.insert(":version_before".to_owned(), number(before.version));
-    if after.state.is_terminal() && !before.state.is_terminal() {
-        update.remove(DUE_SHARD);
-        update.remove(CHECK_AT);
-    }
-    Ok(update)
-}
-
-fn job_item(doing: &str, job: &Job, check_at: Timestamp) -> Result<Item, Error> {
-    let mut item = to_item(doing, job)?;
-    item.extend(key(keys::job(&job.id), keys::JOB));
-    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(keys::shard(&job.id))));
-    item.insert(CHECK_AT.to_owned(), number(check_at.as_millis()));
-    item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(&job.account)));
-    Ok(item)
-}
-
-fn request_item(doing: &str, id: &JobId, request: &JobRequest) -> Result<Item, Error> {
-    let mut item = to_item(doing, request)?;
-    item.extend(key(keys::job(id), keys::REQUEST));
-    Ok(item)
-}
-
-pub(super) fn job_from_item(doing: &str, item: Item) -> Result<Job, Error> {
-    from_item(doing, item)
-}
-
 fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<&[CancellationReason]> {
     match error.as_service_error()? {
         TransactWriteItemsError::TransactionCanceledException(canceled) => {
@@ -448,67 +416,5 @@ fn log(transition: &Transition, event: &Event) {
             said = fault.and_then(|fault| fault.words.as_deref()),
             "job.failed"
         );
-    }
-}
-
-// Lists.
-impl JobStore {
-    /// An account's jobs, newest first, from before `cursor`.
-    pub async fn list(
-        &self,
-        account: &AccountId,
-        limit: i32,
-        cursor: Option<(Timestamp, JobId)>,
-    ) -> Result<Vec<Job>, Error> {
-        let doing = format!("list the jobs of {account}");
-        let mut start = cursor.map(|(created_at, id)| {
-            let mut start = key(keys::job(&id), keys::JOB);
-            start.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(account)));
-            start.insert(keys::CREATED_AT.to_owned(), number(created_at.as_millis()));
-            start
-        });
-        let mut jobs = Vec::new();
-        let mut left = limit;
-        while left > 0 {
-            let found = self.table.newest_first(&doing, &keys::account(account), left, start).await?;
-            let is_last = i32::try_from(found.len()).is_ok_and(|found| found < left);
-            start = found.last().cloned();
-            let ids = found.iter().filter_map(|item| text_of(item, PK).and_then(keys::parse_job));
-            jobs.extend(self.get_many(&doing, ids.collect()).await?);
-            if is_last {
-                break;
-            }
-            // What was left out takes no place of another.
-            left = limit.saturating_sub(i32::try_from(jobs.len()).unwrap_or(i32::MAX));
-        }
-        Ok(jobs)
-    }
-
-    /// These jobs in this order; one that does not exist is left out, and so is one that cannot be
-    /// read: it must not hide the others.
-    pub(super) async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
-        Ok(self.get_readable(doing, ids).await?.0)
-    }
-
-    /// The same, and those that cannot be read.
-    pub(super) async fn get_readable(
-        &self,
-        doing: &str,
-        ids: Vec<JobId>,
-    ) -> Result<(Vec<Job>, Vec<JobId>), Error> {
-        let keys = ids.iter().map(|id| key(keys::job(id), keys::JOB)).collect();
-        let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
-        for item in self.table.batch_get(doing, keys).await? {
-            let key = text_of(&item, PK).unwrap_or_default().to_owned();
-            match job_from_item(doing, item) {
-                Ok(job) => jobs.push(job),
-                Err(error) => {
-                    tracing::error!(key, %error, cause = ?error.source, "job.unreadable");
-                    unreadable.extend(keys::parse_job(&key));
-                }
-            }
-        }
-        jobs.sort_by_key(|job: &Job| ids.iter().position(|id| *id == job.id));
-        Ok((jobs, unreadable))
     }
 }

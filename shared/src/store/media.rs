@@ -20,7 +20,8 @@ use sha2::{Digest, Sha256};
 use super::{Error, S3};
 use crate::domain::catalog::Kind;
 use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::Media;
+use crate::domain::job::Job;
+use crate::domain::media::Media;
 use crate::domain::time::Timestamp;
 use format::{Format, disposition, served_type};
 use whole::{Judgement, Whole};
@@ -51,8 +52,13 @@ pub enum CopyError {
     Store(#[from] Error),
 }
 
+/// Where the media of a job's last attempt belongs.
+pub fn media_key(job: &Job, kind: Kind) -> String {
+    attempt_media_key(&job.account, &job.id, job.attempt, kind)
+}
+
 /// Where an attempt's media belongs. A repeated copy lands on the same key.
-pub fn media_key(account: &AccountId, job: &JobId, attempt: u8, kind: Kind) -> String {
+pub fn attempt_media_key(account: &AccountId, job: &JobId, attempt: u8, kind: Kind) -> String {
     let name = match kind {
         Kind::Video => "video.mp4",
         Kind::Image => "image",

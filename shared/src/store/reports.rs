@@ -50,11 +50,11 @@ impl Reports {
     ) -> Result<Option<Job>, Error> {
         let job = self.jobs.get(id).await?;
         let attempt = job.as_ref().and_then(|job| job.attempt(number));
-        let is_told = origin.source == Source::Webhook;
+        let is_webhook = origin.source == Source::Webhook;
         let reason = match attempt {
-            None if is_told => Some("no_such_attempt"),
+            None if is_webhook => Some("no_such_attempt"),
             None => return Err(Error::missing(format!("find attempt {number} of job {id}"))),
-            Some(attempt) if is_told => self.refuse(attempt, origin, now).await?,
+            Some(attempt) if is_webhook => self.refuse(attempt, origin, now).await?,
             Some(_) => None,
         };
         let Some(reason) = reason else { return Ok(job) };

@@ -6,7 +6,8 @@ use shared::domain::attempt::News;
 use shared::domain::credit::Entry;
 use shared::domain::decide::Event;
 use shared::domain::id::{JobId, RemoteJob};
-use shared::domain::job::{CHECK_EVERY, Job, Media, State, Stop};
+use shared::domain::job::{CHECK_EVERY, Job, State, Stop};
+use shared::domain::media::{Details, Media};
 use shared::domain::verdict::ErrorClass;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD};
@@ -316,7 +317,7 @@ fn stored_media() -> Event {
         bytes: 1,
         sha256: String::new(),
         content_type: "video/mp4".to_owned(),
-        details: shared::domain::job::Details::default(),
+        details: Details::default(),
     };
     Event::Stored { number: 1, media }
 }

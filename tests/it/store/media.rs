@@ -14,8 +14,8 @@ use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use shared::domain::catalog::Kind;
 use shared::domain::id::JobId;
-use shared::domain::job::{Details, Media};
-use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, media_key};
+use shared::domain::media::{Details, Media};
+use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, attempt_media_key};
 use tempfile::TempDir;
 
 use super::{account, bucket_name};
@@ -163,8 +163,8 @@ async fn a_repeated_copy_lands_on_the_same_key_and_a_failed_one_leaves_it() {
 
     let (anna, job) = (account("anna"), JobId::from_bytes([0; 16]));
     let key = "media/acct_anna/job_aaaaaaaaaaaaaaaaaaaaaaaaaa/2/video.mp4";
-    assert_eq!(media_key(&anna, &job, 2, Kind::Video), key);
-    assert_eq!(media_key(&anna, &job, 2, Kind::Image), key.replace("video.mp4", "image"));
+    assert_eq!(attempt_media_key(&anna, &job, 2, Kind::Video), key);
+    assert_eq!(attempt_media_key(&anna, &job, 2, Kind::Image), key.replace("video.mp4", "image"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

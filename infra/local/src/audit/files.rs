@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use shared::domain::attempt::Phase;
 use shared::domain::catalog::Kind;
-use shared::domain::job::{Job, Media, State};
+use shared::domain::job::{Job, State};
+use shared::domain::media::Media;
 use shared::domain::time::Timestamp;
 use shared::provider::adapter;
 use shared::store::audit::{AuditedJob, Books, JobRow, Object, Row, Subject};
-use shared::store::media::media_key;
+use shared::store::media::attempt_media_key;
 
 use super::Report;
 
@@ -92,5 +93,5 @@ fn may_have(audited: &AuditedJob, key: &str) -> bool {
 
 /// Where an attempt's file may be.
 fn keys_of(job: &Job, attempt: u8) -> [String; 2] {
-    [Kind::Video, Kind::Image].map(|kind| media_key(&job.account, &job.id, attempt, kind))
+    [Kind::Video, Kind::Image].map(|kind| attempt_media_key(&job.account, &job.id, attempt, kind))
 }

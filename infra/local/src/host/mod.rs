@@ -7,6 +7,7 @@ mod function;
 mod gateway;
 mod ids;
 mod intrinsics;
+mod kinds;
 mod lineage;
 mod mapping;
 mod resources;

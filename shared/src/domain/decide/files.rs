@@ -2,7 +2,8 @@
 
 use super::{Attempt, Job, Phase, State};
 use crate::domain::attempt::{Sighting, WRONG_FILE_AFTER};
-use crate::domain::job::{COPY_LEASE, Media};
+use crate::domain::job::COPY_LEASE;
+use crate::domain::media::Media;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault};
 

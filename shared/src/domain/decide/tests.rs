@@ -100,7 +100,7 @@ fn stored(number: u8) -> Event {
         bytes: 1,
         sha256: "00".to_owned(),
         content_type: "video/mp4".to_owned(),
-        details: crate::domain::job::Details::default(),
+        details: crate::domain::media::Details::default(),
     };
     Event::Stored { number, media }
 }

@@ -1,0 +1,105 @@
+//! What came of a create call.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use futures_util::stream;
+use shared::domain::attempt::{News, Phase};
+use shared::domain::decide::Event;
+use shared::domain::id::RemoteJob;
+use shared::domain::job::{Job, UnclearCreate};
+use shared::domain::request::JobRequest;
+use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use shared::edge::batch::{BoxError, Deadline};
+use shared::edge::http::chain;
+use shared::provider::{Outcome, adapter};
+use shared::store::media::{CopyError, media_key};
+
+use crate::{App, persist};
+
+/// What a create call came to, for the job.
+pub(crate) struct Reading {
+    pub(crate) event: Event,
+    /// How long the provider wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// An id that the answer carries all the same: it may name nothing.
+    pub(crate) hint: Option<RemoteJob>,
+}
+
+/// Reads what the create call brought. Media that came with it is copied first.
+pub(crate) async fn read(
+    app: &App,
+    job: &Job,
+    request: &JobRequest,
+    outcome: Outcome,
+    deadline: Deadline,
+) -> Result<Reading, BoxError> {
+    let (mut retry_after, mut hint) = (None, None);
+    let news = match outcome {
+        Outcome::Delivered { media, cost } => {
+            // Nobody can be asked for it again. In the bucket first: a repeat of the message
+            // finds it there if we die before the job knows.
+            let kind = app.catalog.kind(&job.model);
+            let (number, key) = (job.attempt, media_key(job, kind));
+            let length = u64::try_from(media.len())?;
+            let copied = persist(app, deadline, "media.not_copied", || async {
+                let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
+                match app.media.copy(&key, kind, Some(length), source).await {
+                    Err(CopyError::Store(error)) => Err(error),
+                    copied => Ok(copied),
+                }
+            });
+            let event = match copied.await? {
+                Ok(media) => Event::Delivered { number, cost, media },
+                // There is no other answer to come.
+                Err(error @ CopyError::NotMedia(_)) => {
+                    tracing::warn!(job.id = %job.id, error = chain(&error), "media.wrong");
+                    let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
+                    let verdict = Verdict::Broke { fault, cost };
+                    Event::Attempt { number, news: News::Ended { remote: None, verdict } }
+                }
+                Err(error) => return Err(error.into()),
+            };
+            return Ok(Reading { event, retry_after: None, hint: None });
+        }
+        Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
+        Outcome::Refused { fault, retry_after: wait } => {
+            retry_after = wait;
+            News::Refused(request.taken_out_of(fault))
+        }
+        Outcome::NotSent(fault) => News::NotSent(fault),
+        Outcome::Unknown { answered: true, remote: None, .. }
+            if app.unclear_create == UnclearCreate::Failover =>
+        {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
+            News::PresumedRefused
+        }
+        Outcome::Unknown { cause, remote, .. } => {
+            if matches!(cause, "no_id" | "unusable_id") {
+                // It is made and paid for, and we cannot ask after it.
+                tracing::error!(
+                    job.id = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
+                    alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
+                );
+            }
+            hint = remote;
+            News::Unclear
+        }
+    };
+    Ok(Reading { event: Event::Attempt { number: job.attempt, news }, retry_after, hint })
+}
+
+/// Finishes a job whose dispatcher died after it had stored what the create call brought.
+pub(crate) async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
+    let Some(attempt) = job.current().filter(|attempt| attempt.phase == Phase::Sending) else {
+        return Ok(());
+    };
+    if !adapter(attempt.provider).capabilities().delivers {
+        return Ok(());
+    }
+    if let Some(media) = app.media.find(&media_key(&job, app.catalog.kind(&job.model))).await? {
+        let delivered = Event::Delivered { number: job.attempt, cost: None, media };
+        app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
+    }
+    Ok(())
+}
