@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use genmux::command::jobs::{list, parameters, timeline};
-use harness::World;
+use harness::{Moment, World};
 use reqwest::StatusCode;
 use serde_json::json;
 use shared::domain::credit::Entry;
@@ -24,6 +24,9 @@ const VISIBILITY: Duration = Duration::from_secs(1_800);
 /// Jobs that are read at once: one more needs two reads.
 const PAGE: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A message that this release does not know, and a newer one may.
+const OF_A_NEWER_RELEASE: &str = r#"{"type":"poll.v9"}"#;
 
 async fn dead(world: &World, queue: &str) -> DeadLetters {
     DeadLetters::of(world.operator.sqs(), "genmux", queue).await.unwrap()
@@ -75,16 +78,17 @@ async fn deliver_in_vain(world: &World, queue: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poison_message_is_given_up_listed_and_brought_back() {
     let world = World::new().await;
-    send(&world, "poll", "this is no message").await;
+    send(&world, "poll", OF_A_NEWER_RELEASE).await;
     deliver_in_vain(&world, "poll").await;
 
     let dead = dead(&world, "poll").await;
     let deliveries_and_looks = u32::try_from(DELIVERIES).unwrap();
     for look in 1..=2 {
         let letters = dead.peek().await.unwrap();
-        let [DeadLetter { kind: None, job: None, receives, .. }] = &letters[..] else {
+        let [DeadLetter { kind: Some(kind), job: None, receives, .. }] = &letters[..] else {
             panic!("{letters:?}");
         };
+        assert_eq!(kind, "poll.v9");
         assert_eq!(*receives, deliveries_and_looks + look, "it stays where it is, look {look}");
     }
     assert_eq!(dead.redrive().await.unwrap(), 1);
@@ -92,6 +96,67 @@ async fn a_poison_message_is_given_up_listed_and_brought_back() {
     assert_eq!(dead.redrive().await.unwrap(), 0, "a repeat has nothing left to move");
     deliver_in_vain(&world, "poll").await;
     world.audit().await;
+}
+
+/// No repeat can help these: they are dead letters after one delivery, and come back when asked to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_repeat_can_help_is_parked_at_once_on_every_queue() {
+    let world = World::new().await;
+    let gone = JobId::for_key(&world.account, "gone");
+    let finished = world.submit("pika-2.2", "a paper boat", "unreadable").await;
+    let made = world.finish(&finished).await;
+    assert_eq!(made.state, State::Succeeded);
+    let no_attempt = world.submit("pika-2.2", "a paper boat", "one attempt").await;
+    world.finish(&no_attempt).await;
+    let of_job = |queue: &str, job: &JobId, attempt: u8| {
+        let mut message = json!({"type": format!("{queue}.v1"), "job_id": job, "attempt": attempt});
+        if matches!(queue, "settle" | "fetch") {
+            message["source"] = json!("poll");
+            message["url"] = json!("https://example.com/a.mp4");
+        }
+        message.to_string()
+    };
+    for queue in QUEUES {
+        let other = if queue == "poll" { "dispatch" } else { "poll" };
+        let mut hopeless = vec![
+            "this is no message".to_owned(),
+            r#"{"type":"poll.v1","job_id""#.to_owned(),
+            of_job(other, &finished, 1),
+            of_job(queue, &gone, 1),
+        ];
+        if queue != "dispatch" {
+            hopeless.push(of_job(queue, &no_attempt, 9));
+        }
+        let dead = dead(&world, queue).await;
+        for (n, body) in (1..).zip(&hopeless) {
+            let before = deliveries(&world, queue);
+            send(&world, queue, body).await;
+            world.drain().await;
+            assert_eq!(deliveries(&world, queue) - before, 1, "{queue}: {body}");
+            assert_eq!(dead.depth().await.unwrap(), n, "{queue}: {body}");
+        }
+        let count = u64::try_from(hopeless.len()).unwrap();
+        assert_eq!(dead.redrive().await.unwrap(), count, "{queue}");
+        assert_eq!(dead.depth().await.unwrap(), 0, "{queue}: all are on their way");
+        world.drain().await;
+        assert_eq!(dead.depth().await.unwrap(), count, "{queue}: and parked again");
+    }
+    assert_eq!(world.job(&finished).await, made);
+    world.audit().await;
+}
+
+/// Where the dead-letter queue does not take a message, it stays where it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_cannot_be_parked_is_delivered_again() {
+    let world = World::new().await;
+    world.wire.fail_at(0, Moment::Before);
+    send(&world, "poll", "this is no message").await;
+    let dead = dead(&world, "poll").await;
+    world.drain().await;
+    assert_eq!(dead.depth().await.unwrap(), 0);
+    world.clock.advance(VISIBILITY);
+    world.drain().await;
+    assert_eq!((deliveries(&world, "poll"), dead.depth().await.unwrap()), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,8 +198,8 @@ async fn a_timeline_tells_the_jobs_dead_letters_among_many_of_others() {
     assert_eq!(dead.depth().await.unwrap(), u64::try_from(2 * PEEK_MAX + 1).unwrap(), "none is gone");
 }
 
-/// The messages come before their job is there, and so are given up; they come back when it
-/// has long ended.
+/// The messages come before their job is there, and so are parked; they come back when it has long
+/// ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
     let world = World::new().await;
@@ -158,7 +223,7 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
     ];
     for (queue, kind, message) in &messages {
         send(&world, queue, &serde_json::to_string(message).unwrap()).await;
-        deliver_in_vain(&world, queue).await;
+        world.drain().await;
         let letters = dead(&world, queue).await.peek().await.unwrap();
         let told: Vec<_> = letters.iter().map(|letter| (letter.kind.as_deref(), &letter.job)).collect();
         assert_eq!(told, [(Some(*kind), &Some(job_id.clone()))]);
@@ -198,7 +263,7 @@ async fn of_a_batch_only_what_failed_comes_back_on_every_queue() {
         let records = event["Records"].as_array_mut().unwrap();
         let mut poison = records[0].clone();
         poison["messageId"] = json!("poison");
-        poison["body"] = json!("this is no message");
+        poison["body"] = json!(OF_A_NEWER_RELEASE);
         records.insert(0, poison);
         let answer = world.stack.host.invoke(queue, event).await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "poison"}]}), "{queue}");

@@ -19,7 +19,7 @@ use shared::domain::id::RemoteJob;
 use shared::domain::job::{Job, State, UnclearCreate};
 use shared::domain::request::JobRequest;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{self, BoxError, Deadline};
+use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::edge::http::chain;
 use shared::provider::download::Downloader;
 use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter, reference};
@@ -67,6 +67,7 @@ pub struct App {
     pub catalog: Catalog,
     pub unclear_create: UnclearCreate,
     pub callbacks: Callbacks,
+    pub dead_letters: Queue,
     pub clock: Clock,
     pub random: Random,
 }
@@ -96,6 +97,7 @@ impl App {
             catalog: Catalog::for_providers(&sold),
             providers,
             callbacks,
+            dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -104,15 +106,18 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event, app.clock.now(), |message, deadline| dispatch(app, message, deadline)).await)
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| {
+        dispatch(app, message, deadline)
+    })
+    .await)
 }
 
-async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(), BoxError> {
+async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(), Unfinished> {
     let Message::Dispatch { job_id, once } = message else {
-        return Err("this message is for another queue".into());
+        return Err(Unfinished::of_another_queue());
     };
     let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
-        return Err(format!("there is no job {job_id}").into());
+        return Err(Unfinished::park(format!("there is no job {job_id}")));
     };
     match job.state {
         State::Queued => {}
@@ -139,7 +144,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     };
     if deadline.left(app.clock.now()) < CREATE_WITHIN {
         app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
-        return Err("too little time is left for a create call".into());
+        return Err(Unfinished::Later("too little time is left for a create call"));
     }
     let Some(job) = take(app, job, &request, route, claim, deadline).await? else {
         // Another dispatcher has the claim, and makes the call.
@@ -185,7 +190,7 @@ async fn take(
     route: &Route,
     id: u64,
     deadline: Deadline,
-) -> Result<Option<Job>, BoxError> {
+) -> Result<Option<Job>, Unfinished> {
     let job_id = job.id.clone();
     let claimed = Event::Claimed(Claim {
         id,
@@ -216,7 +221,7 @@ async fn take(
 
 /// Writes down what came of the create call: the one thing that no one else can find out. If the
 /// table does not take it for long, it goes to the settle queue; and if that fails too, into the log.
-async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Result<Job, BoxError> {
+async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Result<Job, Unfinished> {
     let number = job.attempt;
     let advance = persist(app, deadline, "create.not_recorded", || {
         app.jobs.advance_from(job.clone(), event, app.clock.now())

@@ -10,7 +10,7 @@ use shared::domain::id::RemoteJob;
 use shared::domain::job::{Job, UnclearCreate};
 use shared::domain::request::JobRequest;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{BoxError, Deadline};
+use shared::edge::batch::{Deadline, Unfinished};
 use shared::edge::http::chain;
 use shared::provider::{Outcome, adapter};
 use shared::store::media::{CopyError, media_key};
@@ -33,7 +33,7 @@ pub(crate) async fn read(
     request: &JobRequest,
     outcome: Outcome,
     deadline: Deadline,
-) -> Result<Reading, BoxError> {
+) -> Result<Reading, Unfinished> {
     let (mut retry_after, mut hint) = (None, None);
     let news = match outcome {
         Outcome::Delivered { media, cost } => {
@@ -41,7 +41,7 @@ pub(crate) async fn read(
             // finds it there if we die before the job knows.
             let kind = app.catalog.kind(&job.model);
             let (number, key) = (job.attempt, media_key(job, kind));
-            let length = u64::try_from(media.len())?;
+            let length = u64::try_from(media.len()).unwrap_or(u64::MAX);
             let copied = persist(app, deadline, "media.not_copied", || async {
                 let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
                 match app.media.copy(&key, kind, Some(length), source).await {
@@ -58,7 +58,7 @@ pub(crate) async fn read(
                     let verdict = Verdict::Broke { fault, cost };
                     Event::Attempt { number, news: News::Ended { remote: None, verdict } }
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Unfinished::retry(error)),
             };
             return Ok(Reading { event, retry_after: None, hint: None });
         }
@@ -90,7 +90,7 @@ pub(crate) async fn read(
 }
 
 /// Finishes a job whose dispatcher died after it had stored what the create call brought.
-pub(crate) async fn recover(app: &App, job: Job) -> Result<(), BoxError> {
+pub(crate) async fn recover(app: &App, job: Job) -> Result<(), Unfinished> {
     let Some(attempt) = job.current().filter(|attempt| attempt.phase == Phase::Sending) else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ use shared::domain::job::Job;
 use shared::domain::media::Media;
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Verdict;
-use shared::edge::batch::{self, BoxError, Deadline};
+use shared::edge::batch::{self, BoxError, Deadline, Unfinished};
 use shared::edge::http::chain;
 use shared::provider::ProviderClient;
 use shared::provider::download::{DownloadError, Downloader};
@@ -57,6 +57,7 @@ pub struct App {
     pub settle: Queue,
     /// Says what a job's model makes.
     pub catalog: Catalog,
+    pub dead_letters: Queue,
     pub clock: Clock,
     pub random: Random,
 }
@@ -79,6 +80,7 @@ impl App {
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             reports: Reports::new(table.clone()),
             catalog: Catalog::for_providers(Provider::ALL),
+            dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -87,16 +89,21 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event, app.clock.now(), |message, deadline| fetch(app, message, deadline)).await)
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| {
+        fetch(app, message, deadline)
+    })
+    .await)
 }
 
-async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), BoxError> {
+async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Unfinished> {
     let Message::Fetch { job_id, attempt: number, remote, url, cost, source, sender, tried } = message else {
-        return Err("this message is for another queue".into());
+        return Err(Unfinished::of_another_queue());
     };
     let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
     let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
-    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    let attempt = job
+        .attempt(number)
+        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
     if source == Source::Webhook && attempt.remote.is_none() {
         // Only the webhook knows the remote job: `settle` asks whether it is ours.
         let provider = attempt.provider.name();
@@ -159,7 +166,7 @@ enum Copies {
 
 /// Writes down that the attempt has finished. The message that moves the job to `settling` has the
 /// lease on the copy; later ones take it once it has lapsed or was given back.
-async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Turn, BoxError> {
+async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Turn, Unfinished> {
     let now = app.clock.now();
     let was_awaited = job.waits_for_file_of(number);
     let advance = app.jobs.advance_from(job, ended, now).await?;
@@ -192,7 +199,7 @@ enum Copied {
 }
 
 /// A file that is not there may be there later, where its provider loses many at once.
-async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, BoxError> {
+async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, Unfinished> {
     let Some(attempt) = job.current().filter(|_| matches!(copied, Copied::Missing)) else {
         return Ok(copied);
     };

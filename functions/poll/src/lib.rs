@@ -15,7 +15,7 @@ use shared::domain::id::JobId;
 use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use shared::edge::batch::{self, BoxError, Deadline, NotYet};
+use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
@@ -47,6 +47,7 @@ pub struct App {
     pub verdicts: Verdicts,
     /// Says how a lost attempt was ordered.
     pub catalog: Catalog,
+    pub dead_letters: Queue,
     pub clock: Clock,
 }
 
@@ -62,6 +63,7 @@ impl App {
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             verdicts: config::verdicts(process, &mut read),
             catalog: Catalog::for_providers(Provider::ALL),
+            dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -69,15 +71,21 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event, app.clock.now(), |message, deadline| poll(app, message, deadline)).await)
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| {
+        poll(app, message, deadline)
+    })
+    .await)
 }
 
-async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), BoxError> {
+async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Unfinished> {
     let Message::Poll { job_id, attempt: number, round } = message else {
-        return Err("this message is for another queue".into());
+        return Err(Unfinished::of_another_queue());
     };
-    let job = app.jobs.get(&job_id).await?.ok_or_else(|| format!("there is no job {job_id}"))?;
-    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    let job =
+        app.jobs.get(&job_id).await?.ok_or_else(|| Unfinished::park(format!("there is no job {job_id}")))?;
+    let attempt = job
+        .attempt(number)
+        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
     if attempt.remote.is_none() && matches!(attempt.phase, Phase::Sending | Phase::Unclear) {
         return look_up(app, &job_id, number, round).await;
     }
@@ -99,45 +107,18 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
             Turn::Taken { stop_accepted } => is_stopping = unwanted && stop_accepted,
             Turn::Passed => return Ok(()),
             Turn::Busy => {
-                return Err(NotYet("the attempt was asked about just now").into());
+                return Err(Unfinished::Later("the attempt was asked about just now"));
             }
         }
     }
     let polled = app.providers.poll(attempt.provider, remote, &attempt.route, now).await;
-    let mut wait = Duration::ZERO;
-    match &polled {
-        Polled::Ended(Verdict::Gone) if is_stopping && !fetching => {
-            return act_on(app, &job, attempt, Verdict::Canceled { cost: None }).await;
-        }
-        Polled::Ended(Verdict::Gone) if has_another_key(app, attempt) => {
-            tracing::error!(
-                job.id = %job_id, attempt = number, provider.name = %attempt.provider,
-                alert = true, class = "key_changed", "provider.needs_attention"
-            );
-            return ask_later(app, &job, attempt, round, wait).await;
-        }
-        // Not an end yet: a loss needs several such answers.
-        Polled::Ended(Verdict::Gone) if attempt.is_missed(now) => {
-            act_on(app, &job, attempt, Verdict::Gone).await?;
-        }
-        Polled::Ended(Verdict::Gone) => {}
-        Polled::Ended(verdict) => return act_on(app, &job, attempt, verdict.clone()).await,
-        Polled::Pending if attempt.missing.is_some() => {
-            let news = News::Accepted { remote: remote.clone(), cost: None };
-            app.jobs.advance_from(job.clone(), &Event::Attempt { number, news }, now).await?;
-        }
-        Polled::Empty(fault) if !fetching => {
-            if lasts(app, &job_id, number, "no_output", OUTPUT_LAGS).await? {
-                let verdict = Verdict::Broke { fault: fault.clone(), cost: None };
-                return act_on(app, &job, attempt, verdict).await;
-            }
-        }
-        Polled::Unreadable(cause) => not_understood(app, &job_id, attempt, cause).await?,
-        Polled::Busy(asked) => wait = *asked,
-        Polled::Pending | Polled::Fetch(_) | Polled::Empty(_) => {}
-    }
+    let Some(wait) = apply(app, &job, attempt, &polled, is_stopping).await? else { return Ok(()) };
     // Asked first, stopped only while it runs: stopping what has ended destroys its result.
-    let may_run = matches!(polled, Polled::Pending | Polled::Ended(Verdict::Gone));
+    let may_run = match polled {
+        Polled::Pending => true,
+        Polled::Ended(Verdict::Gone) => !has_another_key(app, attempt),
+        _ => false,
+    };
     if unwanted && may_run && !fetching {
         let canceling = app.providers.cancel(attempt.provider, remote, &attempt.route, now).await;
         if canceling == Canceling::Asked {
@@ -147,15 +128,66 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Bo
     ask_later(app, &job, attempt, round, wait).await
 }
 
+/// Applies the provider's answer about an attempt. Returns how long the provider wants to be left
+/// alone before it is asked again; `None` if the answer is an end.
+async fn apply(
+    app: &App,
+    job: &Job,
+    attempt: &Attempt,
+    polled: &Polled,
+    is_stopping: bool,
+) -> Result<Option<Duration>, Unfinished> {
+    let (number, now) = (attempt.number, app.clock.now());
+    let fetching = job.waits_for_file_of(number);
+    let verdict = match polled {
+        Polled::Ended(Verdict::Gone) if is_stopping && !fetching => Verdict::Canceled { cost: None },
+        Polled::Ended(Verdict::Gone) if has_another_key(app, attempt) => {
+            tracing::error!(
+                job.id = %job.id, attempt = number, provider.name = %attempt.provider,
+                alert = true, class = "key_changed", "provider.needs_attention"
+            );
+            return Ok(Some(Duration::ZERO));
+        }
+        // Not an end yet: a loss needs several such answers.
+        Polled::Ended(Verdict::Gone) => {
+            if attempt.is_missed(now) {
+                act_on(app, job, attempt, Verdict::Gone).await?;
+            }
+            return Ok(Some(Duration::ZERO));
+        }
+        Polled::Ended(verdict) => verdict.clone(),
+        Polled::Empty(fault)
+            if !fetching && lasts(app, &job.id, number, "no_output", OUTPUT_LAGS).await? =>
+        {
+            Verdict::Broke { fault: fault.clone(), cost: None }
+        }
+        Polled::Pending if attempt.missing.is_some() => {
+            if let Some(remote) = attempt.remote.clone() {
+                let news = News::Accepted { remote, cost: None };
+                app.jobs.advance_from(job.clone(), &Event::Attempt { number, news }, now).await?;
+            }
+            return Ok(Some(Duration::ZERO));
+        }
+        Polled::Unreadable(cause) => {
+            not_understood(app, &job.id, attempt, cause).await?;
+            return Ok(Some(Duration::ZERO));
+        }
+        Polled::Busy(asked) => return Ok(Some(*asked)),
+        Polled::Pending | Polled::Fetch(_) | Polled::Empty(_) => return Ok(Some(Duration::ZERO)),
+    };
+    act_on(app, job, attempt, verdict).await?;
+    Ok(None)
+}
+
 /// Whether the answers about an attempt have been odd in this way for so long.
-async fn lasts(app: &App, job: &JobId, attempt: u8, what: &str, span: Duration) -> Result<bool, BoxError> {
+async fn lasts(app: &App, job: &JobId, attempt: u8, what: &str, span: Duration) -> Result<bool, Unfinished> {
     let now = app.clock.now();
     Ok(now.since(app.polls.note_odd(job, attempt, what, now).await?) >= span)
 }
 
 /// Says aloud that a provider is not understood: at once where it said a word that we do not know,
 /// and after a while where it gave no answer that can be read.
-async fn not_understood(app: &App, job: &JobId, attempt: &Attempt, cause: &str) -> Result<(), BoxError> {
+async fn not_understood(app: &App, job: &JobId, attempt: &Attempt, cause: &str) -> Result<(), Unfinished> {
     let is_new = matches!(cause, "unknown_status" | "unknown_file_state" | "unusable_file_name");
     if is_new || lasts(app, job, attempt.number, "unreadable", UNREADABLE_MAX).await? {
         tracing::error!(
@@ -173,7 +205,7 @@ fn has_another_key(app: &App, attempt: &Attempt) -> bool {
 
 /// Has a verdict acted on. `reconcile` has a file asked about again that is being fetched, so that
 /// message is not sent on.
-async fn act_on(app: &App, job: &Job, attempt: &Attempt, verdict: Verdict) -> Result<(), BoxError> {
+async fn act_on(app: &App, job: &Job, attempt: &Attempt, verdict: Verdict) -> Result<(), Unfinished> {
     let (number, remote) = (attempt.number, attempt.remote.clone());
     let mut message = Message::verdict(job.id.clone(), number, remote, Some(verdict), Source::Poll);
     if let Message::Fetch { tried, .. } = &mut message
@@ -191,7 +223,7 @@ async fn ask_later(
     attempt: &Attempt,
     round: Option<u16>,
     wait: Duration,
-) -> Result<(), BoxError> {
+) -> Result<(), Unfinished> {
     let given_up = app.clock.now().since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
     let Some(round) = round.filter(|_| !given_up) else { return Ok(()) };
     // `reconcile` has the attempt polled that a live job waits for anyway: that chain ends. No job
@@ -210,10 +242,12 @@ async fn ask_later(
 
 /// Looks at its provider for an attempt whose create answer was lost. What is found, `settle`
 /// writes down; what certainly never arrived has failed there and may be tried elsewhere.
-async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> Result<(), BoxError> {
+async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> Result<(), Unfinished> {
     let known = app.jobs.get_with_request(job_id).await?;
-    let (job, request) = known.ok_or_else(|| format!("there is no job {job_id}"))?;
-    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    let (job, request) = known.ok_or_else(|| Unfinished::park(format!("there is no job {job_id}")))?;
+    let attempt = job
+        .attempt(number)
+        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
     let now = app.clock.now();
     let age = now.since(attempt.started_at);
     let kind = adapter(attempt.provider).capabilities().look_up;

@@ -14,13 +14,13 @@ use shared::domain::id::{JobId, RemoteJob};
 use shared::domain::job::Job;
 use shared::domain::provider::Provider;
 use shared::domain::verdict::{Fault, Verdict};
-use shared::edge::batch::{self, BoxError, Deadline};
+use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter, reference};
 use shared::resilience::limit::LimitTable;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::outbox::Outbox;
-use shared::store::queue::{Message, Source};
+use shared::store::queue::{Message, Queue, Source};
 use shared::store::reports::{Origin, Reports};
 use shared::store::verdicts::Verdicts;
 
@@ -44,6 +44,7 @@ pub struct App {
     pub verdicts: Verdicts,
     /// Says how an attempt was ordered.
     pub catalog: Catalog,
+    pub dead_letters: Queue,
     pub clock: Clock,
     pub random: Random,
 }
@@ -61,6 +62,7 @@ impl App {
             outbox: config::outbox(process, &mut read),
             verdicts: config::verdicts(process, &mut read),
             catalog: Catalog::for_providers(Provider::ALL),
+            dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -69,16 +71,21 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event, app.clock.now(), |message, deadline| settle(app, message, deadline)).await)
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| {
+        settle(app, message, deadline)
+    })
+    .await)
 }
 
-async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), BoxError> {
+async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), Unfinished> {
     let Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked } = message else {
-        return Err("this message is for another queue".into());
+        return Err(Unfinished::of_another_queue());
     };
     let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
     let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
-    let attempt = job.attempt(number).ok_or_else(|| format!("job {job_id} has no attempt {number}"))?;
+    let attempt = job
+        .attempt(number)
+        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
     if source == Source::Webhook && is_over(attempt, outcome.as_ref()) {
         return Ok(());
     }
@@ -125,7 +132,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
 }
 
 /// A provider may repeat the prompt in what it says of a failure: that is not kept.
-async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verdict, BoxError> {
+async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verdict, Unfinished> {
     let Verdict::Broke { fault: fault @ Fault { words: Some(_), .. }, cost } = verdict else {
         return Ok(verdict);
     };
@@ -137,7 +144,7 @@ async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verd
 }
 
 /// Writes down a remote job that runs, where it was not known.
-async fn accept(app: &App, job: Job, number: u8, remote: Option<RemoteJob>) -> Result<(), BoxError> {
+async fn accept(app: &App, job: Job, number: u8, remote: Option<RemoteJob>) -> Result<(), Unfinished> {
     let is_new = job.attempt(number).is_some_and(|attempt| attempt.remote.is_none());
     let Some(remote) = remote.filter(|_| is_new) else { return Ok(()) };
     let event = Event::Attempt { number, news: attempt::News::Accepted { remote, cost: None } };
@@ -186,7 +193,7 @@ enum Confirmed {
 /// The verdict to act on. What we asked ourselves stands. Of a webhook about the attempt's remote
 /// job, only a success with its file stands; before money moves, the provider is asked. Where the
 /// remote job is known from the webhook alone, nothing stands but what its provider says of it.
-async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, BoxError> {
+async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     let News { attempt, remote, outcome, source, .. } = *news;
     let only_webhook_knows = source == Source::Webhook && attempt.remote.is_none();
     if attempt.is_not(remote) {
@@ -229,7 +236,7 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, BoxError> {
 /// Whether a remote job that a webhook names is the attempt's, as far as its provider lets us see;
 /// `None` where the order or its route is no longer known. That no other attempt has the remote job,
 /// the store ensures.
-async fn ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Seen>, BoxError> {
+async fn ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Seen>, Unfinished> {
     let attempt = news.attempt;
     let request = app.jobs.request(news.job_id).await?;
     let Some((request, route)) = request.zip(app.catalog.route(&attempt.route)) else { return Ok(None) };
@@ -241,7 +248,7 @@ async fn ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Se
 /// Whether a webhook is taken for one about our own remote job although its provider does not list
 /// that: it is signed for our account, and was not listed for some minutes; or it is signed, and no
 /// job waits for its attempt any more, so that only the bill depends on it.
-async fn is_vouched_for(app: &App, news: &News<'_>) -> Result<bool, BoxError> {
+async fn is_vouched_for(app: &App, news: &News<'_>) -> Result<bool, Unfinished> {
     let News { attempt, outcome, asked, .. } = *news;
     if outcome.is_none() || (asked < ASKS_MAX && attempt.phase.is_open()) {
         return Ok(false);

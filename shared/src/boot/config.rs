@@ -35,6 +35,11 @@ pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue 
     Queue::new(process.sqs(), read.required(variable))
 }
 
+/// `DEAD_LETTER_QUEUE_URL`: where a function moves messages that no repeat can help.
+pub fn dead_letters(process: &Process, read: &mut Reader<'_>) -> Queue {
+    queue(process, read, "DEAD_LETTER_QUEUE_URL")
+}
+
 /// `MEDIA_ALLOW_LOOPBACK`: whether this machine is reached as well. Only the local stack sets it.
 pub fn reach(read: &mut Reader<'_>) -> Reach {
     Reach::of(read.optional("MEDIA_ALLOW_LOOPBACK", "true or false").unwrap_or(false))

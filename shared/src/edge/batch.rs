@@ -6,24 +6,52 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
+use serde_json::error::Category;
 use tracing::Instrument;
 
 use crate::domain::time::Timestamp;
 use crate::edge::http::chain;
 use crate::edge::invocation;
-use crate::store::queue::Message;
+use crate::store;
+use crate::store::queue::{Message, Queue};
 
-/// Why a message comes back.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A message that comes back because its time has not come. Nothing went wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotYet(pub &'static str);
+/// Why a message is not done.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// It is too early. Nothing went wrong; it is delivered again.
+    Later(&'static str),
+    /// A repeat may succeed: it is delivered again.
+    Retry(BoxError),
+    /// No repeat can succeed: it goes to the dead-letter queue now.
+    Park(BoxError),
+}
+
+impl Unfinished {
+    pub fn retry(error: impl Into<BoxError>) -> Self {
+        Self::Retry(error.into())
+    }
+
+    pub fn park(error: impl Into<BoxError>) -> Self {
+        Self::Park(error.into())
+    }
+
+    /// A message of a type that the function does not handle.
+    pub fn of_another_queue() -> Self {
+        Self::park("this message is for another queue")
+    }
+}
+
+impl From<store::Error> for Unfinished {
+    fn from(error: store::Error) -> Self {
+        if error.is_missing() || error.is_corrupt() { Self::park(error) } else { Self::retry(error) }
+    }
+}
 
 /// What is kept of an invocation's time to answer for the messages that were handled.
 const SPARE_MAX: Duration = Duration::from_secs(1);
@@ -46,12 +74,17 @@ impl Deadline {
 }
 
 /// Handles every message of a batch at once. One that fails, panics, or is not done shortly
-/// before the invocation is stopped is logged and delivered again, until its queue gives it to
-/// the dead-letter queue; the others are done.
-pub async fn each<F, Fut>(event: LambdaEvent<SqsEvent>, now: Timestamp, handle: F) -> SqsBatchResponse
+/// before the invocation is stopped is logged and delivered again, until its queue moves it to
+/// the dead-letter queue; one that no repeat can help is moved there now. The others are done.
+pub async fn each<F, Fut>(
+    event: LambdaEvent<SqsEvent>,
+    now: Timestamp,
+    dead_letters: &Queue,
+    handle: F,
+) -> SqsBatchResponse
 where
     F: Fn(Message, Deadline) -> Fut,
-    Fut: Future<Output = Result<(), BoxError>>,
+    Fut: Future<Output = Result<(), Unfinished>>,
 {
     let deadline = Deadline::of(&event.context);
     let left = deadline.left(now);
@@ -61,11 +94,24 @@ where
         let id = record.message_id.clone().unwrap_or_default();
         let handle = &handle;
         async move {
-            let done = tokio::time::timeout(limit, contained(record, deadline, handle)).await;
-            let error = done.unwrap_or_else(|_late| Err("it was not done in time".into())).err()?;
-            match error.downcast_ref::<NotYet>() {
-                Some(NotYet(why)) => tracing::info!(message.id = id, why, "message.postponed"),
-                None => tracing::warn!(message.id = id, error = chain(&*error), "message.failed"),
+            let body = record.body.unwrap_or_default();
+            let done = tokio::time::timeout(limit, contained(&body, deadline, handle)).await;
+            let late = |_elapsed| Err(Unfinished::retry("it was not done in time"));
+            match done.unwrap_or_else(late).err()? {
+                Unfinished::Later(why) => tracing::info!(message.id = id, why, "message.postponed"),
+                Unfinished::Retry(error) => {
+                    tracing::warn!(message.id = id, error = chain(&*error), "message.failed");
+                }
+                Unfinished::Park(why) => match dead_letters.send_as_is(&body).await {
+                    Ok(()) => {
+                        tracing::error!(message.id = id, error = chain(&*why), "message.parked");
+                        return None;
+                    }
+                    Err(error) => {
+                        let (why, error) = (chain(&*why), chain(&error));
+                        tracing::warn!(message.id = id, why, error, "message.not_parked");
+                    }
+                },
             }
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
@@ -79,21 +125,25 @@ where
 }
 
 /// Handles one message. What a handler shares is behind locks that a panic leaves usable.
-async fn contained<F, Fut>(record: SqsMessage, deadline: Deadline, handle: &F) -> Result<(), BoxError>
+async fn contained<F, Fut>(body: &str, deadline: Deadline, handle: &F) -> Result<(), Unfinished>
 where
     F: Fn(Message, Deadline) -> Fut,
-    Fut: Future<Output = Result<(), BoxError>>,
+    Fut: Future<Output = Result<(), Unfinished>>,
 {
-    let message = serde_json::from_str::<Message>(record.body.as_deref().unwrap_or_default())?;
+    let message = serde_json::from_str::<Message>(body).map_err(|error| match error.classify() {
+        // Well-formed, and not known here: a newer release, which is being deployed, may know it.
+        Category::Data => Unfinished::retry(error),
+        Category::Io | Category::Syntax | Category::Eof => Unfinished::park(error),
+    })?;
     // The call itself is inside as well: it may panic before it gives a future.
     let running = catch_unwind(AssertUnwindSafe(|| handle(message, deadline))).map_err(panicked)?;
     AssertUnwindSafe(running).catch_unwind().await.map_err(panicked)?
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> BoxError {
+fn panicked(panic: Box<dyn Any + Send>) -> Unfinished {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("it panicked: {}", text.unwrap_or_default()).into()
+    Unfinished::retry(format!("it panicked: {}", text.unwrap_or_default()))
 }
 
 #[cfg(test)]

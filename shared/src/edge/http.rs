@@ -76,7 +76,7 @@ impl Problem {
     }
 
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here that this key may see.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found.")
     }
 
     /// A path that leads nowhere, whoever asks.
@@ -90,11 +90,17 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
     }
 
-    /// Something of ours does not answer. What it was is logged here and not told.
+    /// A defect of ours: a repeat fails again. The cause is logged here and not shown.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = chain(error), alert = true, "http.internal");
+        let detail = "Genmux cannot read its own data. A repeat fails again; the operator must look at it.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// A dependency does not answer. The cause is logged here and not shown.
     pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = chain(error), "http.unavailable");
-        let detail =
-            "Something that this needs does not answer. Nothing was changed that a repeat would repeat.";
+        let detail = "A dependency is unavailable. It is safe to retry.";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
         Self { retry_after: Some(Duration::from_secs(2)), ..problem }
     }
@@ -135,7 +141,11 @@ impl Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        Self::unavailable(&error)
+        match error {
+            error if error.is_corrupt() => Self::internal(&error),
+            error if error.is_missing() => Self::not_found(),
+            error => Self::unavailable(&error),
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl Gauges {
         let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
             return Err(Error::sdk(doing, error));
         };
-        let Some(item) = failed.item.clone() else { return Err(Error::missing(doing)) };
+        let Some(item) = failed.item.clone() else { return Err(Error::contended(doing)) };
         let winner: Gate = from_item(&doing, item)?;
         // The SDK repeats a call whose answer was lost: our own write is not a rival.
         Ok(Some(winner).filter(|winner| winner != gate))

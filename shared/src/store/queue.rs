@@ -191,6 +191,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Sends what is no message of ours, or no longer one, unchanged.
+    pub async fn send_as_is(&self, body: &str) -> Result<(), Error> {
+        let send = self.client.send_message().queue_url(&self.url).message_body(body);
+        send.send().await.map_err(|source| Error::sdk("send a message as it is", source))?;
+        Ok(())
+    }
+
     /// Sends messages that are delivered at once, ten with a call; says of each in order whether
     /// it is durable.
     pub async fn send_all(&self, messages: &[(Message, String)]) -> Vec<Result<(), Error>> {
@@ -227,6 +234,8 @@ impl Queue {
 
 /// A stack's queues, by the ends of their names.
 pub const QUEUES: [&str; 4] = ["dispatch", "poll", "settle", "fetch"];
+/// The end of a dead-letter queue's name.
+const DEAD: &str = "-dead";
 /// Letters that one look shows at most.
 pub const PEEK_MAX: i32 = 10;
 /// Looks that a search for one job's letters takes at most, and how long it hides what it has
@@ -255,7 +264,7 @@ pub struct DeadLetter {
 impl DeadLetters {
     /// The dead-letter queue of one of a stack's [`QUEUES`].
     pub async fn of(client: Sqs, stack: &str, queue: &str) -> Result<Self, Error> {
-        let name = format!("{stack}-{queue}-dead");
+        let name = format!("{stack}-{queue}{DEAD}");
         let found = client.get_queue_url().queue_name(&name).send().await;
         let found = found.map_err(|source| Error::sdk(format!("find the queue {name}"), source))?;
         Ok(Self { client, url: found.queue_url.unwrap_or_default() })
@@ -301,14 +310,16 @@ impl DeadLetters {
         Ok(received.messages.unwrap_or_default().iter().map(DeadLetter::of).collect())
     }
 
-    /// Has the letters moved back to the queue that they came from, and says about how many
-    /// there are; what somebody put here by hand came from none, and stays. A repeat moves
+    /// Moves the messages back to their queue, and returns about how many there are. A repeat moves
     /// what is left. A message whose work was done meanwhile changes nothing: every handler
-    /// bears repeats.
+    /// tolerates repeats.
     pub async fn redrive(&self) -> Result<u64, Error> {
         let depth = self.depth().await?;
         let arn = self.attribute(QueueAttributeName::QueueArn).await?;
-        let started = self.client.start_message_move_task().source_arn(arn).send().await;
+        // The service knows where a message came from only if it moved it here itself.
+        let queue = arn.strip_suffix(DEAD).unwrap_or(&arn).to_owned();
+        let start = self.client.start_message_move_task().source_arn(&arn).destination_arn(queue);
+        let started = start.send().await;
         started.map_err(|source| Error::sdk("move the dead letters back", source))?;
         Ok(depth)
     }

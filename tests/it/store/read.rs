@@ -61,6 +61,21 @@ async fn an_item_that_cannot_be_read_is_an_error_and_never_a_default() {
     }
 }
 
+/// It is our defect, and a repeat does not help.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_is_told_of_a_job_that_cannot_be_read_and_not_to_repeat() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a paper boat", "unreadable").await;
+    spoil_job(&world, &id, "state", text("not a word")).await;
+    spoil_job(&world, &id, "attempts", text("junk")).await;
+    for answer in [world.status(&id).await, world.cancel(&id).await] {
+        assert_eq!((answer.status.as_u16(), answer.code()), (500, "internal"), "{answer:?}");
+        assert_eq!(answer.body["retryable"], false);
+        let detail = answer.text("/detail");
+        assert!(!detail.contains(id.as_str()) && !detail.contains("junk"), "{detail}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_winner_that_cannot_be_read_is_an_error() {
     let world = World::new().await;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use lambda_http::aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::LambdaEvent;
-use shared::edge::batch::{self, BoxError, Deadline};
-use shared::store::queue::Message;
+use shared::edge::batch::{self, Deadline, Unfinished};
+use shared::store::queue::{Message, Queue};
 
 use super::super::{Received, Template, event_function};
 use super::{Memory, NOW, deployment, host_of};
@@ -14,8 +15,13 @@ use super::{Memory, NOW, deployment, host_of};
 const POLL: &str = "genmux-poll";
 const LIMIT: Duration = Duration::from_secs(3);
 
+fn sqs() -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder().behavior_version(BehaviorVersion::latest());
+    aws_sdk_sqs::Client::from_conf(config.region(Region::from_static("us-east-1")).build())
+}
+
 /// Panics before it gives a future for attempt 1 and in it for attempt 2, and hangs at attempt 3.
-fn play(message: Message, deadline: Deadline) -> impl Future<Output = Result<(), BoxError>> {
+fn play(message: Message, deadline: Deadline) -> impl Future<Output = Result<(), Unfinished>> {
     let Message::Poll { attempt, .. } = message else { panic!("not a poll") };
     assert_ne!(attempt, 1, "on purpose");
     async move {
@@ -41,7 +47,8 @@ async fn a_message_that_panics_or_hangs_fails_alone() {
     let mut template = Template::load(deployment()).unwrap();
     template.functions.get_mut("poll").unwrap().timeout = LIMIT;
     let poll = event_function(|event: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, lambda_runtime::Error>(batch::each(event, NOW, play).await)
+        let dead_letters = Queue::new(sqs(), "none of these messages is parked");
+        Ok::<_, lambda_runtime::Error>(batch::each(event, NOW, &dead_letters, play).await)
     });
     let host = host_of(template, "poll", poll, &source);
     assert_eq!(host.step_queues().await.unwrap(), 5);
