@@ -36,6 +36,11 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
             add(&mapping.function, action, &mapping.queue_arn);
         }
     }
+    // Only for messages that no repeat can help.
+    for function in ["dispatch", "poll", "settle", "fetch"] {
+        let dead_letters = template.deployment.arn("sqs", &format!("genmux-{function}-dead"));
+        add(function, "sqs:SendMessage", &dead_letters);
+    }
     let media = "arn:aws:s3:::genmux-media/media/*";
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);
