@@ -68,6 +68,9 @@ pub struct Tariff {
     pub by_length: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_image: Option<u64>,
+    /// The only lengths that are made, in seconds; empty: every length of the route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lengths_s: Vec<u32>,
 }
 
 /// A model at a provider: where to send an order, and which orders it takes.
@@ -297,6 +300,9 @@ impl Tariff {
     /// What media of this length costs; `None` if there is none such.
     pub fn amount(&self, duration_s: Option<u32>, audio: bool) -> Option<u64> {
         let Some(seconds) = duration_s else { return self.per_image };
+        if !self.lengths_s.is_empty() && !self.lengths_s.contains(&seconds) {
+            return None;
+        }
         if let Some(total) = self.by_length.get(&seconds.to_string()) {
             return Some(*total);
         }

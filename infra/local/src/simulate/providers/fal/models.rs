@@ -44,7 +44,8 @@ pub(super) fn aspect(input: &Map<String, Value>) -> (u32, u32) {
 const ANY: Kind = Kind::Text(0, usize::MAX);
 
 const VEO_DURATION: Field = optional("duration", OneOf(&["4s", "6s", "8s"]));
-const VEO_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
+const VEO_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p", "4k"]));
+const VEO_LITE_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
 const VEO_SAFETY: Field = optional("safety_tolerance", OneOf(&["1", "2", "3", "4", "5", "6"]));
 const NEGATIVE_PROMPT: Field = optional("negative_prompt", ANY);
 const SEED: Field = optional("seed", Integer(i64::MIN, i64::MAX));
@@ -54,30 +55,39 @@ const PIKA_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]))
 const KLING_DURATION: Field =
     optional("duration", OneOf(&["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]));
 
-const VEO_TEXT: &[Field] = &[
-    required("prompt", ANY),
-    optional("aspect_ratio", OneOf(&["16:9", "9:16"])),
-    VEO_DURATION,
-    VEO_RESOLUTION,
-    VEO_SAFETY,
-    NEGATIVE_PROMPT,
-    SEED,
-    GENERATE_AUDIO,
-    optional("auto_fix", Flag),
-];
+const fn veo_text(resolution: Field) -> [Field; 9] {
+    [
+        required("prompt", ANY),
+        optional("aspect_ratio", OneOf(&["16:9", "9:16"])),
+        resolution,
+        VEO_DURATION,
+        VEO_SAFETY,
+        NEGATIVE_PROMPT,
+        SEED,
+        GENERATE_AUDIO,
+        optional("auto_fix", Flag),
+    ]
+}
 
-const VEO_IMAGE: &[Field] = &[
-    required("prompt", ANY),
-    required("image_url", Media),
-    optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
-    VEO_DURATION,
-    VEO_RESOLUTION,
-    VEO_SAFETY,
-    NEGATIVE_PROMPT,
-    SEED,
-    GENERATE_AUDIO,
-    optional("auto_fix", Flag),
-];
+const fn veo_image(resolution: Field) -> [Field; 10] {
+    [
+        required("prompt", ANY),
+        required("image_url", Media),
+        optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
+        resolution,
+        VEO_DURATION,
+        VEO_SAFETY,
+        NEGATIVE_PROMPT,
+        SEED,
+        GENERATE_AUDIO,
+        optional("auto_fix", Flag),
+    ]
+}
+
+const VEO_TEXT: &[Field] = &veo_text(VEO_RESOLUTION);
+const VEO_IMAGE: &[Field] = &veo_image(VEO_RESOLUTION);
+const VEO_LITE_TEXT: &[Field] = &veo_text(VEO_LITE_RESOLUTION);
+const VEO_LITE_IMAGE: &[Field] = &veo_image(VEO_LITE_RESOLUTION);
 
 const PIKA_TEXT: &[Field] = &[
     required("prompt", ANY),
@@ -209,8 +219,8 @@ const ENDPOINTS: &[Endpoint] = &[
     veo("fal-ai/veo3.1/fast/image-to-video", VEO_IMAGE, 0.15),
     pika("fal-ai/pika/v2.2/text-to-video", PIKA_TEXT),
     pika("fal-ai/pika/v2.2/image-to-video", PIKA_IMAGE),
-    veo("fal-ai/veo3.1/lite", VEO_TEXT, 0.05),
-    veo("fal-ai/veo3.1/lite/image-to-video", VEO_IMAGE, 0.05),
+    veo("fal-ai/veo3.1/lite", VEO_LITE_TEXT, 0.05),
+    veo("fal-ai/veo3.1/lite/image-to-video", VEO_LITE_IMAGE, 0.05),
     kling("fal-ai/kling-video/v3/standard/text-to-video", KLING_TEXT, 0.126),
     kling("fal-ai/kling-video/v3/standard/image-to-video", KLING_IMAGE, 0.126),
     kling("fal-ai/kling-video/v3/pro/text-to-video", KLING_TEXT, 0.168),
