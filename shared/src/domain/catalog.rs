@@ -82,6 +82,8 @@ pub struct Route {
     pub endpoint: Option<String>,
     /// The same for orders with an image; absent where images are not taken.
     pub image_endpoint: Option<String>,
+    /// The same for orders with an image and a last frame, where that is another.
+    pub last_frame_endpoint: Option<String>,
     /// Whether an order with an image may name a last frame too.
     #[serde(default)]
     pub last_frame: bool,
@@ -158,6 +160,8 @@ pub enum DurationFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Fields {
     pub image_url: Option<String>,
+    /// The image beside a last frame; absent: as without one.
+    pub first_frame_url: Option<String>,
     pub last_frame_url: Option<String>,
     pub duration: Option<String>,
     pub aspect_ratio: Option<String>,
@@ -267,6 +271,9 @@ impl Model {
             }
             if route.last_frame && route.image_endpoint.is_none() {
                 return Err(format!("route {name} takes a last frame and no image"));
+            }
+            if route.last_frame_endpoint.is_some() && !route.last_frame {
+                return Err(format!("route {name} has an endpoint for last frames and takes none"));
             }
             if route.durations_s.is_empty() != (self.kind == Kind::Image) {
                 return Err(format!("route {name} needs durations if, and only if, it makes videos"));

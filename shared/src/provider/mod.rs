@@ -257,11 +257,14 @@ impl<'a> CreateOrder<'a> {
         Self { request, route, callback: None, reference, image: None, last_frame: None }
     }
 
-    /// The provider's name for what shall do this: for orders with an image, or without.
+    /// The provider's name for what shall do this: for orders with an image and a last frame,
+    /// with an image, or without.
     fn endpoint(&self) -> &str {
-        let endpoint = match self.request.image_url {
-            Some(_) => &self.route.image_endpoint,
-            None => &self.route.endpoint,
+        let Route { endpoint, image_endpoint, last_frame_endpoint, .. } = self.route;
+        let endpoint = match (&self.request.image_url, &self.request.last_frame_url) {
+            (Some(_), Some(_)) if last_frame_endpoint.is_some() => last_frame_endpoint,
+            (Some(_), _) => image_endpoint,
+            (None, _) => endpoint,
         };
         endpoint.as_deref().expect("a request fits only routes that have an endpoint for it")
     }

@@ -80,6 +80,8 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(refused(veo, "").contains("has no endpoint"));
     let image = "image_endpoint = \"google/veo-3.1\"\nlast_frame = true";
     assert!(refused(image, "last_frame = true").contains("takes a last frame and no image"));
+    let frames = "last_frame = true\nlast_frame_endpoint";
+    assert!(refused(frames, "last_frame_endpoint").contains("for last frames and takes none"));
     let made = "resolutions = [\"720p\", \"1080p\", \"4k\"]";
     let more = "resolutions = [\"720p\", \"1080p\", \"8k\"]";
     assert!(refused(made, more).contains("has no cost for 8k"));

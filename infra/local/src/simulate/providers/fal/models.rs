@@ -84,6 +84,20 @@ const fn veo_image(resolution: Field) -> [Field; 10] {
     ]
 }
 
+const VEO_FRAMES: &[Field] = &[
+    required("prompt", ANY),
+    required("first_frame_url", Media),
+    required("last_frame_url", Media),
+    optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
+    VEO_RESOLUTION,
+    VEO_DURATION,
+    VEO_SAFETY,
+    NEGATIVE_PROMPT,
+    SEED,
+    GENERATE_AUDIO,
+    optional("auto_fix", Flag),
+];
+
 const VEO_TEXT: &[Field] = &veo_text(VEO_RESOLUTION);
 const VEO_IMAGE: &[Field] = &veo_image(VEO_RESOLUTION);
 const VEO_LITE_TEXT: &[Field] = &veo_text(VEO_LITE_RESOLUTION);
@@ -215,8 +229,10 @@ const fn plain(id: &'static str, fields: &'static [Field], seconds: u32, unit_pr
 const ENDPOINTS: &[Endpoint] = &[
     veo("fal-ai/veo3.1", VEO_TEXT, 0.4),
     veo("fal-ai/veo3.1/image-to-video", VEO_IMAGE, 0.4),
+    veo("fal-ai/veo3.1/first-last-frame-to-video", VEO_FRAMES, 0.4),
     veo("fal-ai/veo3.1/fast", VEO_TEXT, 0.15),
     veo("fal-ai/veo3.1/fast/image-to-video", VEO_IMAGE, 0.15),
+    veo("fal-ai/veo3.1/fast/first-last-frame-to-video", VEO_FRAMES, 0.15),
     pika("fal-ai/pika/v2.2/text-to-video", PIKA_TEXT),
     pika("fal-ai/pika/v2.2/image-to-video", PIKA_IMAGE),
     veo("fal-ai/veo3.1/lite", VEO_LITE_TEXT, 0.05),

@@ -118,6 +118,12 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
             "image_url",
             "file_download_error",
         ),
+        (
+            "/fal-ai/veo3.1/first-last-frame-to-video",
+            json!({"prompt": "a", "first_frame_url": image}),
+            "last_frame_url",
+            "missing",
+        ),
         (pika, json!({"prompt": "a", "duration": "5s"}), "duration", "literal_error"),
         (pika, json!({"prompt": "a", "aspect_ratio": "21:9"}), "aspect_ratio", "literal_error"),
         (kling, json!({"prompt": "a", "duration": "2"}), "duration", "literal_error"),
@@ -150,6 +156,10 @@ async fn every_known_endpoint_takes_a_full_input() {
             "seed": 4, "generate_audio": false, "negative_prompt": "b", "auto_fix": true, "safety_tolerance": "4"}),
         ),
         ("veo3.1/image-to-video", json!({"prompt": "a", "image_url": image, "aspect_ratio": "auto"})),
+        (
+            "veo3.1/first-last-frame-to-video",
+            json!({"prompt": "a", "first_frame_url": image, "last_frame_url": image, "resolution": "4k"}),
+        ),
         ("veo3.1/fast", json!({"prompt": "a"})),
         ("veo3.1/fast/image-to-video", json!({"prompt": "a", "image_url": "data:image/png;base64,AA=="})),
         ("pika/v2.2/text-to-video", json!({"prompt": "a", "duration": "10", "aspect_ratio": "4:5"})),
