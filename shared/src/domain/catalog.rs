@@ -325,6 +325,13 @@ impl Route {
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
     }
 
+    /// Every name by which its provider knows what it makes.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        [&self.endpoint, &self.image_endpoint, &self.last_frame_endpoint]
+            .into_iter()
+            .filter_map(Option::as_deref)
+    }
+
     /// What media of this kind costs us; `None` if the route does not make it.
     pub fn cost(&self, duration_s: Option<u32>, resolution: &str, audio: bool) -> Option<MicroUsd> {
         let tariff = self.cost.get(resolution)?;

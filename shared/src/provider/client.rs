@@ -1,6 +1,7 @@
 //! The one HTTP path to all providers: sends, bounds, classifies, logs.
 
 mod look_up;
+mod prices;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

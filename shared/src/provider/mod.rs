@@ -49,6 +49,7 @@ use url::Url;
 
 use crate::domain::catalog::Route;
 use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::price_list::Listed;
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
@@ -139,6 +140,15 @@ pub trait Adapter: Sync {
     /// A free call that needs the key.
     fn ping(&self, settings: &Settings) -> Call;
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault>;
+
+    /// The free call that asks what these routes cost.
+    fn prices(&self, _routes: &[&Route]) -> Option<Call> {
+        None
+    }
+    /// The lines of the price list that are understood; `None` if the answer is no price list.
+    fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {
+        None
+    }
 }
 
 /// The one place that knows which adapter is whose.

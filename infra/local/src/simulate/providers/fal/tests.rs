@@ -174,6 +174,14 @@ async fn every_known_endpoint_takes_a_full_input() {
         assert_eq!(ping.1["prices"][0]["endpoint_id"], format!("fal-ai/{endpoint}"));
     }
     assert_eq!(bench.simulator.remote_jobs().unwrap().len(), full.len());
+    let all = full.iter().map(|(endpoint, _)| format!("fal-ai/{endpoint}")).collect::<Vec<_>>().join(",");
+    let listed = bench.get(&format!("/v1/models/pricing?endpoint_id={all}")).await.1;
+    assert_eq!(listed["prices"].as_array().unwrap().len(), full.len());
+    assert_eq!(bench.simulator.calls().pop().unwrap().kind, CallKind::Prices);
+    for asked in [String::new(), vec!["fal-ai/veo3.1"; 51].join(",")] {
+        let (code, refused) = bench.get(&format!("/v1/models/pricing?endpoint_id={asked}")).await;
+        assert_eq!((code, &refused["error"]["type"]), (400, &json!("validation_error")));
+    }
     assert_eq!(bench.get("/v1/models/pricing?endpoint_id=fal-ai/veo9").await.1["error"]["type"], "not_found");
 }
 
