@@ -253,6 +253,7 @@ fn page(page: &Page) -> Value {
         Found::Job(remote) => json!({"found": remote}),
         Found::Alike(remotes) => json!({"alike": remotes}),
         Found::Nothing => json!("nothing"),
+        Found::Busy(wait) => json!({"busy_s": wait.as_secs()}),
         Found::Unreadable(cause) => json!({"unreadable": cause}),
     };
     match &page.next {
