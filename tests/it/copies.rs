@@ -179,6 +179,26 @@ async fn a_copy_under_way_is_not_joined_and_a_failed_one_gives_its_lease_back() 
     world.audit().await;
 }
 
+/// Neither at once, nor by its own queue, nor by `reconcile`, which comes by every two minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_server_wants_to_be_left_alone_is_left_alone_for_so_long() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a [[sim: asset=503:1, retry_after=300]]", "busy").await;
+    world.drain().await;
+    world.advance(harness::world::LATENCY).await;
+    let job = world.job(&id).await;
+    let until = world.clock.now() + 300 * SECOND;
+    assert_eq!((job.state, job.copy_until, job.copy_lease), (State::Settling, Some(until), None));
+    for _ in 0..29 {
+        world.advance(10 * SECOND).await;
+        world.reconcile().await;
+        assert_eq!(world.calls(Provider::Fal, CallKind::Media), 1);
+    }
+    world.advance(11 * SECOND).await;
+    assert_eq!((world.state(&id).await, world.calls(Provider::Fal, CallKind::Media)), (State::Succeeded, 2));
+    world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_without_a_length_that_ends_half_way_is_not_taken_for_whole() {
     let world = World::new().await;

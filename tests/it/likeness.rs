@@ -12,6 +12,7 @@ use shared::domain::id::JobId;
 use shared::domain::job::{State, UNCLEAR_MAX};
 use shared::domain::provider::Provider;
 use shared::domain::verdict::Billed;
+use shared::store::outbox::LOOK_UP_AFTER;
 
 const BOTH: [Provider; 2] = [Provider::Fal, Provider::Replicate];
 
@@ -91,6 +92,33 @@ async fn what_is_anothers_is_not_taken_and_a_cancel_does_not_stop_it() {
         let kept = job.cost().as_credits();
         assert_eq!(world.balance().await, before.less(price).less(kept));
         assert_eq!(world.calls(provider, CallKind::Cancel), 0);
+        world.audit().await;
+    }
+}
+
+/// Also `reconcile`, which comes by every two minutes, lets it be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_to_be_left_alone_is_not_searched_for_so_long() {
+    for wait in [500, 1_800] {
+        let world = silent_world().await;
+        let fal = world.simulator(Provider::Fal);
+        fal.cut(CallKind::Create, Fault::DropAfter);
+        let id = submit(&world, Provider::Fal, "a boat", "lost").await;
+        world.drain().await;
+        let busy = format!("all=refuse:429, retry_after={wait}");
+        fal.weather(&busy, world.clock.now() + Duration::from_secs(200)).unwrap();
+        world.advance(LOOK_UP_AFTER).await;
+        // Its own message and that of `reconcile` may come at the same time.
+        let asked = world.calls(Provider::Fal, CallKind::LookUp);
+        assert!((1..=2).contains(&asked), "{asked}");
+        for _ in 0..wait / 20 - 1 {
+            world.advance(Duration::from_secs(20)).await;
+            world.reconcile().await;
+            assert_eq!(world.calls(Provider::Fal, CallKind::LookUp), asked, "{wait}");
+        }
+        let job = world.finish(&id).await;
+        assert!(world.calls(Provider::Fal, CallKind::LookUp) > asked);
+        assert_eq!((job.state, job.attempts[0].phase), (State::Succeeded, Phase::Finished), "{job:?}");
         world.audit().await;
     }
 }

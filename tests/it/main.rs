@@ -28,6 +28,7 @@ mod likeness;
 mod outage;
 mod platform;
 mod pools;
+mod prices;
 mod releases;
 mod resilience;
 mod rights;

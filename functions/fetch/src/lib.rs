@@ -23,7 +23,7 @@ use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
-use shared::store::queue::{Message, Queue, Source};
+use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
 use shared::store::reports::{Origin, Reports};
 use tokio::time::Instant;
 
@@ -127,12 +127,16 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     let lease = job.version;
     let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
     let copied = believed(app, &job, copied).await?;
-    let is_later = matches!(copied, Copied::Later | Copied::Wrong);
+    let later = match copied {
+        Copied::Later(wait) => Some(wait),
+        Copied::Wrong => Some(Duration::ZERO),
+        Copied::Stored(_) | Copied::Missing => None,
+    };
     let event = match copied {
         Copied::Stored(media) => Event::Stored { number, media },
         Copied::Wrong => Event::WrongFile { number, lease },
         Copied::Missing => Event::AssetLost { number, lease },
-        Copied::Later => Event::CopyFailed { number, lease },
+        Copied::Later(wait) => Event::CopyFailed { number, lease, wait },
     };
     let provider = job.provider_of(number);
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
@@ -140,12 +144,14 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     if let Event::Stored { media, .. } = &event {
         note_a_short_film(app, &job, media).await;
     }
-    if let Some(pause) =
-        AGAIN_AFTER.get(usize::from(tried)).filter(|_| is_later && job.waits_for_file_of(number))
+    if let (Some(wait), Some(pause)) = (later, AGAIN_AFTER.get(usize::from(tried)))
+        && job.waits_for_file_of(number)
     {
+        // A queue counts whole seconds: what comes early would find the file put off.
+        let pause = if wait.is_zero() { *pause } else { (wait + Duration::from_secs(1)).max(*pause) };
         let tried = tried.saturating_add(1);
         let again = Message::Fetch { job_id, attempt: number, remote, url, cost, source, sender, tried };
-        app.fetch.send(&again, Some(provider), *pause).await?;
+        app.fetch.send(&again, Some(provider), pause).await?;
     }
     Ok(())
 }
@@ -195,7 +201,8 @@ enum Copied {
     Missing,
     /// What is there is certainly not what was sold, or where it is said to be we do not fetch from.
     Wrong,
-    Later,
+    /// Not before this wait is over, which is bounded by [`DELAY_MAX`].
+    Later(Duration),
 }
 
 /// A file that is not there may be there later, where its provider loses many at once.
@@ -204,7 +211,7 @@ async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, Unfini
         return Ok(copied);
     };
     let believed = app.gauges.is_loss_believed(attempt, app.random.u64(), app.clock.now()).await?;
-    Ok(if believed { Copied::Missing } else { Copied::Later })
+    Ok(if believed { Copied::Missing } else { Copied::Later(Duration::ZERO) })
 }
 
 /// Renews the lease while a copy runs; ends the copy when it has lost its lease.
@@ -217,7 +224,7 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
         match app.jobs.advance(&job.id, &renewal, app.clock.now()).await {
             Ok(renewed) if renewed.job().copy_lease != Some(lease) => {
                 tracing::warn!(job.id = %job.id, "media.lease_lost");
-                return Copied::Later;
+                return Copied::Later(Duration::ZERO);
             }
             Ok(_) => {}
             // A second copy changes nothing in the bucket; this one may still be the first.
@@ -241,7 +248,8 @@ async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadli
         worst = match (copied, worst) {
             (Copied::Stored(media), _) => return Copied::Stored(media),
             // As long as one of them may be the file, nothing is certain.
-            (Copied::Later, _) | (_, Some(Copied::Later)) => Some(Copied::Later),
+            (Copied::Later(wait), Some(Copied::Later(other))) => Some(Copied::Later(wait.max(other))),
+            (Copied::Later(wait), _) | (_, Some(Copied::Later(wait))) => Some(Copied::Later(wait)),
             (Copied::Wrong, _) | (_, Some(Copied::Wrong)) => Some(Copied::Wrong),
             (Copied::Missing, _) => Some(Copied::Missing),
         };
@@ -269,13 +277,13 @@ fn by_likeness(urls: &str, kind: Kind) -> Vec<&str> {
 }
 
 async fn copy_one(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied {
-    let mut copied = Copied::Later;
+    let mut copied = Copied::Later(Duration::ZERO);
     for _ in 0..COPIES_MAX {
         let started = Instant::now();
         let pace = Pace::new(deadline.left(app.clock.now()).saturating_sub(WRITE_WITHIN));
         copied = copy_once(app, job, url, pace).await.unwrap_or_else(|error| later(job, &*error));
-        // What was slow is not helped by another try at once.
-        if !matches!(copied, Copied::Later) || started.elapsed() >= GRACE {
+        // What was slow is not helped by another try at once, nor who wants to be left alone.
+        if !matches!(copied, Copied::Later(Duration::ZERO)) || started.elapsed() >= GRACE {
             break;
         }
     }
@@ -292,6 +300,10 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
         }
         Err(Stopped::Failed(error @ (DownloadError::Forbidden(_) | DownloadError::NotTheFile))) => {
             return Ok(wrong(job, &error));
+        }
+        Err(Stopped::Failed(error @ DownloadError::Busy(wait))) => {
+            later(job, &error);
+            return Ok(Copied::Later(wait.min(DELAY_MAX)));
         }
         opened => opened?,
     };
@@ -329,7 +341,7 @@ async fn note_a_short_film(app: &App, job: &Job, media: &Media) {
 
 fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
     tracing::warn!(job.id = %job.id, error = chain(error), "media.not_copied");
-    Copied::Later
+    Copied::Later(Duration::ZERO)
 }
 
 #[cfg(test)]

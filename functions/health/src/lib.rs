@@ -1,10 +1,16 @@
-//! `health`: pings every configured provider and writes its gauge.
+//! `health`: pings every configured provider and writes its gauge; compares its price list with
+//! the catalogue once a day.
+
+use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
+use shared::domain::catalog::{Catalog, Route};
+use shared::domain::price_list;
 use shared::domain::provider::Provider;
+use shared::domain::time::Timestamp;
 use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
 use shared::edge::invocation;
@@ -13,6 +19,9 @@ use shared::resilience::health::{Gauge, Ping};
 use shared::store::gauges::Gauges;
 use tracing::Instrument;
 
+/// How often a provider's price list is asked for.
+const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
+
 /// Everything `health` may touch.
 #[derive(Debug)]
 pub struct App {
@@ -20,15 +29,18 @@ pub struct App {
     pub providers: ProviderClient,
     /// Those that get new attempts.
     pub sold: Vec<Provider>,
+    pub catalog: Catalog,
     pub clock: Clock,
 }
 
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
+        let sold = config::providers(&mut read);
         let app = Self {
             gauges: Gauges::new(config::table(process, &mut read)),
-            sold: config::providers(&mut read),
+            catalog: Catalog::for_providers(&sold),
+            sold,
             providers: config::provider_client(&mut read)?,
             clock: process.clock.clone(),
         };
@@ -58,7 +70,12 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
     };
     let new = Gauge::new(now);
     let before = before.unwrap_or(&new);
-    let after = before.after(ping, now);
+    let mut after = before.after(ping, now);
+    let is_due = before.priced_at.is_none_or(|at| now.since(at) >= PRICES_EVERY);
+    if is_due && matches!(ping, Ping::Answered { .. }) {
+        compare_prices(app, provider, now).await;
+        after.priced_at = Some(now);
+    }
     if after.health != before.health {
         tracing::warn!(provider.name = %provider, from = ?before.health, to = ?after.health, "provider.health_changed");
     }
@@ -66,4 +83,23 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
         tracing::error!(provider.name = %provider, error = chain(&error), "gauge.not_written");
         error.into()
     })
+}
+
+/// Tells of every price of a provider's own list that is not among what the catalogue says.
+async fn compare_prices(app: &App, provider: Provider, now: Timestamp) {
+    let routes: Vec<&Route> = app.catalog.models().flat_map(|model| &model.routes).collect();
+    let routes: Vec<&Route> = routes.into_iter().filter(|route| route.provider == provider).collect();
+    let list = app.providers.prices(provider, &routes, now).await;
+    for difference in price_list::differences(&routes, &list) {
+        let ours: Vec<u64> = difference.ours.iter().map(|cost| cost.0).collect();
+        tracing::warn!(
+            provider = provider.name(),
+            route = difference.route,
+            endpoint = difference.listed.endpoint,
+            unit = ?difference.listed.unit,
+            ours_micro_usd = ?ours,
+            theirs_micro_usd = difference.listed.price.0,
+            "price.differs"
+        );
+    }
 }

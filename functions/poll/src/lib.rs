@@ -268,7 +268,13 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
     // Another account, or a simulator, does not know what was ordered from a real provider.
     let would_know = attempt.simulated || !has_another_key(app, attempt);
     let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now) && would_know;
-    let (remote, outcome) = match app.providers.look_up(attempt.provider, &lost, now).await {
+    let put_off = app.polls.put_off_until(job_id, number).await?;
+    let mut wait = Duration::ZERO;
+    let found = match put_off.filter(|until| *until > now && now < job.deadline) {
+        Some(until) => Found::Busy(until.since(now)),
+        None => app.providers.look_up(attempt.provider, &lost, now).await,
+    };
+    let (remote, outcome) = match found {
         Found::Job(remote) => (Some(remote), None),
         Found::Alike(all) => {
             let own = Holder { job: job_id.clone(), attempt: number };
@@ -280,6 +286,13 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
             let fault = Fault::new(ErrorClass::ProviderUnavailable, Some("never_arrived"), Billed::No);
             (None, Some(Verdict::Broke { fault, cost: Some(MicroUsd(0)) }))
         }
+        Found::Busy(asked) => {
+            wait = asked;
+            if put_off.is_none_or(|until| until < now + asked) {
+                app.polls.put_off(job_id, number, now + asked).await?;
+            }
+            (None, None)
+        }
         Found::Nothing | Found::Unreadable(_) => (None, None),
     };
     if remote.is_none() && outcome.is_none() {
@@ -288,7 +301,7 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
         if let Some(round) = round.filter(|_| is_loose && age < UNCLEAR_MAX) {
             let job_id = job_id.clone();
             let next = Message::Poll { job_id, attempt: number, round: Some(round) };
-            app.poll.send(&next, Some(attempt.provider.name()), POLL_RARELY).await?;
+            app.poll.send(&next, Some(attempt.provider.name()), POLL_RARELY.max(wait)).await?;
         }
         return Ok(());
     }

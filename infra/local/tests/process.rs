@@ -4,8 +4,14 @@ use std::io::{BufRead, BufReader, Lines};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 /// How long a job may take that was interrupted: a check is due within two minutes.
@@ -20,14 +26,15 @@ struct Server {
 }
 
 impl Server {
-    /// Starts the stack on a folder and reads from its first lines where it is.
+    /// Starts the stack on a folder.
     fn start(folder: &Path, port: u16) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_genmux"))
-            .args(["serve", "--port", &port.to_string(), "--data"])
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
+        Self::run(command.args(["serve", "--port", &port.to_string(), "--data"]).arg(folder))
+    }
+
+    /// Runs a command that starts the stack, and reads from its first lines where it is.
+    fn run(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(process.stdout.take().expect("its output is read")).lines();
         let (mut api, mut key) = (String::new(), String::new());
         for line in lines.by_ref().map_while(Result::ok) {
@@ -55,6 +62,13 @@ impl Server {
         sent.json().await.expect("the answer is JSON")
     }
 
+    /// Orders a job; gives its id.
+    async fn order(&self, order: &Value) -> String {
+        let post = reqwest::Client::new().post(format!("{}/v1/jobs", self.api));
+        let job = self.call(post.json(order)).await;
+        job["id"].as_str().unwrap_or_else(|| panic!("{job} has no id")).to_owned()
+    }
+
     async fn job(&self, id: &str) -> Value {
         let get = reqwest::Client::new().get(format!("{}/v1/jobs/{id}", self.api));
         self.call(get.header("prefer", "wait=1")).await
@@ -75,9 +89,7 @@ async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
     let server = Server::start(folder.path(), free.port());
     let mut ids = Vec::new();
     for model in ["pika-2.2", "gen-4.5", "veo-3.1"] {
-        let post = reqwest::Client::new().post(format!("{}/v1/jobs", server.api));
-        let job = server.call(post.json(&json!({"model": model, "prompt": "a paper boat"}))).await;
-        ids.push(job["id"].as_str().expect("the job has an id").to_owned());
+        ids.push(server.order(&json!({"model": model, "prompt": "a paper boat"})).await);
     }
     // In mid-job: accepted by their providers, and not done.
     for id in &ids {
@@ -102,6 +114,110 @@ async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
 
     let (clean, report) = audit(folder.path());
     assert!(clean, "{report}");
+}
+
+const PROMPT: &str = "a boat that nobody may read of";
+const FAL_KEY: &str = "fal-key-that-nobody-may-see";
+/// In the links to files, at fal and at ours.
+const SIGNATURE: &str = "X-Amz-Signature=";
+const LINK_SECRET: &str = "link-that-nobody-may-follow";
+
+const IMAGE: &str = "https://images.example/a.png";
+/// A model at every provider, and what its simulator plays.
+const PLAYS: [(&str, &str, &str); 13] = [
+    ("pika-2.2", "fal", "latency=1"),
+    ("gen-4.5", "runway", "answer=long"),
+    ("veo-3.1", "replicate", "latency=1"),
+    ("veo-3.1-fast", "vertex", "asset=500:1"),
+    ("kling-2.6", "kling", "latency=1"),
+    ("kling-2.6", "kling_legacy", "webhook=twice"),
+    ("gemini-omni-1.1-flash", "gemini", "latency=1"),
+    ("hailuo-2.3", "minimax", "latency=1"),
+    ("ray-3.2", "luma", "fail=content_policy"),
+    ("uni-1", "luma", "latency=1"),
+    ("ray-2", "dream_machine", "fail=internal"),
+    ("wan-2.2", "openai", "fail=invalid"),
+    ("stable-image-core", "stability", "create=refuse:policy"),
+];
+
+/// A fal of which everything succeeds, with a file behind a signed link whose server fails at first.
+async fn real_fal() -> String {
+    let downloads = Arc::new(AtomicUsize::new(0));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("it has an address"));
+    let film = format!("{base}/film.mp4?{SIGNATURE}{LINK_SECRET}");
+    let fal = move |request: Request| {
+        let path = request.uri().path();
+        let answer: Response = match path {
+            "/film.mp4" if downloads.fetch_add(1, Ordering::Relaxed) == 0 => {
+                StatusCode::SERVICE_UNAVAILABLE.into_response()
+            }
+            "/film.mp4" => b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x02\x08moov"
+                .iter()
+                .copied()
+                .chain([0; 512])
+                .collect::<Vec<u8>>()
+                .into_response(),
+            _ if path.ends_with("/status") => axum::Json(json!({"status": "COMPLETED"})).into_response(),
+            _ if path.contains("/requests/") => axum::Json(json!({"video": {"url": film}})).into_response(),
+            _ => axum::Json(json!({"request_id": "764cabcf-b745-4b3e-ae38-1200304cf45b"})).into_response(),
+        };
+        std::future::ready(answer)
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(fal)).await });
+    base
+}
+
+/// Whatever the log may tell at its finest: not what callers and providers wrote, nor what opens a door.
+#[tokio::test]
+async fn the_finest_log_holds_no_prompt_no_key_and_no_signed_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = tempfile::NamedTempFile::new().expect("a file for the log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
+    command.args(["serve", "--port", "0", "--real", "fal", "--simulate"]);
+    command
+        .arg("runway,replicate,vertex,gemini,kling,minimax,stability,luma,dream_machine,openai,kling_legacy");
+    command.arg("--data").arg(folder.path()).stderr(log.reopen().expect("the log opens"));
+    command.env("RUST_LOG", "trace").env("FAL_KEY", FAL_KEY).env("FAL_BASE_URL", real_fal().await);
+    let server = Server::run(&mut command);
+    let key = server.key.clone();
+
+    let mut ids = Vec::new();
+    for (model, provider, directives) in PLAYS {
+        let prompt = format!("{PROMPT} [[sim: {directives}]]");
+        let mut order = json!({"model": model, "prompt": prompt, "provider": provider, "pin": true});
+        ids.push(server.order(&order).await);
+        if model == "gen-4.5" {
+            order["image_url"] = json!(IMAGE);
+            ids.push(server.order(&order).await);
+        }
+    }
+    let mut links = Vec::new();
+    let all_end = async {
+        for id in &ids {
+            let mut job = server.job(id).await;
+            while !matches!(job["status"].as_str(), Some("succeeded" | "failed")) {
+                job = server.job(id).await;
+            }
+            links.extend(job["media"][0]["url"].as_str().map(str::to_owned));
+        }
+    };
+    let all_ended = tokio::time::timeout(PATIENCE, all_end).await;
+    server.stop("-INT");
+    assert!(all_ended.is_ok());
+    assert!(links.len() > 5 && links.iter().all(|link| link.contains(SIGNATURE)), "{links:?}");
+
+    let log = std::fs::read_to_string(log.path()).expect("the log is text");
+    for line in ["provider.called", "job.advanced", "media.not_copied"] {
+        assert!(log.contains(line), "no {line}: {log}");
+    }
+    let callback = std::fs::read_to_string(folder.path().join("callback-secret")).expect("it has one");
+    let secrets =
+        [PROMPT, IMAGE, FAL_KEY, &callback, &key, SIGNATURE, LINK_SECRET, "/v1/webhooks/", "PRIVATE KEY"];
+    for secret in secrets {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
+        assert_eq!(lines, Vec::<&str>::new(), "of {secret}");
+    }
 }
 
 #[test]

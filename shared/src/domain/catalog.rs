@@ -68,6 +68,9 @@ pub struct Tariff {
     pub by_length: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_image: Option<u64>,
+    /// The only lengths that are made, in seconds; empty: every length of the route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lengths_s: Vec<u32>,
 }
 
 /// A model at a provider: where to send an order, and which orders it takes.
@@ -79,6 +82,8 @@ pub struct Route {
     pub endpoint: Option<String>,
     /// The same for orders with an image; absent where images are not taken.
     pub image_endpoint: Option<String>,
+    /// The same for orders with an image and a last frame, where that is another.
+    pub last_frame_endpoint: Option<String>,
     /// Whether an order with an image may name a last frame too.
     #[serde(default)]
     pub last_frame: bool,
@@ -155,6 +160,8 @@ pub enum DurationFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Fields {
     pub image_url: Option<String>,
+    /// The image beside a last frame; absent: as without one.
+    pub first_frame_url: Option<String>,
     pub last_frame_url: Option<String>,
     pub duration: Option<String>,
     pub aspect_ratio: Option<String>,
@@ -270,6 +277,9 @@ impl Model {
             if route.last_frame && route.image_endpoint.is_none() {
                 return Err(format!("route {name} takes a last frame and no image"));
             }
+            if route.last_frame_endpoint.is_some() && !route.last_frame {
+                return Err(format!("route {name} has an endpoint for last frames and takes none"));
+            }
             if route.durations_s.is_empty() != (self.kind == Kind::Image) {
                 return Err(format!("route {name} needs durations if, and only if, it makes videos"));
             }
@@ -302,6 +312,9 @@ impl Tariff {
     /// What media of this length costs; `None` if there is none such.
     pub fn amount(&self, duration_s: Option<u32>, audio: bool) -> Option<u64> {
         let Some(seconds) = duration_s else { return self.per_image };
+        if !self.lengths_s.is_empty() && !self.lengths_s.contains(&seconds) {
+            return None;
+        }
         if let Some(total) = self.by_length.get(&seconds.to_string()) {
             return Some(*total);
         }
@@ -315,6 +328,13 @@ impl Route {
     pub fn name(&self) -> String {
         let endpoint = self.endpoint.as_ref().or(self.image_endpoint.as_ref());
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
+    }
+
+    /// Every name by which its provider knows what it makes.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        [&self.endpoint, &self.image_endpoint, &self.last_frame_endpoint]
+            .into_iter()
+            .filter_map(Option::as_deref)
     }
 
     /// What media of this kind costs us; `None` if the route does not make it.

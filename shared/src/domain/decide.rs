@@ -1,6 +1,7 @@
 //! How a job moves: the whole state machine, on one page.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::attempt::{Attempt, News, Phase};
 use super::credit::{Entry, MicroUsd};
@@ -33,8 +34,8 @@ pub enum Event {
     CopyStarted { number: u8 },
     /// The copy with this lease goes on.
     CopyRenewed { number: u8, lease: u64 },
-    /// The copy with this lease has failed, and another may start.
-    CopyFailed { number: u8, lease: u64 },
+    /// The copy with this lease has failed, and another may start after this wait.
+    CopyFailed { number: u8, lease: u64, wait: Duration },
     /// As `CopyFailed`, and the source says that there is no such file.
     AssetLost { number: u8, lease: u64 },
     /// As `CopyFailed`, and what is there is certainly not what was sold.
@@ -143,7 +144,7 @@ impl Job {
             Event::Stored { number, media } => after.store(*number, media),
             Event::CopyStarted { number } => after.start_copy(*number, now),
             Event::CopyRenewed { number, lease } => after.renew_copy(*number, *lease, now),
-            Event::CopyFailed { number, lease } => after.end_copy(*number, *lease),
+            Event::CopyFailed { number, lease, wait } => after.fail_copy(*number, *lease, *wait, now),
             Event::AssetLost { number, lease } => {
                 let ended = after.end_copy(*number, *lease);
                 ended.and_then(|ended| Some(after.miss_asset(*number, now)? || ended))

@@ -62,7 +62,8 @@ pub struct Job {
     pub attempt: u8,
     /// In the order they were made: attempt `n` at index `n - 1`.
     pub attempts: Vec<Attempt>,
-    /// While it is settling: until then, one copy of its file may run and no other.
+    /// While it is settling: until then, one copy of its file may run and no other; or none, where
+    /// the file's server wants to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_until: Option<Timestamp>,
     /// The version by which that copy got its lease: no two copies have the same one.

@@ -1,7 +1,7 @@
 //! The rules. Pure: no async, no I/O, no clock, no randomness.
 //!
 //! [`request`] is what a caller orders, [`catalog`] what can be ordered, [`price`] what it
-//! costs, [`route`] who is to make it, [`public_url`] what a URL from outside may be. [`job`] is the thing that must not be lost, and
+//! costs, [`price_list`] what providers say that it costs us, [`route`] who is to make it, [`public_url`] what a URL from outside may be. [`job`] is the thing that must not be lost, and
 //! [`decide`] the only place that says how it moves.
 
 pub mod attempt;
@@ -12,6 +12,7 @@ pub mod id;
 pub mod job;
 pub mod media;
 pub mod price;
+pub mod price_list;
 pub mod provider;
 pub mod public_url;
 pub mod request;

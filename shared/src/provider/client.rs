@@ -1,6 +1,7 @@
 //! The one HTTP path to all providers: sends, bounds, classifies, logs.
 
 mod look_up;
+mod prices;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::access::AccessCache;
 use super::download::{Downloader, SILENCE_MAX};
 use super::image::Image;
 use super::jwks::KeyCache;
-use super::outcome::{Canceling, Outcome, Polled, retry_after};
+use super::outcome::{Canceling, Outcome, Polled, busy, retry_after};
 use super::secret::Secret;
 use super::verify::StandardWebhooks;
 use super::{Adapter, Answer, Body, Call, CreateOrder, Settings, adapter};
@@ -168,8 +169,8 @@ impl ProviderClient {
         let request = order.request;
         let images = match adapter.capabilities().inline_images {
             true => tokio::try_join!(
-                fetch(downloads, request.image_url.as_deref()),
-                fetch(downloads, request.last_frame_url.as_deref())
+                fetch(downloads, request.image_url.as_deref(), now),
+                fetch(downloads, request.last_frame_url.as_deref(), now)
             ),
             false => Ok((None, None)),
         };
@@ -372,9 +373,9 @@ fn authorization(
     Ok((name, value))
 }
 
-async fn fetch(downloads: &Downloader, url: Option<&str>) -> Result<Option<Image>, Fault> {
+async fn fetch(downloads: &Downloader, url: Option<&str>, now: Timestamp) -> Result<Option<Image>, Fault> {
     match url {
-        Some(url) => Image::fetch(downloads, url).await.map(Some),
+        Some(url) => Image::fetch(downloads, url, now).await.map(Some),
         None => Ok(None),
     }
 }
@@ -418,9 +419,9 @@ fn wait_as_told(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
 
 /// With how long they want to be left alone, where an answer to a question says so and nothing else.
 fn left_alone(polled: Polled, answer: &Answer, now: Timestamp) -> Polled {
-    match (&polled, answer.status) {
-        (Polled::Unreadable(_), 429 | 503) => retry_after(&answer.headers, now).map_or(polled, Polled::Busy),
-        _ => polled,
+    match polled {
+        Polled::Unreadable(_) => busy(answer.status, &answer.headers, now).map_or(polled, Polled::Busy),
+        polled => polled,
     }
 }
 

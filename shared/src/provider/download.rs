@@ -17,7 +17,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::Url;
 
+use super::outcome::busy;
 use crate::domain::public_url::Reach;
+use crate::domain::time::Timestamp;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The longest silence in the middle of a file.
@@ -40,6 +42,9 @@ pub enum DownloadError {
     /// The server fails, or the connection does. It may work later.
     #[error("the file could not be fetched now")]
     Later(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server is asked too often or is overloaded, and wants to be left alone for so long.
+    #[error("the server wants to be left alone for {0:?}")]
+    Busy(Duration),
     #[error("the URL is not one that we fetch from: {0}")]
     Forbidden(&'static str),
     /// There is an answer, and it certainly is no file.
@@ -85,7 +90,7 @@ impl Downloader {
     }
 
     /// Opens a file. The body is streamed: nothing of it is kept.
-    pub async fn open(&self, url: &str) -> Result<Download<File>, DownloadError> {
+    pub async fn open(&self, url: &str, now: Timestamp) -> Result<Download<File>, DownloadError> {
         let parsed = Url::parse(url);
         let Ok(url) = parsed else { return Err(DownloadError::Forbidden("it is not a URL")) };
         self.reach.check(&url).map_err(DownloadError::Forbidden)?;
@@ -94,7 +99,7 @@ impl Downloader {
             // A presigned URL is a secret: errors must not carry it into a log.
             None => later(error.without_url()),
         });
-        Download::of(sent?)
+        Download::of(sent?, now)
     }
 }
 
@@ -106,7 +111,10 @@ impl Download<File> {
     }
 
     /// The file that an answer brings, if it brings one.
-    pub(super) fn of(response: reqwest::Response) -> Result<Self, DownloadError> {
+    pub(super) fn of(response: reqwest::Response, now: Timestamp) -> Result<Self, DownloadError> {
+        if let Some(wait) = busy(response.status().as_u16(), response.headers(), now) {
+            return Err(DownloadError::Busy(wait));
+        }
         match response.status() {
             StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                 Ok(Self { length: response.content_length(), body: response.bytes_stream().boxed() })
@@ -179,7 +187,7 @@ mod tests {
     use super::*;
 
     async fn open(reach: Reach, url: &str) -> DownloadError {
-        Downloader::new(reach).unwrap().open(url).await.expect_err(url)
+        Downloader::new(reach).unwrap().open(url, Timestamp::from_secs(0)).await.expect_err(url)
     }
 
     /// What a URL may be is told in the tests of [`Reach`]: here, that it is asked.

@@ -11,11 +11,13 @@ use url::{Url, form_urlencoded};
 use super::fal_reason::{Reason, detail_types};
 use super::input::model_input;
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
-use super::reading::{self, asset_url, items, remote_job, step, text, word};
+use super::reading::{self, amount, asset_url, items, micro_usd, remote_job, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
+use crate::domain::catalog::Route;
 use crate::domain::id::RemoteJob;
+use crate::domain::price_list::{Listed, Unit};
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Fault, Verdict};
@@ -23,6 +25,8 @@ use crate::domain::verdict::{Fault, Verdict};
 const QUEUE: &str = "queue.fal.run";
 const REST: &str = "rest.fal.ai";
 const PLATFORM: &str = "api.fal.ai";
+/// How many endpoints the price list is asked for at a time, by their document.
+const PRICES_MAX: usize = 50;
 
 pub(super) struct Fal;
 
@@ -174,6 +178,34 @@ impl Adapter for Fal {
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
         reading::health(answer, |body| body["prices"].is_array(), |answer| Reason::of(answer).refusal())
     }
+
+    /// They take up to [`PRICES_MAX`] endpoints at a time; an unknown one spoils the call, and so the
+    /// ping asks for one only.
+    fn prices(&self, routes: &[&Route]) -> Option<Call> {
+        let endpoints: Vec<&str> =
+            routes.iter().flat_map(|route| route.endpoints()).take(PRICES_MAX).collect();
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("endpoint_id", &endpoints.join(","))
+            .finish();
+        Some(Call::new(Method::GET, PLATFORM, format!("/v1/models/pricing?{query}")))
+    }
+
+    fn read_prices(&self, answer: &Answer) -> Option<Vec<Listed>> {
+        let body = answer.object().filter(|body| answer.is_ok() && body["prices"].is_array())?;
+        Some(items(&body["prices"]).iter().filter_map(listed).collect())
+    }
+}
+
+/// `None` for other money, and for units that are not of the output, such as a machine's seconds.
+fn listed(line: &Value) -> Option<Listed> {
+    let unit = match &*word(&line["unit"]) {
+        "second" | "seconds" => Unit::Second,
+        "video" | "videos" => Unit::Video,
+        "image" | "images" => Unit::Image,
+        _ => return None,
+    };
+    let price = amount(&line["unit_price"]).filter(|_| word(&line["currency"]) == "USD")?;
+    Some(Listed { endpoint: text(&line["endpoint_id"])?.into_owned(), unit, price: micro_usd(price) })
 }
 
 /// The call that lists what the endpoint was sent when the lost one was.
@@ -252,6 +284,7 @@ fn told(event: &Value) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::catalog::Catalog;
     use crate::provider::fixtures;
 
     #[test]
@@ -275,6 +308,13 @@ mod tests {
         for verdict in ["finished", "broke", "canceled", "null"] {
             came_out.some("webhook", verdict);
         }
+    }
+
+    #[test]
+    fn one_call_asks_for_all_prices() {
+        let catalog = Catalog::for_providers(&[Provider::Fal]);
+        let endpoints = catalog.models().flat_map(|model| &model.routes).flat_map(Route::endpoints);
+        assert!(endpoints.count() <= PRICES_MAX);
     }
 
     #[test]

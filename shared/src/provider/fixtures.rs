@@ -18,8 +18,9 @@ use super::{
     Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Page, Polled, Secret,
     Settings, adapter,
 };
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Route};
 use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::price_list::Listed;
 use crate::domain::provider::Provider;
 use crate::domain::request::{JobRequest, Order};
 use crate::domain::time::Timestamp;
@@ -129,6 +130,7 @@ impl Fixture {
                 "download" => adapter.download(self.asset.as_ref().unwrap()),
                 "ping" => Some(adapter.ping(&self.settings(adapter))),
                 "jwks" => adapter.jwks(),
+                "prices" => adapter.prices(&[self.route(&Catalog::for_providers(Provider::ALL))]),
                 other => panic!("nothing builds {other}"),
             };
             return built.as_ref().map_or(Value::Null, call);
@@ -141,6 +143,7 @@ impl Fixture {
             "cancel" => canceling(adapter.read_cancel(&answer)),
             "look_up" => page(&self.with_lost(|lost| adapter.read_look_up(lost, &answer))),
             "ping" => adapter.read_ping(&answer).map_or_else(|fault| json!(fault), |()| json!("well")),
+            "prices" => json!(adapter.read_prices(&answer).map(|list| prices(&list))),
             "webhook" => match adapter.read_webhook(&verified(answer.body)) {
                 Ok(notice) => json!({"remote": notice.remote, "verdict": notice.verdict}),
                 Err(unreadable) => json!({"unreadable": unreadable.0}),
@@ -155,10 +158,14 @@ impl Fixture {
         }
     }
 
+    fn route<'a>(&self, catalog: &'a Catalog) -> &'a Route {
+        catalog.route(self.route.as_deref().unwrap()).unwrap()
+    }
+
     fn with_order<T>(&self, act: impl FnOnce(&CreateOrder<'_>) -> T) -> T {
         let catalog = Catalog::for_providers(Provider::ALL);
         let request = JobRequest::new(self.order.clone().unwrap(), &catalog).unwrap();
-        let route = catalog.route(self.route.as_deref().unwrap()).unwrap();
+        let route = self.route(&catalog);
         assert!(request.fits(route));
         let reference = "job_a.1";
         let image = picture("image");
@@ -246,12 +253,18 @@ fn page(page: &Page) -> Value {
         Found::Job(remote) => json!({"found": remote}),
         Found::Alike(remotes) => json!({"alike": remotes}),
         Found::Nothing => json!("nothing"),
+        Found::Busy(wait) => json!({"busy_s": wait.as_secs()}),
         Found::Unreadable(cause) => json!({"unreadable": cause}),
     };
     match &page.next {
         Some(next) => json!({"page": told, "next": call(next)["call"]}),
         None => told,
     }
+}
+
+fn prices(list: &[Listed]) -> Value {
+    let line = |line: &Listed| json!([line.endpoint, format!("{:?}", line.unit), line.price]);
+    list.iter().map(line).collect()
 }
 
 fn canceling(canceling: Canceling) -> Value {

@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use futures_util::StreamExt;
 
 use super::download::Downloader;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Billed, ErrorClass, Fault};
 
 /// The largest image that is passed on, in bytes.
@@ -43,8 +44,8 @@ impl Image {
     /// # Errors
     ///
     /// `invalid_request`, whatever is wrong with it: the caller's image is the caller's.
-    pub async fn fetch(downloads: &Downloader, url: &str) -> Result<Self, Fault> {
-        let bytes = tokio::time::timeout(FETCH_MAX, read(downloads, url)).await;
+    pub async fn fetch(downloads: &Downloader, url: &str, now: Timestamp) -> Result<Self, Fault> {
+        let bytes = tokio::time::timeout(FETCH_MAX, read(downloads, url, now)).await;
         let bytes = bytes.unwrap_or(Err("image_unavailable")).map_err(unusable)?;
         Self::of(bytes).ok_or_else(|| unusable("image_of_unknown_kind"))
     }
@@ -54,8 +55,8 @@ fn unusable(code: &str) -> Fault {
     Fault::new(ErrorClass::InvalidRequest, Some(code), Billed::No)
 }
 
-async fn read(downloads: &Downloader, url: &str) -> Result<Bytes, &'static str> {
-    let Ok(mut file) = downloads.open(url).await else { return Err("image_unavailable") };
+async fn read(downloads: &Downloader, url: &str, now: Timestamp) -> Result<Bytes, &'static str> {
+    let Ok(mut file) = downloads.open(url, now).await else { return Err("image_unavailable") };
     let mut bytes = BytesMut::new();
     while let Some(chunk) = file.body.next().await {
         let Ok(chunk) = chunk else { return Err("image_unavailable") };

@@ -31,7 +31,8 @@ pub(super) fn model_input(order: &CreateOrder<'_>) -> Value {
     let resolution = fields.resolutions.get(&request.resolution).unwrap_or(&request.resolution);
     put(fields.resolution.as_deref().unwrap_or("resolution"), json!(resolution));
     if let Some(url) = &request.image_url {
-        put(fields.image_url.as_deref().unwrap_or("image_url"), json!(url));
+        let beside_last = fields.first_frame_url.as_ref().filter(|_| request.last_frame_url.is_some());
+        put(beside_last.or(fields.image_url.as_ref()).map_or("image_url", String::as_str), json!(url));
     }
     if let Some(url) = &request.last_frame_url {
         put(fields.last_frame_url.as_deref().unwrap_or("end_image_url"), json!(url));

@@ -21,7 +21,7 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Download<File>, DownloadError> {
         let call = Url::parse(url).ok().and_then(|url| adapter(provider).download(&url));
-        let Some(call) = call else { return downloads.open(url).await };
+        let Some(call) = call else { return downloads.open(url, now).await };
         let answer_max = call.answer_max;
         let timer = Timer::start(provider, "download");
         let request = self.request(provider, call, Credentials::Key(now)).await;
@@ -42,7 +42,7 @@ impl ProviderClient {
         match elsewhere.map(HeaderValue::to_str) {
             // It may be relative to what was asked for (RFC 9110, 10.2.2).
             Some(Ok(location)) => match asked.and_then(|asked| asked.join(location).ok()) {
-                Some(elsewhere) => downloads.open(elsewhere.as_str()).await,
+                Some(elsewhere) => downloads.open(elsewhere.as_str(), now).await,
                 None => Err(later("redirected to nowhere")),
             },
             Some(Err(_)) => Err(later("redirected to nowhere")),
@@ -53,7 +53,7 @@ impl ProviderClient {
                 let file = adapter(provider).read_download(&answer);
                 file.map(Download::whole).ok_or(DownloadError::NotTheFile)
             }
-            None => Download::of(response),
+            None => Download::of(response, now),
         }
     }
 }

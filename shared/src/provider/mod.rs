@@ -49,6 +49,7 @@ use url::Url;
 
 use crate::domain::catalog::Route;
 use crate::domain::id::{JobId, RemoteJob};
+use crate::domain::price_list::Listed;
 use crate::domain::provider::Provider;
 use crate::domain::request::JobRequest;
 use crate::domain::time::Timestamp;
@@ -139,6 +140,15 @@ pub trait Adapter: Sync {
     /// A free call that needs the key.
     fn ping(&self, settings: &Settings) -> Call;
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault>;
+
+    /// The free call that asks what these routes cost.
+    fn prices(&self, _routes: &[&Route]) -> Option<Call> {
+        None
+    }
+    /// The lines of the price list that are understood; `None` if the answer is no price list.
+    fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {
+        None
+    }
 }
 
 /// The one place that knows which adapter is whose.
@@ -257,11 +267,14 @@ impl<'a> CreateOrder<'a> {
         Self { request, route, callback: None, reference, image: None, last_frame: None }
     }
 
-    /// The provider's name for what shall do this: for orders with an image, or without.
+    /// The provider's name for what shall do this: for orders with an image and a last frame,
+    /// with an image, or without.
     fn endpoint(&self) -> &str {
-        let endpoint = match self.request.image_url {
-            Some(_) => &self.route.image_endpoint,
-            None => &self.route.endpoint,
+        let Route { endpoint, image_endpoint, last_frame_endpoint, .. } = self.route;
+        let endpoint = match (&self.request.image_url, &self.request.last_frame_url) {
+            (Some(_), Some(_)) if last_frame_endpoint.is_some() => last_frame_endpoint,
+            (Some(_), _) => image_endpoint,
+            (None, _) => endpoint,
         };
         endpoint.as_deref().expect("a request fits only routes that have an endpoint for it")
     }

@@ -122,6 +122,8 @@ pub enum Found {
     Alike(Vec<RemoteJob>),
     /// The answer is whole, and it is not in it.
     Nothing,
+    /// They are asked too often or are overloaded, and want to be left alone for so long.
+    Busy(Duration),
     /// Nothing was learnt. Look again later.
     Unreadable(&'static str),
 }
@@ -133,6 +135,7 @@ impl Found {
             Self::Job(_) => ("found", ""),
             Self::Alike(_) => ("alike", ""),
             Self::Nothing => ("nothing", ""),
+            Self::Busy(_) => ("unreadable", "busy"),
             Self::Unreadable(cause) => ("unreadable", cause),
         }
     }
@@ -205,6 +208,12 @@ pub struct Notice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the webhook cannot be read: {0}")]
 pub struct Unreadable(pub &'static str);
+
+/// How long somebody who is asked too often, or is overloaded, wants to be left alone. `None` for
+/// other answers, and where it does not say.
+pub(super) fn busy(status: u16, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    retry_after(headers, now).filter(|_| matches!(status, 429 | 503))
+}
 
 /// How long the provider asks us to wait, from seconds, also with a fraction, or from an HTTP date in
 /// any of its forms; at most [`RETRY_AFTER_MAX`]. `None` when it does not say or cannot be understood.

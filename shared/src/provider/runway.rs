@@ -124,8 +124,13 @@ fn input(order: &CreateOrder<'_>) -> Option<Value> {
         let (_, _, pixels) = RATIOS.iter().find(of_order)?;
         put("ratio", json!(pixels));
     }
-    if let Some(url) = &request.image_url {
-        put("promptImage", json!(url));
+    if let Some(first) = &request.image_url {
+        let frame = |position, url| json!({"uri": url, "position": position});
+        let images = match &request.last_frame_url {
+            Some(last) => json!([frame("first", first), frame("last", last)]),
+            None => json!(first),
+        };
+        put("promptImage", images);
     }
     if let Some(seed) = request.seed {
         put("seed", json!(seed));

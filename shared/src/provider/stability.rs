@@ -33,10 +33,12 @@ impl Adapter for Stability {
         reading::bearer(key)
     }
 
-    /// An endpoint is `core` or `ultra`, or `sd3/` and the model that it shall use.
+    /// An endpoint is `core` or `ultra`, or `sd3/` and the model that it shall use; `sd3` alone is
+    /// the name of a route that is older than the choice.
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
         let (endpoint, model) = match order.endpoint().split_once('/') {
             Some((endpoint, model)) => (endpoint, Some(model)),
+            None if order.endpoint() == "sd3" => ("sd3", Some("sd3.5-large")),
             None => (order.endpoint(), None),
         };
         let request = order.request;

@@ -21,6 +21,9 @@ pub struct Gauge {
     /// Since when it has been in this health.
     pub since: Timestamp,
     pub checked_at: Timestamp,
+    /// When its price list was last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priced_at: Option<Timestamp>,
 }
 
 /// One ping: how long its answer took, or that it failed.
@@ -40,6 +43,7 @@ impl Gauge {
             latency_ms: None,
             since: now,
             checked_at: now,
+            priced_at: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Gauge {
             },
             since: if health == self.health { self.since } else { now },
             checked_at: now,
+            priced_at: self.priced_at,
         }
     }
 }

@@ -60,7 +60,7 @@ impl Polls {
             .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
             .update_expression("SET question = :question, taken_at = :now, taken_by = :me, expires_at = :end")
             .condition_expression(
-                "attribute_not_exists(PK) OR question < :question OR (question = :question AND taken_at < :lapsed)",
+                "attribute_not_exists(question) OR question < :question OR (question = :question AND taken_at < :lapsed)",
             )
             .expression_attribute_values(":question", number(question))
             .expression_attribute_values(":now", number(now.as_millis()))
@@ -128,13 +128,36 @@ impl Polls {
         }
     }
 
+    /// Notes until when the provider wants to be left alone with an attempt.
+    #[expect(clippy::disallowed_methods, reason = "the one write that puts questions off")]
+    pub async fn put_off(&self, job: &JobId, attempt: u8, until: Timestamp) -> Result<(), Error> {
+        let update = self.table.client.update_item().table_name(&self.table.name);
+        let sent = update
+            .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
+            .update_expression("SET put_off_until = :until, expires_at = :end")
+            .expression_attribute_values(":until", number(until.as_millis()))
+            .expression_attribute_values(":end", number((until + KEPT_FOR).as_secs()))
+            .send()
+            .await;
+        sent.map(|_| ()).map_err(|error| Error::sdk(format!("put off attempt {attempt} of job {job}"), error))
+    }
+
+    /// Until when an attempt is put off; `None` if it never was.
+    pub async fn put_off_until(&self, job: &JobId, attempt: u8) -> Result<Option<Timestamp>, Error> {
+        self.time(job, attempt, "put_off_until").await
+    }
+
     /// When the last question about an attempt was taken; `None` if none ever was.
     pub async fn last(&self, job: &JobId, attempt: u8) -> Result<Option<Timestamp>, Error> {
-        let doing = || format!("read when attempt {attempt} of job {job} was asked about");
+        self.time(job, attempt, "taken_at").await
+    }
+
+    async fn time(&self, job: &JobId, attempt: u8, name: &str) -> Result<Option<Timestamp>, Error> {
+        let doing = || format!("read the questions about attempt {attempt} of job {job}");
         let read = self.table.client.get_item().table_name(&self.table.name);
         let read = read.set_key(Some(key(keys::polls(job, attempt), keys::POLLS))).consistent_read(true);
         let answer = read.send().await.map_err(|source| Error::sdk(doing(), source))?;
-        Ok(answer.item.and_then(|item| number_of(&item, "taken_at")).map(Timestamp::from_millis))
+        Ok(answer.item.and_then(|item| number_of(&item, name)).map(Timestamp::from_millis))
     }
 
     /// Notes that the provider has accepted a request to stop an attempt's remote job: from then

@@ -34,6 +34,18 @@ async fn a_question_is_taken_once_and_passed_when_a_later_one_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_was_put_off_is_asked_about_from_its_first_question_on() {
+    let world = World::new().await;
+    let (polls, job, now) = (Polls::new(world.table()), JobId::from_bytes([1; 16]), world.clock.now());
+    assert_eq!(polls.put_off_until(&job, 1).await.unwrap(), None);
+    polls.put_off(&job, 1, now + SECOND).await.unwrap();
+    assert_eq!(polls.put_off_until(&job, 1).await.unwrap(), Some(now + SECOND));
+    assert_eq!(polls.put_off_until(&job, 2).await.unwrap(), None);
+    assert_eq!(polls.last(&job, 1).await.unwrap(), None);
+    assert_eq!(polls.take(&job, 1, 0, now).await.unwrap(), TAKEN);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_whose_taker_died_is_taken_again_and_only_then() {
     let world = World::new().await;
     let (polls, job, now) = (Polls::new(world.table()), JobId::from_bytes([1; 16]), world.clock.now());

@@ -81,7 +81,15 @@ pub(super) fn refuse(
     refusal: Refusal,
     retry_after: Option<RetryAfter>,
 ) -> anyhow::Result<Response> {
-    let mut response = simulator.wire.refusal(refusal);
+    when_to_come(simulator, simulator.wire.refusal(refusal), retry_after)
+}
+
+/// The answer with the header that says when to come again.
+pub(super) fn when_to_come(
+    simulator: &Simulator,
+    mut response: Response,
+    retry_after: Option<RetryAfter>,
+) -> anyhow::Result<Response> {
     let value = match retry_after {
         None => return Ok(response),
         Some(RetryAfter::Seconds(span)) => HeaderValue::from(span),

@@ -50,6 +50,7 @@
 //! | `result=500:N` | the first N calls for the output of a finished job answer 500 |
 //! | `asset=404` | the media is not there |
 //! | `asset=500:N` | the first N downloads answer 500 |
+//! | `asset=503:N` | the first N downloads answer 503, with the `Retry-After` of `retry_after` |
 //! | `asset=cut:N` | the first N downloads break off half-way |
 //! | `asset=expired:S` | 403 from S seconds after the end (fal) or after the poll that gave the URL (Runway) |
 //! | `asset=expired:S:404\|410` | as above, and another status |
@@ -199,6 +200,7 @@ pub(super) enum ResultPlay {
 pub(super) enum AssetPlay {
     Missing,
     Broken(u32),
+    Busy(u32),
     Cut(u32),
     /// After how long, and with which status then.
     Expires(Duration, u16),

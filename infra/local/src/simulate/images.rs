@@ -34,7 +34,9 @@ pub(super) async fn are_there(simulator: &Simulator, call: &Inbound) -> bool {
     let mut urls = Vec::new();
     collect(&Value::Object(body), &mut urls);
     for url in urls {
-        if !is_for_documents(&url) && Image::fetch(&simulator.outward.images, &url).await.is_err() {
+        if !is_for_documents(&url)
+            && Image::fetch(&simulator.outward.images, &url, simulator.clock.now()).await.is_err()
+        {
             return false;
         }
     }

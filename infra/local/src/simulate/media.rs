@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use async_stream::stream as generate;
 use axum::body::Body;
-use axum::response::Html;
+use axum::response::{Html, IntoResponse};
 use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use shared::domain::time::Timestamp;
 
-use super::create::pause;
+use super::create::{pause, when_to_come};
 use super::directive::{AssetPlay, caption};
 use super::jobs::{Medium, Phase, RemoteJob};
 use super::video::{self, Picture};
@@ -48,13 +48,17 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
         return Ok(StatusCode::NOT_FOUND.into());
     };
     let mut downloads = 0;
-    if matches!(job.play.asset, Some(AssetPlay::Broken(_) | AssetPlay::Cut(_))) {
+    if matches!(job.play.asset, Some(AssetPlay::Broken(_) | AssetPlay::Busy(_) | AssetPlay::Cut(_))) {
         downloads = simulator.store.update(id, |job| job.downloads += 1)?.map_or(0, |job| job.downloads);
     }
     match job.play.asset {
         Some(AssetPlay::Missing) => return Ok(StatusCode::NOT_FOUND.into()),
         Some(AssetPlay::Broken(times)) if downloads <= times => {
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
+        }
+        Some(AssetPlay::Busy(times)) if downloads <= times => {
+            let busy = StatusCode::SERVICE_UNAVAILABLE.into_response();
+            return Ok(when_to_come(simulator, busy, job.play.retry_after)?.into());
         }
         Some(AssetPlay::Expires(span, code)) => {
             let issued = call.query("issued").and_then(|millis| millis.parse().ok());
@@ -69,6 +73,7 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
         Some(AssetPlay::Html) => return Ok(Html("<html><body>This link has moved.</body></html>").into()),
         Some(
             AssetPlay::Broken(_)
+            | AssetPlay::Busy(_)
             | AssetPlay::Cut(_)
             | AssetPlay::Slow
             | AssetPlay::Trickle(_)

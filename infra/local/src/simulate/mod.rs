@@ -89,6 +89,8 @@ pub enum CallKind {
     LookUp,
     /// The authenticated call that a health check makes.
     Ping,
+    /// The provider's list of prices, asked for more than a ping needs.
+    Prices,
     /// What a webhook's signature is checked with.
     Keys,
     /// An access token for another credential.

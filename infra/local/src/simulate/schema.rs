@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Flag,
     /// An address or data URI of a medium.
     Media,
-    /// An address or data URI, or a list of positioned ones.
+    /// An address or data URI, or a list of positioned ones with a first among them.
     Frames(&'static [&'static str]),
     List,
     Object,
@@ -99,6 +99,9 @@ fn flaw(kind: Kind, value: &Value) -> Option<Flaw> {
         Kind::Media => media(value),
         Kind::Frames(positions) => match value.as_array() {
             None => media(value),
+            Some(frames) if frames.iter().all(|frame| frame["position"] != "first") => {
+                Some(Flaw::NotOneOf(positions))
+            }
             Some(frames) => frames.iter().find_map(|frame| {
                 media(&frame["uri"]).or_else(|| flaw(Kind::OneOf(positions), &frame["position"]))
             }),

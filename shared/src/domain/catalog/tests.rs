@@ -47,6 +47,8 @@ fn a_tariff_counts_by_the_second_by_the_length_or_by_the_still() {
     assert_eq!((seconds.amount(Some(4), false), seconds.amount(Some(4), true)), (Some(8), Some(12)));
     let lengths = Tariff { by_length: [("5".to_owned(), 30)].into(), ..Tariff::default() };
     assert_eq!((lengths.amount(Some(5), true), lengths.amount(Some(10), false)), (Some(30), None));
+    let only = Tariff { lengths_s: vec![8], ..seconds };
+    assert_eq!((only.amount(Some(8), true), only.amount(Some(4), true)), (Some(24), None));
     let still = Tariff { per_image: Some(7), ..Tariff::default() };
     assert_eq!((still.amount(None, false), still.amount(Some(5), false)), (Some(7), None));
 }
@@ -78,7 +80,9 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(refused(veo, "").contains("has no endpoint"));
     let image = "image_endpoint = \"google/veo-3.1\"\nlast_frame = true";
     assert!(refused(image, "last_frame = true").contains("takes a last frame and no image"));
-    let made = "resolutions = [\"720p\", \"1080p\"]";
+    let frames = "last_frame = true\nlast_frame_endpoint";
+    assert!(refused(frames, "last_frame_endpoint").contains("for last frames and takes none"));
+    let made = "resolutions = [\"720p\", \"1080p\", \"4k\"]";
     let more = "resolutions = [\"720p\", \"1080p\", \"8k\"]";
     assert!(refused(made, more).contains("has no cost for 8k"));
     let instead = "instead = [\"kling-2.6\", \"kling-3.0\"]";
@@ -94,5 +98,21 @@ fn sound_costs_nothing_where_there_is_none_to_be_had() {
     for route in &silent.routes {
         assert!(route.cost(Some(5), "720p", false).is_some());
         assert_eq!(route.cost(Some(5), "720p", true), None);
+    }
+}
+
+/// What Google publishes no price for, and what it may refuse, is ordered elsewhere or not at all.
+#[test]
+fn veo_at_4k_is_made_at_vertex_with_sound_and_for_eight_seconds_only() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    for (vertex, fal) in [
+        ("vertex/veo-3.1-generate-001", "fal/fal-ai/veo3.1"),
+        ("vertex/veo-3.1-fast-generate-001", "fal/fal-ai/veo3.1/fast"),
+    ] {
+        let [vertex, fal] = [vertex, fal].map(|name| catalog.route(name).unwrap());
+        for (length, audio) in [(4, false), (4, true), (6, true), (8, false), (8, true)] {
+            assert_eq!(vertex.cost(Some(length), "4k", audio).is_some(), (length, audio) == (8, true));
+            assert!(fal.cost(Some(length), "4k", audio).is_some());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The files of finished attempts: copied, missing, lost.
 
+use std::time::Duration;
+
 use super::{Attempt, Job, Phase, State};
 use crate::domain::attempt::{Sighting, WRONG_FILE_AFTER};
 use crate::domain::job::COPY_LEASE;
@@ -29,7 +31,8 @@ impl Job {
     }
 
     pub(super) fn start_copy(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        let is_free = self.copy_until.is_none_or(|until| until <= now);
+        let is_last = self.copy_lease.is_none() && now >= self.deadline;
+        let is_free = is_last || self.copy_until.is_none_or(|until| until <= now);
         let starts = self.copies_file_of(number)? && is_free;
         if starts {
             self.lease_copy(now);
@@ -50,6 +53,21 @@ impl Job {
         let ends = self.copies_file_of(number)? && self.copy_lease == Some(lease);
         if ends {
             (self.copy_until, self.copy_lease) = (None, None);
+        }
+        Some(ends)
+    }
+
+    /// As `end_copy`; no other begins before the wait is over, but for the last one.
+    pub(super) fn fail_copy(
+        &mut self,
+        number: u8,
+        lease: u64,
+        wait: Duration,
+        now: Timestamp,
+    ) -> Option<bool> {
+        let ends = self.end_copy(number, lease)?;
+        if ends && !wait.is_zero() {
+            self.copy_until = Some(now + wait);
         }
         Some(ends)
     }

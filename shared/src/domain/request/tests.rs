@@ -43,9 +43,9 @@ fn a_prompt_is_measured_in_the_providers_unit() {
 
 #[test]
 fn a_pin_leaves_only_that_providers_limits() {
-    let order = |pin: bool| serde_json::json!({"model": "veo-3.1", "prompt": "a", "seed": 7, "provider": "runway", "pin": pin});
+    let order = |pin: bool| serde_json::json!({"model": "veo-3.1", "prompt": "a", "resolution": "4k", "provider": "runway", "pin": pin});
     assert!(parse(order(false)).is_ok());
-    assert_eq!(refused(order(true)), ["seed"]);
+    assert_eq!(refused(order(true)), ["resolution"]);
 }
 
 #[test]

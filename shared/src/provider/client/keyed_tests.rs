@@ -175,6 +175,24 @@ async fn a_video_inside_an_answer_is_taken_out_of_it() {
     assert!(server.read().iter().all(|request| request.contains("x-goog-api-key: a-key\r\n")));
 }
 
+#[tokio::test]
+async fn a_file_whose_server_says_when_to_come_again_is_busy() {
+    let busy = |status| answer(status, "retry-after: 90\r\n", "");
+    let (later, gone) = (answer(503, "", ""), answer(404, "retry-after: 90\r\n", ""));
+    let server = Server::start(vec![busy(429), busy(503), later, gone, busy(429)]);
+    let client = client(Provider::Gemini, Secret::new("a-key"), &server.url);
+    let downloads = Downloader::new(Reach::Loopback).unwrap();
+    let plain = async || downloads.open(server.url.as_str(), NOW).await.unwrap_err();
+    for _ in [429, 503] {
+        assert!(matches!(plain().await, DownloadError::Busy(wait) if wait == Duration::from_secs(90)));
+    }
+    assert!(matches!(plain().await, DownloadError::Later(_)));
+    assert!(matches!(plain().await, DownloadError::Gone(404)));
+    let url = "https://generativelanguage.googleapis.com/v1beta/interactions/v1_a";
+    let keyed = client.download(&downloads, Provider::Gemini, url, NOW).await;
+    assert!(matches!(keyed, Err(DownloadError::Busy(wait)) if wait == Duration::from_secs(90)));
+}
+
 #[test]
 fn a_key_mark_changes_with_key_and_origin_alone() {
     let mark = |key: &str, origin: Option<&str>| {

@@ -4,6 +4,7 @@ use super::{Credentials, ProviderClient, Timer};
 use crate::domain::id::RemoteJob;
 use crate::domain::provider::Provider;
 use crate::domain::time::Timestamp;
+use crate::provider::outcome::busy;
 use crate::provider::{Answer, Found, LookUp, Lost, Seen, adapter};
 
 /// How many pages of a list a look-up reads: a thousand remote jobs, more than any provider lets
@@ -43,7 +44,7 @@ impl ProviderClient {
                 None => Seen::NotYet,
             },
             Found::Nothing if is_listed || kind == LookUp::Certain => Seen::Another,
-            Found::Nothing | Found::Unreadable(_) => Seen::NotYet,
+            Found::Nothing | Found::Busy(_) | Found::Unreadable(_) => Seen::NotYet,
         }
     }
 
@@ -75,7 +76,11 @@ impl ProviderClient {
             let page = match &sent {
                 Ok(answer) => {
                     see(answer);
-                    adapter.read_look_up(lost, answer)
+                    let page = adapter.read_look_up(lost, answer);
+                    match (&page.found, busy(answer.status, &answer.headers, now)) {
+                        (Found::Unreadable(_), Some(wait)) => Found::Busy(wait).into(),
+                        _ => page,
+                    }
                 }
                 Err(lost) => Found::Unreadable(lost.cause()).into(),
             };
@@ -88,7 +93,7 @@ impl ProviderClient {
                         alike.push(remote);
                     }
                 }),
-                found @ (Found::Job(_) | Found::Unreadable(_)) => return found,
+                found @ (Found::Job(_) | Found::Busy(_) | Found::Unreadable(_)) => return found,
             }
             match page.next {
                 Some(next) => call = next,
@@ -103,6 +108,8 @@ impl ProviderClient {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -187,6 +194,20 @@ mod tests {
         for (cut, cause) in [(Reply::Cut, "connection_lost"), (answer(502, "", ""), "server_error")] {
             assert_eq!(look_up(&[&[1]], Some(cut)).await.0, Found::Unreadable(cause));
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_overloaded_and_says_for_how_long_is_busy() {
+        let told = "retry-after: 30\r\n";
+        for (status, found) in [
+            (429, Found::Busy(Duration::from_secs(30))),
+            (503, Found::Busy(Duration::from_secs(30))),
+            (502, Found::Unreadable("server_error")),
+        ] {
+            assert_eq!(look_up(&[&[1]], Some(answer(status, told, ""))).await.0, found);
+        }
+        let untold = look_up(&[&[1]], Some(answer(503, "", ""))).await.0;
+        assert!(matches!(untold, Found::Unreadable(_)), "{untold:?}");
     }
 
     #[tokio::test]

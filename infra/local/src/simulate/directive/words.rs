@@ -149,6 +149,7 @@ fn asset(word: &str, argument: &str) -> Option<AssetPlay> {
     Some(match (word, argument) {
         ("404", "") => AssetPlay::Missing,
         ("500", count) => AssetPlay::Broken(count.parse().ok()?),
+        ("503", count) => AssetPlay::Busy(count.parse().ok()?),
         ("cut", count) => AssetPlay::Cut(count.parse().ok()?),
         ("expired", when) => {
             let (span, code) = when.split_once(':').unwrap_or((when, "403"));

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::simulate::RemoteJobView;
+use crate::simulate::webhook;
+use crate::simulate::wire::Letter;
 
 fn view(bench: &Bench) -> RemoteJobView {
     bench.simulator.remote_jobs().unwrap().pop().unwrap()
@@ -237,4 +239,13 @@ async fn equal_prompts_are_all_listed_on_as_many_pages_as_it_takes() {
     let (_, rest) = bench.get(text(&first, "next")).await;
     let count = |page: &Value| page["results"].as_array().unwrap().len();
     assert_eq!((count(&first), count(&rest), &rest["next"]), (100, 2, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_webhook_that_does_not_arrive_does_not_tell_its_url() {
+    let bench = Bench::of(&FAL).await;
+    let letter = Letter { body: String::new(), signature: Vec::new() };
+    let url = "http://127.0.0.1:1/v1/webhooks/a-token";
+    let error = webhook::post(&bench.simulator, url, letter).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("a-token"), "{error:?}");
 }

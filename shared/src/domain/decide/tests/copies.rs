@@ -39,7 +39,7 @@ fn a_copy_that_goes_on_keeps_its_lease() {
 fn a_failed_copy_makes_way_for_the_next() {
     let job = settling();
     let (_, own) = lease(&job);
-    let failed = Event::CopyFailed { number: 1, lease: own };
+    let failed = Event::CopyFailed { number: 1, lease: own, wait: Duration::ZERO };
     let freed = told_at(&job, &failed, soon(&job));
     assert_eq!((freed.state, freed.copy_until, freed.copy_lease), (State::Settling, None, None));
     assert_eq!(freed.decide(&failed, soon(&freed)), Ok(Decision::Stay));
@@ -50,12 +50,28 @@ fn a_failed_copy_makes_way_for_the_next() {
 }
 
 #[test]
+fn a_file_whose_server_wants_to_be_left_alone_is_copied_after_that_or_at_the_deadline() {
+    let job = settling();
+    let (_, own) = lease(&job);
+    let wait = Duration::from_secs(600);
+    let put_off = told_at(&job, &Event::CopyFailed { number: 1, lease: own, wait }, soon(&job));
+    assert_eq!((put_off.copy_until, put_off.copy_lease), (Some(soon(&job) + wait), None));
+    assert_eq!(put_off.decide(&STARTED, (soon(&job) + wait).minus(INSTANT)), Ok(Decision::Stay));
+    let next = told_at(&put_off, &STARTED, soon(&job) + wait);
+    assert_eq!(lease(&next), (soon(&job) + wait + COPY_LEASE, next.version));
+    let hasty = Job { deadline: soon(&job), ..put_off };
+    assert!(told_at(&hasty, &STARTED, soon(&job)).copy_lease.is_some());
+}
+
+#[test]
 fn a_copy_whose_lease_has_lapsed_leaves_that_of_the_next_alone() {
     let job = settling();
     let (until, first) = lease(&job);
     let second = told_at(&job, &STARTED, until);
-    let late =
-        [Event::CopyRenewed { number: 1, lease: first }, Event::CopyFailed { number: 1, lease: first }];
+    let late = [
+        Event::CopyRenewed { number: 1, lease: first },
+        Event::CopyFailed { number: 1, lease: first, wait: Duration::ZERO },
+    ];
     for event in late {
         assert_eq!(second.decide(&event, soon(&second)), Ok(Decision::Stay), "{}", event.name());
     }
@@ -72,7 +88,7 @@ fn an_event_of_another_file_leaves_the_lease_alone() {
     for event in [
         Event::CopyStarted { number },
         Event::CopyRenewed { number, lease },
-        Event::CopyFailed { number, lease },
+        Event::CopyFailed { number, lease, wait: Duration::ZERO },
     ] {
         assert_eq!(job.decide(&event, soon(&job)), Ok(Decision::Stay));
     }

@@ -289,7 +289,7 @@ impl World {
                 let lease = self.run.job.copy_lease.unwrap_or(0);
                 self.mail.extend(match copied {
                     Copied::Stored => Some(stored(number)),
-                    Copied::Failed => Some(Event::CopyFailed { number, lease }),
+                    Copied::Failed => Some(Event::CopyFailed { number, lease, wait: Duration::ZERO }),
                     Copied::Lost => Some(Event::AssetLost { number, lease }),
                     Copied::Wrong => Some(Event::WrongFile { number, lease }),
                     Copied::Died => None,
@@ -364,7 +364,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => (0..=5_u8).prop_map(delivered),
         2 => (0..=5_u8).prop_map(|number| Event::CopyStarted { number }),
         2 => (0..=5_u8, 0..9_u64).prop_map(|(number, lease)| Event::CopyRenewed { number, lease }),
-        2 => (0..=5_u8, 0..9_u64).prop_map(|(number, lease)| Event::CopyFailed { number, lease }),
+        2 => (0..=5_u8, 0..9_u64, 0..2_u64).prop_map(|(number, lease, wait)| Event::CopyFailed { number, lease, wait: Duration::from_secs(wait) }),
         2 => (0..=5_u8).prop_map(asset_lost),
         2 => (0..=5_u8).prop_map(wrong_file),
         1 => Just(CANCEL),

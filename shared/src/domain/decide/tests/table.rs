@@ -52,7 +52,11 @@ fn jobs() -> Vec<(&'static str, Job)> {
 
 /// The job after its copy has failed.
 fn uncopied(job: &Job) -> Job {
-    told_at(job, &Event::CopyFailed { number: job.attempt, lease: job.version }, soon(job))
+    told_at(
+        job,
+        &Event::CopyFailed { number: job.attempt, lease: job.version, wait: Duration::ZERO },
+        soon(job),
+    )
 }
 
 /// The job after its file was seen to be another for long enough.
@@ -82,8 +86,8 @@ fn news(number: u8, lease: u64) -> Vec<(&'static str, Event)> {
         ("stored", stored(number)),
         ("copy_started", Event::CopyStarted { number }),
         ("copy_renewed", Event::CopyRenewed { number, lease }),
-        ("copy_failed", Event::CopyFailed { number, lease }),
-        ("copy_failed, late", Event::CopyFailed { number, lease: lease + 1 }),
+        ("copy_failed", Event::CopyFailed { number, lease, wait: Duration::ZERO }),
+        ("copy_failed, late", Event::CopyFailed { number, lease: lease + 1, wait: Duration::ZERO }),
         ("asset_lost", Event::AssetLost { number, lease }),
         ("wrong_file", Event::WrongFile { number, lease }),
     ]

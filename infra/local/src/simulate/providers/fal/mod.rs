@@ -29,6 +29,8 @@ use crate::simulate::{CallKind, Simulator, media, poll, schema};
 
 /// The account in the signed text of a webhook.
 const USER_ID: &str = "github|simulated";
+/// The most endpoints that the pricing call takes.
+const PRICES_MAX: usize = 50;
 
 #[derive(Debug)]
 pub(super) struct Fal;
@@ -41,6 +43,7 @@ impl Wire for Fal {
             Target::Result(_) => CallKind::Result,
             Target::Cancel(_) => CallKind::Cancel,
             Target::Keys => CallKind::Keys,
+            Target::Pricing if asked(call).len() > 1 => CallKind::Prices,
             Target::Pricing => CallKind::Ping,
             Target::History => CallKind::LookUp,
             Target::Nothing => CallKind::Other,
@@ -363,17 +366,26 @@ fn named(job: &RemoteJob, response: impl IntoResponse) -> Response {
     ([("x-fal-request-id", job.id.clone())], response).into_response()
 }
 
+/// The endpoints whose prices a call asks for.
+fn asked(call: &Inbound) -> Vec<String> {
+    let asked = call.query("endpoint_id").unwrap_or_default();
+    asked.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
 /// The platform's pricing call: other error bodies than the queue's.
 fn pricing(simulator: &Simulator, call: &Inbound) -> Response {
     if !simulator.is_authorized(call) {
         return platform_error(StatusCode::UNAUTHORIZED, "authorization_error", "Authentication required");
     }
-    let asked = call.query("endpoint_id").unwrap_or_default();
-    let endpoints: Option<Vec<_>> = asked.split(',').map(models::find).collect();
+    let asked = asked(call);
+    if !(1..=PRICES_MAX).contains(&asked.len()) {
+        return platform_error(StatusCode::BAD_REQUEST, "validation_error", "Invalid request parameters");
+    }
+    let endpoints: Option<Vec<_>> = asked.iter().map(|id| models::find(id)).collect();
     let Some(endpoints) = endpoints else {
         return platform_error(StatusCode::NOT_FOUND, "not_found", "Endpoint not found");
     };
-    let price = |endpoint: &&Endpoint| json!({"endpoint_id": endpoint.id, "unit_price": endpoint.unit_price, "unit": "second", "currency": "USD"});
+    let price = |endpoint: &&Endpoint| json!({"endpoint_id": endpoint.id, "unit_price": endpoint.unit_price, "unit": endpoint.unit, "currency": "USD"});
     let prices: Vec<_> = endpoints.iter().map(price).collect();
     Json(json!({"prices": prices, "next_cursor": null, "has_more": false})).into_response()
 }

@@ -11,8 +11,9 @@ pub(super) struct Endpoint {
     pub(super) fields: &'static [Field],
     /// Seconds of video when the input does not say.
     seconds: u32,
-    /// US dollars per second, as the pricing call tells them.
+    /// US dollars, as the pricing call tells them.
     pub(super) unit_price: f64,
+    pub(super) unit: &'static str,
     /// The prompt may be given as shots in `multi_prompt` instead, but not both.
     pub(super) shots: bool,
 }
@@ -44,7 +45,8 @@ pub(super) fn aspect(input: &Map<String, Value>) -> (u32, u32) {
 const ANY: Kind = Kind::Text(0, usize::MAX);
 
 const VEO_DURATION: Field = optional("duration", OneOf(&["4s", "6s", "8s"]));
-const VEO_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
+const VEO_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p", "4k"]));
+const VEO_LITE_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]));
 const VEO_SAFETY: Field = optional("safety_tolerance", OneOf(&["1", "2", "3", "4", "5", "6"]));
 const NEGATIVE_PROMPT: Field = optional("negative_prompt", ANY);
 const SEED: Field = optional("seed", Integer(i64::MIN, i64::MAX));
@@ -54,11 +56,42 @@ const PIKA_RESOLUTION: Field = optional("resolution", OneOf(&["720p", "1080p"]))
 const KLING_DURATION: Field =
     optional("duration", OneOf(&["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]));
 
-const VEO_TEXT: &[Field] = &[
+const fn veo_text(resolution: Field) -> [Field; 9] {
+    [
+        required("prompt", ANY),
+        optional("aspect_ratio", OneOf(&["16:9", "9:16"])),
+        resolution,
+        VEO_DURATION,
+        VEO_SAFETY,
+        NEGATIVE_PROMPT,
+        SEED,
+        GENERATE_AUDIO,
+        optional("auto_fix", Flag),
+    ]
+}
+
+const fn veo_image(resolution: Field) -> [Field; 10] {
+    [
+        required("prompt", ANY),
+        required("image_url", Media),
+        optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
+        resolution,
+        VEO_DURATION,
+        VEO_SAFETY,
+        NEGATIVE_PROMPT,
+        SEED,
+        GENERATE_AUDIO,
+        optional("auto_fix", Flag),
+    ]
+}
+
+const VEO_FRAMES: &[Field] = &[
     required("prompt", ANY),
-    optional("aspect_ratio", OneOf(&["16:9", "9:16"])),
-    VEO_DURATION,
+    required("first_frame_url", Media),
+    required("last_frame_url", Media),
+    optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
     VEO_RESOLUTION,
+    VEO_DURATION,
     VEO_SAFETY,
     NEGATIVE_PROMPT,
     SEED,
@@ -66,18 +99,10 @@ const VEO_TEXT: &[Field] = &[
     optional("auto_fix", Flag),
 ];
 
-const VEO_IMAGE: &[Field] = &[
-    required("prompt", ANY),
-    required("image_url", Media),
-    optional("aspect_ratio", OneOf(&["auto", "16:9", "9:16"])),
-    VEO_DURATION,
-    VEO_RESOLUTION,
-    VEO_SAFETY,
-    NEGATIVE_PROMPT,
-    SEED,
-    GENERATE_AUDIO,
-    optional("auto_fix", Flag),
-];
+const VEO_TEXT: &[Field] = &veo_text(VEO_RESOLUTION);
+const VEO_IMAGE: &[Field] = &veo_image(VEO_RESOLUTION);
+const VEO_LITE_TEXT: &[Field] = &veo_text(VEO_LITE_RESOLUTION);
+const VEO_LITE_IMAGE: &[Field] = &veo_image(VEO_LITE_RESOLUTION);
 
 const PIKA_TEXT: &[Field] = &[
     required("prompt", ANY),
@@ -144,7 +169,7 @@ const SEEDANCE_RATIO: Field =
     optional("aspect_ratio", OneOf(&["auto", "21:9", "16:9", "4:3", "1:1", "3:4", "9:16"]));
 const SEEDANCE_DURATION: Field =
     optional("duration", OneOf(&["auto", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]));
-const SEEDANCE_RESOLUTION: Field = optional("resolution", OneOf(&["480p", "720p"]));
+const SEEDANCE_RESOLUTION: Field = optional("resolution", OneOf(&["480p", "720p", "1080p", "4k"]));
 
 const SEEDANCE_TEXT: &[Field] =
     &[required("prompt", ANY), SEEDANCE_RATIO, SEEDANCE_DURATION, SEEDANCE_RESOLUTION, GENERATE_AUDIO, SEED];
@@ -187,42 +212,48 @@ const RAY_IMAGE: &[Field] = &[
 ];
 
 const fn veo(id: &'static str, fields: &'static [Field], unit_price: f64) -> Endpoint {
-    Endpoint { id, fields, seconds: 8, unit_price, shots: false }
+    Endpoint { id, fields, seconds: 8, unit_price, unit: "second", shots: false }
 }
 
 const fn pika(id: &'static str, fields: &'static [Field]) -> Endpoint {
-    Endpoint { id, fields, seconds: 5, unit_price: 0.04, shots: false }
+    Endpoint { id, fields, seconds: 5, unit_price: 0.04, unit: "second", shots: false }
 }
 
 const fn kling(id: &'static str, fields: &'static [Field], unit_price: f64) -> Endpoint {
-    Endpoint { id, fields, seconds: 5, unit_price, shots: true }
+    Endpoint { id, fields, seconds: 5, unit_price, unit: "second", shots: true }
 }
 
 const fn plain(id: &'static str, fields: &'static [Field], seconds: u32, unit_price: f64) -> Endpoint {
-    Endpoint { id, fields, seconds, unit_price, shots: false }
+    Endpoint { id, fields, seconds, unit_price, unit: "second", shots: false }
+}
+
+const fn hailuo_pro(id: &'static str, fields: &'static [Field]) -> Endpoint {
+    Endpoint { id, fields, seconds: 6, unit_price: 0.49, unit: "video", shots: false }
 }
 
 const ENDPOINTS: &[Endpoint] = &[
     veo("fal-ai/veo3.1", VEO_TEXT, 0.4),
     veo("fal-ai/veo3.1/image-to-video", VEO_IMAGE, 0.4),
+    veo("fal-ai/veo3.1/first-last-frame-to-video", VEO_FRAMES, 0.4),
     veo("fal-ai/veo3.1/fast", VEO_TEXT, 0.15),
     veo("fal-ai/veo3.1/fast/image-to-video", VEO_IMAGE, 0.15),
+    veo("fal-ai/veo3.1/fast/first-last-frame-to-video", VEO_FRAMES, 0.15),
     pika("fal-ai/pika/v2.2/text-to-video", PIKA_TEXT),
     pika("fal-ai/pika/v2.2/image-to-video", PIKA_IMAGE),
-    veo("fal-ai/veo3.1/lite", VEO_TEXT, 0.05),
-    veo("fal-ai/veo3.1/lite/image-to-video", VEO_IMAGE, 0.05),
+    veo("fal-ai/veo3.1/lite", VEO_LITE_TEXT, 0.05),
+    veo("fal-ai/veo3.1/lite/image-to-video", VEO_LITE_IMAGE, 0.05),
     kling("fal-ai/kling-video/v3/standard/text-to-video", KLING_TEXT, 0.126),
     kling("fal-ai/kling-video/v3/standard/image-to-video", KLING_IMAGE, 0.126),
     kling("fal-ai/kling-video/v3/pro/text-to-video", KLING_TEXT, 0.168),
     kling("fal-ai/kling-video/v3/pro/image-to-video", KLING_IMAGE, 0.168),
     plain("fal-ai/kling-video/v2.6/pro/text-to-video", KLING_26_TEXT, 5, 0.14),
     plain("fal-ai/kling-video/v2.6/pro/image-to-video", KLING_26_IMAGE, 5, 0.14),
-    plain("bytedance/seedance-2.0/text-to-video", SEEDANCE_TEXT, 5, 0.6068),
-    plain("bytedance/seedance-2.0/image-to-video", SEEDANCE_IMAGE, 5, 0.6068),
+    plain("bytedance/seedance-2.0/text-to-video", SEEDANCE_TEXT, 5, 0.3034),
+    plain("bytedance/seedance-2.0/image-to-video", SEEDANCE_IMAGE, 5, 0.3034),
     plain("fal-ai/minimax/hailuo-2.3/standard/text-to-video", HAILUO_TEXT, 6, 0.056),
     plain("fal-ai/minimax/hailuo-2.3/standard/image-to-video", HAILUO_IMAGE, 6, 0.056),
-    plain("fal-ai/minimax/hailuo-2.3/pro/text-to-video", HAILUO_PRO_TEXT, 6, 0.49),
-    plain("fal-ai/minimax/hailuo-2.3/pro/image-to-video", HAILUO_PRO_IMAGE, 6, 0.49),
+    hailuo_pro("fal-ai/minimax/hailuo-2.3/pro/text-to-video", HAILUO_PRO_TEXT),
+    hailuo_pro("fal-ai/minimax/hailuo-2.3/pro/image-to-video", HAILUO_PRO_IMAGE),
     plain("fal-ai/luma-dream-machine/ray-2", RAY_TEXT, 5, 0.1),
     plain("fal-ai/luma-dream-machine/ray-2/image-to-video", RAY_IMAGE, 5, 0.1),
 ];

@@ -107,7 +107,8 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
         (VEO, json!({"prompt": "a", "duration": 8}), "duration", "literal_error"),
         (VEO, json!({"prompt": "a", "duration": "5s"}), "duration", "literal_error"),
         (VEO, json!({"prompt": "a", "aspect_ratio": "1:1"}), "aspect_ratio", "literal_error"),
-        (VEO, json!({"prompt": "a", "resolution": "4k"}), "resolution", "literal_error"),
+        (VEO, json!({"prompt": "a", "resolution": "8k"}), "resolution", "literal_error"),
+        ("/fal-ai/veo3.1/lite", json!({"prompt": "a", "resolution": "4k"}), "resolution", "literal_error"),
         (VEO, json!({"prompt": "a", "seed": 1.5}), "seed", "int_type"),
         (VEO, json!({"prompt": "a", "generate_audio": "yes"}), "generate_audio", "bool_type"),
         ("/fal-ai/veo3.1/image-to-video", json!({"prompt": "a"}), "image_url", "missing"),
@@ -116,6 +117,12 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
             json!({"prompt": "a", "image_url": "cat"}),
             "image_url",
             "file_download_error",
+        ),
+        (
+            "/fal-ai/veo3.1/first-last-frame-to-video",
+            json!({"prompt": "a", "first_frame_url": image}),
+            "last_frame_url",
+            "missing",
         ),
         (pika, json!({"prompt": "a", "duration": "5s"}), "duration", "literal_error"),
         (pika, json!({"prompt": "a", "aspect_ratio": "21:9"}), "aspect_ratio", "literal_error"),
@@ -149,6 +156,10 @@ async fn every_known_endpoint_takes_a_full_input() {
             "seed": 4, "generate_audio": false, "negative_prompt": "b", "auto_fix": true, "safety_tolerance": "4"}),
         ),
         ("veo3.1/image-to-video", json!({"prompt": "a", "image_url": image, "aspect_ratio": "auto"})),
+        (
+            "veo3.1/first-last-frame-to-video",
+            json!({"prompt": "a", "first_frame_url": image, "last_frame_url": image, "resolution": "4k"}),
+        ),
         ("veo3.1/fast", json!({"prompt": "a"})),
         ("veo3.1/fast/image-to-video", json!({"prompt": "a", "image_url": "data:image/png;base64,AA=="})),
         ("pika/v2.2/text-to-video", json!({"prompt": "a", "duration": "10", "aspect_ratio": "4:5"})),
@@ -163,6 +174,14 @@ async fn every_known_endpoint_takes_a_full_input() {
         assert_eq!(ping.1["prices"][0]["endpoint_id"], format!("fal-ai/{endpoint}"));
     }
     assert_eq!(bench.simulator.remote_jobs().unwrap().len(), full.len());
+    let all = full.iter().map(|(endpoint, _)| format!("fal-ai/{endpoint}")).collect::<Vec<_>>().join(",");
+    let listed = bench.get(&format!("/v1/models/pricing?endpoint_id={all}")).await.1;
+    assert_eq!(listed["prices"].as_array().unwrap().len(), full.len());
+    assert_eq!(bench.simulator.calls().pop().unwrap().kind, CallKind::Prices);
+    for asked in [String::new(), vec!["fal-ai/veo3.1"; 51].join(",")] {
+        let (code, refused) = bench.get(&format!("/v1/models/pricing?endpoint_id={asked}")).await;
+        assert_eq!((code, &refused["error"]["type"]), (400, &json!("validation_error")));
+    }
     assert_eq!(bench.get("/v1/models/pricing?endpoint_id=fal-ai/veo9").await.1["error"]["type"], "not_found");
 }
 

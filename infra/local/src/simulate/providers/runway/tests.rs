@@ -176,6 +176,12 @@ async fn bodies_that_the_model_does_not_take_are_refused_by_field() {
             "invalid_value",
             "promptImage",
         ),
+        (
+            "image",
+            with(&veo, "promptImage", json!([{"uri": IMAGE, "position": "last"}])),
+            "invalid_value",
+            "promptImage",
+        ),
     ] {
         let (status, answer) = bench.post(&format!("/v1/{path}_to_video"), &body).await;
         assert_eq!(status, 400, "{body}");

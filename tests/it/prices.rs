@@ -1,0 +1,102 @@
+//! Price lists of providers against the catalogue.
+
+use std::time::Duration;
+
+use axum::Router;
+use genmux::simulate::{CallKind, Fault};
+use harness::World;
+use serde_json::{Value, json};
+use shared::domain::provider::Provider::Fal;
+use tempfile::NamedTempFile;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+const VEO: &str = "fal-ai/veo3.1/image-to-video";
+
+/// The log of what runs on this thread.
+struct Log(NamedTempFile, #[expect(dead_code, reason = "it ends with the log")] DefaultGuard);
+
+impl Log {
+    fn start() -> Self {
+        let file = NamedTempFile::new().unwrap();
+        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
+        let lines = lines.with_writer(file.reopen().unwrap());
+        Self(file, tracing::subscriber::set_default(tracing_subscriber::registry().with(lines)))
+    }
+
+    fn lines(&self, message: &str) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.0.path()).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["message"] == message).collect()
+    }
+}
+
+/// A fal that answers every call with this.
+async fn fal(answer: Value) -> String {
+    let answer = move || std::future::ready(axum::Json(answer.clone()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    url
+}
+
+fn line(unit_price: Value, unit: &str) -> Value {
+    json!({"endpoint_id": VEO, "unit_price": unit_price, "unit": unit, "currency": "USD"})
+}
+
+#[tokio::test]
+async fn a_list_is_asked_for_once_a_day_and_the_simulators_agrees_with_the_catalogue() {
+    let world = World::new().await;
+    let log = Log::start();
+    let mut asked = Vec::new();
+    for wait in [Duration::ZERO, Duration::from_secs(60), DAY - Duration::from_secs(61), DAY, DAY] {
+        world.clock.advance(wait);
+        world.stack.host.fire_schedules().await;
+        asked.push(world.calls(Fal, CallKind::Prices));
+    }
+    assert_eq!(asked, [1, 1, 1, 2, 3]);
+    let called = log.lines("provider.called");
+    let listed = called.iter().filter(|line| line["what"] == "prices" && line["outcome"] == "listed");
+    assert_eq!(listed.count(), 3, "{called:?}");
+    assert_eq!(log.lines("price.differs"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_its_ping_is_asked_for_no_prices() {
+    let world = World::new().await;
+    world.simulator(Fal).cut(CallKind::Ping, Fault::DropBefore);
+    world.stack.host.fire_schedules().await;
+    assert_eq!(world.calls(Fal, CallKind::Prices), 0);
+    world.stack.host.fire_schedules().await;
+    assert_eq!(world.calls(Fal, CallKind::Prices), 1);
+}
+
+#[tokio::test]
+async fn a_price_that_is_not_ours_is_one_line_of_the_log_and_what_is_not_understood_is_none() {
+    for (answer, differ) in [
+        (json!({"prices": [line(json!(0.4), "second")], "next_cursor": null, "has_more": false}), 0),
+        (json!({"prices": [line(json!(0.5), "second")], "next_cursor": null, "has_more": false}), 1),
+        (json!({"prices": [line(json!(0.5), "compute unit")], "next_cursor": null, "has_more": false}), 0),
+        (json!({"prices": [line(json!("free"), "second"), 7]}), 0),
+        (json!({"prices": "on request"}), 0),
+    ] {
+        let world = World::new().await;
+        let url = fal(answer.clone()).await;
+        let health = world.start("health", &[("PROVIDERS", "fal"), ("FAL_BASE_URL", &url)]).await;
+        let log = Log::start();
+        let event = include_str!("../../events/health/schedule.json");
+        health.invoke(serde_json::from_str(event).unwrap()).await;
+        let lines = log.lines("price.differs");
+        assert_eq!(lines.len(), differ, "{answer} {lines:?}");
+        for line in lines {
+            let told = json!({
+                "level": "WARN", "provider": "fal", "route": "fal/fal-ai/veo3.1", "endpoint": VEO,
+                "unit": "Second", "ours_micro_usd": "[200000, 400000, 600000]", "theirs_micro_usd": 500_000,
+            });
+            for (name, value) in told.as_object().unwrap() {
+                assert_eq!(line[name], *value, "{name}");
+            }
+        }
+    }
+}
