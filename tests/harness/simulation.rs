@@ -21,14 +21,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::credit::Credits;
+use domain::id::JobId;
+use domain::time::Timestamp;
 use futures_util::future::join_all;
 use genmux::simulate::{CallKind, Fault};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use shared::boot::Random;
-use shared::domain::credit::Credits;
-use shared::domain::id::JobId;
-use shared::domain::time::Timestamp;
 use shared::store::keys::{self, CHECK_AT, DUE_INDEX};
 use shared::store::keystore::Scope;
 

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use std::time::Duration;
 
+use domain::attempt::Phase;
+use domain::catalog::Catalog;
+use domain::job::{CHECK_EVERY, Job, State};
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::simulate::{CallKind, Fault};
-use shared::domain::attempt::Phase;
-use shared::domain::catalog::Catalog;
-use shared::domain::job::{CHECK_EVERY, Job, State};
-use shared::domain::provider::Provider;
 
 use crate::wire::Moment;
 use crate::world::World;

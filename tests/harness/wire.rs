@@ -23,14 +23,14 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use domain::id::JobId;
+use domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use genmux::host::{Function, Grant};
 use genmux::stack::Around;
 use serde_json::{Map, Value};
 use shared::boot::Clock;
 use shared::boot::process::AWS_CALL;
-use shared::domain::id::JobId;
-use shared::domain::time::Timestamp;
 
 use crate::rights::rights;
 use lag::Lag;

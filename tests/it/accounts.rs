@@ -1,10 +1,10 @@
 //! Rules of one account's own, beside those of all.
 
+use domain::policy::health::{Gauge, Ping};
+use domain::provider::Provider::{Fal, Runway};
+use domain::request::Prefer;
 use harness::{Answer, World};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider::{Fal, Runway};
-use shared::domain::request::Prefer;
-use shared::resilience::health::{Gauge, Ping};
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::gauges::Gauges;
 

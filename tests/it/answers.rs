@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use domain::job::{Job, State};
+use domain::verdict::{Billed, ErrorClass};
 use harness::World;
-use shared::domain::job::{Job, State};
-use shared::domain::verdict::{Billed, ErrorClass};
 
 /// How long a success may be without its file.
 const EMPTY_AFTER: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! What one job costs in calls: a counting test that fails when one is added.
 
+use domain::job::State;
 use harness::story::SUCCESS_BY_WEBHOOK;
-use shared::domain::job::State;
 
 /// The webhook path of one successful job, on instances that are warm: they know the
 /// caller's key and the providers' health and keys.

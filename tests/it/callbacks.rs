@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use domain::attempt::Phase;
+use domain::id::JobId;
+use domain::job::State;
+use domain::provider::Provider;
 use genmux::simulate::CallKind;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::json;
 use shared::boot::config::base_url_variable;
-use shared::domain::attempt::Phase;
-use shared::domain::id::JobId;
-use shared::domain::job::State;
-use shared::domain::provider::Provider;
 use shared::provider::{CallbackSecrets, Secret, Token, adapter};
 use shared::store::pins::Pins;
 use shared::store::queue::{Message, Queue, Sender};
@@ -148,7 +148,7 @@ async fn the_account_that_fal_signs_for_is_learnt_and_another_one_is_not_heard()
     let prompt = "a coat [[sim: create=drop-after, webhook=lost, latency=900]]";
     let (id, _) = begin(&world, Provider::Fal, "pika-2.2", prompt).await;
     let own = world.simulator(Provider::Fal).remote_jobs().unwrap().pop().unwrap().id;
-    let remote = shared::domain::id::RemoteJob::new(&own, None);
+    let remote = domain::id::RemoteJob::new(&own, None);
     let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
     let report = async |provider: Provider, user: &str| {
         let sender = Sender { provider, user: Some(user.to_owned()), old_token: false };

@@ -1,11 +1,11 @@
 //! Cancellation at each state: the credits follow the provider's verdict.
 
+use domain::attempt::Phase;
+use domain::credit::Credits;
+use domain::job::{Job, State};
 use harness::World;
 use reqwest::StatusCode;
 use shared::boot::Env;
-use shared::domain::attempt::Phase;
-use shared::domain::credit::Credits;
-use shared::domain::job::{Job, State};
 
 async fn canceled(world: &World, model: &str, prompt: &str, until: State) -> Job {
     let id = world.submit(model, prompt, &format!("{model} {prompt}")).await;

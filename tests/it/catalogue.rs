@@ -1,12 +1,12 @@
 //! Every model that can be ordered, ordered: by webhook and by polling alone.
 
+use domain::catalog::{Catalog, Kind, Model};
+use domain::id::JobId;
+use domain::job::{Job, State};
+use domain::provider::Provider;
 use harness::World;
 use reqwest::StatusCode;
 use serde_json::json;
-use shared::domain::catalog::{Catalog, Kind, Model};
-use shared::domain::id::JobId;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
 
 /// Orders a model by each of its routes' providers in turn; gives what became of each.
 async fn make(world: &World, model: &Model) -> Vec<(Provider, Job)> {

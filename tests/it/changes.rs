@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::attempt::Phase;
+use domain::credit::Credits;
+use domain::job::State;
+use domain::provider::Provider;
 use genmux::simulate::CallKind;
 use harness::World;
 use serde_json::{Value, json};
-use shared::domain::attempt::Phase;
-use shared::domain::credit::Credits;
-use shared::domain::job::State;
-use shared::domain::provider::Provider;
 use shared::store::keys::{PK, SK};
 
 const OLD: &str = "a callback secret that is long enough for tests";

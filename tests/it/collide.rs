@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, State};
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use genmux::simulate::CallKind;
 use harness::World;
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, State};
-use shared::domain::provider::Provider;
 use shared::store::queue::{Message, Queue};
 
 /// Who acts on a running job whose remote job has just ended and whose check is due.

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use domain::decide::Event;
+use domain::id::JobId;
+use domain::job::{COPY_LEASE, Job, State};
+use domain::provider::Provider;
+use domain::verdict::Verdict;
 use futures_util::join;
 use genmux::simulate::CallKind;
 use harness::{Moment, World};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::boot::Clock;
-use shared::domain::decide::Event;
-use shared::domain::id::JobId;
-use shared::domain::job::{COPY_LEASE, Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::Verdict;
 use shared::store::audit::History;
 use shared::store::queue::{Message, Source};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use domain::attempt::{Phase, WRONG_FILE_AFTER};
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
+use domain::provider::Provider;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use genmux::simulate::CallKind;
 use harness::World;
 use harness::story::STORIES;
-use shared::domain::attempt::{Phase, WRONG_FILE_AFTER};
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::store::queue::{Message, Queue, Source};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

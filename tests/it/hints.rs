@@ -1,14 +1,14 @@
 //! Providers whose callbacks nobody signs, Luma's Dream Machine and MiniMax: what they say is a
 //! hint. And what the codes in MiniMax's 200s mean to a job.
 
+use domain::attempt::Phase;
+use domain::id::JobId;
+use domain::job::{Job, State};
+use domain::provider::Provider;
+use domain::verdict::ErrorClass;
 use genmux::simulate::CallKind;
 use harness::World;
 use serde_json::json;
-use shared::domain::attempt::Phase;
-use shared::domain::id::JobId;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::ErrorClass;
 
 /// Orders a model where it is at home, though others may run it too.
 async fn submit(world: &World, model: &str, prompt: &str) -> JobId {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use domain::catalog::{Catalog, Model, Route};
+use domain::id::JobId;
+use domain::job::{Job, State};
+use domain::provider::Provider;
+use domain::verdict::ErrorClass;
 use harness::World;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::domain::catalog::{Catalog, Model, Route};
-use shared::domain::id::JobId;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::ErrorClass;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -1,10 +1,10 @@
 //! What only Kling can: an attempt is found by our name for it. And what its codes mean to a job.
 
+use domain::attempt::Phase;
+use domain::job::{Job, State};
+use domain::provider::Provider;
+use domain::verdict::{Billed, ErrorClass};
 use harness::World;
-use shared::domain::attempt::Phase;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::{Billed, ErrorClass};
 
 use genmux::simulate::CallKind;
 

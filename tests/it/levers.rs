@@ -4,15 +4,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use domain::credit::Entry;
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, QUEUED_MAX, State};
+use domain::provider::Provider;
+use domain::verdict::Verdict;
 use genmux::command::jobs::{list, parameters, timeline};
 use harness::{Moment, World};
 use reqwest::StatusCode;
 use serde_json::json;
-use shared::domain::credit::Entry;
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, QUEUED_MAX, State};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::Verdict;
 use shared::store::audit::History;
 use shared::store::due::{LiveJob, STUCK_AFTER};
 use shared::store::keys::shard;

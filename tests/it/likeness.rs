@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::attempt::Phase;
+use domain::id::JobId;
+use domain::job::{State, UNCLEAR_MAX};
+use domain::provider::Provider;
+use domain::verdict::Billed;
 use genmux::simulate::{CallKind, Fault};
 use harness::World;
 use serde_json::json;
-use shared::domain::attempt::Phase;
-use shared::domain::id::JobId;
-use shared::domain::job::{State, UNCLEAR_MAX};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::Billed;
 use shared::store::outbox::LOOK_UP_AFTER;
 
 const BOTH: [Provider; 2] = [Provider::Fal, Provider::Replicate];

@@ -5,6 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::catalog::Catalog;
+use domain::credit::Entry;
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, Job, State};
+use domain::policy::backoff::{POLL_MAX, POLLS_MAX};
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::command::providers::pause;
@@ -14,13 +20,7 @@ use genmux::stack::Around;
 use harness::World;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::Entry;
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, Job, State};
-use shared::domain::provider::Provider;
 use shared::provider::adapter;
-use shared::resilience::backoff::{POLL_MAX, POLLS_MAX};
 use shared::store::audit::History;
 use shared::store::gauges::Gauges;
 

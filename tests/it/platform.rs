@@ -4,15 +4,15 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use domain::attempt::Phase;
+use domain::job::{CHECK_EVERY, State};
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use genmux::simulate::CallKind;
 use harness::story::{FAILURE_WITH_REFUND, SUCCESS_BY_WEBHOOK};
 use harness::{Moment, Refusal, World};
 use shared::boot::process::{AWS_CALL, S3_CALL, S3_TRY, timeouts};
 use shared::boot::{Env, Process};
-use shared::domain::attempt::Phase;
-use shared::domain::job::{CHECK_EVERY, State};
-use shared::domain::provider::Provider;
 use shared::store::Table;
 use shared::store::jobs::JobStore;
 use tokio::time::Instant;
@@ -64,7 +64,7 @@ async fn a_call_that_is_never_answered_ends() {
 
     let jobs = JobStore::new(Table::new(process.dynamodb(), "genmux"));
     let started = Instant::now();
-    let error = jobs.get(&shared::domain::id::JobId::from_bytes([1; 16])).await.unwrap_err();
+    let error = jobs.get(&domain::id::JobId::from_bytes([1; 16])).await.unwrap_err();
     let took = started.elapsed();
     assert!(took < AWS_CALL + Duration::from_secs(2), "{took:?}: {error:?}");
     assert!(!error.is_missing() && !error.is_corrupt(), "{error:?}");

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
+use domain::attempt::Phase;
+use domain::job::{Job, State};
+use domain::provider::Provider::{self, Fal, Runway};
+use domain::verdict::ErrorClass;
 use genmux::stack::{Options, Pool};
 use harness::World;
 use serde_json::{Value, json};
 use shared::boot::Env;
 use shared::boot::config::parse_public_url;
-use shared::domain::attempt::Phase;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider::{self, Fal, Runway};
-use shared::domain::verdict::ErrorClass;
 
 /// What is in the place of a real provider: it writes down every call, and accepts every order.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ fn real_fal(options: &mut Options, fal_url: &str) {
     options.env = keys(fal_url);
 }
 
-async fn attempts(world: &World, id: &shared::domain::id::JobId) -> Vec<Value> {
+async fn attempts(world: &World, id: &domain::id::JobId) -> Vec<Value> {
     world.status(id).await.body["attempts"].as_array().unwrap().clone()
 }
 

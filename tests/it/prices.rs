@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::Router;
+use domain::provider::Provider::Fal;
 use genmux::simulate::{CallKind, Fault};
 use harness::World;
 use serde_json::{Value, json};
-use shared::domain::provider::Provider::Fal;
 use tempfile::NamedTempFile;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt;

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::id::JobId;
+use domain::time::Timestamp;
 use genmux::audit::Options;
 use harness::World;
 use harness::world::AUDIT;
@@ -18,8 +20,6 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::boot::Clock;
-use shared::domain::id::JobId;
-use shared::domain::time::Timestamp;
 use shared::store::keystore::Scope;
 use shared::store::queue::{DeadLetters, QUEUES};
 

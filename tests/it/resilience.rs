@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
+use domain::id::JobId;
+use domain::job::{Job, State};
+use domain::policy::breaker::COOL_DOWN;
+use domain::policy::gate::Gate;
+use domain::provider::Provider::{self, Fal, Runway};
+use domain::time::Timestamp;
 use genmux::command::providers::{list, pause};
 use genmux::simulate::CallKind;
 use harness::{World, how_many};
 use shared::boot::Env;
-use shared::domain::id::JobId;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider::{self, Fal, Runway};
-use shared::domain::time::Timestamp;
-use shared::resilience::breaker::COOL_DOWN;
-use shared::resilience::gate::Gate;
 use shared::store::gauges::Gauges;
 
 /// A prompt by which fal answers every create with an error.
@@ -325,7 +325,7 @@ async fn a_crowd_of_one_account_does_not_hold_back_anothers_single_job() {
     let world = World::new().await;
     submit(&world, "pika-2.2", "of the crowd", crowd).await;
     let quiet = "acct_quiet".parse().unwrap();
-    world.grant(&quiet, shared::domain::credit::Credits::ONE.checked_mul(1_000).unwrap()).await;
+    world.grant(&quiet, domain::credit::Credits::ONE.checked_mul(1_000).unwrap()).await;
     let key = world.new_key(&quiet, vec![shared::store::keystore::Scope::Write]).await;
     let bearer = format!("Bearer {key}");
     let order = r#"{"model": "pika-2.2", "prompt": "a single boat"}"#;
@@ -344,7 +344,7 @@ async fn a_crowd_of_one_account_does_not_hold_back_anothers_single_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pins_fallback_models_and_policy_decide_who_is_asked_next() {
     let world = World::new().await;
-    let submit = async |order: serde_json::Value| -> shared::domain::job::Job {
+    let submit = async |order: serde_json::Value| -> domain::job::Job {
         let key = order.to_string();
         let answer = world.post_job(&order, &key[..key.len().min(200)].replace(['"', '\\'], "'")).await;
         let job = world.finish(&answer.text("/id").parse().unwrap()).await;
@@ -352,7 +352,7 @@ async fn pins_fallback_models_and_policy_decide_who_is_asked_next() {
         world.advance(Duration::from_secs(600)).await;
         job
     };
-    let providers = |job: &shared::domain::job::Job| -> Vec<Provider> {
+    let providers = |job: &domain::job::Job| -> Vec<Provider> {
         job.attempts.iter().map(|attempt| attempt.provider).collect()
     };
     let refused = "[[sim: create=refuse:429, only=fal]]";

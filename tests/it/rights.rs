@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use genmux::host::{Grant, Template};
 use harness::story::STORIES;
 use harness::{Moment, World};
 use reqwest::Method;
-use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::store::queue::{Message, Queue, Source};
 
 /// What the template must grant although no call of ours shows it.

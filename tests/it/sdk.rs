@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use domain::provider::Provider;
 use genmux::simulate::{Options, Outward, Simulator};
 use shared::boot::{Clock, Env};
-use shared::domain::provider::Provider;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 

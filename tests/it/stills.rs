@@ -1,11 +1,11 @@
 //! Stills that are their own answer: nothing to ask after, nothing to look for.
 
+use domain::attempt::Phase;
+use domain::job::{Job, State};
+use domain::provider::Provider;
+use domain::verdict::{Billed, ErrorClass};
 use harness::World;
 use serde_json::json;
-use shared::domain::attempt::Phase;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::{Billed, ErrorClass};
 
 use genmux::simulate::CallKind;
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
+use domain::time::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::domain::time::Timestamp;
 use shared::provider::verify::{
     AbacatePay, BadKey, Encoding, Hash, HmacHeader, HmacRules, PayPal, SendGrid, Signing, StandardWebhooks,
     Stripe, Twilio, verify_signed,

@@ -3,15 +3,15 @@
 
 use std::convert::Infallible;
 
+use domain::catalog::Catalog;
+use domain::decide::Event;
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, CancelRefund, Job, State};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::catalog::Catalog;
-use shared::domain::decide::Event;
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, CancelRefund, Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version};
 use shared::edge::view::{JobView, job_response};

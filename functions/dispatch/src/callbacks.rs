@@ -1,9 +1,9 @@
 //! Where each provider reports to.
 
+use domain::job::Job;
+use domain::provider::Provider;
 use shared::boot::env::Reader;
 use shared::boot::{StartError, config};
-use shared::domain::job::Job;
-use shared::domain::provider::Provider;
 use shared::provider::{CallbackSecrets, Token, adapter};
 use url::Url;
 
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn the_path_of_the_public_url_is_kept() {
         let account = "acct_anna".parse().unwrap();
-        let id = shared::domain::id::JobId::from_bytes([1; 16]);
-        let (price, now) = (shared::domain::credit::Credits::ONE, shared::boot::Clock::System.now());
+        let id = domain::id::JobId::from_bytes([1; 16]);
+        let (price, now) = (domain::credit::Credits::ONE, shared::boot::Clock::System.now());
         let job = Job::new(id, account, "veo-3.1".to_owned(), price, String::new(), now);
         for base in ["https://hooks.example/genmux", "https://hooks.example/genmux/"] {
             let url = callbacks(&[("WEBHOOK_BASE_URL", base)]).url(&job, Provider::Fal).unwrap();

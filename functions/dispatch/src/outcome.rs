@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use domain::attempt::{News, Phase};
+use domain::decide::Event;
+use domain::id::RemoteJob;
+use domain::job::{Job, UnclearCreate};
+use domain::request::JobRequest;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use futures_util::stream;
-use shared::domain::attempt::{News, Phase};
-use shared::domain::decide::Event;
-use shared::domain::id::RemoteJob;
-use shared::domain::job::{Job, UnclearCreate};
-use shared::domain::request::JobRequest;
-use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{Deadline, Unfinished};
 use shared::edge::http::chain;
 use shared::provider::{Outcome, adapter};

@@ -4,18 +4,18 @@
 use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use domain::catalog::{Catalog, Route};
+use domain::policy::health::{Gauge, Ping};
+use domain::price_list;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::catalog::{Catalog, Route};
-use shared::domain::price_list;
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::ProviderClient;
-use shared::resilience::health::{Gauge, Ping};
 use shared::store::gauges::Gauges;
 use tracing::Instrument;
 

@@ -5,21 +5,21 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use domain::attempt::{Attempt, News, Phase};
+use domain::catalog::Catalog;
+use domain::credit::MicroUsd;
+use domain::decide::Event;
+use domain::id::JobId;
+use domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
+use domain::policy::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
+use domain::provider::Provider;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::attempt::{Attempt, News, Phase};
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::MicroUsd;
-use shared::domain::decide::Event;
-use shared::domain::id::JobId;
-use shared::domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
-use shared::domain::provider::Provider;
-use shared::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
-use shared::resilience::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use shared::store::jobs::JobStore;
 use shared::store::outbox::LOOK_UP_AFTER;
 use shared::store::polls::{Polls, Turn};

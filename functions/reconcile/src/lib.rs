@@ -5,15 +5,15 @@
 use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use domain::catalog::Catalog;
+use domain::decide::Event;
+use domain::job::{CHECK_EVERY, Job, NextStep};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, join, stream};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::catalog::Catalog;
-use shared::domain::decide::Event;
-use shared::domain::job::{CHECK_EVERY, Job, NextStep};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 use shared::edge::batch::{BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::edge::invocation;

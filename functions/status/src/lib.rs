@@ -3,15 +3,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use domain::catalog::Catalog;
+use domain::id::{AccountId, JobId};
+use domain::job::{Job, State};
+use domain::provider::Provider;
+use domain::request::FieldError;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::catalog::Catalog;
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::request::FieldError;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, json};
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};

@@ -1,14 +1,14 @@
 //! Lists: jobs, models, providers, an account's money.
 
 use data_encoding::BASE64URL_NOPAD;
+use domain::catalog::{Catalog, Model, Route};
+use domain::credit::Entry;
+use domain::id::{AccountId, JobId};
+use domain::job::State;
+use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::{Value, json};
-use shared::domain::catalog::{Catalog, Model, Route};
-use shared::domain::credit::Entry;
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::State;
-use shared::domain::time::Timestamp;
 use shared::edge::http::{Problem, json as answer};
 
 use super::{App, bad_parameter, listed};

@@ -3,18 +3,18 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use domain::catalog::Catalog;
+use domain::credit::{Credits, MicroUsd};
+use domain::id::{AccountId, JobId};
+use domain::job::{CHECK_EVERY, Job};
+use domain::price;
+use domain::public_url::Reach;
+use domain::request::{JobRequest, Order};
+use domain::time::Timestamp;
 use lambda_http::http::header::{HeaderName, HeaderValue, LOCATION};
 use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::{Credits, MicroUsd};
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{CHECK_EVERY, Job};
-use shared::domain::price;
-use shared::domain::public_url::Reach;
-use shared::domain::request::{JobRequest, Order};
-use shared::domain::time::Timestamp;
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Limit, Problem, answer, body_digest, chain, check_version, parse};
 use shared::edge::recent::Recent;

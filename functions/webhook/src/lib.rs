@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use domain::provider::Provider;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
-use shared::domain::provider::Provider;
 use shared::edge::http::{Problem, answer, body_bytes, json};
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
 use shared::store::queue::{Message, Sender};

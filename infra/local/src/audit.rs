@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use domain::credit::{Credits, MicroUsd};
+use domain::id::{AccountId, JobId};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use shared::boot::Clock;
-use shared::domain::credit::{Credits, MicroUsd};
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 use shared::store;
 use shared::store::audit::{Books, Row, Source, Subject};
 

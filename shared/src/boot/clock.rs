@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// The wall clock, or one that is turned by hand.
 ///

@@ -4,15 +4,15 @@ use url::Url;
 
 use super::env::Reader;
 use super::{Process, StartError};
-use crate::domain::provider::Provider;
-use crate::domain::public_url::Reach;
 use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
-use crate::resilience::limit::LimitTable;
 use crate::store::Table;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
+use domain::policy::limit::LimitTable;
+use domain::provider::Provider;
+use domain::public_url::Reach;
 
 /// Variable that holds another origin of a provider, for tests, gateways and simulators.
 pub fn base_url_variable(provider: Provider) -> String {

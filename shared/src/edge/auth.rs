@@ -9,11 +9,11 @@ use subtle::ConstantTimeEq;
 
 use super::http::Problem;
 use super::recent::Recent;
-use crate::domain::id::{AccountId, KeyId, base32};
-use crate::domain::time::Timestamp;
-use crate::resilience::limit::{Limits, Usage};
 use crate::store::Error;
 use crate::store::keystore::{ApiKey, KeyStore, Scope};
+use domain::id::{AccountId, KeyId, base32};
+use domain::policy::limit::{Limits, Usage};
+use domain::time::Timestamp;
 
 const PREFIX: &str = "gmx";
 

@@ -13,11 +13,11 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::error::Category;
 use tracing::Instrument;
 
-use crate::domain::time::Timestamp;
 use crate::edge::http::chain;
 use crate::edge::invocation;
 use crate::store;
 use crate::store::queue::{Message, Queue};
+use domain::time::Timestamp;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

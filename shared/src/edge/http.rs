@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use crate::domain::id::base32;
-use crate::domain::request::FieldError;
 use crate::edge::invocation;
 use crate::store;
+use domain::id::base32;
+use domain::request::FieldError;
 
 /// The API versions there are, newest last. `Genmux-Version` pins one.
 pub const VERSIONS: [&str; 1] = ["2026-11-22"];
@@ -258,7 +258,7 @@ pub fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::request::Order;
+    use domain::request::Order;
 
     fn problem(body: &str) -> Problem {
         parse::<Order>(&Request::new(Body::from(body))).unwrap_err()

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// How long what was read is taken as it was: a change may be unknown for as long.
 pub const CACHED_FOR: Duration = Duration::from_secs(60);

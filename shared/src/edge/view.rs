@@ -6,15 +6,15 @@ use lambda_http::{Body, Response};
 use serde::Serialize;
 
 use super::http::json;
-use crate::domain::attempt::Attempt;
-use crate::domain::catalog::Catalog;
-use crate::domain::credit::Credits;
-use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::{Job, State, Stop};
-use crate::domain::provider::Provider;
-use crate::domain::request::JobRequest;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{ErrorClass, Fault};
+use domain::attempt::Attempt;
+use domain::catalog::Catalog;
+use domain::credit::Credits;
+use domain::id::{AccountId, JobId};
+use domain::job::{Job, State, Stop};
+use domain::provider::Provider;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+use domain::verdict::{ErrorClass, Fault};
 
 /// `GET /v1/jobs/{id}`. Times are RFC 3339; money is in micro-credits.
 #[derive(Debug, Serialize)]

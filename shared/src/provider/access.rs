@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::adapter;
 use super::client::{Credentials, NoAnswer, ProviderClient, ProviderConfig, Timer, not_sent};
 use super::secret::Secret;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::ErrorClass;
+use domain::provider::Provider;
+use domain::time::Timestamp;
+use domain::verdict::ErrorClass;
 
 /// How long before its end an access is no longer used.
 const SPARE: Duration = Duration::from_secs(120);

@@ -35,7 +35,7 @@
 
 use super::Answer;
 use super::outcome::Outcome;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 /// What a create answer that is no success came to.
 pub(super) fn outcome(answer: &Answer, fault: impl FnOnce(&Answer) -> Fault) -> Outcome {

@@ -23,10 +23,10 @@ use super::outcome::{Canceling, Outcome, Polled, busy, retry_after};
 use super::secret::Secret;
 use super::verify::StandardWebhooks;
 use super::{Adapter, Answer, Body, Call, CreateOrder, Settings, adapter};
-use crate::domain::id::RemoteJob;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::id::RemoteJob;
+use domain::provider::Provider;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// The longest answer that is read where the call says nothing else, in bytes.
 pub const BODY_MAX: usize = 8 << 20;

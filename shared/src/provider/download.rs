@@ -18,8 +18,8 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::outcome::busy;
-use crate::domain::public_url::Reach;
-use crate::domain::time::Timestamp;
+use domain::public_url::Reach;
+use domain::time::Timestamp;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The longest silence in the middle of a file.

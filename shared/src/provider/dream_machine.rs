@@ -9,9 +9,9 @@ use super::reading::{self, asset_url, class_of_status, items, step, text, timest
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "api.lumalabs.ai";
 /// How many generations a page of a look-up has, newest first.
@@ -180,8 +180,8 @@ fn fault(answer: &Answer) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

@@ -15,12 +15,12 @@ use super::reading::{self, amount, asset_url, items, micro_usd, remote_job, step
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
-use crate::domain::catalog::Route;
-use crate::domain::id::RemoteJob;
-use crate::domain::price_list::{Listed, Unit};
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Fault, Verdict};
+use domain::catalog::Route;
+use domain::id::RemoteJob;
+use domain::price_list::{Listed, Unit};
+use domain::provider::Provider;
+use domain::time::Timestamp;
+use domain::verdict::{Fault, Verdict};
 
 const QUEUE: &str = "queue.fal.run";
 const REST: &str = "rest.fal.ai";
@@ -284,8 +284,8 @@ fn told(event: &Value) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalog::Catalog;
     use crate::provider::fixtures;
+    use domain::catalog::Catalog;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::{Answer, reading};
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// Why fal did not do what was asked, from whatever place it says so.
 pub(super) struct Reason {

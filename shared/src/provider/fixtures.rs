@@ -18,12 +18,12 @@ use super::{
     Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Page, Polled, Secret,
     Settings, adapter,
 };
-use crate::domain::catalog::{Catalog, Route};
-use crate::domain::id::{JobId, RemoteJob};
-use crate::domain::price_list::Listed;
-use crate::domain::provider::Provider;
-use crate::domain::request::{JobRequest, Order};
-use crate::domain::time::Timestamp;
+use domain::catalog::{Catalog, Route};
+use domain::id::{JobId, RemoteJob};
+use domain::price_list::Listed;
+use domain::provider::Provider;
+use domain::request::{JobRequest, Order};
+use domain::time::Timestamp;
 
 pub(super) const REMOTE_ID: &str = "764cabcf-b745-4b3e-ae38-1200304cf45b";
 

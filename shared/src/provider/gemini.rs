@@ -14,9 +14,9 @@ use super::reading::{self, asset_url, items, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, google};
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "generativelanguage.googleapis.com";
 const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -241,8 +241,8 @@ fn failure(interaction: &Value) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

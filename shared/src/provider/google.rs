@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Answer;
 use super::outcome::{Outcome, RETRY_AFTER_MAX};
 use super::reading::{self, class_of_status, items, text, word};
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 /// What a create call came to, whose answer names the remote job at `id`.
 pub(super) fn read_create(answer: &Answer, id: &str) -> Outcome {

@@ -7,8 +7,8 @@ use data_encoding::BASE64;
 use futures_util::StreamExt;
 
 use super::download::Downloader;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 /// The largest image that is passed on, in bytes.
 const IMAGE_MAX: usize = 10 << 20;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::CreateOrder;
-use crate::domain::catalog::{Audio, DurationFormat};
+use domain::catalog::{Audio, DurationFormat};
 
 /// The order in the words of its route. Sound is always spelt out where there is a choice: the
 /// default is with sound, at twice the price.

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::adapter;
 use super::client::ProviderClient;
 use super::verify::{Delivery, Scheme, SignedToken, Signing, Token, Verified, VerifyError, verify_signed};
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 /// Keys of a key set that are tried; the rest are ignored.
 const KEYS_MAX: usize = 16;

@@ -7,8 +7,8 @@ use url::Url;
 use super::client::{Credentials, ProviderClient, Timer, read_body};
 use super::download::{Download, DownloadError, Downloader, File, later};
 use super::{Answer, adapter};
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 impl ProviderClient {
     /// Opens a finished job's file: with the key where its provider gives it to nobody else,

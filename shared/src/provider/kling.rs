@@ -12,11 +12,11 @@ use super::reading::{self, amount, asset_url, class_of_status, items, step, text
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, certain};
-use crate::domain::catalog::Audio;
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::catalog::Audio;
+use domain::credit::MicroUsd;
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// For callers outside mainland China. What older tutorials name does not know these paths.
 pub(super) const API: &str = "api-singapore.klingai.com";
@@ -262,8 +262,8 @@ fn cost(task: &Value) -> Option<MicroUsd> {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

@@ -19,11 +19,11 @@ use super::reading::{self, amount, asset_url, items, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
-use crate::domain::catalog::Audio;
-use crate::domain::id::RemoteJob;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::Fault;
+use domain::catalog::Audio;
+use domain::id::RemoteJob;
+use domain::provider::Provider;
+use domain::time::Timestamp;
+use domain::verdict::Fault;
 
 /// How long a token is good for, and how far our clock may be ahead of theirs, in seconds.
 const TOKEN_LIVES_S: i64 = 1_800;

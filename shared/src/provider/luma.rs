@@ -7,9 +7,9 @@ use super::outcome::{Outcome, Polled};
 use super::reading::{self, asset_url, class_of_status, items, step, text, word};
 use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "agents.lumalabs.ai";
 /// The length up to which a film takes its frames as `start_frame` and `end_frame`; longer ones
@@ -135,8 +135,8 @@ fn fault(answer: &Answer) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

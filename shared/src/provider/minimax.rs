@@ -11,11 +11,11 @@ use super::reading::{self, asset_url, class_of_status, step, text, word};
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::RemoteJob;
-use crate::domain::public_url::PublicUrl;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::credit::MicroUsd;
+use domain::id::RemoteJob;
+use domain::public_url::PublicUrl;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// Of accounts outside mainland China; the others' is set as the base URL.
 const API: &str = "api.minimax.io";
@@ -350,8 +350,8 @@ fn is_gone(answer: &Answer) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

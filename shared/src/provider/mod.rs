@@ -47,13 +47,13 @@ use http::{HeaderMap, HeaderName, Method};
 use serde_json::Value;
 use url::Url;
 
-use crate::domain::catalog::Route;
-use crate::domain::id::{JobId, RemoteJob};
-use crate::domain::price_list::Listed;
-use crate::domain::provider::Provider;
-use crate::domain::request::JobRequest;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::catalog::Route;
+use domain::id::{JobId, RemoteJob};
+use domain::price_list::Listed;
+use domain::provider::Provider;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 pub use access::Access;
 pub use client::{ProviderClient, ProviderConfig, Timeouts};

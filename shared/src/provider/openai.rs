@@ -14,9 +14,9 @@ use super::outcome::{Outcome, Polled};
 use super::reading::{self, asset_url, class_of_status, folded, step, text};
 use super::secret::Secret;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup};
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// Nobody's: the key goes to `OPENAI_BASE_URL` or nowhere.
 const NOWHERE: &str = "openai.invalid";
@@ -184,8 +184,8 @@ fn fault(answer: &Answer) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

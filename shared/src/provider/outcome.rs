@@ -8,10 +8,10 @@ use http::header::RETRY_AFTER;
 use jiff::fmt::rfc2822;
 
 use super::Call;
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Fault, Verdict};
+use domain::credit::MicroUsd;
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Fault, Verdict};
 
 /// The longest that a provider's `Retry-After` is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);

@@ -16,11 +16,11 @@ use super::outcome::{Outcome, Polled, Unreadable};
 use super::secret::Secret;
 use super::verify::Verified;
 use super::{Answer, certain};
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::RemoteJob;
-use crate::domain::public_url::{PublicUrl, Reach};
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::credit::MicroUsd;
+use domain::id::RemoteJob;
+use domain::public_url::{PublicUrl, Reach};
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 /// A text, or a number as its digits, without blanks at its ends. `None` for an empty text and for
 /// everything else.

@@ -15,11 +15,11 @@ use super::reading::{self, asset_urls, class_of_status, items, step, text, times
 use super::secret::Secret;
 use super::verify::{Scheme, Verified};
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::RemoteJob;
-use crate::domain::job::RUNNING_MAX;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::credit::MicroUsd;
+use domain::id::RemoteJob;
+use domain::job::RUNNING_MAX;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.replicate.com";
 /// How much of a log's end is looked at, in bytes.
@@ -229,8 +229,8 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn the_wait_that_a_text_asks_for_is_kept() {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::fixtures::picture;
 use super::{CreateOrder, Settings, adapter};
-use crate::domain::catalog::{Audio, Catalog, Model, Route};
-use crate::domain::provider::Provider;
-use crate::domain::public_url::{PublicUrl, Reach};
-use crate::domain::request::JobRequest;
+use domain::catalog::{Audio, Catalog, Model, Route};
+use domain::provider::Provider;
+use domain::public_url::{PublicUrl, Reach};
+use domain::request::JobRequest;
 
 fn picture_url(name: &str) -> PublicUrl {
     PublicUrl::parse(&format!("https://images.example/{name}.png"), Reach::Public).unwrap()

@@ -7,11 +7,11 @@ use super::outcome::{Canceling, Outcome, Polled};
 use super::reading::{self, amount, asset_urls, class_of_status, items, step, text, word};
 use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
-use crate::domain::catalog::Audio;
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::catalog::Audio;
+use domain::credit::MicroUsd;
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.dev.runwayml.com"; // production, whatever its name says
 const VERSION: HeaderValue = HeaderValue::from_static("2024-11-06");
@@ -184,8 +184,8 @@ fn fault(answer: &Answer) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

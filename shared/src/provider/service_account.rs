@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::secret::Secret;
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// How long an assertion may be used, in seconds: the longest that Google takes.
 const LASTS_S: i64 = 3_600;

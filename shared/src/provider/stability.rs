@@ -8,9 +8,9 @@ use super::outcome::{Outcome, Polled};
 use super::reading::{self, class_of_status, items, step, text};
 use super::secret::Secret;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, certain};
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "api.stability.ai";
 /// The longest file that is taken, in bytes: some times a still of 1.5 megapixels.
@@ -124,8 +124,8 @@ fn fault(answer: &Answer) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

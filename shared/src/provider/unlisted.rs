@@ -6,9 +6,9 @@ use http::{HeaderName, Method};
 use super::outcome::{Outcome, Polled};
 use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault};
 
 const CAUSE: &str = "unknown_provider";
 

@@ -29,7 +29,7 @@ pub use self::stripe::Stripe;
 pub use self::token::{CallbackSecrets, EmptySecret, Token};
 pub use self::twilio::Twilio;
 use super::jwks::Jwks;
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// How far a signed timestamp may be from now, either way, in seconds.
 const TOLERANCE_S: u64 = 300;

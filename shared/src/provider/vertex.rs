@@ -15,10 +15,10 @@ use super::reading::{self, items, remote_job, text, word};
 use super::secret::Secret;
 use super::service_account::ServiceAccount;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, google};
-use crate::domain::catalog::Audio;
-use crate::domain::id::RemoteJob;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use domain::catalog::Audio;
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const LOCATION: &str = "GOOGLE_CLOUD_LOCATION";
 const PROJECT: &str = "GOOGLE_CLOUD_PROJECT";
@@ -304,9 +304,9 @@ fn failure(error: &Value) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::provider::Provider;
     use crate::provider::fixtures;
     use crate::provider::service_account::tests::{claims, file};
+    use domain::provider::Provider;
 
     #[test]
     fn every_fixture_reads_as_it_says() {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::item::{Update, from_item, key, to_item};
 use super::keys;
 use super::{Error, Table};
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::AccountId;
-use crate::domain::request::Prefer;
+use domain::credit::MicroUsd;
+use domain::id::AccountId;
+use domain::request::Prefer;
 
 /// An account's own rules. What it leaves open is as it is for everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -10,11 +10,11 @@ use super::keys::{self, CHECK_AT, MOVES, SK};
 use super::ledger::Line;
 use super::moves::Move;
 use super::{Error, S3, Table};
-use crate::domain::credit::Entry;
-use crate::domain::id::JobId;
-use crate::domain::job::Job;
-use crate::domain::request::JobRequest;
-use crate::domain::time::Timestamp;
+use domain::credit::Entry;
+use domain::id::JobId;
+use domain::job::Job;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
 
 pub use again::Subject;
 pub use books::{Account, AuditedJob, Books, DueEntry, Held, JobRow, Row};

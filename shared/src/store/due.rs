@@ -9,9 +9,9 @@ use super::Error;
 use super::item::{Item, key, number, number_of, text, text_of};
 use super::jobs::{JobStore, job_from_item};
 use super::keys::{self, CHECK_AT, PK};
-use crate::domain::id::JobId;
-use crate::domain::job::{CHECK_EVERY, Job};
-use crate::domain::time::Timestamp;
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, Job};
+use domain::time::Timestamp;
 
 /// A live job whose `check_at` has passed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use super::gauges::Gauges;
 use super::item::{from_item, key, number, text_of, to_item};
 use super::keys::{self, PK, SK};
 use super::{Error, RACES_MAX, step_aside};
-use crate::domain::attempt::{Attempt, Phase};
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
-use crate::resilience::gate::Gate;
-use crate::resilience::health::Gauge;
+use domain::attempt::{Attempt, Phase};
+use domain::policy::gate::Gate;
+use domain::policy::health::Gauge;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 /// What is stored of a provider: its pings, and its gate. What was never written is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use super::item::{from_item, key, number, text_of, to_item};
 use super::keys::{self, PK};
 use super::{Error, Table};
-use crate::domain::provider::Provider;
-use crate::resilience::health::Gauge;
+use domain::policy::health::Gauge;
+use domain::provider::Provider;
 
 /// The gauges of all providers.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! Every key of the table: built and parsed here and nowhere else.
 
-use crate::domain::credit::Entry;
-use crate::domain::id::{AccountId, JobId, KeyId};
-use crate::domain::provider::Provider;
+use domain::credit::Entry;
+use domain::id::{AccountId, JobId, KeyId};
+use domain::provider::Provider;
 
 pub const PK: &str = "PK";
 pub const SK: &str = "SK";

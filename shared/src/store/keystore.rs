@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::item::{from_item, key, text_of, to_item};
 use super::keys::{self, PK};
 use super::{Error, Table};
-use crate::domain::id::{AccountId, KeyId};
-use crate::domain::time::Timestamp;
+use domain::id::{AccountId, KeyId};
+use domain::time::Timestamp;
 
 /// A key as it is stored: enough to verify one, not enough to make one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
 use super::{Error, RACES_MAX, Table, passes, step_aside};
-use crate::domain::credit::{Credits, Entry, MicroUsd};
-use crate::domain::id::AccountId;
-use crate::domain::time::Timestamp;
+use domain::credit::{Credits, Entry, MicroUsd};
+use domain::id::AccountId;
+use domain::time::Timestamp;
 
 /// The accounts' money.
 #[derive(Debug, Clone)]

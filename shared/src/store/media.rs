@@ -18,11 +18,11 @@ use futures_util::{Stream, StreamExt, join, stream};
 use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
-use crate::domain::catalog::Kind;
-use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::Job;
-use crate::domain::media::Media;
-use crate::domain::time::Timestamp;
+use domain::catalog::Kind;
+use domain::id::{AccountId, JobId};
+use domain::job::Job;
+use domain::media::Media;
+use domain::time::Timestamp;
 use format::{Format, disposition, served_type};
 use whole::{Judgement, Whole};
 

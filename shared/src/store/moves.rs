@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::decide::{Event, Transition};
-use crate::domain::job::State;
-use crate::domain::time::Timestamp;
+use domain::decide::{Event, Transition};
+use domain::job::State;
+use domain::time::Timestamp;
 
 /// One move of a job, for whoever wants to know what became of it. Nothing is decided by it.
 ///

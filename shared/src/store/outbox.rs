@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::queue::{Message, Queue};
-use crate::domain::job::{FollowUp, Job};
-use crate::resilience::backoff::POLL_FIRST;
+use domain::job::{FollowUp, Job};
+use domain::policy::backoff::POLL_FIRST;
 
 /// How long after its claim an attempt is looked for whose create answer was lost: until then
 /// other attempts with the same input may be under way that their answers identify.

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use super::item::{key, text, text_of};
 use super::keys;
 use super::{Error, Table};
-use crate::domain::provider::Provider;
+use domain::provider::Provider;
 
 const USER: &str = "user";
 

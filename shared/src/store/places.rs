@@ -2,12 +2,12 @@
 
 use super::Error;
 use super::gauges::Gauges;
-use crate::domain::attempt::{Attempt, Phase};
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::ErrorClass;
-use crate::resilience::breaker::Report;
-use crate::resilience::gate::Gate;
-use crate::resilience::limit::{LimitTable, lease};
+use domain::attempt::{Attempt, Phase};
+use domain::policy::breaker::Report;
+use domain::policy::gate::Gate;
+use domain::policy::limit::{LimitTable, lease};
+use domain::time::Timestamp;
+use domain::verdict::ErrorClass;
 
 impl Gauges {
     /// Gives back the ended attempt's place, where its provider counts them, and reports a

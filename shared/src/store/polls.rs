@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use super::item::{Item, key, number, number_of, text};
 use super::keys;
 use super::{Error, Table};
-use crate::domain::id::JobId;
-use crate::domain::time::Timestamp;
+use domain::id::JobId;
+use domain::time::Timestamp;
 
 /// How long nobody else asks a question that somebody has taken. Longer than `poll` may run, and
 /// shorter than its queue hides a message from others: one whose taker died comes back after it.

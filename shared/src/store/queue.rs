@@ -9,12 +9,12 @@ use aws_sdk_sqs::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sqs};
-use crate::domain::attempt::Attempt;
-use crate::domain::credit::MicroUsd;
-use crate::domain::id::{JobId, RemoteJob};
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::Verdict;
+use domain::attempt::Attempt;
+use domain::credit::MicroUsd;
+use domain::id::{JobId, RemoteJob};
+use domain::provider::Provider;
+use domain::time::Timestamp;
+use domain::verdict::Verdict;
 
 /// The longest that a queue holds a message back.
 pub const DELAY_MAX: Duration = Duration::from_secs(900);

@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use super::item::{Item, key, number, number_of, text, text_of};
 use super::keys::{self, PK};
 use super::{Error, Table};
-use crate::domain::id::{JobId, RemoteJob};
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
+use domain::id::{JobId, RemoteJob};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 /// How long a remote job stays its attempt's. None runs nearly as long; after it, a server that
 /// counts its ids from one again may use an id again.

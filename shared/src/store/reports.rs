@@ -8,11 +8,11 @@ use super::jobs::JobStore;
 use super::pins::Pins;
 use super::queue::{Sender, Source};
 use super::{Error, Table};
-use crate::domain::attempt::Attempt;
-use crate::domain::id::{JobId, RemoteJob};
-use crate::domain::job::Job;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
+use domain::attempt::Attempt;
+use domain::id::{JobId, RemoteJob};
+use domain::job::Job;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 /// How long an instance takes what it has pinned to be pinned still.
 const PINNED_FOR: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::queue::{Message, Queue};
-use crate::domain::provider::Provider;
+use domain::provider::Provider;
 
 /// The two queues. Bytes take their time; money, failures and refunds do not wait behind them.
 #[derive(Debug, Clone)]

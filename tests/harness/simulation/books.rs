@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::attempt::{Attempt, Phase};
+use domain::id::JobId;
+use domain::job::Job;
+use domain::provider::Provider;
+use domain::time::Timestamp;
+use domain::verdict::Billed;
 use genmux::simulate::{Call, CallKind, RemoteState};
-use shared::domain::attempt::{Attempt, Phase};
-use shared::domain::id::JobId;
-use shared::domain::job::Job;
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
-use shared::domain::verdict::Billed;
 use shared::provider::adapter;
 
 /// A remote job, as its provider has it.

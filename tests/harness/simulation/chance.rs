@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use domain::catalog::{Catalog, Kind, Model};
+use domain::provider::Provider;
 use serde_json::{Value, json};
 use shared::boot::Random;
-use shared::domain::catalog::{Catalog, Kind, Model};
-use shared::domain::provider::Provider;
 
 /// What may be played with a job, beside nothing at all. Each may concern one provider alone.
 const PLAYS: [&str; 37] = [

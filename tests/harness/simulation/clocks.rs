@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use domain::time::Timestamp;
 use shared::boot::Clock;
-use shared::domain::time::Timestamp;
 
 use super::chance::Chance;
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use domain::attempt::Phase;
+use domain::id::JobId;
+use domain::job::Job;
+use domain::provider::Provider;
+use domain::verdict::Billed;
 use genmux::audit::was_given_up;
 use genmux::simulate::{CallKind, RemoteJobView};
-use shared::domain::attempt::Phase;
-use shared::domain::id::JobId;
-use shared::domain::job::Job;
-use shared::domain::provider::Provider;
-use shared::domain::verdict::Billed;
 use shared::store::audit::Books;
 
 use super::books::{self, Bill, Losses, Refund};

@@ -1,7 +1,7 @@
 //! Rows of jobs that no release can read. They are due like others.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use shared::domain::id::JobId;
+use domain::id::JobId;
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
 
 use crate::world::World;

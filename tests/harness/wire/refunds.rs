@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use domain::id::JobId;
+use domain::time::Timestamp;
 use serde_json::Value;
 use shared::boot::Clock;
-use shared::domain::id::JobId;
-use shared::domain::time::Timestamp;
 
 /// The refunds that have landed. Clones share them.
 #[derive(Debug, Clone, Default)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use domain::credit::Credits;
+use domain::id::{AccountId, KeyId};
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::json;
-use shared::domain::credit::Credits;
-use shared::domain::id::{AccountId, KeyId};
 use shared::store::keystore::{KeyStore, Scope};
 
 use super::{Snapshot, assert_problem, assert_unchanged};

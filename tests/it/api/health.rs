@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use domain::attempt::Phase;
+use domain::job::{Job, State};
+use domain::provider::Provider;
 use genmux::simulate::{CallKind, Fault};
 use harness::World;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::domain::attempt::Phase;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
 
 /// How long `dispatch` goes by the health that it has read.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -3,6 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::credit::Credits;
+use domain::id::AccountId;
+use domain::job::State;
+use domain::provider::Provider;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
@@ -10,10 +14,6 @@ use genmux::simulate::CallKind;
 use harness::{Answer, Moment, World, how_many};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::domain::credit::Credits;
-use shared::domain::id::AccountId;
-use shared::domain::job::State;
-use shared::domain::provider::Provider;
 use shared::store::keystore::Scope;
 
 use super::{Snapshot, assert_problem, assert_unchanged};

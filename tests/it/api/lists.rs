@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::catalog::Catalog;
+use domain::credit::Credits;
+use domain::id::AccountId;
+use domain::provider::Provider;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::Credits;
-use shared::domain::id::AccountId;
-use shared::domain::provider::Provider;
 use shared::store::keystore::Scope;
 
 use super::{Snapshot, assert_problem, assert_unchanged};

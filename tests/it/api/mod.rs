@@ -34,7 +34,7 @@ fn assert_problem<'a>(answer: &'a Answer, status: u16, code: &str) -> &'a str {
 #[derive(Debug, PartialEq)]
 struct Snapshot {
     items: BTreeMap<[String; 2], HashMap<String, AttributeValue>>,
-    next_message: Option<shared::domain::time::Timestamp>,
+    next_message: Option<domain::time::Timestamp>,
 }
 
 impl Snapshot {

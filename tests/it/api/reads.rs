@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use domain::id::JobId;
+use domain::job::State;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::domain::id::JobId;
-use shared::domain::job::State;
 use tokio::time::Instant;
 
 async fn read(world: &World, id: &JobId, headers: &[(&str, &str)]) -> Answer {

@@ -1,10 +1,10 @@
 //! Bad input gets its documented problem and changes nothing.
 
+use domain::catalog::{Catalog, Kind};
+use domain::provider::Provider;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::domain::catalog::{Catalog, Kind};
-use shared::domain::provider::Provider;
 
 use super::{Snapshot, assert_problem, assert_unchanged};
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
+use domain::job::State;
+use domain::provider::Provider;
 use genmux::simulate::CallKind;
 use harness::World;
 use serde_json::{Value, json};
-use shared::domain::job::State;
-use shared::domain::provider::Provider;
 
 use crate::documents::openapi::root;
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use domain::id::JobId;
+use domain::job::State;
+use domain::provider::Provider;
 use harness::world::LATENCY;
 use harness::{Answer, World};
 use serde_json::{Value, json};
-use shared::domain::id::JobId;
-use shared::domain::job::State;
-use shared::domain::provider::Provider;
 
 use super::{Snapshot, assert_problem, assert_unchanged, gateway_answer};
 

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::catalog::Catalog;
+use domain::credit::Credits;
+use domain::decide::Event;
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, CancelRefund, Job};
+use domain::provider::Provider;
+use domain::request::JobRequest;
 use futures_util::future::join_all;
 use genmux::audit::check;
 use harness::World;
 use harness::world::AUDIT;
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::Credits;
-use shared::domain::decide::Event;
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, CancelRefund, Job};
-use shared::domain::provider::Provider;
-use shared::domain::request::JobRequest;
 use shared::store::ledger::Limits;
 
 use super::order;

@@ -6,10 +6,10 @@ mod rows;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::id::JobId;
+use domain::job::State;
 use harness::World;
 use serde_json::json;
-use shared::domain::id::JobId;
-use shared::domain::job::State;
 use shared::store::keys::{PK, SK};
 
 type Item = HashMap<String, AttributeValue>;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
+use domain::credit::Entry;
+use domain::id::JobId;
+use domain::policy::gate::Gate;
+use domain::policy::limit::lease;
+use domain::provider::Provider;
 use genmux::audit::{Options, check};
 use harness::world::AUDIT;
-use shared::domain::credit::Entry;
-use shared::domain::id::JobId;
-use shared::domain::provider::Provider;
-use shared::resilience::gate::Gate;
-use shared::resilience::limit::lease;
 use shared::store::audit::{Books, DueEntry};
 use shared::store::gauges::Gauges;
 use shared::store::keys;
@@ -29,7 +29,7 @@ fn assert_found(found: &[String], words: &str) {
 }
 
 fn refund(job: &JobId) -> String {
-    keys::entry(&Entry::Refund { job: job.clone(), amount: shared::domain::credit::Credits::ONE })
+    keys::entry(&Entry::Refund { job: job.clone(), amount: domain::credit::Credits::ONE })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use domain::provider::Provider;
 use genmux::stack::Options;
 use harness::world::LATENCY;
 use harness::{Answer, Moment, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::boot::Env;
-use shared::domain::provider::Provider;
 use shared::store::keystore::Scope;
 
 use super::schema::Document;

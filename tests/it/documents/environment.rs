@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::provider::Provider;
 use genmux::host::FunctionSpec;
 use genmux::stack::start_function;
 use harness::World;
 use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Env, Process};
-use shared::domain::provider::Provider;
 use shared::provider::{Scheme, adapter};
 
 use super::openapi::sources;

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use domain::catalog::Catalog;
+use domain::credit::Credits;
+use domain::id::AccountId;
+use domain::job::{CHECK_EVERY, Job};
+use domain::price;
+use domain::provider::Provider;
+use domain::request::{JobRequest, Order};
+use domain::time::Timestamp;
 use harness::World;
 use serde_json::{Value, json};
 use shared::boot::{Clock, Env};
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::Credits;
-use shared::domain::id::AccountId;
-use shared::domain::job::{CHECK_EVERY, Job};
-use shared::domain::price;
-use shared::domain::provider::Provider;
-use shared::domain::request::{JobRequest, Order};
-use shared::domain::time::Timestamp;
 use shared::store::keystore::{ApiKey, KeyStore, Scope};
 use shared::store::ledger::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::job::COPY_LEASE;
 use genmux::host::Template;
 use harness::World;
 use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
-use shared::domain::job::COPY_LEASE;
 use shared::provider::{IMAGE_WITHIN, Timeouts};
 
 /// The most that each function waits for in a row, provider and AWS, where each call takes all the

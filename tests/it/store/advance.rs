@@ -1,14 +1,14 @@
 //! Moving a job: one winner for each version, and its money with it.
 
+use domain::attempt::News;
+use domain::credit::Entry;
+use domain::decide::Event;
+use domain::id::{JobId, RemoteJob};
+use domain::job::{CHECK_EVERY, Job, State, Stop};
+use domain::media::{Details, Media};
+use domain::verdict::ErrorClass;
 use harness::World;
 use serde_json::{Value, json};
-use shared::domain::attempt::News;
-use shared::domain::credit::Entry;
-use shared::domain::decide::Event;
-use shared::domain::id::{JobId, RemoteJob};
-use shared::domain::job::{CHECK_EVERY, Job, State, Stop};
-use shared::domain::media::{Details, Media};
-use shared::domain::verdict::ErrorClass;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD};
 use tracing_subscriber::layer::SubscriberExt;
@@ -307,7 +307,7 @@ fn accepted() -> Event {
 }
 
 fn finished() -> Event {
-    let verdict = shared::domain::verdict::Verdict::Finished { asset_url: String::new(), cost: None };
+    let verdict = domain::verdict::Verdict::Finished { asset_url: String::new(), cost: None };
     Event::Attempt { number: 1, news: News::Ended { remote: None, verdict } }
 }
 

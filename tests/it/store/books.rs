@@ -1,8 +1,8 @@
 //! The books: everything that is there, however much of it, as it stands there.
 
 use aws_sdk_s3::primitives::ByteStream;
+use domain::credit::{Credits, Entry};
 use harness::World;
-use shared::domain::credit::{Credits, Entry};
 use shared::store::audit::{Books, Row};
 use shared::store::jobs::Created;
 use shared::store::keys;

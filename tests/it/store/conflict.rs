@@ -10,10 +10,10 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use domain::credit::Credits;
+use domain::job::State;
 use harness::World;
 use serde_json::json;
-use shared::domain::credit::Credits;
-use shared::domain::job::State;
 use shared::store::Table;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};

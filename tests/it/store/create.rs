@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use domain::credit::{Credits, Entry};
+use domain::job::{CHECK_EVERY, Job};
 use harness::{Moment, World};
-use shared::domain::credit::{Credits, Entry};
-use shared::domain::job::{CHECK_EVERY, Job};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, DUE_SHARDS};
 use tokio::task::JoinSet;
@@ -253,7 +253,7 @@ async fn a_create_whose_fate_is_unknown_is_settled_by_its_repeat() {
 /// key and the prompt of each.
 async fn at_once(
     world: &World,
-    nth: impl Fn(usize) -> (shared::domain::id::AccountId, String, String),
+    nth: impl Fn(usize) -> (domain::id::AccountId, String, String),
 ) -> Vec<Created> {
     let (jobs, now) = (world.jobs(), world.clock.now());
     let mut rivals = JoinSet::new();

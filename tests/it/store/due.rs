@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use domain::id::JobId;
+use domain::job::{CHECK_EVERY, State};
 use futures_util::{StreamExt, stream};
 use harness::{Moment, World, how_many};
 use reqwest::{Method, StatusCode};
-use shared::domain::id::JobId;
-use shared::domain::job::{CHECK_EVERY, State};
 use shared::store::keys::{self, DUE_SHARDS, shard};
 use tokio::time::Instant;
 

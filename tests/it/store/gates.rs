@@ -1,12 +1,12 @@
 //! Gates: changed over the version they were made from, and by one writer at a time.
 
+use domain::policy::breaker::Report;
+use domain::policy::gate::{Entry, Gate, Refusal};
+use domain::policy::health::{Gauge, Ping};
+use domain::policy::limit::Limits;
+use domain::provider::Provider::{self, Fal, Runway};
+use domain::verdict::ErrorClass;
 use harness::World;
-use shared::domain::provider::Provider::{self, Fal, Runway};
-use shared::domain::verdict::ErrorClass;
-use shared::resilience::breaker::Report;
-use shared::resilience::gate::{Entry, Gate, Refusal};
-use shared::resilience::health::{Gauge, Ping};
-use shared::resilience::limit::Limits;
 use shared::store::gauges::Gauges;
 use shared::store::{Error, keys};
 use tokio::task::JoinSet;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use domain::policy::health::{Gauge, Ping};
+use domain::provider::Provider;
+use domain::route::Health;
 use harness::World;
-use shared::domain::provider::Provider;
-use shared::domain::route::Health;
-use shared::resilience::health::{Gauge, Ping};
 use shared::store::gauges::Gauges;
 use shared::store::keys;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use domain::id::KeyId;
+use domain::time::Timestamp;
 use harness::World;
-use shared::domain::id::KeyId;
-use shared::domain::time::Timestamp;
 use shared::store::keys;
 use shared::store::keystore::{ApiKey, KeyStore, Scope};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use domain::credit::{Credits, Entry};
 use harness::World;
-use shared::domain::credit::{Credits, Entry};
 use shared::store::keys;
 use shared::store::ledger::{Granted, Ledger, Line};
 use tokio::task::JoinSet;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use domain::catalog::Kind;
+use domain::id::JobId;
+use domain::media::{Details, Media};
 use futures_util::{FutureExt, StreamExt, join, stream};
 use harness::World;
 use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
-use shared::domain::catalog::Kind;
-use shared::domain::id::JobId;
-use shared::domain::media::{Details, Media};
 use shared::store::media::{CopyError, MEDIA_BYTES_MAX, MediaStore, PART_BYTES, attempt_media_key};
 use tempfile::TempDir;
 

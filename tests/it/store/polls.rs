@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use domain::id::JobId;
 use futures_util::future::join_all;
 use harness::World;
-use shared::domain::id::JobId;
 use shared::store::polls::{Polls, TAKEN_FOR, Turn};
 
 use super::TAKEN;

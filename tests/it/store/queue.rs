@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use domain::credit::MicroUsd;
+use domain::id::{JobId, RemoteJob};
+use domain::verdict::Verdict;
 use harness::World;
-use shared::domain::credit::MicroUsd;
-use shared::domain::id::{JobId, RemoteJob};
-use shared::domain::verdict::Verdict;
 use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use domain::id::{AccountId, JobId};
+use domain::job::{CHECK_EVERY, Job};
+use domain::time::Timestamp;
 use harness::World;
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{CHECK_EVERY, Job};
-use shared::domain::time::Timestamp;
 use shared::store::due::Due;
 use shared::store::jobs::Created;
 use shared::store::keys;

@@ -3,15 +3,15 @@
 
 use std::convert::Infallible;
 
+use domain::credit::Entry;
+use domain::decide::Decision;
+use domain::id::JobId;
+use domain::job::CHECK_EVERY;
+use domain::policy::breaker::Report;
+use domain::policy::gate::Gate;
+use domain::provider::Provider::Fal;
+use domain::verdict::ErrorClass;
 use harness::World;
-use shared::domain::credit::Entry;
-use shared::domain::decide::Decision;
-use shared::domain::id::JobId;
-use shared::domain::job::CHECK_EVERY;
-use shared::domain::provider::Provider::Fal;
-use shared::domain::verdict::ErrorClass;
-use shared::resilience::breaker::Report;
-use shared::resilience::gate::Gate;
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};

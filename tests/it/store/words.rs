@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::id::JobId;
+use domain::job::State;
 use harness::World;
 use reqwest::{Method, StatusCode};
-use shared::domain::id::JobId;
-use shared::domain::job::State;
 
 use super::{job_item, spoil_job, text};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::domain::credit::Entry;
-use shared::domain::id::AccountId;
-use shared::domain::time::Timestamp;
+use domain::credit::Entry;
+use domain::id::AccountId;
+use domain::time::Timestamp;
 use shared::store::audit::{Account, Books, Row, Subject};
 use shared::store::ledger::Line;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use shared::domain::attempt::{Attempt, Phase};
-use shared::domain::job::{ATTEMPTS_MAX, Job, RUNNING_MAX, STOPPING_MAX, State};
-use shared::domain::time::Timestamp;
-use shared::domain::verdict::Billed;
+use domain::attempt::{Attempt, Phase};
+use domain::job::{ATTEMPTS_MAX, Job, RUNNING_MAX, STOPPING_MAX, State};
+use domain::time::Timestamp;
+use domain::verdict::Billed;
 use shared::store::audit::JobRow;
 use shared::store::moves::Move;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use shared::domain::attempt::Phase;
-use shared::domain::catalog::Kind;
-use shared::domain::job::{Job, State};
-use shared::domain::media::Media;
-use shared::domain::time::Timestamp;
+use domain::attempt::Phase;
+use domain::catalog::Kind;
+use domain::job::{Job, State};
+use domain::media::Media;
+use domain::time::Timestamp;
 use shared::provider::adapter;
 use shared::store::audit::{AuditedJob, Books, JobRow, Object, Row, Subject};
 use shared::store::media::attempt_media_key;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use shared::domain::credit::{Credits, Entry};
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::{CancelRefund, Job, State, Stop};
-use shared::domain::time::Timestamp;
+use domain::credit::{Credits, Entry};
+use domain::id::{AccountId, JobId};
+use domain::job::{CancelRefund, Job, State, Stop};
+use domain::time::Timestamp;
 use shared::store::audit::{AuditedJob, DueEntry, JobRow, Row};
 use shared::store::keys;
 use shared::store::ledger::Line;

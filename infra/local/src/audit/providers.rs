@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::domain::attempt::{Attempt, Phase};
-use shared::domain::id::JobId;
-use shared::domain::job::ATTEMPTS_MAX;
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
+use domain::attempt::{Attempt, Phase};
+use domain::id::JobId;
+use domain::job::ATTEMPTS_MAX;
+use domain::policy::limit::{LEASE, lease};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use shared::provider::adapter;
-use shared::resilience::limit::{LEASE, lease};
 use shared::store::audit::{Books, Row, Subject};
 use shared::store::keys;
 use shared::store::remotes::HELD_FOR;

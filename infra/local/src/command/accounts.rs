@@ -1,9 +1,9 @@
 //! `genmux accounts`: what an account has, and the rules that are its own.
 
 use anyhow::Result;
+use domain::credit::Credits;
+use domain::request::Prefer;
 use serde_json::Value;
-use shared::domain::credit::Credits;
-use shared::domain::request::Prefer;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::ledger::Ledger;
 

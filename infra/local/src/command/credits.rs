@@ -1,8 +1,8 @@
 //! `genmux credits`: an account's money.
 
 use anyhow::{Context, Result, bail};
-use shared::domain::credit::Credits;
-use shared::domain::id::base32;
+use domain::credit::Credits;
+use domain::id::base32;
 use shared::store::ledger::{BALANCE_MAX, Granted, Ledger};
 
 use super::print::say;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use domain::id::base32;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use shared::boot::Random;
-use shared::domain::id::base32;
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -151,7 +151,7 @@ fn print_ledger(account: &Value, id: &str) {
     let of_job: Vec<_> = lines.filter(|line| text(line, "job") == id).collect();
     for line in of_job.into_iter().rev() {
         let amount = line.get("micro_credits").and_then(Value::as_u64).unwrap_or(0);
-        let credits = shared::domain::credit::Credits::from_micros(amount);
+        let credits = domain::credit::Credits::from_micros(amount);
         say!("{}  {} {credits} credits", text(line, "at"), text(line, "kind"));
     }
 }

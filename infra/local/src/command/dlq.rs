@@ -1,7 +1,7 @@
 //! `genmux dlq`: look at dead letters, and have them delivered again.
 
 use anyhow::Result;
-use shared::domain::id::JobId;
+use domain::id::JobId;
 use shared::store::Sqs;
 use shared::store::queue::{DeadLetter, DeadLetters, QUEUES};
 

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use shared::domain::attempt::Attempt;
-use shared::domain::catalog::Catalog;
-use shared::domain::credit::Entry;
-use shared::domain::id::AccountId;
-use shared::domain::job::{Job, State};
-use shared::domain::provider::Provider;
-use shared::domain::request::JobRequest;
-use shared::domain::time::Timestamp;
-use shared::domain::verdict::Fault;
+use domain::attempt::Attempt;
+use domain::catalog::Catalog;
+use domain::credit::Entry;
+use domain::id::AccountId;
+use domain::job::{Job, State};
+use domain::provider::Provider;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+use domain::verdict::Fault;
 use shared::store::audit::History;
 use shared::store::due::LiveJob;
 use shared::store::gates::Known;
@@ -258,7 +258,7 @@ pub fn parameters(request: &JobRequest) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use shared::resilience::gate::Gate;
+    use domain::policy::gate::Gate;
 
     use super::*;
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use domain::credit::Credits;
+use domain::id::{AccountId, base32};
 use serde::{Deserialize, Serialize};
 use shared::boot::config::parse_public_url;
 use shared::boot::{Clock, Env, Process, Random};
-use shared::domain::credit::Credits;
-use shared::domain::id::{AccountId, base32};
 use shared::edge::auth::make_key;
 use shared::store::Table;
 use shared::store::keystore::{KeyStore, Scope};

@@ -20,11 +20,11 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use shared::domain::credit::Credits;
-use shared::domain::id::{AccountId, JobId};
-use shared::domain::job::State;
-use shared::domain::provider::Provider;
-use shared::domain::request::Prefer;
+use domain::credit::Credits;
+use domain::id::{AccountId, JobId};
+use domain::job::State;
+use domain::provider::Provider;
+use domain::request::Prefer;
 use shared::store::queue::QUEUES;
 
 /// Genmux on this machine: the whole stack, a demo, and an operator's commands.

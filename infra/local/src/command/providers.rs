@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
-use shared::resilience::gate::Gate;
+use domain::policy::gate::Gate;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use shared::store::gates::Known;
 use shared::store::gauges::Gauges;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use shared::domain::provider::Provider;
+use domain::provider::Provider;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

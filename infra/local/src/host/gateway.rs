@@ -9,13 +9,13 @@ use axum::extract::{ConnectInfo, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use data_encoding::BASE64;
+use domain::time::Timestamp;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::domain::time::Timestamp;
 use url::form_urlencoded;
 
 use super::function::FunctionError;

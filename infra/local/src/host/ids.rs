@@ -3,7 +3,7 @@
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use data_encoding::{BASE64, HEXLOWER};
-use shared::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// A version 4 UUID.
 pub(super) fn uuid() -> String {

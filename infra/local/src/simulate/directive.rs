@@ -74,8 +74,8 @@ mod words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::provider::Provider;
 use serde::{Deserialize, Serialize};
-use shared::domain::provider::Provider;
 
 use super::providers::wire;
 use words::{apply, pairs};

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::domain::time::Timestamp;
 
 use super::RemoteState;
 use super::directive::{Failure, Play, StatusPlay, WebhookPlay};

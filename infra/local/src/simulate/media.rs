@@ -7,10 +7,10 @@ use async_stream::stream as generate;
 use axum::body::Body;
 use axum::response::{Html, IntoResponse};
 use bytes::Bytes;
+use domain::time::Timestamp;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use shared::domain::time::Timestamp;
 
 use super::create::{pause, when_to_come};
 use super::directive::{AssetPlay, caption};

@@ -48,10 +48,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::provider::Provider;
+use domain::public_url::Reach;
+use domain::time::Timestamp;
 use shared::boot::Clock;
-use shared::domain::provider::Provider;
-use shared::domain::public_url::Reach;
-use shared::domain::time::Timestamp;
 use shared::provider::download::Downloader;
 use tokio::net::TcpListener;
 

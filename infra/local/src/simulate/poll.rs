@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
-use shared::domain::time::Timestamp;
 
 use super::Simulator;
 use super::create::{self, gateway_page};

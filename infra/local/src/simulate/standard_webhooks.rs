@@ -3,9 +3,9 @@
 use std::fmt;
 
 use data_encoding::BASE64;
+use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use shared::domain::time::Timestamp;
 
 /// What one simulator signs its webhooks with.
 #[derive(Clone)]

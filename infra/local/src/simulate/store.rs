@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 
 use super::jobs::RemoteJob;
 

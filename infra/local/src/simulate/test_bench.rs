@@ -9,13 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use bytes::Bytes;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use shared::boot::Clock;
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

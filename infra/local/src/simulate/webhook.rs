@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::time::Timestamp;
 use futures_util::future::join_all;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use shared::domain::time::Timestamp;
 
 use super::Simulator;
 use super::directive::WebhookPlay;

@@ -5,11 +5,11 @@ use std::fmt::Debug;
 use anyhow::Context;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use http::Method;
 use http::request::Parts;
 use serde_json::{Map, Value};
-use shared::domain::time::Timestamp;
 
 use super::directive::Refusal;
 use super::jobs::RemoteJob;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use domain::provider::Provider;
 use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::env::{Env, check_key};
-use shared::domain::provider::Provider;
 use shared::provider::{Scheme, adapter};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

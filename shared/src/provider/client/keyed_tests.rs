@@ -2,11 +2,11 @@
 
 use super::tests::{NOW, Reply, Server, answer};
 use super::*;
-use crate::domain::catalog::Catalog;
-use crate::domain::public_url::{PublicUrl, Reach};
-use crate::domain::request::JobRequest;
 use crate::provider::download::DownloadError;
 use crate::provider::service_account::tests::file;
+use domain::catalog::Catalog;
+use domain::public_url::{PublicUrl, Reach};
+use domain::request::JobRequest;
 
 const IMAGE: &str = "RIFF____WEBPVP8 a picture";
 

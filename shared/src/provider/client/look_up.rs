@@ -1,11 +1,11 @@
 //! The look-up for an attempt whose create answer was lost, through all pages of a list.
 
 use super::{Credentials, ProviderClient, Timer};
-use crate::domain::id::RemoteJob;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
 use crate::provider::outcome::busy;
 use crate::provider::{Answer, Found, LookUp, Lost, Seen, adapter};
+use domain::id::RemoteJob;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 /// How many pages of a list a look-up reads: a thousand remote jobs, more than any provider lets
 /// us make within the time that one is looked for.
@@ -113,11 +113,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::catalog::Catalog;
-    use crate::domain::request::{JobRequest, Order};
     use crate::provider::CreateOrder;
     use crate::provider::client::tests::{NOW, Reply, Server, answer, client};
     use crate::provider::input::model_input;
+    use domain::catalog::Catalog;
+    use domain::request::{JobRequest, Order};
 
     /// What a look-up at fal comes to, and the requests that it took. Each page has the remote
     /// jobs of these numbers, all made at the time with the input that was lost.

@@ -1,11 +1,11 @@
 //! What a provider says that its endpoints cost.
 
 use super::{Credentials, ProviderClient, Timer};
-use crate::domain::catalog::Route;
-use crate::domain::price_list::Listed;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
 use crate::provider::adapter;
+use domain::catalog::Route;
+use domain::price_list::Listed;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 
 impl ProviderClient {
     /// What a provider says that these routes cost, as far as it is understood. Nothing where it

@@ -12,12 +12,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::domain::catalog::Catalog;
-use crate::domain::id::JobId;
-use crate::domain::public_url::Reach;
-use crate::domain::request::{JobRequest, Order};
 use crate::provider::fixtures::REMOTE_ID;
 use crate::provider::verify::{CallbackSecrets, Token, VerifyError};
+use domain::catalog::Catalog;
+use domain::id::JobId;
+use domain::public_url::Reach;
+use domain::request::{JobRequest, Order};
 
 const KEY: &str = "key-that-nobody-may-see";
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);

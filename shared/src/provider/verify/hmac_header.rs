@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName};
 
 use super::mac::{Hash, MacKeys};
 use super::{BadKey, VerifyError, fresh_text, one};
-use crate::domain::time::Timestamp;
 use crate::provider::secret::Secret;
+use domain::time::Timestamp;
 
 /// How a signature is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

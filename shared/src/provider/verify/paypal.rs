@@ -16,7 +16,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::{BadKey, TOLERANCE_S, VerifyError, only};
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 const URL: &str = "paypal-cert-url";
 /// Certificates that are read of one file; the rest are ignored.

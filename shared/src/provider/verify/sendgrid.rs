@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 use http::HeaderMap;
 
 use super::{BadKey, VerifyError, fresh, only};
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// `SendGrid`, by the public keys of an account.
 #[derive(Clone)]

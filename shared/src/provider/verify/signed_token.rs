@@ -9,8 +9,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::{TOLERANCE_S, Token, VerifyError, fresh, only};
-use crate::domain::time::Timestamp;
 use crate::provider::jwks::Jwks;
+use domain::time::Timestamp;
 
 const HEADER: &str = "webhook-signature";
 const TIMESTAMP: &str = "webhook-timestamp";
@@ -103,9 +103,9 @@ mod tests {
 
     use super::super::{Signing, verify_signed};
     use super::*;
-    use crate::domain::id::JobId;
-    use crate::domain::provider::Provider;
     use crate::provider::service_account::tests as test_key;
+    use domain::id::JobId;
+    use domain::provider::Provider;
 
     const NOW: i64 = 1_700_000_000;
 

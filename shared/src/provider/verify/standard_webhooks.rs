@@ -8,8 +8,8 @@ use http::HeaderMap;
 
 use super::mac::{Hash, MacKeys};
 use super::{BadKey, ENTRIES_MAX, VerifyError, fresh, only};
-use crate::domain::time::Timestamp;
 use crate::provider::secret::Secret;
+use domain::time::Timestamp;
 
 const NAMES: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 const SVIX_NAMES: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];

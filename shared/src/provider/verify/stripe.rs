@@ -5,8 +5,8 @@ use http::HeaderMap;
 
 use super::mac::{Hash, MacKeys};
 use super::{BadKey, ENTRIES_MAX, VerifyError, fresh_text, only};
-use crate::domain::time::Timestamp;
 use crate::provider::secret::Secret;
+use domain::time::Timestamp;
 
 /// Stripe, by the secrets of an endpoint. The whole text is the key, `whsec_` and all.
 #[derive(Debug, Clone)]

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::id::JobId;
-use crate::domain::provider::Provider;
 use crate::provider::secret::Secret;
+use domain::id::JobId;
+use domain::provider::Provider;
 
 const NOW_S: i64 = 1_700_000_000;
 

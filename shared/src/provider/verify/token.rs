@@ -5,9 +5,9 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{Verified, VerifyError};
-use crate::domain::id::{JobId, base32};
-use crate::domain::provider::Provider;
 use crate::provider::secret::Secret;
+use domain::id::{JobId, base32};
+use domain::provider::Provider;
 
 /// Bytes of the HMAC that a callback token carries.
 const MAC_BYTES: usize = 16;

@@ -10,9 +10,9 @@ use super::super::ledger::Line;
 use super::super::{Error, RACES_MAX, Table, step_aside};
 use super::books::{account_of, is_live, line, line_keys};
 use super::{Account, AuditedJob, Books, DueEntry, Row, Source};
-use crate::domain::credit::Entry;
-use crate::domain::id::{AccountId, JobId};
-use crate::domain::provider::Provider;
+use domain::credit::Entry;
+use domain::id::{AccountId, JobId};
+use domain::provider::Provider;
 
 /// Readings of an account whose ledger grows meanwhile.
 const READINGS_MAX: u32 = 5;

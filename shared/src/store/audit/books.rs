@@ -13,14 +13,14 @@ use super::super::moves::Move;
 use super::super::remotes::{Holder, holder_of};
 use super::super::{Error, jobs::JobStore};
 use super::{Object, Source};
-use crate::domain::credit::Entry;
-use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::{Job, State};
-use crate::domain::provider::Provider;
-use crate::domain::request::JobRequest;
-use crate::domain::time::Timestamp;
-use crate::resilience::gate::Gate;
-use crate::resilience::health::Gauge;
+use domain::credit::Entry;
+use domain::id::{AccountId, JobId};
+use domain::job::{Job, State};
+use domain::policy::gate::Gate;
+use domain::policy::health::Gauge;
+use domain::provider::Provider;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
 
 const DOING: &str = "read an item of the table";
 
@@ -248,7 +248,7 @@ pub(super) fn line(sk: &str, item: Item) -> Result<Line, Error> {
 
 /// The charge and the refund of a job.
 pub(super) fn line_keys(job: &JobId) -> [String; 2] {
-    let (job, amount) = (job.clone(), crate::domain::credit::Credits::ZERO);
+    let (job, amount) = (job.clone(), domain::credit::Credits::ZERO);
     [Entry::Charge { job: job.clone(), amount }, Entry::Refund { job, amount }]
         .map(|entry| keys::entry(&entry))
 }

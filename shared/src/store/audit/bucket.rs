@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::Error;
 use super::{Books, Source};
-use crate::domain::time::Timestamp;
+use domain::time::Timestamp;
 
 /// Files that are asked about at one time.
 const AT_ONCE: usize = 16;

@@ -1,14 +1,14 @@
 //! A job and its request as items of the table.
 
-use crate::domain::decide::{Event, Transition};
-use crate::domain::id::JobId;
-use crate::domain::job::Job;
-use crate::domain::request::JobRequest;
-use crate::domain::time::Timestamp;
 use crate::store::Error;
 use crate::store::item::{Item, Update, from_item, key, number, text, to_item, to_value};
 use crate::store::keys::{self, CHECK_AT, DUE_SHARD, MOVES};
 use crate::store::moves::Move;
+use domain::decide::{Event, Transition};
+use domain::id::JobId;
+use domain::job::Job;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
 
 pub(super) const STILL_THE_JOB_WE_DECIDED_ABOUT: &str =
     "#state = :state_before AND #version = :version_before";

@@ -1,11 +1,11 @@
 //! Jobs by the page.
 
-use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::Job;
-use crate::domain::time::Timestamp;
 use crate::store::Error;
 use crate::store::item::{key, number, text, text_of};
 use crate::store::keys::{self, PK};
+use domain::id::{AccountId, JobId};
+use domain::job::Job;
+use domain::time::Timestamp;
 
 use super::{JobStore, job_from_item};
 

@@ -2,7 +2,7 @@
 //! is absent: nothing is refused for it.
 
 use super::format::Format;
-use crate::domain::media::Details;
+use domain::media::Details;
 
 /// Reads what [`Whole`](super::whole::Whole) kept of a file of this format.
 pub(super) fn read(format: Format, kept: &[u8]) -> Details {

@@ -1,7 +1,7 @@
 //! What a file is, by how it begins. Names and announced types are not looked at.
 
 use super::details::element;
-use crate::domain::catalog::Kind;
+use domain::catalog::Kind;
 
 /// A container of films or a format of stills that is sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

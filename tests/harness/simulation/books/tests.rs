@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use shared::domain::credit::{Credits, MicroUsd};
-use shared::domain::id::RemoteJob;
-use shared::domain::time::Timestamp;
-use shared::domain::verdict::{ErrorClass, Fault};
+use domain::credit::{Credits, MicroUsd};
+use domain::id::RemoteJob;
+use domain::time::Timestamp;
+use domain::verdict::{ErrorClass, Fault};
 
 use super::*;
 

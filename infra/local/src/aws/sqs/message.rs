@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
+use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::domain::time::Timestamp;
 
 use super::error::{Code, Error, invalid};
 

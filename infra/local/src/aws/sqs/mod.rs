@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use domain::time::Timestamp;
 use shared::boot::Clock;
-use shared::domain::time::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use error::{Code, Error};

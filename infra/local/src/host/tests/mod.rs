@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use shared::boot::Clock;
-use shared::domain::time::Timestamp;
 use tokio::sync::Notify;
 
 use super::{Deployment, Function, FunctionError, Functions, Host, Invocation, Received, Source, Template};

@@ -13,8 +13,8 @@ mod runway;
 mod stability;
 mod vertex;
 
+use domain::provider::Provider;
 use serde_json::Value;
-use shared::domain::provider::Provider;
 
 use super::wire::Wire;
 

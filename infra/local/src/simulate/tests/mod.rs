@@ -7,11 +7,11 @@ mod weather;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::boot::Clock;
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 
 use super::providers::{
     DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 
 use crate::simulate::create::{self, Order};
 use crate::simulate::directive::Refusal;

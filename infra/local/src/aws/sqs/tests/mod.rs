@@ -18,8 +18,8 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     Message, MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
+use domain::time::Timestamp;
 use shared::boot::Clock;
-use shared::domain::time::Timestamp;
 use tokio::net::TcpListener;
 
 use super::{QueueSpec, Redrive, Sqs};

@@ -5,11 +5,11 @@ pub(in crate::simulate) mod tests;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::time::Timestamp;
 
 use super::ratio;
 use crate::simulate::create::{self, Order};

@@ -1,9 +1,9 @@
 //! The platform's history of an endpoint: what ran there and when, with inputs and outputs.
 
 use axum::Json;
+use domain::time::Timestamp;
 use http::StatusCode;
 use serde_json::{Value, json};
-use shared::domain::time::Timestamp;
 
 use super::{models, outcome, platform_error};
 use crate::simulate::Simulator;

@@ -1,12 +1,12 @@
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use ed25519_dalek::{Signature, VerifyingKey};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 
 use crate::simulate::test_bench::{Bench, Client, Receiver, read, text};
 use crate::simulate::{CallKind, RemoteState};

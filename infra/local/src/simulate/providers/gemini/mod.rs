@@ -12,11 +12,11 @@ pub(in crate::simulate) mod tests;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::time::Timestamp;
 
 use self::models::Film;
 use crate::simulate::create::{self, Order};

@@ -1,8 +1,8 @@
 use data_encoding::BASE64;
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 
 use crate::simulate::rsa::RsaKey;
 use crate::simulate::test_bench::{Bench, Client, Receiver, read, text};

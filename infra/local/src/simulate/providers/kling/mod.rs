@@ -10,11 +10,11 @@ pub(in crate::simulate) mod tests;
 use anyhow::Context;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::time::Timestamp;
 
 use self::errors::{NO_KEY, NO_METHOD, NOTHING, error, flaw, invalid, reason, success};
 use self::models::Model;

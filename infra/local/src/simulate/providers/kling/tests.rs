@@ -1,8 +1,8 @@
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 
 use crate::simulate::CallKind;
 use crate::simulate::test_bench::{Bench, Client, Receiver, read, text};

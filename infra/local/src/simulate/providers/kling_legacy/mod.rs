@@ -9,11 +9,11 @@ mod token;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::time::Timestamp;
 
 use self::models::Ordered;
 use super::kling::errors::{self, NO_KEY, NO_METHOD, NOTHING, error, invalid, reason, success};

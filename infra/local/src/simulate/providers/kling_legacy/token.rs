@@ -1,11 +1,11 @@
 //! The tokens that callers sign for themselves: JSON Web Tokens by HMAC-SHA256.
 
 use data_encoding::BASE64URL_NOPAD;
+use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use http::StatusCode;
 use serde_json::Value;
 use sha2::Sha256;
-use shared::domain::time::Timestamp;
 
 use crate::simulate::providers::kling::errors::{BAD_KEY, TOO_EARLY, TOO_LATE};
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::time::Timestamp;
 use tokio::time::timeout;
 
 use self::words::{INVALID, WRONG_KEY, error, refused, success};

@@ -1,7 +1,7 @@
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 
 use crate::simulate::test_bench::{Bench, Client, Receiver, read, text};
 use crate::simulate::{CallKind, RemoteState};

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use http::StatusCode;
 use serde_json::{Value, json};
-use shared::domain::time::Timestamp;
 
 use super::Version;
 use crate::simulate::directive::{Failure, Refusal};

@@ -16,11 +16,11 @@ use anyhow::Context;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE32_NOPAD;
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::domain::time::Timestamp;
 
 use self::models::Model;
 use crate::simulate::create::{self, Order};

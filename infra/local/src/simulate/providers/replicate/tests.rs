@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use domain::provider::Provider;
+use domain::time::Timestamp;
 use futures_util::FutureExt;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
-use shared::domain::time::Timestamp;
 
 use crate::simulate::test_bench::{Bench, Client, Receiver, read, text};
 use crate::simulate::{CallKind, RemoteState};

@@ -1,7 +1,7 @@
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 
 use crate::simulate::RemoteState;
 use crate::simulate::test_bench::{Bench, Client, read, text};

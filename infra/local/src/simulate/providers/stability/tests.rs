@@ -1,9 +1,9 @@
 use data_encoding::BASE64;
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use reqwest::multipart::Form;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::json;
-use shared::domain::provider::Provider;
 
 use crate::simulate::test_bench::{Bench, Client, read};
 use crate::simulate::{CallKind, Fault, RemoteState};

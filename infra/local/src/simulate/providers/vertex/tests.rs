@@ -1,8 +1,8 @@
 use data_encoding::BASE64;
+use domain::provider::Provider;
 use futures_util::FutureExt;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use shared::domain::provider::Provider;
 
 use super::{ACCOUNT, AUDIENCE, GRANT, SCOPE};
 use crate::simulate::CallKind;

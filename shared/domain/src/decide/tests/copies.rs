@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::job::COPY_LEASE;
+use crate::job::COPY_LEASE;
 
 const STARTED: Event = Event::CopyStarted { number: 1 };
 const INSTANT: Duration = Duration::from_millis(1);

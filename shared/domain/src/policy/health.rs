@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::route::Health;
-use crate::domain::time::Timestamp;
+use crate::route::Health;
+use crate::time::Timestamp;
 
 /// Failures in a row after which a provider counts as down.
 pub const DOWN_AFTER: u32 = 3;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::Timestamp;
+use crate::time::Timestamp;
 
 /// Thousandths of a retry that each first attempt earns: one retry in ten.
 const EARNED: u32 = 100;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::job::RUNNING_MAX;
-use crate::domain::provider::Provider;
-use crate::domain::time::Timestamp;
+use crate::job::RUNNING_MAX;
+use crate::provider::Provider;
+use crate::time::Timestamp;
 
 /// How long an attempt keeps its place if nobody gives it back: as long as it may run.
 pub const LEASE: Duration = RUNNING_MAX;

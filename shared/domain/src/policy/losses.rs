@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::Timestamp;
+use crate::time::Timestamp;
 
 /// Losses within [`WINDOW`] that are believed.
 pub const LOSSES_MAX: u32 = 5;

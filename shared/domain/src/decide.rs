@@ -66,8 +66,8 @@ pub struct Claim {
 /// A legal move, not yet written. Its fields are private: only [`Job::decide`] makes one.
 ///
 /// ```compile_fail
-/// fn forge(job: shared::domain::job::Job) -> shared::domain::decide::Transition {
-///     shared::domain::decide::Transition { before: job.clone(), after: job, entry: None, at_risk: Default::default() }
+/// fn forge(job: domain::job::Job) -> domain::decide::Transition {
+///     domain::decide::Transition { before: job.clone(), after: job, entry: None, at_risk: Default::default() }
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,11 +8,11 @@ mod properties;
 mod table;
 
 use super::*;
-use crate::domain::attempt::{GONE_AFTER, LOSS_AFTER, SIGHTING_EVERY, WRONG_FILE_AFTER};
-use crate::domain::credit::Credits;
-use crate::domain::id::JobId;
-use crate::domain::id::RemoteJob;
-use crate::domain::job::FollowUp;
+use crate::attempt::{GONE_AFTER, LOSS_AFTER, SIGHTING_EVERY, WRONG_FILE_AFTER};
+use crate::credit::Credits;
+use crate::id::JobId;
+use crate::id::RemoteJob;
+use crate::job::FollowUp;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -100,7 +100,7 @@ fn stored(number: u8) -> Event {
         bytes: 1,
         sha256: "00".to_owned(),
         content_type: "video/mp4".to_owned(),
-        details: crate::domain::media::Details::default(),
+        details: crate::media::Details::default(),
     };
     Event::Stored { number, media }
 }

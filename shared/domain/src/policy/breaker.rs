@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::ErrorClass;
+use crate::time::Timestamp;
+use crate::verdict::ErrorClass;
 
 /// Failures within [`WINDOW`] that open a breaker.
 pub const FAILURES_MAX: usize = 5;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::domain::job::NextStep;
+use crate::job::NextStep;
 
 /// Events of one run, at most.
 const EVENTS_MAX: usize = 30;

@@ -69,17 +69,17 @@ macro_rules! stored_by_word {
     ($name:ident) => {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                $crate::domain::word::serialize(self, serializer)
+                $crate::word::serialize(self, serializer)
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::domain::word::deserialize(deserializer)
+                $crate::word::deserialize(deserializer)
             }
         }
 
-        impl $crate::domain::word::Word for $name {
+        impl $crate::word::Word for $name {
             const KNOWN: &'static [Self] = &Self::ALL;
 
             fn word(self) -> &'static str {
@@ -96,7 +96,7 @@ pub(super) use stored_by_word;
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::attempt::Phase;
+    use crate::attempt::Phase;
 
     #[test]
     fn an_unknown_word_is_written_as_it_was_read() {

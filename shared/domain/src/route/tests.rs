@@ -8,12 +8,12 @@ use Provider::{Fal, Runway};
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::attempt::Attempt;
-use crate::domain::credit::Credits;
-use crate::domain::id::JobId;
+use crate::attempt::Attempt;
+use crate::credit::Credits;
+use crate::id::JobId;
 
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, Fault};
+use crate::time::Timestamp;
+use crate::verdict::{Billed, Fault};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 

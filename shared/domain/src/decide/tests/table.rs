@@ -206,7 +206,7 @@ A job (across) is told an event (down), and becomes:
 fn the_machine_is_as_the_table_says() {
     let table = print();
     if std::env::var("UPDATE_GOLDEN").is_ok() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/decide/table.txt"), &table).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/decide/table.txt"), &table).unwrap();
         return;
     }
     let known = include_str!("../table.txt");

@@ -11,7 +11,7 @@ use super::breaker::{Breaker, Report};
 use super::budget::{Budget, GROWS_BACK, GROWS_BACK_WELL};
 use super::limit::{Limits, Usage};
 use super::losses::Losses;
-use crate::domain::time::Timestamp;
+use crate::time::Timestamp;
 
 /// How long who is held back by a pause waits before it looks again.
 const PAUSED_LOOK: Duration = Duration::from_secs(60);
@@ -172,7 +172,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::verdict::ErrorClass;
+    use crate::verdict::ErrorClass;
 
     const START: Timestamp = Timestamp::from_secs(1_800_000_000);
     const ILL: Report = Report::Ill(ErrorClass::ProviderUnavailable);

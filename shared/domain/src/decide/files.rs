@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Attempt, Job, Phase, State};
-use crate::domain::attempt::{Sighting, WRONG_FILE_AFTER};
-use crate::domain::job::COPY_LEASE;
-use crate::domain::media::Media;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Billed, ErrorClass, Fault};
+use crate::attempt::{Sighting, WRONG_FILE_AFTER};
+use crate::job::COPY_LEASE;
+use crate::media::Media;
+use crate::time::Timestamp;
+use crate::verdict::{Billed, ErrorClass, Fault};
 
 // As in `decide`: each changes `self` and says whether it did; `None` means illegal.
 impl Job {

@@ -72,8 +72,8 @@ fn costs(route: &Route, unit: Unit) -> Vec<MicroUsd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalog::Catalog;
-    use crate::domain::provider::Provider;
+    use crate::catalog::Catalog;
+    use crate::provider::Provider;
 
     /// The costs that a line differs from, if it does.
     fn ours(endpoint: &str, unit: Unit, price: u64) -> Option<Vec<u64>> {

@@ -20,7 +20,7 @@ pub fn quote(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::provider::Provider;
+    use crate::provider::Provider;
 
     fn price(json: serde_json::Value) -> Option<Credits> {
         let catalog = Catalog::for_providers(Provider::ALL);
