@@ -1,4 +1,4 @@
-//! What the README says of the template is in the template.
+//! What the documents list of the template and of the tests is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,10 +7,10 @@ use harness::World;
 
 use super::openapi::{root, sources};
 
-/// The names in backticks in the columns of every row of the table that begins with this.
-fn table(heading: &str) -> Vec<(Vec<String>, Vec<String>)> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let rest = readme.split_once(heading).unwrap_or_else(|| panic!("no table {heading}")).1;
+/// The names in backticks in the first two columns of every row of a page's table with this heading.
+fn table(page: &str, heading: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let rest = text.split_once(heading).unwrap_or_else(|| panic!("{page} has no table {heading}")).1;
     let names =
         |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
@@ -31,9 +31,9 @@ fn entries(heading: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_readme_lists_each_functions_variables() {
+async fn the_page_on_deployment_lists_each_functions_variables() {
     let world = World::new().await;
-    let told: BTreeMap<_, BTreeSet<_>> = table("| Function | Variables |")
+    let listed: BTreeMap<_, BTreeSet<_>> = table("docs/deploy.md", "| Function | Variables |")
         .into_iter()
         .map(|(mut function, variables)| (function.remove(0), variables.into_iter().collect()))
         .collect();
@@ -41,28 +41,28 @@ async fn the_readme_lists_each_functions_variables() {
         let variables = spec.environment.keys().filter(|name| *name != "RUST_LOG");
         (name.clone(), variables.cloned().collect())
     });
-    assert_eq!(told, given.collect());
+    assert_eq!(listed, given.collect());
 }
 
 #[test]
-fn the_readme_lists_every_parameter_and_every_alarm() {
-    let parameters: BTreeSet<_> =
-        table("| Parameter | Default | Means |").into_iter().flat_map(|(names, _)| names).collect();
+fn the_pages_list_every_parameter_and_every_alarm() {
+    let names = |page: &str, heading: &str| table(page, heading).into_iter().flat_map(|(names, _)| names);
+    let parameters: BTreeSet<_> = names("docs/deploy.md", "| Parameter | Default | Means |").collect();
     assert_eq!(parameters, entries("Parameters"));
 
-    let alarms: Vec<_> = table("| Alarm | Means | Do |").into_iter().flat_map(|(names, _)| names).collect();
-    let is_of = |alarm: &String, told: &String| match told.strip_prefix('…') {
+    let alarms: Vec<_> = names("docs/operations.md", "| Alarm | Means | Do |").collect();
+    let is_of = |alarm: &String, listed: &String| match listed.strip_prefix('…') {
         Some(end) => alarm.ends_with(end),
-        None => alarm == told,
+        None => alarm == listed,
     };
     let declared = entries("Resources").into_iter().filter(|name| name.ends_with("Alarm"));
     let declared: Vec<_> = declared.collect();
     assert!(declared.len() > 5, "{declared:?}");
     for alarm in &declared {
-        assert!(alarms.iter().any(|told| is_of(alarm, told)), "the README does not tell of {alarm}");
+        assert!(alarms.iter().any(|listed| is_of(alarm, listed)), "no page lists {alarm}");
     }
-    for told in &alarms {
-        assert!(declared.iter().any(|alarm| is_of(alarm, told)), "there is no {told}");
+    for listed in &alarms {
+        assert!(declared.iter().any(|alarm| is_of(alarm, listed)), "there is no {listed}");
     }
 }
 
@@ -95,7 +95,8 @@ fn every_promise_names_tests_that_exist() {
         "| Promise | Shown by: `cargo test --workspace --test it --` followed by |",
         "| Promise | Shown by: `cargo test --workspace --test it -- --nocapture` followed by |",
     ];
-    let names = headings.into_iter().flat_map(table).flat_map(|(_, shown_by)| shown_by);
+    let rows = headings.into_iter().flat_map(|heading| table("docs/guarantees.md", heading));
+    let names = rows.flat_map(|(_, shown_by)| shown_by);
     let filters: BTreeSet<_> = names.filter(is_filter).collect();
     assert!(filters.len() > 20, "{filters:?}");
     for filter in &filters {
