@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::openapi::{root, sources};
 
-const README_BYTES_MAX: usize = 10_240;
+const README_BYTES_MAX: u64 = 10_240;
 /// Pages at the top of the repository; those of `docs` are found.
 const TOP: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
 /// Below them, every path in backticks is one of the repository.
@@ -88,7 +88,7 @@ fn repository_path(code: &str) -> Option<&Path> {
 #[test]
 fn the_readme_is_short() {
     let length = fs::metadata(root().join("README.md")).unwrap().len();
-    assert!(length <= README_BYTES_MAX as u64, "README.md has {length} bytes");
+    assert!(length <= README_BYTES_MAX, "README.md has {length} bytes");
 }
 
 #[test]
