@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # The most that a zip may have, in bytes; more is more to fetch at each cold start. Those that use the
-# bucket are as measured, with some room: the README says what is in them.
+# bucket are as measured, with some room: docs/deploy.md says what is in them.
 ZIP_MAX = 4_000_000
 ZIP_MAX_OF = {"dispatch": 4_750_000, "fetch": 4_600_000, "status": 4_100_000}
 

@@ -3,7 +3,7 @@
     consistent.py TEMPLATE TRANSLATED
 
 The tests of this repository compare the template as written with the code, the API's document
-and the README. This shows that what is deployed says the same: the same resources with the same
+and the pages of docs. This shows that what is deployed says the same: the same resources with the same
 properties, where a function gets those of `Globals` and its code, and nothing else is made up.
 """
 
