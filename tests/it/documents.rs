@@ -5,6 +5,7 @@ mod answers;
 mod environment;
 mod events;
 mod limits;
+mod logs;
 pub(crate) mod openapi;
 mod pages;
 mod schema;

@@ -14,6 +14,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version};
+use shared::edge::note_job;
 use shared::edge::view::{JobView, job_response};
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
@@ -71,6 +72,7 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let account = app.callers.account(request.headers(), Scope::Write, now).await?;
     let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
     let id = id.ok_or_else(Problem::not_found)?;
+    note_job(&id);
     // Another account's job is no job.
     let job = app.jobs.get(&id).await?.filter(|job| job.account == account).ok_or_else(Problem::not_found)?;
 

@@ -132,7 +132,7 @@ impl Gates {
         match self.change(provider, before.clone(), now, change).await {
             Ok((after, _)) => log(provider, &before, &after, report),
             Err(error) => {
-                tracing::warn!(provider.name = %provider, error = chain(&error), "gate.not_written");
+                tracing::warn!(provider = %provider, error = chain(&error), "gate.not_written");
             }
         }
         if is_gone {
@@ -174,7 +174,7 @@ impl Gates {
                 *self.seen().fresh.entry(provider).or_default() += 1;
             }
             if after.breaker.open.is_some() {
-                tracing::info!(provider.name = %provider, job.id = %wish.job.id, forced, "provider.probe");
+                tracing::info!(provider = %provider, job = %wish.job.id, forced, "provider.probe");
             }
         }
         Ok(refusal)
@@ -296,13 +296,13 @@ fn log(provider: Provider, before: &Gate, after: &Gate, report: Option<Report>) 
         (None, Some(open)) => {
             let class = open.why.name();
             if matches!(open.why, ErrorClass::Auth | ErrorClass::InsufficientFunds) {
-                tracing::error!(provider.name = %provider, class, alert = true, "provider.needs_attention");
+                tracing::error!(provider = %provider, class, alert = true, "provider.needs_attention");
             }
-            tracing::warn!(provider.name = %provider, class, "breaker.opened");
+            tracing::warn!(provider = %provider, class, "breaker.opened");
         }
-        (Some(_), None) => tracing::warn!(provider.name = %provider, "breaker.closed"),
+        (Some(_), None) => tracing::warn!(provider = %provider, "breaker.closed"),
         (Some(_), Some(open)) => {
-            tracing::info!(provider.name = %provider, ?report, successes = open.successes, "breaker.probed");
+            tracing::info!(provider = %provider, report = report.map(Report::name), successes = open.successes, "breaker.probed");
         }
         (None, None) => {}
     }

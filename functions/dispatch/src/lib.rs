@@ -22,6 +22,7 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::edge::http::chain;
+use shared::edge::note_attempt;
 use shared::provider::download::Downloader;
 use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter, reference};
 use shared::store;
@@ -119,6 +120,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
         return Err(Unfinished::park(format!("there is no job {job_id}")));
     };
+    note_attempt(&job, job.attempt);
     match job.state {
         State::Queued => {}
         State::Dispatching => return recover(app, job).await,
@@ -174,7 +176,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     if job.state == State::Queued {
         let now = app.clock.now();
         let elsewhere = app.gates.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
-        tracing::info!(job.id = %job.id, attempt, provider.name = %route.provider, elsewhere, "job.failover");
+        tracing::info!(job = %job.id, attempt, provider = %route.provider, elsewhere, "job.failover");
         let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
         pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
     }
@@ -239,7 +241,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
                 if let Err(unsent) = &sent {
                     let remote = named(event).map(|remote| remote.id.as_str());
                     tracing::error!(
-                        job.id = %job.id, attempt = number, event = event.name(), remote,
+                        job = %job.id, attempt = number, event = event.name(), remote,
                         error = chain(unsent), "create.lost"
                     );
                 }
@@ -254,7 +256,7 @@ async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
     let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
     let hint = Message::verdict(job_id, attempt, remote, None, Source::Poll);
     if let Err(error) = app.settle.send(&hint, Some(job.provider_of(job.attempt)), ASK_ABOUT_AFTER).await {
-        tracing::warn!(job.id = %job.id, error = chain(&error), "message.not_queued");
+        tracing::warn!(job = %job.id, error = chain(&error), "message.not_queued");
     }
 }
 
@@ -298,7 +300,7 @@ where
             Err(error) if error.is_corrupt() || error.is_missing() => return Err(error),
             Err(error) => {
                 let pause = PERSIST_FIRST * 2_u32.pow(tries);
-                tracing::warn!(error = chain(&error), tries, event);
+                tracing::warn!(error = chain(&error), tries, "{event}");
                 if tries >= PERSIST_TRIES || deadline.left(app.clock.now()) < pause + SAY_WITHIN {
                     return Err(error);
                 }
@@ -314,7 +316,7 @@ where
 /// A message that `reconcile` has sent beside the job's own is not sent on.
 async fn wait(app: &App, job: &Job, told: Duration, once: bool) {
     let pause = gates::pause(told, job, app.random.u32(), app.clock.now());
-    tracing::info!(job.id = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
+    tracing::info!(job = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
     if !once {
         app.outbox.send_all_after(job, pause).await;
     }

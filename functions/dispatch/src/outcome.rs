@@ -53,7 +53,7 @@ pub(crate) async fn read(
                 Ok(media) => Event::Delivered { number, cost, media },
                 // There is no other answer to come.
                 Err(error @ CopyError::NotMedia(_)) => {
-                    tracing::warn!(job.id = %job.id, error = chain(&error), "media.wrong");
+                    tracing::warn!(job = %job.id, error = chain(&error), "media.wrong");
                     let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
                     let verdict = Verdict::Broke { fault, cost };
                     Event::Attempt { number, news: News::Ended { remote: None, verdict } }
@@ -71,14 +71,14 @@ pub(crate) async fn read(
         Outcome::Unknown { answered: true, remote: None, .. }
             if app.unclear_create == UnclearCreate::Failover =>
         {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
+            tracing::warn!(job = %job.id, attempt = job.attempt, "create.presumed_refused");
             News::PresumedRefused
         }
         Outcome::Unknown { cause, remote, .. } => {
             if matches!(cause, "no_id" | "unusable_id") {
                 // It is made and paid for, and we cannot ask after it.
                 tracing::error!(
-                    job.id = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
+                    job = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
                     alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
                 );
             }

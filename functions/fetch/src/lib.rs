@@ -16,6 +16,7 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, BoxError, Deadline, Unfinished};
 use shared::edge::http::chain;
+use shared::edge::note_attempt;
 use shared::provider::ProviderClient;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::pace::{GRACE, Pace, Stopped};
@@ -101,6 +102,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     };
     let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
     let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
+    note_attempt(&job, number);
     let attempt = job
         .attempt(number)
         .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
@@ -113,7 +115,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
         return Ok(app.settle.send(&asked_about, Some(provider), Duration::ZERO).await?);
     }
     if attempt.is_not(remote.as_ref()) {
-        tracing::warn!(job.id = %job_id, provider.name = %attempt.provider, "verdict.of_another_remote_job");
+        tracing::warn!(job = %job_id, provider = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(());
     }
     let verdict = Verdict::Finished { asset_url: url.clone(), cost };
@@ -223,12 +225,12 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
         }
         match app.jobs.advance(&job.id, &renewal, app.clock.now()).await {
             Ok(renewed) if renewed.job().copy_lease != Some(lease) => {
-                tracing::warn!(job.id = %job.id, "media.lease_lost");
+                tracing::warn!(job = %job.id, "media.lease_lost");
                 return Copied::Later(Duration::ZERO);
             }
             Ok(_) => {}
             // A second copy changes nothing in the bucket; this one may still be the first.
-            Err(error) => tracing::warn!(job.id = %job.id, error = chain(&error), "media.lease_not_renewed"),
+            Err(error) => tracing::warn!(job = %job.id, error = chain(&error), "media.lease_not_renewed"),
         }
     }
 }
@@ -295,7 +297,7 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
     let opened = app.providers.download(&app.downloads, provider, url, app.clock.now());
     let file = match pace.begin(opened).await {
         Err(Stopped::Failed(error @ DownloadError::Gone(_))) => {
-            tracing::warn!(job.id = %job.id, error = chain(&error), "media.missing");
+            tracing::warn!(job = %job.id, error = chain(&error), "media.missing");
             return Ok(Copied::Missing);
         }
         Err(Stopped::Failed(error @ (DownloadError::Forbidden(_) | DownloadError::NotTheFile))) => {
@@ -316,7 +318,7 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
 
 fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
     let provider = job.provider_of(job.attempt);
-    tracing::warn!(job.id = %job.id, provider.name = provider, error = chain(error), "media.wrong");
+    tracing::warn!(job = %job.id, provider, error = chain(error), "media.wrong");
     Copied::Wrong
 }
 
@@ -329,18 +331,18 @@ async fn note_a_short_film(app: &App, job: &Job, media: &Media) {
     let request = match app.jobs.request(&job.id).await {
         Ok(request) => request,
         Err(error) => {
-            return tracing::warn!(job.id = %job.id, error = chain(&error), "media.length_not_checked");
+            return tracing::warn!(job = %job.id, error = chain(&error), "media.length_not_checked");
         }
     };
     let ordered_s = request.and_then(|request| request.duration_s).unwrap_or(0);
     if media.details.is_short(ordered_s) {
         let (provider, made_ms) = (job.provider_of(job.attempt), media.details.duration_ms);
-        tracing::warn!(job.id = %job.id, provider.name = provider, ordered_s, made_ms, "media.short");
+        tracing::warn!(job = %job.id, provider, ordered_s, made_ms, "media.short");
     }
 }
 
 fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
-    tracing::warn!(job.id = %job.id, error = chain(error), "media.not_copied");
+    tracing::warn!(job = %job.id, error = chain(error), "media.not_copied");
     Copied::Later(Duration::ZERO)
 }
 

@@ -77,27 +77,27 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
         after.priced_at = Some(now);
     }
     if after.health != before.health {
-        tracing::warn!(provider.name = %provider, from = ?before.health, to = ?after.health, "provider.health_changed");
+        tracing::warn!(provider = %provider, from = before.health.name(), to = after.health.name(), "provider.health_changed");
     }
     app.gauges.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
-        tracing::error!(provider.name = %provider, error = chain(&error), "gauge.not_written");
+        tracing::error!(provider = %provider, error = chain(&error), "gauge.not_written");
         error.into()
     })
 }
 
-/// Tells of every price of a provider's own list that is not among what the catalogue says.
+/// Logs every price of a provider's own list that is not among the costs in the catalogue.
 async fn compare_prices(app: &App, provider: Provider, now: Timestamp) {
     let routes: Vec<&Route> = app.catalog.models().flat_map(|model| &model.routes).collect();
     let routes: Vec<&Route> = routes.into_iter().filter(|route| route.provider == provider).collect();
     let list = app.providers.prices(provider, &routes, now).await;
     for difference in price_list::differences(&routes, &list) {
-        let ours: Vec<u64> = difference.ours.iter().map(|cost| cost.0).collect();
+        let ours: Vec<String> = difference.ours.iter().map(|cost| cost.0.to_string()).collect();
         tracing::warn!(
             provider = provider.name(),
             route = difference.route,
             endpoint = difference.listed.endpoint,
-            unit = ?difference.listed.unit,
-            ours_micro_usd = ?ours,
+            unit = difference.listed.unit.name(),
+            ours_micro_usd = ours.join(" "),
             theirs_micro_usd = difference.listed.price.0,
             "price.differs"
         );

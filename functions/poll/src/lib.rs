@@ -17,6 +17,7 @@ use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
+use shared::edge::note_attempt;
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
@@ -83,6 +84,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Un
     };
     let job =
         app.jobs.get(&job_id).await?.ok_or_else(|| Unfinished::park(format!("there is no job {job_id}")))?;
+    note_attempt(&job, number);
     let attempt = job
         .attempt(number)
         .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
@@ -143,7 +145,7 @@ async fn apply(
         Polled::Ended(Verdict::Gone) if is_stopping && !fetching => Verdict::Canceled { cost: None },
         Polled::Ended(Verdict::Gone) if has_another_key(app, attempt) => {
             tracing::error!(
-                job.id = %job.id, attempt = number, provider.name = %attempt.provider,
+                job = %job.id, attempt = number, provider = %attempt.provider,
                 alert = true, class = "key_changed", "provider.needs_attention"
             );
             return Ok(Some(Duration::ZERO));
@@ -191,7 +193,7 @@ async fn not_understood(app: &App, job: &JobId, attempt: &Attempt, cause: &str) 
     let is_new = matches!(cause, "unknown_status" | "unknown_file_state" | "unusable_file_name");
     if is_new || lasts(app, job, attempt.number, "unreadable", UNREADABLE_MAX).await? {
         tracing::error!(
-            job.id = %job, attempt = attempt.number, provider = attempt.provider.name(),
+            job = %job, attempt = attempt.number, provider = attempt.provider.name(),
             alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
         );
     }

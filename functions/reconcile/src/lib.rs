@@ -207,7 +207,7 @@ impl Run<'_> {
     async fn failed(&self, due: &Due, failures: u32, error: String) {
         let moved = self.app.jobs.check_failed(due, failures, self.now).await;
         let not_moved = moved.err().map(|error| chain(&error));
-        tracing::error!(job.id = %due.job, failures = failures + 1, error, not_moved, "job.not_looked_after");
+        tracing::error!(job = %due.job, failures = failures + 1, error, not_moved, "job.not_looked_after");
     }
 }
 

@@ -16,6 +16,7 @@ use domain::verdict::{Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
+use shared::edge::note_attempt;
 use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter, reference};
 use shared::store::gauges::Gauges;
 use shared::store::jobs::{Advance, JobStore};
@@ -83,6 +84,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
     };
     let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
     let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
+    note_attempt(&job, number);
     let attempt = job
         .attempt(number)
         .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
@@ -197,7 +199,7 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     let News { attempt, remote, outcome, source, .. } = *news;
     let only_webhook_knows = source == Source::Webhook && attempt.remote.is_none();
     if attempt.is_not(remote) {
-        tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
+        tracing::warn!(provider = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(Confirmed::OfAnother);
     }
     if let Some(verdict) = outcome
@@ -214,7 +216,7 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
             Some(Seen::Ours(remote)) => remote,
             Some(Seen::Another) => {
                 let provider = attempt.provider.name();
-                tracing::warn!(job.id = %news.job_id, provider.name = provider, reason = "other_job", "webhook.dropped");
+                tracing::warn!(job = %news.job_id, provider, reason = "other_job", "webhook.dropped");
                 return Ok(Confirmed::OfAnother);
             }
             Some(Seen::Nowhere) => remote.clone(),

@@ -14,6 +14,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, json};
+use shared::edge::note_job;
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
 use shared::store::gauges::Gauges;
 use shared::store::jobs::JobStore;
@@ -89,6 +90,7 @@ async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
 async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
     let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
     let id = id.ok_or_else(Problem::not_found)?;
+    note_job(&id);
     let waits_for = prefer::wait(request.headers()).map(|span| span.min(WAIT_MAX));
     let found = app.jobs.get_with_request(&id).await?;
     // Another account's job is no job.

@@ -17,6 +17,7 @@ use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Limit, Problem, answer, body_digest, chain, check_version, parse};
+use shared::edge::note_job;
 use shared::edge::recent::Recent;
 use shared::edge::view::{JobView, job_response};
 use shared::store;
@@ -99,6 +100,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let limits =
         Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
 
+    note_job(&id);
     let job = Job { body_digest, ..Job::new(id, account, wanted.model.clone(), price, digest, now) };
     match app.jobs.create(&job, &wanted, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
@@ -106,9 +108,9 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
             // The job is paid and durable: if this is lost, `reconcile` sends it again.
             if let Err(error) = app.dispatch.send(&message, Some(job.account.as_str()), Duration::ZERO).await
             {
-                tracing::warn!(job.id = %job.id, error = chain(&error), "dispatch.not_queued");
+                tracing::warn!(job = %job.id, error = chain(&error), "dispatch.not_queued");
             }
-            tracing::info!(job.id = %job.id, job.model = job.model, price_micros = price.micros(), "job.created");
+            tracing::info!(job = %job.id, model = job.model, price_micros = price.micros(), "job.created");
             Ok(accepted(&job, &wanted, &app.catalog))
         }
         Created::Existing(job) => Ok(replayed(&job, &wanted, &app.catalog)),

@@ -68,13 +68,13 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     // Genuine from here on. What makes no sense is no verdict: the provider is asked.
     let notice = adapter(provider).read_webhook(&body);
     if let Err(unreadable) = &notice {
-        tracing::warn!(provider.name = %provider, cause = unreadable.0, "webhook.unreadable");
+        tracing::warn!(provider = %provider, cause = unreadable.0, "webhook.unreadable");
     }
     let (remote, outcome) = notice.map_or((None, None), |notice| (notice.remote, notice.verdict));
     // What is not signed is a hint: the provider is asked.
     let outcome = outcome.filter(|_| signed);
     let Token { job, attempt, .. } = token.get().clone();
-    tracing::info!(provider.name = %provider, job.id = %job, attempt, verdict = outcome.is_some(), "webhook.received");
+    tracing::info!(provider = %provider, job = %job, attempt, verdict = outcome.is_some(), "webhook.received");
     let message = Message::report(job, attempt, remote, outcome, Sender { provider, user, old_token });
     // Only a durable verdict is acknowledged; otherwise they deliver it again.
     app.verdicts.send(&message, provider).await?;

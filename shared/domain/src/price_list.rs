@@ -14,6 +14,16 @@ pub enum Unit {
     Image,
 }
 
+impl Unit {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Video => "video",
+            Self::Image => "image",
+        }
+    }
+}
+
 /// One line of a price list: what one unit of an endpoint's output costs. A list has one price for
 /// each endpoint, whatever sizes, lengths and sound cost there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,6 +21,16 @@ pub enum Health {
     Down,
 }
 
+impl Health {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// How a provider stands when a route is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::http::Problem;
+use super::note_account;
 use super::recent::Recent;
 use crate::store::Error;
 use crate::store::keystore::{ApiKey, KeyStore, Scope};
@@ -61,6 +62,7 @@ impl Authenticator {
         if !bool::from(right) || key.revoked {
             return Err(unauthenticated());
         }
+        note_account(&key.account);
         self.take(&id, now)?;
         if !key.scopes.contains(&scope) {
             let detail = "This key does not have the scope that this needs.";

@@ -11,10 +11,10 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::error::Category;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::edge::http::chain;
-use crate::edge::invocation;
 use crate::store;
 use crate::store::queue::{Message, Queue};
 use domain::time::Timestamp;
@@ -89,48 +89,81 @@ where
     let deadline = Deadline::of(&event.context);
     let left = deadline.left(now);
     let limit = left.saturating_sub((left / 10).min(SPARE_MAX));
-    let span = invocation(&event.context.request_id);
+    let request_id = event.context.request_id.as_str();
     let handled = event.payload.records.into_iter().map(|record| {
-        let id = record.message_id.clone().unwrap_or_default();
+        let (id, body) = (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
+        let message = serde_json::from_str::<Message>(&body);
+        let span = span(request_id, &id, message.as_ref().ok());
         let handle = &handle;
-        async move {
-            let body = record.body.unwrap_or_default();
-            let done = tokio::time::timeout(limit, contained(&body, deadline, handle)).await;
+        let handled = async move {
+            let running = contained(message, deadline, handle);
+            let done = tokio::time::timeout(limit, running).await;
             let late = |_elapsed| Err(Unfinished::retry("it was not done in time"));
-            match done.unwrap_or_else(late).err()? {
-                Unfinished::Later(why) => tracing::info!(message.id = id, why, "message.postponed"),
-                Unfinished::Retry(error) => {
-                    tracing::warn!(message.id = id, error = chain(&*error), "message.failed");
-                }
-                Unfinished::Park(why) => match dead_letters.send_as_is(&body).await {
-                    Ok(()) => {
-                        tracing::error!(message.id = id, error = chain(&*why), "message.parked");
-                        return None;
-                    }
-                    Err(error) => {
-                        let (why, error) = (chain(&*why), chain(&error));
-                        tracing::warn!(message.id = id, why, error, "message.not_parked");
-                    }
-                },
-            }
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            Some(failure)
-        }
+            let unfinished = done.unwrap_or_else(late).err()?;
+            (!is_dealt_with(unfinished, dead_letters, &body).await).then(|| {
+                let mut failure = BatchItemFailure::default();
+                failure.item_identifier = id;
+                failure
+            })
+        };
+        handled.instrument(span)
     });
-    let failures = join_all(handled).instrument(span).await.into_iter().flatten().collect();
+    let failures = join_all(handled).await.into_iter().flatten().collect();
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = failures;
     response
 }
 
+/// Logs why a message is not done, and parks it where no repeat can help. Returns whether it is off
+/// its queue.
+async fn is_dealt_with(unfinished: Unfinished, dead_letters: &Queue, body: &str) -> bool {
+    let why = match unfinished {
+        Unfinished::Later(why) => {
+            tracing::info!(why, "message.postponed");
+            return false;
+        }
+        Unfinished::Retry(error) => {
+            tracing::warn!(error = chain(&*error), "message.failed");
+            return false;
+        }
+        Unfinished::Park(why) => chain(&*why),
+    };
+    match dead_letters.send_as_is(body).await {
+        Ok(()) => tracing::error!(error = why, "message.parked"),
+        Err(error) => {
+            tracing::warn!(why, error = chain(&error), "message.not_parked");
+            return false;
+        }
+    }
+    true
+}
+
+/// The span of one message: every line within it carries the invocation, the message, and what it is
+/// about.
+fn span(request_id: &str, message_id: &str, message: Option<&Message>) -> Span {
+    tracing::error_span!(
+        "message",
+        request_id,
+        message_id,
+        kind = message.map(Message::kind),
+        job = message.map(|message| message.job_id().as_str()),
+        attempt = message.and_then(Message::attempt),
+        account = Empty,
+        provider = Empty
+    )
+}
+
 /// Handles one message. What a handler shares is behind locks that a panic leaves usable.
-async fn contained<F, Fut>(body: &str, deadline: Deadline, handle: &F) -> Result<(), Unfinished>
+async fn contained<F, Fut>(
+    message: serde_json::Result<Message>,
+    deadline: Deadline,
+    handle: &F,
+) -> Result<(), Unfinished>
 where
     F: Fn(Message, Deadline) -> Fut,
     Fut: Future<Output = Result<(), Unfinished>>,
 {
-    let message = serde_json::from_str::<Message>(body).map_err(|error| match error.classify() {
+    let message = message.map_err(|error| match error.classify() {
         // Well-formed, and not known here: a newer release, which is being deployed, may know it.
         Category::Data => Unfinished::retry(error),
         Category::Io | Category::Syntax | Category::Eof => Unfinished::park(error),

@@ -92,7 +92,7 @@ impl Problem {
 
     /// A defect of ours: a repeat fails again. The cause is logged here and not shown.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error = chain(error), alert = true, "http.internal");
+        tracing::error!(error = chain(error), "http.internal");
         let detail = "Genmux cannot read its own data. A repeat fails again; the operator must look at it.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
@@ -166,7 +166,7 @@ pub async fn answer(
     let found = handle.instrument(span.clone()).await;
     let mut response = found.unwrap_or_else(|problem| {
         span.in_scope(|| {
-            tracing::info!(http.status = problem.status.as_u16(), problem = problem.code, "http.refused");
+            tracing::info!(status = problem.status.as_u16(), problem = problem.code, "http.refused");
         });
         problem.into_response(request_id)
     });

@@ -93,7 +93,7 @@ impl Gauges {
         let believed = self.count_loss(attempt.provider, stamp, now).await?;
         if !believed {
             let (provider, class) = (attempt.provider, "many_losses");
-            tracing::error!(provider.name = %provider, class, alert = true, "provider.needs_attention");
+            tracing::error!(provider = %provider, class, alert = true, "provider.needs_attention");
         }
         Ok(believed)
     }

@@ -246,8 +246,8 @@ impl JobStore {
         let other = remotes.claim(attempt.provider, remote, &own, now).await?;
         if let Some(other) = &other {
             tracing::error!(
-                job.id = %own.job, attempt = own.attempt, provider.name = %attempt.provider,
-                other.job = %other.job, other.attempt, "remote_job.of_another_attempt"
+                job = %own.job, attempt = own.attempt, provider = %attempt.provider,
+                other_job = %other.job, other_attempt = other.attempt, "remote_job.of_another_attempt"
             );
         }
         Ok(other.is_none())
@@ -294,7 +294,7 @@ impl JobStore {
         if failed_condition(reasons, 2).is_some() {
             // A refund that exists beside a job that has not ended: the ledger is wrong. An alarm
             // listens to this line.
-            tracing::error!(job.id = %transition.before().id, event = event.name(), "ledger.mismatch");
+            tracing::error!(job = %transition.before().id, event = event.name(), "ledger.mismatch");
             return Err(Error::corrupt(doing, error));
         }
         if passes(reasons) {
@@ -396,10 +396,10 @@ fn failed_condition(reasons: &[CancellationReason], n: usize) -> Option<Item> {
 fn log(transition: &Transition, event: &Event) {
     let (before, after) = (transition.before(), transition.after());
     tracing::info!(
-        job.id = %after.id,
-        job.version = after.version,
-        job.from = before.state.name(),
-        job.to = after.state.name(),
+        job = %after.id,
+        version = after.version,
+        from = before.state.name(),
+        to = after.state.name(),
         event = event.name(),
         attempt = after.attempt,
         refunded = transition.entry().is_some(),
@@ -408,7 +408,7 @@ fn log(transition: &Transition, event: &Event) {
     if after.state == State::Failed && before.state != State::Failed {
         let fault = after.fault.as_ref();
         tracing::warn!(
-            job.id = %after.id,
+            job = %after.id,
             account = after.account.as_str(),
             provider = after.current().map(|attempt| attempt.provider.name()),
             class = fault.map(|fault| fault.class.name()),

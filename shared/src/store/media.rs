@@ -222,7 +222,7 @@ impl MediaStore {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         if let Err(error) = abort.send().await {
             // The bucket's lifecycle rule removes what is left.
-            tracing::warn!(error = %Error::sdk("abort an upload", error), "media.abort_failed");
+            tracing::warn!(error = Error::sdk("abort an upload", error).with_causes(), "media.abort_failed");
         }
     }
 }

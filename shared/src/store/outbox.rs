@@ -52,7 +52,7 @@ impl Outbox {
         };
         let Some(queue) = queue else { return };
         if let Err(error) = queue.send(&message, Some(group), pause).await {
-            tracing::warn!(job.id = %job.id, error = error.with_causes(), "message.not_queued");
+            tracing::warn!(job = %job.id, error = error.with_causes(), "message.not_queued");
         }
     }
 }

@@ -27,7 +27,7 @@ impl Gauges {
             return;
         }
         if let Err(error) = self.give_back(attempt, ill, (chance, stamp), now).await {
-            tracing::warn!(provider.name = %attempt.provider, error = error.with_causes(), "gate.not_written");
+            tracing::warn!(provider = %attempt.provider, error = error.with_causes(), "gate.not_written");
         }
     }
 
@@ -44,7 +44,7 @@ impl Gauges {
         let after = |gate: &Gate| Ok::<_, Error>(gate.after(report, Some(&lease), chance, now));
         let (gate, _) = self.change_gate(attempt.provider, seen, stamp, after).await?;
         if !was_open && gate.breaker.open.is_some() {
-            tracing::warn!(provider.name = %attempt.provider, "breaker.opened");
+            tracing::warn!(provider = %attempt.provider, "breaker.opened");
         }
         Ok(())
     }

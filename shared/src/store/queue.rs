@@ -79,6 +79,35 @@ pub enum Message {
 }
 
 impl Message {
+    /// What it is, as its tag says.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Dispatch { .. } => "dispatch.v1",
+            Self::Poll { .. } => "poll.v1",
+            Self::Settle { .. } => "settle.v1",
+            Self::Fetch { .. } => "fetch.v1",
+        }
+    }
+
+    pub const fn job_id(&self) -> &JobId {
+        match self {
+            Self::Dispatch { job_id, .. }
+            | Self::Poll { job_id, .. }
+            | Self::Settle { job_id, .. }
+            | Self::Fetch { job_id, .. } => job_id,
+        }
+    }
+
+    /// The attempt that it is about, if it names one.
+    pub const fn attempt(&self) -> Option<u8> {
+        match self {
+            Self::Dispatch { .. } => None,
+            Self::Poll { attempt, .. } | Self::Settle { attempt, .. } | Self::Fetch { attempt, .. } => {
+                Some(*attempt)
+            }
+        }
+    }
+
     /// What a webhook says about an attempt, for `fetch` or `settle`.
     pub fn report(
         job_id: JobId,
@@ -388,6 +417,7 @@ mod tests {
         let want = r#"{"type":"settle.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":1,"outcome":{"verdict":"gone"},"source":"webhook"}"#;
         assert_eq!(text, want);
         assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+        assert!(text.contains(&format!(r#""type":"{}""#, message.kind())));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Reports {
         };
         let Some(reason) = reason else { return Ok(job) };
         let provider = origin.sender.map_or("unknown", |sender| sender.provider.name());
-        tracing::warn!(job.id = %id, attempt = number, provider.name = provider, reason, "webhook.dropped");
+        tracing::warn!(job = %id, attempt = number, provider, reason, "webhook.dropped");
         Ok(None)
     }
 

@@ -55,7 +55,7 @@ async fn a_move_is_one_line_of_the_log_and_a_repeat_is_none() {
     let moves: Vec<&Value> = lines.iter().filter(|line| line["message"] == "job.advanced").collect();
     let [line] = moves[..] else { panic!("{log}") };
     let told = json!({
-        "job.id": job.id.to_string(), "job.version": 2, "job.from": "queued", "job.to": "canceled",
+        "job": job.id.to_string(), "version": 2, "from": "queued", "to": "canceled",
         "event": CANCEL.name(), "attempt": 0, "refunded": true,
     });
     for (name, value) in told.as_object().unwrap() {

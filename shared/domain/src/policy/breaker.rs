@@ -50,6 +50,14 @@ pub enum Report {
 }
 
 impl Report {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Busy { .. } => "busy",
+            Self::Ill(_) => "ill",
+        }
+    }
+
     /// What an error of this class says, if it says anything of the provider.
     pub const fn of(class: ErrorClass, retry_after: Option<Duration>) -> Self {
         match class {

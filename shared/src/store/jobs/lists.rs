@@ -60,7 +60,7 @@ impl JobStore {
             match job_from_item(doing, item) {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
-                    tracing::error!(key, %error, cause = ?error.source, "job.unreadable");
+                    tracing::error!(key, error = error.with_causes(), "job.unreadable");
                     unreadable.extend(keys::parse_job(&key));
                 }
             }

@@ -1,0 +1,173 @@
+//! The events in the logs: those of the code are those of the page, and the template counts no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use super::openapi::{root, sources};
+
+/// One kind of event: its levels and its fields.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kind {
+    levels: BTreeSet<String>,
+    fields: BTreeSet<String>,
+}
+
+/// The text up to the bracket that closes the one before it, and what comes after. Brackets in
+/// texts do not count.
+fn bracketed(text: &str) -> (&str, &str) {
+    let (mut depth, mut quoted, mut escaped) = (1, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        if depth == 0 {
+            return (&text[..at], &text[at + 1..]);
+        }
+    }
+    panic!("no closing bracket: {text}")
+}
+
+/// The arguments of a macro: split at the commas that are in no bracket and no text.
+fn arguments(text: &str) -> Vec<String> {
+    let (mut parts, mut depth, mut quoted) = (vec![String::new()], 0, false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '(' | '[' | '{' | '|' if !quoted && c != '|' => depth += 1,
+            ')' | ']' | '}' if !quoted => depth -= 1,
+            ',' if depth == 0 && !quoted => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// What the code logs in functions, and the events that it says need a person.
+fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
+    let (mut kinds, mut alerts) = (BTreeMap::<String, Kind>::new(), BTreeSet::new());
+    // Named where a write is repeated.
+    let (mut repeated, mut of_repeats) = (BTreeSet::new(), Vec::new());
+    for (file, text) in sources(&["shared/src", "shared/domain/src", "functions"]) {
+        for call in text.split("persist(app, deadline, \"").skip(1) {
+            repeated.insert(call.split('"').next().unwrap().to_owned());
+        }
+        for rest in text.split("tracing::").skip(1) {
+            let Some((level, rest)) = rest.split_once("!(") else { continue };
+            if !["error", "warn", "info", "debug", "trace"].contains(&level) {
+                continue;
+            }
+            let mut fields = arguments(bracketed(rest).0);
+            let name = fields.pop().unwrap();
+            let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+            let name = name.unwrap_or_else(|| panic!("{}: an event without a name: {rest}", file.display()));
+            let is_alert = fields.iter().any(|field| field == "alert = true");
+            let field = |text: String| {
+                let name = text.split('=').next().unwrap_or_default().trim();
+                assert!(
+                    !text.contains("= ?") && !text.starts_with('?'),
+                    "{}: {text}: not by name",
+                    file.display()
+                );
+                name.trim_start_matches('%').to_owned()
+            };
+            let fields: BTreeSet<_> = fields.into_iter().map(field).collect();
+            if name == "{event}" {
+                of_repeats.push((level.to_owned(), fields));
+                continue;
+            }
+            let kind = kinds.entry(name.to_owned()).or_default();
+            kind.levels.insert(level.to_owned());
+            kind.fields.extend(fields);
+            alerts.extend(is_alert.then(|| name.to_owned()));
+        }
+    }
+    for (level, fields) in of_repeats {
+        for name in &repeated {
+            let kind = kinds.entry(name.clone()).or_default();
+            kind.levels.insert(level.clone());
+            kind.fields.extend(fields.clone());
+        }
+    }
+    (kinds, alerts)
+}
+
+/// What the page lists, and what is bold there.
+fn listed() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
+    let page = fs::read_to_string(root().join("docs/logs.md")).unwrap();
+    let (mut kinds, mut bold) = (BTreeMap::new(), BTreeSet::new());
+    let rows = page.split_once("| Event | Level | Fields | Means |").unwrap().1.lines().skip(2);
+    for row in rows.take_while(|row| row.starts_with('|')) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [event, levels, fields, means] = cells[..] else { panic!("{row}") };
+        assert!(!means.is_empty(), "{row}");
+        let name = event.trim_matches('*').trim_matches('`').to_owned();
+        bold.extend(event.starts_with("**").then(|| name.clone()));
+        let fields = fields.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let levels = levels.split(' ').map(str::to_owned).collect();
+        assert!(kinds.insert(name, Kind { levels, fields }).is_none(), "{event} is there twice");
+    }
+    (kinds, bold)
+}
+
+/// The value of a line `name: value` of the template.
+fn value<'a>(block: &'a str, name: &str) -> Option<&'a str> {
+    let name = format!("{name}:");
+    let line = block.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(&name))?;
+    Some(line.trim())
+}
+
+#[test]
+fn the_page_lists_every_event_with_its_levels_and_fields() {
+    let ((logged, _), (listed, _)) = (logged(), listed());
+    assert!(logged.len() > 30, "{logged:?}");
+    for (name, kind) in &logged {
+        assert_eq!(listed.get(name), Some(kind), "docs/logs.md, {name}");
+    }
+    let gone: Vec<_> = listed.keys().filter(|name| !logged.contains_key(*name)).collect();
+    assert!(gone.is_empty(), "docs/logs.md lists what nothing logs: {gone:?}");
+}
+
+#[test]
+fn metric_filters_count_what_is_logged_and_what_needs_a_person_has_an_alarm() {
+    let template = fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    let code: String = sources(&["shared", "functions"]).into_iter().map(|(_, text)| text).collect();
+    let ((logged, alerts), (_, bold)) = (logged(), listed());
+    let resources: Vec<&str> = template.split("\n\n").collect();
+    let alarmed: BTreeSet<&str> = resources
+        .iter()
+        .filter(|block| block.contains("Type: AWS::CloudWatch::Alarm"))
+        .filter_map(|block| value(block, "MetricName"))
+        .collect();
+    let mut fed = BTreeSet::new();
+    let filters = resources.iter().filter(|block| block.contains("Type: AWS::Logs::MetricFilter"));
+    for filter in filters.clone() {
+        let pattern = value(filter, "FilterPattern").unwrap().trim_matches('\'');
+        let terms =
+            pattern.trim_matches(['{', '}', ' ']).split(" && ").map(|term| term.split_once(" = ").unwrap());
+        let terms: BTreeMap<_, _> =
+            terms.map(|(name, text)| (name.trim_start_matches("$."), text.trim_matches('"'))).collect();
+        let name = terms["message"];
+        let kind = logged.get(name).unwrap_or_else(|| panic!("nothing logs {name}: {pattern}"));
+        for (field, value) in terms.iter().filter(|(field, _)| **field != "message") {
+            assert!(kind.fields.contains(*field), "{name} has no field {field}: {pattern}");
+            assert!(code.contains(&format!("\"{value}\"")), "no code has the word {value}: {pattern}");
+        }
+        let used = filter.split("Value: $.").skip(1).chain(filter.split("MetricValue: $.").skip(1));
+        for field in used.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()) {
+            assert!(kind.fields.contains(field), "{name} has no field {field}");
+        }
+        let metric = value(filter, "MetricName").unwrap();
+        fed.extend(alarmed.contains(metric).then(|| name.to_owned()));
+    }
+    assert!(filters.count() > 15);
+    assert_eq!(fed, bold, "bold in docs/logs.md is what feeds an alarm");
+    assert!(alerts.is_subset(&fed), "these say that they need a person, and no alarm listens: {alerts:?}");
+}
