@@ -25,6 +25,7 @@ mod images;
 mod kling;
 mod levers;
 mod likeness;
+mod log_spans;
 mod outage;
 mod platform;
 mod pools;
