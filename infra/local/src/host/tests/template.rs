@@ -180,7 +180,7 @@ fn a_name_that_leads_nowhere_is_refused() {
     for (from, to, named) in [
         (
             "TABLE: !Ref Table",
-            "TABLE: !Ref Tabel",
+            "TABLE: !Ref Tible",
             "resource SubmitFunction: nothing in the template is called",
         ),
         ("!GetAtt HttpApi.ApiEndpoint", "!GetAtt HttpApi.Url", "attribute Url of HttpApi"),

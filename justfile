@@ -1,0 +1,36 @@
+# The daily commands. `just` lists them.
+
+default:
+    @just --list
+
+# The local stack, with simulated providers.
+serve *ARGS:
+    cargo run -- serve {{ARGS}}
+
+# From a prompt to a video.
+demo PROMPT="a paper boat on a rainy street" *ARGS:
+    cargo run -- demo "{{PROMPT}}" {{ARGS}}
+
+# The rules alone: seconds, and no AWS SDK.
+rules:
+    cargo test --package domain
+
+# All unit tests.
+unit:
+    cargo test --workspace --exclude tests --lib
+
+# The flows, all or by name.
+it *NAMES:
+    cargo test --package tests --test it -- {{NAMES}}
+
+# Many seeds of everything at once.
+simulate SEEDS="20" JOBS="100":
+    cargo run --release --package tests --bin simulate -- --seeds {{SEEDS}} --jobs {{JOBS}}
+
+lint:
+    cargo fmt --check
+    cargo lint
+
+# Everything that CI does.
+ci:
+    .ci/run
