@@ -15,9 +15,9 @@ demo PROMPT="a paper boat on a rainy street" *ARGS:
 rules:
     cargo test --package domain
 
-# All unit tests.
-unit:
-    cargo test --workspace --exclude tests --lib
+# Less than a minute once built: rules, adapters, pages and plain flows.
+fast:
+    cargo nextest run --workspace --profile fast
 
 # The flows, all or by name.
 it *NAMES:
