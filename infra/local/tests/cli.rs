@@ -53,7 +53,7 @@ fn a_folder_is_named_before_or_after_the_subcommand_and_only_serve_and_demo_make
     {
         let told = refused(&run(path, &[command, &["--data", "typo"]].concat()));
         assert_eq!(told.lines().count(), 1, "{told}");
-        assert!(told.contains("no data of Genmux in typo"), "{told}");
+        assert!(told.contains("no Genmux data in typo"), "{told}");
         assert!(!path.join("typo").exists(), "{command:?} made it");
     }
 }
@@ -72,7 +72,7 @@ fn a_rule_of_an_account_is_changed_alone() {
     let told = said(&run(folder.path(), &["accounts", "show", "acct_demo", "--data", "here"]));
     assert!(told.contains("prefer     fastest") && told.contains("live jobs  50"), "{told}");
     let told = said(&set(&["--reset", "--live-jobs", "7"]));
-    assert!(told.contains("prefer     as for everybody") && told.contains("live jobs  7"), "{told}");
+    assert!(told.contains("prefer     default") && told.contains("live jobs  7"), "{told}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Events in, answers out: problems, authentication, batches.
+//! Lambda events and responses: problem documents, authentication, batches.
 
 pub mod auth;
 pub mod batch;
@@ -6,8 +6,7 @@ pub mod http;
 pub mod recent;
 pub mod view;
 
-/// The span of one invocation: every line within it carries the platform's id of the request, which is
-/// what a caller quotes. It is there at every level of the filter.
+/// The span of one invocation: every line within it carries Lambda's request id, at every log level.
 pub fn invocation(request_id: &str) -> tracing::Span {
     tracing::error_span!("invocation", request_id)
 }
