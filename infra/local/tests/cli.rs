@@ -44,7 +44,7 @@ fn a_folder_is_named_before_or_after_the_subcommand_and_only_serve_and_demo_make
     let folder = with_data();
     let path = folder.path();
     assert!(path.join("here/table.sqlite").is_file() && !path.join(".genmux").exists());
-    assert!(fs::metadata(path.join("boat.mp4")).is_ok_and(|film| film.len() > 1_000));
+    assert!(fs::metadata(path.join("boat.mp4")).is_ok_and(|video| video.len() > 1_000));
     for arguments in [["--data", "here", "audit"], ["audit", "--data", "here"]] {
         assert!(said(&run(path, &arguments)).contains("0 violations"), "{arguments:?}");
     }

@@ -43,6 +43,7 @@ fn settings(policy: &Policy) -> String {
         None => "default",
     };
     let live_jobs = policy.live_jobs_max.map_or_else(|| "default".to_owned(), |max| max.to_string());
-    let loss = policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} per day"));
+    let loss =
+        policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} per day"));
     format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\n")
 }

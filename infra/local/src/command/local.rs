@@ -88,7 +88,8 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates the folder if it is missing, and locks it. `None` if another process holds the lock.
     pub(super) fn make(path: &Path) -> Result<Option<Self>> {
-        fs::create_dir_all(path).with_context(|| format!("the folder {} cannot be created", path.display()))?;
+        fs::create_dir_all(path)
+            .with_context(|| format!("the folder {} cannot be created", path.display()))?;
         // It holds prompts, messages and signing seeds.
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .with_context(|| format!("the permissions of the folder {} cannot be set", path.display()))?;
@@ -205,8 +206,7 @@ pub(super) fn running(path: &Path) -> Result<Running> {
 /// The key of a running stack's demo account.
 pub(super) fn running_demo_key(path: &Path) -> Result<String> {
     let token = fs::read_to_string(path.join("demo-key"));
-    let token =
-        token.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
+    let token = token.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
     Ok(token.trim().to_owned())
 }
 

@@ -45,9 +45,7 @@ pub async fn pause(
     Ok(match (pause, after.version == before.version) {
         (true, true) => format!("{provider} is already paused"),
         (true, false) => {
-            format!(
-                "paused {provider}: running attempts continue; takes effect within 60 s"
-            )
+            format!("paused {provider}: running attempts continue; takes effect within 60 s")
         }
         (false, true) => format!("{provider} is not paused"),
         (false, false) => format!("resumed {provider}"),

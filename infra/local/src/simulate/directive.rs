@@ -60,9 +60,9 @@
 //! | `asset=slow` | the bytes trickle for about two seconds of real time |
 //! | `asset=redirect` | 302 to a link-local address |
 //! | `asset=html` | 200 with an HTML page in place of the media |
-//! | `asset=other` | a still in place of a film, a film in place of a still |
+//! | `asset=other` | an image in place of a video, a video in place of an image |
 //!
-//! A provider's weather ([`Simulator::weather`](super::Simulator::weather)) is written in the same
+//! A provider's weather ([`Simulator::set_fault_profile`](super::Simulator::set_fault_profile)) is written in the same
 //! words: it stands before every prompt while it lasts. One word is for weather alone:
 //!
 //! | Directive | Plays |
@@ -211,7 +211,7 @@ pub(super) enum AssetPlay {
     Half,
     Redirect,
     Html,
-    /// A still in place of a film, and the other way round.
+    /// An image in place of a video, and the other way round.
     Other,
 }
 

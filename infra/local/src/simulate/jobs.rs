@@ -37,11 +37,11 @@ pub(super) struct RemoteJob {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Medium {
-    Film {
-        seconds: u32,
-    },
+    #[serde(rename = "Film")]
+    Video { seconds: u32 },
     /// One picture.
-    Still,
+    #[serde(rename = "Still")]
+    Image,
 }
 
 /// Where a create asked for webhooks, and which of them the provider sends.

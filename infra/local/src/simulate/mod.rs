@@ -3,7 +3,7 @@
 //! A [`Simulator`] is one provider. It keeps its remote jobs in SQLite and computes their state
 //! from the clock, so it may be killed at any time and opened again. What it plays, beyond a good
 //! run, is ordered in the prompt: see the table in `directive.rs`. Tests read its log of calls,
-//! cut its wire and make its weather, which is what it plays with all who call. It fetches the images
+//! cut its wire and make its fault_profile, which is what it plays with all who call. It fetches the images
 //! that orders name: see `images.rs`.
 //!
 //! # Another provider
@@ -192,13 +192,13 @@ struct Desk {
     base: Mutex<String>,
     calls: Mutex<Vec<Call>>,
     cuts: Mutex<Vec<(CallKind, Fault)>>,
-    weather: Mutex<Option<Weather>>,
+    fault_profile: Mutex<Option<FaultProfile>>,
     media: Mutex<HashMap<video::Picture, Bytes>>,
 }
 
 /// What a provider plays with everybody for a while.
 #[derive(Debug)]
-struct Weather {
+struct FaultProfile {
     directives: String,
     until: Timestamp,
 }
@@ -304,32 +304,34 @@ impl Simulator {
         lock(&self.desk.cuts).push((kind, fault));
     }
 
-    /// Plays these directives with everybody until a time, in place of any weather before: see
-    /// the tables in `directive.rs`. A time that has come ends the weather. What a prompt orders
+    /// Plays these directives with everybody until a time, in place of any fault_profile before: see
+    /// the tables in `directive.rs`. A time that has come ends the fault_profile. What a prompt orders
     /// itself has the last word on its own remote job. Remote jobs that run go on, whatever
     /// becomes of calls.
     ///
     /// # Errors
     ///
     /// A sentence that names the first directive that is unknown.
-    pub fn weather(&self, directives: &str, until: Timestamp) -> Result<(), String> {
+    pub fn set_fault_profile(&self, directives: &str, until: Timestamp) -> Result<(), String> {
         let directives = format!("[[sim: {directives}]]");
         directive::read(&directives, self.provider)?;
-        *lock(&self.desk.weather) = Some(Weather { directives, until });
+        *lock(&self.desk.fault_profile) = Some(FaultProfile { directives, until });
         Ok(())
     }
 
-    /// What a prompt orders, in the present weather.
+    /// What a prompt orders, in the present fault_profile.
     fn play(&self, prompt: &str) -> Result<Play, String> {
         let now = self.clock.now();
-        match lock(&self.desk.weather).as_ref().filter(|weather| now < weather.until) {
-            Some(weather) => directive::read(&format!("{} {prompt}", weather.directives), self.provider),
+        match lock(&self.desk.fault_profile).as_ref().filter(|fault_profile| now < fault_profile.until) {
+            Some(fault_profile) => {
+                directive::read(&format!("{} {prompt}", fault_profile.directives), self.provider)
+            }
             None => directive::read(prompt, self.provider),
         }
     }
 
-    /// What the present weather orders by itself.
-    fn storm(&self) -> Play {
+    /// What the present fault_profile orders by itself.
+    fn fault_profile(&self) -> Play {
         self.play("").unwrap_or_default()
     }
 

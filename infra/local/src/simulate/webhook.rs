@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use super::Simulator;
 use super::directive::WebhookPlay;
 use super::jobs::RemoteJob;
-use super::wire::Letter;
+use super::wire::Payload;
 
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
@@ -61,18 +61,18 @@ async fn deliver(
     now: Timestamp,
 ) -> anyhow::Result<bool> {
     let (Some(webhook), Some(tells)) = (&job.webhook, tells) else { return Ok(false) };
-    let letter = simulator.wire.letter(simulator, job, tells)?;
-    let Some(mut letter) = letter else {
+    let payload = simulator.wire.payload(simulator, job, tells)?;
+    let Some(mut payload) = payload else {
         simulator.store.update(&job.id, |job| accepted(job, tells, now))?;
         return Ok(false);
     };
     match job.play.webhook {
         // JSON all the same, but not what was signed.
-        WebhookPlay::BadSignature => letter.body.push(' '),
-        WebhookPlay::Unsigned => letter.signature.clear(),
+        WebhookPlay::BadSignature => payload.body.push(' '),
+        WebhookPlay::Unsigned => payload.signature.clear(),
         _ => {}
     }
-    match post(simulator, &webhook.callback.url, letter).await {
+    match post(simulator, &webhook.callback.url, payload).await {
         Ok((code, _)) if code.is_success() => {
             simulator.store.update(&job.id, |job| accepted(job, tells, now))?;
         }
@@ -82,18 +82,18 @@ async fn deliver(
     Ok(true)
 }
 
-/// Sends a letter of JSON and waits for what the receiver says to it.
+/// Sends a payload of JSON and waits for what the receiver says to it.
 pub(super) async fn post(
     simulator: &Simulator,
     url: &str,
-    letter: Letter,
+    payload: Payload,
 ) -> reqwest::Result<(StatusCode, Bytes)> {
     let mut call = simulator.outward.webhooks.post(url).header(CONTENT_TYPE, "application/json");
-    for (name, value) in letter.signature {
+    for (name, value) in payload.signature {
         call = call.header(name, value);
     }
     // A callback URL opens a door: errors must not carry it into a log.
-    let answer = call.body(letter.body).send().await.map_err(reqwest::Error::without_url)?;
+    let answer = call.body(payload.body).send().await.map_err(reqwest::Error::without_url)?;
     Ok((answer.status(), answer.bytes().await.map_err(reqwest::Error::without_url)?))
 }
 

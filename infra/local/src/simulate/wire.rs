@@ -62,12 +62,12 @@ pub(super) trait Wire: Debug + Send + Sync {
     }
 
     /// What the webhook says of the job's state at a time, signed now; nothing is sent without.
-    fn letter(
+    fn payload(
         &self,
         _simulator: &Simulator,
         _job: &RemoteJob,
         _at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         Ok(None)
     }
 
@@ -86,13 +86,13 @@ pub(super) trait Wire: Debug + Send + Sync {
 
 /// A webhook's content.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub(super) struct Payload {
     pub(super) body: String,
     /// The signature and what belongs to it.
     pub(super) signature: Vec<(&'static str, String)>,
 }
 
-impl Letter {
+impl Payload {
     /// What nobody signs.
     pub(super) fn unsigned(body: &Value) -> Self {
         Self { body: body.to_string(), signature: Vec::new() }

@@ -121,7 +121,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         id: format!("video_{}", create::uuid()?.replace('-', "")),
         endpoint: text("model", MODELS[0]),
         prompt,
-        medium: Medium::Film { seconds: seconds.parse().unwrap_or(4) },
+        medium: Medium::Video { seconds: seconds.parse().unwrap_or(4) },
         aspect: sides.unwrap_or((9, 16)),
         callback: None,
         extra: json!({"size": size, "seconds": seconds}),

@@ -17,7 +17,7 @@ static CLIENT: Client = Client {
     poll: |bench, job| made(bench, FETCH, &json!({"operationName": job["name"]})),
     word: "/done",
     words: ["", "", ""],
-    film: |bench, job| {
+    video: |bench, job| {
         async move {
             let (_, body) = fetch(bench, job).await;
             object(text(&body["response"]["videos"][0], "gcsUri"))
@@ -112,9 +112,9 @@ async fn an_operation_runs_and_its_film_is_in_the_bucket_for_the_token_alone() {
     bench.wait(60);
     let (_, body) = fetch(&bench, &job).await;
     assert_eq!(body["done"], true);
-    let film = (CLIENT.film)(&bench, &job).await;
-    assert_eq!(bench.call(Method::GET, &film).send().await.unwrap().status(), 401);
-    let with = bench.call(Method::GET, &film).bearer_auth(access(&bench, bench.clock.now().as_secs() + 60));
+    let video = (CLIENT.video)(&bench, &job).await;
+    assert_eq!(bench.call(Method::GET, &video).send().await.unwrap().status(), 401);
+    let with = bench.call(Method::GET, &video).bearer_auth(access(&bench, bench.clock.now().as_secs() + 60));
     let answer = with.send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["Content-Type"]),
@@ -132,8 +132,8 @@ async fn without_a_place_to_write_to_the_film_is_inline() {
     let (_, job) = read(made(&bench, CREATE, &body).send().await.unwrap()).await;
     bench.wait(60);
     let (_, body) = fetch(&bench, &job).await;
-    let film = BASE64.decode(text(&body["response"]["videos"][0], "bytesBase64Encoded").as_bytes()).unwrap();
-    assert_eq!(&film[4..8], b"ftyp");
+    let video = BASE64.decode(text(&body["response"]["videos"][0], "bytesBase64Encoded").as_bytes()).unwrap();
+    assert_eq!(&video[4..8], b"ftyp");
 }
 
 #[tokio::test]
