@@ -84,7 +84,7 @@ fn audit(folder: &Path) -> (bool, String) {
 #[tokio::test]
 async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // The same port both times: providers report to where they were told.
+    // The same port both times, because callback URLs contain it.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let server = Server::start(folder.path(), free.port());
     let mut ids = Vec::new();
@@ -116,11 +116,11 @@ async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
     assert!(clean, "{report}");
 }
 
-const PROMPT: &str = "a boat that nobody may read of";
-const FAL_KEY: &str = "fal-key-that-nobody-may-see";
+const PROMPT: &str = "a boat that must stay private";
+const FAL_KEY: &str = "fal-key-that-must-stay-secret";
 /// In the links to files, at fal and at ours.
 const SIGNATURE: &str = "X-Amz-Signature=";
-const LINK_SECRET: &str = "link-that-nobody-may-follow";
+const LINK_SECRET: &str = "link-that-must-stay-secret";
 
 const IMAGE: &str = "https://images.example/a.png";
 /// A model at every provider, and what its simulator plays.

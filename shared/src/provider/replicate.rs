@@ -54,7 +54,7 @@ impl Adapter for Replicate {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        reading::accepted(answer, "/id", fault).after(told_wait(answer))
+        reading::accepted(answer, "/id", fault).after(wait_in_text(answer))
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -211,7 +211,7 @@ fn texts(output: &Value) -> Vec<&Value> {
 }
 
 /// The wait in a text, if there is no header: `... resets in ~30s.`
-fn told_wait(answer: &Answer) -> Option<Duration> {
+fn wait_in_text(answer: &Answer) -> Option<Duration> {
     let problem = answer.object().filter(|_| answer.status == 429)?;
     let text = problem["detail"].as_str().filter(|_| !answer.headers.contains_key(RETRY_AFTER))?;
     let (_, wait) = text.split_once("resets in ~")?;

@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 
-use super::create::{pause, when_to_come};
+use super::create::{pause, with_retry_after};
 use super::directive::{AssetPlay, caption};
 use super::jobs::{Medium, Phase, RemoteJob};
 use super::video::{self, Picture};
@@ -58,7 +58,7 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
         }
         Some(AssetPlay::Busy(times)) if downloads <= times => {
             let busy = StatusCode::SERVICE_UNAVAILABLE.into_response();
-            return Ok(when_to_come(simulator, busy, job.play.retry_after)?.into());
+            return Ok(with_retry_after(simulator, busy, job.play.retry_after)?.into());
         }
         Some(AssetPlay::Expires(span, code)) => {
             let issued = call.query("issued").and_then(|millis| millis.parse().ok());
@@ -155,7 +155,7 @@ fn endless(bytes: Bytes) -> Body {
     })
 }
 
-/// The video or image that the job makes, for a download or to be told inline.
+/// The job's video or image, for a download or inline.
 pub(super) async fn bytes(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Bytes> {
     let order = Picture { caption: caption(&job.prompt), medium: job.medium, aspect: job.aspect };
     if let Some(bytes) = lock(&simulator.desk.media).get(&order) {

@@ -1,5 +1,4 @@
-//! What the simulators' tests share: a provider on a port, a clock turned by hand, a receiver of
-//! webhooks.
+//! Test support: a simulator on a port, a manual clock, a receiver of webhooks.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -126,7 +125,7 @@ pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
     body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}"))
 }
 
-/// A provider's customer: keeps what it gets and gives it back, with the codes it is told to.
+/// A webhook receiver: stores the payloads and answers with the given codes.
 pub(super) struct Receiver {
     pub(super) url: String,
     inbox: Arc<Inbox>,

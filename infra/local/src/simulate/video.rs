@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_of_a_film_decodes_in_the_asked_ratio_and_moves() {
+    fn every_frame_of_a_video_decodes_in_the_asked_ratio_and_moves() {
         for (aspect, size) in [((1280, 720), (320, 180)), ((9, 16), (180, 320)), ((1, 1), (240, 240))] {
             let pictures = pictures(&video("a paper boat", 3, aspect));
             assert_eq!(pictures.len(), 36);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_film_starts_at_once_and_repeats_byte_for_byte() {
+    fn a_video_starts_at_once_and_repeats_byte_for_byte() {
         let boat = video("a paper boat", 1, (16, 9));
         assert!(place(&boat, b"moov") < place(&boat, b"mdat"));
         assert_eq!(boat, video("a paper boat", 1, (16, 9)));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_and_fullest_film_stays_small() {
+    fn the_longest_and_fullest_video_stays_small() {
         let wall = video(&"Lorem ipsum dolor sit amet ".repeat(60), 99, (16, 9));
         assert_eq!(pictures(&wall).len(), 120);
         assert!(wall.len() < 500_000, "{} bytes", wall.len());
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_still_is_a_whole_png_in_the_asked_ratio() {
+    fn an_image_is_a_whole_png_in_the_asked_ratio() {
         for (aspect, size) in [((16, 9), (320, 180)), ((2, 3), (196, 294)), ((1, 1), (240, 240))] {
             let image = picture("a paper boat", Medium::Image, aspect);
             let chunks = chunks(&image);

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_told_job_is_ours_where_it_is_listed_with_our_input_and_time() {
+    async fn a_reported_job_is_ours_if_it_is_listed_with_our_input_and_time() {
         let catalog = Catalog::for_providers(Provider::ALL);
         let order = Order { model: "pika-2.2".to_owned(), prompt: "a boat".to_owned(), ..Order::default() };
         let request = JobRequest::new(order, &catalog).unwrap();

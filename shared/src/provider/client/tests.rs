@@ -188,7 +188,7 @@ async fn a_create_is_sent_once_with_key_and_labels() {
 }
 
 #[tokio::test]
-async fn runway_is_told_the_version_on_every_call() {
+async fn every_call_to_runway_has_the_version() {
     let server = Server::start(vec![
         answer(429, "retry-after: 7\r\n", "{}"),
         answer(404, "", "{}"),

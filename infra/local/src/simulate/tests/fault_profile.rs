@@ -1,4 +1,4 @@
-//! What a provider plays with everybody for a while.
+//! Fault profiles.
 
 use http::header::RETRY_AFTER;
 

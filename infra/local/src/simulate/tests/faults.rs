@@ -26,7 +26,7 @@ async fn a_create_is_taken_and_then_answered_with_an_error() {
         for code in [500, 502, 503, 504] {
             let prompt = format!("a [[sim: create=accept-then:{code}]]");
             let (got, body) = read((client.create)(&bench, &prompt, None).send().await.unwrap()).await;
-            // Hailuo tells its errors in the body of a 200.
+            // Hailuo returns errors in the body of a 200.
             let is_error = got == code || body["base_resp"]["status_code"].as_u64() > Some(0);
             assert!(is_error, "{} {code}: {got} {body}", client.provider);
         }

@@ -160,7 +160,7 @@ async fn download(bench: &Bench, url: &str) -> (u16, reqwest::Result<Bytes>) {
 }
 
 #[tokio::test]
-async fn a_film_is_served_whole_without_a_key_once_the_run_is_over() {
+async fn a_video_is_served_whole_without_a_key_once_the_run_is_over() {
     let bench = Bench::of(&FAL).await;
     let running = text(&bench.create("a boat").await, "request_id").to_owned();
     assert_eq!(download(&bench, &format!("{}/media/{running}.mp4", bench.base)).await.0, 404);
@@ -312,7 +312,7 @@ async fn every_change_is_announced() {
 }
 
 #[tokio::test]
-async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_told() {
+async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_returned() {
     let options = Options {
         keys: Some(vec!["id:secret".into()]),
         public_url: Some("https://fal.example".into()),

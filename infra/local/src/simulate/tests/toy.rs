@@ -1,4 +1,4 @@
-//! A provider that uses of the frame what fal and Runway do not: changes told on the way,
+//! A provider that uses of the frame what fal and Runway do not: intermediate reports,
 //! Standard Webhooks, a challenge, authenticated media, images in the create's own answer.
 
 use std::time::Duration;
@@ -156,7 +156,7 @@ fn statuses_sent_to(receiver: &Receiver) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_start_is_told_once_and_the_end_until_it_is_taken() {
+async fn the_start_is_reported_once_and_the_end_until_it_is_accepted() {
     let bench = Bench::of(&TOY).await;
     // The first answer is to the challenge.
     let receiver = Receiver::answering(&[200, 500, 500]).await;
@@ -174,7 +174,7 @@ async fn the_start_is_told_once_and_the_end_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_cancellation_is_told_where_the_provider_tells_it() {
+async fn a_cancellation_is_reported_if_the_provider_does() {
     let bench = Bench::of(&TOY).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
@@ -233,7 +233,7 @@ async fn media_behind_the_key_are_for_its_bearer_only() {
 }
 
 #[tokio::test]
-async fn a_still_is_the_creates_own_answer_and_a_medium_like_any() {
+async fn an_image_is_the_creates_own_answer_and_a_medium_like_any() {
     let bench = Bench::of(&TOY).await;
     let drawn = bench.call(Method::POST, "/images").json(&json!({"prompt": "a boat"})).send().await.unwrap();
     let drawn = drawn.bytes().await.unwrap();

@@ -1,4 +1,4 @@
-//! Luma's older API: create, look-up, list, removal, balance, and callbacks that nobody signs.
+//! Luma's older API: create, look-up, list, removal, balance, and unsigned callbacks.
 
 #[cfg(test)]
 pub(in crate::simulate) mod tests;
@@ -205,7 +205,7 @@ fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
         Phase::Running(_) => ("dreaming", None, None),
         Phase::Succeeded => ("completed", Some(media::url(simulator, job, None)), None),
         Phase::Failed(failure) => ("failed", None, Some(reason(failure))),
-        // Nobody can cancel one.
+        // There is no cancel.
         Phase::Canceled => ("failed", None, None),
     };
     let assets = video.map(|video| json!({"video": video, "image": null, "progress_video": null}));

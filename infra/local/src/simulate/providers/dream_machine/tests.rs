@@ -41,7 +41,7 @@ async fn look(bench: &Bench, job: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_generation_repeats_its_request_and_ends_with_its_film() {
+async fn a_generation_repeats_its_request_and_ends_with_its_video() {
     let bench = Bench::of(&CLIENT).await;
     let (code, job) = bench.post(CREATE, &video("a boat")).await;
     assert_eq!((code, &job["state"], &job["assets"]), (201, &json!("queued"), &Value::Null));
@@ -91,7 +91,7 @@ async fn callbacks_tell_the_start_and_the_end_and_nobody_signs_them() {
 }
 
 #[tokio::test]
-async fn a_removed_generation_is_gone_with_its_film() {
+async fn a_removed_generation_is_gone_with_its_video() {
     let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a [[sim: latency=1]]").await;
     bench.wait(1);

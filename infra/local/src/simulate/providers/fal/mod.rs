@@ -258,7 +258,7 @@ fn status(simulator: &Simulator, call: &Inbound, job: &RemoteJob, now: Timestamp
     poll::answer(simulator, job, now, code, status, "/status")
 }
 
-/// What the status tells of a failure; failures of the model itself show in the result only.
+/// The error in a status answer; failures of the model itself are only in the result.
 fn status_error(job: &RemoteJob, now: Timestamp) -> Option<(&'static str, Option<&'static str>)> {
     match job.phase(now) {
         Phase::Canceled => Some(("Request was cancelled", Some("client_cancelled"))),

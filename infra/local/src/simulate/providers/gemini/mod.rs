@@ -104,7 +104,7 @@ impl Wire for Gemini {
             json!({"type": event, "version": "v1", "timestamp": at.to_string(), "data": data}).to_string();
         let url = job.webhook.as_ref().map(|webhook| webhook.callback.url.as_str());
         let audience = match job.play.webhook {
-            // Genuine, and meant for somebody else.
+            // Authentic, but for another audience.
             WebhookPlay::BadSignature => Some("https://other.example/hook"),
             _ => url,
         };
@@ -238,7 +238,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     create::play(simulator, order, accept).await
 }
 
-/// An interaction as it is told at a time.
+/// The JSON of an interaction at a time.
 async fn interaction(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<Value> {
     let mut body = json!({"id": job.id, "object": "interaction", "model": job.endpoint,
                           "created": job.created_at.to_string(), "updated": now.to_string(),

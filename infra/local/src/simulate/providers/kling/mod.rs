@@ -155,7 +155,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str, from_image: boo
     create::play(simulator, order, accept).await
 }
 
-/// Takes an order apart; or tells what is wrong with it first.
+/// Parses a create, or returns its first error.
 fn ordered(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result<Ordered, String> {
     let refuse = |flaw: Option<String>| flaw.map_or(Ok(()), Err);
     let part = |name: &str| body.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -180,7 +180,7 @@ fn ordered(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result
     Ok(Ordered { prompt, video, callback_url: text("callback_url"), reference: text("external_task_id") })
 }
 
-/// The prompt among what is shown and told, and whether a last frame is there.
+/// The prompt in the content list, and whether it has a last frame.
 fn contents(model: &Model, body: &Map<String, Value>) -> Result<(String, bool), String> {
     let (mut prompt, mut first, mut last) = (None, false, false);
     for part in body.get("contents").and_then(Value::as_array).into_iter().flatten() {
@@ -229,14 +229,14 @@ fn by_reference(simulator: &Simulator, reference: &str) -> anyhow::Result<Option
     Ok(all.into_iter().find(|job| job.extra["external_id"] == reference))
 }
 
-/// A remote job as polls and callbacks tell it.
+/// The JSON of a remote job in polls and callbacks.
 fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let (status, message) = match job.phase(at) {
         Phase::Throttled | Phase::Queued => ("submitted", ""),
         Phase::Running(_) => ("processing", ""),
         Phase::Succeeded => ("succeeded", ""),
         Phase::Failed(failure) => ("failed", reason(failure)),
-        // Nobody can ask for it.
+        // Not visible to a caller.
         Phase::Canceled => ("failed", "canceled"),
     };
     let mut body = json!({

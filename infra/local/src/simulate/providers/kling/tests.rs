@@ -221,7 +221,7 @@ async fn every_known_model_takes_a_full_body() {
 }
 
 #[tokio::test]
-async fn every_change_is_told_and_signed() {
+async fn every_change_is_reported_and_signed() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;

@@ -164,7 +164,7 @@ fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
         Phase::Running(_) => ("processing", ""),
         Phase::Succeeded => ("succeed", ""),
         Phase::Failed(failure) => ("failed", reason(failure)),
-        // Nobody can ask for it.
+        // Not visible to a caller.
         Phase::Canceled => ("failed", "canceled"),
     };
     let mut body = json!({

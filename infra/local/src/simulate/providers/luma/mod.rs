@@ -101,14 +101,14 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
 
 const RATIOS: &[&str] =
     &["3:1", "2:1", "21:9", "16:9", "4:3", "3:2", "1:1", "3:4", "2:3", "9:16", "1:2", "1:3"];
-const FILM_RATIOS: &[&str] = &["9:16", "3:4", "1:1", "4:3", "16:9", "21:9"];
+const VIDEO_RATIOS: &[&str] = &["9:16", "3:4", "1:1", "4:3", "16:9", "21:9"];
 const PROMPT: Field = required("prompt", Text(1, 6_000));
 
 const VIDEO_BODY: &[Field] = &[
     PROMPT,
     required("type", OneOf(&["video"])),
     required("model", OneOf(&["ray-3.2"])),
-    optional("aspect_ratio", OneOf(FILM_RATIOS)),
+    optional("aspect_ratio", OneOf(VIDEO_RATIOS)),
     optional("user_id", Text(1, 256)),
     optional("video", Object),
 ];
@@ -229,7 +229,7 @@ fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
             body["failure_code"] = json!(code(failure));
             "failed"
         }
-        // Nobody can cancel one.
+        // There is no cancel.
         Phase::Canceled => "failed",
     };
     body["state"] = json!(state);

@@ -37,7 +37,7 @@ async fn look(bench: &Bench, job: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_film_and_a_still_are_made_at_one_address() {
+async fn a_video_and_an_image_are_made_at_one_endpoint() {
     let bench = Bench::of(&CLIENT).await;
     for (order, mime) in [(video_order("a boat"), "video/mp4"), (image_order("a boat"), "image/png")] {
         let (code, job) = bench.post("/v1/generations", &order).await;

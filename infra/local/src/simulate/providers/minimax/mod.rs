@@ -1,5 +1,5 @@
 //! MiniMax's v2 calls for H3 and v1 calls for Hailuo, the challenge to every callback URL, and
-//! callbacks that nobody signs.
+//! unsigned callbacks.
 
 mod models;
 #[cfg(test)]

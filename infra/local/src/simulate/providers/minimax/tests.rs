@@ -59,7 +59,7 @@ async fn code_1(bench: &Bench, body: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn v1_tells_the_film_by_a_third_call() {
+async fn v1_returns_the_video_in_a_third_call() {
     let bench = Bench::of(&CLIENT).await;
     let (_, job) = bench.post(V1, &hailuo("a boat")).await;
     assert_eq!(job["base_resp"]["status_code"], 0);
@@ -138,7 +138,7 @@ async fn a_callback_counts_only_once_its_receiver_has_repeated_the_challenge() {
 }
 
 #[tokio::test]
-async fn callbacks_tell_the_start_and_the_end_in_each_versions_words() {
+async fn callbacks_report_the_start_and_the_end_in_each_versions_words() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let mut order = hailuo("a boat");
@@ -262,7 +262,7 @@ async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_by_status_in_v2_and_in_a_200_in_v1() {
+async fn a_wrong_key_is_a_status_in_v2_and_a_200_with_an_error_in_v1() {
     let bench = Bench::of(&CLIENT).await;
     let call = |path: &str| bench.http.get(format!("{}{path}", bench.base)).bearer_auth("invalid").send();
     let (code, body) = read(call("/v2/query/video_generation").await.unwrap()).await;

@@ -1,4 +1,4 @@
-//! What MiniMax's answers look like: v1 tells errors in a 200, v2 by status and envelope.
+//! What MiniMax's answers look like: v1 returns errors in a 200, v2 by status and envelope.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

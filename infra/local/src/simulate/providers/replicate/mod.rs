@@ -325,7 +325,7 @@ fn cancel(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Ans
     Ok(Json(prediction(simulator, &changed.unwrap_or(job), now)).into())
 }
 
-/// The prediction as every call and every webhook tells it.
+/// The JSON of a prediction in calls and webhooks.
 fn prediction(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let is_over = job.is_over(at);
     let removed = (is_over && at >= job.ends_at() + RETENTION) || job.play.result == Some(ResultPlay::Gone);

@@ -176,7 +176,7 @@ async fn a_broken_order_is_refused_by_name() {
         (json!([]), "body:"),
         (json!({"input": {"prompt": "a"}}), "version: is required"),
         (json!({"version": VEO}), "input: is required"),
-        (with("/version", json!("nobody/nothing")), "version does not exist"),
+        (with("/version", json!("unknown/unknown")), "version does not exist"),
         (with("/input", json!({})), "input.prompt: is required"),
         (with("/input/duration", json!("8s")), "input.duration: must be one of"),
         (with("/input/duration", json!(7)), "input.duration: must be one of"),
@@ -191,12 +191,12 @@ async fn a_broken_order_is_refused_by_name() {
         assert_eq!(code, 422, "{body}: {answer}");
         assert!(text(&answer, "detail").contains(words), "{body}: {answer}");
     }
-    assert_eq!(bench.post("/v1/models/nobody/nothing/predictions", &good).await.0, 404);
+    assert_eq!(bench.post("/v1/models/unknown/unknown/predictions", &good).await.0, 404);
     assert_eq!(bench.post(&format!("/v1/models/{VEO}/predictions"), &good).await.0, 201);
 }
 
 #[tokio::test]
-async fn it_is_canceled_while_it_runs_and_told_so() {
+async fn it_is_canceled_while_it_runs_and_reports_it() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
@@ -219,7 +219,7 @@ async fn it_is_canceled_while_it_runs_and_told_so() {
 }
 
 #[tokio::test]
-async fn its_end_is_told_and_signed_with_the_secret_that_it_shows() {
+async fn its_end_is_reported_and_signed_with_its_published_secret() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
@@ -239,7 +239,7 @@ async fn its_end_is_told_and_signed_with_the_secret_that_it_shows() {
 }
 
 #[tokio::test]
-async fn without_a_filter_the_start_is_told_too() {
+async fn without_a_filter_the_start_is_reported_too() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let body = json!({"version": VEO, "input": {"prompt": "a"}, "webhook": receiver.url});

@@ -90,7 +90,7 @@ async fn a_run_fails_in_each_way_that_the_prompt_orders_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_film() {
+async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_video() {
     let bench = Bench::of(&CLIENT).await;
     let running = bench.create("one").await;
     let stubborn = bench.create("two [[sim: cancel=ignored]]").await;

@@ -183,7 +183,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     create::play(simulator, order, async |job| image(simulator, &job, format).await).await
 }
 
-/// In which form an image is asked for.
+/// The requested response format.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Bytes,
@@ -194,7 +194,7 @@ async fn image(simulator: &Simulator, job: &RemoteJob, format: Format) -> anyhow
     let refused = |refusal| Ok(simulator.wire.refusal(refusal));
     let mut reason = match job.play.fail {
         None => "SUCCESS",
-        // Made, blurred, and paid for.
+        // Blurred and billed.
         Some(Failure::ContentPolicy) => "CONTENT_FILTERED",
         Some(Failure::Internal) => return refused(Refusal::Internal),
         Some(Failure::Invalid) => return refused(Refusal::BrokenInput),

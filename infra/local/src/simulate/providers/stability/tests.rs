@@ -38,7 +38,7 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_still_is_the_answer_with_its_reason_and_seed() {
+async fn an_image_is_the_answer_with_its_reason_and_seed() {
     let bench = Bench::of(&CLIENT).await;
     let texts = [("prompt", "a boat"), ("aspect_ratio", "16:9"), ("seed", "7"), ("output_format", "png")];
     for generator in ["core", "ultra", "sd3"] {
@@ -117,7 +117,7 @@ async fn it_refuses_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn a_filtered_still_comes_with_success() {
+async fn a_filtered_image_comes_with_success() {
     let bench = Bench::of(&CLIENT).await;
     let image = made(&bench, "a [[sim: fail=content_policy]]").await;
     assert_eq!((image.status().as_u16(), header(&image, "finish-reason")), (200, "CONTENT_FILTERED"));
@@ -148,7 +148,7 @@ async fn its_answer_is_spoilt_as_ordered() {
 }
 
 #[tokio::test]
-async fn its_wire_is_cut_and_a_slow_still_is_made_all_the_same() {
+async fn its_wire_is_cut_and_a_slow_image_is_made_all_the_same() {
     let bench = Bench::of(&CLIENT).await;
     bench.simulator.cut(CallKind::Create, Fault::DropAfter);
     assert!(make(&bench, "core", &[("prompt", "a")]).send().await.is_err());

@@ -248,7 +248,7 @@ async fn fetch(simulator: &Simulator, call: &Inbound, parent: &str, model: &str)
     Ok(poll::answer(simulator, &job, now, StatusCode::OK, truth, "/done").into())
 }
 
-/// An operation as it is told at a time.
+/// The JSON of an operation at a time.
 async fn operation(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<Value> {
     let name = name_of(job);
     let failed = |code: u64, message: &str| {

@@ -104,7 +104,7 @@ async fn a_token_is_given_for_the_accounts_assertion_and_lasts_an_hour() {
 }
 
 #[tokio::test]
-async fn an_operation_runs_and_its_film_is_in_the_bucket_for_the_token_alone() {
+async fn an_operation_runs_and_its_video_is_in_the_bucket_for_the_token_alone() {
     let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a paper boat").await;
     assert!(text(&job, "name").starts_with(&format!("{}/operations/", &MODEL[4..])));
@@ -125,7 +125,7 @@ async fn an_operation_runs_and_its_film_is_in_the_bucket_for_the_token_alone() {
 }
 
 #[tokio::test]
-async fn without_a_place_to_write_to_the_film_is_inline() {
+async fn without_a_place_to_write_to_the_video_is_inline() {
     let bench = Bench::of(&CLIENT).await;
     let mut body = order("a");
     body["parameters"].as_object_mut().unwrap().remove("storageUri");
