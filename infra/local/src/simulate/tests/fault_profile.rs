@@ -39,7 +39,7 @@ async fn a_cut_outage_leaves_no_answer_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn what_is_ordered_in_a_weather_is_played_so_and_a_prompt_has_the_last_word() {
+async fn a_fault_profile_applies_to_every_job_and_a_prompt_overrides_it() {
     let bench = Bench::of(&FAL).await;
     set(&bench, "fail=internal, webhook=lost", 60);
     bench.create("a boat").await;
@@ -54,7 +54,7 @@ async fn what_is_ordered_in_a_weather_is_played_so_and_a_prompt_has_the_last_wor
 }
 
 #[test]
-fn a_typing_error_in_a_weather_is_refused() {
+fn an_unknown_directive_in_a_fault_profile_is_rejected() {
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
     let outward = Outward::new().unwrap();
     let fal = Simulator::open(Provider::Fal, None, clock.clone(), Options::default(), outward).unwrap();

@@ -50,7 +50,7 @@ async fn the_first_creates_are_taken_and_denied_as_often_as_is_ordered() {
 }
 
 #[tokio::test]
-async fn in_a_weather_every_call_has_its_effect_and_is_answered_with_an_error() {
+async fn with_a_fault_profile_every_call_takes_effect_and_returns_an_error() {
     let bench = Bench::of(&FAL).await;
     let job = bench.create("a boat").await;
     let until = bench.clock.now() + Duration::from_secs(60);

@@ -69,7 +69,7 @@ async fn the_list_is_newest_first_and_tells_callback_urls() {
 }
 
 #[tokio::test]
-async fn callbacks_tell_the_start_and_the_end_and_nobody_signs_them() {
+async fn callbacks_report_start_and_end_without_a_signature() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     for (prompt, end) in [("a boat", "completed"), ("a [[sim: fail=internal]]", "failed")] {
