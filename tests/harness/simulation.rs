@@ -153,7 +153,9 @@ impl Run {
         self.world.wire.reset();
         self.clocks.settle(&self.chance);
         for simulator in self.world.stack.simulators.values() {
-            simulator.weather("note=fair", self.world.clock.now()).expect("the weather is known");
+            simulator
+                .set_fault_profile("note=fair", self.world.clock.now())
+                .expect("the fault profile is known");
         }
     }
 
@@ -223,7 +225,10 @@ impl Run {
         if chance.one_in(4) {
             let until = self.world.clock.now() + self.pace.spell(chance);
             let (provider, weather) = (chance.provider(), chance.weather());
-            self.world.simulator(provider).weather(&weather, until).expect("the weather is known");
+            self.world
+                .simulator(provider)
+                .set_fault_profile(&weather, until)
+                .expect("the fault profile is known");
             self.outcome.weathers += 1;
         }
         if chance.one_in(6) {

@@ -12,4 +12,4 @@ mod schema;
 mod tables;
 
 pub(crate) use events::{EVENTS, WEBHOOKS, event, kind, settle_in};
-pub(crate) use openapi::{root, sources};
+pub(crate) use openapi::{files, root, sources};

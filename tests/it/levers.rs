@@ -190,7 +190,7 @@ async fn a_timeline_tells_the_jobs_dead_letters_among_many_of_others() {
     for receives in 1..=2 {
         let letters = dead.of_job(&id).await.unwrap();
         let told = timeline(&history(&world, &id).await, &letters);
-        let line = format!("poll.v7 sent, and given up: receives {receives}\n");
+        let line = format!("poll.v7 sent, now in the dead-letter queue: receives {receives}\n");
         assert!(letters.len() == 1 && told.contains(&line), "{told}");
         assert_eq!(dead.of_job(&id).await.unwrap(), [], "hidden for a while");
         world.advance(Duration::from_secs(60)).await;

@@ -106,7 +106,7 @@ async fn who_wants_to_be_left_alone_is_not_searched_for_so_long() {
         let id = submit(&world, Provider::Fal, "a boat", "lost").await;
         world.drain().await;
         let busy = format!("all=refuse:429, retry_after={wait}");
-        fal.weather(&busy, world.clock.now() + Duration::from_secs(200)).unwrap();
+        fal.set_fault_profile(&busy, world.clock.now() + Duration::from_secs(200)).unwrap();
         world.advance(LOOK_UP_AFTER).await;
         // Its own message and that of `reconcile` may come at the same time.
         let asked = world.calls(Provider::Fal, CallKind::LookUp);

@@ -296,7 +296,7 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     world.drain().await;
     assert_eq!(states(&world, &runs, State::Running).await, 1);
     let (gauges, now) = (gauges(&world), world.clock.now());
-    for told in ["paused fal", "fal was paused already"] {
+    for told in ["paused fal", "fal is already paused"] {
         let line = pause(&gauges, Fal, true, 7, now).await.unwrap();
         assert!(line.starts_with(told), "{line}");
     }

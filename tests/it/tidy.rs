@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use domain::provider::Provider;
 
-use crate::documents::{root, sources};
+use crate::documents::{files, root, sources};
 
 /// What each room of `shared` may name of the crate, beside itself. That `domain` imports none of
 /// them, Cargo ensures.
@@ -19,6 +19,24 @@ const ROOMS: [(&str, &[&str]); 4] = [
     ("boot", &["provider", "store"]),
 ];
 const EDGE_OF_STORE: [&str; 3] = ["Error", "keystore", "queue"];
+/// Words that section "Words" of `CONTRIBUTING.md` replaces, and where they must not occur.
+const BANNED: [&str; 16] = [
+    "told", "nobody", "whoever", "somebody", "letter", "letters", "twin", "twins", "rival", "rivals",
+    "weather", "storm", "keyed", "hint", "hints", "lever",
+];
+const PLAIN: [&str; 11] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "docs",
+    "infra/local",
+    "infra/openapi.yaml",
+    "shared/src/edge",
+    "shared/src/lib.rs",
+    "shared/src/provider",
+];
 const LINES_MAX: usize = 600;
 const MAIN_LINES_MAX: usize = 25;
 
@@ -112,6 +130,22 @@ fn every_member_takes_the_workspaces_lints_and_every_main_is_wiring() {
     }
     for (file, text) in sources(&["functions"]).into_iter().filter(|(file, _)| file.ends_with("main.rs")) {
         assert!(text.lines().count() <= MAIN_LINES_MAX, "{} is more than wiring", file.display());
+    }
+}
+
+#[test]
+fn texts_are_in_plain_english() {
+    for (file, text) in files(&PLAIN, &["md", "rs", "yaml"]) {
+        for (index, line) in text.lines().enumerate() {
+            // A page quotes names of the code; they are checked where they are.
+            let is_page = file.extension().is_some_and(|extension| extension == "md");
+            let line: String = line.split('`').step_by(if is_page { 2 } else { 1 }).collect();
+            // The usual name of that queue.
+            let names = ["dead-letter", "dead_letter", "dead letter"];
+            let plain = names.iter().fold(line.to_lowercase(), |line, name| line.replace(name, ""));
+            let banned = plain.split(|c: char| !c.is_alphabetic()).find(|word| BANNED.contains(word));
+            assert!(banned.is_none(), "{}:{}: {banned:?}", file.display(), index + 1);
+        }
     }
 }
 

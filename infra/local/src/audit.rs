@@ -1,8 +1,8 @@
 //! The audit: every invariant that the product promises, over the whole table, its due index, the
 //! bucket and, where they are simulated, the providers.
 //!
-//! A scan of a table in use is no snapshot. What looks wrong in it is read again by itself, and
-//! only what is wrong in each reading is reported.
+//! A scan of a table in use is not a snapshot. Suspected violations are read again, and only those
+//! found in every reading are reported.
 
 mod accounts;
 mod attempts;
@@ -30,10 +30,10 @@ pub use attempts::was_given_up;
 /// The remote jobs of simulated providers.
 pub type RemoteJobs = BTreeMap<Provider, Vec<RemoteJobView>>;
 
-/// How often what looks wrong is read again.
+/// How often a suspected violation is read again.
 const READINGS: u32 = 3;
 
-/// What an audit has to know beside what it reads.
+/// Options of an audit.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// After how many days the bucket deletes files; `None` if it keeps them.
@@ -42,7 +42,7 @@ pub struct Options {
     pub pause: Duration,
 }
 
-/// What an audit found: the sums, and everything that should not be.
+/// The result of an audit: sums and violations.
 #[derive(Debug, Default)]
 pub struct Report {
     pub accounts: BTreeMap<AccountId, Sums>,
@@ -51,12 +51,12 @@ pub struct Report {
     pub object_bytes: u64,
     /// What all attempts cost us, known or estimated.
     pub cost: MicroUsd,
-    /// Places at providers that attempts hold which have ended: they lapse.
+    /// Concurrency slots of ended attempts: they expire.
     pub idle_leases: usize,
     pub violations: Vec<Violation>,
 }
 
-/// Something that should not be.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     pub subject: Subject,
@@ -157,7 +157,7 @@ impl fmt::Display for Report {
         writeln!(f, "objects: {} ({} bytes)", self.objects, self.object_bytes)?;
         writeln!(f, "cost of all attempts: {}", self.cost)?;
         if self.idle_leases > 0 {
-            writeln!(f, "places held by attempts that have ended, until they lapse: {}", self.idle_leases)?;
+            writeln!(f, "concurrency slots of ended attempts, until they expire: {}", self.idle_leases)?;
         }
         for violation in &self.violations {
             writeln!(f, "VIOLATION {violation}")?;

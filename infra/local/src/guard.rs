@@ -1,6 +1,5 @@
-//! What keeps web pages from the ports of this machine: a browser tells where a page comes from
-//! (`Origin`), and by which name it reached the port (`Host`), which is not ours where a name of
-//! somebody else's was pointed at this machine.
+//! Protects the local ports from web pages: rejects requests with a foreign `Origin` (CSRF) or a foreign
+//! `Host` (DNS rebinding).
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,8 +9,7 @@ use http::header::{HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use url::{Host, Url};
 
-/// Refuses what [`is_foreign`] names, at every route. `public` is another name that the port is
-/// reached by.
+/// Rejects foreign requests ([`is_foreign`]) at every route. `public` is an additional allowed host.
 pub(crate) fn guarded(router: Router, public: Option<&Url>) -> Router {
     let public = public.and_then(authority);
     router.layer(from_fn_with_state(public, check))

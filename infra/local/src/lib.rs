@@ -1,6 +1,5 @@
-//! The local stack: AWS-compatible storage and queues on loopback, the host that
-//! runs every function in process as the template declares it, and simulated
-//! providers. `cargo run` starts it; the tests start it in process.
+//! The local stack: AWS-compatible storage and queues on loopback, a host that runs every function of
+//! the template in process, and simulated providers. `cargo run` starts it; so do the tests.
 
 pub mod audit;
 pub mod aws;

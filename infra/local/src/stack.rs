@@ -43,12 +43,12 @@ const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
-/// Functions that here take and fetch URLs of this machine, which no deployed one does.
+/// Functions that accept and fetch loopback URLs here, but not when deployed.
 const REACH_THIS_MACHINE: [&str; 3] = ["submit", "dispatch", "fetch"];
-/// How often expired items are swept, as the real table does in its own time.
+/// The interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How long a function waits for the storage to take its call.
+/// The connect timeout of the local storage.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a stack is started.
@@ -56,32 +56,31 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Port of the API; 0 for any.
     pub port: u16,
-    /// Where tables, queues and remote jobs are kept; `None` keeps them in memory.
+    /// The folder of tables, queues and remote jobs; `None`: in memory.
     pub databases: Option<PathBuf>,
-    /// Where the bucket is kept.
+    /// The folder of the bucket.
     pub media: PathBuf,
-    /// Keys and origins of the real providers, by the variables that the functions read. They make
-    /// no provider real.
+    /// Keys and origins of the real providers, by variable. They do not select a provider.
     pub env: Env,
-    /// Which providers there are.
+    /// The providers.
     pub pool: Pool,
-    /// Where real providers can reach the API.
+    /// The API's public URL, for callbacks of real providers.
     pub public_url: Option<Url>,
-    /// Whether providers are told where to report; without, every attempt is polled.
+    /// Whether creates have callback URLs; without, every attempt is polled.
     pub webhooks: bool,
     /// Key of the callback tokens.
     pub callback_secret: String,
-    /// How long a simulated remote job runs whose prompt does not say.
+    /// The default duration of a simulated remote job.
     pub latency: Duration,
     pub clock: Clock,
-    /// Clocks of functions, by name, that do not go by that one: one of each instance.
+    /// Other clocks by function name, one per instance.
     pub clocks: BTreeMap<String, Vec<Clock>>,
     pub random: Random,
-    /// The wire under the AWS SDK, where a test wants its own.
+    /// A test's own HTTP client for the AWS SDK.
     pub aws_wire: Option<SharedHttpClient>,
-    /// Simulators that a test lets nobody reach.
+    /// Simulators that are unreachable, for tests.
     pub unreachable: Vec<Provider>,
-    /// What a test puts around every function.
+    /// A test's wrapper of every function.
     pub around: Option<Around>,
 }
 
@@ -97,8 +96,8 @@ impl std::fmt::Debug for Around {
     }
 }
 
-/// A started stack. Its servers answer; its queues and schedules stand still until
-/// [`Stack::run`], or until a test moves them by hand.
+/// A started stack. Its servers answer; queues and schedules run only in [`Stack::run`], or step by step
+/// in a test.
 #[derive(Debug)]
 pub struct Stack {
     pub host: Host,
@@ -107,11 +106,11 @@ pub struct Stack {
     pub secrets: Secrets,
     pub simulators: BTreeMap<Provider, Simulator>,
     pub api_url: String,
-    /// What an operator's commands start from: table, bucket, clock.
+    /// For operator commands: table, bucket, clock.
     pub operator: Process,
-    /// Stops what moves by itself.
+    /// Stops queues, schedules and timers.
     shutdown: CancellationToken,
-    /// Stops what that needs, and so comes after it.
+    /// Stops the storage, after `shutdown`.
     storage: CancellationToken,
     servers: JoinSet<Result<()>>,
 }
@@ -134,7 +133,7 @@ impl Stack {
         serve(sqs_listener, sqs.router(), &storage, &mut servers);
 
         let api =
-            listen(options.port).await.context("the API's port is not free: choose another with --port")?;
+            listen(options.port).await.context("the API's port is in use: select another with --port")?;
         let api_url = url_of(&api)?;
         let Providers { simulators, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
@@ -160,7 +159,7 @@ impl Stack {
 
         let secrets = template.secrets.iter().map(|(id, arn)| {
             let members = secrets.remove(id.as_str());
-            Ok((arn.clone(), members.with_context(|| format!("nobody knows what is in secret {id}"))?))
+            Ok((arn.clone(), members.with_context(|| format!("secret {id} has no value"))?))
         });
         let secrets = Secrets::new(secrets.collect::<Result<_>>()?);
         let secrets_listener = listen(0).await?;
@@ -192,8 +191,8 @@ impl Stack {
         Ok(Self { host, sqs, dynamodb, secrets, simulators, api_url, operator, shutdown, storage, servers })
     }
 
-    /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is told to stop;
-    /// finishes what is in hand.
+    /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is canceled; then
+    /// finishes the work in progress.
     pub async fn run(mut self) -> Result<()> {
         let mut timers = JoinSet::new();
         deliver(&self.simulators, &self.shutdown, &mut timers);
@@ -219,8 +218,8 @@ impl Stack {
         self.shutdown.clone()
     }
 
-    /// The earliest time at which something happens without anybody's doing: a message
-    /// turns visible, a remote job changes, a webhook is due.
+    /// The earliest time of a scheduled event: a message becomes visible, a remote job changes, a webhook
+    /// is due.
     pub fn next_due(&self) -> Result<Option<Timestamp>> {
         let mut due = self.sqs.next_visible_at()?;
         for simulator in self.simulators.values() {
@@ -249,7 +248,7 @@ fn reach_this_machine(template: &mut Template) {
     }
 }
 
-/// Where providers report to: simulators always can, real ones at a public URL alone.
+/// The callback base URLs: local for simulators, public for real providers.
 fn callbacks(options: &Options, api_url: &str) -> [(String, String); 3] {
     let public = options.public_url.as_ref().map(Url::to_string).filter(|_| options.webhooks);
     let local = if options.webhooks { api_url } else { "" };
@@ -267,15 +266,14 @@ pub async fn aws(wire: Option<SharedHttpClient>) -> SdkConfig {
     let mut config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
         .credentials_provider(credentials)
-        // One table serves this whole machine: a call that waits for a thousand others is
-        // not a broken connection.
+        // The local table serves calls one by one: a call that waits is not a broken connection.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).build());
     let quick = wire.is_some();
     let wire = wire.unwrap_or_else(|| aws_smithy_http_client::Builder::new().build_http());
     config = config.http_client(traced::Traced(wire));
     if quick {
-        // Who breaks calls on purpose need not wait a second before each is made again.
+        // Tests inject faults: retries need not wait a second.
         let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
         config = config.retry_config(retry);
     }
@@ -316,7 +314,7 @@ fn url_of(listener: &TcpListener) -> Result<String> {
     Ok(format!("http://{}", listener.local_addr()?))
 }
 
-/// Does something now and then, until shutdown. A failure is logged, and it is tried again.
+/// Runs an action at an interval until shutdown. A failure is logged and the action is retried.
 async fn every<F, Fut>(pause: Duration, shutdown: CancellationToken, mut act: F)
 where
     F: FnMut() -> Fut,

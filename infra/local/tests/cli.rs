@@ -1,10 +1,10 @@
-//! The command line as a person uses it: where options stand, what is refused, and how it is said.
+//! The command line: option positions, refusals and error messages.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Runs the binary in a folder of its own, with nothing of ours in its environment.
+/// Runs the binary in its own folder, without Genmux variables in its environment.
 fn genmux(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
@@ -19,12 +19,12 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     genmux(folder, arguments).output().expect("the binary starts")
 }
 
-/// What a command that fails says, in one line.
-fn refused(output: &Output) -> String {
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "it succeeded: {}", String::from_utf8_lossy(&output.stdout));
-    assert!(!told.contains("backtrace") && !told.contains("panicked"), "{told}");
-    told
+/// The error message of a failed command.
+fn refused(ended: &Output) -> String {
+    let output = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success(), "it succeeded: {}", String::from_utf8_lossy(&ended.stdout));
+    assert!(!output.contains("backtrace") && !output.contains("panicked"), "{output}");
+    output
 }
 
 fn said(output: &Output) -> String {
@@ -44,16 +44,16 @@ fn a_folder_is_named_before_or_after_the_subcommand_and_only_serve_and_demo_make
     let folder = with_data();
     let path = folder.path();
     assert!(path.join("here/table.sqlite").is_file() && !path.join(".genmux").exists());
-    assert!(fs::metadata(path.join("boat.mp4")).is_ok_and(|film| film.len() > 1_000));
+    assert!(fs::metadata(path.join("boat.mp4")).is_ok_and(|video| video.len() > 1_000));
     for arguments in [["--data", "here", "audit"], ["audit", "--data", "here"]] {
         assert!(said(&run(path, &arguments)).contains("0 violations"), "{arguments:?}");
     }
     for command in
         [&["audit"][..], &["jobs", "list"], &["keys", "list"], &["dlq", "list"], &["providers", "list"]]
     {
-        let told = refused(&run(path, &[command, &["--data", "typo"]].concat()));
-        assert_eq!(told.lines().count(), 1, "{told}");
-        assert!(told.contains("no data of Genmux in typo"), "{told}");
+        let output = refused(&run(path, &[command, &["--data", "typo"]].concat()));
+        assert_eq!(output.lines().count(), 1, "{output}");
+        assert!(output.contains("no Genmux data in typo"), "{output}");
         assert!(!path.join("typo").exists(), "{command:?} made it");
     }
 }
@@ -66,13 +66,13 @@ fn a_rule_of_an_account_is_changed_alone() {
         run(folder.path(), &whole)
     };
     said(&set(&["--prefer", "fastest"]));
-    let told = said(&set(&["--live-jobs", "50"]));
-    assert!(told.contains("prefer     fastest") && told.contains("live jobs  50"), "{told}");
+    let output = said(&set(&["--live-jobs", "50"]));
+    assert!(output.contains("prefer     fastest") && output.contains("live jobs  50"), "{output}");
     refused(&set(&[]));
-    let told = said(&run(folder.path(), &["accounts", "show", "acct_demo", "--data", "here"]));
-    assert!(told.contains("prefer     fastest") && told.contains("live jobs  50"), "{told}");
-    let told = said(&set(&["--reset", "--live-jobs", "7"]));
-    assert!(told.contains("prefer     as for everybody") && told.contains("live jobs  7"), "{told}");
+    let output = said(&run(folder.path(), &["accounts", "show", "acct_demo", "--data", "here"]));
+    assert!(output.contains("prefer     fastest") && output.contains("live jobs  50"), "{output}");
+    let output = said(&set(&["--reset", "--live-jobs", "7"]));
+    assert!(output.contains("prefer     default") && output.contains("live jobs  7"), "{output}");
 }
 
 #[test]
@@ -92,13 +92,16 @@ fn what_a_real_provider_needs_is_asked_for_before_anything_starts() {
         let mut command = genmux(folder.path(), arguments);
         refused(&command.envs(variables.iter().copied()).output().expect("the binary starts"))
     };
-    let told = start(&["serve", "--real", "fal,runway"], &[]);
-    assert!(told.contains("FAL_KEY is missing") && told.contains("RUNWAYML_API_SECRET is missing"), "{told}");
+    let output = start(&["serve", "--real", "fal,runway"], &[]);
+    assert!(
+        output.contains("FAL_KEY is missing") && output.contains("RUNWAYML_API_SECRET is missing"),
+        "{output}"
+    );
     assert!(start(&["serve"], &[("GENMUX_REAL", "fal")]).contains("FAL_KEY is missing"));
-    let told = start(&["demo", "a boat", "--real", "fal"], &[("FAL_KEY", "a b")]);
-    assert!(told.contains("FAL_KEY is malformed") && !told.contains("a b"), "{told}");
-    let told = start(&["serve", "--real", "sora"], &[]);
-    assert!(told.contains("`sora`") && told.contains("runway"), "{told}");
+    let output = start(&["demo", "a boat", "--real", "fal"], &[("FAL_KEY", "a b")]);
+    assert!(output.contains("FAL_KEY is malformed") && !output.contains("a b"), "{output}");
+    let output = start(&["serve", "--real", "sora"], &[]);
+    assert!(output.contains("`sora`") && output.contains("runway"), "{output}");
     assert!(start(&["serve"], &[("GENMUX_REAL", "sora")]).contains("GENMUX_REAL"));
     assert!(start(&["serve", "--real", "fal", "--simulate", "fal"], &[]).contains("both"));
     for url in ["nonsense", "https://a.example/?x=1"] {
@@ -109,8 +112,9 @@ fn what_a_real_provider_needs_is_asked_for_before_anything_starts() {
 #[test]
 fn a_file_that_cannot_be_saved_is_noticed_before_credits_are_spent() {
     let folder = with_data();
-    let told = refused(&run(folder.path(), &["demo", "a boat", "--data", "here", "--out", "nowhere/x.mp4"]));
-    assert!(told.contains("there is no folder nowhere"), "{told}");
+    let output =
+        refused(&run(folder.path(), &["demo", "a boat", "--data", "here", "--out", "nowhere/x.mp4"]));
+    assert!(output.contains("there is no folder nowhere"), "{output}");
     refused(&run(folder.path(), &["demo", "a boat", "--data", "here", "--out", "here"]));
     let jobs = said(&run(folder.path(), &["jobs", "list", "--account", "acct_demo", "--data", "here"]));
     assert_eq!(jobs.lines().count(), 2, "{jobs}");
@@ -138,8 +142,8 @@ fn a_demo_key_that_was_revoked_says_what_to_do_and_a_lost_table_makes_a_new_one(
     let key = fs::read_to_string(folder.path().join("here/demo-key")).expect("there is a demo key");
     let id = key.split('_').nth(1).expect("it has an id");
     said(&run(folder.path(), &["keys", "revoke", id, "--data", "here"]));
-    let told = refused(&run(folder.path(), &["demo", "a boat", "--data", "here"]));
-    assert!(told.contains("revoked") && told.contains("delete here/demo-key"), "{told}");
+    let output = refused(&run(folder.path(), &["demo", "a boat", "--data", "here"]));
+    assert!(output.contains("revoked") && output.contains("delete here/demo-key"), "{output}");
 
     for file in ["table.sqlite", "table.sqlite-wal", "table.sqlite-shm"] {
         let _not_there = fs::remove_file(folder.path().join("here").join(file));

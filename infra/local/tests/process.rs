@@ -84,7 +84,7 @@ fn audit(folder: &Path) -> (bool, String) {
 #[tokio::test]
 async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // The same port both times: providers report to where they were told.
+    // The same port both times, because callback URLs contain it.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let server = Server::start(folder.path(), free.port());
     let mut ids = Vec::new();
@@ -104,8 +104,8 @@ async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
         let job = server.job(id).await;
         assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
         let link = job["media"][0]["url"].as_str().expect("it has media");
-        let film = reqwest::get(link).await.expect("the link works").bytes().await.expect("the film comes");
-        assert_eq!(&film[4..8], b"ftyp");
+        let video = reqwest::get(link).await.expect("the link works").bytes().await.expect("the video comes");
+        assert_eq!(&video[4..8], b"ftyp");
     }
     let account = server.call(reqwest::Client::new().get(format!("{}/v1/account", server.api))).await;
     let lines = account["ledger"].as_array().expect("there is a ledger");
@@ -116,11 +116,11 @@ async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
     assert!(clean, "{report}");
 }
 
-const PROMPT: &str = "a boat that nobody may read of";
-const FAL_KEY: &str = "fal-key-that-nobody-may-see";
+const PROMPT: &str = "a boat that must stay private";
+const FAL_KEY: &str = "fal-key-that-must-stay-secret";
 /// In the links to files, at fal and at ours.
 const SIGNATURE: &str = "X-Amz-Signature=";
-const LINK_SECRET: &str = "link-that-nobody-may-follow";
+const LINK_SECRET: &str = "link-that-must-stay-secret";
 
 const IMAGE: &str = "https://images.example/a.png";
 /// A model at every provider, and what its simulator plays.
@@ -145,21 +145,21 @@ async fn real_fal() -> String {
     let downloads = Arc::new(AtomicUsize::new(0));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("it has an address"));
-    let film = format!("{base}/film.mp4?{SIGNATURE}{LINK_SECRET}");
+    let video = format!("{base}/video.mp4?{SIGNATURE}{LINK_SECRET}");
     let fal = move |request: Request| {
         let path = request.uri().path();
         let answer: Response = match path {
-            "/film.mp4" if downloads.fetch_add(1, Ordering::Relaxed) == 0 => {
+            "/video.mp4" if downloads.fetch_add(1, Ordering::Relaxed) == 0 => {
                 StatusCode::SERVICE_UNAVAILABLE.into_response()
             }
-            "/film.mp4" => b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x02\x08moov"
+            "/video.mp4" => b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x02\x08moov"
                 .iter()
                 .copied()
                 .chain([0; 512])
                 .collect::<Vec<u8>>()
                 .into_response(),
             _ if path.ends_with("/status") => axum::Json(json!({"status": "COMPLETED"})).into_response(),
-            _ if path.contains("/requests/") => axum::Json(json!({"video": {"url": film}})).into_response(),
+            _ if path.contains("/requests/") => axum::Json(json!({"video": {"url": video}})).into_response(),
             _ => axum::Json(json!({"request_id": "764cabcf-b745-4b3e-ae38-1200304cf45b"})).into_response(),
         };
         std::future::ready(answer)

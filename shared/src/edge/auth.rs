@@ -1,4 +1,4 @@
-//! Who calls: `Authorization: Bearer gmx_<key id>_<secret>`.
+//! Authentication of API clients: `Authorization: Bearer gmx_<key id>_<secret>`.
 
 use std::time::Duration;
 
@@ -18,26 +18,26 @@ use domain::time::Timestamp;
 
 const PREFIX: &str = "gmx";
 
-/// How many seconds' worth of a key's requests may come at once.
+/// The burst of a key, in seconds of its rate.
 const BURST_S: u32 = 10;
 
-/// Verifies callers, and remembers their keys: a revoked one may work for a minute.
+/// Verifies API keys and caches them: a revoked key may work for another 60 s.
 ///
-/// Each key has a token bucket, in the memory of this instance: a caller who is served by several
-/// instances gets as many of them.
+/// Each key has a token bucket in the memory of this instance: with several instances, its rate is
+/// multiplied by their number.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: KeyStore,
     recent: Recent<KeyId, ApiKey>,
-    /// Ids that no key has, apart from the keys: a crowd of them makes no key be read again.
+    /// Unknown key ids, cached apart from the keys so that many of them evict no key.
     unknown: Recent<KeyId, ()>,
     buckets: Recent<KeyId, Usage>,
-    /// Requests a second of one key; `None` for no limit.
+    /// Requests per second of one key; `None` for no limit.
     rate: Option<u32>,
 }
 
 impl Authenticator {
-    /// `rate` is what one key may send a second, and 0 is no limit.
+    /// `rate` is in requests per second of one key; 0 means no limit.
     pub fn new(keys: KeyStore, rate: u32) -> Self {
         Self {
             keys,
@@ -48,8 +48,8 @@ impl Authenticator {
         }
     }
 
-    /// The account that a request speaks for, if its key is good for `scope`. A missing,
-    /// malformed, unknown, wrong and revoked key all get the same answer.
+    /// The account of a request's key, if the key has `scope`. A missing, malformed, unknown, wrong or
+    /// revoked key returns the same problem.
     pub async fn account(
         &self,
         headers: &HeaderMap,
@@ -65,7 +65,7 @@ impl Authenticator {
         note_account(&key.account);
         self.take(&id, now)?;
         if !key.scopes.contains(&scope) {
-            let detail = "This key does not have the scope that this needs.";
+            let detail = "This key lacks the required scope.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
         Ok(key.account)
@@ -86,7 +86,7 @@ impl Authenticator {
         Ok(found)
     }
 
-    /// Takes a place in the bucket of a key that was proved: who only knows its id cannot fill it.
+    /// Takes a token of an authenticated key: requests that know only its id take none.
     fn take(&self, id: &KeyId, now: Timestamp) -> Result<(), Problem> {
         let Some(rate) = self.rate else { return Ok(()) };
         let limits = Limits {
@@ -104,7 +104,7 @@ impl Authenticator {
     }
 }
 
-/// A new key, and the one text that its owner will ever see of it.
+/// A new key and its bearer token, which is shown only once and never stored.
 pub fn make_key(
     account: AccountId,
     scopes: Vec<Scope>,
@@ -121,7 +121,7 @@ pub fn make_key(
 
 fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
-    // RFC 9110, 11.1 and 11.4: the scheme in any case, then one blank or more.
+    // RFC 9110, 11.1 and 11.4: a case-insensitive scheme, then one or more blanks.
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_start_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -136,7 +136,7 @@ fn secret_sha256(secret: &str) -> String {
 }
 
 fn too_fast(pause: Duration) -> Problem {
-    let detail = "This key sends too many requests. Nothing was changed.";
+    let detail = "This key exceeds its requests per second. Nothing was changed.";
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
     Problem { retry_after: Some(Duration::from_secs(pause.as_secs() + 1)), ..problem }
 }

@@ -1,5 +1,5 @@
-//! One message's handler → a partial batch response. Each message is contained: one that panics
-//! or hangs fails alone.
+//! Runs a handler for each message of a batch and returns a partial batch response. A message whose
+//! handler panics or hangs fails alone.
 
 use std::any::Any;
 use std::future::Future;
@@ -21,14 +21,14 @@ use domain::time::Timestamp;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a message is not done.
+/// Why a message was not handled.
 #[derive(Debug)]
 pub enum Unfinished {
-    /// It is too early. Nothing went wrong; it is delivered again.
+    /// Too early, no error: the message is delivered again.
     Later(&'static str),
-    /// A repeat may succeed: it is delivered again.
+    /// A retry may succeed: the message is delivered again.
     Retry(BoxError),
-    /// No repeat can succeed: it goes to the dead-letter queue now.
+    /// No retry can succeed: the message is moved to the dead-letter queue now.
     Park(BoxError),
 }
 
@@ -53,29 +53,29 @@ impl From<store::Error> for Unfinished {
     }
 }
 
-/// What is kept of an invocation's time to answer for the messages that were handled.
+/// The time reserved at the end of an invocation to return the response.
 const SPARE_MAX: Duration = Duration::from_secs(1);
 
-/// When an invocation is stopped by the platform.
+/// When Lambda stops an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Option<Timestamp>);
 
 impl Deadline {
-    /// That of an invocation, on the clock of the platform.
+    /// The deadline of an invocation, by Lambda's clock.
     pub fn of(context: &Context) -> Self {
         let millis = i64::try_from(context.deadline).ok().filter(|millis| *millis > 0);
         Self(millis.map(Timestamp::from_millis))
     }
 
-    /// How much time is left. Without a deadline there is no end to it.
+    /// The time left; [`Duration::MAX`] without a deadline.
     pub fn left(self, now: Timestamp) -> Duration {
         self.0.map_or(Duration::MAX, |at| at.since(now))
     }
 }
 
-/// Handles every message of a batch at once. One that fails, panics, or is not done shortly
-/// before the invocation is stopped is logged and delivered again, until its queue moves it to
-/// the dead-letter queue; one that no repeat can help is moved there now. The others are done.
+/// Handles the messages of a batch concurrently. A message whose handler fails, panics or does not
+/// finish shortly before the deadline is logged and delivered again, until its queue moves it to the
+/// dead-letter queue. A message that no retry can help is moved there now. The others are deleted.
 pub async fn each<F, Fut>(
     event: LambdaEvent<SqsEvent>,
     now: Timestamp,
@@ -153,7 +153,7 @@ fn span(request_id: &str, message_id: &str, message: Option<&Message>) -> Span {
     )
 }
 
-/// Handles one message. What a handler shares is behind locks that a panic leaves usable.
+/// Handles one message. Shared state is behind locks that stay usable after a panic.
 async fn contained<F, Fut>(
     message: serde_json::Result<Message>,
     deadline: Deadline,
@@ -164,11 +164,11 @@ where
     Fut: Future<Output = Result<(), Unfinished>>,
 {
     let message = message.map_err(|error| match error.classify() {
-        // Well-formed, and not known here: a newer release, which is being deployed, may know it.
+        // Well-formed but unknown: a newer release that is being deployed may support it.
         Category::Data => Unfinished::retry(error),
         Category::Io | Category::Syntax | Category::Eof => Unfinished::park(error),
     })?;
-    // The call itself is inside as well: it may panic before it gives a future.
+    // The call itself may panic before it returns a future.
     let running = catch_unwind(AssertUnwindSafe(|| handle(message, deadline))).map_err(panicked)?;
     AssertUnwindSafe(running).catch_unwind().await.map_err(panicked)?
 }

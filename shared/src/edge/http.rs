@@ -1,4 +1,4 @@
-//! JSON in and out; every error is a problem document (RFC 9457).
+//! JSON requests and responses; every error is a problem document (RFC 9457).
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ use crate::store;
 use domain::id::base32;
 use domain::request::FieldError;
 
-/// The API versions there are, newest last. `Genmux-Version` pins one.
+/// The supported API versions, newest last. `Genmux-Version` pins one.
 pub const VERSIONS: [&str; 1] = ["2026-11-22"];
-/// The largest body that is read, in bytes.
+/// The maximum size of a request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 256_000;
 
-/// An error as its caller sees it. It never holds what only we should know: that is logged.
+/// An error as the API client sees it. Internal causes are logged and never part of it.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub status: StatusCode,
-    /// Stable: callers branch on it.
+    /// Stable: clients branch on it.
     pub code: &'static str,
     pub detail: Box<str>,
     pub errors: Vec<FieldError>,
     pub retry_after: Option<Duration>,
     /// The limit that was reached.
     pub limit: Option<Limit>,
-    /// The methods that there are instead.
+    /// The allowed methods, for the `Allow` header.
     pub allow: Option<Box<str>>,
 }
 
-/// A limit on how much there may be at once, as `RateLimit-Policy` and `RateLimit` tell it
+/// A concurrency limit for the headers `RateLimit-Policy` and `RateLimit`
 /// (draft-ietf-httpapi-ratelimit-headers-11).
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
@@ -79,25 +79,25 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found.")
     }
 
-    /// A path that leads nowhere, whoever asks.
+    /// An unknown path, with or without a key.
     pub fn no_route() -> Self {
-        let detail = "There is no such path. `GET /openapi.json` lists all there are.";
+        let detail = "There is no such path. `GET /openapi.json` lists all paths.";
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let detail = "The request names values that cannot be served; `errors` lists each.";
+        let detail = "The request has unsupported values; `errors` lists each.";
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
     }
 
-    /// A defect of ours: a repeat fails again. The cause is logged here and not shown.
+    /// Corrupt stored data: a retry fails again. The cause is logged here and not returned.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = chain(error), "http.internal");
-        let detail = "Genmux cannot read its own data. A repeat fails again; the operator must look at it.";
+        let detail = "Stored data cannot be read. A retry fails until the operator has repaired it.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
-    /// A dependency does not answer. The cause is logged here and not shown.
+    /// A dependency is unavailable. The cause is logged here and not returned.
     pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = chain(error), "http.unavailable");
         let detail = "A dependency is unavailable. It is safe to retry.";
@@ -155,8 +155,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Runs a handler and turns what it found into the answer: its problem, or its response, with the
-/// headers that every answer carries.
+/// Runs a handler and returns its response, or its problem as a response, with the common headers.
 pub async fn answer(
     request: &Request,
     handle: impl Future<Output = Result<Response<Body>, Problem>>,
@@ -181,7 +180,7 @@ pub async fn answer(
     response
 }
 
-/// The platform's id of this request: what a caller quotes and a log line carries.
+/// Lambda's id of this request: returned to the client and part of every log line.
 fn request_id(request: &Request) -> String {
     request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
@@ -194,12 +193,12 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
     response
 }
 
-/// The bytes of a body, as they came.
+/// The unchanged bytes of a body.
 pub fn body_bytes(request: &Request) -> &[u8] {
     request.body().as_ref()
 }
 
-/// The bytes of a JSON body. Some tools put a byte order mark before it, which is no part of it.
+/// The bytes of a JSON body, without the byte order mark that some tools put before it.
 fn json_bytes(request: &Request) -> &[u8] {
     let bytes = body_bytes(request);
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
@@ -209,14 +208,14 @@ fn json_bytes(request: &Request) -> &[u8] {
 pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
     let bytes = json_bytes(request);
     if bytes.len() > BODY_BYTES_MAX {
-        let detail = format!("The body may have at most {BODY_BYTES_MAX} bytes.");
+        let detail = format!("The body must not exceed {BODY_BYTES_MAX} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
     }
     // Syntax first: a truncated document is not a wrong field.
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        // What was skipped above is not looked into: a text may still be no Unicode.
+        // `IgnoredAny` does not validate strings: one may still be invalid Unicode.
         if !error.inner().is_data() {
             return malformed(error.inner());
         }
@@ -225,14 +224,14 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         let reason = error.inner().to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
         let detail: String = reason.chars().take(600).collect();
-        let told = format!("{field}: {detail}");
+        let summary = format!("{field}: {detail}");
         let errors = vec![FieldError { field: field.into(), detail, allowed: Vec::new() }];
-        Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", told) }
+        Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", summary) }
     })
 }
 
-/// What was sent, whatever the order of its members: the same key with the same body is the same
-/// order, also where defaults or models have changed since. `None` if it is not JSON.
+/// A digest of the JSON body, independent of the order of its members: it identifies a repeat of a
+/// request even if defaults or models have changed since. `None` if the body is not JSON.
 pub fn body_digest(request: &Request) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(json_bytes(request)).ok()?;
     let digest = Sha256::digest(serde_json::to_vec(&body).ok()?);
@@ -244,11 +243,11 @@ fn malformed(error: &serde_json::Error) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
 }
 
-/// Refuses an API version that does not exist.
+/// Rejects an unknown API version.
 pub fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
     match headers.get("genmux-version") {
         Some(version) if !VERSIONS.iter().any(|known| version == known) => {
-            let detail = format!("`Genmux-Version` is one of: {}.", VERSIONS.join(", "));
+            let detail = format!("`Genmux-Version` must be one of: {}.", VERSIONS.join(", "));
             Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_version", detail))
         }
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Events in, answers out: problems, authentication, batches.
+//! Lambda events and responses: problem documents, authentication, batches.
 
 pub mod auth;
 pub mod batch;

@@ -1,4 +1,4 @@
-//! What an instance remembers of the table for a while.
+//! A cache of table reads in the memory of one instance.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 
-/// How long what was read is taken as it was: a change may be unknown for as long.
+/// The time to live of a cached value: a change takes effect within it.
 pub const CACHED_FOR: Duration = Duration::from_secs(60);
 const CACHED_MAX: usize = 1_000;
 
-/// Values that were read within the last [`CACHED_FOR`].
+/// Values by key, each valid for [`CACHED_FOR`]. At the maximum size, all are dropped.
 pub struct Recent<K, V>(Mutex<HashMap<K, (V, Timestamp)>>);
 
 impl<K: Eq + Hash, V: Clone> Recent<K, V> {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_is_good_for_a_minute() {
+    fn a_cached_value_expires_after_a_minute() {
         let (recent, now) = (Recent::default(), Timestamp::from_secs(1_800_000_000));
         recent.put("a", 1, now);
         assert_eq!(recent.get(&"a", now + Duration::from_secs(59)), Some(1));
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_keys_does_not_fill_the_memory() {
+    fn many_keys_do_not_fill_the_memory() {
         let (recent, now) = (Recent::default(), Timestamp::from_secs(1_800_000_000));
         (0..10_000).for_each(|key| recent.put(key, (), now));
         assert!(recent.lock().len() <= CACHED_MAX);

@@ -1,4 +1,4 @@
-//! A job as its caller sees it.
+//! JSON views of a job.
 
 use http::header::{CACHE_CONTROL, ETAG, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
@@ -27,8 +27,8 @@ pub struct JobView<'a> {
     created_at: String,
     updated_at: String,
     cancel_requested: bool,
-    /// What came back of a job that ended without a result, or will come back of one that is being
-    /// canceled, unless it finishes after all.
+    /// The refund of a job that ended without a result; while a cancellation is pending, the refund
+    /// unless the job succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund_micro_credits: Option<u64>,
     attempts: Vec<AttemptView<'a>>,
@@ -36,7 +36,7 @@ pub struct JobView<'a> {
     media: Vec<MediaView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView<'a>>,
-    /// What was ordered, with every default filled in. Not in lists.
+    /// The request with every default filled in. Absent from lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a JobRequest>,
 }
@@ -47,7 +47,7 @@ struct AttemptView<'a> {
     provider: Provider,
     route: &'a str,
     status: &'static str,
-    /// There where it is so: what came of it is no real video.
+    /// Only present if true: the media is not real.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     simulated: bool,
     started_at: String,
@@ -60,22 +60,22 @@ struct AttemptView<'a> {
 #[derive(Debug, Serialize)]
 struct ErrorView<'a> {
     code: &'static str,
-    /// For people: what the provider says, or a sentence of ours.
+    /// Human-readable: the provider's message or a default sentence.
     message: &'a str,
-    /// The provider's own word for it.
+    /// The provider's own error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_code: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
 struct MediaView<'a> {
-    /// Works without credentials until `url_expires_at`; ask again for a fresh one.
+    /// Presigned; valid until `url_expires_at`.
     url: String,
     url_expires_at: String,
     content_type: &'a str,
     bytes: u64,
     sha256: &'a str,
-    /// These are absent where the file does not say.
+    /// This and the next three are absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ struct MediaView<'a> {
     fps: Option<f64>,
 }
 
-/// A link to a job's media, and until when it works.
+/// A presigned link to a job's media.
 #[derive(Debug, Clone)]
 pub struct Link {
     pub url: String,
@@ -94,7 +94,7 @@ pub struct Link {
 }
 
 impl<'a> JobView<'a> {
-    /// `link` is to the job's media, if it has any and the caller may have it.
+    /// `link` is the link to the job's media, if it has any and the response includes it.
     pub fn new(job: &'a Job, request: Option<&'a JobRequest>, link: Option<Link>) -> Self {
         let cancel_requested = job.stop == Some(Stop::Caller);
         let refund = job.refund_for_cancel().filter(|_| cancel_requested || job.state.is_terminal());
@@ -145,7 +145,7 @@ impl<'a> AttemptView<'a> {
 impl<'a> ErrorView<'a> {
     fn new(fault: &'a Fault) -> Self {
         let code = match fault.class {
-            // Not the caller's key: that is refused before there is a job.
+            // Genmux's key at the provider, not the client's.
             ErrorClass::Auth => "provider_auth",
             class => class.name(),
         };
@@ -154,52 +154,52 @@ impl<'a> ErrorView<'a> {
     }
 }
 
-/// What a class of errors means, for where the provider says nothing.
+/// The default message of an error class, if the provider gives none.
 const fn sentence(class: ErrorClass) -> &'static str {
     match class {
-        ErrorClass::InvalidRequest => "The provider does not take this request.",
-        ErrorClass::ContentPolicy => "The prompt, an image or the result was refused for its content.",
-        ErrorClass::Auth => "The provider refuses Genmux's own key.",
+        ErrorClass::InvalidRequest => "The provider rejected this request.",
+        ErrorClass::ContentPolicy => "The prompt, an image or the result was rejected for its content.",
+        ErrorClass::Auth => "The provider rejected Genmux's own key.",
         ErrorClass::InsufficientFunds => "Genmux's own balance with the provider is used up.",
-        ErrorClass::RateLimited => "The provider takes no more requests at the moment.",
-        ErrorClass::ProviderUnavailable => "The provider fails or cannot be reached.",
-        ErrorClass::Timeout => "It was not finished in time.",
-        ErrorClass::Expired => "It was made, and its file could not be fetched.",
-        ErrorClass::Stopped => "It was stopped before it was finished.",
-        ErrorClass::NoOutput => "The provider says that it has succeeded, and gives no file.",
-        ErrorClass::RouteGone => "The provider does not have this model any more.",
-        ErrorClass::Unknown | ErrorClass::Other(_) => "It failed, and the provider does not say why.",
+        ErrorClass::RateLimited => "The provider is at its rate or concurrency limit.",
+        ErrorClass::ProviderUnavailable => "The provider is unavailable.",
+        ErrorClass::Timeout => "The deadline passed.",
+        ErrorClass::Expired => "The result could not be downloaded in time.",
+        ErrorClass::Stopped => "The job was canceled.",
+        ErrorClass::NoOutput => "The provider reported success but returned no file.",
+        ErrorClass::RouteGone => "The provider no longer has this model.",
+        ErrorClass::Unknown | ErrorClass::Other(_) => "It failed; the provider gave no reason.",
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no film lasts 285,000 years")]
+#[expect(clippy::cast_precision_loss, reason = "no video lasts 285,000 years")]
 fn thousandths(number: u64) -> f64 {
     number as f64 / 1_000.0
 }
 
-/// A job's entity tag: its version. Weak, for links in it differ from answer to answer.
+/// A job's entity tag: its version. Weak, because links differ between responses.
 pub fn etag(job: &Job) -> String {
     format!("W/\"{}\"", job.version)
 }
 
-/// Whether the caller has this version of the job already.
+/// Whether `If-None-Match` matches this version of the job.
 pub fn is_known(headers: &HeaderMap, job: &Job) -> bool {
     let tags = headers.get_all(http::header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let tag = etag(job);
-    // RFC 9110, 13.1.2: `*` is any version, and weak tags are compared without their mark.
+    // RFC 9110, 13.1.2: `*` matches any version; the comparison is weak.
     tags.flat_map(|tags| tags.split(',')).map(str::trim).any(|known| {
         known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag.trim_start_matches("W/")
     })
 }
 
-/// A job as an answer: with its tag and, while it is live, when to ask again.
+/// A job as a response: with its `ETag` and, while it is live, `Retry-After`.
 pub fn job_response(status: StatusCode, job: &Job, view: &JobView<'_>, catalog: &Catalog) -> Response<Body> {
     let mut response = json(status, view);
     tag(&mut response, job, catalog);
     response
 }
 
-/// The answer to a caller who has this version already.
+/// A 304 response.
 pub fn not_modified(job: &Job, catalog: &Catalog) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -218,7 +218,7 @@ fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog) {
     }
 }
 
-/// Seconds after which asking again makes sense.
+/// `Retry-After` of a live job, in seconds.
 fn retry_after_s(job: &Job, catalog: &Catalog) -> u32 {
     let expected_s = catalog.model(&job.model).map_or(30, |model| model.expected_s);
     match job.state {

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
-use super::access::AccessCache;
+use super::access_token::AccessTokenCache;
 use super::download::{Downloader, SILENCE_MAX};
 use super::image::Image;
 use super::jwks::KeyCache;
@@ -28,7 +28,7 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// The longest answer that is read where the call says nothing else, in bytes.
+/// The default maximum size of an answer, in bytes.
 pub const BODY_MAX: usize = 8 << 20;
 
 /// How to reach one provider.
@@ -37,22 +37,22 @@ pub struct ProviderConfig {
     pub provider: Provider,
     pub key: Secret,
     pub settings: Settings,
-    /// What it signs its webhooks with, where that is a secret and we were told it.
+    /// The secret of its webhook signatures, if configured.
     pub webhook_secret: Option<StandardWebhooks>,
-    /// Takes the place of scheme and host of *every* call to this provider. It may end with the
-    /// `/v1` that paths begin with, as SDKs want it.
+    /// Replaces scheme and host of *every* call to this provider. It may end with `/v1`, as in SDKs;
+    /// paths then drop theirs.
     pub base_url: Option<Url>,
 }
 
-/// How long each call may take in all. Whoever calls must outlast them: a poll of an ended
-/// job and a cancel may each make two calls, and a look-up takes as long as two.
+/// The total timeout of each call. Callers must allow for more: a poll of an ended job and a cancel may
+/// each make two calls, and a look-up takes as long as two.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     pub connect: Duration,
     pub create: Duration,
     /// Poll, result, cancel.
     pub ask: Duration,
-    /// Ping, and the keys of webhooks.
+    /// Ping, webhook keys and access tokens.
     pub ping: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Calls the providers that are configured.
+/// Calls the configured providers.
 ///
 /// # Guarantees
 ///
@@ -81,13 +81,13 @@ pub struct ProviderClient {
     providers: BTreeMap<Provider, ProviderConfig>,
     pub(super) timeouts: Timeouts,
     pub(super) keys: KeyCache,
-    pub(super) access: AccessCache,
+    pub(super) access_tokens: AccessTokenCache,
 }
 
-/// Why there is no answer.
+/// Why a call has no answer.
 #[derive(Debug, Clone)]
 pub(super) enum NoAnswer {
-    /// The call certainly never left.
+    /// The call was not sent.
     NotSent(Fault),
     /// It may have arrived.
     Lost(&'static str),
@@ -104,13 +104,13 @@ impl NoAnswer {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Credentials {
-    /// The key, as of now.
+    /// With the key; the time is the current time.
     Key(Timestamp),
     None,
 }
 
 impl ProviderClient {
-    /// A client for these providers. Fails only where the system has no usable TLS.
+    /// A client for these providers. Fails only if the system has no usable TLS.
     pub fn new(providers: Vec<ProviderConfig>, timeouts: Timeouts) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("genmux/", env!("CARGO_PKG_VERSION")))
@@ -119,8 +119,8 @@ impl ProviderClient {
             .no_proxy()
             .connect_timeout(timeouts.connect)
             .read_timeout(SILENCE_MAX)
-            // A connection that slept through a function's freeze looks alive, and a create
-            // that is lost on it has an unknown fate: every call makes its own connection.
+            // A connection that was frozen with the function looks alive, and a create sent on it may
+            // have an unknown outcome: every call opens its own connection.
             .pool_max_idle_per_host(0)
             .build()?;
         let complete = |mut config: ProviderConfig| {
@@ -128,15 +128,21 @@ impl ProviderClient {
             (config.provider, config)
         };
         let providers = providers.into_iter().map(complete).collect();
-        Ok(Self { http, providers, timeouts, keys: KeyCache::default(), access: AccessCache::default() })
+        Ok(Self {
+            http,
+            providers,
+            timeouts,
+            keys: KeyCache::default(),
+            access_tokens: AccessTokenCache::default(),
+        })
     }
 
     pub(super) fn webhook_secret(&self, provider: Provider) -> Option<StandardWebhooks> {
         self.providers.get(&provider)?.webhook_secret.clone()
     }
 
-    /// Which key and which origin a provider is called with now, as a number that tells nothing of
-    /// them: the first four bytes of a hash. `None` if it is not configured.
+    /// Identifies the provider's current key and origin without revealing them: the first four bytes
+    /// of a hash. `None` if the provider is not configured.
     pub fn key_mark(&self, provider: Provider) -> Option<u32> {
         let config = self.providers.get(&provider)?;
         let origin = config.base_url.as_ref().map_or("", Url::as_str);
@@ -148,15 +154,15 @@ impl ProviderClient {
         self.providers.contains_key(&provider)
     }
 
-    /// Every provider that is configured.
+    /// The configured providers.
     pub fn providers(&self) -> impl Iterator<Item = Provider> {
         self.providers.keys().copied()
     }
 
-    /// Starts a remote job, or tells whether it may have. To be called at most once per attempt.
+    /// Starts a remote job, or returns whether it may have started. Must be called at most once per
+    /// attempt.
     ///
-    /// Where the provider takes images as bytes they are fetched first, whatever the order has
-    /// in their place; without them nothing is sent.
+    /// If the provider takes images as bytes, they are downloaded first; if that fails, nothing is sent.
     pub async fn create(
         &self,
         downloads: &Downloader,
@@ -189,7 +195,7 @@ impl ProviderClient {
             None => Err(not_sent(ErrorClass::InvalidRequest, "cannot_be_said")),
         };
         let outcome = match &sent {
-            Ok(answer) => wait_as_told(adapter.read_create(answer), answer, now),
+            Ok(answer) => with_retry_after(adapter.read_create(answer), answer, now),
             Err(NoAnswer::NotSent(fault)) => Outcome::NotSent(fault.clone()),
             Err(NoAnswer::Lost(cause)) => Outcome::unknown(cause),
         };
@@ -197,7 +203,7 @@ impl ProviderClient {
         outcome
     }
 
-    /// Asks after a remote job; `route` is the attempt's route name. Never [`Polled::Fetch`].
+    /// Polls a remote job; `route` is the attempt's route name. Never returns [`Polled::Fetch`].
     pub async fn poll(&self, provider: Provider, remote: &RemoteJob, route: &str, now: Timestamp) -> Polled {
         let adapter = adapter(provider);
         let call = adapter.poll(remote, route);
@@ -223,17 +229,17 @@ impl ProviderClient {
         let timer = Timer::start(provider, what);
         let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
         let polled = match &sent {
-            Ok(answer) => left_alone(read(answer), answer, now),
+            Ok(answer) => or_busy(read(answer), answer, now),
             Err(lost) => Polled::Unreadable(lost.cause()),
         };
         timer.log(&sent, polled.summary());
         polled
     }
 
-    /// Asks a remote job to stop. What becomes of it, only [`poll`](Self::poll) tells.
+    /// Requests the cancel of a remote job. Only [`poll`](Self::poll) returns its final state.
     ///
-    /// Where canceling a finished job destroys its result, the job is polled first and a
-    /// finished one is let be.
+    /// If canceling a finished job destroys its result, the job is polled first and not canceled if it
+    /// is finished.
     pub async fn cancel(
         &self,
         provider: Provider,
@@ -262,7 +268,7 @@ impl ProviderClient {
         canceling
     }
 
-    /// Makes a free call that needs the key, and measures it.
+    /// Makes a free authenticated call; returns its latency.
     pub async fn ping(&self, provider: Provider, now: Timestamp) -> (Result<(), Fault>, Duration) {
         let adapter = adapter(provider);
         let timer = Timer::start(provider, "ping");
@@ -284,7 +290,7 @@ impl ProviderClient {
         (health, timer.started.elapsed())
     }
 
-    /// The body of a successful call that must not carry the key.
+    /// The body of a successful call without credentials.
     pub(super) async fn fetch_keys(&self, provider: Provider, call: Call) -> Option<Bytes> {
         let timer = Timer::start(provider, "keys");
         let sent = self.send(provider, call, Credentials::None, self.timeouts.ping).await;
@@ -305,7 +311,7 @@ impl ProviderClient {
         let response = request.timeout(timeout).send().await.map_err(|error| classify(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         if status == 401 {
-            self.access.forget(provider);
+            self.access_tokens.forget(provider);
         }
         Ok(Answer { status, headers, body: read_body(response, answer_max).await? })
     }
@@ -342,7 +348,7 @@ impl ProviderClient {
 }
 
 impl ProviderConfig {
-    /// A provider that is where it always is.
+    /// A provider at its default origin.
     pub fn new(provider: Provider, key: Secret) -> Self {
         Self { provider, key, settings: Settings::default(), webhook_secret: None, base_url: None }
     }
@@ -384,7 +390,7 @@ pub(super) fn not_sent(class: ErrorClass, code: &str) -> NoAnswer {
     NoAnswer::NotSent(Fault::new(class, Some(code), Billed::No))
 }
 
-/// Certainly not sent if no connection was made; whatever else went wrong, it may have been.
+/// Not sent if there was no connection; after any other error it may have been sent.
 fn classify(error: &reqwest::Error) -> NoAnswer {
     if error.is_builder() {
         not_sent(ErrorClass::InvalidRequest, "malformed_call")
@@ -408,7 +414,7 @@ pub(super) async fn read_body(mut response: reqwest::Response, max: usize) -> Re
     Ok(body.freeze())
 }
 
-fn wait_as_told(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
+fn with_retry_after(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
     match outcome {
         Outcome::Refused { fault, retry_after: None } if fault.class.passes() => {
             Outcome::Refused { fault, retry_after: retry_after(&answer.headers, now) }
@@ -417,15 +423,15 @@ fn wait_as_told(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
     }
 }
 
-/// With how long they want to be left alone, where an answer to a question says so and nothing else.
-fn left_alone(polled: Polled, answer: &Answer, now: Timestamp) -> Polled {
+/// Adds the `Retry-After` of an otherwise unreadable answer.
+fn or_busy(polled: Polled, answer: &Answer, now: Timestamp) -> Polled {
     match polled {
         Polled::Unreadable(_) => busy(answer.status, &answer.headers, now).map_or(polled, Polled::Busy),
         polled => polled,
     }
 }
 
-/// One call under way, and its line in the log.
+/// One running call and its log line.
 pub(super) struct Timer {
     provider: Provider,
     what: &'static str,
@@ -455,6 +461,6 @@ impl Timer {
 }
 
 #[cfg(test)]
-mod keyed_tests;
+mod authenticated_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! Fetches media from URLs that providers name: hostile until proved otherwise.
+//! Downloads media from untrusted URLs, with an SSRF guard.
 //!
-//! The guard acts on the *resolved* address when a connection is made, so that a name
-//! cannot point elsewhere between a check and its use. No credentials are ever sent.
+//! The guard checks the *resolved* address of each connection, so that DNS rebinding cannot bypass it.
+//! Credentials are never sent.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -22,42 +22,42 @@ use domain::public_url::Reach;
 use domain::time::Timestamp;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The longest silence in the middle of a file.
+/// The maximum time without data in the middle of a file.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 3;
 
-/// Fetches media, from public https addresses only.
+/// Downloads media within its [`Reach`].
 #[derive(Debug, Clone)]
 pub struct Downloader {
     http: reqwest::Client,
     reach: Reach,
 }
 
-/// Why a file was not fetched.
+/// Why a file was not downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// It is not there (any more): 404 or 410. A 403 may be of this link alone: later.
+    /// 404 or 410. A 403 may apply to this link only: [`Self::Later`].
     #[error("the file is not there: HTTP {0}")]
     Gone(u16),
-    /// The server fails, or the connection does. It may work later.
+    /// Server or connection error. A retry may succeed.
     #[error("the file could not be fetched now")]
     Later(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The server is asked too often or is overloaded, and wants to be left alone for so long.
-    #[error("the server wants to be left alone for {0:?}")]
+    /// Rate limited or overloaded, with `Retry-After`.
+    #[error("the server is busy for {0:?}")]
     Busy(Duration),
     #[error("the URL is not one that we fetch from: {0}")]
     Forbidden(&'static str),
-    /// There is an answer, and it certainly is no file.
+    /// The answer is not a file.
     #[error("the answer is not the file")]
     NotTheFile,
 }
 
-/// The bytes of a file, as they come.
+/// The streamed bytes of a file.
 pub type File = BoxStream<'static, Result<Bytes, reqwest::Error>>;
 
-/// A file that is on its way.
+/// A started download.
 pub struct Download<S> {
-    /// In bytes, if the server announces it.
+    /// In bytes, if announced by the server.
     pub length: Option<u64>,
     pub body: S,
 }
@@ -69,7 +69,7 @@ impl<S> std::fmt::Debug for Download<S> {
 }
 
 impl Downloader {
-    /// A downloader that reaches these hosts and no others.
+    /// A downloader that only reaches these hosts.
     pub fn new(reach: Reach) -> Result<Self, reqwest::Error> {
         let follow = Policy::custom(move |attempt| {
             if attempt.previous().len() > REDIRECTS_MAX || reach.check(attempt.url()).is_err() {
@@ -89,14 +89,14 @@ impl Downloader {
         Ok(Self { http, reach })
     }
 
-    /// Opens a file. The body is streamed: nothing of it is kept.
+    /// Opens a file. The body is streamed.
     pub async fn open(&self, url: &str, now: Timestamp) -> Result<Download<File>, DownloadError> {
         let parsed = Url::parse(url);
         let Ok(url) = parsed else { return Err(DownloadError::Forbidden("it is not a URL")) };
         self.reach.check(&url).map_err(DownloadError::Forbidden)?;
         let sent = self.http.get(url).send().await.map_err(|error| match is_forbidden(&error) {
             Some(why) => DownloadError::Forbidden(why),
-            // A presigned URL is a secret: errors must not carry it into a log.
+            // A presigned URL is a secret and must not be logged.
             None => later(error.without_url()),
         });
         Download::of(sent?, now)
@@ -104,13 +104,13 @@ impl Downloader {
 }
 
 impl Download<File> {
-    /// A file that is here already.
+    /// A file in memory.
     pub(super) fn whole(bytes: Bytes) -> Self {
         let length = u64::try_from(bytes.len()).ok();
         Self { length, body: stream::iter([Ok(bytes)]).boxed() }
     }
 
-    /// The file that an answer brings, if it brings one.
+    /// The file of an answer.
     pub(super) fn of(response: reqwest::Response, now: Timestamp) -> Result<Self, DownloadError> {
         if let Some(wait) = busy(response.status().as_u16(), response.headers(), now) {
             return Err(DownloadError::Busy(wait));
@@ -119,7 +119,7 @@ impl Download<File> {
             StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                 Ok(Self { length: response.content_length(), body: response.bytes_stream().boxed() })
             }
-            // A part was not asked for; one that is the whole file is the file.
+            // Accepted if the range is the whole file.
             StatusCode::PARTIAL_CONTENT if whole_length(response.headers()).is_some() => {
                 Ok(Self { length: whole_length(response.headers()), body: response.bytes_stream().boxed() })
             }
@@ -129,7 +129,7 @@ impl Download<File> {
     }
 }
 
-/// The length of the file of which an answer brings every byte, though it calls that a part.
+/// The file's length, if a 206 answer contains all of it.
 fn whole_length(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().to_ascii_lowercase();
     let (part, length) = range.strip_prefix("bytes")?.trim().split_once('/')?;
@@ -143,12 +143,12 @@ pub(super) fn later(source: impl Into<Box<dyn std::error::Error + Send + Sync>>)
     DownloadError::Later(source.into())
 }
 
-/// Names that lead to none of the addresses that are reached.
+/// A name that resolves to no allowed address.
 #[derive(Debug, thiserror::Error)]
 #[error("the name has no public address")]
 struct NoPublicAddress;
 
-/// Whether it is for where the file is that it was not fetched.
+/// Why the guard blocked it, if it did.
 fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
     if error.is_redirect() {
         return Some("it redirects to where we do not fetch from");
@@ -163,7 +163,7 @@ fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
     None
 }
 
-/// Resolves names to addresses that are reached.
+/// Resolves names to allowed addresses.
 #[derive(Debug, Clone, Copy)]
 struct Guard(Reach);
 
@@ -190,7 +190,7 @@ mod tests {
         Downloader::new(reach).unwrap().open(url, Timestamp::from_secs(0)).await.expect_err(url)
     }
 
-    /// What a URL may be is told in the tests of [`Reach`]: here, that it is asked.
+    /// The tests of [`Reach`] cover the allowed URLs; this one that the check is applied.
     #[tokio::test]
     async fn what_an_order_may_not_name_is_not_fetched_either() {
         for url in [
@@ -228,7 +228,7 @@ mod tests {
         let refused = Guard(Reach::Public).resolve(name()).await.err().unwrap();
         assert!(refused.is::<NoPublicAddress>(), "{refused}");
         assert!(Guard(Reach::Loopback).resolve(name()).await.unwrap().next().is_some());
-        // As its client tells it.
+        // As the HTTP client reports it.
         let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Guard(Reach::Public)));
         let error = client.build().unwrap().get("https://localhost/").send().await.unwrap_err();
         assert_eq!(is_forbidden(&error), Some("its name has no public address"), "{error:?}");

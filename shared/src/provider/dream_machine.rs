@@ -1,4 +1,4 @@
-//! Luma's older API, "Dream Machine": unsigned callbacks as hints, polling, a list.
+//! Luma's older API, "Dream Machine": unsigned notifications, polling, a list.
 
 use bytes::Bytes;
 use http::{HeaderName, Method};
@@ -66,7 +66,7 @@ impl Adapter for DreamMachine {
                 reading::finished(file, None, says)
             }
             "failed" => {
-                let class = says.and_then(told).unwrap_or(ErrorClass::Unknown);
+                let class = says.and_then(class_of_text).unwrap_or(ErrorClass::Unknown);
                 reading::broke(Fault::new(class, None, Billed::Unknown).saying(says), None)
             }
             _ => Polled::Unreadable("unknown_status"),
@@ -77,7 +77,7 @@ impl Adapter for DreamMachine {
         Some(list(0))
     }
 
-    /// Every generation tells the request that it came of, with its callback URL.
+    /// Every generation contains its request, with the callback URL.
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
         let Some(list) = answer.object().filter(|body| answer.is_ok() && body["generations"].is_array())
         else {
@@ -94,7 +94,7 @@ impl Adapter for DreamMachine {
         }
     }
 
-    /// Nobody signs it: it tells which job to ask after, and never how it ended.
+    /// Unsigned: treated as a poll trigger only.
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event = reading::event(body, &["state"])?;
         let remote = reading::remote(&event["id"]).ok_or(Unreadable("no usable id"))?;
@@ -118,7 +118,7 @@ fn list(offset: usize) -> Call {
     call(Method::GET, &format!("/generations?limit={LISTED}&offset={offset}"))
 }
 
-/// There is no seed and no negative prompt.
+/// Seed and negative prompt are not supported.
 fn input(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
     let mut input = Map::new();
@@ -156,8 +156,8 @@ fn older(listed: &Value, lost: &Lost<'_>) -> Option<Call> {
     (has_more && may_be_there).then(|| list(offset + generations.len()))
 }
 
-/// What a text for people gives away; there are no codes.
-fn told(text: &str) -> Option<ErrorClass> {
+/// The class of a human-readable text; there are no codes.
+fn class_of_text(text: &str) -> Option<ErrorClass> {
     let text = text.to_ascii_lowercase();
     if text.contains("moderation") {
         Some(ErrorClass::ContentPolicy)
@@ -173,7 +173,7 @@ fn fault(answer: &Answer) -> Fault {
     let body = answer.object().unwrap_or_default();
     let class = match answer.status {
         status @ (401 | 403 | 429 | 500..) => class_of_status(status),
-        status => told(&body.to_string()).unwrap_or(class_of_status(status)),
+        status => class_of_text(&body.to_string()).unwrap_or(class_of_status(status)),
     };
     Fault::new(class, None, Billed::No).saying(reading::says(&body))
 }

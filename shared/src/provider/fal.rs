@@ -86,7 +86,7 @@ impl Adapter for Fal {
         match &*word(&status["status"]) {
             // A job may go back from the second to the first: fal runs it again by itself.
             "IN_QUEUE" | "IN_PROGRESS" => Polled::Pending,
-            // Over, not necessarily well. There is no other word for the end.
+            // Ended, with or without success.
             "COMPLETED" => match failure(&status) {
                 Some(reason) => Polled::Ended(reason.verdict()),
                 None => Polled::Fetch(Box::new(Call::new(Method::GET, QUEUE, path_of(remote, route)))),
@@ -109,8 +109,8 @@ impl Adapter for Fal {
         if answer.status == 400 && reason.text == "Request is still in progress" {
             return Polled::Pending;
         }
-        // A server error may be the model's own or a hiccup on the way to a result that is paid
-        // for, and no word in it tells which. The status and the webhook name a failure.
+        // A server error may be the model's own or a temporary error on the way to a paid result; the
+        // answer does not distinguish them. Status and webhook do.
         let is_end = match answer.status {
             401 | 403 | 429 | 500.. => false,
             _ => reason.says_something(),
@@ -137,7 +137,7 @@ impl Adapter for Fal {
         }
     }
 
-    /// It is not known how soon a new remote job is listed.
+    /// Not documented how soon a new remote job is listed.
     fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
         Some(history(lost, None))
     }
@@ -160,7 +160,7 @@ impl Adapter for Fal {
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event = reading::event(body, &["request_id"])?;
         let remote = reading::remote(&event["request_id"]).ok_or(Unreadable("no usable request id"))?;
-        Ok(Notice { remote: Some(remote), verdict: told(&event) })
+        Ok(Notice { remote: Some(remote), verdict: verdict_of(&event) })
     }
 
     fn jwks(&self) -> Option<Call> {
@@ -237,8 +237,8 @@ fn app_segments(endpoint: &str) -> usize {
     if endpoint.starts_with("workflows/") || endpoint.starts_with("comfy/") { 3 } else { 2 }
 }
 
-/// The path of a returned URL, if it is that of this remote job to the letter. Its host is
-/// ignored: calls go to ours.
+/// The path of a returned URL, if it is exactly that of this remote job. Its host is ignored: calls go
+/// to the configured one.
 fn request_path(url: &str, id: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     let app = url.path().strip_suffix(id)?.strip_suffix("/requests/")?.strip_prefix('/')?;
@@ -250,23 +250,23 @@ fn request_path(url: &str, id: &str) -> Option<String> {
     (good && url.path().len() <= RemoteJob::BYTES_MAX).then(|| url.path().to_owned())
 }
 
-/// Why a job that is over has failed, if it has.
+/// Why an ended job failed, if it did.
 fn failure(status: &Value) -> Option<Reason> {
     let error = &status["error"];
-    let is_told = reading::holds_error(status);
+    let is_error = reading::holds_error(status);
     let types: Vec<String> = text(&status["error_type"]).map(Cow::into_owned).into_iter().collect();
-    (is_told || !types.is_empty()).then(|| Reason::told(reading::says(error).unwrap_or_default(), types))
+    (is_error || !types.is_empty()).then(|| Reason::of_body(reading::says(error).unwrap_or_default(), types))
 }
 
-/// The file in an output: a video, or what some endpoints have in its place.
+/// The file in an output: a video, or the field that some endpoints have instead.
 fn file(output: &Value) -> Option<String> {
     const NAMES: [&str; 5] = ["/video/url", "/video", "/videos/0/url", "/output/url", "/url"];
     NAMES.iter().find_map(|name| asset_url(output.pointer(name)?))
 }
 
-/// The end that an event tells plainly. `None` where fal must be asked: the payload is missing or
-/// strange, the word is new, or the failure has no class.
-fn told(event: &Value) -> Option<Verdict> {
+/// The verdict of an event. `None` if fal must be polled: the payload is missing or malformed, the
+/// status is unknown, or the failure has no class.
+fn verdict_of(event: &Value) -> Option<Verdict> {
     match &*word(&event["status"]) {
         "OK" => {
             let asset_url = file(&event["payload"])?;
@@ -275,7 +275,7 @@ fn told(event: &Value) -> Option<Verdict> {
         "ERROR" => {
             let mut types = detail_types(&event["payload"]);
             types.extend(text(&event["error_type"]).map(Cow::into_owned));
-            Reason::told(&word(&event["error"]), types).known_verdict()
+            Reason::of_body(&word(&event["error"]), types).known_verdict()
         }
         _ => None,
     }

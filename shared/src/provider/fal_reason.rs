@@ -1,4 +1,4 @@
-//! How fal's errors are sorted.
+//! Classification of fal's errors.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -6,12 +6,12 @@ use serde_json::Value;
 use super::{Answer, reading};
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// Why fal did not do what was asked, from whatever place it says so.
+/// Why a call or a run failed, from any field.
 pub(super) struct Reason {
-    /// The HTTP status; 0 where none is known.
+    /// The HTTP status; 0 if unknown.
     pub(super) status: u16,
     types: Vec<String>,
-    /// What it says for people.
+    /// The human-readable text.
     pub(super) text: String,
     /// We limited the time, so nothing is down.
     is_our_limit: bool,
@@ -33,8 +33,8 @@ impl Reason {
         }
     }
 
-    /// A failure told in the body of something that went well itself.
-    pub(super) fn told(text: &str, types: Vec<String>) -> Self {
+    /// A failure in the body of a successful answer.
+    pub(super) fn of_body(text: &str, types: Vec<String>) -> Self {
         let code = text.split_once("status code: ").and_then(|(_, code)| code.get(..3)?.parse().ok());
         Self { status: code.unwrap_or(0), types, text: text.to_owned(), is_our_limit: false }
     }
@@ -81,7 +81,7 @@ impl Reason {
         matches!(self.status, 500..=599) || by_type
     }
 
-    /// The first rule that fits.
+    /// The first matching rule.
     fn class(&self) -> ErrorClass {
         match self.status {
             401 => ErrorClass::Auth,

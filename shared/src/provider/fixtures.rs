@@ -207,7 +207,7 @@ pub(super) fn verified(body: Bytes) -> Verified<Bytes> {
     let provider = Provider::Fal;
     let token = secrets.sign(&Token { job: JobId::from_bytes([1; 16]), attempt: 1, provider });
     let token = secrets.verify(&token, provider).unwrap();
-    Delivery::hint(&token, body).body
+    Delivery::unsigned(&token, body).body
 }
 
 fn call(call: &Call) -> Value {
@@ -249,7 +249,7 @@ fn polled(polled: &Polled) -> Value {
 }
 
 fn page(page: &Page) -> Value {
-    let told = match &page.found {
+    let found = match &page.found {
         Found::Job(remote) => json!({"found": remote}),
         Found::Alike(remotes) => json!({"alike": remotes}),
         Found::Nothing => json!("nothing"),
@@ -257,8 +257,8 @@ fn page(page: &Page) -> Value {
         Found::Unreadable(cause) => json!({"unreadable": cause}),
     };
     match &page.next {
-        Some(next) => json!({"page": told, "next": call(next)["call"]}),
-        None => told,
+        Some(next) => json!({"page": found, "next": call(next)["call"]}),
+        None => found,
     }
 }
 
@@ -274,8 +274,8 @@ fn canceling(canceling: Canceling) -> Value {
     }
 }
 
-/// Answers that come from something in between, or from nobody in their right mind: for
-/// every adapter a create is then unknown, and a poll has told nothing.
+/// Answers of proxies, and malformed ones: for every adapter a create is then unknown and a poll
+/// unreadable.
 #[test]
 fn junk_is_never_a_verdict() {
     let junk: [&[u8]; 8] = [
@@ -317,8 +317,8 @@ fn junk_is_never_a_verdict() {
                 }
                 assert!(adapter.read_ping(&answer).is_err(), "{case}");
             }
-            let told = adapter.read_webhook(&verified(Bytes::copy_from_slice(body)));
-            assert!(told.is_err() || (index == 6 && told.is_ok_and(|notice| notice.verdict.is_none())));
+            let read = adapter.read_webhook(&verified(Bytes::copy_from_slice(body)));
+            assert!(read.is_err() || (index == 6 && read.is_ok_and(|notice| notice.verdict.is_none())));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Gemini Omni: interactions in the background; thin webhooks, polling, canceling; files that
-//! want the key.
+//! require the key.
 //!
 //! Veo is no longer there: see `vertex.rs`.
 
@@ -104,7 +104,7 @@ impl Adapter for Gemini {
         match answer.status {
             _ if answer.is_taken() => Canceling::Asked,
             404 if answer.says_not_found() => Canceling::Gone,
-            // What is over cannot be canceled; the poll tells how it ended.
+            // An ended interaction cannot be canceled; a poll returns its state.
             400 if google::fault(answer).code.as_deref() == Some("FAILED_PRECONDITION") => Canceling::TooLate,
             _ => Canceling::Unreadable(answer.cause()),
         }
@@ -190,7 +190,7 @@ fn interaction(order: &CreateOrder<'_>) -> Option<Value> {
     Some(body)
 }
 
-/// The path of a file, if it is one of theirs to the letter; whose host it names is ignored.
+/// The path of a file, if it is exactly one of Gemini's; its host is ignored.
 fn file_path(path: &str) -> Option<String> {
     let id = path.strip_prefix(FILES)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');

@@ -1,4 +1,4 @@
-//! What Google's APIs have in common: the shape of their errors.
+//! The common error format of Google's APIs.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) fn fault(answer: &Answer) -> Fault {
     Fault::new(class, Some(code), Billed::No).saying(Some(message))
 }
 
-/// Whether a message speaks of what may not be shown. No code tells: only these words do.
+/// Whether a message is about a content filter. There is no code for it.
 pub(super) fn refuses_content(message: &str) -> bool {
     const WORDS: [&str; 6] = [
         "usage guidelines",

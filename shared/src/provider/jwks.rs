@@ -1,4 +1,4 @@
-//! The keys that webhooks are signed with, kept for a while.
+//! A cache of the public keys of webhook signatures, and the verification of a webhook.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +16,11 @@ use super::verify::{Delivery, Scheme, SignedToken, Signing, Token, Verified, Ver
 use domain::provider::Provider;
 use domain::time::Timestamp;
 
-/// Keys of a key set that are tried; the rest are ignored.
+/// The maximum number of keys of a key set; the rest are ignored.
 const KEYS_MAX: usize = 16;
-/// How long a key set is used without asking again.
+/// How long a key set is cached.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How often a signature that no key explains may make us ask again: forgeries are free.
+/// The minimum interval of refetches after a signature that no key matches: forgeries cost nothing.
 const REFRESH_MIN: Duration = Duration::from_secs(60);
 
 /// A provider's public keys.
@@ -91,9 +91,9 @@ pub(super) struct KeyCache(Mutex<BTreeMap<Provider, Held>>);
 
 #[derive(Debug, Clone)]
 struct Held {
-    /// As last fetched, and when; `None` if they never were.
+    /// The last key set and its time; `None` if never fetched.
     keys: Option<(Jwks, Timestamp)>,
-    /// When they were last asked for, with success or without.
+    /// The time of the last fetch, successful or not.
     asked_at: Timestamp,
 }
 
@@ -108,11 +108,11 @@ impl KeyCache {
 }
 
 impl ProviderClient {
-    /// Proves that a webhook came from this provider, by whatever scheme it has.
+    /// Verifies a webhook by the provider's scheme.
     ///
-    /// Where it signs by public keys, those are at most a day old; if none of them fits they
-    /// are fetched anew, at most once a minute, because it may have changed them. Where it
-    /// signs with a secret that we were not given, its webhooks are hints.
+    /// Public keys are at most a day old; if none matches, they are fetched again, at most once a
+    /// minute. If the provider signs with a secret that is not configured, its webhooks are unsigned
+    /// notifications.
     pub async fn verify_webhook(
         &self,
         provider: Provider,
@@ -132,8 +132,8 @@ impl ProviderClient {
             Scheme::Fal | Scheme::SignedToken => Some(by(self.jwks(provider, now).await.unwrap_or_default())),
             Scheme::StandardWebhooks => self.webhook_secret(provider).map(Signing::StandardWebhooks),
         };
-        let Some(signing) = signing else { return Ok(Delivery::hint(token, body)) };
-        // The address is no part of what these schemes sign.
+        let Some(signing) = signing else { return Ok(Delivery::unsigned(token, body)) };
+        // These schemes do not sign the URL.
         let proved = match verify_signed(&signing, "", headers, body.clone(), now) {
             Err(VerifyError::BadSignature) if scheme.has_public_keys() => {
                 let keys = self.newer_jwks(provider, now).await.ok_or(VerifyError::BadSignature)?;
@@ -144,8 +144,7 @@ impl ProviderClient {
         Ok(Delivery { body: proved?, signed: scheme.covers_body(), user: scheme.user(headers) })
     }
 
-    /// The keys that this provider signs with, at most a day old; `None` if it has none or
-    /// they cannot be fetched.
+    /// The provider's keys, at most a day old; `None` if it has none or they cannot be fetched.
     pub async fn jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
         let held = self.keys.get(provider).and_then(|held| held.keys);
         match held.filter(|(_, fetched_at)| now.since(*fetched_at) <= KEPT_MAX) {
@@ -154,7 +153,7 @@ impl ProviderClient {
         }
     }
 
-    /// The keys of this minute, unless they were asked for within it.
+    /// Refetched keys, at most once a minute.
     async fn newer_jwks(&self, provider: Provider, now: Timestamp) -> Option<Jwks> {
         let call = adapter(provider).jwks()?;
         let held = self.keys.get(provider);

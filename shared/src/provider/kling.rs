@@ -1,7 +1,7 @@
 //! Kling's newer API: the model in the path, a static key, one list for all remote jobs.
 //!
-//! Errors are told by a `code` in the body, which stands before the HTTP status: an account
-//! in arrears is answered 429 like one that is too fast.
+//! Errors have a `code` in the body, which takes precedence over the HTTP status: an account in
+//! arrears gets 429, like one above its rate limit.
 
 use bytes::Bytes;
 use http::{HeaderName, Method};
@@ -18,11 +18,11 @@ use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// For callers outside mainland China. What older tutorials name does not know these paths.
+/// The host outside mainland China. The host of older tutorials does not have these paths.
 pub(super) const API: &str = "api-singapore.klingai.com";
-/// What the account used in some hour long ago: the call is free, and its answer does not matter.
+/// The usage of the account in a past hour: the call is free, and its content is not used.
 pub(super) const PING: &str = "/account/costs?start_time=1767225600000&end_time=1767229200000";
-/// The model that cuts a video into several shots unless it is told not to.
+/// The model that makes several shots by default.
 const MULTI_SHOT: &str = "/kling-3.0";
 
 pub(super) struct Kling;
@@ -99,8 +99,8 @@ impl Adapter for Kling {
     }
 }
 
-/// Sound is spelt out where there is a choice. Where there is an image, the media follows it,
-/// and all that is shown or told goes into one list.
+/// Sound is always explicit if it can be chosen. With an image, the video follows its ratio, and prompt
+/// and images go into one list.
 fn input(order: &CreateOrder<'_>) -> Value {
     let (request, route) = (order.request, order.route);
     let mut settings = json!({"resolution": request.resolution, "duration": request.duration_s});
@@ -133,21 +133,21 @@ fn input(order: &CreateOrder<'_>) -> Value {
     input
 }
 
-/// The code of an answer, if it is one of Kling's own: what stands in between has others. Both APIs
-/// wrap all their answers; success is code 0, not an HTTP status.
+/// The code of an answer of Kling itself; a proxy's answer has none. Both APIs wrap all answers; success
+/// is code 0, not an HTTP status.
 fn code(answer: &Answer) -> Option<u64> {
     let code = text(&answer.object()?["code"])?.parse().ok()?;
     (code == 0 || (1_000..6_000).contains(&code)).then_some(code)
 }
 
-/// What a successful answer holds.
+/// The data of a successful answer.
 pub(super) fn data(answer: &Answer) -> Option<Value> {
     let is_success = answer.is_ok() && code(answer) == Some(0);
     answer.object().filter(|_| is_success).map(|mut body| body["data"].take())
 }
 
-/// The code stands before the status. Those of 1xxx blame the caller; those of 5xxx are errors of
-/// the server, which may come after it has made the remote job.
+/// The code takes precedence over the status. 1xxx are client errors; 5xxx are server errors, which may
+/// occur after the remote job was created.
 pub(super) fn read_create(answer: &Answer, id: &str) -> Outcome {
     match code(answer) {
         Some(0) if answer.is_ok() => reading::accepted(answer, &format!("/data/{id}"), fault),
@@ -157,7 +157,7 @@ pub(super) fn read_create(answer: &Answer, id: &str) -> Outcome {
             Outcome::Refused { fault, retry_after: None }
         }
         Some(1_000..2_000) => Outcome::Refused { fault: fault(answer), retry_after: None },
-        // Their machines lost sight of each other.
+        // Kling internal timeout; outcome unknown.
         Some(5002) => Outcome::unknown("their_timeout"),
         Some(1..) => Outcome::Unknown { cause: "server_error", remote: None, answered: true },
         _ if answer.is_ok() => reading::accepted(answer, &format!("/data/{id}"), fault),
@@ -194,7 +194,7 @@ fn fault(answer: &Answer) -> Fault {
     let code = code(answer);
     let class = match (code, answer.status) {
         (Some(1101 | 1102), _) => ErrorClass::InsufficientFunds,
-        // 1304: our address is not on the account's list.
+        // 1304: the client address is not on the account's allow-list.
         (Some(1000..=1004 | 1100 | 1103 | 1304), _) => ErrorClass::Auth,
         (Some(1200..=1203), _) => ErrorClass::InvalidRequest,
         (Some(1300 | 1301), _) => ErrorClass::ContentPolicy,
@@ -207,7 +207,7 @@ fn fault(answer: &Answer) -> Fault {
     Fault::new(class, code.map(|code| code.to_string()).as_deref(), Billed::No).saying(reading::says(&body))
 }
 
-/// The class of a remote job that failed, of which Kling tells only a sentence.
+/// The error class of a failed remote job. Kling returns only a sentence.
 pub(super) fn class_of_failure(sentence: &str) -> ErrorClass {
     let sentence = sentence.to_ascii_lowercase();
     let says = |word: &&str| sentence.contains(*word);
@@ -217,7 +217,7 @@ pub(super) fn class_of_failure(sentence: &str) -> ErrorClass {
     }
 }
 
-/// Whether something was billed, by every amount that the answer holds; none tells nothing.
+/// Whether something was billed, by every amount in the answer; unknown without one.
 pub(super) fn billed(amounts: &[Option<f64>]) -> Billed {
     match amounts {
         [] => Billed::Unknown,
@@ -248,8 +248,7 @@ fn video(task: &Value) -> Option<String> {
     outputs.iter().filter(is_video).find_map(|output| asset_url(&output["url"]))
 }
 
-/// What was taken from our balance. `None` if it was anything but dollars: what a unit of a package
-/// cost, only its buyer knows.
+/// The charge in dollars. `None` for units of a package: their price is unknown.
 fn cost(task: &Value) -> Option<MicroUsd> {
     let charges = items(&task["billing"]);
     let dollars = |charge: &Value| {

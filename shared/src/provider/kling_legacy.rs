@@ -1,8 +1,8 @@
 //! Kling's older API: the model in the body, a token that we sign for each call, lengths as
 //! texts, one path for each kind of video.
 //!
-//! A remote job is asked after under the path that made it, which is told by its route: routes
-//! are `text2video/<model>` and `image2video/<model>`, never both in one.
+//! A remote job is polled under the path that created it, which follows from its route: routes are
+//! `text2video/<model>` and `image2video/<model>`, never both in one.
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
@@ -25,7 +25,7 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Fault;
 
-/// How long a token is good for, and how far our clock may be ahead of theirs, in seconds.
+/// A token's lifetime and the allowed clock difference, in seconds.
 const TOKEN_LIVES_S: i64 = 1_800;
 const CLOCKS_DIFFER_S: i64 = 5;
 
@@ -38,7 +38,7 @@ impl Adapter for KlingLegacy {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             webhooks: Some(Scheme::StandardWebhooks),
-            // What is answered to a reference that they do not know is not documented.
+            // The answer to an unknown reference is not documented.
             look_up: LookUp::Likely,
             ..Capabilities::default()
         }
@@ -115,7 +115,7 @@ struct Claims<'a> {
     nbf: i64,
 }
 
-/// A JSON Web Token by HMAC-SHA256: good for every call of the next half hour.
+/// A JSON Web Token (HMAC-SHA256), valid for half an hour.
 fn token(access: &str, secret: &str, now: Timestamp) -> Option<String> {
     let now = now.as_secs();
     let claims = Claims { iss: access, exp: now + TOKEN_LIVES_S, nbf: now - CLOCKS_DIFFER_S };
@@ -182,8 +182,9 @@ fn polled(task: &Value) -> Polled {
         "failed" => {
             // Units of a package, and an amount in a currency that is not named: they say whether
             // something was billed, and not what.
-            let told = [&task["final_unit_deduction"], &task["final_balance_deduction"]["quota"]];
-            let amounts: Vec<_> = told.into_iter().filter(|told| !told.is_null()).map(amount).collect();
+            let charges = [&task["final_unit_deduction"], &task["final_balance_deduction"]["quota"]];
+            let amounts: Vec<_> =
+                charges.into_iter().filter(|charge| !charge.is_null()).map(amount).collect();
             let class = class_of_failure(sentence.unwrap_or_default());
             reading::broke(Fault::new(class, None, billed(&amounts)).saying(sentence), None)
         }

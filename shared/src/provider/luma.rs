@@ -1,4 +1,4 @@
-//! Luma's newer API, the "Luma Agents API": films and stills at one address; polling only.
+//! Luma's newer API, the "Luma Agents API": videos and images at one endpoint; polling only.
 
 use http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
@@ -12,8 +12,8 @@ use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "agents.lumalabs.ai";
-/// The length up to which a film takes its frames as `start_frame` and `end_frame`; longer ones
-/// take them by their place.
+/// Videos up to this length take frames as `start_frame` and `end_frame`; longer ones take them by
+/// index.
 const ANCHORED_MAX_S: u32 = 5;
 const FRAMES_PER_S: u32 = 24;
 
@@ -69,7 +69,7 @@ impl Adapter for Luma {
     }
 }
 
-/// A still is a PNG of the one size there is. There is no seed and no negative prompt.
+/// An image is a PNG of a fixed size. Seed and negative prompt are not supported.
 fn input(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
     let mut input = Map::new();
@@ -124,7 +124,7 @@ fn class_of(code: &str) -> Option<ErrorClass> {
     })
 }
 
-/// The first rule that fits an answer that is not a success.
+/// The class of an error answer: the first matching rule.
 fn fault(answer: &Answer) -> Fault {
     let body = answer.object().unwrap_or_default();
     let words = [&body["failure_code"], &body["code"], &body["error"]["code"], &body["detail"]["code"]];

@@ -1,6 +1,6 @@
-//! MiniMax: the v2 calls of H3 and the v1 calls of Hailuo; callbacks as hints, polling.
+//! MiniMax: v2 calls for H3 and v1 calls for Hailuo; unsigned notifications, polling.
 //!
-//! v1 tells its errors in the body of a 200, and the file of a finished job by one call more.
+//! v1 returns errors in the body of a 200, and needs a further call for the file of a finished job.
 
 use bytes::Bytes;
 use http::{HeaderName, Method};
@@ -17,7 +17,7 @@ use domain::public_url::PublicUrl;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// Of accounts outside mainland China; the others' is set as the base URL.
+/// The host outside mainland China; set `MINIMAX_BASE_URL` for the other.
 const API: &str = "api.minimax.io";
 
 /// An attempt whose create answer was lost cannot be looked up: the list repeats neither prompt
@@ -109,14 +109,14 @@ impl Adapter for Minimax {
             Some(problem) if problem.class(answer.status) == ErrorClass::InvalidRequest => {
                 Canceling::Impossible
             }
-            // The record of a job that had ended.
+            // The record of an ended job.
             None if answer.object().is_some_and(|body| is_deleted(&body)) => Canceling::TooLate,
             None if answer.is_taken() => Canceling::Asked,
             _ => Canceling::Unreadable(answer.cause()),
         }
     }
 
-    /// Nobody signs it: it tells which job to ask after, and never how it ended.
+    /// Unsigned: treated as a poll trigger only.
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event: Value = serde_json::from_slice(body.get()).unwrap_or_default();
         // Which of the two a v2 event has is not published.
@@ -184,7 +184,7 @@ fn input_1(order: &CreateOrder<'_>) -> Value {
     Value::Object(input)
 }
 
-/// A ratio is needed without an image; with one the film follows it.
+/// A ratio is required without an image; with one the video follows the image.
 fn input_2(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
     let frame = |url: &Option<PublicUrl>, role: &str| {
@@ -243,9 +243,9 @@ fn task(task: &Value, remote: &RemoteJob) -> Option<Polled> {
             let file = asset_url(&task["content"]["url"]);
             reading::finished(file, None, reading::says(&task["error"]))
         }
-        "failed" => reading::broke(Problem::told(&task["error"]).failure(), None),
+        "failed" => reading::broke(Problem::of_error(&task["error"]).failure(), None),
         "expired" => reading::broke(Fault::new(ErrorClass::Timeout, Some("expired"), Billed::Unknown), None),
-        // Only what still waited can be canceled, and that costs nothing.
+        // Only a queued job can be canceled, at no cost.
         "cancelled" => Polled::Ended(Verdict::Canceled { cost: Some(MicroUsd(0)) }),
         _ => Polled::Unreadable("unknown_status"),
     })
@@ -257,14 +257,14 @@ struct Problem {
     code: Option<u64>,
     /// v2's word, where there is no code.
     word: Option<String>,
-    /// What it says for people.
+    /// The human-readable text.
     says: Option<String>,
 }
 
 const TIMED_OUT: u64 = 1001;
 
 impl Problem {
-    /// `None` for a success, and for what does not come from MiniMax.
+    /// `None` for a success and for an answer that is not from MiniMax.
     fn of(answer: &Answer) -> Option<Self> {
         let body = answer.object()?;
         let base = &body["base_resp"];
@@ -272,11 +272,11 @@ impl Problem {
             Some(0) | None => {}
             code => return Some(Self { code, word: None, says: reading::says(base).map(str::to_owned) }),
         }
-        body["error"].is_object().then(|| Self::told(&body["error"]))
+        body["error"].is_object().then(|| Self::of_error(&body["error"]))
     }
 
     /// v2 has the code in a field of its own, or in brackets at the end of the text for people.
-    fn told(error: &Value) -> Self {
+    fn of_error(error: &Value) -> Self {
         let code = &error["code"];
         let text = error["message"].as_str().unwrap_or_default();
         let in_text = || text.rsplit_once('(')?.1.strip_suffix(')')?.parse().ok();
@@ -285,7 +285,7 @@ impl Problem {
         Self { code: number, word, says: reading::says(error).map(str::to_owned) }
     }
 
-    /// The code comes before the status, which is often 200.
+    /// The code takes precedence over the status, which is often 200.
     fn class(&self, status: u16) -> ErrorClass {
         match (self.code, status) {
             (Some(1000 | TIMED_OUT | 1024 | 1033), _) => ErrorClass::ProviderUnavailable,
@@ -329,7 +329,7 @@ impl Problem {
         self.code.map(|code| code.to_string()).or_else(|| self.word.clone())
     }
 
-    /// Why an answer about a job tells nothing about it.
+    /// Why an answer has no job status.
     fn cause(&self, answer: &Answer) -> &'static str {
         match self.class(answer.status) {
             ErrorClass::Auth => "unauthorized",
@@ -341,7 +341,7 @@ impl Problem {
     }
 }
 
-/// A job or file that they do not know is told as an error of the server.
+/// An unknown job or file is reported as a server error.
 fn is_gone(answer: &Answer) -> bool {
     let text = || answer.object().map(|body| body.to_string());
     answer.says_not_found()

@@ -1,10 +1,11 @@
-//! The outside world that makes video: adapters, the one HTTP path, verification.
+//! Providers: adapters, HTTP client, downloads, webhook verification.
 //!
-//! An adapter knows what one provider's API means and never sends anything; [`client`]
-//! sends for all of them and knows no provider. To add one: a file here, a variant of
-//! [`Provider`], an arm of [`adapter`], its fixtures and its routes in the catalogue.
+//! An adapter translates one provider's API and does no I/O; [`client`] sends the calls of all
+//! adapters. To add a provider: a file here, a variant of [`Provider`], an arm of [`adapter`],
+//! fixtures, and routes in the catalogue.
 
-mod access;
+mod access_token;
+mod authenticated;
 mod certain;
 pub mod client;
 pub mod download;
@@ -18,7 +19,6 @@ mod google;
 mod image;
 mod input;
 pub mod jwks;
-mod keyed;
 mod kling;
 mod kling_legacy;
 mod luma;
@@ -55,7 +55,7 @@ use domain::request::JobRequest;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
 
-pub use access::Access;
+pub use access_token::AccessToken;
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
 pub use image::{FETCH_MAX as IMAGE_WITHIN, Image};
 pub use jwks::Jwks;
@@ -63,34 +63,33 @@ pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Seen, Unreada
 pub use secret::Secret;
 pub use verify::{CallbackSecrets, Delivery, Scheme, Token, Verified, VerifyError};
 
-/// What one provider's API means. Pure: builds calls and reads answers; never sends.
+/// Translates one provider's API. Pure: builds calls and reads answers; no I/O.
 pub trait Adapter: Sync {
     fn capabilities(&self) -> Capabilities;
     fn setup(&self) -> Setup;
 
-    /// The header that carries the key, as of now; `None` if the key is malformed.
+    /// The header with the key at this time; `None` if the key is malformed.
     fn authorize(&self, key: &Secret, now: Timestamp) -> Option<(HeaderName, String)>;
 
-    /// Fills in the settings that are not set and that the key tells.
+    /// Fills in unset settings that the key contains.
     fn complete(&self, _settings: &mut Settings, _key: &Secret) {}
 
-    /// The call, without credentials, that exchanges the configured key for the one that
-    /// [`Adapter::authorize`] is then given; `None` if that key is malformed. Made where
-    /// [`Capabilities::exchanges_key`] says so.
+    /// The call, without credentials, that exchanges the configured key for an access token, the `key`
+    /// of [`Adapter::authorize`]; `None` if the configured key is malformed. Used only with
+    /// [`Capabilities::exchanges_key`].
     fn exchange(&self, _key: &Secret, _now: Timestamp) -> Option<Call> {
         None
     }
-    fn read_exchange(&self, _answer: &Answer) -> Result<Access, Fault> {
+    fn read_exchange(&self, _answer: &Answer) -> Result<AccessToken, Fault> {
         Err(Fault::new(ErrorClass::Auth, Some("no_such_call"), Billed::No))
     }
 
-    /// The call that starts a remote job. The request [fits](JobRequest::fits) the route;
-    /// `None` if this adapter has no way to say it all the same, which a test excludes for
-    /// every route of the catalogue.
+    /// The call that starts a remote job. The request must [fit](JobRequest::fits) the route. `None` if
+    /// this adapter cannot express it; a test excludes that for every route of the catalogue.
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call>;
     fn read_create(&self, answer: &Answer) -> Outcome;
 
-    /// The call that asks after a remote job; `route` is the attempt's [`Route::name`].
+    /// The call that polls a remote job; `route` is the attempt's [`Route::name`].
     fn poll(&self, remote: &RemoteJob, route: &str) -> Call;
     fn read_poll(&self, remote: &RemoteJob, route: &str, answer: &Answer) -> Polled;
     /// Reads the answer to the call of [`Polled::Fetch`].
@@ -98,7 +97,7 @@ pub trait Adapter: Sync {
         Polled::Unreadable("no_such_call")
     }
 
-    /// The call that asks a remote job to stop; `None` if the provider knows no such thing.
+    /// The call that cancels a remote job; `None` if the provider has none.
     fn cancel(&self, _remote: &RemoteJob, _route: &str) -> Option<Call> {
         None
     }
@@ -106,7 +105,7 @@ pub trait Adapter: Sync {
         Canceling::Unreadable(answer.cause())
     }
 
-    /// The call that looks for a remote job whose create answer was lost.
+    /// The call that looks up the remote job of an unconfirmed create.
     fn look_up(&self, _lost: &Lost<'_>) -> Option<Call> {
         None
     }
@@ -114,44 +113,44 @@ pub trait Adapter: Sync {
         Found::Unreadable(answer.cause()).into()
     }
 
-    /// The call that fetches a file of ours which the provider gives only to its key. `None`
-    /// for all other URLs: they are fetched without credentials, like anybody's.
+    /// The call that downloads a result that requires the key. `None` for all other URLs: they are
+    /// fetched without credentials.
     fn download(&self, _asset: &Url) -> Option<Call> {
         None
     }
-    /// The file in an answer to that call which is JSON, and so not the file itself.
+    /// The file in a JSON answer to [`Adapter::download`].
     fn read_download(&self, _answer: &Answer) -> Option<Bytes> {
         None
     }
 
-    /// What a webhook says; the body was proved to come from the provider.
+    /// Reads a verified webhook.
     fn read_webhook(&self, _body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         Err(Unreadable("this provider sends no webhooks"))
     }
-    /// What must be answered to a delivery that only asks whether we are there.
+    /// The required answer to a challenge delivery.
     fn challenge(&self, _body: &Verified<Bytes>) -> Option<Value> {
         None
     }
-    /// The call, without credentials, that gives the keys which webhooks are signed with.
+    /// The call, without credentials, that returns the public keys of webhook signatures.
     fn jwks(&self) -> Option<Call> {
         None
     }
 
-    /// A free call that needs the key.
+    /// A free authenticated call.
     fn ping(&self, settings: &Settings) -> Call;
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault>;
 
-    /// The free call that asks what these routes cost.
+    /// The free call that returns the prices of these routes.
     fn prices(&self, _routes: &[&Route]) -> Option<Call> {
         None
     }
-    /// The lines of the price list that are understood; `None` if the answer is no price list.
+    /// The known lines of the price list; `None` if the answer is not a price list.
     fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {
         None
     }
 }
 
-/// The one place that knows which adapter is whose.
+/// The adapter of a provider.
 pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     match provider {
         Provider::Fal => &fal::Fal,
@@ -170,23 +169,23 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
     }
 }
 
-/// What a provider can do beyond taking orders.
+/// Optional capabilities of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// How its webhooks are proved; `None` if it sends none.
+    /// How its webhooks are verified; `None` if it sends none.
     pub webhooks: Option<Scheme>,
-    /// Its create answer is the media itself.
+    /// Its create answer contains the media.
     pub delivers: bool,
-    /// Canceling a job that has ended destroys its result.
+    /// Canceling a finished job destroys its result.
     pub cancel_destroys: bool,
-    /// A job that is stopped before its end is not billed, says the provider's document: see the
-    /// table of bills in `certain.rs`.
+    /// A canceled job is not billed, according to the provider's documentation: see the table of bills
+    /// in `certain.rs`.
     pub stop_is_free: bool,
-    /// How far a look-up for a lost create answer can be trusted.
+    /// How reliable a look-up of an unconfirmed create is.
     pub look_up: LookUp,
-    /// It takes images as bytes: they are fetched before it is called.
+    /// It takes images as bytes: Genmux downloads them before the call.
     pub inline_images: bool,
-    /// Calls are not made with the configured key but with what it is exchanged for.
+    /// Calls use an access token instead of the configured key.
     pub exchanges_key: bool,
 }
 
@@ -195,26 +194,26 @@ pub struct Capabilities {
 pub enum LookUp {
     #[default]
     Never,
-    /// By likeness, or in a list that may be cut: what is not found may still exist.
+    /// By input and time, or in a truncated list: a job that is not found may exist.
     Likely,
-    /// By our own reference: what is not found after a while was never made.
+    /// By Genmux's reference: a job that is not found after a while does not exist.
     Certain,
 }
 
-/// Which variables a provider is configured by, beside `<NAME>_BASE_URL` and, where it signs
-/// with a secret, `<NAME>_WEBHOOK_SECRET`.
+/// The environment variables of a provider, in addition to `<NAME>_BASE_URL` and, if it signs with a
+/// secret, `<NAME>_WEBHOOK_SECRET`.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
-    /// What makes up its key, joined by `:`.
+    /// The parts of its key, joined by `:`.
     pub key: &'static [&'static str],
-    /// What else it must know, and what holds where it is not set; `None`: it must be set.
+    /// Further variables with their defaults; without a default they must be set.
     pub settings: &'static [(&'static str, Option<&'static str>)],
-    /// It has no origin of its own: `<NAME>_BASE_URL` must be set.
+    /// It has no default origin: `<NAME>_BASE_URL` must be set.
     pub homeless: bool,
 }
 
 impl Setup {
-    /// A provider that needs its key alone.
+    /// A provider with a key and no further settings.
     pub const fn key(key: &'static [&'static str]) -> Self {
         Self { key, settings: &[], homeless: false }
     }
@@ -225,12 +224,12 @@ impl Setup {
 pub struct Settings(BTreeMap<&'static str, String>);
 
 impl Settings {
-    /// An empty text for what was not declared.
+    /// The value; empty if not declared.
     pub fn get(&self, variable: &str) -> &str {
         self.0.get(variable).map_or("", String::as_str)
     }
 
-    /// Sets what is not set, or is empty.
+    /// Sets a value that is missing or empty.
     fn complete(&mut self, variable: &'static str, value: &str) {
         let held = self.0.entry(variable).or_default();
         if held.is_empty() {
@@ -245,30 +244,28 @@ impl FromIterator<(&'static str, String)> for Settings {
     }
 }
 
-/// An attempt, as an adapter needs it.
+/// The input of a create call.
 #[derive(Debug, Clone, Copy)]
 pub struct CreateOrder<'a> {
     pub request: &'a JobRequest,
     pub route: &'a Route,
-    /// Where the provider shall report the end; `None` if nobody would hear it.
+    /// The callback URL; `None` if the attempt is only polled.
     pub callback: Option<&'a Url>,
-    /// Our name for the attempt, as a label: `<job>.<attempt>`.
+    /// Genmux's id of the attempt: `<job>.<attempt>`.
     pub reference: &'a str,
-    /// What `image_url` and `last_frame_url` of the request name, where the provider is to have
-    /// the bytes. [`ProviderClient::create`] fetches them.
+    /// The images at `image_url` and `last_frame_url`, if the provider takes bytes.
+    /// [`ProviderClient::create`] downloads them.
     pub image: Option<&'a Image>,
     pub last_frame: Option<&'a Image>,
 }
 
 impl<'a> CreateOrder<'a> {
-    /// An order whose end nobody hears of, and whose images, where their bytes are needed, are
-    /// still to be fetched.
+    /// Without callback and without downloaded images.
     pub const fn new(request: &'a JobRequest, route: &'a Route, reference: &'a str) -> Self {
         Self { request, route, callback: None, reference, image: None, last_frame: None }
     }
 
-    /// The provider's name for what shall do this: for orders with an image and a last frame,
-    /// with an image, or without.
+    /// The provider's endpoint for this request: with image and last frame, with image, or without.
     fn endpoint(&self) -> &str {
         let Route { endpoint, image_endpoint, last_frame_endpoint, .. } = self.route;
         let endpoint = match (&self.request.image_url, &self.request.last_frame_url) {
@@ -280,23 +277,22 @@ impl<'a> CreateOrder<'a> {
     }
 }
 
-/// What an attempt is called in the orders of providers that take a name of ours for it.
+/// Genmux's id of an attempt, for providers that accept one.
 pub fn reference(job: &JobId, attempt: u8) -> String {
     format!("{job}.{attempt}")
 }
 
-/// An attempt whose create answer was lost.
+/// An unconfirmed create: its answer was lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost<'a> {
-    /// As it was sent, but for the callback: [`Lost::is_callback`] knows that.
+    /// As sent, but without the callback: see [`Lost::is_callback`].
     pub order: CreateOrder<'a>,
     /// When it was claimed; the create call followed within [`LOST_WITHIN`].
     pub started_at: Timestamp,
 }
 
 impl Lost<'_> {
-    /// Whether a URL is the callback that this attempt was sent with: its token begins with
-    /// the attempt's name.
+    /// Whether this is the attempt's callback URL: its token starts with the attempt's id.
     pub fn is_callback(&self, url: &str) -> bool {
         let name = self.order.reference.strip_prefix(JobId::PREFIX).unwrap_or(self.order.reference);
         let token = url.rsplit('/').next().unwrap_or_default();
@@ -304,19 +300,19 @@ impl Lost<'_> {
     }
 }
 
-/// How long after its claim an attempt's create call can still have been under way.
+/// The longest time from an attempt's claim to the end of its create call.
 pub const LOST_WITHIN: Duration = Duration::from_secs(60);
 
-/// How far a provider's clock may be from ours.
+/// The maximum difference between a provider's clock and Genmux's.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(30);
 
 impl Lost<'_> {
-    /// When its remote job was made, if it was: from when to when, allowing for their clock.
+    /// The period in which its remote job was created, if it was, including the clock difference.
     fn window(&self) -> (Timestamp, Timestamp) {
         (self.started_at.minus(CLOCKS_DIFFER), self.started_at + LOST_WITHIN + CLOCKS_DIFFER)
     }
 
-    /// Of remote jobs with the same input, by id and time: those made at the time.
+    /// Of remote jobs with the same input, by id and time: those created in the period.
     fn find<'i>(&self, alike: impl Iterator<Item = (&'i Value, &'i Value)>) -> Found {
         let (from, to) = self.window();
         let mut found = Vec::new();
@@ -332,8 +328,8 @@ impl Lost<'_> {
     }
 }
 
-/// A call that is ready but for the key. Its host is compiled in, or made of what is compiled
-/// in and the deployer's settings: the key can never go elsewhere, whatever an answer says.
+/// A call without its key. Its host is compiled in, or built from compiled-in parts and settings, never
+/// from an answer: the key cannot be sent elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub host: Cow<'static, str>,
@@ -341,15 +337,15 @@ pub struct Call {
     pub path_and_query: String,
     pub headers: HeaderMap,
     pub body: Option<Body>,
-    /// The longest answer that is read, in bytes.
+    /// The maximum size of the answer, in bytes.
     pub answer_max: usize,
 }
 
-/// What a call carries.
+/// The body of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     Json(Value),
-    /// `multipart/form-data` of texts.
+    /// `multipart/form-data` with text fields.
     Form(Vec<(&'static str, String)>),
     /// `application/x-www-form-urlencoded`.
     Query(Vec<(&'static str, String)>),
@@ -373,7 +369,7 @@ impl Call {
     }
 }
 
-/// A whole answer. Its body is at most as long as its call allows.
+/// A complete answer. Its body is at most [`Call::answer_max`] bytes.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -386,23 +382,23 @@ impl Answer {
         matches!(self.status, 200..=299)
     }
 
-    /// The body, if it is an object in JSON.
+    /// The body, if it is a JSON object.
     fn object(&self) -> Option<Value> {
         let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
         serde_json::from_slice(body).ok().filter(Value::is_object)
     }
 
-    /// Whether it is a success of theirs: with an object or without a body. A page is not.
+    /// Whether it is a success of the provider: with a JSON object or without a body. An HTML page is not.
     fn is_taken(&self) -> bool {
         self.is_ok() && (self.body.is_empty() || self.object().is_some())
     }
 
-    /// Whether it speaks of a thing that is not there, in JSON: a proxy's page does not count.
+    /// Whether it is a 404 with a JSON object; a proxy's page is not.
     fn says_not_found(&self) -> bool {
         self.status == 404 && self.object().is_some()
     }
 
-    /// Why an answer with this status tells nothing about the job that was asked after.
+    /// Why an answer with this status has no job status.
     const fn cause(&self) -> &'static str {
         match self.status {
             200..=299 => "unknown_answer",

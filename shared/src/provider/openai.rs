@@ -18,7 +18,7 @@ use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// Nobody's: the key goes to `OPENAI_BASE_URL` or nowhere.
+/// A host that does not exist: the key is sent only to `OPENAI_BASE_URL`.
 const NOWHERE: &str = "openai.invalid";
 
 /// Whether orders go as `json`, in the published shape, or as a `form`: vLLM takes no other,

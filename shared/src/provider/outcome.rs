@@ -1,4 +1,4 @@
-//! What a call to a provider came to.
+//! Results of provider calls.
 
 use std::time::Duration;
 
@@ -13,38 +13,38 @@ use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Fault, Verdict};
 
-/// The longest that a provider's `Retry-After` is believed.
+/// The maximum accepted `Retry-After`.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// What came of a create call. These are never mixed: that is what loses or doubles money.
+/// The outcome of a create call. Confusing these variants loses or doubles money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It runs and will bill.
+    /// The remote job runs and may be billed.
     Accepted { remote: RemoteJob, cost: Option<MicroUsd> },
-    /// It is done and billed, and this is the file: there is nothing to ask after.
+    /// The answer is the file: finished and billed, nothing to poll.
     Delivered { media: Bytes, cost: Option<MicroUsd> },
-    /// They said no, certainly: nothing runs.
+    /// The provider rejected the request: nothing runs.
     Refused { fault: Fault, retry_after: Option<Duration> },
-    /// It certainly never reached them.
+    /// The call did not reach the provider.
     NotSent(Fault),
-    /// It was sent, or may have been, and the answer tells nothing: it may run.
+    /// The call may have been sent, and the outcome is unknown: a remote job may run.
     Unknown {
         cause: &'static str,
-        /// The id that the answer carries all the same. It may name nothing.
+        /// The id in the answer, if any. The remote job may not exist.
         remote: Option<RemoteJob>,
-        /// They answered with an error of the server, which is probably a refusal. `false` for
-        /// silence, also for that of what stands behind a gateway.
+        /// The provider returned a server error, which is probably a refusal. `false` if it did not
+        /// answer, also behind a gateway.
         answered: bool,
     },
 }
 
 impl Outcome {
-    /// No answer, or none that tells anything.
+    /// No answer, or no usable one.
     pub const fn unknown(cause: &'static str) -> Self {
         Self::Unknown { cause, remote: None, answered: false }
     }
 
-    /// With the id that an answer carries outside its body, for where nothing else is known.
+    /// With the id from outside the body, if the body has none.
     pub(super) fn naming(self, id: Option<RemoteJob>) -> Self {
         match self {
             Self::Unknown { cause, remote, answered } => {
@@ -54,7 +54,7 @@ impl Outcome {
         }
     }
 
-    /// With how long a refusal asks us to wait, where the answer says so in its own way.
+    /// With a refusal's wait from the body.
     pub(super) fn after(self, wait: Option<Duration>) -> Self {
         match self {
             Self::Refused { fault, retry_after } => {
@@ -76,22 +76,22 @@ impl Outcome {
     }
 }
 
-/// What a provider says of a remote job.
+/// The result of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Polled {
-    /// It waits or runs, or its result is not ready.
+    /// Queued, running, or the result is not ready.
     Pending,
-    /// It is over, and this call tells how. Never leaves [`ProviderClient::poll`].
+    /// Ended; this call returns the result. Never returned by [`ProviderClient::poll`].
     ///
     /// [`ProviderClient::poll`]: super::client::ProviderClient::poll
     Fetch(Box<Call>),
     Ended(Verdict),
-    /// It has succeeded, and there is no file in the answer: outputs may lag behind the word for
-    /// the end. What stays so is a failure, with this fault.
+    /// Succeeded, but the answer has no file: outputs may lag behind the status. If it stays so, it is a
+    /// failure with this fault.
     Empty(Fault),
-    /// They are asked too often or are overloaded, and want to be left alone for so long.
+    /// Rate limited or overloaded, with `Retry-After`.
     Busy(Duration),
-    /// Nothing was learnt: the job is as it was. Ask again later.
+    /// The answer is unusable. Poll again later.
     Unreadable(&'static str),
 }
 
@@ -112,19 +112,19 @@ impl Polled {
     }
 }
 
-/// What came of looking for a remote job whose create answer was lost.
+/// The result of a look-up of an unconfirmed create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// This is it, and no other attempt's: it carries our own reference.
+    /// This attempt's remote job: it has Genmux's reference.
     Job(RemoteJob),
-    /// All that were made at the time with the same input, at least one. Some or all of them may
-    /// be other attempts', or of other software that has our key.
+    /// All remote jobs of the period with the same input, at least one. Some or all may belong to other
+    /// attempts, or to other software with the same key.
     Alike(Vec<RemoteJob>),
-    /// The answer is whole, and it is not in it.
+    /// Not found in a complete answer.
     Nothing,
-    /// They are asked too often or are overloaded, and want to be left alone for so long.
+    /// Rate limited or overloaded, with `Retry-After`.
     Busy(Duration),
-    /// Nothing was learnt. Look again later.
+    /// The answer is unusable. Look up again later.
     Unreadable(&'static str),
 }
 
@@ -141,24 +141,24 @@ impl Found {
     }
 }
 
-/// Whether a remote job that somebody named is that of an attempt whose create answer was lost.
+/// Whether a reported remote job belongs to an unconfirmed create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// It looks so. As its provider lists it, with the handle where there is one.
+    /// Probably. As listed by the provider, with the handle if there is one.
     Ours(RemoteJob),
-    /// It certainly is not.
+    /// No.
     Another,
-    /// Its provider did not show it now, and may later.
+    /// Not listed now; it may be later.
     NotYet,
-    /// Its provider shows nothing to compare.
+    /// The provider lists nothing to compare.
     Nowhere,
 }
 
-/// What one answer to a look-up tells.
+/// One page of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub found: Found,
-    /// The call for the rest of the list.
+    /// The call for the next page.
     pub next: Option<Call>,
 }
 
@@ -168,18 +168,18 @@ impl From<Found> for Page {
     }
 }
 
-/// What came of asking a remote job to stop. None of them is a verdict: poll for that.
+/// The result of a cancel request. Poll for the final state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canceling {
-    /// They will try; it may still finish and bill.
+    /// Accepted; the job may still finish and be billed.
     Asked,
-    /// It was over already.
+    /// Already ended.
     TooLate,
-    /// They do not know it (any more).
+    /// Not found.
     Gone,
-    /// This provider cannot be asked to stop a job.
+    /// The provider has no cancel.
     Impossible,
-    /// Nothing was learnt. Ask again later.
+    /// The answer is unusable. Request again later.
     Unreadable(&'static str),
 }
 
@@ -196,32 +196,31 @@ impl Canceling {
     }
 }
 
-/// What a webhook says. A hint: where its provider can be asked, ask before money moves.
+/// The content of a webhook. If the provider can be polled, poll before money moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     pub remote: Option<RemoteJob>,
-    /// `None`: something happened, and only a poll tells what.
+    /// `None`: the state changed; poll for it.
     pub verdict: Option<Verdict>,
 }
 
-/// A webhook that is genuine and makes no sense.
+/// An authentic webhook that cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the webhook cannot be read: {0}")]
 pub struct Unreadable(pub &'static str);
 
-/// How long somebody who is asked too often, or is overloaded, wants to be left alone. `None` for
-/// other answers, and where it does not say.
+/// The `Retry-After` of a 429 or 503. `None` for other answers and without the header.
 pub(super) fn busy(status: u16, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     retry_after(headers, now).filter(|_| matches!(status, 429 | 503))
 }
 
-/// How long the provider asks us to wait, from seconds, also with a fraction, or from an HTTP date in
-/// any of its forms; at most [`RETRY_AFTER_MAX`]. `None` when it does not say or cannot be understood.
+/// `Retry-After` as seconds, also with a fraction, or as an HTTP date in any of its forms; at most
+/// [`RETRY_AFTER_MAX`]. `None` if absent or malformed.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let span = if is_number {
-        // Rounded up, and saturated: a call that comes early is refused again.
+        // Rounded up and saturated: an early call is refused again.
         Duration::from_secs(text.parse::<f64>().ok()?.ceil() as u64)
     } else {
         let date = httpdate::parse_http_date(text).ok().and_then(|date| jiff::Timestamp::try_from(date).ok());

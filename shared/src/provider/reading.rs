@@ -1,8 +1,7 @@
-//! How every adapter reads: lenient in form, strict in meaning.
+//! Common parsing of provider answers: lenient in form, strict in meaning.
 //!
-//! An answer is read part by part: first the id and the word for the state, then each other part
-//! by itself. `null` is absent, and so is a part that cannot be read: no odd field beside the id
-//! and the word can void what they say.
+//! Id and status are required; every other field is optional. `null` and unreadable optional fields
+//! count as absent, so that an odd field never invalidates id and status.
 
 use std::borrow::Cow;
 
@@ -22,8 +21,7 @@ use domain::public_url::{PublicUrl, Reach};
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
-/// A text, or a number as its digits, without blanks at its ends. `None` for an empty text and for
-/// everything else.
+/// A trimmed text, or a number as its digits. `None` for an empty text and for everything else.
 pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text.trim())).filter(|text| !text.is_empty()),
@@ -32,12 +30,12 @@ pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// As [`text`]; empty where there is none.
+/// As [`text`]; empty if there is none.
 pub(super) fn word(value: &Value) -> Cow<'_, str> {
     text(value).unwrap_or_default()
 }
 
-/// As [`word`], in lower case and with `_` between its parts: for words of many servers.
+/// As [`word`], in snake case: for statuses of different servers.
 pub(super) fn folded(value: &Value) -> String {
     word(value).to_ascii_lowercase().replace(['-', ' '], "_")
 }
@@ -47,7 +45,7 @@ pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// A number, also as a text, in dollars or credits: whatever can be a price of one job.
+/// A number or a numeric text that can be the price of one job, in dollars or credits.
 pub(super) fn amount(value: &Value) -> Option<f64> {
     let amount: f64 = text(value)?.parse().ok()?;
     (0.0..=1_000_000.0).contains(&amount).then_some(amount)
@@ -58,7 +56,7 @@ pub(super) fn micro_usd(dollars: f64) -> MicroUsd {
     MicroUsd((dollars * 1_000_000.0).round() as u64)
 }
 
-/// A remote job by its id, in whatever letters; `None` for what no path can have as a step.
+/// A remote job by its id, of any characters; `None` for an id that cannot be a path segment.
 pub(super) fn remote_job(id: &str, handle: Option<&str>) -> Option<RemoteJob> {
     let is_step = !matches!(id, "." | "..");
     is_step.then(|| RemoteJob::new(id, handle)).flatten()
@@ -83,22 +81,20 @@ pub(super) fn timestamp(value: &Value) -> Option<Timestamp> {
     Some(Timestamp::from_millis(time.as_millisecond()))
 }
 
-/// Longest URL of a result that is kept, in bytes.
+/// The maximum length of a stored result URL, in bytes.
 const ASSET_URL_MAX: usize = 8_192;
 
-/// Results of one answer that are kept.
+/// The maximum number of stored results of one answer.
 const ASSETS_MAX: usize = 8;
 
-/// The URLs of an answer's results, as a verdict has them. Which of them is what was sold, only the
-/// files tell.
+/// The URLs of an answer's results, for a verdict. Only the files show which one is the ordered media.
 pub(super) fn asset_urls<'a>(values: impl IntoIterator<Item = &'a Value>) -> Option<String> {
     let urls: Vec<_> = values.into_iter().filter_map(asset_url).take(ASSETS_MAX).collect();
     Some(urls.join(" ")).filter(|urls| !urls.is_empty())
 }
 
-/// The URL of a result, in its parsed form: of a public host, or of this machine, where only
-/// simulators are. A blank in it is encoded: a file that is paid for is not lost for its name.
-/// What it resolves to, and whether this machine is one to fetch from, is the downloader's business.
+/// The normalized URL of a result: of a public host, or of this machine (simulators). Blanks are
+/// encoded. The downloader checks the resolved address.
 pub(super) fn asset_url(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim().replace(' ', "%20");
     PublicUrl::of_length(&text, ASSET_URL_MAX, Reach::Loopback).ok().map(PublicUrl::into_string)
@@ -109,8 +105,8 @@ pub(super) fn bearer(key: &Secret) -> Option<(HeaderName, String)> {
     Some((AUTHORIZATION, format!("Bearer {}", key.expose())))
 }
 
-/// What a create answer came to that names its remote job at `id`, with its body; else what it
-/// came to without one. A success that carries an error and no id is a refusal.
+/// The outcome of a create whose answer has the remote job's id at `id`, with the body; else the outcome
+/// without one. A success with an error and no id is a refusal.
 pub(super) fn created(
     answer: &Answer,
     id: &str,
@@ -133,7 +129,7 @@ pub(super) fn created(
     }
 }
 
-/// As [`created`], where nothing but the id matters.
+/// As [`created`], if only the id matters.
 pub(super) fn accepted(answer: &Answer, id: &str, fault: impl Fn(&Answer) -> Fault) -> Outcome {
     match created(answer, id, fault) {
         Ok((remote, _)) => Outcome::Accepted { remote, cost: None },
@@ -141,7 +137,7 @@ pub(super) fn accepted(answer: &Answer, id: &str, fault: impl Fn(&Answer) -> Fau
     }
 }
 
-/// Whether an object says that something went wrong.
+/// Whether an object has an error.
 pub(super) fn holds_error(body: &Value) -> bool {
     ["error", "errors", "detail"].iter().any(|name| match &body[*name] {
         Value::String(text) => !text.trim().is_empty(),
@@ -152,7 +148,7 @@ pub(super) fn holds_error(body: &Value) -> bool {
     })
 }
 
-/// The object in a successful answer to a question; else what the answer says without one.
+/// The object in a successful poll answer; else the result without one.
 pub(super) fn answered(answer: &Answer) -> Result<Value, Polled> {
     if answer.says_not_found() {
         return Err(Polled::Ended(Verdict::Gone));
@@ -160,7 +156,7 @@ pub(super) fn answered(answer: &Answer) -> Result<Value, Polled> {
     answer.object().filter(|_| answer.is_ok()).ok_or(Polled::Unreadable(answer.cause()))
 }
 
-/// As [`answered`], where the object names the remote job that was asked after at `id`.
+/// As [`answered`], if the object has the polled remote job's id at `id`.
 pub(super) fn about(answer: &Answer, remote: &RemoteJob, id: &str) -> Result<Value, Polled> {
     let body = answered(answer)?;
     match body.pointer(id).and_then(text) {
@@ -170,27 +166,27 @@ pub(super) fn about(answer: &Answer, remote: &RemoteJob, id: &str) -> Result<Val
     }
 }
 
-/// A success, if there is a file. `told` is what else the answer says for people.
-pub(super) fn finished(asset_url: Option<String>, cost: Option<MicroUsd>, told: Option<&str>) -> Polled {
+/// A success, if there is a file. `text` is the answer's human-readable text.
+pub(super) fn finished(asset_url: Option<String>, cost: Option<MicroUsd>, text: Option<&str>) -> Polled {
     match asset_url {
         Some(asset_url) => Polled::Ended(Verdict::Finished { asset_url, cost }),
-        None => empty(told),
+        None => empty(text),
     }
 }
 
 /// A success without a file.
-pub(super) fn empty(told: Option<&str>) -> Polled {
-    let refused = told.is_some_and(speaks_of_content);
+pub(super) fn empty(text: Option<&str>) -> Polled {
+    let refused = text.is_some_and(speaks_of_content);
     let class = if refused { ErrorClass::ContentPolicy } else { ErrorClass::NoOutput };
-    Polled::Empty(Fault::new(class, Some("no_output"), Billed::Unknown).saying(told))
+    Polled::Empty(Fault::new(class, Some("no_output"), Billed::Unknown).saying(text))
 }
 
 pub(super) fn broke(fault: Fault, cost: Option<MicroUsd>) -> Polled {
     Polled::Ended(Verdict::Broke { fault, cost })
 }
 
-/// Whether a text for people speaks of what may not be shown: no code says so in an answer that
-/// has a success without a file.
+/// Whether a human-readable text is about a content filter: a success without a file has no code for
+/// it.
 pub(super) fn speaks_of_content(text: &str) -> bool {
     const WORDS: [&str; 7] =
         ["nsfw", "moderat", "content policy", "safety", "sensitive content", "flagged", "prohibited content"];
@@ -205,7 +201,7 @@ pub(super) fn event(body: &Verified<Bytes>, members: &[&str]) -> Result<Value, U
     is_known.then_some(event).ok_or(Unreadable("not an event of theirs"))
 }
 
-/// The end in what a webhook says, if it says one. A success without a file is asked about.
+/// The final state in a webhook, if any. A success without a file is polled.
 pub(super) fn verdict(polled: Polled) -> Option<Verdict> {
     match polled {
         Polled::Ended(verdict) => Some(verdict),
@@ -213,7 +209,7 @@ pub(super) fn verdict(polled: Polled) -> Option<Verdict> {
     }
 }
 
-/// What the status of an answer that is no success means, where nothing in it says more.
+/// The error class of an HTTP status, if the answer has no details.
 pub(super) const fn class_of_status(status: u16) -> ErrorClass {
     match status {
         401 | 403 => ErrorClass::Auth,
@@ -225,7 +221,7 @@ pub(super) const fn class_of_status(status: u16) -> ErrorClass {
     }
 }
 
-/// Where servers commonly put what they say of an error for people, in this order.
+/// Common fields of human-readable error texts, in order of preference.
 const SAYS: [&str; 11] = [
     "message",
     "msg",
@@ -240,7 +236,7 @@ const SAYS: [&str; 11] = [
     "title",
 ];
 
-/// What an answer says of an error for people, wherever it says so.
+/// The human-readable error text of an answer.
 pub(super) fn says(body: &Value) -> Option<&str> {
     match body {
         Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()),
@@ -250,7 +246,7 @@ pub(super) fn says(body: &Value) -> Option<&str> {
     }
 }
 
-/// What the answer to a ping means: well if it is a success and holds what such a one holds.
+/// The result of a ping: healthy if it succeeded with the expected field.
 pub(super) fn health(
     answer: &Answer,
     is_well: impl FnOnce(&Value) -> bool,

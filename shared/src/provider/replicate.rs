@@ -22,7 +22,7 @@ use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 
 const API: &str = "api.replicate.com";
-/// How much of a log's end is looked at, in bytes.
+/// How much of a log's end is read, in bytes.
 const LOG_TAIL: usize = 500;
 
 pub(super) struct Replicate;
@@ -41,7 +41,7 @@ impl Adapter for Replicate {
         reading::bearer(key)
     }
 
-    /// They give up when we do.
+    /// The provider's deadline is the attempt's.
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
         let mut body = json!({"version": order.endpoint(), "input": model_input(order)});
         if let Some(callback) = order.callback {
@@ -54,7 +54,7 @@ impl Adapter for Replicate {
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {
-        reading::accepted(answer, "/id", fault).after(told_wait(answer))
+        reading::accepted(answer, "/id", fault).after(wait_in_text(answer))
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -71,8 +71,8 @@ impl Adapter for Replicate {
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         let is_over = || {
-            let told = answer.object().unwrap_or_default();
-            matches!(&*word(&told["status"]), "succeeded" | "failed" | "aborted")
+            let prediction = answer.object().unwrap_or_default();
+            matches!(&*word(&prediction["status"]), "succeeded" | "failed" | "aborted")
         };
         match answer.status {
             200..=299 if is_over() => Canceling::TooLate,
@@ -102,9 +102,9 @@ impl Adapter for Replicate {
     }
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
-        let told = reading::event(body, &["status"])?;
-        let remote = reading::remote(&told["id"]).ok_or(Unreadable("no usable id"))?;
-        Ok(Notice { remote: Some(remote), verdict: reading::verdict(polled(&told)) })
+        let event = reading::event(body, &["status"])?;
+        let remote = reading::remote(&event["id"]).ok_or(Unreadable("no usable id"))?;
+        Ok(Notice { remote: Some(remote), verdict: reading::verdict(polled(&event)) })
     }
 
     fn ping(&self, _: &Settings) -> Call {
@@ -116,7 +116,7 @@ impl Adapter for Replicate {
     }
 }
 
-/// The call that lists what was made when the lost one was.
+/// The call that lists the predictions of the period.
 fn list(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
     let (from, to) = lost.window();
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -133,18 +133,18 @@ fn cursor(next: &str) -> Option<String> {
     next.query_pairs().find(|(name, _)| name == "cursor").map(|(_, cursor)| cursor.into_owned())
 }
 
-/// What a prediction says of itself.
+/// The state of a prediction.
 fn polled(prediction: &Value) -> Polled {
     match &*word(&prediction["status"]) {
         "starting" | "processing" => Polled::Pending,
-        // An hour after its end they delete what they have of it.
+        // Replicate deletes input and output one hour after the end.
         "succeeded" if prediction["data_removed"] == true => Polled::Ended(Verdict::Gone),
         "succeeded" => {
-            let told = reading::says(&prediction["error"]).or_else(|| prediction["logs"].as_str().map(tail));
-            reading::finished(asset_urls(texts(&prediction["output"])), None, told)
+            let text = reading::says(&prediction["error"]).or_else(|| prediction["logs"].as_str().map(tail));
+            reading::finished(asset_urls(texts(&prediction["output"])), None, text)
         }
         "failed" => reading::broke(failure(prediction), None),
-        // Stopped before it ran: only a deadline does that.
+        // Its deadline passed before it ran.
         word @ "aborted" => Polled::Ended(timed_out(word, Some(MicroUsd(0)))),
         word @ "canceled" if is_at_deadline(prediction) => Polled::Ended(timed_out(word, None)),
         "canceled" => Polled::Ended(Verdict::Canceled { cost: None }),
@@ -152,7 +152,7 @@ fn polled(prediction: &Value) -> Polled {
     }
 }
 
-/// The last lines of a log: what went wrong stands there.
+/// The last lines of a log, with the error.
 fn tail(log: &str) -> &str {
     let start = log.len().saturating_sub(LOG_TAIL);
     let start = (start..=log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
@@ -210,8 +210,8 @@ fn texts(output: &Value) -> Vec<&Value> {
     }
 }
 
-/// How long a text asks us to wait, where no header does: `... resets in ~30s.`
-fn told_wait(answer: &Answer) -> Option<Duration> {
+/// The wait in a text, if there is no header: `... resets in ~30s.`
+fn wait_in_text(answer: &Answer) -> Option<Duration> {
     let problem = answer.object().filter(|_| answer.status == 429)?;
     let text = problem["detail"].as_str().filter(|_| !answer.headers.contains_key(RETRY_AFTER))?;
     let (_, wait) = text.split_once("resets in ~")?;

@@ -1,4 +1,4 @@
-//! Stability: stills only, and the create answer is the file. Its video API is gone.
+//! Stability: images only; the create answer is the file. Its video API was discontinued.
 
 use bytes::Bytes;
 use http::header::ACCEPT;
@@ -13,7 +13,7 @@ use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
 
 const API: &str = "api.stability.ai";
-/// The longest file that is taken, in bytes: some times a still of 1.5 megapixels.
+/// The maximum file size in bytes: several times an image of 1.5 megapixels.
 const IMAGE_MAX: usize = 16 << 20;
 /// How a whole PNG begins and ends.
 const PNG: [&[u8]; 2] = [b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"];
@@ -85,14 +85,14 @@ impl Adapter for Stability {
     }
 }
 
-/// A filtered still comes with success, blurred, and is paid for: only the plain word of
-/// success makes a body a still.
+/// A filtered image is returned blurred with status 200 and is billed: only an explicit `SUCCESS` makes
+/// the body a result.
 fn delivered(answer: &Answer) -> Outcome {
     let reason = answer.headers.get("finish-reason").and_then(|reason| reason.to_str().ok());
     let is_whole = answer.body.starts_with(PNG[0]) && answer.body.ends_with(PNG[1]);
     match reason {
         Some("SUCCESS") if is_whole => Outcome::Delivered { media: Bytes::clone(&answer.body), cost: None },
-        // An error in place of a still: nothing was made.
+        // An error instead of an image: nothing was made.
         _ if says_error(answer) => {
             Outcome::Refused { fault: fault(&Answer { status: 400, ..answer.clone() }), retry_after: None }
         }

@@ -1,4 +1,4 @@
-//! Proof that a webhook is genuine. Only this file and the ones below it make a [`Verified`].
+//! Webhook verification. Only this file and its submodules create a [`Verified`].
 
 mod abacatepay;
 mod hmac_header;
@@ -40,7 +40,7 @@ const USER_CHARS_MAX: usize = 200;
 /// Signatures of one delivery that are tried; the rest are ignored.
 const ENTRIES_MAX: usize = 64;
 
-/// Something that was proved to come from whom it should.
+/// A value whose sender was authenticated.
 ///
 /// ```compile_fail
 /// let forged = shared::provider::verify::Verified(bytes::Bytes::new());
@@ -54,55 +54,55 @@ impl<T> Verified<T> {
     }
 }
 
-/// Why a webhook is not taken for genuine.
+/// Why verification failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    #[error("the callback token is not one of ours")]
+    #[error("the callback token is invalid")]
     BadToken,
     #[error("header {0} is missing")]
     MissingHeader(&'static str),
     #[error("header {0} is malformed or sent twice")]
     Malformed(&'static str),
-    #[error("the URL is malformed, or lacks what is signed of it, or has it twice")]
+    #[error("the URL is malformed, or a signed part of it is missing or repeated")]
     BadUrl,
     #[error("the timestamp is more than {TOLERANCE_S} seconds from now")]
     Stale,
-    #[error("no key of the provider made this signature")]
+    #[error("the signature matches no key of the provider")]
     BadSignature,
-    #[error("the provider's keys are not at hand")]
+    #[error("the provider's keys are unavailable")]
     NoKeys,
     #[error("this provider sends no webhooks, or is not configured")]
     NoWebhooks,
 }
 
 impl VerifyError {
-    /// The delivery is wrong in form or time (400), rather than forged (401).
+    /// The delivery is malformed or stale (400), not forged (401).
     pub const fn is_stale_or_malformed(self) -> bool {
         matches!(self, Self::MissingHeader(_) | Self::Malformed(_) | Self::BadUrl | Self::Stale)
     }
 
-    /// It may be genuine: their next delivery may be provable (503).
+    /// It may be authentic; a retry may succeed (503).
     pub const fn is_ours(self) -> bool {
         matches!(self, Self::NoKeys)
     }
 }
 
-/// How a provider proves its webhooks, beyond the token in the callback URL.
+/// How a provider authenticates its webhooks, in addition to the token in the callback URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// Not at all.
+    /// No signature.
     TokenOnly,
     /// Ed25519 over id, user, time and body digest, by any key of a public key set.
     Fal,
-    /// HMAC-SHA256 over id, time and body, if we were given the secret.
+    /// HMAC-SHA256 over id, time and body, if the secret is configured.
     StandardWebhooks,
-    /// A token of the sender's, by the key of a public key set that it names. Only a hint: it is
-    /// not known to cover the body.
+    /// A token of the sender's, by the key of a public key set that it names. It
+    /// is not known to cover the body: only an unsigned notification.
     SignedToken,
 }
 
 impl Scheme {
-    /// Whether `<NAME>_WEBHOOK_SECRET` means something to it.
+    /// Whether it uses `<NAME>_WEBHOOK_SECRET`.
     pub const fn has_secret(self) -> bool {
         match self {
             Self::TokenOnly | Self::Fal | Self::SignedToken => false,
@@ -118,28 +118,27 @@ impl Scheme {
         matches!(self, Self::Fal | Self::StandardWebhooks)
     }
 
-    /// The account at the provider that a delivery with these headers is for. Means something
-    /// only once the signature was proved.
+    /// The provider account in these headers. Valid only after the signature was verified.
     pub(super) fn user(self, headers: &HeaderMap) -> Option<String> {
         let id = headers.get(FAL_USER).filter(|_| self == Self::Fal)?.to_str().ok()?;
         Some(id.chars().take(USER_CHARS_MAX).collect())
     }
 }
 
-/// A webhook whose callback token was proved, and its signature too if it has one.
+/// A webhook with a verified callback token and, if signed, a verified signature.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub body: Verified<Bytes>,
-    /// Whether the provider signed it. What is not signed is only a hint to ask the provider:
-    /// whoever knows the URL may have sent it.
+    /// Whether the provider signed it. Otherwise it is an unsigned notification, which only triggers a
+    /// poll: anyone who knows the URL can send one.
     pub signed: bool,
-    /// The account at the provider that it was signed for, where the signature covers that.
+    /// The provider account, if the signature covers it.
     pub user: Option<String>,
 }
 
 impl Delivery {
-    /// A delivery that nothing but its token speaks for.
-    pub fn hint(_token: &Verified<Token>, body: Bytes) -> Self {
+    /// A delivery with a valid token and no signature.
+    pub fn unsigned(_token: &Verified<Token>, body: Bytes) -> Self {
         Self { body: Verified(body), signed: false, user: None }
     }
 }

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::access::Access;
+use super::access_token::AccessToken;
 use super::image::Image;
 use super::outcome::{Outcome, Polled};
 use super::reading::{self, items, remote_job, text, word};
@@ -25,11 +25,11 @@ const PROJECT: &str = "GOOGLE_CLOUD_PROJECT";
 const STORAGE_URI: &str = "VERTEX_STORAGE_URI";
 const TOKENS: &str = "oauth2.googleapis.com";
 const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
-/// Of both APIs that are called: the models' and the bucket's.
+/// The scope of both APIs: models and bucket.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const STORAGE: &str = "storage.googleapis.com";
 const OBJECTS: &str = "/storage/v1/b/";
-/// The longest that a token is believed to last.
+/// The maximum accepted lifetime of a token.
 const LASTS_MAX: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Vertex;
@@ -40,7 +40,7 @@ impl Adapter for Vertex {
         Capabilities { inline_images: true, exchanges_key: true, ..Capabilities::default() }
     }
 
-    /// The key is the whole file of a service account's key.
+    /// The key is the whole key file of a service account.
     fn setup(&self) -> Setup {
         Setup {
             key: &["GOOGLE_APPLICATION_CREDENTIALS_JSON"],
@@ -49,7 +49,7 @@ impl Adapter for Vertex {
         }
     }
 
-    /// The project is that of the account, if no other is set.
+    /// Default: the project of the service account.
     fn complete(&self, settings: &mut Settings, key: &Secret) {
         let account = ServiceAccount::parse(key);
         settings.complete(PROJECT, &account.and_then(|account| account.project_id).unwrap_or_default());
@@ -65,13 +65,13 @@ impl Adapter for Vertex {
         Some(call)
     }
 
-    fn read_exchange(&self, answer: &Answer) -> Result<Access, Fault> {
+    fn read_exchange(&self, answer: &Answer) -> Result<AccessToken, Fault> {
         let body = answer.object().unwrap_or_default();
         let token = body["access_token"].as_str().filter(|token| answer.is_ok() && !token.is_empty());
         let lasts = text(&body["expires_in"]).and_then(|lasts| lasts.parse().ok());
         if let (Some(token), Some(lasts)) = (token, lasts) {
             let lasts = Duration::from_secs(lasts).min(LASTS_MAX);
-            return Ok(Access { key: Secret::new(token), lasts });
+            return Ok(AccessToken { key: Secret::new(token), lasts });
         }
         let class = match answer.status {
             429 => ErrorClass::RateLimited,
@@ -87,7 +87,7 @@ impl Adapter for Vertex {
 
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call> {
         let (project, location) = (settings.get(PROJECT), settings.get(LOCATION));
-        // Without a project the key is no account's, and the call ends for want of a token.
+        // Without a project the token exchange fails.
         let plain = is_location(location) && (project.is_empty() || is_plain(project));
         let path = format!(
             "/v1/projects/{project}/locations/{location}/publishers/google/models/{}:predictLongRunning",
@@ -114,7 +114,7 @@ impl Adapter for Vertex {
                 Call::new(Method::POST, host(location), format!("/v1/{model}:fetchPredictOperation"))
                     .json(json!({"operationName": name}))
             }
-            // No create answer was read so; an operation of this name there is not.
+            // Unreachable: create always returns an operation name.
             None => Call::new(
                 Method::GET,
                 host("global"),
@@ -136,7 +136,7 @@ impl Adapter for Vertex {
             return Polled::Ended(failure(error));
         }
         match state["done"].as_bool() {
-            // Left out while it runs, as Google leaves out what is false.
+            // Absent while it runs: Google omits false values.
             Some(false) | None => Polled::Pending,
             Some(true) => result(&state["response"]),
         }
@@ -156,7 +156,7 @@ impl Adapter for Vertex {
     }
 
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
-        // A model that is gone says nothing of the others, and the key was taken.
+        // The key was accepted; only this model is missing.
         let is_gone = answer.status == 404
             && answer.object().is_some_and(|body| body["error"]["status"] == "NOT_FOUND");
         if is_gone {
@@ -253,7 +253,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Where an object is fetched, of its address in the form `gs://bucket/name`.
+/// The download URL of an object, from `gs://bucket/name`.
 fn object_url(address: &str) -> Option<String> {
     let (bucket, object) = address.strip_prefix("gs://")?.split_once('/')?;
     let good = is_plain(bucket) && !object.is_empty() && address.len() <= RemoteJob::BYTES_MAX * 10;
@@ -266,7 +266,7 @@ fn operation(name: &str) -> Option<RemoteJob> {
     Operation::parse(name)?.remote_job()
 }
 
-/// What a finished operation brings.
+/// The result of a finished operation.
 fn result(response: &Value) -> Polled {
     let videos = items(&response["videos"]).iter();
     if let Some(asset_url) =
@@ -283,7 +283,7 @@ fn result(response: &Value) -> Polled {
     reading::empty(None)
 }
 
-/// Why an operation failed; its code is one of gRPC's, not of HTTP's.
+/// Why an operation failed; its code is a gRPC code, not an HTTP status.
 fn failure(error: &Value) -> Verdict {
     let (code, message) = (word(&error["code"]), reading::says(error).unwrap_or_default());
     let class = match &*code {
@@ -296,7 +296,7 @@ fn failure(error: &Value) -> Verdict {
         "13" | "14" => ErrorClass::ProviderUnavailable,
         _ => ErrorClass::Unknown,
     };
-    // What of a run that failed is billed is not documented.
+    // Billing of failed runs is not documented.
     let fault = Fault::new(class, Some(&code), Billed::Unknown).saying(Some(message));
     Verdict::Broke { fault, cost: None }
 }

@@ -145,7 +145,7 @@ async fn a_spoilt_move_a_wrong_refund_and_a_job_that_is_not_looked_after_are_see
         Box::new(move |job| drop(job.insert(name.to_owned(), value)))
     };
     let cases: Vec<(&JobId, Change, &str)> = vec![
-        (&cast.failed, Box::new(|job| drop(list(job, "moves").pop())), "moves"),
+        (&cast.failed, Box::new(|job| drop(list(job, "moves").pop())), "transitions"),
         (
             &cast.succeeded,
             Box::new(|job| {
@@ -153,17 +153,17 @@ async fn a_spoilt_move_a_wrong_refund_and_a_job_that_is_not_looked_after_are_see
                 let AttributeValue::L(parts) = &mut list(job, "moves")[1] else { panic!("a move is a list") };
                 parts[3] = text("succeeded");
             }),
-            "moved from succeeded to",
+            "illegal transition from succeeded to",
         ),
-        (&cast.failed, set("updated_at", number(5)), "its last move says failed"),
+        (&cast.failed, set("updated_at", number(5)), "its last transition is to failed"),
         (&cast.live, set("due_shard", nowhere), "is in the shard DUE#77"),
-        (&cast.live, set("check_at", far), "is not looked after before"),
+        (&cast.live, set("check_at", far), "has its next check only at"),
         (&cast.live, Box::new(|job| drop(job.remove("check_at"))), "is running and not in the due index"),
         (&cast.failed, set("due_shard", text("DUE#1")), "is failed and in the due index"),
         (&cast.live, set("deadline", late), "and its deadline was"),
         (&cast.live, set("price", number(0)), "has no price"),
-        (&cast.failed, set("refunded", number(1)), "got back 0.000001 credits of"),
-        (&cast.canceled, set("refunded", number(1)), "got back 0.000001 credits of"),
+        (&cast.failed, set("refunded", number(1)), "was refunded 0.000001 credits instead of"),
+        (&cast.canceled, set("refunded", number(1)), "was refunded 0.000001 credits instead of"),
         (&cast.succeeded, set("refunded", number(1)), "is succeeded and was refunded"),
         (&cast.live, Box::new(|job| drop(job.insert("id".to_owned(), text("job_a")))), "cannot be read"),
     ];
@@ -186,11 +186,11 @@ async fn a_spoilt_move_a_wrong_refund_and_a_job_that_is_not_looked_after_are_see
     let request = |id| keys::job(id);
     let other = changed("prompt", text("another boat"));
     let found = cast.while_changed(&request(&cast.live), keys::REQUEST, other).await;
-    assert_found(&found, "is not the one that it was made for");
-    assert_found(&cast.without(&request(&cast.live), keys::REQUEST).await, "has lost its request");
+    assert_found(&found, "its request differs from the submitted one");
+    assert_found(&cast.without(&request(&cast.live), keys::REQUEST).await, "has no request");
     let found = cast.without(&keys::job(&cast.succeeded), keys::JOB).await;
     assert_found(&found, "is about it, and it does not exist");
-    assert_found(&found, "its request is there");
+    assert_found(&found, "its request exists, and it does not");
     world.audit().await;
 }
 
@@ -242,19 +242,19 @@ async fn a_wrong_file_is_seen() {
     };
     let elsewhere = media.key.replace("/1/", "/2/");
     let found = cast.while_changed(&place, keys::JOB, change("key", text(&elsewhere))).await;
-    assert_found(&found, "is not the place of its attempt");
+    assert_found(&found, "which is not its attempt's key");
     assert_found(&found, "its media is not in the bucket");
     let found = cast.while_changed(&place, keys::JOB, change("bytes", number(3))).await;
     assert_found(&found, "its media has 3 bytes");
     let found = cast.while_changed(&place, keys::JOB, change("sha256", text("00"))).await;
-    assert_found(&found, "another SHA-256");
+    assert_found(&found, "recorded SHA-256 differs");
 
     let (s3, bucket) = (world.operator.s3(), world.source().bucket);
     let length = usize::try_from(media.bytes).unwrap();
     let other = s3.put_object().bucket(&bucket).key(&media.key).metadata("sha256", &media.sha256);
     other.body(ByteStream::from(vec![0; length])).send().await.unwrap();
     let found = violations(world).await;
-    assert_found(&found, "its file has another content");
+    assert_found(&found, "its file's content differs");
     assert_eq!(found.len(), 1, "{found:?}");
 
     for stray in ["stray", &media.key.replace("/1/", "/3/")] {
@@ -332,7 +332,7 @@ async fn a_place_that_outlives_its_attempt_is_seen() {
     assert_eq!(world.audit().await.idle_leases, 1, "it lapses in a minute");
     holds(3 * HOUR).await;
     let found = violations(world).await;
-    assert_found(&found, "an attempt that has ended holds a place until");
+    assert_found(&found, "an attempt that has ended holds a concurrency slot until");
     assert_eq!((found.len(), ended.provider), (1, Provider::Fal), "{found:?}");
 }
 

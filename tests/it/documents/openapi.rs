@@ -1,6 +1,7 @@
 //! The API's document names what the template routes and what the code refuses.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,16 +18,21 @@ pub(crate) fn root() -> PathBuf {
 
 /// The Rust files under these folders of the repository, with their text.
 pub(crate) fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
-    let mut open: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    files(folders, &["rs"])
+}
+
+/// The files with one of these extensions at or under these paths of the repository, with their text.
+pub(crate) fn files(paths: &[&str], extensions: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut open: Vec<PathBuf> = paths.iter().map(|path| root().join(path)).collect();
     let mut found = Vec::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().and_then(OsStr::to_str).is_some_and(|it| extensions.contains(&it)) {
             found.push((path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
         }
     }
-    assert!(!found.is_empty(), "{folders:?}");
+    assert!(!found.is_empty(), "{paths:?}");
     found.sort();
     found
 }

@@ -1,4 +1,4 @@
-//! Files: each succeeded job has its own, and each file has its attempt.
+//! Files: every succeeded job has a file, and every file has an attempt.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) fn problems(row: &JobRow, books: &Books, media_days: Option<u32>, now
     }
     let Some(media) = &job.media else { return problems };
     if !keys_of(job, job.attempt).contains(&media.key) {
-        problems.push(format!("its media is at {}, which is not the place of its attempt", media.key));
+        problems.push(format!("its media is at {}, which is not its attempt's key", media.key));
     }
     match books.objects.get(&media.key) {
         Some(object) => problems.extend(differences(media, object)),
@@ -40,12 +40,12 @@ fn differences(media: &Media, object: &Object) -> Vec<String> {
     if object.bytes != media.bytes {
         problems.push(format!("its media has {} bytes, and its file {}", media.bytes, object.bytes));
     }
-    // A file that came in parts says nothing of its content.
+    // A multipart upload has no SHA-256.
     if object.sha256.as_ref().is_some_and(|sha256| *sha256 != media.sha256) {
-        problems.push("its file says that it has another SHA-256".to_owned());
+        problems.push("its file's recorded SHA-256 differs".to_owned());
     }
     if object.content.as_ref().is_some_and(|sha256| *sha256 != media.sha256) {
-        problems.push("its file has another content".to_owned());
+        problems.push("its file's content differs".to_owned());
     }
     problems
 }

@@ -1,4 +1,4 @@
-//! A job's row: its money, its moves, its request, and whether it is looked after.
+//! A job's row: charges and refunds, transitions, request, due index.
 
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use shared::store::keys;
 use shared::store::ledger::Line;
 use shared::store::moves::Move;
 
-/// How far ahead the next check of a live job may be: what cannot be looked after is put off by
-/// an hour at most.
+/// The latest next check of a live job: a failed check is postponed by at most an hour.
 const CHECK_WITHIN: Duration = Duration::from_secs(65 * 60);
-/// How long after its deadline a job may still live.
+/// How long after its deadline a job may be live.
 const LATE_MAX: Duration = Duration::from_secs(600);
 /// By how much the clocks of two functions may differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
-/// The shards that there were once.
+/// The number of shards of older releases.
 const OLD_SHARDS: u8 = 4;
 
 /// What is wrong with a job.
@@ -38,7 +37,7 @@ pub(super) fn problems(id: &JobId, audited: &AuditedJob, now: Timestamp) -> Vec<
                 problems.push(format!("a ledger line of {account} is about it, and it does not exist"));
             }
             if audited.has_request {
-                problems.push("its request is there, and it does not exist".to_owned());
+                problems.push("its request exists, and it does not".to_owned());
             }
             if !audited.indexed.is_empty() {
                 problems.push(format!("the due index has it, and {id} does not exist"));
@@ -76,7 +75,8 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
         ));
     }
     if let Some(owed) = owed(row).filter(|owed| *owed != refunded) {
-        problems.push(format!("is {} and got back {refunded} credits of {owed}", job.state.name()));
+        problems
+            .push(format!("is {} and was refunded {refunded} credits instead of {owed}", job.state.name()));
     }
     problems.extend(refund_time(row, lines));
     problems
@@ -134,7 +134,7 @@ fn due(row: &JobRow, indexed: &[DueEntry], now: Timestamp) -> Vec<String> {
                 problems.push(format!("is in the shard {} of the due index", entry.shard));
             }
             if entry.check_at > now + CHECK_WITHIN {
-                problems.push(format!("is not looked after before {}", entry.check_at));
+                problems.push(format!("has its next check only at {}", entry.check_at));
             }
             if indexed != std::slice::from_ref(entry) {
                 problems.push(format!("the due index has {indexed:?} where its row says {entry:?}"));
@@ -154,18 +154,22 @@ fn moves(row: &JobRow) -> Vec<String> {
     let Some(last) = moves.last() else { return Vec::new() };
     let mut problems = Vec::new();
     if u64::try_from(moves.len() + 1) != Ok(job.version) {
-        problems.push(format!("has version {} and {} moves", job.version, moves.len()));
+        problems.push(format!("has version {} and {} transitions", job.version, moves.len()));
     }
     let mut state = State::Queued;
     for moved in moves {
         if !is_legal(state, &moved.event, moved.state) {
             let (from, to) = (state.name(), moved.state.name());
-            problems.push(format!("moved from {from} to {to} by `{}`", moved.event));
+            problems.push(format!("illegal transition from {from} to {to} by `{}`", moved.event));
         }
         state = moved.state;
     }
     if (last.state, last.at) != (job.state, job.updated_at) {
-        problems.push(format!("is {} and its last move says {}", job.state.name(), last.state.name()));
+        problems.push(format!(
+            "is {}, but its last transition is to {}",
+            job.state.name(),
+            last.state.name()
+        ));
     }
     problems
 }
@@ -184,10 +188,10 @@ fn is_legal(from: State, event: &str, to: State) -> bool {
 fn request(job: &Job, audited: &AuditedJob) -> Vec<String> {
     let mut problems = Vec::new();
     if !audited.has_request {
-        problems.push("has lost its request".to_owned());
+        problems.push("has no request".to_owned());
     }
     if !audited.digests.is_empty() && !audited.digests.contains(&job.request_hash) {
-        problems.push("its request is not the one that it was made for".to_owned());
+        problems.push("its request differs from the submitted one".to_owned());
     }
     problems
 }

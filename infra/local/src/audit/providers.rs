@@ -1,4 +1,4 @@
-//! Remote jobs and places at providers: whose they are.
+//! Remote jobs and concurrency slots at providers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn leases(books: &Books, now: Timestamp, report: &mut Report) {
             let latest = ended.map_or(now, |attempt| attempt.started_at) + LEASE + LEASE_SLACK;
             if *lapses > latest {
                 let whose = if ended.is_some() { "an attempt that has ended" } else { "an attempt" };
-                let text = format!("{provider}: {whose} holds a place until {lapses}");
+                let text = format!("{provider}: {whose} holds a concurrency slot until {lapses}");
                 report.violation(Subject::Provider(*provider), text);
             }
         }
@@ -120,7 +120,7 @@ pub(super) fn check_simulated(
     let waiting = attempts.iter().filter(open).count() + hidden;
     if unknown > waiting {
         violation(format!(
-            "{provider} has {unknown} remote jobs that no attempt knows, and only {waiting} attempts could be theirs"
+            "{provider} has {unknown} unknown remote jobs, and only {waiting} attempts could have created them"
         ));
     }
     if remote_jobs.len() > attempts.len() + hidden {

@@ -1,4 +1,4 @@
-//! `genmux accounts`: what an account has, and the rules that are its own.
+//! `genmux accounts`: an account's balance and settings.
 
 use anyhow::Result;
 use domain::credit::Credits;
@@ -16,7 +16,7 @@ pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local
     match command {
         AccountsCommand::Show { account } => {
             say!("balance    {}", Ledger::new(opened.table()).balance(&account).await?);
-            print::text(rules(&accounts.policy(&account).await?));
+            print::text(settings(&accounts.policy(&account).await?));
         }
         AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day } => {
             if reset {
@@ -24,25 +24,26 @@ pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local
             }
             let loss_per_day = loss_per_day.map(Credits::as_usd);
             let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day };
-            print::text(rules(&accounts.change_policy(&account, &named).await?));
+            print::text(settings(&accounts.change_policy(&account, &named).await?));
             say!("takes effect within 60 s");
         }
     }
     Ok(())
 }
 
-/// A preference by its name in an order.
+/// Parses a preference.
 pub(super) fn prefer(name: &str) -> Result<Prefer, String> {
-    serde_json::from_value(Value::from(name)).map_err(|_unknown| "cheapest or fastest".to_owned())
+    serde_json::from_value(Value::from(name)).map_err(|_unknown| "must be cheapest or fastest".to_owned())
 }
 
-fn rules(policy: &Policy) -> String {
+fn settings(policy: &Policy) -> String {
     let prefer = match policy.prefer {
         Some(Prefer::Fastest) => "fastest",
         Some(Prefer::Cheapest) => "cheapest",
-        None => "as for everybody",
+        None => "default",
     };
-    let live_jobs = policy.live_jobs_max.map_or_else(|| "as for everybody".to_owned(), |max| max.to_string());
-    let loss = policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("{most} a day"));
+    let live_jobs = policy.live_jobs_max.map_or_else(|| "default".to_owned(), |max| max.to_string());
+    let loss =
+        policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} per day"));
     format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\n")
 }

@@ -1,4 +1,4 @@
-//! `genmux audit`: every invariant, over the whole table and bucket.
+//! `genmux audit`: checks every invariant over the whole table and bucket.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::print::say;
 use super::{Audit, Local};
 use crate::audit::{Options, RemoteJobs, audit};
 
-/// The pause before what looks wrong is read again.
+/// The pause before a suspected violation is read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
@@ -23,7 +23,7 @@ pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
     };
     let media_days = match args.media_days {
         Some(days) => Some(days).filter(|days| *days > 0),
-        None => source.media_days().await.context("name the days with --media-days")?,
+        None => source.media_days().await.context("set them with --media-days")?,
     };
     let mut remote_jobs = RemoteJobs::new();
     if let Some((stack, _)) = &opened.stack {

@@ -1,4 +1,4 @@
-//! A caller of the API, as anybody would write one.
+//! A client of the HTTP API.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-/// The API with a key.
+/// An API client with a key.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -39,8 +39,7 @@ impl Client {
         Ok(sent.json().await?)
     }
 
-    /// The job as soon as it differs from what `tag` names, or after a few seconds; `None`
-    /// if it does not.
+    /// Waits up to 2 s until the job's version differs from `tag`; `None` if it does not.
     pub(super) async fn watch(&self, id: &str, tag: Option<&str>) -> Result<Option<(Value, String)>> {
         let mut get = self.http.get(format!("{}/v1/jobs/{id}", self.url)).header("prefer", "wait=2");
         if let Some(tag) = tag {
@@ -58,7 +57,7 @@ impl Client {
         Ok(self.send(self.http.get(format!("{}/v1/account", self.url))).await?.json().await?)
     }
 
-    /// Saves what a media link leads to. The link needs no key, and gets none.
+    /// Downloads a presigned media link to a file; returns its size in bytes. The API key is not sent.
     pub(super) async fn save(&self, link: &str, file: &Path) -> Result<u64> {
         use tokio::io::AsyncWriteExt;
         let mut sent = self.http.get(link).send().await?.error_for_status()?;
@@ -75,14 +74,14 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let sent = request.bearer_auth(&self.key).send().await.context("the API does not answer")?;
+        let sent = request.bearer_auth(&self.key).send().await.context("the API is not reachable")?;
         if sent.status().is_client_error() || sent.status().is_server_error() {
             let status = sent.status();
             let problem: Value = sent.json().await.unwrap_or_default();
             if status == StatusCode::UNAUTHORIZED {
                 bail!(
-                    "the demo key is revoked, or unknown to this table: stop the stack, delete `demo-key` in \
-                     its data folder, and start it again"
+                    "the demo key is revoked or not in this table: stop the stack, delete `demo-key` in its \
+                     data folder, and start it again"
                 );
             }
             let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `genmux demo`: a prompt to a video, over HTTP, as any caller would do it.
+//! `genmux demo`: makes a video from a prompt through the HTTP API.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::local::{Folder, Start, running, running_demo_key};
 use super::print::say;
 use super::{Demo, Local};
 
-/// What a model that needs an image starts from, where none is given.
+/// The default start image of a model that requires one.
 const IMAGE: &str = "https://images.example/boat.png";
 
-/// How long the demo waits for its job.
+/// The longest wait for the job.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
-/// Uses the stack that runs on the data folder, or starts one for as long as it takes.
+/// Uses the stack that runs on the data folder, or starts one for the duration of the command.
 pub(super) async fn run(args: Demo, local: &Local) -> Result<()> {
     let start = Start::for_callers(local, 0)?;
     check_out(args.out.as_deref())?;
@@ -29,8 +29,8 @@ pub(super) async fn run(args: Demo, local: &Local) -> Result<()> {
         None => {
             ensure!(
                 !(local.no_webhooks || local.port.is_some() || local.names_providers()),
-                "a stack runs on {} already, with its own port and providers: stop it first, or leave \
-                 --port, --real, --simulate and --no-webhooks out",
+                "a stack already runs on {} with its own port and providers: stop it first, or omit \
+                 --port, --real, --simulate and --no-webhooks",
                 local.data.display()
             );
             let url = running(&local.data)?.api_url;
@@ -50,13 +50,13 @@ pub(super) async fn run(args: Demo, local: &Local) -> Result<()> {
     }
 }
 
-/// Whether the file can be saved there: after the job it is too late to find out.
+/// Checks before the job is submitted that the file can be saved.
 fn check_out(out: Option<&Path>) -> Result<()> {
     let Some(out) = out else { return Ok(()) };
-    ensure!(!out.is_dir(), "{} is a folder: name a file with --out", out.display());
+    ensure!(!out.is_dir(), "{} is a folder: --out must be a file", out.display());
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        ensure!(folder.is_dir(), "there is no folder {} to save the file in", folder.display());
+        ensure!(folder.is_dir(), "there is no folder {} for the output file", folder.display());
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ async fn make(client: &Client, args: &Demo) -> Result<()> {
     Ok(())
 }
 
-/// Whether every route of a model starts from an image.
+/// Whether every route of a model requires an image.
 fn needs_image(catalog: &Value, name: &str) -> bool {
     let models = catalog.get("models").and_then(Value::as_array).into_iter().flatten();
     let of_name = models.filter(|model| text(model, "name") == name);
@@ -97,27 +97,27 @@ async fn wait(client: &Client, id: &str) -> Result<Value> {
     let style = ProgressStyle::with_template("{bar:32} {percent:>3}% {elapsed} {msg}")?;
     let bar = ProgressBar::new(100).with_style(style);
     let start = Instant::now();
-    let (mut job, mut tag) = client.watch(id, None).await?.context("the API sent no job")?;
+    let (mut job, mut tag) = client.watch(id, None).await?.context("the API returned no job")?;
     while !matches!(text(&job, "status"), "succeeded" | "failed" | "canceled") {
         let elapsed = start.elapsed();
         if elapsed > WAIT_MAX {
             bail!(
-                "the job is still {} after {} s; it goes on without this command",
+                "the job is still {} after {} s; it continues without this command",
                 text(&job, "status"),
                 WAIT_MAX.as_secs()
             );
         }
         bar.set_position(percent(text(&job, "status"), elapsed));
         bar.set_message(text(&job, "status").to_owned());
-        if let Some((news, newer)) = client.watch(id, Some(&tag)).await? {
-            (job, tag) = (news, newer);
+        if let Some((newer_job, newer_tag)) = client.watch(id, Some(&tag)).await? {
+            (job, tag) = (newer_job, newer_tag);
         }
     }
     bar.finish_with_message(text(&job, "status").to_owned());
     Ok(job)
 }
 
-/// Nobody says how far a remote job is: the bar slows down as it waits.
+/// An estimate, because providers report no progress: the bar slows down with time.
 fn percent(status: &str, elapsed: Duration) -> u64 {
     match status {
         "queued" => 5,

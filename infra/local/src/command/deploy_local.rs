@@ -1,7 +1,7 @@
-//! `genmux deploy-local`: the template on an emulator that runs the real binaries.
+//! `genmux deploy-local`: the template on an emulator that runs the release binaries.
 //!
-//! This builds the binaries and plays the providers; `infra/checks/deploy_local.py` deploys and
-//! plays the callers.
+//! This builds the binaries and simulates the providers; `infra/checks/deploy_local.py` deploys and
+//! runs the test suite.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -36,10 +36,10 @@ pub(super) async fn run(args: DeployLocal) -> Result<ExitCode> {
         providers(&options(), &shutdown, &mut servers).await?;
     deliver(&simulators, &shutdown, &mut timers);
 
-    // Known before the deployment, because providers are told where to report.
+    // Chosen before the deployment, because callback URLs contain it.
     let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
     parameters.insert("WebhookBaseUrl".to_owned(), format!("http://127.0.0.1:{port}"));
-    let order = json!({
+    let config = json!({
         "auth": args.auth,
         "binaries": binaries,
         "genmux": std::env::current_exe()?,
@@ -55,15 +55,15 @@ pub(super) async fn run(args: DeployLocal) -> Result<ExitCode> {
         .stdin(Stdio::piped())
         .spawn()
         .context("Python does not start")?;
-    let mut stdin = suite.stdin.take().context("it reads nothing")?;
-    stdin.write_all(order.to_string().as_bytes()).await?;
+    let mut stdin = suite.stdin.take().context("its standard input is not open")?;
+    stdin.write_all(config.to_string().as_bytes()).await?;
     drop(stdin);
     let status = suite.wait().await?;
     shutdown.cancel();
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every provider is simulated, whatever keys there are.
+/// Every provider is simulated; keys in the environment are ignored.
 fn options() -> Options {
     Options {
         port: 0,
@@ -84,7 +84,7 @@ fn options() -> Options {
     }
 }
 
-/// Builds every function as it is deployed, without the features that other members ask for.
+/// Builds every function as it is deployed, without the features that other members enable.
 async fn build(root: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
     cargo.args(["build", "--release", "--locked"]).current_dir(root);

@@ -1,4 +1,4 @@
-//! `genmux dlq`: look at dead letters, and have them delivered again.
+//! `genmux dlq`: lists the messages of the dead-letter queues and moves them back.
 
 use anyhow::Result;
 use domain::id::JobId;
@@ -17,28 +17,28 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues, local: &Local) -> 
     for queue in QUEUES.into_iter().filter(|queue| only.is_none_or(|only| only == *queue)) {
         let dead = DeadLetters::of(opened.process.sqs(), stack, queue).await?;
         if matches!(command, DlqCommand::List) {
-            say!("dead letters of {queue}: {}", dead.depth().await?);
-            for letter in dead.peek().await? {
-                say!("  {}", line(&letter));
+            say!("dead-letter queue of {queue}: {}", dead.depth().await?);
+            for message in dead.peek().await? {
+                say!("  {}", line(&message));
             }
         } else {
-            say!("dead letters of {queue} on their way back: {}", dead.redrive().await?);
+            say!("moved back to {queue}: {}", dead.redrive().await?);
         }
     }
     Ok(())
 }
 
-/// What lies in a stack's dead-letter queues about one job.
+/// The messages about one job in a stack's dead-letter queues.
 pub(super) async fn of_job(sqs: &Sqs, stack: &str, job: &JobId) -> Result<Vec<DeadLetter>> {
-    let mut letters = Vec::new();
+    let mut found = Vec::new();
     for queue in QUEUES {
-        letters.extend(DeadLetters::of(sqs.clone(), stack, queue).await?.of_job(job).await?);
+        found.extend(DeadLetters::of(sqs.clone(), stack, queue).await?.of_job(job).await?);
     }
-    Ok(letters)
+    Ok(found)
 }
 
-fn line(letter: &DeadLetter) -> String {
-    let kind = letter.kind.as_deref().unwrap_or("unreadable");
-    let job = letter.job.as_ref().map_or("-", |job| job.as_str());
-    format!("{kind:<12}  {job:<30}  receives {}  sent {}", letter.receives, letter.sent_at)
+fn line(message: &DeadLetter) -> String {
+    let kind = message.kind.as_deref().unwrap_or("unreadable");
+    let job = message.job.as_ref().map_or("-", |job| job.as_str());
+    format!("{kind:<12}  {job:<30}  receives {}  sent {}", message.receives, message.sent_at)
 }

@@ -1,4 +1,4 @@
-//! `genmux jobs`: which jobs live, and what has become of one.
+//! `genmux jobs`: lists jobs, and shows the timeline of one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,7 +25,7 @@ use super::print::{self, say};
 use super::target::LOCAL_STACK;
 use super::{JobsCommand, Local, Target, dlq};
 
-/// Jobs of an account that are read at once.
+/// How many jobs of an account are read at once.
 const PAGE: i32 = 100;
 
 pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) -> Result<()> {
@@ -39,7 +39,7 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
         JobsCommand::List { stuck, account: None, status, limit } => {
             ensure!(
                 status.is_none_or(|status| !status.is_terminal()),
-                "jobs that have ended are listed by their account: name it with --account"
+                "jobs that have ended are listed by account: add --account"
             );
             let wanted = |live: &LiveJob| {
                 (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state == status)
@@ -53,13 +53,13 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
         JobsCommand::Show { id, request, stack } => {
             let history = History::read(&opened.table(), &id).await?;
             let history = history.with_context(|| format!("there is no job {id}"))?;
-            // Nothing on a deployed table says which queues go with it.
+            // A deployed table does not name its stack.
             let stack = if target.table.is_none() { Some(LOCAL_STACK) } else { stack.as_deref() };
-            let letters = match stack {
+            let dead = match stack {
                 Some(stack) => dlq::of_job(&opened.process.sqs(), stack, &id).await?,
                 None => Vec::new(),
             };
-            print::text(timeline(&history, &letters));
+            print::text(timeline(&history, &dead));
             if history.job.state == State::Queued {
                 let known = Gauges::new(opened.table()).known(Provider::ALL).await?;
                 for reason in waits(&history.request, &known, now) {
@@ -74,15 +74,15 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
     Ok(())
 }
 
-/// The state of that name.
+/// Parses a job status.
 pub(super) fn state(name: &str) -> Result<State, String> {
     State::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
         let names = State::ALL.map(State::name);
-        format!("a job is one of {}", names.join(", "))
+        format!("must be one of {}", names.join(", "))
     })
 }
 
-/// An account's jobs, newest first, as many as asked for that are in that state.
+/// Up to `limit` jobs of an account with this status, newest first.
 async fn of_account(
     store: &JobStore,
     account: &AccountId,
@@ -100,33 +100,33 @@ async fn of_account(
     Ok(found)
 }
 
-/// Why a queued job waits: what is known of the providers that could take it.
+/// Why a queued job waits: which providers that could run it are paused or have an open breaker.
 pub fn waits(request: &JobRequest, known: &BTreeMap<Provider, Known>, now: Timestamp) -> Vec<String> {
     let catalog = Catalog::for_providers(Provider::ALL);
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
     let routes = names.filter_map(|name| catalog.model(name)).flat_map(|model| &model.routes);
-    let mut could: Vec<Provider> =
+    let mut capable: Vec<Provider> =
         routes.filter(|route| request.fits(route)).map(|route| route.provider).collect();
-    could.retain(|provider| !request.pin || request.provider.is_none_or(|pinned| pinned == *provider));
-    could.sort();
-    could.dedup();
+    capable.retain(|provider| !request.pin || request.provider.is_none_or(|pinned| pinned == *provider));
+    capable.sort();
+    capable.dedup();
     let reason = |provider: &Provider| {
         let gate = known.get(provider)?.gate.as_ref()?;
         if let Some(since) = gate.paused_at {
             return Some(format!("{provider} is paused since {since}: `genmux providers resume {provider}`"));
         }
         let open = gate.breaker.open.filter(|_| gate.breaker.is_shut(now))?;
-        Some(format!("{provider} is left alone since {} ({})", open.since, open.why.name()))
+        Some(format!("{provider}'s breaker is open since {} ({})", open.since, open.why.name()))
     };
-    could.iter().filter_map(reason).collect()
+    capable.iter().filter_map(reason).collect()
 }
 
-/// A table of live jobs, with a line of headings.
+/// A table of live jobs, with a header line.
 pub fn list(jobs: &[LiveJob], now: Timestamp) -> String {
     table(jobs.iter().map(|live| (&live.job, Some(live.check_at))), now)
 }
 
-/// A table of jobs, and of when each is next looked after.
+/// A table of jobs with the time of each one's next check.
 fn table<'a>(jobs: impl Iterator<Item = (&'a Job, Option<Timestamp>)>, now: Timestamp) -> String {
     let mut text = row(["ID", "ACCOUNT", "STATE", "ATTEMPTS", "PROVIDER", "AGE", "CHECK_AT", "DEADLINE"]);
     for (job, check_at) in jobs {
@@ -150,7 +150,7 @@ fn row([id, account, state, attempts, provider, age, check_at, deadline]: [&str;
     )
 }
 
-/// A span in the one unit that says enough.
+/// A duration, rounded down to one unit.
 fn span(span: Duration) -> String {
     match span.as_secs() {
         secs @ 0..120 => format!("{secs}s"),
@@ -160,9 +160,8 @@ fn span(span: Duration) -> String {
     }
 }
 
-/// What a job is, what happened when, and which of its messages were given up. Nothing that its
-/// caller has written is in it.
-pub fn timeline(history: &History, letters: &[DeadLetter]) -> String {
+/// A job's state, events and dead-lettered messages, without prompt and other texts of its caller.
+pub fn timeline(history: &History, dead: &[DeadLetter]) -> String {
     let job = &history.job;
     let mut text = String::new();
     let mut fact = |name: &str, value: String| {
@@ -175,7 +174,7 @@ pub fn timeline(history: &History, letters: &[DeadLetter]) -> String {
     fact("state", format!("{}{} (version {})", job.state.name(), why.unwrap_or_default(), job.version));
     fact("updated", job.updated_at.to_string());
     if let Some(stop) = job.stop {
-        fact("stop", format!("asked for by {stop:?}").to_lowercase());
+        fact("stop", format!("requested by {stop:?}").to_lowercase());
     }
     if let Some(check_at) = history.check_at {
         fact("check_at", check_at.to_string());
@@ -187,14 +186,14 @@ pub fn timeline(history: &History, letters: &[DeadLetter]) -> String {
         fact("media", format!("{} ({} bytes)", media.key, media.bytes));
     }
     fact("cost", job.cost().to_string());
-    for (at, what) in happened(history, letters) {
+    for (at, what) in events(history, dead) {
         let _infallible = writeln!(text, "{at}  {what}");
     }
     text
 }
 
-/// Everything with a time, in the order of the times.
-fn happened(history: &History, letters: &[DeadLetter]) -> Vec<(Timestamp, String)> {
+/// All events with their times, oldest first.
+fn events(history: &History, dead: &[DeadLetter]) -> Vec<(Timestamp, String)> {
     let job = &history.job;
     let mut events = vec![(job.created_at, "created".to_owned())];
     for line in &history.lines {
@@ -208,9 +207,9 @@ fn happened(history: &History, letters: &[DeadLetter]) -> Vec<(Timestamp, String
     let mut state = State::Queued;
     for moved in &history.moves {
         let (from, to) = (state.name(), moved.state.name());
-        let went = if from == to { to.to_owned() } else { format!("{from} → {to}") };
+        let step = if from == to { to.to_owned() } else { format!("{from} → {to}") };
         let about = if moved.attempt > 0 { format!(", attempt {}", moved.attempt) } else { String::new() };
-        events.push((moved.at, format!("{went}: {}{about}", moved.event)));
+        events.push((moved.at, format!("{step}: {}{about}", moved.event)));
         state = moved.state;
     }
     for attempt in &job.attempts {
@@ -219,9 +218,10 @@ fn happened(history: &History, letters: &[DeadLetter]) -> Vec<(Timestamp, String
             events.push((at, format!("attempt {} ended {}", attempt.number, attempt.phase.name())));
         }
     }
-    for letter in letters {
-        let kind = letter.kind.as_deref().unwrap_or("a message");
-        events.push((letter.sent_at, format!("{kind} sent, and given up: receives {}", letter.receives)));
+    for message in dead {
+        let kind = message.kind.as_deref().unwrap_or("a message");
+        let text = format!("{kind} sent, now in the dead-letter queue: receives {}", message.receives);
+        events.push((message.sent_at, text));
     }
     events.sort_by_key(|(at, _)| *at);
     events
@@ -247,7 +247,7 @@ fn fault_text(fault: &Fault) -> String {
     format!("{}{}{}", fault.class.name(), code.unwrap_or_default(), words.unwrap_or_default())
 }
 
-/// What was asked for, as JSON, without prompt and negative prompt.
+/// The request as JSON, without prompt and negative prompt.
 pub fn parameters(request: &JobRequest) -> Result<String> {
     let mut value = serde_json::to_value(request)?;
     if let Some(fields) = value.as_object_mut() {
@@ -263,14 +263,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_told_in_one_unit() {
-        for (secs, told) in [(0, "0s"), (119, "119s"), (120, "2m"), (7_200, "2h"), (172_800, "2d")] {
-            assert_eq!(span(Duration::from_secs(secs)), told);
+    fn a_span_has_one_unit() {
+        for (secs, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7_200, "2h"), (172_800, "2d")] {
+            assert_eq!(span(Duration::from_secs(secs)), text);
         }
     }
 
     #[test]
-    fn an_unknown_state_is_refused_with_those_there_are() {
+    fn an_unknown_state_is_rejected_with_the_allowed_ones() {
         assert_eq!(state("failed"), Ok(State::Failed));
         for name in ["Running", ""] {
             assert!(state(name).unwrap_err().contains("queued, dispatching, running, settling"));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queued_job_waits_for_the_providers_that_could_take_it_and_do_not() {
+    fn a_queued_job_waits_for_capable_providers_that_are_paused() {
         let now = Timestamp::from_secs(1_800_000_000);
         let order = |pin: bool| {
             let provider = pin.then_some("runway");
@@ -292,8 +292,8 @@ mod tests {
             (provider, Known { gate: Some(gate), ..Known::default() })
         };
         let known = BTreeMap::from([paused(Provider::Fal), paused(Provider::Luma)]);
-        let told = waits(&order(false), &known, now);
-        assert!(told.len() == 1 && told[0].starts_with("fal is paused since "), "{told:?}");
+        let reasons = waits(&order(false), &known, now);
+        assert!(reasons.len() == 1 && reasons[0].starts_with("fal is paused since "), "{reasons:?}");
         assert_eq!(waits(&order(true), &known, now), Vec::<String>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! `genmux keys`: make, revoke and list API keys.
+//! `genmux keys`: creates, revokes and lists API keys.
 
 use anyhow::{Result, ensure};
 use shared::edge::auth::make_key;
@@ -21,11 +21,11 @@ pub(super) async fn run(command: KeysCommand, target: &Target, local: &Local) ->
         }
         KeysCommand::Revoke { id } => {
             ensure!(keys.revoke(&id.parse()?).await?, "there is no key {id}");
-            say!("revoked {id}; instances that have just seen it forget it within 60 s");
+            say!("revoked {id}; takes effect within 60 s");
         }
         KeysCommand::List => {
             for key in keys.list().await? {
-                let state = if key.revoked { "revoked" } else { "good" };
+                let state = if key.revoked { "revoked" } else { "active" };
                 say!("{}  {}  {state}  {:?}  {}", key.id, key.account, key.scopes, key.created_at);
             }
         }

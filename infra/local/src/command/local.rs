@@ -1,4 +1,4 @@
-//! The data folder of a local stack: who runs on it, where that answers, its demo account.
+//! The data folder of a local stack: its lock, the endpoints of the running stack, the demo account.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::ErrorKind;
@@ -26,11 +26,11 @@ const DEMO_CREDITS: u64 = 10_000;
 /// How long a simulated remote job runs.
 const SIMULATED_LATENCY: Duration = Duration::from_secs(6);
 
-/// What a running stack tells other commands of itself.
+/// The endpoints of a running stack, for other commands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Running {
     pub(super) api_url: String,
-    /// The variables that the AWS SDK needs to reach its storage.
+    /// Variables for the AWS SDK: endpoints, table and bucket.
     pub(super) env: std::collections::BTreeMap<String, String>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// For callers: as the command line and the environment say.
+    /// For `serve` and `demo`: from the command line and the environment.
     pub(super) fn for_callers(local: &Local, default_port: u16) -> Result<Self> {
         let env = Env::from_process();
         let mut real = local.real.clone();
@@ -64,7 +64,7 @@ impl Start {
         Ok(Self { port, env, pool, public_url, webhooks: !local.no_webhooks })
     }
 
-    /// For an operator's command: nothing moves, and no provider is called.
+    /// For an operator command: queues and schedules do not run, and no provider is called.
     pub(super) fn for_operator() -> Self {
         let (env, pool) = (Env::default(), Pool::simulated());
         Self { port: 0, env, pool, public_url: None, webhooks: false }
@@ -72,13 +72,13 @@ impl Start {
 }
 
 impl Local {
-    /// Whether the command line says which providers there are.
+    /// Whether the command line selects providers.
     pub(super) fn names_providers(&self) -> bool {
         !(self.real.is_empty() && self.simulate.is_empty())
     }
 }
 
-/// A data folder that this process alone works on, until this is dropped.
+/// A data folder, locked for this process until this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -86,26 +86,27 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if there is none, and takes it. `None` if another process works on it.
+    /// Creates the folder if it is missing, and locks it. `None` if another process holds the lock.
     pub(super) fn make(path: &Path) -> Result<Option<Self>> {
-        fs::create_dir_all(path).with_context(|| format!("the folder {} cannot be made", path.display()))?;
-        // Prompts, messages and signing seeds are in it.
+        fs::create_dir_all(path)
+            .with_context(|| format!("the folder {} cannot be created", path.display()))?;
+        // It holds prompts, messages and signing seeds.
         fs::set_permissions(path, Permissions::from_mode(0o700))
-            .with_context(|| format!("the folder {} cannot be kept from others", path.display()))?;
-        Self::take(path)
+            .with_context(|| format!("the permissions of the folder {} cannot be set", path.display()))?;
+        Self::lock(path)
     }
 
-    /// Takes a folder that has data. `None` if another process works on it.
+    /// Locks a folder that has data. `None` if another process holds the lock.
     pub(super) fn open(path: &Path) -> Result<Option<Self>> {
         ensure!(
             path.join("table.sqlite").is_file(),
-            "there is no data of Genmux in {}: choose its folder with --data, or make one with `genmux serve`",
+            "there is no Genmux data in {}: select a folder with --data, or create one with `genmux serve`",
             path.display()
         );
-        Self::take(path)
+        Self::lock(path)
     }
 
-    fn take(path: &Path) -> Result<Option<Self>> {
+    fn lock(path: &Path) -> Result<Option<Self>> {
         let file = path.join("lock");
         let lock = File::create(&file).with_context(|| unwritable(&file))?;
         match lock.try_lock() {
@@ -115,7 +116,7 @@ impl Folder {
         }
     }
 
-    /// Starts the stack on this folder, and tells other commands where.
+    /// Starts the stack on this folder, and writes its endpoints to `running.json`.
     pub(super) async fn start(&self, start: Start) -> Result<Stack> {
         let media = self.path.join("media");
         fs::create_dir_all(&media).with_context(|| unwritable(&media))?;
@@ -153,22 +154,22 @@ impl Folder {
         Ok(stack)
     }
 
-    /// The demo account's key; made, with credits, on the first start, and again where the table
-    /// that knew it is gone.
+    /// The demo account's key. It is created, with credits, on the first start and if the table no
+    /// longer has it.
     ///
     /// # Errors
     ///
-    /// If it was revoked: that was meant, so no other takes its place by itself.
+    /// If it was revoked: it is not replaced automatically.
     pub(super) async fn demo_key(&self, operator: &Process) -> Result<String> {
         let file = self.path.join("demo-key");
         let table = Table::new(operator.dynamodb(), operator.env.get("TABLE").unwrap_or_default());
-        let token = read_if_there(&file)?.unwrap_or_default();
+        let token = read_if_exists(&file)?.unwrap_or_default();
         if let Some(id) = token.split('_').nth(1).and_then(|id| id.parse().ok())
             && let Some(key) = KeyStore::new(table.clone()).get(&id).await?
         {
             ensure!(
                 !key.revoked,
-                "the demo key was revoked: delete {}, and the next start makes a new one",
+                "the demo key was revoked: delete {}; the next start creates a new one",
                 file.display()
             );
             return Ok(token);
@@ -183,10 +184,10 @@ impl Folder {
         Ok(token)
     }
 
-    /// A random secret that is made once and kept.
+    /// A random secret: created once, stored in the folder.
     fn secret(&self, name: &str) -> Result<String> {
         let file = self.path.join(name);
-        if let Some(secret) = read_if_there(&file)? {
+        if let Some(secret) = read_if_exists(&file)? {
             return Ok(secret);
         }
         let secret = base32(&Random::System.bytes::<32>());
@@ -195,30 +196,29 @@ impl Folder {
     }
 }
 
-/// What the stack that runs on this folder says of itself.
+/// The endpoints of the stack that runs on this folder.
 pub(super) fn running(path: &Path) -> Result<Running> {
     let text = fs::read(path.join("running.json"));
-    let text = text.with_context(|| format!("a stack is just starting on {}: try again", path.display()))?;
+    let text = text.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
     Ok(serde_json::from_slice(&text)?)
 }
 
 /// The key of a running stack's demo account.
 pub(super) fn running_demo_key(path: &Path) -> Result<String> {
     let token = fs::read_to_string(path.join("demo-key"));
-    let token =
-        token.with_context(|| format!("a stack is just starting on {}: try again", path.display()))?;
+    let token = token.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
     Ok(token.trim().to_owned())
 }
 
-/// Takes the folder for a command that must be alone on it.
-pub(super) fn take_alone(path: &Path) -> Result<Folder> {
+/// Locks the folder, or fails if another process has.
+pub(super) fn lock_exclusively(path: &Path) -> Result<Folder> {
     Folder::make(path)?.with_context(|| {
-        format!("another genmux runs on {}: stop it, or choose another folder with --data", path.display())
+        format!("another genmux runs on {}: stop it, or select another folder with --data", path.display())
     })
 }
 
-/// The text of a file, without white space at its ends; `None` if there is no such file.
-fn read_if_there(file: &Path) -> Result<Option<String>> {
+/// The trimmed text of a file; `None` if there is no such file.
+fn read_if_exists(file: &Path) -> Result<Option<String>> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

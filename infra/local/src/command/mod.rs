@@ -27,7 +27,7 @@ use domain::provider::Provider;
 use domain::request::Prefer;
 use shared::store::queue::QUEUES;
 
-/// Genmux on this machine: the whole stack, a demo, and an operator's commands.
+/// Genmux: the local stack, a demo and operator commands.
 #[derive(Debug, Parser)]
 #[command(name = "genmux", version)]
 pub struct Cli {
@@ -39,99 +39,97 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the whole stack until Ctrl-C (the default).
+    /// Run the local stack until Ctrl-C (the default).
     Serve,
-    /// Submit a prompt over HTTP, wait, and save the video.
+    /// Submit a prompt over HTTP, wait, and save the result.
     Demo(Demo),
-    /// API keys.
+    /// Create, revoke and list API keys.
     Keys(Keys),
-    /// An account's credits.
+    /// Grant credits to an account.
     Credits(CreditsCommand),
-    /// An account's balance, and rules of its own.
+    /// Show an account's balance and settings; change its settings.
     Accounts(Accounts),
-    /// Live jobs, and the story of one.
+    /// List jobs; show the timeline of one.
     Jobs(Jobs),
-    /// Dead letters: messages that were delivered in vain too often.
+    /// List the messages of the dead-letter queues; move them back.
     Dlq(Dlq),
-    /// How the providers stand; keep new attempts away from one.
+    /// List provider state; pause and resume a provider.
     Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Audit),
-    /// Deploy the template with the release binaries to an emulator, and play the suite there.
+    /// Deploy the template with the release binaries to an emulator, and run the test suite there.
     DeployLocal(DeployLocal),
 }
 
-/// The local stack that a command starts or works on: before or after the subcommand.
+/// The local stack of a command; before or after the subcommand.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Local stack")]
 struct Local {
-    /// Where everything of it is kept. `serve` and `demo` make the folder.
+    /// The data folder. `serve` and `demo` create it.
     #[arg(long, global = true, default_value = ".genmux")]
     data: PathBuf,
-    /// Port of the API where this starts one: by default 8787 for `serve`, any for others.
+    /// With `serve` or `demo`: the port of the API. Default: 8787 for `serve`, any free port for `demo`.
     #[arg(long, global = true)]
     port: Option<u16>,
-    /// With `serve` or `demo`: tell no provider where to report, so that every attempt is polled.
+    /// With `serve` or `demo`: send no callback URLs, so that every attempt is polled.
     #[arg(long, global = true)]
     no_webhooks: bool,
-    /// With `serve` or `demo`: call these providers for real, with the keys of the environment.
-    /// That costs money. No other provider is used then. By default `GENMUX_REAL`, and else none.
+    /// With `serve` or `demo`: call these real providers with the keys in the environment. This costs
+    /// money. Other providers are used only if named with --simulate. Default: `GENMUX_REAL`, or none.
     #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
     real: Vec<Provider>,
-    /// With `serve` or `demo`: simulate these providers and no others. By default all, or none
-    /// where any is real.
+    /// With `serve` or `demo`: simulate only these providers. Default: all, or none if any is real.
     #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
     simulate: Vec<Provider>,
 }
 
-/// From a clone of the repository, with Python and its package registry.
+/// Needs a clone of the repository, Python and access to its package registry.
 #[derive(Debug, Args)]
 struct DeployLocal {
-    /// Let no function do more than its role grants.
+    /// Enforce the permissions of each function's role.
     #[arg(long)]
     auth: bool,
-    /// Where the functions' binaries are; without it they are built, in release mode.
+    /// The folder of the functions' binaries. Default: they are built in release mode.
     #[arg(long)]
     binaries: Option<PathBuf>,
-    /// Leave out one permission statement, as `SubmitRole/1`, to see what fails then.
+    /// Remove one permission statement, such as `SubmitRole/1`, to test what fails.
     #[arg(long)]
     without: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct Demo {
-    /// What the video or still shall show.
+    /// What the video or image shows.
     prompt: String,
     /// A model of `GET /v1/models`.
     #[arg(long, default_value = "veo-3.1-fast")]
     model: String,
-    /// An https URL of an image to start from, where the model takes one. A model that needs one
-    /// and gets none is given a made-up one, which simulated providers do not fetch.
+    /// The https URL of a start image, if the model supports one. Default for a model that requires
+    /// one: a placeholder URL, which simulated providers do not fetch.
     #[arg(long)]
     image: Option<String>,
-    /// Where the file is saved; by default the job's id with `.mp4` or what else it is.
+    /// The output file. Default: the job's id with the extension of the media type.
     #[arg(long)]
     out: Option<PathBuf>,
 }
 
-/// Local data, or a deployed table.
+/// The local data folder, or a deployed table.
 #[derive(Debug, Clone, Args)]
 struct Target {
-    /// A deployed table, reached with the usual AWS configuration, instead of local data.
+    /// A deployed table instead of the local data folder, with the usual AWS configuration.
     #[arg(long, global = true)]
     table: Option<String>,
-    /// The deployed bucket; needed by `audit`.
+    /// The deployed bucket; required by `audit`.
     #[arg(long, global = true, requires = "table")]
     bucket: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct Audit {
-    /// After how many days the bucket deletes files, 0 for never; by default as its lifecycle
-    /// rules say.
+    /// After how many days the bucket deletes files; 0 for never. Default: its lifecycle rule.
     #[arg(long)]
     media_days: Option<u32>,
-    /// Read every file, to compare its content with what was stored.
+    /// Read every file and compare its SHA-256 with the recorded one.
     #[arg(long)]
     deep: bool,
     #[command(flatten)]
@@ -148,18 +146,18 @@ struct Keys {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key. It is shown this once.
+    /// Create a key. It is shown only once.
     Create {
-        /// `acct_` and lower-case letters and digits.
+        /// `acct_` and characters of a-z and 0-9.
         #[arg(long)]
         account: String,
-        /// Let the key read, and not submit or cancel.
+        /// The key cannot submit or cancel.
         #[arg(long)]
         read_only: bool,
     },
-    /// Revoke a key for good.
+    /// Revoke a key permanently.
     Revoke { id: String },
-    /// All keys, without their secrets.
+    /// List all keys, without their secrets.
     List,
 }
 
@@ -173,12 +171,12 @@ struct CreditsCommand {
 
 #[derive(Debug, Subcommand)]
 enum Grant {
-    /// Put credits into an account.
+    /// Grant credits to an account.
     Grant {
         account: String,
         /// In credits, with up to six decimals.
         amount: String,
-        /// Makes a repeat harmless: one grant per id. By default a random one.
+        /// Idempotency id: a repeat with the same id changes nothing. Default: random.
         #[arg(long)]
         id: Option<String>,
     },
@@ -194,24 +192,24 @@ struct Accounts {
 
 #[derive(Debug, Subcommand)]
 enum AccountsCommand {
-    /// Its balance and its rules.
+    /// Show the balance and the settings.
     Show { account: AccountId },
-    /// Set the rules that are named, and leave the others.
-    #[command(group = clap::ArgGroup::new("rules").required(true).multiple(true))]
+    /// Change the given settings; others stay unchanged.
+    #[command(group = clap::ArgGroup::new("settings").required(true).multiple(true))]
     Set {
         account: AccountId,
-        /// First set all rules back to the defaults.
-        #[arg(long, group = "rules")]
+        /// Reset all settings to their defaults first.
+        #[arg(long, group = "settings")]
         reset: bool,
-        /// `cheapest` or `fastest`, for orders that do not say.
-        #[arg(long, group = "rules", value_parser = accounts::prefer)]
+        /// The default of `prefer` in requests: `cheapest` or `fastest`.
+        #[arg(long, group = "settings", value_parser = accounts::prefer)]
         prefer: Option<Prefer>,
-        /// Live jobs that it may have at once; with 0 it can submit nothing.
-        #[arg(long, group = "rules")]
+        /// The maximum number of live jobs; 0 blocks all submissions.
+        #[arg(long, group = "settings")]
         live_jobs: Option<u32>,
-        /// Credits that may be given back to it on one day though providers may bill them; beyond
-        /// that it can submit nothing until the next day.
-        #[arg(long, group = "rules", value_parser = credits::amount)]
+        /// The maximum of credits per day (UTC) that are refunded although providers may bill them;
+        /// above it, submissions are rejected until the next day.
+        #[arg(long, group = "settings", value_parser = credits::amount)]
         loss_per_day: Option<Credits>,
     },
 }
@@ -226,28 +224,28 @@ struct Jobs {
 
 #[derive(Debug, Subcommand)]
 enum JobsCommand {
-    /// Live jobs, longest overdue first; or all jobs of an account, newest first.
+    /// List live jobs, longest overdue first; or all jobs of an account, newest first.
     List {
-        /// Only those whose check is overdue by more than ten minutes, or whose deadline has passed.
+        /// Only jobs whose check is overdue by more than ten minutes or whose deadline has passed.
         #[arg(long, conflicts_with = "account")]
         stuck: bool,
-        /// All jobs of this account, also those that have ended.
+        /// All jobs of this account, including ended ones.
         #[arg(long)]
         account: Option<AccountId>,
-        /// Only those in this state; with `--account` also `succeeded`, `failed` or `canceled`.
+        /// Only jobs with this status; `succeeded`, `failed` and `canceled` need `--account`.
         #[arg(long, value_parser = jobs::state)]
         status: Option<State>,
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// One job's timeline: its moves, its attempts, its money, its dead letters, what it waits for.
-    /// Never its prompt.
+    /// Show a job's timeline: transitions, attempts, ledger entries, messages in dead-letter queues and
+    /// what it waits for. Never the prompt.
     Show {
         id: JobId,
-        /// Show what was asked for as well, without prompt and negative prompt.
+        /// Also show the request, without prompt and negative prompt.
         #[arg(long)]
         request: bool,
-        /// The deployed stack whose dead letters to look through.
+        /// The deployed stack whose dead-letter queues are searched.
         #[arg(long, requires = "table")]
         stack: Option<String>,
     },
@@ -263,11 +261,11 @@ struct Providers {
 
 #[derive(Debug, Subcommand)]
 enum ProvidersCommand {
-    /// Health, breaker, pause, places taken, and retries left, of every provider.
+    /// List health, breaker, pause, used concurrency slots and remaining retries of every provider.
     List,
-    /// Let no new attempt go to this provider. Those that run go on.
+    /// Send no new attempts to this provider. Running attempts continue.
     Pause { name: Provider },
-    /// Let attempts go to it again.
+    /// Send attempts to it again.
     Resume { name: Provider },
 }
 
@@ -281,32 +279,32 @@ struct Dlq {
 
 #[derive(Debug, Subcommand)]
 enum DlqCommand {
-    /// How many letters each queue has, and what the first ten are. Nothing is taken away.
+    /// List the number of messages of each dead-letter queue, and the first ten. Removes none.
     List,
-    /// Move the letters back to the queues that they came from.
+    /// Move the messages back to their source queues.
     Redrive {
-        /// The dead letters of this queue alone.
+        /// Only the messages of this queue.
         #[arg(value_parser = QUEUES)]
         queue: Option<String>,
     },
 }
 
-/// Local queues, or those of a deployed stack.
+/// The local queues, or those of a deployed stack.
 #[derive(Debug, Clone, Args)]
 struct Queues {
-    /// A deployed stack, reached with the usual AWS configuration, instead of local data.
+    /// A deployed stack instead of the local data folder, with the usual AWS configuration.
     #[arg(long, global = true)]
     stack: Option<String>,
 }
 
-/// Does what the command line says.
+/// Runs the command.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     let Cli { command, local } = cli;
     let command = command.unwrap_or(Command::Serve);
     let starts = matches!(command, Command::Serve | Command::Demo(_));
     ensure!(
         starts || !(local.no_webhooks || local.names_providers()),
-        "--real, --simulate and --no-webhooks are for `serve` and `demo`"
+        "--real, --simulate and --no-webhooks need `serve` or `demo`"
     );
     let local = &local;
     match command {

@@ -1,4 +1,4 @@
-//! `genmux providers`: how each provider stands, and keeping new attempts away from one.
+//! `genmux providers`: lists provider state, and pauses or resumes a provider.
 
 use std::fmt::Write;
 
@@ -31,8 +31,7 @@ pub(super) async fn run(command: ProvidersCommand, target: &Target, local: &Loca
     Ok(())
 }
 
-/// Keeps new attempts away from a provider, or no longer. A repeat changes nothing. What came
-/// of it, for a person.
+/// Pauses or resumes a provider; idempotent. Returns a message for the operator.
 pub async fn pause(
     gauges: &Gauges,
     provider: Provider,
@@ -44,20 +43,18 @@ pub async fn pause(
     let change = |gate: &Gate| Ok::<_, shared::store::Error>(gate.paused(pause, now));
     let (after, _) = gauges.change_gate(provider, before.clone(), stamp, change).await?;
     Ok(match (pause, after.version == before.version) {
-        (true, true) => format!("{provider} was paused already"),
+        (true, true) => format!("{provider} is already paused"),
         (true, false) => {
-            format!(
-                "paused {provider}: running attempts go on; instances that have just looked forget within 60 s"
-            )
+            format!("paused {provider}: running attempts continue; takes effect within 60 s")
         }
-        (false, true) => format!("{provider} was not paused"),
+        (false, true) => format!("{provider} is not paused"),
         (false, false) => format!("resumed {provider}"),
     })
 }
 
-/// A table of providers, with a line of headings.
+/// A table of providers, with a header line.
 pub fn list(providers: impl Iterator<Item = (Provider, Known)>, now: Timestamp) -> String {
-    let mut text = row(["NAME", "HEALTH", "BREAKER", "PAUSED", "PLACES", "RETRIES"]);
+    let mut text = row(["NAME", "HEALTH", "BREAKER", "PAUSED", "SLOTS", "RETRIES"]);
     for (provider, Known { health, gate }) in providers {
         let health = health.map_or_else(|| "unknown".to_owned(), |gauge| format!("{:?}", gauge.health));
         let gate = gate.unwrap_or_else(|| Gate::new(now));
@@ -65,22 +62,22 @@ pub fn list(providers: impl Iterator<Item = (Provider, Known)>, now: Timestamp) 
             Some(open) => format!("open ({}) since {}", open.why.name(), open.since),
             None => "closed".to_owned(),
         };
-        let places = gate.usage.leases.values().filter(|lapses| **lapses > now).count();
+        let slots = gate.usage.leases.values().filter(|expires| **expires > now).count();
         text += &row([
             provider.name(),
             &health.to_lowercase(),
             &breaker,
             &gate.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
-            &places.to_string(),
+            &slots.to_string(),
             &(gate.earn(0, now).budget.left / 1_000).to_string(),
         ]);
     }
     text
 }
 
-fn row([name, health, breaker, paused, places, retries]: [&str; 6]) -> String {
+fn row([name, health, breaker, paused, slots, retries]: [&str; 6]) -> String {
     let mut text = String::new();
     let _infallible =
-        writeln!(text, "{name:<12}  {health:<9}  {breaker:<58}  {paused:<30}  {places:<6}  {retries}");
+        writeln!(text, "{name:<12}  {health:<9}  {breaker:<58}  {paused:<30}  {slots:<5}  {retries}");
     text
 }

@@ -1,4 +1,4 @@
-//! `genmux serve`: the whole stack until Ctrl-C.
+//! `genmux serve`: runs the local stack until Ctrl-C.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Local;
-use super::local::{Start, take_alone};
+use super::local::{Start, lock_exclusively};
 use super::print::say;
 use crate::stack::Pool;
 
@@ -17,10 +17,10 @@ const PORT: u16 = 8787;
 pub(super) async fn run(local: &Local) -> Result<()> {
     let start = Start::for_callers(local, PORT)?;
     let providers = providers(&start.pool);
-    let folder = take_alone(&local.data)?;
+    let folder = lock_exclusively(&local.data)?;
     let stack = folder.start(start).await?;
     let key = folder.demo_key(&stack.operator).await.unwrap_or_else(|error| format!("none: {error:#}"));
-    say!("Genmux is running. Ctrl-C stops it; its jobs are kept in {}.", local.data.display());
+    say!("Genmux is running. Ctrl-C stops it; its data is in {}.", local.data.display());
     say!("  API        {}", stack.api_url);
     say!("  key        {key}");
     say!("  providers  {providers}");
@@ -31,13 +31,13 @@ pub(super) async fn run(local: &Local) -> Result<()> {
     Ok(())
 }
 
-/// Which providers are called, and which of them for money.
+/// The providers: simulated, or real and billed.
 fn providers(pool: &Pool) -> String {
     let list = |providers: &[Provider]| {
         providers.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(", ")
     };
     let simulated = match pool.simulated == Provider::ALL {
-        true => format!("all {} simulated; real ones are called with --real NAME,…", Provider::ALL.len()),
+        true => format!("all {} simulated; --real NAME,… calls real ones", Provider::ALL.len()),
         false => format!("simulated: {}", list(&pool.simulated)),
     };
     match (pool.real.is_empty(), pool.simulated.is_empty()) {
@@ -47,7 +47,7 @@ fn providers(pool: &Pool) -> String {
     }
 }
 
-/// A command that works as it stands, in the same folder.
+/// A demo command that can be copied to a shell in the same folder.
 fn demo_command(program: &str, data: &Path) -> String {
     let program = if program.is_empty() { "genmux" } else { program };
     let mut command = format!("{} demo \"a paper boat on a rainy street\"", quoted(program));
@@ -57,7 +57,7 @@ fn demo_command(program: &str, data: &Path) -> String {
     command
 }
 
-/// One word for a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     match word.chars().all(is_plain) && !word.is_empty() {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_to_try_works_as_it_stands() {
+    fn the_demo_command_is_quoted_for_a_shell() {
         for (program, data, command) in [
             ("genmux", ".genmux", "genmux demo \"a paper boat on a rainy street\""),
             (

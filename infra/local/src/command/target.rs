@@ -1,4 +1,4 @@
-//! What an operator's command works on: local data, running or not, or a deployed table.
+//! The target of an operator command: a local data folder, running or not, or a deployed table.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::local::{Folder, Start, running};
 use super::{Local, Queues, Target};
 use crate::stack::{self, Stack};
 
-/// What the local stack calls itself, and so its queues.
+/// The stack name of the local stack: the prefix of its queues.
 pub(super) const LOCAL_STACK: &str = "genmux";
 
-/// An opened target. Local storage that nobody ran is up for as long as this lives.
+/// An opened target. If no local stack was running, its storage runs until this is dropped.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) process: Process,
@@ -31,7 +31,7 @@ impl Target {
 }
 
 impl Queues {
-    /// Where the queues answer, and the name of the stack that they belong to.
+    /// Opens the queues; also returns the name of their stack.
     pub(super) async fn open(&self, local: &Local) -> Result<(Opened, &str)> {
         match &self.stack {
             Some(stack) => Ok((Opened::deployed("", "").await, stack)),
@@ -72,6 +72,6 @@ impl Opened {
     }
 
     pub(super) fn bucket(&self) -> Result<&str> {
-        self.process.env.get("MEDIA_BUCKET").context("a deployed table is audited with its --bucket")
+        self.process.env.get("MEDIA_BUCKET").context("a deployed table needs --bucket")
     }
 }

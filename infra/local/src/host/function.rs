@@ -21,7 +21,7 @@ pub trait Function: Send + Sync {
     fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>>;
 }
 
-/// What the service tells a function beside the event.
+/// The context of an invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     pub request_id: String,

@@ -23,7 +23,7 @@ pub(super) async fn run(host: Host, schedule: Schedule, shutdown: CancellationTo
     }
 }
 
-/// Invokes the rule's function once. Its failure is logged by the host, and nobody else is told.
+/// Invokes the rule's function once. The host logs a failure.
 pub(super) async fn fire(host: &Host, schedule: &Schedule) {
     let event = document(host, schedule, host.clock().now());
     let _ = host.invoke(&schedule.function, event).await;

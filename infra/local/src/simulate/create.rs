@@ -1,4 +1,4 @@
-//! Making a remote job, with everything that may go wrong on the way.
+//! Creates of remote jobs, with their faults.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::jobs::{Callback, Medium, RemoteJob};
 use super::wire::Answer;
 use super::{Simulator, webhook};
 
-/// A valid order.
+/// A valid create.
 #[derive(Debug)]
 pub(super) struct Order {
-    /// The remote job's id to be.
+    /// The id of the new remote job.
     pub(super) id: String,
     pub(super) endpoint: String,
     pub(super) prompt: String,
@@ -30,7 +30,7 @@ pub(super) struct Order {
     pub(super) play: Play,
 }
 
-/// Plays a create; `accept` words the provider's answer to a good one.
+/// Runs a create with its faults; `accept` builds the provider's answer to a success.
 pub(super) async fn play<F>(
     simulator: &Simulator,
     mut order: Order,
@@ -75,17 +75,17 @@ where
     Ok(Answer::Reply(accept(job).await?))
 }
 
-/// A refusal in the provider's words, and when to come again.
+/// A refusal in the provider's format, with `Retry-After`.
 pub(super) fn refuse(
     simulator: &Simulator,
     refusal: Refusal,
     retry_after: Option<RetryAfter>,
 ) -> anyhow::Result<Response> {
-    when_to_come(simulator, simulator.wire.refusal(refusal), retry_after)
+    with_retry_after(simulator, simulator.wire.refusal(refusal), retry_after)
 }
 
-/// The answer with the header that says when to come again.
-pub(super) fn when_to_come(
+/// Adds `Retry-After` to an answer.
+pub(super) fn with_retry_after(
     simulator: &Simulator,
     mut response: Response,
     retry_after: Option<RetryAfter>,
@@ -104,7 +104,7 @@ pub(super) fn when_to_come(
     Ok(response)
 }
 
-/// What is answered to a call that had its whole effect.
+/// The error answer to a call that took effect.
 pub(super) fn in_place_of_success(simulator: &Simulator, then: Then) -> Response {
     match then {
         Then::Html => (StatusCode::BAD_GATEWAY, gateway_page()).into_response(),
@@ -112,7 +112,7 @@ pub(super) fn in_place_of_success(simulator: &Simulator, then: Then) -> Response
     }
 }
 
-/// An error in the provider's words, with this status where it tells errors by the status.
+/// An error in the provider's format, with this status if the provider uses HTTP statuses.
 pub(super) fn error(simulator: &Simulator, code: u16) -> Response {
     let mut response = simulator.wire.refusal(match code {
         403 => Refusal::WrongKey,

@@ -1,15 +1,15 @@
-//! What a prompt may order the simulators to play.
+//! Directives in prompts: the faults that a simulator injects.
 //!
-//! A prompt may hold any number of blocks `[[sim: key=value, key=value]]`. They are read here
-//! alone; no function of Genmux knows them. Without a block everything goes well. What a
-//! directive does not concern at one provider (a webhook at Runway, say) has no effect there,
-//! so that one prompt can be tried at all. An unknown key or value is refused at create with a
-//! message that names it. Beside these a provider may have directives of its own: see its module.
+//! A prompt can contain any number of blocks `[[sim: key=value, key=value]]`. Only the simulators read
+//! them; the functions do not. Without a block every call succeeds. A directive that does not apply to
+//! a provider (a webhook at Runway, for example) has no effect there, so that one prompt works at all
+//! providers. An unknown key or value is rejected at create with a message that names it. A provider may
+//! have further directives: see its module.
 //!
-//! | Directive | Plays |
+//! | Directive | Effect |
 //! |---|---|
-//! | `only=NAME` | the rest of this block concerns the provider of that name alone |
-//! | `note=TEXT` | nothing: it tells one prompt from another |
+//! | `only=NAME` | the rest of this block applies only to that provider |
+//! | `note=TEXT` | none: makes a prompt unique |
 //! | `latency=S` | the remote job runs for S seconds (fractions allowed) |
 //! | `create=refuse:401` | wrong key |
 //! | `create=refuse:403-balance` | out of money, in the provider's words: fal 403 "User is locked", Runway 400 "not have enough credits" |
@@ -28,7 +28,7 @@
 //! | `retry_after=date:N` | a refusal carries the HTTP date in N seconds |
 //! | `fail=content_policy\|internal\|invalid` | the run ends in that failure |
 //! | `fail=no_code` | the run ends in a failure without a machine-readable code |
-//! | `fail=internal-billed` | as `fail=internal`, and it is billed; fal, which bills no error of the server, tells a 422 |
+//! | `fail=internal-billed` | as `fail=internal`, and it is billed; fal, which bills no error of the server, returns a 422 |
 //! | `status=backwards` | the middle third of the run is reported as queued again |
 //! | `status=unknown\|empty\|html\|junk\|truncated` | polls in the middle third of the run: a status word of no list, an empty body, an HTML page, a megabyte of junk, JSON cut in half (each with HTTP 200) |
 //! | `status=500\|403` | polls in the middle third of the run: an error of the server, or no permission, in the provider's words |
@@ -43,7 +43,7 @@
 //! | `webhook=lost` | never sent |
 //! | `webhook=twice` | sent again after it was accepted |
 //! | `webhook=early` | the run takes no time, and the webhook comes before the create answer |
-//! | `webhook=late:S` | S seconds after what it tells of |
+//! | `webhook=late:S` | sent S seconds after the change |
 //! | `webhook=badsig` | the signature is of another body |
 //! | `webhook=unsigned` | without the signature and its headers |
 //! | `result=404\|422` | the call for the output of a finished job answers so |
@@ -60,12 +60,13 @@
 //! | `asset=slow` | the bytes trickle for about two seconds of real time |
 //! | `asset=redirect` | 302 to a link-local address |
 //! | `asset=html` | 200 with an HTML page in place of the media |
-//! | `asset=other` | a still in place of a film, a film in place of a still |
+//! | `asset=other` | an image in place of a video, a video in place of an image |
 //!
-//! A provider's weather ([`Simulator::weather`](super::Simulator::weather)) is written in the same
-//! words: it stands before every prompt while it lasts. One word is for weather alone:
+//! A fault profile ([`Simulator::set_fault_profile`](super::Simulator::set_fault_profile)) consists of
+//! the same directives: while active, it is prepended to every prompt. One directive is only for
+//! profiles:
 //!
-//! | Directive | Plays |
+//! | Directive | Effect |
 //! |---|---|
 //! | `all=…` | every call of any kind ends as `create=…` says, but for `slow` and `same-id` |
 
@@ -80,12 +81,12 @@ use serde::{Deserialize, Serialize};
 use super::providers::wire;
 use words::{apply, pairs};
 
-/// How one remote job is to be played at one provider.
+/// The faults of one remote job at one provider.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Play {
     pub(super) latency: Option<Duration>,
     pub(super) create: CreatePlay,
-    /// Of a weather: what every call meets.
+    /// From a fault profile: the fault of every call.
     pub(super) all: CreatePlay,
     pub(super) times: Option<u32>,
     pub(super) retry_after: Option<RetryAfter>,
@@ -101,7 +102,7 @@ pub(super) struct Play {
     pub(super) webhook: WebhookPlay,
     pub(super) result: Option<ResultPlay>,
     pub(super) asset: Option<AssetPlay>,
-    /// Directives that only their provider knows.
+    /// Directives of a single provider.
     pub(super) own: BTreeMap<String, String>,
 }
 
@@ -211,7 +212,7 @@ pub(super) enum AssetPlay {
     Half,
     Redirect,
     Html,
-    /// A still in place of a film, and the other way round.
+    /// An image in place of a video, and the other way round.
     Other,
 }
 

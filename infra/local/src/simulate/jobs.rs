@@ -1,7 +1,7 @@
-//! A remote job: what was ordered, and what it is doing at a given time.
+//! A remote job and its state at a given time.
 //!
-//! Nothing runs. The state is computed from the stored order and the clock, so a restart in the
-//! middle of a run changes nothing.
+//! Nothing runs: the state is computed from the stored job and the clock, so a restart does not affect
+//! it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct RemoteJob {
     pub(super) medium: Medium,
     /// Width and height, as a ratio.
     pub(super) aspect: (u32, u32),
-    /// What the provider wants to remember besides.
+    /// Further data of the provider.
     pub(super) extra: Value,
     pub(super) created_at: Timestamp,
     pub(super) latency: Duration,
@@ -37,11 +37,11 @@ pub(super) struct RemoteJob {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Medium {
-    Film {
-        seconds: u32,
-    },
+    #[serde(rename = "Film")]
+    Video { seconds: u32 },
     /// One picture.
-    Still,
+    #[serde(rename = "Still")]
+    Image,
 }
 
 /// Where a create asked for webhooks, and which of them the provider sends.
@@ -58,13 +58,14 @@ pub(super) struct Callback {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Webhook {
     pub(super) callback: Callback,
-    /// The time whose state the next one tells.
-    pub(super) tells: Timestamp,
+    /// The time whose state the next webhook reports.
+    #[serde(rename = "tells")]
+    pub(super) state_at: Timestamp,
     /// When to send it next; nothing is left to send without.
     pub(super) due: Option<Timestamp>,
     /// Tries of the present copy.
     pub(super) tries: u32,
-    /// Copies still to be accepted.
+    /// Copies that are not yet accepted.
     pub(super) copies: u32,
 }
 
@@ -80,7 +81,7 @@ pub(super) enum Phase {
 }
 
 impl RemoteJob {
-    /// What a caller who looks now is told.
+    /// The phase that a poll reports now.
     pub(super) fn phase(&self, now: Timestamp) -> Phase {
         if self.canceled_at.is_some() {
             return Phase::Canceled;
@@ -96,7 +97,7 @@ impl RemoteJob {
         if back || now < self.at(QUEUED) { Phase::Queued } else { Phase::Running(share) }
     }
 
-    /// What the poll is to spoil now, if anything.
+    /// The fault of a poll now, if any.
     pub(super) fn spoilt(&self, now: Timestamp) -> Option<StatusPlay> {
         let running = matches!(self.phase(now), Phase::Queued | Phase::Running(_));
         self.play.status.filter(|_| running && self.is_middle(now))
@@ -155,18 +156,18 @@ impl RemoteJob {
         self.plan_webhook(callback, first);
     }
 
-    /// Plans the webhook that tells the state at a time.
-    pub(super) fn plan_webhook(&mut self, callback: Callback, tells: Timestamp) {
+    /// Schedules the webhook for the state at a time.
+    pub(super) fn plan_webhook(&mut self, callback: Callback, state_at: Timestamp) {
         let (due, copies) = match self.play.webhook {
             WebhookPlay::Lost => (None, 0),
-            WebhookPlay::Twice => (Some(tells), 2),
-            WebhookPlay::Late(span) => (Some(tells + span), 1),
+            WebhookPlay::Twice => (Some(state_at), 2),
+            WebhookPlay::Late(span) => (Some(state_at + span), 1),
             WebhookPlay::Punctual
             | WebhookPlay::Early
             | WebhookPlay::BadSignature
-            | WebhookPlay::Unsigned => (Some(tells), 1),
+            | WebhookPlay::Unsigned => (Some(state_at), 1),
         };
-        self.webhook = Some(Webhook { callback, tells, due, tries: 0, copies });
+        self.webhook = Some(Webhook { callback, state_at, due, tries: 0, copies });
     }
 
     /// Stops the run now, and with it its webhook, unless the play lets it run on.

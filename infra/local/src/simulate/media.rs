@@ -1,4 +1,4 @@
-//! The provider's media host: the rendered film or still of a remote job.
+//! The provider's media host: the rendered video or image of a remote job.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 
-use super::create::{pause, when_to_come};
+use super::create::{pause, with_retry_after};
 use super::directive::{AssetPlay, caption};
 use super::jobs::{Medium, Phase, RemoteJob};
 use super::video::{self, Picture};
@@ -34,8 +34,8 @@ pub(super) fn id(path: &str) -> Option<&str> {
 /// of an expiry; without it the end does.
 pub(super) fn url(simulator: &Simulator, job: &RemoteJob, issued: Option<Timestamp>) -> String {
     let ending = match job.medium {
-        Medium::Film { .. } => "mp4",
-        Medium::Still => "png",
+        Medium::Video { .. } => "mp4",
+        Medium::Image => "png",
     };
     let plain = format!("{}/media/{}.{ending}", simulator.base(), job.id);
     issued.map_or(plain.clone(), |issued| format!("{plain}?issued={}", issued.as_millis()))
@@ -58,7 +58,7 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
         }
         Some(AssetPlay::Busy(times)) if downloads <= times => {
             let busy = StatusCode::SERVICE_UNAVAILABLE.into_response();
-            return Ok(when_to_come(simulator, busy, job.play.retry_after)?.into());
+            return Ok(with_retry_after(simulator, busy, job.play.retry_after)?.into());
         }
         Some(AssetPlay::Expires(span, code)) => {
             let issued = call.query("issued").and_then(|millis| millis.parse().ok());
@@ -86,8 +86,8 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
     let mut job = job;
     if job.play.asset == Some(AssetPlay::Other) {
         job.medium = match job.medium {
-            Medium::Film { .. } => Medium::Still,
-            Medium::Still => Medium::Film { seconds: 1 },
+            Medium::Video { .. } => Medium::Image,
+            Medium::Image => Medium::Video { seconds: 1 },
         };
     }
     let bytes = bytes(simulator, &job).await?;
@@ -115,8 +115,8 @@ pub(super) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
 
 pub(super) fn mime(medium: Medium) -> &'static str {
     match medium {
-        Medium::Film { .. } => "video/mp4",
-        Medium::Still => "image/png",
+        Medium::Video { .. } => "video/mp4",
+        Medium::Image => "image/png",
     }
 }
 
@@ -155,7 +155,7 @@ fn endless(bytes: Bytes) -> Body {
     })
 }
 
-/// The film or still that the job makes, for a download or to be told inline.
+/// The job's video or image, for a download or inline.
 pub(super) async fn bytes(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Bytes> {
     let order = Picture { caption: caption(&job.prompt), medium: job.medium, aspect: job.aspect };
     if let Some(bytes) = lock(&simulator.desk.media).get(&order) {

@@ -1,21 +1,19 @@
 //! Simulated providers in their real wire formats, over HTTP on loopback.
 //!
-//! A [`Simulator`] is one provider. It keeps its remote jobs in SQLite and computes their state
-//! from the clock, so it may be killed at any time and opened again. What it plays, beyond a good
-//! run, is ordered in the prompt: see the table in `directive.rs`. Tests read its log of calls,
-//! cut its wire and make its weather, which is what it plays with all who call. It fetches the images
-//! that orders name: see `images.rs`.
+//! A [`Simulator`] is one provider. It stores its remote jobs in SQLite and computes their state from
+//! the clock, so it can be killed at any time and opened again. Faults are directives in the prompt: see
+//! the table in `directive.rs`. Tests read its log of calls, cut its connections and set its fault
+//! profile, which applies to all calls. It downloads the images of creates: see `images.rs`.
 //!
 //! # Another provider
 //!
-//! A module in `providers/` with a unit struct that is a `wire::Wire`, and its arm in
-//! `providers::wire`. The module says what a call is for, checks bodies (`schema`), words answers
-//! and refusals, and renders webhooks. A create reads the prompt (`Simulator::play`) and hands an
-//! `Order` to `create::play`; a poll or a cancel looks with
-//! `Simulator::find`; a poll tells `RemoteJob::phase` through `poll::answer`; a call for
-//! the output asks `poll::result_play` first; media are at `media::url`, or wherever `Wire::media`
-//! finds them. What a job is to remember beside the common fields goes to `RemoteJob::extra`. Its
-//! tests say in a `test_bench::Client` how it is called, and are then given a `Bench`.
+//! A module in `providers/` with a unit struct that implements `wire::Wire`, and its arm in
+//! `providers::wire`. The module classifies calls, checks bodies (`schema`), builds answers and
+//! refusals, and renders webhooks. A create parses the prompt (`Simulator::play`) and passes an `Order`
+//! to `create::play`; a poll or a cancel calls `Simulator::find`; a poll returns `RemoteJob::phase`
+//! through `poll::answer`; a call for the output calls `poll::result_play` first; media are at
+//! `media::url` or at the paths of `Wire::media`. Further data of a job is in `RemoteJob::extra`. Its
+//! tests describe its calls in a `test_bench::Client` and use a `Bench`.
 
 mod create;
 mod directive;
@@ -63,12 +61,11 @@ pub use standard_webhooks::WebhookSecret;
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a remote job runs whose prompt does not say.
+    /// The default duration of a remote job.
     pub latency: Duration,
-    /// What the addresses in answers begin with, without a slash at the end. Without it, the
-    /// address of the listener over plain HTTP.
+    /// The base of URLs in answers, without a trailing slash. Default: the listener's address over HTTP.
     pub public_url: Option<String>,
-    /// The accepted keys. Without it, every key but the empty one and `invalid`.
+    /// The accepted keys. Default: every key except an empty one and `invalid`.
     pub keys: Option<Vec<String>>,
 }
 
@@ -82,16 +79,16 @@ impl Default for Options {
 pub enum CallKind {
     Create,
     Poll,
-    /// The call for the output of a job that ended, where the poll does not tell it.
+    /// The call for the output of an ended job, if the poll does not contain it.
     Result,
     Cancel,
-    /// A search for remote jobs by something else than their id.
+    /// A search for remote jobs without their id.
     LookUp,
-    /// The authenticated call that a health check makes.
+    /// The authenticated call of a health check.
     Ping,
-    /// The provider's list of prices, asked for more than a ping needs.
+    /// The provider's price list.
     Prices,
-    /// What a webhook's signature is checked with.
+    /// The public keys of webhook signatures.
     Keys,
     /// An access token for another credential.
     Token,
@@ -100,26 +97,26 @@ pub enum CallKind {
     Other,
 }
 
-/// One call as it came in, also if it was refused or its wire was cut.
+/// One received call, also if it was refused or its connection was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub kind: CallKind,
     pub method: String,
     pub path: String,
-    /// Whether a key or any `Authorization` header was there. It belongs on a media call only
-    /// where the provider asks for it.
+    /// Whether it had a key or an `Authorization` header. A media call must have one only if the
+    /// provider requires it.
     pub authorized: bool,
     pub at: Timestamp,
-    /// The HTTP status of the answer; `None` if there was none, or is none yet.
+    /// The HTTP status of the answer; `None` without an answer so far.
     pub status: Option<u16>,
 }
 
-/// A cut of the wire: the TCP connection closes without an answer.
+/// A cut connection: it closes without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The call was read and has no effect.
+    /// The call was read and takes no effect.
     DropBefore,
-    /// The call has its whole effect.
+    /// The call takes effect.
     DropAfter,
 }
 
@@ -139,10 +136,10 @@ pub struct RemoteJobView {
     /// What the provider calls its model or endpoint.
     pub endpoint: String,
     pub state: RemoteState,
-    /// Whether the provider bills for it, as it is now.
+    /// Whether the provider bills it in its current state.
     pub bills: bool,
     pub prompt: String,
-    /// Where its webhook goes.
+    /// Its callback URL.
     pub webhook_url: Option<String>,
     pub created_at: Timestamp,
     pub ends_at: Timestamp,
@@ -158,17 +155,17 @@ pub struct Simulator {
     store: Store,
     secret: WebhookSecret,
     outward: Outward,
-    /// The order that it is about to take names an image that is not there.
+    /// The current create has an image that cannot be downloaded.
     lacks_image: bool,
     desk: Arc<Desk>,
 }
 
-/// What simulators call out with. All of a stack share one: a client reads the system's TLS roots,
-/// which takes longer than the rest of a simulator's start.
+/// The HTTP clients of simulators. All simulators of a stack share them: loading the system's TLS roots
+/// takes longer than the rest of a simulator's start.
 #[derive(Debug, Clone)]
 pub struct Outward {
     webhooks: reqwest::Client,
-    /// For the images that orders name.
+    /// For the images of creates.
     images: Downloader,
 }
 
@@ -186,30 +183,29 @@ impl Outward {
     }
 }
 
-/// What lives in memory only.
+/// State in memory.
 #[derive(Debug, Default)]
 struct Desk {
     base: Mutex<String>,
     calls: Mutex<Vec<Call>>,
     cuts: Mutex<Vec<(CallKind, Fault)>>,
-    weather: Mutex<Option<Weather>>,
+    fault_profile: Mutex<Option<FaultProfile>>,
     media: Mutex<HashMap<video::Picture, Bytes>>,
 }
 
-/// What a provider plays with everybody for a while.
+/// Directives for all calls until a time.
 #[derive(Debug)]
-struct Weather {
+struct FaultProfile {
     directives: String,
     until: Timestamp,
 }
 
 impl Simulator {
-    /// Opens the provider on its file, or on memory that dies with the process. All providers
-    /// may share one file.
+    /// Opens the provider on a database file, or in memory. All providers can share one file.
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened or is not one of ours.
+    /// If the file cannot be opened or has another format.
     pub fn open(
         provider: Provider,
         file: Option<&Path>,
@@ -250,8 +246,8 @@ impl Simulator {
         Ok(())
     }
 
-    /// Sends every webhook that is due by the clock and waits for the answers; gives the number
-    /// of tries. A failed one is due again after a growing delay, five tries in all.
+    /// Sends every due webhook and waits for the answers; returns the number of deliveries. A failed one
+    /// is retried after a growing delay, up to five attempts.
     ///
     /// # Errors
     ///
@@ -260,8 +256,8 @@ impl Simulator {
         webhook::deliver_due(self).await
     }
 
-    /// The earliest time at which a remote job changes its state or a webhook is to be sent. It
-    /// lies in the past only for a webhook that waits for [`Self::deliver_due`].
+    /// The earliest time at which a remote job changes its state or a webhook is due. In the past only
+    /// for a webhook that waits for [`Self::deliver_due`].
     ///
     /// # Errors
     ///
@@ -299,53 +295,52 @@ impl Simulator {
         Ok(self.store.all()?.into_iter().map(view).collect())
     }
 
-    /// Cuts the wire of the next call of this kind; several cuts are served one call each.
+    /// Cuts the connection of the next call of this kind; several cuts apply to one call each.
     pub fn cut(&self, kind: CallKind, fault: Fault) {
         lock(&self.desk.cuts).push((kind, fault));
     }
 
-    /// Plays these directives with everybody until a time, in place of any weather before: see
-    /// the tables in `directive.rs`. A time that has come ends the weather. What a prompt orders
-    /// itself has the last word on its own remote job. Remote jobs that run go on, whatever
-    /// becomes of calls.
+    /// Applies these directives to all calls until a time: see the tables in `directive.rs`. Replaces
+    /// any earlier profile; a time in the past removes it. Directives of a prompt take precedence for
+    /// their own remote job. Running remote jobs are not affected.
     ///
     /// # Errors
     ///
-    /// A sentence that names the first directive that is unknown.
-    pub fn weather(&self, directives: &str, until: Timestamp) -> Result<(), String> {
+    /// A message that names the first unknown directive.
+    pub fn set_fault_profile(&self, directives: &str, until: Timestamp) -> Result<(), String> {
         let directives = format!("[[sim: {directives}]]");
         directive::read(&directives, self.provider)?;
-        *lock(&self.desk.weather) = Some(Weather { directives, until });
+        *lock(&self.desk.fault_profile) = Some(FaultProfile { directives, until });
         Ok(())
     }
 
-    /// What a prompt orders, in the present weather.
+    /// The directives of a prompt and the current fault profile.
     fn play(&self, prompt: &str) -> Result<Play, String> {
         let now = self.clock.now();
-        match lock(&self.desk.weather).as_ref().filter(|weather| now < weather.until) {
-            Some(weather) => directive::read(&format!("{} {prompt}", weather.directives), self.provider),
+        match lock(&self.desk.fault_profile).as_ref().filter(|fault_profile| now < fault_profile.until) {
+            Some(fault_profile) => {
+                directive::read(&format!("{} {prompt}", fault_profile.directives), self.provider)
+            }
             None => directive::read(prompt, self.provider),
         }
     }
 
-    /// What the present weather orders by itself.
-    fn storm(&self) -> Play {
+    /// The directives of the current fault profile.
+    fn fault_profile(&self) -> Play {
         self.play("").unwrap_or_default()
     }
 
-    /// The variables by which a caller who has it all is configured, where these hold more than
-    /// any text as a key.
+    /// The environment variables of its clients, if not any text is a valid key.
     pub fn credentials(&self) -> Vec<(&'static str, String)> {
         self.wire.credentials(self)
     }
 
-    /// What its webhooks are signed with, at a provider of Standard Webhooks: the same as long as
-    /// the file lives.
+    /// The secret of its webhooks (Standard Webhooks); constant per database.
     pub fn webhook_secret(&self) -> &WebhookSecret {
         &self.secret
     }
 
-    /// The remote job that a poll or a cancel finds by this id.
+    /// The visible remote job with this id.
     fn find(&self, id: &str) -> anyhow::Result<Option<jobs::RemoteJob>> {
         let now = self.clock.now();
         Ok(self.store.get(id)?.filter(|job| !job.is_hidden(now)))
@@ -355,7 +350,7 @@ impl Simulator {
         lock(&self.desk.base).clone()
     }
 
-    /// Whether the call carries a key that is accepted.
+    /// Whether the call has an accepted key.
     fn is_authorized(&self, call: &Inbound) -> bool {
         self.wire.key(call).is_some_and(|key| match &self.options.keys {
             Some(keys) => keys.iter().any(|accepted| accepted == key),

@@ -65,7 +65,7 @@ pub(super) fn flaws(fields: &[Field], body: &Map<String, Value>) -> Vec<(&'stati
 }
 
 /// Every flaw of the body and every field that is not in the table, as plain texts.
-pub(super) fn told(fields: &[Field], body: &Map<String, Value>) -> Vec<String> {
+pub(super) fn flaw_texts(fields: &[Field], body: &Map<String, Value>) -> Vec<String> {
     let flaws = flaws(fields, body).into_iter().map(|(field, flaw)| format!("{field}: {flaw:?}"));
     let known = |key: &&String| fields.iter().any(|field| field.name == **key);
     let unknown = body.keys().filter(|key| !known(key)).map(|key| format!("{key}: Unknown"));

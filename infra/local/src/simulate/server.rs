@@ -89,10 +89,10 @@ async fn respond(
     kind: CallKind,
     medium: Option<&str>,
 ) -> Result<Response, Cut> {
-    let storm = simulator.storm();
-    let fault = match storm.all {
+    let profile = simulator.fault_profile();
+    let fault = match profile.all {
         CreatePlay::Refuse(refusal) => {
-            return Ok(or_failed(create::refuse(simulator, refusal, storm.retry_after), call));
+            return Ok(or_failed(create::refuse(simulator, refusal, profile.retry_after), call));
         }
         CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, create::gateway_page()).into_response()),
         CreatePlay::DropBefore => Some(Fault::DropBefore),
@@ -118,7 +118,7 @@ async fn respond(
     if fault == Some(Fault::DropAfter) {
         return Err(Cut);
     }
-    match (answer, storm.all) {
+    match (answer, profile.all) {
         // A refusal stays one.
         (Ok(Answer::Reply(response)), CreatePlay::AcceptThen(then)) if response.status().is_success() => {
             Ok(create::in_place_of_success(simulator, then))
@@ -151,13 +151,13 @@ fn or_failed(answer: anyhow::Result<Response>, call: &Inbound) -> Response {
 
 /// Logs a call; its place in the log.
 fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) -> usize {
-    let keyed = simulator.wire.key(call).is_some();
+    let has_key = simulator.wire.key(call).is_some();
     let mut calls = lock(&simulator.desk.calls);
     calls.push(Call {
         kind,
         method: call.parts.method.to_string(),
         path: call.path().to_owned(),
-        authorized: keyed || call.parts.headers.contains_key(AUTHORIZATION),
+        authorized: has_key || call.parts.headers.contains_key(AUTHORIZATION),
         at: simulator.clock.now(),
         status: None,
     });

@@ -93,7 +93,7 @@ impl Store {
         self.select("ends_at > ?2", now.as_millis())
     }
 
-    /// The time of the earliest webhook that is still to be sent.
+    /// The time of the earliest pending webhook.
     pub(super) fn next_webhook(&self) -> anyhow::Result<Option<Timestamp>> {
         let sql = "SELECT min(webhook_due) FROM remote_jobs WHERE provider = ?1";
         let due: Option<i64> = self.lock().query_row(sql, [self.provider], |row| row.get(0))?;

@@ -1,5 +1,4 @@
-//! What the simulators' tests share: a provider on a port, a clock turned by hand, a receiver of
-//! webhooks.
+//! Test support: a simulator on a port, a manual clock, a receiver of webhooks.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -28,7 +27,7 @@ pub(super) struct Client {
     pub(super) wire: &'static dyn Wire,
     /// What every call carries.
     pub(super) headers: &'static [(&'static str, &'static str)],
-    /// The create of a film of this prompt, with a webhook where there is an address for it.
+    /// The create of a video of this prompt, with a webhook where there is an address for it.
     pub(super) create: fn(&Bench, &str, Option<&str>) -> RequestBuilder,
     /// The poll of the job that the create answered so.
     pub(super) poll: fn(&Bench, &Value) -> RequestBuilder,
@@ -36,8 +35,8 @@ pub(super) struct Client {
     pub(super) word: &'static str,
     /// The words for queued, running and succeeded.
     pub(super) words: [&'static str; 3],
-    /// The address of the film of a finished job that the create answered so.
-    pub(super) film: for<'a> fn(&'a Bench, &'a Value) -> BoxFuture<'a, String>,
+    /// The address of the video of a finished job that the create answered so.
+    pub(super) video: for<'a> fn(&'a Bench, &'a Value) -> BoxFuture<'a, String>,
 }
 
 pub(super) struct Bench {
@@ -126,7 +125,7 @@ pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
     body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}"))
 }
 
-/// A provider's customer: keeps what it gets and gives it back, with the codes it is told to.
+/// A webhook receiver: stores the payloads and answers with the given codes.
 pub(super) struct Receiver {
     pub(super) url: String,
     inbox: Arc<Inbox>,
@@ -135,7 +134,7 @@ pub(super) struct Receiver {
 
 #[derive(Default)]
 struct Inbox {
-    letters: Mutex<Vec<(HeaderMap, Bytes)>>,
+    payloads: Mutex<Vec<(HeaderMap, Bytes)>>,
     answers: Mutex<VecDeque<StatusCode>>,
 }
 
@@ -157,17 +156,17 @@ impl Receiver {
         Self { url, inbox, server }
     }
 
-    pub(super) fn letters(&self) -> Vec<(HeaderMap, Bytes)> {
-        lock(&self.inbox.letters).clone()
+    pub(super) fn payloads(&self) -> Vec<(HeaderMap, Bytes)> {
+        lock(&self.inbox.payloads).clone()
     }
 
     /// The bodies, parsed.
     pub(super) fn bodies(&self) -> Vec<Value> {
-        self.letters().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect()
+        self.payloads().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect()
     }
 }
 
 async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Bytes) {
-    lock(&inbox.letters).push((headers, body.clone()));
+    lock(&inbox.payloads).push((headers, body.clone()));
     (lock(&inbox.answers).pop_front().unwrap_or(StatusCode::OK), body)
 }

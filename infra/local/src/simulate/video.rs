@@ -16,7 +16,7 @@ use super::png;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Picture {
     pub(super) caption: String,
-    /// Longer films than [`SECONDS_MAX`] are cut to it.
+    /// Longer videos than [`SECONDS_MAX`] are cut to it.
     pub(super) medium: Medium,
     /// Width and height, as a ratio.
     pub(super) aspect: (u32, u32),
@@ -33,15 +33,15 @@ pub(super) fn render(picture: &Picture) -> anyhow::Result<Vec<u8>> {
     let (width, height) = dimensions(picture.aspect);
     let mut scene = Scene::new(&picture.caption, width, height);
     match picture.medium {
-        Medium::Film { seconds } => film(&mut scene, seconds),
-        Medium::Still => {
+        Medium::Video { seconds } => video(&mut scene, seconds),
+        Medium::Image => {
             scene.paint(0);
             png::encode(u32::try_from(width)?, &scene.palette(), &scene.luma)
         }
     }
 }
 
-fn film(scene: &mut Scene, seconds: u32) -> anyhow::Result<Vec<u8>> {
+fn video(scene: &mut Scene, seconds: u32) -> anyhow::Result<Vec<u8>> {
     let (width, height) = (u32::try_from(scene.width)?, u32::try_from(scene.height)?);
     let config = EncoderConfig::new()
         .rate_control_mode(RateControlMode::Off)
@@ -64,7 +64,7 @@ fn film(scene: &mut Scene, seconds: u32) -> anyhow::Result<Vec<u8>> {
             .write_video(pts, &stream.to_vec(), keyframe)
             .map_err(|error| anyhow!("frame {frame} was not written: {error}"))?;
     }
-    muxer.finish_in_place().map_err(|error| anyhow!("the film was not finished: {error}"))?;
+    muxer.finish_in_place().map_err(|error| anyhow!("the video was not finished: {error}"))?;
     Ok(muxer.into_writer())
 }
 
@@ -139,23 +139,23 @@ impl Scene {
         for (index, line) in self.lines.clone().iter().enumerate() {
             let width = line.chars().count() * glyph;
             let left = (self.width.saturating_sub(width) / 2 + drift).saturating_sub(DRIFT);
-            for (column, letter) in line.chars().enumerate() {
-                self.letter(letter, left + column * glyph, top + index * (glyph + 2));
+            for (column, character) in line.chars().enumerate() {
+                self.character(character, left + column * glyph, top + index * (glyph + 2));
             }
         }
     }
 
-    /// A dark band behind small letters: easier to read, and cheap to encode while it drifts.
+    /// A dark band behind small characters: easier to read, and cheap to encode while it drifts.
     fn panel(&mut self, top: usize) {
         let rows = self.lines.len() * (8 * self.scale + 2);
         let until = (top + rows).min(self.height);
         self.luma[top * self.width..until * self.width].fill(24);
     }
 
-    /// A white letter with a dark shadow.
-    fn letter(&mut self, letter: char, left: usize, top: usize) {
+    /// A white character with a dark shadow.
+    fn character(&mut self, character: char, left: usize, top: usize) {
         let unknown = || BASIC_FONTS.get('?').unwrap_or_default();
-        let rows = BASIC_FONTS.get(letter).or_else(|| LATIN_FONTS.get(letter)).unwrap_or_else(unknown);
+        let rows = BASIC_FONTS.get(character).or_else(|| LATIN_FONTS.get(character)).unwrap_or_else(unknown);
         for (shift, shade) in [(1, 16), (0, 235)] {
             for (y, row) in rows.iter().enumerate() {
                 for x in (0..8).filter(|x| row & (1 << x) != 0) {
@@ -194,7 +194,7 @@ impl Scene {
     }
 }
 
-/// The largest letters at which the caption fits, and its lines; cut at the smallest.
+/// The largest characters at which the caption fits, and its lines; cut at the smallest.
 fn layout(caption: &str, width: usize, height: usize) -> (usize, Vec<String>) {
     let rows = |scale| (height - 2 * DRIFT) / (8 * scale + 2);
     let lines = |scale| wrap(caption, (width - 2 * DRIFT) / (8 * scale));
@@ -230,23 +230,23 @@ mod tests {
 
     use super::*;
 
-    fn film(caption: &str, seconds: u32, aspect: (u32, u32)) -> Vec<u8> {
-        picture(caption, Medium::Film { seconds }, aspect)
+    fn video(caption: &str, seconds: u32, aspect: (u32, u32)) -> Vec<u8> {
+        picture(caption, Medium::Video { seconds }, aspect)
     }
 
     fn picture(caption: &str, medium: Medium, aspect: (u32, u32)) -> Vec<u8> {
         render(&Picture { caption: caption.to_owned(), medium, aspect }).unwrap()
     }
 
-    fn place(film: &[u8], atom: &[u8; 4]) -> usize {
-        film.windows(4).position(|window| window == atom).unwrap()
+    fn place(video: &[u8], atom: &[u8; 4]) -> usize {
+        video.windows(4).position(|window| window == atom).unwrap()
     }
 
     /// The pictures as a player decodes them: width, height and mean brightness of each.
-    fn pictures(film: &[u8]) -> Vec<(usize, usize, u64)> {
+    fn pictures(video: &[u8]) -> Vec<(usize, usize, u64)> {
         let mut decoder = Decoder::new().unwrap();
         let mut pictures = Vec::new();
-        let mut rest = &film[place(film, b"mdat") + 4..];
+        let mut rest = &video[place(video, b"mdat") + 4..];
         while let Some((length, after)) = rest.split_first_chunk::<4>() {
             let (unit, next) = after.split_at(u32::from_be_bytes(*length) as usize);
             if let Some(picture) = decoder.decode(&[&[0, 0, 0, 1], unit].concat()).unwrap() {
@@ -260,9 +260,9 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_of_a_film_decodes_in_the_asked_ratio_and_moves() {
+    fn every_frame_of_a_video_decodes_in_the_asked_ratio_and_moves() {
         for (aspect, size) in [((1280, 720), (320, 180)), ((9, 16), (180, 320)), ((1, 1), (240, 240))] {
-            let pictures = pictures(&film("a paper boat", 3, aspect));
+            let pictures = pictures(&video("a paper boat", 3, aspect));
             assert_eq!(pictures.len(), 36);
             assert!(pictures.iter().all(|picture| (picture.0, picture.1) == size), "{aspect:?}");
             assert!(pictures.windows(2).any(|pair| pair[0] != pair[1]));
@@ -270,19 +270,19 @@ mod tests {
     }
 
     #[test]
-    fn a_film_starts_at_once_and_repeats_byte_for_byte() {
-        let boat = film("a paper boat", 1, (16, 9));
+    fn a_video_starts_at_once_and_repeats_byte_for_byte() {
+        let boat = video("a paper boat", 1, (16, 9));
         assert!(place(&boat, b"moov") < place(&boat, b"mdat"));
-        assert_eq!(boat, film("a paper boat", 1, (16, 9)));
-        assert_ne!(boat, film("a paper bird", 1, (16, 9)));
+        assert_eq!(boat, video("a paper boat", 1, (16, 9)));
+        assert_ne!(boat, video("a paper bird", 1, (16, 9)));
     }
 
     #[test]
-    fn the_longest_and_fullest_film_stays_small() {
-        let wall = film(&"Lorem ipsum dolor sit amet ".repeat(60), 99, (16, 9));
+    fn the_longest_and_fullest_video_stays_small() {
+        let wall = video(&"Lorem ipsum dolor sit amet ".repeat(60), 99, (16, 9));
         assert_eq!(pictures(&wall).len(), 120);
         assert!(wall.len() < 500_000, "{} bytes", wall.len());
-        assert!(!film("", 1, (16, 9)).is_empty());
+        assert!(!video("", 1, (16, 9)).is_empty());
     }
 
     fn number(bytes: &[u8]) -> u32 {
@@ -303,10 +303,10 @@ mod tests {
     }
 
     #[test]
-    fn a_still_is_a_whole_png_in_the_asked_ratio() {
+    fn an_image_is_a_whole_png_in_the_asked_ratio() {
         for (aspect, size) in [((16, 9), (320, 180)), ((2, 3), (196, 294)), ((1, 1), (240, 240))] {
-            let still = picture("a paper boat", Medium::Still, aspect);
-            let chunks = chunks(&still);
+            let image = picture("a paper boat", Medium::Image, aspect);
+            let chunks = chunks(&image);
             assert_eq!(
                 chunks.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
                 [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
@@ -322,7 +322,7 @@ mod tests {
             }
             assert_eq!(rows.len() as u32, size.1 * (size.0 + 1));
             assert!(rows.chunks(size.0 as usize + 1).all(|row| row[0] == 0));
-            assert!(rows.contains(&235), "no letter is painted");
+            assert!(rows.contains(&235), "no character is painted");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Webhooks: sent when a job changes, and sent again until somebody says 2xx.
+//! Webhooks: sent when a job changes, and retried until a 2xx.
 
 use std::time::Duration;
 
@@ -11,70 +11,70 @@ use http::header::CONTENT_TYPE;
 use super::Simulator;
 use super::directive::WebhookPlay;
 use super::jobs::RemoteJob;
-use super::wire::Letter;
+use super::wire::Payload;
 
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// From one failed try to the next; no further try after the last.
+/// The delays between attempts.
 const RETRY_AFTER: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(240)];
 
 pub(super) async fn deliver_due(simulator: &Simulator) -> anyhow::Result<usize> {
     let now = simulator.clock.now();
     let due = simulator.store.claim_due(now, |job| claim(job, now))?;
-    let sent = join_all(due.iter().map(|(job, tells)| deliver(simulator, job, *tells, now))).await;
+    let sent = join_all(due.iter().map(|(job, state_at)| deliver(simulator, job, *state_at, now))).await;
     Ok(sent.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().filter(|sent| *sent).count())
 }
 
-/// Sends the webhook of one job whether or not it is due; nothing to send is no error.
+/// Sends the webhook of one job, if it has one, whether or not it is due.
 pub(super) async fn deliver_one(simulator: &Simulator, id: &str) -> anyhow::Result<()> {
     let now = simulator.clock.now();
-    let mut tells = None;
-    let job = simulator.store.update(id, |job| tells = claim(job, now))?;
+    let mut state_at = None;
+    let job = simulator.store.update(id, |job| state_at = claim(job, now))?;
     if let Some(job) = job {
-        deliver(simulator, &job, tells, now).await?;
+        deliver(simulator, &job, state_at, now).await?;
     }
     Ok(())
 }
 
-/// Plans the next try before this one is made: a crash in between costs a delay, never the webhook
-/// of the end. Gives the time whose state is to be told.
+/// Schedules the next attempt before this one: a crash in between delays the final webhook and never
+/// loses it. Returns the time whose state is reported.
 fn claim(job: &mut RemoteJob, now: Timestamp) -> Option<Timestamp> {
     let ends_at = job.ends_at();
     let webhook = job.webhook.as_mut()?;
-    let tells = webhook.tells;
-    if tells < ends_at {
+    let state_at = webhook.state_at;
+    if state_at < ends_at {
         let callback = webhook.callback.clone();
         job.plan_webhook(callback, ends_at);
     } else {
         webhook.due = RETRY_AFTER.get(webhook.tries as usize).map(|delay| now + *delay);
         webhook.tries += 1;
     }
-    Some(tells)
+    Some(state_at)
 }
 
-/// Whether there was something to send.
+/// Sends a webhook; returns whether there was one.
 async fn deliver(
     simulator: &Simulator,
     job: &RemoteJob,
-    tells: Option<Timestamp>,
+    state_at: Option<Timestamp>,
     now: Timestamp,
 ) -> anyhow::Result<bool> {
-    let (Some(webhook), Some(tells)) = (&job.webhook, tells) else { return Ok(false) };
-    let letter = simulator.wire.letter(simulator, job, tells)?;
-    let Some(mut letter) = letter else {
-        simulator.store.update(&job.id, |job| accepted(job, tells, now))?;
+    let (Some(webhook), Some(state_at)) = (&job.webhook, state_at) else { return Ok(false) };
+    let payload = simulator.wire.payload(simulator, job, state_at)?;
+    let Some(mut payload) = payload else {
+        simulator.store.update(&job.id, |job| accepted(job, state_at, now))?;
         return Ok(false);
     };
     match job.play.webhook {
-        // JSON all the same, but not what was signed.
-        WebhookPlay::BadSignature => letter.body.push(' '),
-        WebhookPlay::Unsigned => letter.signature.clear(),
+        // Valid JSON that differs from the signed text.
+        WebhookPlay::BadSignature => payload.body.push(' '),
+        WebhookPlay::Unsigned => payload.signature.clear(),
         _ => {}
     }
-    match post(simulator, &webhook.callback.url, letter).await {
+    match post(simulator, &webhook.callback.url, payload).await {
         Ok((code, _)) if code.is_success() => {
-            simulator.store.update(&job.id, |job| accepted(job, tells, now))?;
+            simulator.store.update(&job.id, |job| accepted(job, state_at, now))?;
         }
         Ok((code, _)) => tracing::debug!(job.id, status = %code, "a simulated webhook was not taken"),
         Err(error) => tracing::debug!(job.id, %error, "a simulated webhook did not arrive"),
@@ -82,23 +82,23 @@ async fn deliver(
     Ok(true)
 }
 
-/// Sends a letter of JSON and waits for what the receiver says to it.
+/// Sends a JSON payload and returns the answer.
 pub(super) async fn post(
     simulator: &Simulator,
     url: &str,
-    letter: Letter,
+    payload: Payload,
 ) -> reqwest::Result<(StatusCode, Bytes)> {
     let mut call = simulator.outward.webhooks.post(url).header(CONTENT_TYPE, "application/json");
-    for (name, value) in letter.signature {
+    for (name, value) in payload.signature {
         call = call.header(name, value);
     }
-    // A callback URL opens a door: errors must not carry it into a log.
-    let answer = call.body(letter.body).send().await.map_err(reqwest::Error::without_url)?;
+    // A callback URL is a secret and must not be logged.
+    let answer = call.body(payload.body).send().await.map_err(reqwest::Error::without_url)?;
     Ok((answer.status(), answer.bytes().await.map_err(reqwest::Error::without_url)?))
 }
 
-fn accepted(job: &mut RemoteJob, tells: Timestamp, now: Timestamp) {
-    if let Some(webhook) = job.webhook.as_mut().filter(|webhook| webhook.tells == tells) {
+fn accepted(job: &mut RemoteJob, state_at: Timestamp, now: Timestamp) {
+    if let Some(webhook) = job.webhook.as_mut().filter(|webhook| webhook.state_at == state_at) {
         webhook.copies = webhook.copies.saturating_sub(1);
         webhook.tries = 0;
         webhook.due = (webhook.copies > 0).then_some(now);

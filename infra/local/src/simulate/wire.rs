@@ -1,4 +1,4 @@
-//! What a provider has to say for itself; the frame does everything else.
+//! The provider-specific part of a simulator; the frame does everything else.
 
 use std::fmt::Debug;
 
@@ -15,90 +15,90 @@ use super::directive::Refusal;
 use super::jobs::RemoteJob;
 use super::{CallKind, Simulator, media};
 
-/// One provider's wire format. It keeps nothing: what is to be kept is in the [`Simulator`].
+/// One provider's wire format. Stateless: the state is in the [`Simulator`].
 pub(super) trait Wire: Debug + Send + Sync {
-    /// What the call asks for. Not asked for calls to [`Wire::media`].
+    /// The kind of a call. Not used for calls to [`Wire::media`].
     fn kind(&self, call: &Inbound) -> CallKind;
 
-    /// Answers any call but those to [`Wire::media`], with all its effects.
+    /// Answers any call except those to [`Wire::media`], with all side effects.
     fn answer<'a>(
         &'a self,
         simulator: &'a Simulator,
         call: &'a Inbound,
     ) -> BoxFuture<'a, anyhow::Result<Answer>>;
 
-    /// How a create is refused; [`Refusal::WrongKey`] on every other call too.
+    /// The refusal of a create; [`Refusal::WrongKey`] for every other call too.
     fn refusal(&self, refusal: Refusal) -> Response;
 
-    /// The key that the call carries, good or not.
+    /// The key in the call, valid or not.
     fn key<'a>(&self, call: &'a Inbound) -> Option<&'a str> {
         call.authorization("Bearer ")
     }
 
-    /// Whether a key is good, where no others are configured.
+    /// Whether a key is valid, if no keys are configured.
     fn accepts(&self, _simulator: &Simulator, key: &str) -> bool {
         !key.is_empty() && key != "invalid"
     }
 
-    /// What its callers are configured by, where not any text is a key.
+    /// The environment variables of its clients, if not any text is a valid key.
     fn credentials(&self, _simulator: &Simulator) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// The remote job whose media are at this path; they are downloaded by `GET`.
+    /// The remote job whose media is at this path, for `GET`.
     fn media<'a>(&self, path: &'a str) -> Option<&'a str> {
         media::id(path)
     }
 
-    /// Whether media are given to those only who have the key.
+    /// Whether media downloads require the key.
     fn media_need_key(&self) -> bool {
         false
     }
 
-    /// Whether the provider bills for a job, as it is at a time. It bills for what was stopped
-    /// where its document does not say that it does not.
+    /// Whether the provider bills a job in its state at a time. Canceled jobs are billed unless the
+    /// documentation says otherwise.
     fn bills(&self, job: &RemoteJob, at: Timestamp) -> bool {
         job.bills(at, true)
     }
 
-    /// What the webhook says of the job's state at a time, signed now; nothing is sent without.
-    fn letter(
+    /// The webhook payload for the job's state at a time, signed now; `None` sends nothing.
+    fn payload(
         &self,
         _simulator: &Simulator,
         _job: &RemoteJob,
         _at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         Ok(None)
     }
 
-    /// A new key to sign webhooks with, drawn once in the life of a file.
+    /// A new webhook secret; created once per database.
     fn draw_secret(&self) -> anyhow::Result<Vec<u8>> {
         let mut fresh = vec![0; 32];
         getrandom::fill(&mut fresh).context("no randomness")?;
         Ok(fresh)
     }
 
-    /// Whether this is a directive of the provider's own, to be found in [`super::directive::Play::own`].
+    /// Whether this is a directive of this provider, stored in [`super::directive::Play::own`].
     fn has_directive(&self, _key: &str, _value: &str) -> bool {
         false
     }
 }
 
-/// A webhook's content.
+/// A webhook payload.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub(super) struct Payload {
     pub(super) body: String,
-    /// The signature and what belongs to it.
+    /// The signature headers.
     pub(super) signature: Vec<(&'static str, String)>,
 }
 
-impl Letter {
-    /// What nobody signs.
+impl Payload {
+    /// Without a signature.
     pub(super) fn unsigned(body: &Value) -> Self {
         Self { body: body.to_string(), signature: Vec::new() }
     }
 
-    /// Signed now, as Standard Webhooks have it.
+    /// Signed now (Standard Webhooks).
     pub(super) fn signed(simulator: &Simulator, id: &str, body: &Value) -> Self {
         let body = body.to_string();
         let signature = simulator.webhook_secret().headers(id, simulator.clock.now(), &body);
@@ -106,11 +106,11 @@ impl Letter {
     }
 }
 
-/// What a provider does with a call.
+/// The reaction to a call.
 #[derive(Debug)]
 pub(super) enum Answer {
     Reply(Response),
-    /// Close the connection without a byte.
+    /// Close the connection without an answer.
     Hangup,
 }
 
@@ -141,7 +141,7 @@ impl Inbound {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// What follows the scheme in the `Authorization` header.
+    /// The `Authorization` header without its scheme.
     pub(super) fn authorization(&self, scheme: &str) -> Option<&str> {
         self.header("authorization")?.strip_prefix(scheme)
     }
@@ -153,7 +153,7 @@ impl Inbound {
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The body as a JSON object; else whether it is JSON at all.
+    /// The body as a JSON object.
     pub(super) fn object(&self) -> Result<Map<String, Value>, NoObject> {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(object)) => Ok(object),

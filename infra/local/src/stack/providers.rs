@@ -1,4 +1,4 @@
-//! The providers of a stack: real ones, which were named, and simulators.
+//! The providers of a stack: selected real ones, and simulators.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 use crate::simulate::{self, Outward, Simulator};
 
-/// Variables of an operator, and the template's parameters that they set.
+/// Environment variables, and the template parameters that they set.
 const SETTINGS: [(&str, &str); 5] = [
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
     ("PROVIDER_LIMITS", "ProviderLimits"),
@@ -24,10 +24,10 @@ const SETTINGS: [(&str, &str); 5] = [
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
 ];
-/// How often a simulated provider looks whether a webhook is due.
+/// The interval at which due webhooks are sent.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 
-/// Which providers a stack has. Calls to real ones may cost money, so they are never guessed.
+/// The providers of a stack. Real ones must be selected explicitly, because their calls cost money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     pub real: Vec<Provider>,
@@ -35,8 +35,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Those that were named. With real providers there are no others; without any name, all are
-    /// simulated.
+    /// The selected providers. Without any, all are simulated.
     ///
     /// # Errors
     ///
@@ -87,7 +86,7 @@ pub(crate) async fn start(
     check_keys(&pool.real, env)?;
     let mut simulators = BTreeMap::new();
     let mut parameters = BTreeMap::from([("Providers".to_owned(), names(&pool.all()))]);
-    // Here callers are no rivals, unless an operator wants to see how it is.
+    // No rate limit on a local stack, unless configured.
     parameters.insert("KeyRateLimit".to_owned(), "0".to_owned());
     for (variable, parameter) in SETTINGS {
         parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
@@ -127,8 +126,7 @@ pub(crate) async fn start(
     Ok(Providers { simulators, parameters, secrets })
 }
 
-/// Whether everything is set that the real providers need: every variable that is missing or
-/// malformed is named.
+/// Checks the variables of the real providers; the error names every missing or malformed one.
 fn check_keys(real: &[Provider], env: &Env) -> Result<()> {
     let mut wrong = Vec::new();
     for &provider in real {
@@ -139,7 +137,7 @@ fn check_keys(real: &[Provider], env: &Env) -> Result<()> {
         let keys = setup.key.iter().map(|variable| (*variable).to_owned());
         for variable in keys.clone().chain(settings).chain(url) {
             if env.get(&variable).is_none() {
-                wrong.push(format!("{variable} is missing, which {provider} needs"));
+                wrong.push(format!("{variable} is missing: {provider} requires it"));
             }
         }
         for variable in keys {
@@ -200,19 +198,19 @@ mod tests {
         let mixed = named(&[Provider::Runway], &[Provider::Fal]);
         assert_eq!((names(&mixed.all()), names(&mixed.simulated)), ("fal,runway".into(), "fal".into()));
         assert_eq!(names(&named(&[], &[Provider::Luma]).all()), "luma");
-        let told = Pool::named(&[Provider::Fal], &[Provider::Fal]).unwrap_err().to_string();
-        assert_eq!(told, "fal cannot be both real and simulated");
+        let error = Pool::named(&[Provider::Fal], &[Provider::Fal]).unwrap_err().to_string();
+        assert_eq!(error, "fal cannot be both real and simulated");
     }
 
     #[test]
     fn every_variable_that_a_real_provider_needs_is_named() {
         let env = Env::from_pairs([("RUNWAYML_API_SECRET", "k k"), ("OPENAI_API_KEY", " k\n")]);
         let real = [Provider::Fal, Provider::Runway, Provider::Openai, Provider::Vertex];
-        let told = check_keys(&real, &env).unwrap_err().to_string();
+        let error = check_keys(&real, &env).unwrap_err().to_string();
         for name in ["FAL_KEY is missing", "RUNWAYML_API_SECRET is malformed", "OPENAI_BASE_URL is missing"] {
-            assert!(told.contains(name), "{name}: {told}");
+            assert!(error.contains(name), "{name}: {error}");
         }
-        assert!(told.contains("GOOGLE_APPLICATION_CREDENTIALS_JSON") && !told.contains("k k"), "{told}");
+        assert!(error.contains("GOOGLE_APPLICATION_CREDENTIALS_JSON") && !error.contains("k k"), "{error}");
         check_keys(&[Provider::Fal], &Env::from_pairs([("FAL_KEY", "k")])).unwrap();
         check_keys(&[], &Env::default()).unwrap();
     }

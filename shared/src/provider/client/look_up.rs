@@ -1,4 +1,4 @@
-//! The look-up for an attempt whose create answer was lost, through all pages of a list.
+//! Look-up of unconfirmed creates, through all pages of a list.
 
 use super::{Credentials, ProviderClient, Timer};
 use crate::provider::outcome::busy;
@@ -11,7 +11,7 @@ use domain::time::Timestamp;
 /// us make within the time that one is looked for.
 const PAGES_MAX: usize = 10;
 
-/// The most remote jobs that a look-up tells of.
+/// The maximum number of remote jobs of a look-up.
 const ALIKE_MAX: usize = 100;
 
 impl ProviderClient {
@@ -21,24 +21,30 @@ impl ProviderClient {
         self.look_within(provider, lost, now, |_| ()).await
     }
 
-    /// Whether a remote job whose id somebody told us is that of an attempt whose create answer was
-    /// lost, as far as its provider lets us see: by callback URL, our name, or input and time.
-    pub async fn is_of(&self, provider: Provider, lost: &Lost<'_>, told: &RemoteJob, now: Timestamp) -> Seen {
+    /// Whether a reported remote job belongs to an unconfirmed create: by callback URL, Genmux's
+    /// reference, or input and time.
+    pub async fn is_of(
+        &self,
+        provider: Provider,
+        lost: &Lost<'_>,
+        reported: &RemoteJob,
+        now: Timestamp,
+    ) -> Seen {
         let kind = adapter(provider).capabilities().look_up;
         if kind == LookUp::Never {
             return Seen::Nowhere;
         }
-        let (name, mut is_listed) = (format!("\"{}\"", told.id), false);
+        let (name, mut is_listed) = (format!("\"{}\"", reported.id), false);
         let see = |answer: &Answer| {
             let mut windows = answer.body.windows(name.len());
             is_listed |= windows.any(|text| text == name.as_bytes());
         };
         let found = self.look_within(provider, lost, now, see).await;
-        let is_told = |remote: &RemoteJob| remote.id == told.id;
+        let is_reported = |remote: &RemoteJob| remote.id == reported.id;
         match found {
-            Found::Job(remote) if is_told(&remote) => Seen::Ours(remote),
+            Found::Job(remote) if is_reported(&remote) => Seen::Ours(remote),
             Found::Job(_) => Seen::Another,
-            Found::Alike(all) => match all.into_iter().find(is_told) {
+            Found::Alike(all) => match all.into_iter().find(is_reported) {
                 Some(remote) => Seen::Ours(remote),
                 None if is_listed => Seen::Another,
                 None => Seen::NotYet,
@@ -149,14 +155,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_told_job_is_ours_where_it_is_listed_with_our_input_and_time() {
+    async fn a_reported_job_is_ours_if_it_is_listed_with_our_input_and_time() {
         let catalog = Catalog::for_providers(Provider::ALL);
         let order = Order { model: "pika-2.2".to_owned(), prompt: "a boat".to_owned(), ..Order::default() };
         let request = JobRequest::new(order, &catalog).unwrap();
         let route = catalog.route("fal/fal-ai/pika/v2.2/text-to-video").unwrap();
         let lost = Lost { order: CreateOrder::new(&request, route, "job_a.1"), started_at: NOW };
         let item = |id: &str, input: Value| json!({"request_id": id, "endpoint_id": route.endpoint, "sent_at": NOW.to_string(), "json_input": input});
-        let told = |id: &str| RemoteJob::new(id, None).unwrap();
+        let job = |id: &str| RemoteJob::new(id, None).unwrap();
         let items = [item("ours", model_input(&lost.order)), item("theirs", json!({"prompt": "a goat"}))];
         let list = json!({"items": items, "has_more": false}).to_string();
         let server = Server::start(vec![
@@ -167,14 +173,14 @@ mod tests {
         ]);
         let client = client(Provider::Fal, &server.url);
         for (id, want) in [
-            ("ours", Seen::Ours(told("ours"))),
+            ("ours", Seen::Ours(job("ours"))),
             ("theirs", Seen::Another),
             ("unlisted", Seen::NotYet),
             ("ours", Seen::NotYet),
         ] {
-            assert_eq!(client.is_of(Provider::Fal, &lost, &told(id), NOW).await, want, "{id}");
+            assert_eq!(client.is_of(Provider::Fal, &lost, &job(id), NOW).await, want, "{id}");
         }
-        assert_eq!(client.is_of(Provider::Minimax, &lost, &told("any"), NOW).await, Seen::Nowhere);
+        assert_eq!(client.is_of(Provider::Minimax, &lost, &job("any"), NOW).await, Seen::Nowhere);
     }
 
     #[tokio::test]
@@ -198,13 +204,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_overloaded_and_says_for_how_long_is_busy() {
-        let told = "retry-after: 30\r\n";
+        let header = "retry-after: 30\r\n";
         for (status, found) in [
             (429, Found::Busy(Duration::from_secs(30))),
             (503, Found::Busy(Duration::from_secs(30))),
             (502, Found::Unreadable("server_error")),
         ] {
-            assert_eq!(look_up(&[&[1]], Some(answer(status, told, ""))).await.0, found);
+            assert_eq!(look_up(&[&[1]], Some(answer(status, header, ""))).await.0, found);
         }
         let untold = look_up(&[&[1]], Some(answer(503, "", ""))).await.0;
         assert!(matches!(untold, Found::Unreadable(_)), "{untold:?}");

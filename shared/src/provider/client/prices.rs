@@ -1,4 +1,4 @@
-//! What a provider says that its endpoints cost.
+//! The price lists of providers.
 
 use super::{Credentials, ProviderClient, Timer};
 use crate::provider::adapter;
@@ -8,8 +8,8 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 
 impl ProviderClient {
-    /// What a provider says that these routes cost, as far as it is understood. Nothing where it
-    /// cannot be asked, and where its answer cannot be read.
+    /// The listed prices of these routes. Empty if the provider has no price list or its answer cannot
+    /// be read.
     pub async fn prices(&self, provider: Provider, routes: &[&Route], now: Timestamp) -> Vec<Listed> {
         let adapter = adapter(provider);
         let Some(call) = adapter.prices(routes) else { return Vec::new() };

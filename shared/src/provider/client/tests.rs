@@ -1,4 +1,4 @@
-//! The client against a server that answers byte by byte what a test tells it to.
+//! The client against a server that returns the exact bytes of a test.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use domain::id::JobId;
 use domain::public_url::Reach;
 use domain::request::{JobRequest, Order};
 
-const KEY: &str = "key-that-nobody-may-see";
+const KEY: &str = "key-that-must-stay-secret";
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 pub(super) enum Reply {
@@ -188,7 +188,7 @@ async fn a_create_is_sent_once_with_key_and_labels() {
 }
 
 #[tokio::test]
-async fn runway_is_told_the_version_on_every_call() {
+async fn every_call_to_runway_has_the_version() {
     let server = Server::start(vec![
         answer(429, "retry-after: 7\r\n", "{}"),
         answer(404, "", "{}"),
@@ -320,7 +320,7 @@ async fn webhook_keys_are_kept_a_day_and_renewed_when_they_no_longer_fit() {
     assert_eq!(
         verify(&new, 3 * 86_400).await,
         (Err(VerifyError::NoKeys), 0),
-        "nobody gives the keys any more"
+        "the keys are no longer served"
     );
 }
 
@@ -346,7 +346,7 @@ async fn a_provider_that_sends_no_webhooks_or_is_not_configured_has_none_verifie
     }
 }
 
-/// Whoever knows one callback URL can send us what makes us fetch the keys.
+/// A request to a known callback URL can trigger a key fetch.
 #[tokio::test]
 async fn without_any_keys_they_are_asked_for_once_a_minute() {
     let away = || answer(503, "", "");

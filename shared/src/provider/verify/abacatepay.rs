@@ -1,7 +1,6 @@
-//! `AbacatePay`: a secret that tells the origin, and an HMAC that tells the integrity.
+//! `AbacatePay`: a secret for the origin and an HMAC for the integrity.
 //!
-//! There is no time in it: a delivery can be replayed, so whoever acts on one must tell
-//! repetitions by the event's id.
+//! It has no timestamp: a delivery can be replayed, so callers must deduplicate by the event's id.
 
 use data_encoding::BASE64;
 use http::HeaderMap;

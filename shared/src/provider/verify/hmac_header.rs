@@ -1,4 +1,4 @@
-//! One HMAC in one header: GitHub, Shopify, Slack, and whoever is configured.
+//! One HMAC in one header: GitHub, Shopify, Slack, and configured senders.
 
 use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderMap, HeaderName};
@@ -22,7 +22,7 @@ pub enum Encoding {
 pub struct HmacRules {
     /// The first of these that a delivery has is the one that counts.
     pub signature_headers: Vec<HeaderName>,
-    /// What stands before the signature, to the letter; empty for nothing.
+    /// The exact prefix of the signature; may be empty.
     pub prefix: String,
     pub encoding: Encoding,
     pub hash: Hash,

@@ -19,7 +19,7 @@ pub enum Hash {
     Sha512,
 }
 
-/// The keys that are live, at least one and none empty. `Debug` tells only how many.
+/// The keys that are live, at least one and none empty. `Debug` prints only their number.
 #[derive(Clone)]
 pub(super) struct MacKeys(Vec<Vec<u8>>);
 

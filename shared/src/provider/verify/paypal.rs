@@ -1,7 +1,7 @@
 //! PayPal: RSA by a certificate that a public authority gave to PayPal.
 //!
-//! **Weaker than it looks.** Of the body, only a CRC-32 is signed: whoever holds one delivery can
-//! write another body to it. Take what a verified body says for a hint, and read amounts anew.
+//! **Weaker than it looks.** Of the body, only a CRC-32 is signed: the holder of one delivery can
+//! forge another body for it. Use a verified body only as a notification, and read amounts again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -22,7 +22,7 @@ impl Stripe {
         let header = only(headers, SIGNATURE)?;
         let elements = || header.split(|byte| *byte == b',');
         let mut times = elements().filter_map(|element| element.strip_prefix(b"t="));
-        // Of two times, which one is signed?
+        // Reject duplicate timestamps.
         let (Some(time), None) = (times.next(), times.next()) else {
             return Err(VerifyError::Malformed(SIGNATURE));
         };

@@ -175,7 +175,7 @@ fn each_header_is_needed_once() {
 }
 
 #[test]
-fn forged_stale_and_unprovable_are_told_apart() {
+fn forged_stale_and_unprovable_are_distinguished() {
     let mut forged = example();
     forged.body.push(b' ');
     assert_eq!(forged.check(), Err(VerifyError::BadSignature));

@@ -1,4 +1,4 @@
-//! The token of a callback URL: it names the attempt whose news the URL brings, and its provider.
+//! The token of a callback URL: it identifies the attempt and its provider.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -12,7 +12,7 @@ use domain::provider::Provider;
 /// Bytes of the HMAC that a callback token carries.
 const MAC_BYTES: usize = 16;
 
-/// What the callback URL of an attempt says: whose news it brings, whatever else is lost.
+/// The attempt of a callback URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub job: JobId,
@@ -48,7 +48,7 @@ impl Token {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     OfProvider,
-    /// That of older releases: it is good at the path of every provider.
+    /// The token of older releases: valid at the path of every provider.
     OfAny,
 }
 
@@ -67,19 +67,19 @@ impl CallbackSecrets {
         if usable { Ok(Self(secrets)) } else { Err(EmptySecret) }
     }
 
-    /// `<job without its prefix>.<attempt>.<mac>`: lower-case letters, digits and two dots.
+    /// `<job without its prefix>.<attempt>.<mac>`: a-z, digits and two dots.
     pub fn sign(&self, token: &Token) -> String {
         token.render(Form::OfProvider, &self.0[0])
     }
 
-    /// The token that this text is at a provider's path, if one of the secrets made it so for that
-    /// provider, to the letter.
+    /// Parses a token at a provider's path, if one of the secrets signed exactly this text for that
+    /// provider.
     pub fn verify(&self, text: &str, provider: Provider) -> Result<Verified<Token>, VerifyError> {
         self.check(text, provider, Form::OfProvider)
     }
 
-    /// The same for a token of an older release, which does not prove the provider: whoever takes
-    /// one must compare the provider and the time of the attempt.
+    /// The same for a token of an older release, which does not authenticate the provider: the caller
+    /// must compare the provider and the time of the attempt.
     pub fn verify_old(&self, text: &str, provider: Provider) -> Result<Verified<Token>, VerifyError> {
         self.check(text, provider, Form::OfAny)
     }

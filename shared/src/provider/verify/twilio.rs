@@ -1,7 +1,6 @@
 //! Twilio: an HMAC over the URL and the form, or over a URL that carries the body's digest.
 //!
-//! There is neither time nor id in it: a delivery can be replayed, so whoever acts on one
-//! must tell repetitions by what is in it.
+//! It has neither timestamp nor id: a delivery can be replayed, so callers must deduplicate by content.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -177,7 +177,7 @@ async fn an_index_lists_in_order_only_the_items_that_have_its_key() {
 }
 
 #[tokio::test]
-async fn a_sweep_deletes_only_what_expired_before_the_time_it_is_told() {
+async fn a_sweep_deletes_only_items_that_expired_before_the_given_time() {
     let (tables, client) = start(None).await;
     put(&client, with(item("OLD"), "expires_at", number(999))).await;
     put(&client, with(item("NEW"), "expires_at", number(1_000))).await;

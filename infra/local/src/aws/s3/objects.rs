@@ -158,7 +158,7 @@ enum Turn {
 }
 
 /// The content, whose end is held back until it is the writer's turn. A slow
-/// sender holds nobody up, since it has no turn before its last byte.
+/// sender delays no other request, because it takes the lock only after its last byte.
 fn then_take_turn(
     content: StreamingBlob,
     appearing: Arc<Mutex<()>>,

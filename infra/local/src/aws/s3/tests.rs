@@ -185,7 +185,7 @@ async fn complete(
 }
 
 #[tokio::test]
-async fn a_slow_creator_holds_nobody_up_and_loses_to_a_faster_one() {
+async fn a_slow_creator_delays_no_other_and_loses_to_a_faster_one() {
     let local = start().await;
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     let (begin, begun) = tokio::sync::oneshot::channel::<()>();

@@ -1,7 +1,7 @@
 //! A small SQS server: the operations that Genmux uses, on standard queues.
 //!
 //! Delays, visibility and retention follow the given clock; only a long poll waits in real time.
-//! A message whose sending was answered survives the death of the process.
+//! An acknowledged message survives a crash of the process.
 //! It has no FIFO queues, no access policies, no encryption and no limit on messages in flight.
 
 mod digest;
@@ -33,7 +33,7 @@ use store::Store;
 
 const ACCOUNT: &str = "000000000000";
 
-/// How soon a turned manual clock is noticed, in real time.
+/// The interval at which a manual clock is checked, in real time.
 const MANUAL_CLOCK_TICK: Duration = Duration::from_millis(10);
 
 /// The queues: a handle to share, over HTTP by [`Sqs::router`] and in process by the other methods.
@@ -107,7 +107,7 @@ impl Sqs {
     pub async fn sent(&self, queue: &str) -> Result<(), Error> {
         self.store().queue(queue)?;
         loop {
-            // Made before the look, so that it hears whatever happens after it.
+            // Created before the check, so that no later notification is missed.
             let rung = self.store().bell.notified();
             let Some(at) = self.store().first_visible_at(queue)? else {
                 rung.await;
@@ -119,10 +119,9 @@ impl Sqs {
             }
             let patience = match self.0.clock {
                 Clock::System => at.since(now),
-                // Nobody says when it is turned.
+                // A manual clock sends no notification.
                 Clock::Manual(_) => MANUAL_CLOCK_TICK,
             };
-            // Rung or not, look again.
             let _ = timeout(patience, rung).await;
         }
     }

@@ -226,7 +226,7 @@ fn check_batch<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         if id.is_empty() || id.len() > BATCH_ID_CHARS_MAX || !id.chars().all(legal) {
             return Err(Code::InvalidBatchEntryId.because(
                 "A batch entry id can only contain alphanumeric characters, hyphens and underscores. \
-                 It can be at most 80 letters long.",
+                 It can be at most 80 characters long.",
             ));
         }
         if !seen.insert(id) {

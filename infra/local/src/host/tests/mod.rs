@@ -36,7 +36,7 @@ fn deployment() -> Deployment {
     }
 }
 
-/// A function that notes what it is given and answers as it is told.
+/// A function that records its events and returns given answers.
 struct Script<F> {
     answer: F,
     seen: Arc<Mutex<Vec<(Value, Invocation)>>>,

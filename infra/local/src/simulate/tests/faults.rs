@@ -4,7 +4,7 @@
 use super::*;
 use crate::simulate::RemoteJobView;
 use crate::simulate::webhook;
-use crate::simulate::wire::Letter;
+use crate::simulate::wire::Payload;
 
 fn view(bench: &Bench) -> RemoteJobView {
     bench.simulator.remote_jobs().unwrap().pop().unwrap()
@@ -25,10 +25,10 @@ async fn a_create_is_taken_and_then_answered_with_an_error() {
         let bench = Bench::of(client).await;
         for code in [500, 502, 503, 504] {
             let prompt = format!("a [[sim: create=accept-then:{code}]]");
-            let (told, body) = read((client.create)(&bench, &prompt, None).send().await.unwrap()).await;
-            // Hailuo tells its errors in the body of a 200.
-            let is_error = told == code || body["base_resp"]["status_code"].as_u64() > Some(0);
-            assert!(is_error, "{} {code}: {told} {body}", client.provider);
+            let (got, body) = read((client.create)(&bench, &prompt, None).send().await.unwrap()).await;
+            // Hailuo returns errors in the body of a 200.
+            let is_error = got == code || body["base_resp"]["status_code"].as_u64() > Some(0);
+            assert!(is_error, "{} {code}: {got} {body}", client.provider);
         }
         let page = (client.create)(&bench, "a [[sim: create=accept-then:html]]", None).send().await.unwrap();
         assert_eq!(page.status(), 502);
@@ -50,17 +50,17 @@ async fn the_first_creates_are_taken_and_denied_as_often_as_is_ordered() {
 }
 
 #[tokio::test]
-async fn in_a_weather_every_call_has_its_effect_and_is_answered_with_an_error() {
+async fn with_a_fault_profile_every_call_takes_effect_and_returns_an_error() {
     let bench = Bench::of(&FAL).await;
     let job = bench.create("a boat").await;
     let until = bench.clock.now() + Duration::from_secs(60);
-    bench.simulator.weather("all=accept-then:504", until).unwrap();
+    bench.simulator.set_fault_profile("all=accept-then:504", until).unwrap();
     assert_eq!((FAL.create)(&bench, "a boat", None).send().await.unwrap().status(), 504);
     assert_eq!(jobs(&bench), 2);
     let canceled = bench.call(Method::PUT, text(&job, "cancel_url")).send().await.unwrap();
     assert_eq!(canceled.status(), 504);
     assert_eq!(bench.simulator.remote_jobs().unwrap()[0].state, RemoteState::Canceled);
-    bench.simulator.weather("create=accept-then:500", until).unwrap();
+    bench.simulator.set_fault_profile("create=accept-then:500", until).unwrap();
     assert_eq!((FAL.create)(&bench, "a boat", None).send().await.unwrap().status(), 500);
     assert_eq!(jobs(&bench), 3);
 }
@@ -163,8 +163,8 @@ async fn providers_that_tell_what_they_bill_tell_it_of_failures_too() {
         let job = bench.create("a [[sim: fail=internal-billed]]").await;
         bench.wait(60);
         let (_, body) = poll(&bench, &job).await;
-        let told = body.pointer(path).unwrap();
-        let amount = told.as_f64().or_else(|| told.as_str()?.parse().ok());
+        let value = body.pointer(path).unwrap();
+        let amount = value.as_f64().or_else(|| value.as_str()?.parse().ok());
         assert!(amount > Some(0.0), "{body}");
     }
     let bench = Bench::of(&KLING_LEGACY).await;
@@ -244,8 +244,8 @@ async fn equal_prompts_are_all_listed_on_as_many_pages_as_it_takes() {
 #[tokio::test]
 async fn a_webhook_that_does_not_arrive_does_not_tell_its_url() {
     let bench = Bench::of(&FAL).await;
-    let letter = Letter { body: String::new(), signature: Vec::new() };
+    let payload = Payload { body: String::new(), signature: Vec::new() };
     let url = "http://127.0.0.1:1/v1/webhooks/a-token";
-    let error = webhook::post(&bench.simulator, url, letter).await.unwrap_err();
+    let error = webhook::post(&bench.simulator, url, payload).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("a-token"), "{error:?}");
 }

@@ -1,8 +1,8 @@
 //! What all providers do alike: cut wires, spoilt polls, media, restarts, webhooks.
 
+mod fault_profile;
 mod faults;
 mod toy;
-mod weather;
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::providers::{
 use super::test_bench::{Bench, Client, Receiver, read, text};
 use super::{CallKind, Fault, Options, Outward, RemoteState, Simulator};
 
-/// Those that make films and are polled, each in its own way.
+/// Those that make videos and are polled, each in its own way.
 const CLIENTS: [&Client; 11] = [
     &FAL,
     &RUNWAY,
@@ -145,11 +145,11 @@ async fn polls_in_the_middle_of_the_run_are_spoilt_as_ordered_and_then_tell_the_
     }
 }
 
-/// The address of the film of a finished job.
-async fn film(bench: &Bench, prompt: &str) -> String {
+/// The address of the video of a finished job.
+async fn video(bench: &Bench, prompt: &str) -> String {
     let job = bench.create(prompt).await;
     bench.wait(60);
-    (bench.client.film)(bench, &job).await
+    (bench.client.video)(bench, &job).await
 }
 
 async fn download(bench: &Bench, url: &str) -> (u16, reqwest::Result<Bytes>) {
@@ -160,11 +160,11 @@ async fn download(bench: &Bench, url: &str) -> (u16, reqwest::Result<Bytes>) {
 }
 
 #[tokio::test]
-async fn a_film_is_served_whole_without_a_key_once_the_run_is_over() {
+async fn a_video_is_served_whole_without_a_key_once_the_run_is_over() {
     let bench = Bench::of(&FAL).await;
     let running = text(&bench.create("a boat").await, "request_id").to_owned();
     assert_eq!(download(&bench, &format!("{}/media/{running}.mp4", bench.base)).await.0, 404);
-    let url = film(&bench, "a bird").await;
+    let url = video(&bench, "a bird").await;
     let response = bench.http.get(&url).send().await.unwrap();
     assert_eq!(response.headers()["Content-Type"], "video/mp4");
     let length: usize = response.headers()["Content-Length"].to_str().unwrap().parse().unwrap();
@@ -179,18 +179,18 @@ async fn a_film_is_served_whole_without_a_key_once_the_run_is_over() {
 async fn downloads_fail_as_ordered() {
     for client in CLIENTS {
         let bench = Bench::of(client).await;
-        let missing = film(&bench, "a [[sim: asset=404]]").await;
+        let missing = video(&bench, "a [[sim: asset=404]]").await;
         assert_eq!(download(&bench, &missing).await.0, 404);
-        let broken = film(&bench, "a [[sim: asset=500:2]]").await;
+        let broken = video(&bench, "a [[sim: asset=500:2]]").await;
         for code in [500, 500, 200] {
             assert_eq!(download(&bench, &broken).await.0, code);
         }
-        let cut = film(&bench, "a [[sim: asset=cut:1]]").await;
+        let cut = video(&bench, "a [[sim: asset=cut:1]]").await;
         assert!(download(&bench, &cut).await.1.is_err());
         assert!(download(&bench, &cut).await.1.is_ok());
-        let elsewhere = film(&bench, "a [[sim: asset=redirect]]").await;
+        let elsewhere = video(&bench, "a [[sim: asset=redirect]]").await;
         assert_eq!(download(&bench, &elsewhere).await.0, 302);
-        let page = film(&bench, "a [[sim: asset=html]]").await;
+        let page = video(&bench, "a [[sim: asset=html]]").await;
         assert!(download(&bench, &page).await.1.unwrap().starts_with(b"<html>"));
     }
 }
@@ -198,7 +198,7 @@ async fn downloads_fail_as_ordered() {
 #[tokio::test]
 async fn a_slow_download_is_whole_in_the_end() {
     let bench = Bench::of(&RUNWAY).await;
-    let url = film(&bench, "a [[sim: asset=slow]]").await;
+    let url = video(&bench, "a [[sim: asset=slow]]").await;
     let started = tokio::time::Instant::now();
     let (code, bytes) = download(&bench, &url).await;
     assert!(code == 200 && bytes.is_ok() && started.elapsed() > Duration::from_secs(1));
@@ -210,7 +210,7 @@ async fn an_asset_trickles_has_no_end_or_ends_half_way() {
     let bench = Bench::of(&RUNWAY).await;
     for (play, length, least) in [("trickle:100", true, 10), ("endless", false, 500_000), ("half", false, 1)]
     {
-        let url = film(&bench, &format!("a [[sim: asset={play}]]")).await;
+        let url = video(&bench, &format!("a [[sim: asset={play}]]")).await;
         let mut file = reqwest::get(&url).await.unwrap();
         assert_eq!(file.content_length().is_some(), length, "{play}");
         let (started, mut bytes) = (tokio::time::Instant::now(), Vec::new());
@@ -236,14 +236,14 @@ async fn an_asset_trickles_has_no_end_or_ends_half_way() {
 async fn an_asset_expires_after_the_end_at_fal_and_after_the_poll_at_runway() {
     let prompt = "a [[sim: asset=expired:100]]";
     let bench = Bench::of(&FAL).await;
-    let url = film(&bench, prompt).await;
+    let url = video(&bench, prompt).await;
     bench.wait(99);
     assert_eq!(download(&bench, &url).await.0, 200);
     bench.wait(1);
     assert_eq!(download(&bench, &url).await.0, 403);
 
     let bench = Bench::of(&RUNWAY).await;
-    let url = film(&bench, prompt).await;
+    let url = video(&bench, prompt).await;
     bench.wait(100);
     assert_eq!(download(&bench, &url).await.0, 403);
     let id = bench.simulator.remote_jobs().unwrap()[0].id.clone();
@@ -312,7 +312,7 @@ async fn every_change_is_announced() {
 }
 
 #[tokio::test]
-async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_told() {
+async fn configured_keys_are_the_only_ones_and_the_public_address_is_the_one_returned() {
     let options = Options {
         keys: Some(vec!["id:secret".into()]),
         public_url: Some("https://fal.example".into()),

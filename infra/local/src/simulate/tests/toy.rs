@@ -1,5 +1,5 @@
-//! A provider that uses of the frame what fal and Runway do not: changes told on the way,
-//! Standard Webhooks, a challenge, keyed media, stills in the create's own answer.
+//! A provider that uses of the frame what fal and Runway do not: intermediate reports,
+//! Standard Webhooks, a challenge, authenticated media, images in the create's own answer.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::simulate::create::{self, Order};
 use crate::simulate::directive::Refusal;
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::test_bench::{Bench, Client, Receiver, text};
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll, webhook};
 
 pub(super) static TOY: Client = Client {
@@ -24,12 +24,12 @@ pub(super) static TOY: Client = Client {
     wire: &Toy,
     headers: &[("x-key", "secret")],
     create: |bench, prompt, callback| {
-        bench.call(Method::POST, "/films").json(&json!({"prompt": prompt, "callback": callback}))
+        bench.call(Method::POST, "/videos").json(&json!({"prompt": prompt, "callback": callback}))
     },
     poll: |bench, job| bench.call(Method::GET, &format!("/jobs/{}", text(&job["job"], "id"))),
     word: "/job/state",
     words: ["queued", "running", "done"],
-    film: |bench, job| {
+    video: |bench, job| {
         let id = text(&job["job"], "id").to_owned();
         async move { format!("{}/jobs/{id}/content", bench.base) }.boxed()
     },
@@ -77,13 +77,13 @@ impl Wire for Toy {
         true
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
-        Ok(Some(Letter::signed(simulator, &job.id, &told(job, at))))
+    ) -> anyhow::Result<Option<Payload>> {
+        Ok(Some(Payload::signed(simulator, &job.id, &job_json(job, at))))
     }
 }
 
@@ -99,10 +99,10 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     if call.is(&Method::DELETE) {
         simulator.store.update(&job.id, |job| job.cancel(now))?;
     }
-    Ok(poll::answer(simulator, &job, now, StatusCode::OK, told(&job, now), "/job/state").into())
+    Ok(poll::answer(simulator, &job, now, StatusCode::OK, job_json(&job, now), "/job/state").into())
 }
 
-fn told(job: &RemoteJob, at: Timestamp) -> Value {
+fn job_json(job: &RemoteJob, at: Timestamp) -> Value {
     let state = match job.phase(at) {
         Phase::Throttled | Phase::Queued => "queued",
         Phase::Running(_) => "running",
@@ -113,22 +113,22 @@ fn told(job: &RemoteJob, at: Timestamp) -> Value {
     json!({"job": {"id": job.id, "state": state}})
 }
 
-/// A film as a job; a still at once, in the answer itself.
+/// A video as a job; an image at once, in the answer itself.
 async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
     let Ok(body) = call.object() else { return Ok(StatusCode::BAD_REQUEST.into()) };
     let prompt = text(&json!(body), "prompt").to_owned();
     let url = body.get("callback").and_then(Value::as_str).map(str::to_owned);
     if let Some(url) = &url {
-        let challenge = Letter::unsigned(&json!({"challenge": "echo"}));
+        let challenge = Payload::unsigned(&json!({"challenge": "echo"}));
         let echo = webhook::post(simulator, url, challenge).await;
         if !echo.is_ok_and(|(_, body)| body == json!({"challenge": "echo"}).to_string()) {
             return Ok(StatusCode::BAD_REQUEST.into());
         }
     }
     let mut play = simulator.play(&prompt).unwrap();
-    let mut medium = Medium::Film { seconds: 1 };
-    if call.path() == "/stills" {
-        medium = Medium::Still;
+    let mut medium = Medium::Video { seconds: 1 };
+    if call.path() == "/images" {
+        medium = Medium::Image;
         play.latency = Some(Duration::ZERO);
     }
     let order = Order {
@@ -143,20 +143,20 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     };
     let accept = async |job: RemoteJob| {
         Ok(match medium {
-            Medium::Film { .. } => Json(told(&job, job.created_at)).into_response(),
-            Medium::Still => media::bytes(simulator, &job).await?.into_response(),
+            Medium::Video { .. } => Json(job_json(&job, job.created_at)).into_response(),
+            Medium::Image => media::bytes(simulator, &job).await?.into_response(),
         })
     };
     create::play(simulator, order, accept).await
 }
 
-fn told_to(receiver: &Receiver) -> Vec<String> {
+fn statuses_sent_to(receiver: &Receiver) -> Vec<String> {
     let bodies = receiver.bodies().into_iter().filter(|body| body["challenge"].is_null());
     bodies.map(|body| text(&body["job"], "state").to_owned()).collect()
 }
 
 #[tokio::test]
-async fn the_start_is_told_once_and_the_end_until_it_is_taken() {
+async fn the_start_is_reported_once_and_the_end_until_it_is_accepted() {
     let bench = Bench::of(&TOY).await;
     // The first answer is to the challenge.
     let receiver = Receiver::answering(&[200, 500, 500]).await;
@@ -170,11 +170,11 @@ async fn the_start_is_told_once_and_the_end_until_it_is_taken() {
         }
     }
     assert_eq!(gaps, [12, 60, 65]);
-    assert_eq!(told_to(&receiver), ["running", "done", "done"]);
+    assert_eq!(statuses_sent_to(&receiver), ["running", "done", "done"]);
 }
 
 #[tokio::test]
-async fn a_cancellation_is_told_where_the_provider_tells_it() {
+async fn a_cancellation_is_reported_if_the_provider_does() {
     let bench = Bench::of(&TOY).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
@@ -183,13 +183,13 @@ async fn a_cancellation_is_told_where_the_provider_tells_it() {
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
     bench.wait(600);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
-    assert_eq!(told_to(&receiver), ["canceled"]);
+    assert_eq!(statuses_sent_to(&receiver), ["canceled"]);
 }
 
-/// Whether each letter's signature is that of its body.
+/// Whether each payload's signature is that of its body.
 fn signed(bench: &Bench, receiver: &Receiver) -> Vec<bool> {
-    let letters = receiver.letters().into_iter().filter(|(_, body)| !body.starts_with(b"{\"challenge"));
-    let genuine = letters.map(|(headers, body)| {
+    let payloads = receiver.payloads().into_iter().filter(|(_, body)| !body.starts_with(b"{\"challenge"));
+    let genuine = payloads.map(|(headers, body)| {
         let value = |name: &str| headers.get(name)?.to_str().ok();
         let (Some(id), Some(at)) = (value("webhook-id"), value("webhook-timestamp")) else { return false };
         let at = Timestamp::from_secs(at.parse().unwrap());
@@ -210,7 +210,7 @@ async fn a_webhook_is_signed_wrongly_signed_or_unsigned_as_ordered() {
         bench.wait(1);
         bench.simulator.deliver_due().await.unwrap();
         assert_eq!(signed(&bench, &receiver), [genuine; 2], "{play}");
-        let sent = receiver.letters().pop().unwrap().0.contains_key("webhook-signature");
+        let sent = receiver.payloads().pop().unwrap().0.contains_key("webhook-signature");
         assert_eq!(sent, play != "unsigned");
     }
 }
@@ -220,12 +220,12 @@ async fn media_behind_the_key_are_for_its_bearer_only() {
     let bench = Bench::of(&TOY).await;
     let job = bench.create("a boat").await;
     bench.wait(60);
-    let url = (TOY.film)(&bench, &job).await;
+    let url = (TOY.video)(&bench, &job).await;
     assert_eq!(bench.http.get(&url).send().await.unwrap().status(), 401);
     assert_eq!(bench.http.get(&url).header("x-key", "invalid").send().await.unwrap().status(), 401);
-    let film = bench.call(Method::GET, &url).send().await.unwrap();
+    let video = bench.call(Method::GET, &url).send().await.unwrap();
     assert_eq!(
-        (film.status().as_u16(), &film.headers()["Content-Type"]),
+        (video.status().as_u16(), &video.headers()["Content-Type"]),
         (200, &"video/mp4".parse().unwrap())
     );
     let call = bench.simulator.calls().pop().unwrap();
@@ -233,9 +233,9 @@ async fn media_behind_the_key_are_for_its_bearer_only() {
 }
 
 #[tokio::test]
-async fn a_still_is_the_creates_own_answer_and_a_medium_like_any() {
+async fn an_image_is_the_creates_own_answer_and_a_medium_like_any() {
     let bench = Bench::of(&TOY).await;
-    let drawn = bench.call(Method::POST, "/stills").json(&json!({"prompt": "a boat"})).send().await.unwrap();
+    let drawn = bench.call(Method::POST, "/images").json(&json!({"prompt": "a boat"})).send().await.unwrap();
     let drawn = drawn.bytes().await.unwrap();
     assert!(drawn.starts_with(b"\x89PNG"));
     let id = bench.simulator.remote_jobs().unwrap()[0].id.clone();

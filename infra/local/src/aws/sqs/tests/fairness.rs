@@ -1,4 +1,4 @@
-//! Fair queues: a crowd in one group does not hold back another group's message.
+//! Fair queues: a noisy group does not delay another group's message.
 
 use super::*;
 
@@ -15,8 +15,8 @@ async fn send_to(world: &World, group: &str, bodies: &[String]) {
     }
 }
 
-fn crowd(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("crowd {n}")).collect()
+fn noise(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("noise {n}")).collect()
 }
 
 /// Batches of ten that were received until `wanted` came.
@@ -41,7 +41,7 @@ async fn a_single_message_behind_a_hundred_thousand_of_another_group_comes_withi
     let idle = received_until(&world, "idle").await;
     assert_eq!(idle, 1);
 
-    send_to(&world, "acct_loud", &crowd(100_000)).await;
+    send_to(&world, "acct_loud", &noise(100_000)).await;
     send_to(&world, "acct_quiet", &["single".to_owned()]).await;
     let behind = received_until(&world, "single").await;
     assert!(behind <= 2 * idle, "in batch {behind} instead of {idle}");
@@ -50,19 +50,19 @@ async fn a_single_message_behind_a_hundred_thousand_of_another_group_comes_withi
 #[tokio::test]
 async fn a_group_with_messages_in_flight_waits_for_one_without() {
     let world = World::start().await;
-    send_to(&world, "acct_loud", &crowd(30)).await;
-    assert_eq!(world.receive().await.len(), 10, "nobody else is there, and none is held back");
+    send_to(&world, "acct_loud", &noise(30)).await;
+    assert_eq!(world.receive().await.len(), 10, "a group without competition is not delayed");
     send_to(&world, "acct_quiet", &["a".to_owned(), "b".to_owned()]).await;
     let next: Vec<String> =
-        world.bodies().await.into_iter().filter(|body| !body.starts_with("crowd")).collect();
+        world.bodies().await.into_iter().filter(|body| !body.starts_with("noise")).collect();
     assert_eq!(next, ["a", "b"]);
 }
 
 #[tokio::test]
 async fn within_a_group_and_without_one_the_oldest_comes_first() {
     let world = World::start().await;
-    send_to(&world, "acct_loud", &crowd(3)).await;
-    assert_eq!(world.bodies().await, crowd(3));
+    send_to(&world, "acct_loud", &noise(3)).await;
+    assert_eq!(world.bodies().await, noise(3));
     for body in ["x", "y", "z"] {
         world.send(body).await;
     }

@@ -1,4 +1,4 @@
-//! Limits and typed errors: what the unmodified SDK is told.
+//! Limits and typed errors, as the unmodified SDK receives them.
 
 use aws_sdk_sqs::operation::change_message_visibility::ChangeMessageVisibilityError;
 use aws_sdk_sqs::operation::delete_message::DeleteMessageError;

@@ -1,4 +1,4 @@
-//! Luma's older API: create, look-up, list, removal, balance, and callbacks that nobody signs.
+//! Luma's older API: create, look-up, list, removal, balance, and unsigned callbacks.
 
 #[cfg(test)]
 pub(in crate::simulate) mod tests;
@@ -17,7 +17,7 @@ use crate::simulate::directive::{Failure, Refusal};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::schema::Kind::{Flag, List, Object, OneOf, Text};
 use crate::simulate::schema::{self, Field, optional, required};
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll};
 
 const LISTED: usize = 100;
@@ -57,13 +57,13 @@ impl Wire for DreamMachine {
         }
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
-        Ok(Some(Letter::unsigned(&told(simulator, job, at))))
+    ) -> anyhow::Result<Option<Payload>> {
+        Ok(Some(Payload::unsigned(&job_json(simulator, job, at))))
     }
 }
 
@@ -126,7 +126,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let Ok(body) = call.object() else {
         return Ok(error(StatusCode::BAD_REQUEST, "The body is not a JSON object").into());
     };
-    let mut flaws = schema::told(BODY, &body);
+    let mut flaws = schema::flaw_texts(BODY, &body);
     flaws.extend(frame_flaws(body.get("keyframes")));
     if !flaws.is_empty() {
         return Ok(invalid(&flaws).into());
@@ -140,7 +140,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let order = Order {
         id: create::uuid()?,
         endpoint: word("model").unwrap_or_default(),
-        medium: Medium::Film { seconds: if word("duration").as_deref() == Some("9s") { 9 } else { 5 } },
+        medium: Medium::Video { seconds: if word("duration").as_deref() == Some("9s") { 9 } else { 5 } },
         aspect: ratio(body.get("aspect_ratio")),
         prompt,
         callback: word("callback_url").map(|url| Callback { url, start: true, cancel: false }),
@@ -149,7 +149,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         extra: Value::Object(body),
     };
     let accept = async |job: RemoteJob| {
-        Ok((StatusCode::CREATED, Json(told(simulator, &job, job.created_at))).into_response())
+        Ok((StatusCode::CREATED, Json(job_json(simulator, &job, job.created_at))).into_response())
     };
     create::play(simulator, order, accept).await
 }
@@ -170,11 +170,11 @@ fn frame_flaws(keyframes: Option<&Value>) -> Vec<String> {
 
 fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
     let Some(job) = simulator.find(id)?.filter(|job| !job.deleted) else { return Ok(not_found()) };
-    let body = told(simulator, &job, now);
+    let body = job_json(simulator, &job, now);
     Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, "/state").into())
 }
 
-/// The generation is gone with its film; the run goes on.
+/// The generation is gone with its video; the run goes on.
 fn remove(simulator: &Simulator, id: &str) -> anyhow::Result<Answer> {
     if simulator.find(id)?.is_none_or(|job| job.deleted) {
         return Ok(not_found());
@@ -191,7 +191,7 @@ fn list(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
     let now = simulator.clock.now();
     let all: Vec<_> = simulator.store.all()?.into_iter().filter(|job| !job.deleted).collect();
     let page: Vec<_> =
-        all.iter().rev().skip(offset).take(limit).map(|job| told(simulator, job, now)).collect();
+        all.iter().rev().skip(offset).take(limit).map(|job| job_json(simulator, job, now)).collect();
     let has_more = offset + page.len() < all.len();
     let body = json!({"count": page.len(), "generations": page, "has_more": has_more,
                       "limit": limit, "offset": offset});
@@ -199,13 +199,13 @@ fn list(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
 }
 
 /// The generation as it is at a time.
-fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
+fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let (state, video, reason) = match job.phase(at) {
         Phase::Throttled | Phase::Queued => ("queued", None, None),
         Phase::Running(_) => ("dreaming", None, None),
         Phase::Succeeded => ("completed", Some(media::url(simulator, job, None)), None),
         Phase::Failed(failure) => ("failed", None, Some(reason(failure))),
-        // Nobody can cancel one.
+        // There is no cancel.
         Phase::Canceled => ("failed", None, None),
     };
     let assets = video.map(|video| json!({"video": video, "image": null, "progress_video": null}));

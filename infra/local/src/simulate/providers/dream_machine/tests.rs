@@ -11,7 +11,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     wire: &super::DreamMachine,
     headers: &[("Authorization", "Bearer secret")],
     create: |bench, prompt, callback| {
-        let mut body = film(prompt);
+        let mut body = video(prompt);
         if let Some(callback) = callback {
             body["callback_url"] = json!(callback);
         }
@@ -20,7 +20,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &address(job)),
     word: "/state",
     words: ["queued", "dreaming", "completed"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move { look(bench, job).await.1["assets"]["video"].as_str().unwrap().to_owned() }.boxed()
     },
 };
@@ -28,7 +28,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
 const CREATE: &str = "/dream-machine/v1/generations/video";
 const LIST: &str = "/dream-machine/v1/generations";
 
-fn film(prompt: &str) -> Value {
+fn video(prompt: &str) -> Value {
     json!({"model": "ray-2", "prompt": prompt, "duration": "5s", "resolution": "720p", "aspect_ratio": "9:21"})
 }
 
@@ -41,16 +41,16 @@ async fn look(bench: &Bench, job: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_generation_repeats_its_request_and_ends_with_its_film() {
+async fn a_generation_repeats_its_request_and_ends_with_its_video() {
     let bench = Bench::of(&CLIENT).await;
-    let (code, job) = bench.post(CREATE, &film("a boat")).await;
+    let (code, job) = bench.post(CREATE, &video("a boat")).await;
     assert_eq!((code, &job["state"], &job["assets"]), (201, &json!("queued"), &Value::Null));
     assert_eq!(job["request"]["aspect_ratio"], "9:21");
     bench.wait(30);
     assert_eq!(look(&bench, &job).await.1["state"], "dreaming");
     bench.wait(30);
-    let film = bench.http.get((CLIENT.film)(&bench, &job).await).send().await.unwrap();
-    assert_eq!(film.headers()["Content-Type"], "video/mp4");
+    let video = bench.http.get((CLIENT.video)(&bench, &job).await).send().await.unwrap();
+    assert_eq!(video.headers()["Content-Type"], "video/mp4");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn the_list_is_newest_first_and_tells_callback_urls() {
 }
 
 #[tokio::test]
-async fn callbacks_tell_the_start_and_the_end_and_nobody_signs_them() {
+async fn callbacks_report_start_and_end_without_a_signature() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     for (prompt, end) in [("a boat", "completed"), ("a [[sim: fail=internal]]", "failed")] {
@@ -78,42 +78,42 @@ async fn callbacks_tell_the_start_and_the_end_and_nobody_signs_them() {
         bench.simulator.deliver_due().await.unwrap();
         bench.wait(30);
         bench.simulator.deliver_due().await.unwrap();
-        let told = receiver.bodies().split_off(receiver.bodies().len() - 2);
-        assert_eq!((&told[0]["state"], &told[1]["state"]), (&json!("dreaming"), &json!(end)));
-        assert_eq!((&told[0]["id"], &told[1]["id"]), (&job["id"], &job["id"]));
+        let bodies = receiver.bodies().split_off(receiver.bodies().len() - 2);
+        assert_eq!((&bodies[0]["state"], &bodies[1]["state"]), (&json!("dreaming"), &json!(end)));
+        assert_eq!((&bodies[0]["id"], &bodies[1]["id"]), (&job["id"], &job["id"]));
     }
     assert!(
         receiver
-            .letters()
+            .payloads()
             .iter()
             .all(|(headers, _)| { headers.keys().all(|name| !name.as_str().contains("signature")) })
     );
 }
 
 #[tokio::test]
-async fn a_removed_generation_is_gone_with_its_film() {
+async fn a_removed_generation_is_gone_with_its_video() {
     let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a [[sim: latency=1]]").await;
     bench.wait(1);
-    let film = (CLIENT.film)(&bench, &job).await;
+    let video = (CLIENT.video)(&bench, &job).await;
     let remove = || async { bench.call(Method::DELETE, &address(&job)).send().await.unwrap().status() };
     assert_eq!(remove().await, 204);
     assert_eq!((look(&bench, &job).await.0, remove().await.as_u16()), (404, 404));
-    assert_eq!(bench.http.get(film).send().await.unwrap().status(), 404);
+    assert_eq!(bench.http.get(video).send().await.unwrap().status(), 404);
     assert_eq!(bench.get(LIST).await.1["generations"], json!([]));
 }
 
 #[tokio::test]
 async fn a_run_fails_with_a_text_and_no_code() {
     let bench = Bench::of(&CLIENT).await;
-    for (word, told) in
+    for (word, reason) in
         [("content_policy", "moderation"), ("internal", "failed"), ("invalid", "image"), ("no_code", "")]
     {
         let job = bench.create(&format!("a [[sim: fail={word}]]")).await;
         bench.wait(60);
         let (_, body) = look(&bench, &job).await;
         assert_eq!((&body["state"], &body["assets"]), (&json!("failed"), &Value::Null));
-        assert!(text(&body, "failure_reason").contains(told), "{word}");
+        assert!(text(&body, "failure_reason").contains(reason), "{word}");
     }
 }
 
@@ -134,15 +134,15 @@ async fn bodies_that_luma_does_not_take_are_refused() {
         ("keyframes", json!({"frame2": {"type": "image", "url": "https://example.com"}})),
         ("prompt", json!("a [[sim: fail=badly]]")),
     ] {
-        let mut body = film("a boat");
+        let mut body = video("a boat");
         body[field] = value;
         let (code, answer) = bench.post(CREATE, &body).await;
         assert_eq!(code, 400, "{body}");
         assert!(answer["detail"].is_string(), "{answer}");
     }
-    assert_eq!(bench.post(LIST, &film("a boat")).await.0, 404, "the address of old tutorials");
+    assert_eq!(bench.post(LIST, &video("a boat")).await.0, 404, "the address of old tutorials");
     assert!(bench.simulator.remote_jobs().unwrap().is_empty());
-    let mut body = film("a boat");
+    let mut body = video("a boat");
     body["keyframes"] = json!({"frame0": {"type": "image", "url": "https://example.com/a.png"},
                                "frame1": {"type": "generation", "id": "b"}});
     assert_eq!(bench.post(CREATE, &body).await.0, 201);
@@ -151,7 +151,7 @@ async fn bodies_that_luma_does_not_take_are_refused() {
 #[tokio::test]
 async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
     let bench = Bench::of(&CLIENT).await;
-    for (word, code, told) in [
+    for (word, code, detail) in [
         ("401", 401, "API key"),
         ("403-balance", 400, "Insufficient credits"),
         ("422", 400, "Invalid"),
@@ -163,7 +163,7 @@ async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
         let prompt = format!("a [[sim: create=refuse:{word}]]");
         let (status, answer) = read((CLIENT.create)(&bench, &prompt, None).send().await.unwrap()).await;
         assert_eq!(status, code, "{word}");
-        assert!(text(&answer, "detail").contains(told), "{answer}");
+        assert!(text(&answer, "detail").contains(detail), "{answer}");
     }
     assert!(bench.simulator.remote_jobs().unwrap().is_empty());
 }

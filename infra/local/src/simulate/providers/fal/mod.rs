@@ -24,7 +24,7 @@ use self::signature::Signer;
 use crate::simulate::create::{self, Order};
 use crate::simulate::directive::{Failure, Refusal, ResultPlay};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
-use crate::simulate::wire::{Answer, Inbound, Letter, NoObject, Wire};
+use crate::simulate::wire::{Answer, Inbound, NoObject, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll, schema};
 
 /// The account in the signed text of a webhook.
@@ -70,12 +70,12 @@ impl Wire for Fal {
         (key, value) == (history::UNLISTED.0, history::UNLISTED.1)
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         let body = webhook_body(simulator, job, at).to_string();
         let now = simulator.clock.now().as_secs();
         let signature = Signer::new(simulator.secret.bytes())?.sign(&job.id, USER_ID, now, body.as_bytes());
@@ -85,7 +85,7 @@ impl Wire for Fal {
             ("X-Fal-Webhook-Timestamp", now.to_string()),
             ("X-Fal-Webhook-Signature", signature),
         ];
-        Ok(Some(Letter { body, signature }))
+        Ok(Some(Payload { body, signature }))
     }
 }
 
@@ -187,7 +187,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
     let order = Order {
         id: create::uuid()?,
         endpoint: endpoint.id.to_owned(),
-        medium: Medium::Film { seconds: endpoint.seconds(&input) },
+        medium: Medium::Video { seconds: endpoint.seconds(&input) },
         aspect: models::aspect(&input),
         // The id of fal's last internal attempt; it differs from the job's, as it may at the real one.
         extra: json!({"gateway_request_id": create::uuid()?, "input": input}),
@@ -258,7 +258,7 @@ fn status(simulator: &Simulator, call: &Inbound, job: &RemoteJob, now: Timestamp
     poll::answer(simulator, job, now, code, status, "/status")
 }
 
-/// What the status tells of a failure; failures of the model itself show in the result only.
+/// The error in a status answer; failures of the model itself are only in the result.
 fn status_error(job: &RemoteJob, now: Timestamp) -> Option<(&'static str, Option<&'static str>)> {
     match job.phase(now) {
         Phase::Canceled => Some(("Request was cancelled", Some("client_cancelled"))),

@@ -11,7 +11,7 @@ pub(super) struct Endpoint {
     pub(super) fields: &'static [Field],
     /// Seconds of video when the input does not say.
     seconds: u32,
-    /// US dollars, as the pricing call tells them.
+    /// US dollars, as the pricing call returns them.
     pub(super) unit_price: f64,
     pub(super) unit: &'static str,
     /// The prompt may be given as shots in `multi_prompt` instead, but not both.

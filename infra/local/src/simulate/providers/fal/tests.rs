@@ -19,7 +19,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, text(job, "status_url")),
     word: "/status",
     words: ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move { text(&bench.get(text(job, "response_url")).await.1["video"], "url").to_owned() }.boxed()
     },
 };
@@ -232,9 +232,9 @@ async fn a_run_fails_in_each_way_that_the_prompt_orders() {
         let (result, output) = bench.get(text(&job, "response_url")).await;
         assert_eq!((result, output["detail"][0]["type"].as_str()), (code, kind), "{word}");
         assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
-        let letter = receiver.bodies().pop().unwrap();
-        assert_eq!((&letter["status"], &letter["payload"]), (&json!("ERROR"), &output), "{word}");
-        assert_eq!(letter["error"], format!("Invalid status code: {code}"));
+        let payload = receiver.bodies().pop().unwrap();
+        assert_eq!((&payload["status"], &payload["payload"]), (&json!("ERROR"), &output), "{word}");
+        assert_eq!(payload["error"], format!("Invalid status code: {code}"));
     }
 }
 
@@ -266,11 +266,11 @@ async fn a_webhook_is_signed_over_its_raw_body_with_the_published_key() {
     bench.wait(60);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
-    let letters = receiver.letters();
-    let (headers, body) = &letters[0];
-    let letter: Value = serde_json::from_slice(body).unwrap();
-    assert_eq!((&letter["request_id"], &letter["status"]), (&job["request_id"], &json!("OK")));
-    assert_eq!(letter["payload"], bench.get(text(&job, "response_url")).await.1);
+    let payloads = receiver.payloads();
+    let (headers, body) = &payloads[0];
+    let payload: Value = serde_json::from_slice(body).unwrap();
+    assert_eq!((&payload["request_id"], &payload["status"]), (&job["request_id"], &json!("OK")));
+    assert_eq!(payload["payload"], bench.get(text(&job, "response_url")).await.1);
     assert_eq!(headers["X-Fal-Webhook-Timestamp"], bench.clock.now().as_secs().to_string());
     assert!(is_signed(&bench, headers, body).await);
     assert!(!is_signed(&bench, headers, &[body, &b" "[..]].concat()).await);
@@ -306,7 +306,7 @@ async fn a_webhook_that_is_not_taken_comes_again_ever_later_and_at_most_five_tim
         bench.clock.advance(due.since(bench.clock.now()));
         bench.simulator.deliver_due().await.unwrap();
     }
-    assert_eq!(receiver.letters().len(), 5);
+    assert_eq!(receiver.payloads().len(), 5);
     assert_eq!(gaps[gaps.len() - 4..], [5, 15, 60, 240]);
     bench.wait(100_000);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
@@ -325,9 +325,9 @@ async fn webhooks_are_lost_doubled_delayed_or_badly_signed_as_ordered() {
     for tried in [1, 1, 0] {
         assert_eq!(bench.simulator.deliver_due().await.unwrap(), tried);
     }
-    let letters = receiver.letters();
-    assert_eq!(letters.len(), 2);
-    assert_eq!(letters[0].1, letters[1].1);
+    let payloads = receiver.payloads();
+    assert_eq!(payloads.len(), 2);
+    assert_eq!(payloads[0].1, payloads[1].1);
 
     bench.create_with(&receiver, "a [[sim: webhook=late:90]]").await;
     bench.wait(149);
@@ -338,7 +338,7 @@ async fn webhooks_are_lost_doubled_delayed_or_badly_signed_as_ordered() {
     bench.create_with(&receiver, "a [[sim: webhook=badsig]]").await;
     bench.wait(60);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
-    let (headers, body) = receiver.letters().pop().unwrap();
+    let (headers, body) = receiver.payloads().pop().unwrap();
     assert!(!is_signed(&bench, &headers, &body).await);
 }
 

@@ -18,13 +18,13 @@ use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use self::models::Film;
+use self::models::Video;
 use crate::simulate::create::{self, Order};
 use crate::simulate::directive::{Failure, Refusal, ResultPlay, WebhookPlay};
 use crate::simulate::google::{error, invalid, not_found, refusal};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::rsa::RsaKey;
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll};
 
 const OWN: [&str; 7] = [
@@ -88,12 +88,12 @@ impl Wire for Gemini {
     }
 
     /// The token proves the sender and says nothing of the body.
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         let (event, mut data) = (event(job, at), json!({"id": job.id}));
         if event == "interaction.failed" {
             data["error_code"] = json!("internal");
@@ -104,7 +104,7 @@ impl Wire for Gemini {
             json!({"type": event, "version": "v1", "timestamp": at.to_string(), "data": data}).to_string();
         let url = job.webhook.as_ref().map(|webhook| webhook.callback.url.as_str());
         let audience = match job.play.webhook {
-            // Genuine, and meant for somebody else.
+            // Authentic, but for another audience.
             WebhookPlay::BadSignature => Some("https://other.example/hook"),
             _ => url,
         };
@@ -116,7 +116,7 @@ impl Wire for Gemini {
             ("webhook-timestamp", now.as_secs().to_string()),
             ("Webhook-Signature", token),
         ];
-        Ok(Some(Letter { body, signature }))
+        Ok(Some(Payload { body, signature }))
     }
 
     fn draw_secret(&self) -> anyhow::Result<Vec<u8>> {
@@ -213,8 +213,8 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let Ok(body) = call.object() else {
         return Ok(invalid("Invalid JSON payload received.").into());
     };
-    let Film { model, prompt, seconds, aspect, callback } = match models::film(&body) {
-        Ok(film) => film,
+    let Video { model, prompt, seconds, aspect, callback } = match models::video(&body) {
+        Ok(video) => video,
         Err(flaw) => return Ok(invalid(&flaw).into()),
     };
     let play = match simulator.play(&prompt) {
@@ -224,7 +224,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let order = Order {
         id: format!("v1_{}", create::uuid()?.replace('-', "")),
         endpoint: model,
-        medium: Medium::Film { seconds },
+        medium: Medium::Video { seconds },
         aspect,
         extra: Value::Null,
         prompt,
@@ -238,7 +238,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     create::play(simulator, order, accept).await
 }
 
-/// An interaction as it is told at a time.
+/// The JSON of an interaction at a time.
 async fn interaction(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<Value> {
     let mut body = json!({"id": job.id, "object": "interaction", "model": job.endpoint,
                           "created": job.created_at.to_string(), "updated": now.to_string(),

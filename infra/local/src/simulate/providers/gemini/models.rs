@@ -40,7 +40,7 @@ const IMAGE: &[Field] = &[
 
 /// What a body orders.
 #[derive(Debug)]
-pub(super) struct Film {
+pub(super) struct Video {
     pub(super) model: String,
     pub(super) prompt: String,
     pub(super) seconds: u32,
@@ -48,8 +48,8 @@ pub(super) struct Film {
     pub(super) callback: Option<String>,
 }
 
-/// The film of a good body, or the first thing that is wrong with it.
-pub(super) fn film(body: &Map<String, Value>) -> Result<Film, String> {
+/// The video of a good body, or the first thing that is wrong with it.
+pub(super) fn video(body: &Map<String, Value>) -> Result<Video, String> {
     let mut rest = body.clone();
     let input = rest.remove("input").unwrap_or_default();
     let parts = GENERATION_PARTS.iter().find_map(|(member, fields)| flaw_of(member, fields, body));
@@ -67,7 +67,7 @@ pub(super) fn film(body: &Map<String, Value>) -> Result<Film, String> {
     if callback.is_some() && body.get("background") != Some(&json!(true)) {
         return Err("webhook_config needs background.".to_owned());
     }
-    Ok(Film {
+    Ok(Video {
         model: body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
         prompt,
         seconds: seconds.ok_or("response_format.duration must be from 3s to 10s.")?,

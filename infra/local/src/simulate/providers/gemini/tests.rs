@@ -16,7 +16,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &path(job)),
     word: "/status",
     words: ["queued", "in_progress", "completed"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move {
             let (_, body) = look(bench, job).await;
             format!("{}:download?alt=media", body["steps"][1]["content"][1]["uri"].as_str().unwrap())
@@ -64,9 +64,9 @@ async fn an_interaction_runs_and_its_file_is_for_the_key_alone() {
     let (code, file) = bench.get(uri).await;
     assert_eq!((code, &file["state"]), (200, &json!("ACTIVE")));
     assert_eq!(file["name"], format!("files/{}", text(&job, "id")));
-    let film = format!("{uri}:download?alt=media");
-    assert_eq!(bench.http.get(&film).send().await.unwrap().status(), 400, "without the key");
-    let answer = bench.call(Method::GET, &film).send().await.unwrap();
+    let video = format!("{uri}:download?alt=media");
+    assert_eq!(bench.http.get(&video).send().await.unwrap().status(), 400, "without the key");
+    let answer = bench.call(Method::GET, &video).send().await.unwrap();
     assert_eq!(answer.headers()["Content-Type"], "video/mp4");
     let call = bench.simulator.calls().pop().unwrap();
     assert_eq!((call.kind, call.authorized), (CallKind::Media, true));
@@ -103,8 +103,8 @@ async fn a_completed_interaction_brings_its_video_as_ordered() {
         (content, format!("/v1beta/files/{}", text(&job, "id")))
     };
     let (content, _) = completed("gemini=inline").await;
-    let film = BASE64.decode(content[1]["data"].as_str().unwrap().as_bytes()).unwrap();
-    assert_eq!(&film[4..8], b"ftyp");
+    let video = BASE64.decode(content[1]["data"].as_str().unwrap().as_bytes()).unwrap();
+    assert_eq!(&video[4..8], b"ftyp");
     let (content, _) = completed("result=422").await;
     assert_eq!(content.as_array().unwrap().len(), 1, "only words");
     let (_, file) = completed("gemini=processing").await;
@@ -151,7 +151,7 @@ async fn a_webhook_names_the_interaction_and_is_signed_for_its_url() {
         assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
         let body = receiver.bodies().pop().unwrap();
         assert_eq!((&body["type"], &body["data"]["id"]), (&json!(event), &job["id"]));
-        let (headers, _) = receiver.letters().pop().unwrap();
+        let (headers, _) = receiver.payloads().pop().unwrap();
         let key = RsaKey::new(bench.simulator.secret.bytes()).unwrap();
         let claims = key.claims(headers["webhook-signature"].to_str().unwrap()).unwrap();
         assert_eq!(claims["aud"] == receiver.url.as_str(), directive != "webhook=badsig");

@@ -37,7 +37,7 @@ pub(in crate::simulate) fn success(data: &Value) -> Value {
 pub(in crate::simulate) fn refusal(refusal: Refusal) -> Response {
     error(match refusal {
         Refusal::WrongKey => BAD_KEY,
-        // Not the status of somebody who shall pay, nor one that waiting cures.
+        // Neither 402 nor a status that a retry can resolve.
         Refusal::NoBalance => (StatusCode::TOO_MANY_REQUESTS, 1102, "Account balance not enough"),
         Refusal::BrokenInput => (StatusCode::BAD_REQUEST, 1201, "prompt is required"),
         Refusal::RateLimit => (StatusCode::TOO_MANY_REQUESTS, 1302, "Too many requests"),

@@ -23,7 +23,7 @@ use crate::simulate::directive::Refusal;
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::schema::Kind::{Flag, List, Media, Object, OneOf, Text};
 use crate::simulate::schema::{Field, optional, required};
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll};
 
 #[derive(Debug)]
@@ -52,14 +52,14 @@ impl Wire for Kling {
         errors::refusal(refusal)
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         let id = format!("{}{}", job.id, at.as_secs());
-        Ok(Some(Letter::signed(simulator, &id, &told(simulator, job, at))))
+        Ok(Some(Payload::signed(simulator, &id, &job_json(simulator, job, at))))
     }
 }
 
@@ -112,7 +112,7 @@ const FURTHER: &[Field] = &[
 /// A valid order, taken apart.
 struct Ordered {
     prompt: String,
-    film: models::Film,
+    video: models::Video,
     callback_url: Option<String>,
     reference: Option<String>,
 }
@@ -139,14 +139,14 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str, from_image: boo
         id: number()?,
         endpoint: call.path().trim_start_matches('/').to_owned(),
         prompt: ordered.prompt,
-        medium: Medium::Film { seconds: ordered.film.seconds },
-        aspect: ordered.film.aspect,
+        medium: Medium::Video { seconds: ordered.video.seconds },
+        aspect: ordered.video.aspect,
         callback: ordered.callback_url.map(|url| Callback { url, start: true, cancel: false }),
-        extra: json!({"external_id": ordered.reference, "micro_usd": ordered.film.micro_usd}),
+        extra: json!({"external_id": ordered.reference, "micro_usd": ordered.video.micro_usd}),
         play,
     };
     let accept = async |job: RemoteJob| {
-        let mut data = told(simulator, &job, job.created_at);
+        let mut data = job_json(simulator, &job, job.created_at);
         if let Some(data) = data.as_object_mut() {
             data.remove("message");
         }
@@ -155,7 +155,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str, from_image: boo
     create::play(simulator, order, accept).await
 }
 
-/// Takes an order apart; or tells what is wrong with it first.
+/// Parses a create, or returns its first error.
 fn ordered(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result<Ordered, String> {
     let refuse = |flaw: Option<String>| flaw.map_or(Ok(()), Err);
     let part = |name: &str| body.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -175,12 +175,12 @@ fn ordered(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result
     if from_image {
         (prompt, last_frame) = contents(model, body)?;
     }
-    let film = model.film(&settings, last_frame)?;
+    let video = model.video(&settings, last_frame)?;
     let text = |name: &str| options.get(name).and_then(Value::as_str).map(str::to_owned);
-    Ok(Ordered { prompt, film, callback_url: text("callback_url"), reference: text("external_task_id") })
+    Ok(Ordered { prompt, video, callback_url: text("callback_url"), reference: text("external_task_id") })
 }
 
-/// The prompt among what is shown and told, and whether a last frame is there.
+/// The prompt in the content list, and whether it has a last frame.
 fn contents(model: &Model, body: &Map<String, Value>) -> Result<(String, bool), String> {
     let (mut prompt, mut first, mut last) = (None, false, false);
     for part in body.get("contents").and_then(Value::as_array).into_iter().flatten() {
@@ -216,7 +216,7 @@ fn tasks(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
     for name in list.split(',') {
         jobs.extend(if by_id { simulator.find(name)? } else { by_reference(simulator, name)? });
     }
-    let all: Vec<_> = jobs.iter().map(|job| told(simulator, job, now)).collect();
+    let all: Vec<_> = jobs.iter().map(|job| job_json(simulator, job, now)).collect();
     let truth = success(&json!(all));
     Ok(match jobs.first() {
         Some(job) => poll::answer(simulator, job, now, StatusCode::OK, truth, "/data/0/status").into(),
@@ -229,14 +229,14 @@ fn by_reference(simulator: &Simulator, reference: &str) -> anyhow::Result<Option
     Ok(all.into_iter().find(|job| job.extra["external_id"] == reference))
 }
 
-/// A remote job as polls and callbacks tell it.
-fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
+/// The JSON of a remote job in polls and callbacks.
+fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let (status, message) = match job.phase(at) {
         Phase::Throttled | Phase::Queued => ("submitted", ""),
         Phase::Running(_) => ("processing", ""),
         Phase::Succeeded => ("succeeded", ""),
         Phase::Failed(failure) => ("failed", reason(failure)),
-        // Nobody can ask for it.
+        // Not visible to a caller.
         Phase::Canceled => ("failed", "canceled"),
     };
     let mut body = json!({
@@ -247,7 +247,7 @@ fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
         body["external_id"] = job.extra["external_id"].clone();
     }
     if job.phase(at) == Phase::Succeeded {
-        let (url, Medium::Film { seconds }) = (media::url(simulator, job, Some(at)), job.medium) else {
+        let (url, Medium::Video { seconds }) = (media::url(simulator, job, Some(at)), job.medium) else {
             return body;
         };
         body["outputs"] =

@@ -28,7 +28,7 @@ pub(super) enum LastFrame {
 
 /// What valid settings order.
 #[derive(Debug)]
-pub(super) struct Film {
+pub(super) struct Video {
     pub(super) seconds: u32,
     pub(super) aspect: (u32, u32),
     pub(super) micro_usd: u64,
@@ -40,7 +40,7 @@ pub(super) fn find(id: &str) -> Option<&'static Model> {
 
 impl Model {
     /// What the settings order, each by itself in order; or what does not go together.
-    pub(super) fn film(&self, settings: &Map<String, Value>, last_frame: bool) -> Result<Film, String> {
+    pub(super) fn video(&self, settings: &Map<String, Value>, last_frame: bool) -> Result<Video, String> {
         let text = |name: &str, default: &'static str| match settings.get(name) {
             Some(value) => value.as_str().unwrap_or_default().to_owned(),
             None => default.to_owned(),
@@ -60,7 +60,7 @@ impl Model {
             return Err(format!("audio native is not supported at {resolution}"));
         }
         let seconds = settings.get("duration").and_then(Value::as_u64).unwrap_or(5);
-        Ok(Film {
+        Ok(Video {
             seconds: seconds.try_into().unwrap_or(5),
             aspect: aspect(&text("aspect_ratio", "16:9")),
             micro_usd: rate * seconds,

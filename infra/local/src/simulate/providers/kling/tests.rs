@@ -15,7 +15,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &format!("/tasks?task_ids={}", id(job))),
     word: "/data/0/status",
     words: ["submitted", "processing", "succeeded"],
-    film: |bench, job| async move { text(&look(bench, job).await["outputs"][0], "url").to_owned() }.boxed(),
+    video: |bench, job| async move { text(&look(bench, job).await["outputs"][0], "url").to_owned() }.boxed(),
 };
 
 const V26: &str = "/text-to-video/kling-2.6";
@@ -55,8 +55,8 @@ async fn a_job_waits_runs_and_gives_its_video_and_its_bill() {
         (text(bill, "charge_type"), text(bill, "amount"), text(bill, "currency")),
         ("cash", "0.7", "USD")
     );
-    let film = bench.http.get(text(&done["outputs"][0], "url")).send().await.unwrap();
-    assert_eq!(film.headers()["Content-Type"], "video/mp4");
+    let video = bench.http.get(text(&done["outputs"][0], "url")).send().await.unwrap();
+    assert_eq!(video.headers()["Content-Type"], "video/mp4");
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn every_known_model_takes_a_full_body() {
 }
 
 #[tokio::test]
-async fn every_change_is_told_and_signed() {
+async fn every_change_is_reported_and_signed() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
@@ -231,7 +231,7 @@ async fn every_change_is_told_and_signed() {
     }
     let words: Vec<_> = receiver.bodies().iter().map(|body| text(body, "status").to_owned()).collect();
     assert_eq!(words, ["processing", "succeeded"]);
-    for (headers, body) in receiver.letters() {
+    for (headers, body) in receiver.payloads() {
         let value = |name: &str| headers[name].to_str().unwrap();
         let sent_at = Timestamp::from_secs(value("webhook-timestamp").parse().unwrap());
         let secret = bench.simulator.webhook_secret();

@@ -21,7 +21,7 @@ use super::kling::{costs, number};
 use crate::simulate::create::{self, Order};
 use crate::simulate::directive::Refusal;
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll};
 
 const KINDS: [&str; 2] = ["text2video", "image2video"];
@@ -53,14 +53,14 @@ impl Wire for KlingLegacy {
         errors::refusal(refusal)
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         let id = format!("{}{}", job.id, at.as_secs());
-        Ok(Some(Letter::signed(simulator, &id, &told(simulator, job, at))))
+        Ok(Some(Payload::signed(simulator, &id, &job_json(simulator, job, at))))
     }
 }
 
@@ -122,7 +122,7 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
         id: number()?,
         endpoint: format!("{kind}/{}", model.id),
         prompt,
-        medium: Medium::Film { seconds },
+        medium: Medium::Video { seconds },
         aspect,
         callback: callback_url.map(|url| Callback { url, start: true, cancel: false }),
         extra: json!({"external_task_id": reference}),
@@ -141,7 +141,7 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
 fn look(simulator: &Simulator, kind: &str, name: &str, now: Timestamp) -> anyhow::Result<Answer> {
     let job = named(simulator, kind, name)?.filter(|job| job.id != name || !job.is_hidden(now));
     let Some(job) = job else { return Ok(error(NOTHING).into()) };
-    let truth = success(&told(simulator, &job, now));
+    let truth = success(&job_json(simulator, &job, now));
     Ok(poll::answer(simulator, &job, now, StatusCode::OK, truth, "/data/task_status").into())
 }
 
@@ -158,23 +158,23 @@ fn info(job: &RemoteJob) -> Value {
 }
 
 /// A remote job as polls and callbacks tell it. Their word for success is not the newer API's.
-fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
+fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let (status, message) = match job.phase(at) {
         Phase::Throttled | Phase::Queued => ("submitted", ""),
         Phase::Running(_) => ("processing", ""),
         Phase::Succeeded => ("succeed", ""),
         Phase::Failed(failure) => ("failed", reason(failure)),
-        // Nobody can ask for it.
+        // Not visible to a caller.
         Phase::Canceled => ("failed", "canceled"),
     };
     let mut body = json!({
         "task_id": job.id, "task_status": status, "task_status_msg": message, "task_info": info(job),
         "created_at": job.created_at.as_millis(), "updated_at": at.as_millis(), "task_result": {},
     });
-    if let (Phase::Succeeded, Medium::Film { seconds }) = (job.phase(at), job.medium) {
+    if let (Phase::Succeeded, Medium::Video { seconds }) = (job.phase(at), job.medium) {
         let url = media::url(simulator, job, Some(at));
-        let film = json!({"id": job.id, "url": url, "duration": seconds.to_string()});
-        body["task_result"] = json!({"videos": [film]});
+        let video = json!({"id": job.id, "url": url, "duration": seconds.to_string()});
+        body["task_result"] = json!({"videos": [video]});
     }
     if job.play.fail_bills && matches!(job.phase(at), Phase::Failed(_)) {
         body["final_unit_deduction"] = json!("1");

@@ -1,4 +1,4 @@
-//! The models of the older API that are still alive, with the bodies that they take.
+//! The models of the older API that are not retired, with their request bodies.
 
 use serde_json::{Map, Value};
 
@@ -40,7 +40,7 @@ pub(super) fn find(id: &str) -> Option<&'static Model> {
 }
 
 impl Model {
-    /// Takes a body apart; or tells what is wrong with it first.
+    /// Parses a body, or returns its first error.
     pub(super) fn ordered(&self, body: &Map<String, Value>, from_image: bool) -> Result<Ordered, String> {
         let mut fields = vec![
             required("model_name", Text(1, 64)),

@@ -19,7 +19,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &format!("{TEXT}/{}", text(&job["data"], "task_id"))),
     word: "/data/task_status",
     words: ["submitted", "processing", "succeed"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move { text(&look(bench, job).await["task_result"]["videos"][0], "url").to_owned() }.boxed()
     },
 };
@@ -83,12 +83,12 @@ async fn tokens_are_refused_that_are_foreign_too_young_or_too_old() {
     let good = "eyJpc3MiOiJzaW11bGF0ZWQiLCJleHAiOjQxMDI0NDQ4MDAsIm5iZiI6MTYwMDAwMDAwMH0";
     let early = "eyJpc3MiOiJzaW11bGF0ZWQiLCJleHAiOjQxMDI0NDQ4MDAsIm5iZiI6MTcwMDAwMDAwMX0";
     let late = "eyJpc3MiOiJzaW11bGF0ZWQiLCJleHAiOjE3MDAwMDAwMDAsIm5iZiI6MTYwMDAwMDAwMH0";
-    let nobody = "eyJpc3MiOiJpbnZhbGlkIiwiZXhwIjo0MTAyNDQ0ODAwLCJuYmYiOjE2MDAwMDAwMDB9";
+    let invalid_issuer = "eyJpc3MiOiJpbnZhbGlkIiwiZXhwIjo0MTAyNDQ0ODAwLCJuYmYiOjE2MDAwMDAwMDB9";
     for (token, code) in [
         (format!("{head}.{good}.d2Px0vMvLxba6kd64CEEo8ycqNOY4CL7PFn6XvzGRlY"), 1002),
         (format!("{head}.{early}.3TDZeXhXGDTrIIVM8R1CcD2PPWyPEPpRIbxfaE3Q3uc"), 1003),
         (format!("{head}.{late}.I2oSKTIMNG2Pk-5oPj41bF8OOreEyoIYlm0AA8eVj4Y"), 1004),
-        (format!("{head}.{nobody}.DyWhRJkocOWVbzEpQvMtV_b0_mZnWUR_oRuQqnYvY0M"), 1002),
+        (format!("{head}.{invalid_issuer}.DyWhRJkocOWVbzEpQvMtV_b0_mZnWUR_oRuQqnYvY0M"), 1002),
         ("secret".to_owned(), 1002),
         ("a.b.c".to_owned(), 1002),
     ] {
@@ -163,8 +163,8 @@ async fn refusals_and_callbacks_are_in_the_older_shape() {
         bench.wait(wait);
         bench.simulator.deliver_due().await.unwrap();
     }
-    let told = receiver.bodies();
-    assert_eq!([text(&told[0], "task_status"), text(&told[1], "task_status")], ["processing", "succeed"]);
-    assert_eq!(told[1]["task_id"], job["data"]["task_id"]);
-    assert!(receiver.letters()[1].0.contains_key("webhook-signature"));
+    let bodies = receiver.bodies();
+    assert_eq!([text(&bodies[0], "task_status"), text(&bodies[1], "task_status")], ["processing", "succeed"]);
+    assert_eq!(bodies[1]["task_id"], job["data"]["task_id"]);
+    assert!(receiver.payloads()[1].0.contains_key("webhook-signature"));
 }

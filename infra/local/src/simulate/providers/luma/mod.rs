@@ -101,14 +101,14 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
 
 const RATIOS: &[&str] =
     &["3:1", "2:1", "21:9", "16:9", "4:3", "3:2", "1:1", "3:4", "2:3", "9:16", "1:2", "1:3"];
-const FILM_RATIOS: &[&str] = &["9:16", "3:4", "1:1", "4:3", "16:9", "21:9"];
+const VIDEO_RATIOS: &[&str] = &["9:16", "3:4", "1:1", "4:3", "16:9", "21:9"];
 const PROMPT: Field = required("prompt", Text(1, 6_000));
 
-const FILM: &[Field] = &[
+const VIDEO_BODY: &[Field] = &[
     PROMPT,
     required("type", OneOf(&["video"])),
     required("model", OneOf(&["ray-3.2"])),
-    optional("aspect_ratio", OneOf(FILM_RATIOS)),
+    optional("aspect_ratio", OneOf(VIDEO_RATIOS)),
     optional("user_id", Text(1, 256)),
     optional("video", Object),
 ];
@@ -125,7 +125,7 @@ const VIDEO: &[Field] = &[
     optional("keyframe_indexes", List),
 ];
 
-const STILL: &[Field] = &[
+const IMAGE_BODY: &[Field] = &[
     PROMPT,
     required("type", OneOf(&["image"])),
     required("model", OneOf(&["uni-1", "uni-1-max"])),
@@ -141,10 +141,10 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let Ok(body) = call.object() else {
         return Ok(error(StatusCode::BAD_REQUEST, "The body is not a JSON object").into());
     };
-    let is_film = body.get("type").and_then(Value::as_str) == Some("video");
+    let is_video = body.get("type").and_then(Value::as_str) == Some("video");
     let video = body.get("video").and_then(Value::as_object).cloned().unwrap_or_default();
-    let mut flaws = schema::told(if is_film { FILM } else { STILL }, &body);
-    flaws.extend(schema::told(VIDEO, &video));
+    let mut flaws = schema::flaw_texts(if is_video { VIDEO_BODY } else { IMAGE_BODY }, &body);
+    flaws.extend(schema::flaw_texts(VIDEO, &video));
     flaws.extend(frame_flaws(&video));
     if !flaws.is_empty() {
         return Ok(invalid(&flaws).into());
@@ -154,7 +154,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Ok(play) => play,
         Err(message) => return Ok(invalid(&[message]).into()),
     };
-    let medium = if is_film { Medium::Film { seconds: seconds(&video) } } else { Medium::Still };
+    let medium = if is_video { Medium::Video { seconds: seconds(&video) } } else { Medium::Image };
     let order = Order {
         id: create::uuid()?,
         endpoint: body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -165,7 +165,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         callback: None,
         play,
     };
-    let accept = async |job: RemoteJob| Ok(Json(told(simulator, &job, job.created_at)).into_response());
+    let accept = async |job: RemoteJob| Ok(Json(job_json(simulator, &job, job.created_at)).into_response());
     create::play(simulator, order, accept).await
 }
 
@@ -173,7 +173,7 @@ fn seconds(video: &Map<String, Value>) -> u32 {
     if video.get("duration").and_then(Value::as_str) == Some("10s") { 10 } else { 5 }
 }
 
-/// What the frames of a film may not be together.
+/// What the frames of a video may not be together.
 fn frame_flaws(video: &Map<String, Value>) -> Vec<String> {
     let mut flaws = Vec::new();
     let mut must = |ok: bool, text: &str| {
@@ -194,7 +194,7 @@ fn frame_flaws(video: &Map<String, Value>) -> Vec<String> {
     must(frames.len() == places.len() && frames.len() <= 64, "keyframe_indexes must match keyframes");
     let last = u64::from(seconds) * FRAMES_PER_S;
     let on_grid = places.iter().all(|place| place.as_u64().is_some_and(|place| place <= last));
-    must(on_grid, "keyframe_indexes must lie within the film");
+    must(on_grid, "keyframe_indexes must lie within the video");
     let is_one = |frame: &Value| {
         let ways = ["url", "data", "generation_id", "file_id"];
         ways.iter().filter(|way| frame[**way].is_string()).count() == 1
@@ -208,12 +208,12 @@ fn look(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Answe
     let Some(job) = simulator.find(id)? else {
         return Ok(error(StatusCode::NOT_FOUND, "Generation not found").into());
     };
-    let body = told(simulator, &job, now);
+    let body = job_json(simulator, &job, now);
     Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, "/state").into())
 }
 
 /// The generation as it is at a time.
-fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
+fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let kind = &job.extra["type"];
     let mut body = json!({"id": job.id, "type": kind, "model": job.endpoint,
                           "created_at": job.created_at.to_string(), "output": []});
@@ -229,7 +229,7 @@ fn told(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
             body["failure_code"] = json!(code(failure));
             "failed"
         }
-        // Nobody can cancel one.
+        // There is no cancel.
         Phase::Canceled => "failed",
     };
     body["state"] = json!(state);

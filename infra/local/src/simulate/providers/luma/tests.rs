@@ -10,21 +10,21 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     provider: Provider::Luma,
     wire: &super::Luma,
     headers: &[("Authorization", "Bearer secret")],
-    create: |bench, prompt, _| bench.call(Method::POST, "/v1/generations").json(&film(prompt)),
+    create: |bench, prompt, _| bench.call(Method::POST, "/v1/generations").json(&video_order(prompt)),
     poll: |bench, job| bench.call(Method::GET, &address(job)),
     word: "/state",
     words: ["queued", "processing", "completed"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move { look(bench, job).await.1["output"][0]["url"].as_str().unwrap().to_owned() }.boxed()
     },
 };
 
-fn film(prompt: &str) -> Value {
+fn video_order(prompt: &str) -> Value {
     json!({"prompt": prompt, "model": "ray-3.2", "type": "video", "aspect_ratio": "16:9",
            "video": {"duration": "5s", "resolution": "720p"}})
 }
 
-fn still(prompt: &str) -> Value {
+fn image_order(prompt: &str) -> Value {
     json!({"prompt": prompt, "model": "uni-1", "type": "image", "aspect_ratio": "3:1", "output_format": "png"})
 }
 
@@ -37,9 +37,9 @@ async fn look(bench: &Bench, job: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_film_and_a_still_are_made_at_one_address() {
+async fn a_video_and_an_image_are_made_at_one_endpoint() {
     let bench = Bench::of(&CLIENT).await;
-    for (order, mime) in [(film("a boat"), "video/mp4"), (still("a boat"), "image/png")] {
+    for (order, mime) in [(video_order("a boat"), "video/mp4"), (image_order("a boat"), "image/png")] {
         let (code, job) = bench.post("/v1/generations", &order).await;
         assert_eq!((code, &job["state"], &job["output"]), (200, &json!("queued"), &json!([])));
         bench.wait(30);
@@ -74,10 +74,10 @@ async fn an_expired_address_is_renewed_by_the_next_poll() {
     let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a [[sim: asset=expired:3600]]").await;
     bench.wait(60);
-    let first = (CLIENT.film)(&bench, &job).await;
+    let first = (CLIENT.video)(&bench, &job).await;
     bench.wait(3_600);
     assert_eq!(bench.http.get(first).send().await.unwrap().status(), 403);
-    let second = (CLIENT.film)(&bench, &job).await;
+    let second = (CLIENT.video)(&bench, &job).await;
     assert_eq!(bench.http.get(second).send().await.unwrap().status(), 200);
 }
 
@@ -86,7 +86,7 @@ async fn bodies_that_luma_does_not_take_are_refused() {
     let bench = Bench::of(&CLIENT).await;
     let frame = json!({"url": "https://example.com/a.png"});
     let with = |video: Value| {
-        let mut body = film("a");
+        let mut body = video_order("a");
         body["video"] = video;
         body
     };
@@ -94,12 +94,12 @@ async fn bodies_that_luma_does_not_take_are_refused() {
         body[field] = value;
         body
     };
-    for (body, told) in [
-        (put(film("a"), "prompt", json!("")), "prompt"),
-        (put(film("a"), "model", json!("ray-2")), "model"),
-        (put(film("a"), "aspect_ratio", json!("3:1")), "aspect_ratio"),
-        (put(film("a"), "seed", json!(7)), "seed: Unknown"),
-        (put(film("a"), "callback_url", json!("https://example.com")), "callback_url: Unknown"),
+    for (body, words) in [
+        (put(video_order("a"), "prompt", json!("")), "prompt"),
+        (put(video_order("a"), "model", json!("ray-2")), "model"),
+        (put(video_order("a"), "aspect_ratio", json!("3:1")), "aspect_ratio"),
+        (put(video_order("a"), "seed", json!(7)), "seed: Unknown"),
+        (put(video_order("a"), "callback_url", json!("https://example.com")), "callback_url: Unknown"),
         (with(json!({"duration": 5})), "duration"),
         (with(json!({"duration": "9s"})), "duration"),
         (with(json!({"resolution": "4k"})), "resolution"),
@@ -108,14 +108,14 @@ async fn bodies_that_luma_does_not_take_are_refused() {
         (with(json!({"start_frame": {"url": "https://a", "file_id": "b"}})), "exactly one"),
         (with(json!({"start_frame": frame, "keyframes": [frame], "keyframe_indexes": [0]})), "exclude"),
         (with(json!({"keyframes": [frame], "keyframe_indexes": []})), "must match"),
-        (with(json!({"keyframes": [frame], "keyframe_indexes": [121]})), "within the film"),
-        (put(still("a"), "model", json!("ray-3.2")), "model"),
-        (put(still("a"), "output_format", json!("webp")), "output_format"),
-        (film("a [[sim: fail=badly]]"), "unknown directive fail=badly"),
+        (with(json!({"keyframes": [frame], "keyframe_indexes": [121]})), "within the video"),
+        (put(image_order("a"), "model", json!("ray-3.2")), "model"),
+        (put(image_order("a"), "output_format", json!("webp")), "output_format"),
+        (video_order("a [[sim: fail=badly]]"), "unknown directive fail=badly"),
     ] {
         let (code, answer) = bench.post("/v1/generations", &body).await;
         assert_eq!(code, 422, "{body}");
-        assert!(answer["detail"].to_string().contains(told), "{body}: {answer}");
+        assert!(answer["detail"].to_string().contains(words), "{body}: {answer}");
     }
     for video in [
         json!({"duration": "5s", "resolution": "360p", "start_frame": frame, "end_frame": frame}),
@@ -155,7 +155,7 @@ async fn calls_without_a_good_key_are_refused_and_the_files_are_the_ping() {
         [(Method::POST, "/v1/generations"), (Method::GET, "/v1/generations/1"), (Method::GET, "/v1/files")]
     {
         let call = bench.http.request(method, format!("{}{path}", bench.base)).bearer_auth("invalid");
-        assert_eq!(call.json(&film("a")).send().await.unwrap().status(), 401, "{path}");
+        assert_eq!(call.json(&video_order("a")).send().await.unwrap().status(), 401, "{path}");
     }
     let response = bench.call(Method::GET, "/v1/files?limit=1").send().await.unwrap();
     assert_eq!(response.headers()["X-API-Version"], "2026-04-01");

@@ -1,5 +1,5 @@
 //! MiniMax's v2 calls for H3 and v1 calls for Hailuo, the challenge to every callback URL, and
-//! callbacks that nobody signs.
+//! unsigned callbacks.
 
 mod models;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use self::words::{INVALID, WRONG_KEY, error, refused, success};
 use crate::simulate::create::{self, Order};
 use crate::simulate::directive::{Refusal, ResultPlay};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll, webhook};
 
 /// How long a receiver may take to repeat the challenge.
@@ -67,17 +67,17 @@ impl Wire for Minimax {
         response
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         let body = match version(job) {
             Version::One => words::event(job, at),
-            Version::Two => words::told_2(simulator, job, at),
+            Version::Two => words::json_v2(simulator, job, at),
         };
-        Ok(Some(Letter::unsigned(&body)))
+        Ok(Some(Payload::unsigned(&body)))
     }
 }
 
@@ -157,7 +157,7 @@ async fn create(simulator: &Simulator, call: &Inbound, version: Version) -> anyh
     let order = Order {
         id: task_id()?,
         endpoint: word("model").unwrap_or_default(),
-        medium: Medium::Film { seconds: models::seconds(&body) },
+        medium: Medium::Video { seconds: models::seconds(&body) },
         aspect: super::ratio(body.get("ratio")),
         extra: remembered(&body),
         prompt,
@@ -187,8 +187,8 @@ fn in_words_of_1(response: Response) -> Response {
 /// Whether the receiver repeats a challenge in time.
 async fn is_met(simulator: &Simulator, url: &str) -> anyhow::Result<bool> {
     let challenge = json!({"challenge": create::uuid()?});
-    let letter = Letter::unsigned(&challenge);
-    let echo = timeout(CHALLENGE_WITHIN, webhook::post(simulator, url, letter)).await;
+    let payload = Payload::unsigned(&challenge);
+    let echo = timeout(CHALLENGE_WITHIN, webhook::post(simulator, url, payload)).await;
     let Ok(Ok((code, body))) = echo else { return Ok(false) };
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     Ok(code.is_success() && said["challenge"] == challenge["challenge"])
@@ -219,8 +219,8 @@ fn no_record(version: Version) -> Answer {
 fn look(simulator: &Simulator, version: Version, id: &str, now: Timestamp) -> anyhow::Result<Answer> {
     let Some(job) = find(simulator, version, id)? else { return Ok(no_record(version)) };
     let (body, word) = match version {
-        Version::One => (words::told_1(&job, now), "/status"),
-        Version::Two => (words::told_2(simulator, &job, now), "/task/status"),
+        Version::One => (words::json_v1(&job, now), "/status"),
+        Version::Two => (words::json_v2(simulator, &job, now), "/task/status"),
     };
     Ok(poll::answer(simulator, &job, now, StatusCode::OK, body, word).into())
 }
@@ -270,6 +270,6 @@ fn list(simulator: &Simulator, call: &Inbound, now: Timestamp) -> anyhow::Result
     let all = simulator.store.all()?;
     let all: Vec<_> = all.iter().filter(|job| !job.deleted && version(job) == Version::Two).collect();
     let page = all.iter().rev().skip(skipped).take(size);
-    let items: Vec<_> = page.map(|job| words::told_2(simulator, job, now)["task"].clone()).collect();
+    let items: Vec<_> = page.map(|job| words::json_v2(simulator, job, now)["task"].clone()).collect();
     Ok(Json(json!({"items": items, "total": all.len()})).into())
 }

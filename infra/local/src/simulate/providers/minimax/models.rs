@@ -40,7 +40,7 @@ const IMAGE: &[Field] = &[
 const ADDRESS: &[Field] = &[required("url", Media)];
 
 pub(super) fn flaws_1(body: &Map<String, Value>) -> Vec<String> {
-    let mut flaws = schema::told(HAILUO, body);
+    let mut flaws = schema::flaw_texts(HAILUO, body);
     let mut must = |ok: bool, text: &str| {
         if !ok {
             flaws.push(text.to_owned());
@@ -60,18 +60,18 @@ pub(super) fn flaws_1(body: &Map<String, Value>) -> Vec<String> {
 }
 
 pub(super) fn flaws_2(body: &Map<String, Value>) -> Vec<String> {
-    let mut flaws = schema::told(H3, body);
+    let mut flaws = schema::flaw_texts(H3, body);
     let none = Map::new();
     let content = content(body);
     let of_type = |kind: &'static str| content.iter().filter(move |item| item["type"] == kind);
     for item in content {
         let object = item.as_object().unwrap_or(&none);
         flaws.extend(match item["type"].as_str() {
-            Some("image_url") => schema::told(IMAGE, object),
-            _ => schema::told(TEXT, object),
+            Some("image_url") => schema::flaw_texts(IMAGE, object),
+            _ => schema::flaw_texts(TEXT, object),
         });
         if let Some(address) = item["image_url"].as_object() {
-            flaws.extend(schema::told(ADDRESS, address));
+            flaws.extend(schema::flaw_texts(ADDRESS, address));
         }
     }
     if of_type("text").count() != 1 {
@@ -98,7 +98,7 @@ pub(super) fn prompt(body: &Map<String, Value>) -> &str {
     text.or_else(|| body.get("prompt")?.as_str()).unwrap_or_default()
 }
 
-/// Seconds of film that a valid body orders.
+/// Seconds of video that a valid body orders.
 pub(super) fn seconds(body: &Map<String, Value>) -> u32 {
     let asked = body.get("duration").and_then(Value::as_u64);
     asked.and_then(|seconds| seconds.try_into().ok()).unwrap_or(6)

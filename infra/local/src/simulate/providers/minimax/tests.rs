@@ -21,7 +21,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &look_2(job)),
     word: "/task/status",
     words: ["queued", "running", "succeeded"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move {
             let (_, body) = bench.get(&look_2(job)).await;
             body["task"]["content"]["url"].as_str().unwrap().to_owned()
@@ -59,7 +59,7 @@ async fn code_1(bench: &Bench, body: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn v1_tells_the_film_by_a_third_call() {
+async fn v1_returns_the_video_in_a_third_call() {
     let bench = Bench::of(&CLIENT).await;
     let (_, job) = bench.post(V1, &hailuo("a boat")).await;
     assert_eq!(job["base_resp"]["status_code"], 0);
@@ -70,8 +70,8 @@ async fn v1_tells_the_film_by_a_third_call() {
     let file = bench.get(&look_1(&job)).await.1["file_id"].as_str().unwrap().to_owned();
     let (_, body) = bench.get(&format!("/v1/files/retrieve?file_id={file}")).await;
     assert_eq!(bench.simulator.calls().pop().unwrap().kind, CallKind::Result);
-    let film = bench.http.get(body["file"]["download_url"].as_str().unwrap()).send().await.unwrap();
-    assert_eq!(film.headers()["Content-Type"], "video/mp4");
+    let video = bench.http.get(body["file"]["download_url"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(video.headers()["Content-Type"], "video/mp4");
     assert_eq!(bench.get(&look_2(&job)).await.0, 500, "v2 does not know v1's jobs");
 }
 
@@ -87,8 +87,8 @@ async fn the_third_call_goes_wrong_as_the_prompt_orders() {
         bench.wait(60);
         let file = bench.get(&look_1(&job)).await.1["file_id"].as_str().unwrap().to_owned();
         for (status, code) in answers {
-            let (told, body) = bench.get(&format!("/v1/files/retrieve?file_id={file}")).await;
-            assert_eq!((told, &body["base_resp"]["status_code"]), (status, &json!(code)), "{play}");
+            let (file_status, body) = bench.get(&format!("/v1/files/retrieve?file_id={file}")).await;
+            assert_eq!((file_status, &body["base_resp"]["status_code"]), (status, &json!(code)), "{play}");
         }
     }
 }
@@ -138,7 +138,7 @@ async fn a_callback_counts_only_once_its_receiver_has_repeated_the_challenge() {
 }
 
 #[tokio::test]
-async fn callbacks_tell_the_start_and_the_end_in_each_versions_words() {
+async fn callbacks_report_the_start_and_the_end_in_each_versions_words() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let mut order = hailuo("a boat");
@@ -149,9 +149,9 @@ async fn callbacks_tell_the_start_and_the_end_in_each_versions_words() {
         bench.wait(wait);
         bench.simulator.deliver_due().await.unwrap();
     }
-    let told: Vec<_> = receiver.bodies().into_iter().filter(|body| body["challenge"].is_null()).collect();
+    let statuses: Vec<_> = receiver.bodies().into_iter().filter(|body| body["challenge"].is_null()).collect();
     let of = |job: &Value| -> Vec<String> {
-        let mine = told
+        let mine = statuses
             .iter()
             .filter(|body| body["task_id"] == job["task_id"] || body["task"]["id"] == job["task_id"]);
         mine.map(|body| body["status"].as_str().or(body["task"]["status"].as_str()).unwrap().to_owned())
@@ -248,8 +248,8 @@ async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
         ("policy", 422, 1026),
     ] {
         let prompt = format!("a [[sim: create=refuse:{word}, retry_after=7]]");
-        let (told, answer) = read((CLIENT.create)(&bench, &prompt, None).send().await.unwrap()).await;
-        assert_eq!(told, status, "{word}");
+        let (got, answer) = read((CLIENT.create)(&bench, &prompt, None).send().await.unwrap()).await;
+        assert_eq!(got, status, "{word}");
         assert!(text(&answer["error"], "message").ends_with(&format!("({code})")), "{answer}");
         let response = bench.call(Method::POST, V1).json(&hailuo(&prompt)).send().await.unwrap();
         assert_eq!(
@@ -262,7 +262,7 @@ async fn a_create_is_refused_in_each_way_that_the_prompt_orders() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_by_status_in_v2_and_in_a_200_in_v1() {
+async fn a_wrong_key_is_a_status_in_v2_and_a_200_with_an_error_in_v1() {
     let bench = Bench::of(&CLIENT).await;
     let call = |path: &str| bench.http.get(format!("{}{path}", bench.base)).bearer_auth("invalid").send();
     let (code, body) = read(call("/v2/query/video_generation").await.unwrap()).await;

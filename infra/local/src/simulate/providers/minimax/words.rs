@@ -1,4 +1,4 @@
-//! What MiniMax's answers look like: v1 tells errors in a 200, v2 by status and envelope.
+//! What MiniMax's answers look like: v1 returns errors in a 200, v2 by status and envelope.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -69,7 +69,7 @@ fn failure(failure: Failure) -> u16 {
 }
 
 /// What v1 says of a job.
-pub(super) fn told_1(job: &RemoteJob, at: Timestamp) -> Value {
+pub(super) fn json_v1(job: &RemoteJob, at: Timestamp) -> Value {
     let mut body = success(json!({"task_id": job.id, "file_id": "", "video_width": 0, "video_height": 0}));
     let status = match job.phase(at) {
         Phase::Throttled => "Preparing",
@@ -92,7 +92,7 @@ pub(super) fn told_1(job: &RemoteJob, at: Timestamp) -> Value {
 
 /// What v1's callback says of a job: other words than the poll's.
 pub(super) fn event(job: &RemoteJob, at: Timestamp) -> Value {
-    let mut body = told_1(job, at);
+    let mut body = json_v1(job, at);
     body["status"] = json!(match job.phase(at) {
         Phase::Throttled | Phase::Queued | Phase::Running(_) => "processing",
         Phase::Succeeded => "success",
@@ -102,7 +102,7 @@ pub(super) fn event(job: &RemoteJob, at: Timestamp) -> Value {
 }
 
 /// What v2 says of a job, by poll and by callback.
-pub(super) fn told_2(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
+pub(super) fn json_v2(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let mut task = job.extra.clone();
     task["id"] = json!(job.id);
     task["model"] = json!(job.endpoint);

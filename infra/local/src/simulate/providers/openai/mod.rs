@@ -121,7 +121,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         id: format!("video_{}", create::uuid()?.replace('-', "")),
         endpoint: text("model", MODELS[0]),
         prompt,
-        medium: Medium::Film { seconds: seconds.parse().unwrap_or(4) },
+        medium: Medium::Video { seconds: seconds.parse().unwrap_or(4) },
         aspect: sides.unwrap_or((9, 16)),
         callback: None,
         extra: json!({"size": size, "seconds": seconds}),
@@ -167,13 +167,13 @@ fn delete(simulator: &Simulator, id: &str) -> anyhow::Result<Answer> {
     Ok(Json(json!({"id": job.id, "object": "video.deleted", "deleted": true})).into())
 }
 
-/// A video as the API tells it, which holds no address of its content.
+/// The JSON of a video; it has no URL of its content.
 fn video(job: &RemoteJob, at: Timestamp) -> Value {
     let (status, progress) = match job.phase(at) {
         Phase::Throttled | Phase::Queued => ("queued", 0.0),
         Phase::Running(share) => ("in_progress", share * 100.0),
         Phase::Succeeded => ("completed", 100.0),
-        // Nobody can ask for the second.
+        // The second is not visible to a caller.
         Phase::Failed(_) | Phase::Canceled => ("failed", 100.0),
     };
     let error = match job.phase(at) {

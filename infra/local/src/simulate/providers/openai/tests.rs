@@ -14,7 +14,9 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &format!("/v1/videos/{}", text(job, "id"))),
     word: "/status",
     words: ["queued", "in_progress", "completed"],
-    film: |bench, job| async move { format!("{}/v1/videos/{}/content", bench.base, text(job, "id")) }.boxed(),
+    video: |bench, job| {
+        async move { format!("{}/v1/videos/{}/content", bench.base, text(job, "id")) }.boxed()
+    },
 };
 
 fn make(bench: &Bench, prompt: &str, _callback: Option<&str>) -> RequestBuilder {
@@ -33,14 +35,14 @@ async fn a_video_waits_runs_and_gives_its_content_to_the_key_alone() {
     bench.wait(30);
     let running = look(&bench, &job).await;
     assert_eq!((text(&running, "status"), &running["progress"]), ("in_progress", &json!(50)));
-    let film = (CLIENT.film)(&bench, &job).await;
-    assert_eq!(bench.call(Method::GET, &film).send().await.unwrap().status(), 404);
+    let video = (CLIENT.video)(&bench, &job).await;
+    assert_eq!(bench.call(Method::GET, &video).send().await.unwrap().status(), 404);
     bench.wait(30);
     let done = look(&bench, &job).await;
     assert_eq!((text(&done, "status"), &done["completed_at"]), ("completed", &json!(1_700_000_060)));
     assert!(!done.to_string().contains("http"), "where the content is, is not said");
-    assert_eq!(bench.http.get(&film).send().await.unwrap().status(), 401);
-    let content = bench.call(Method::GET, &film).send().await.unwrap();
+    assert_eq!(bench.http.get(&video).send().await.unwrap().status(), 401);
+    let content = bench.call(Method::GET, &video).send().await.unwrap();
     assert_eq!(content.headers()["Content-Type"], "video/mp4");
 }
 

@@ -27,7 +27,7 @@ use crate::simulate::create::{self, Order};
 use crate::simulate::directive::{Failure, Play, Refusal, ResultPlay};
 use crate::simulate::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::simulate::schema::{self, Flaw};
-use crate::simulate::wire::{Answer, Inbound, Letter, Wire};
+use crate::simulate::wire::{Answer, Inbound, Payload, Wire};
 use crate::simulate::{CallKind, Simulator, media, poll};
 
 /// What is kept of a prediction after its end, is kept so long.
@@ -82,14 +82,14 @@ impl Wire for Replicate {
         problem(code, title, detail)
     }
 
-    fn letter(
+    fn payload(
         &self,
         simulator: &Simulator,
         job: &RemoteJob,
         at: Timestamp,
-    ) -> anyhow::Result<Option<Letter>> {
+    ) -> anyhow::Result<Option<Payload>> {
         let id = format!("msg_{}{}", job.id, at.as_millis());
-        Ok(Some(Letter::signed(simulator, &id, &prediction(simulator, job, at))))
+        Ok(Some(Payload::signed(simulator, &id, &prediction(simulator, job, at))))
     }
 
     fn has_directive(&self, key: &str, value: &str) -> bool {
@@ -203,8 +203,8 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
         play,
     };
     let accept = async |job: RemoteJob| {
-        let told = prediction(simulator, &job, job.created_at);
-        Ok((StatusCode::CREATED, Json(told)).into_response())
+        let shown = prediction(simulator, &job, job.created_at);
+        Ok((StatusCode::CREATED, Json(shown)).into_response())
     };
     create::play(simulator, order, accept).await
 }
@@ -325,7 +325,7 @@ fn cancel(simulator: &Simulator, id: &str, now: Timestamp) -> anyhow::Result<Ans
     Ok(Json(prediction(simulator, &changed.unwrap_or(job), now)).into())
 }
 
-/// The prediction as every call and every webhook tells it.
+/// The JSON of a prediction in calls and webhooks.
 fn prediction(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let is_over = job.is_over(at);
     let removed = (is_over && at >= job.ends_at() + RETENTION) || job.play.result == Some(ResultPlay::Gone);
@@ -375,8 +375,8 @@ fn output(simulator: &Simulator, job: &RemoteJob) -> Option<Value> {
     let lists = models::find(&job.endpoint).is_some_and(|model| model.lists);
     Some(match job.play.own.get("output").map(String::as_str) {
         Some("object") => match job.medium {
-            Medium::Film { seconds } => json!({"duration": seconds, "video": {"url": url}}),
-            Medium::Still => json!({"image": {"url": url}}),
+            Medium::Video { seconds } => json!({"duration": seconds, "video": {"url": url}}),
+            Medium::Image => json!({"image": {"url": url}}),
         },
         Some("list") => json!([url]),
         None if lists => json!([url]),

@@ -11,7 +11,7 @@ pub(super) struct Model {
     /// `owner/name`.
     pub(super) id: &'static str,
     pub(super) fields: &'static [Field],
-    /// Seconds of video when the input does not say; a still without.
+    /// Seconds of video when the input does not say; an image without.
     seconds: Option<u32>,
     /// Its output is a list of one file.
     pub(super) lists: bool,
@@ -26,7 +26,7 @@ impl Model {
     pub(super) fn medium(&self, input: &Map<String, Value>) -> Medium {
         let asked = input.get("duration").and_then(Value::as_u64);
         let asked = asked.and_then(|seconds| u32::try_from(seconds).ok());
-        self.seconds.map_or(Medium::Still, |seconds| Medium::Film { seconds: asked.unwrap_or(seconds) })
+        self.seconds.map_or(Medium::Image, |seconds| Medium::Video { seconds: asked.unwrap_or(seconds) })
     }
 
     /// The ratio that a valid input orders; the model's own where it leaves that open.
@@ -78,23 +78,23 @@ const HAILUO: &[Field] = &[
     optional("prompt_optimizer", Flag),
 ];
 
-const STILL: &[Field] =
+const IMAGE: &[Field] =
     &[PROMPT, RATIO, optional("cfg", Number), optional("image", Media), SEED, NEGATIVE_PROMPT, OUTPUT_FORMAT];
 
-const fn film(id: &'static str, fields: &'static [Field], seconds: u32) -> Model {
+const fn video(id: &'static str, fields: &'static [Field], seconds: u32) -> Model {
     Model { id, fields, seconds: Some(seconds), lists: false }
 }
 
-const fn still(id: &'static str, lists: bool) -> Model {
-    Model { id, fields: STILL, seconds: None, lists }
+const fn image(id: &'static str, lists: bool) -> Model {
+    Model { id, fields: IMAGE, seconds: None, lists }
 }
 
 const MODELS: &[Model] = &[
-    film("google/veo-3.1", VEO, 8),
-    film("google/veo-3.1-fast", VEO, 8),
-    film("kwaivgi/kling-v2.6", KLING, 5),
-    film("minimax/hailuo-2.3", HAILUO, 6),
-    still("stability-ai/stable-diffusion-3.5-large", true),
-    still("stability-ai/stable-diffusion-3.5-large-turbo", false),
-    still("stability-ai/stable-diffusion-3.5-medium", true),
+    video("google/veo-3.1", VEO, 8),
+    video("google/veo-3.1-fast", VEO, 8),
+    video("kwaivgi/kling-v2.6", KLING, 5),
+    video("minimax/hailuo-2.3", HAILUO, 6),
+    image("stability-ai/stable-diffusion-3.5-large", true),
+    image("stability-ai/stable-diffusion-3.5-large-turbo", false),
+    image("stability-ai/stable-diffusion-3.5-medium", true),
 ];

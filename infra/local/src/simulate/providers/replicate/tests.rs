@@ -17,7 +17,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, text(&job["urls"], "get")),
     word: "/status",
     words: ["starting", "processing", "succeeded"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move { text(&bench.get(text(&job["urls"], "get")).await.1, "output").to_owned() }.boxed()
     },
 };
@@ -35,9 +35,9 @@ fn make(bench: &Bench, prompt: &str, callback: Option<&str>) -> RequestBuilder {
 }
 
 async fn look(bench: &Bench, job: &Value) -> Value {
-    let (code, told) = bench.get(&format!("{PREDICTIONS}/{}", text(job, "id"))).await;
-    assert_eq!(code, 200, "{told}");
-    told
+    let (code, answer) = bench.get(&format!("{PREDICTIONS}/{}", text(job, "id"))).await;
+    assert_eq!(code, 200, "{answer}");
+    answer
 }
 
 #[tokio::test]
@@ -54,10 +54,10 @@ async fn a_prediction_starts_runs_and_gives_its_video() {
     bench.wait(30);
     assert_eq!(look(&bench, &job).await["status"], "processing");
     bench.wait(30);
-    let told = look(&bench, &job).await;
-    assert_eq!((&told["status"], &told["data_removed"]), (&json!("succeeded"), &json!(false)));
-    assert_eq!(told["output"], json!(format!("{}/media/{}.mp4", bench.base, text(&job, "id"))));
-    assert_eq!(told["completed_at"], "2023-11-14T22:14:20.000Z");
+    let answer = look(&bench, &job).await;
+    assert_eq!((&answer["status"], &answer["data_removed"]), (&json!("succeeded"), &json!(false)));
+    assert_eq!(answer["output"], json!(format!("{}/media/{}.mp4", bench.base, text(&job, "id"))));
+    assert_eq!(answer["completed_at"], "2023-11-14T22:14:20.000Z");
 }
 
 #[tokio::test]
@@ -66,9 +66,9 @@ async fn an_output_is_a_text_a_list_or_an_object() {
     for (shape, pointer) in [("string", ""), ("list", "/0"), ("object", "/video/url")] {
         let job = bench.create(&format!("a [[sim: output={shape}]]")).await;
         bench.wait(60);
-        let told = look(&bench, &job).await;
-        let url = told["output"].pointer(pointer).unwrap().as_str().unwrap();
-        assert!(url.ends_with(".mp4"), "{shape}: {told}");
+        let answer = look(&bench, &job).await;
+        let url = answer["output"].pointer(pointer).unwrap().as_str().unwrap();
+        assert!(url.ends_with(".mp4"), "{shape}: {answer}");
     }
     let input = json!({"prompt": "a boat", "output_format": "png"});
     for (model, pointer) in [("stable-diffusion-3.5-large", "/0"), ("stable-diffusion-3.5-large-turbo", "")] {
@@ -76,8 +76,8 @@ async fn an_output_is_a_text_a_list_or_an_object() {
         let (code, job) = bench.post(PREDICTIONS, &body).await;
         assert_eq!(code, 201, "{job}");
         bench.wait(60);
-        let told = look(&bench, &job).await;
-        assert!(told["output"].pointer(pointer).unwrap().as_str().unwrap().ends_with(".png"), "{told}");
+        let answer = look(&bench, &job).await;
+        assert!(answer["output"].pointer(pointer).unwrap().as_str().unwrap().ends_with(".png"), "{answer}");
     }
 }
 
@@ -88,15 +88,15 @@ async fn an_hour_after_the_end_its_data_are_gone() {
     bench.wait(60 + 3_599);
     assert_eq!(look(&bench, &job).await["data_removed"], false);
     bench.wait(1);
-    let told = look(&bench, &job).await;
-    assert_eq!((&told["status"], &told["data_removed"]), (&json!("succeeded"), &json!(true)));
-    assert_eq!((&told["output"], &told["input"]), (&Value::Null, &json!({})));
+    let answer = look(&bench, &job).await;
+    assert_eq!((&answer["status"], &answer["data_removed"]), (&json!("succeeded"), &json!(true)));
+    assert_eq!((&answer["output"], &answer["input"]), (&Value::Null, &json!({})));
     let early = bench.create("a [[sim: result=404]]").await;
     let none = bench.create("a [[sim: result=422]]").await;
     bench.wait(60);
     assert_eq!(look(&bench, &early).await["data_removed"], true);
-    let told = look(&bench, &none).await;
-    assert_eq!((&told["data_removed"], &told["output"]), (&json!(false), &Value::Null));
+    let answer = look(&bench, &none).await;
+    assert_eq!((&answer["data_removed"], &answer["output"]), (&json!(false), &Value::Null));
 }
 
 #[tokio::test]
@@ -110,9 +110,9 @@ async fn a_run_fails_in_the_words_of_its_model() {
     ] {
         let job = bench.create(&format!("a [[sim: fail={play}]]")).await;
         bench.wait(60);
-        let told = look(&bench, &job).await;
-        assert_eq!((&told["status"], &told["output"]), (&json!("failed"), &Value::Null));
-        assert!(text(&told, "error").contains(words), "{told}");
+        let answer = look(&bench, &job).await;
+        assert_eq!((&answer["status"], &answer["output"]), (&json!("failed"), &Value::Null));
+        assert!(text(&answer, "error").contains(words), "{answer}");
     }
 }
 
@@ -131,10 +131,10 @@ async fn a_deadline_stops_a_run_before_it_began_or_in_the_middle() {
         let (code, job) = read(call.send().await.unwrap()).await;
         assert_eq!(code, 201, "{job}");
         bench.wait(80);
-        let told = look(&bench, &job).await;
-        assert_eq!(told["status"], status, "{prompt} {after}");
-        let at_deadline = told["completed_at"] == told["deadline"];
-        assert_eq!(at_deadline, status != "succeeded", "{told}");
+        let answer = look(&bench, &job).await;
+        assert_eq!(answer["status"], status, "{prompt} {after}");
+        let at_deadline = answer["completed_at"] == answer["deadline"];
+        assert_eq!(at_deadline, status != "succeeded", "{answer}");
     }
     for after in ["4", "soon", "1x", "", "5m3"] {
         let call = make(&bench, "a", None).header("Cancel-After", after);
@@ -176,7 +176,7 @@ async fn a_broken_order_is_refused_by_name() {
         (json!([]), "body:"),
         (json!({"input": {"prompt": "a"}}), "version: is required"),
         (json!({"version": VEO}), "input: is required"),
-        (with("/version", json!("nobody/nothing")), "version does not exist"),
+        (with("/version", json!("unknown/unknown")), "version does not exist"),
         (with("/input", json!({})), "input.prompt: is required"),
         (with("/input/duration", json!("8s")), "input.duration: must be one of"),
         (with("/input/duration", json!(7)), "input.duration: must be one of"),
@@ -187,29 +187,29 @@ async fn a_broken_order_is_refused_by_name() {
         (with("/webhook_events_filter", json!(["ended"])), "webhook_events_filter"),
         (with("/input/prompt", json!("a [[sim: output=film]]")), "unknown directive output=film"),
     ] {
-        let (code, told) = bench.post(PREDICTIONS, &body).await;
-        assert_eq!(code, 422, "{body}: {told}");
-        assert!(text(&told, "detail").contains(words), "{body}: {told}");
+        let (code, answer) = bench.post(PREDICTIONS, &body).await;
+        assert_eq!(code, 422, "{body}: {answer}");
+        assert!(text(&answer, "detail").contains(words), "{body}: {answer}");
     }
-    assert_eq!(bench.post("/v1/models/nobody/nothing/predictions", &good).await.0, 404);
+    assert_eq!(bench.post("/v1/models/unknown/unknown/predictions", &good).await.0, 404);
     assert_eq!(bench.post(&format!("/v1/models/{VEO}/predictions"), &good).await.0, 201);
 }
 
 #[tokio::test]
-async fn it_is_canceled_while_it_runs_and_told_so() {
+async fn it_is_canceled_while_it_runs_and_reports_it() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
     bench.wait(20);
-    let (code, told) = bench.post(&format!("{PREDICTIONS}/{}/cancel", text(&job, "id")), &json!({})).await;
-    assert_eq!((code, &told["status"]), (200, &json!("canceled")));
+    let (code, answer) = bench.post(&format!("{PREDICTIONS}/{}/cancel", text(&job, "id")), &json!({})).await;
+    assert_eq!((code, &answer["status"]), (200, &json!("canceled")));
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
     assert_eq!(receiver.bodies()[0]["status"], "canceled");
 
     let done = bench.create("a boat").await;
     bench.wait(60);
-    let (code, told) = bench.post(&format!("{PREDICTIONS}/{}/cancel", text(&done, "id")), &json!({})).await;
-    assert_eq!((code, &told["status"]), (200, &json!("succeeded")));
+    let (code, answer) = bench.post(&format!("{PREDICTIONS}/{}/cancel", text(&done, "id")), &json!({})).await;
+    assert_eq!((code, &answer["status"]), (200, &json!("succeeded")));
     let ignored = bench.create("a [[sim: cancel=ignored]]").await;
     bench.post(&format!("{PREDICTIONS}/{}/cancel", text(&ignored, "id")), &json!({})).await;
     bench.wait(60);
@@ -219,7 +219,7 @@ async fn it_is_canceled_while_it_runs_and_told_so() {
 }
 
 #[tokio::test]
-async fn its_end_is_told_and_signed_with_the_secret_that_it_shows() {
+async fn its_end_is_reported_and_signed_with_its_published_secret() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let job = bench.create_with(&receiver, "a boat").await;
@@ -227,7 +227,7 @@ async fn its_end_is_told_and_signed_with_the_secret_that_it_shows() {
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 0);
     bench.wait(1);
     assert_eq!(bench.simulator.deliver_due().await.unwrap(), 1);
-    let (headers, body) = receiver.letters().remove(0);
+    let (headers, body) = receiver.payloads().remove(0);
     let value = |name: &str| headers[name].to_str().unwrap().to_owned();
     let at = Timestamp::from_secs(value("webhook-timestamp").parse().unwrap());
     let expected =
@@ -239,7 +239,7 @@ async fn its_end_is_told_and_signed_with_the_secret_that_it_shows() {
 }
 
 #[tokio::test]
-async fn without_a_filter_the_start_is_told_too() {
+async fn without_a_filter_the_start_is_reported_too() {
     let bench = Bench::of(&CLIENT).await;
     let receiver = Receiver::answering(&[]).await;
     let body = json!({"version": VEO, "input": {"prompt": "a"}, "webhook": receiver.url});
@@ -248,8 +248,8 @@ async fn without_a_filter_the_start_is_told_too() {
         bench.clock.advance(due.since(bench.clock.now()));
         bench.simulator.deliver_due().await.unwrap();
     }
-    let told: Vec<_> = receiver.bodies().iter().map(|body| text(body, "status").to_owned()).collect();
-    assert_eq!(told, ["processing", "succeeded"]);
+    let answer: Vec<_> = receiver.bodies().iter().map(|body| text(body, "status").to_owned()).collect();
+    assert_eq!(answer, ["processing", "succeeded"]);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn create(
     let order = Order {
         id: create::uuid()?,
         endpoint: model.id.to_owned(),
-        medium: Medium::Film { seconds: model.seconds(&body) },
+        medium: Medium::Video { seconds: model.seconds(&body) },
         aspect: models::aspect(&body),
         // The price as the answers tell it.
         extra: json!({"credits": model.credits(&body)}),

@@ -14,7 +14,7 @@ pub(in crate::simulate) static CLIENT: Client = Client {
     poll: |bench, job| bench.call(Method::GET, &format!("/v1/tasks/{}", text(job, "id"))),
     word: "/status",
     words: ["PENDING", "RUNNING", "SUCCEEDED"],
-    film: |bench, job| {
+    video: |bench, job| {
         async move { look(bench, job).await.1["output"][0].as_str().unwrap().to_owned() }.boxed()
     },
 };
@@ -54,9 +54,9 @@ async fn a_job_waits_runs_with_progress_and_gives_its_video_and_cost() {
     bench.wait(30);
     let (_, body) = look(&bench, &job).await;
     assert_eq!((&body["status"], &body["cost"]), (&json!("SUCCEEDED"), &json!({"credits": 48})));
-    let film = bench.http.get(body["output"][0].as_str().unwrap()).send().await.unwrap();
+    let video = bench.http.get(body["output"][0].as_str().unwrap()).send().await.unwrap();
     assert_eq!(
-        (film.status().as_u16(), &film.headers()["Content-Type"]),
+        (video.status().as_u16(), &video.headers()["Content-Type"]),
         (200, &"video/mp4".parse().unwrap())
     );
 }
@@ -90,13 +90,13 @@ async fn a_run_fails_in_each_way_that_the_prompt_orders_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_film() {
+async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_video() {
     let bench = Bench::of(&CLIENT).await;
     let running = bench.create("one").await;
     let stubborn = bench.create("two [[sim: cancel=ignored]]").await;
     let finished = bench.create("three [[sim: latency=1]]").await;
     bench.wait(10);
-    let film = look(&bench, &finished).await.1["output"][0].as_str().unwrap().to_owned();
+    let video = look(&bench, &finished).await.1["output"][0].as_str().unwrap().to_owned();
     for job in [&running, &stubborn, &finished] {
         assert_eq!(delete(&bench, job).await, 204);
     }
@@ -104,7 +104,7 @@ async fn a_running_job_is_canceled_and_a_finished_one_is_removed_with_its_film()
     assert_eq!((code, &body["status"], &body["cost"]), (200, &json!("CANCELLED"), &json!({"credits": 0})));
     assert_eq!(look(&bench, &finished).await.0, 404);
     assert_eq!(delete(&bench, &finished).await, 404);
-    assert_eq!(bench.http.get(film).send().await.unwrap().status(), 404);
+    assert_eq!(bench.http.get(video).send().await.unwrap().status(), 404);
     bench.wait(60);
     assert_eq!(look(&bench, &stubborn).await.1["status"], "SUCCEEDED");
     assert_eq!(look(&bench, &running).await.1["status"], "CANCELLED");

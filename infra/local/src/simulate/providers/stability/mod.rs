@@ -1,7 +1,7 @@
-//! Stability's generators of stills, which answer with the still itself, and the balance.
+//! Stability's generators of images, which answer with the image itself, and the balance.
 //!
-//! A still takes no time: `latency`, `throttled`, `cancel`, `webhook`, `result` and `asset` have
-//! no effect. What `status` spoils elsewhere is here the answer with the still: its finish reason
+//! An image takes no time: `latency`, `throttled`, `cancel`, `webhook`, `result` and `asset` have
+//! no effect. What `status` spoils elsewhere is here the answer with the image: its finish reason
 //! is of no list, its body is empty, a page, junk or cut in half, or there is an error of the server.
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ impl Wire for Stability {
         problem(code, name, &[text.to_owned()])
     }
 
-    /// The still is in the answer, and nowhere else.
+    /// The image is in the answer, and nowhere else.
     fn media<'a>(&self, _: &'a str) -> Option<&'a str> {
         None
     }
@@ -144,9 +144,9 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let Some(mut body) = form::object(call) else {
         return flawed(&["content-type: must be multipart/form-data".to_owned()]);
     };
-    let told = match call.header(ACCEPT.as_str()) {
-        Some("image/*") => Told::Bytes,
-        Some("application/json") => Told::Json,
+    let format = match call.header(ACCEPT.as_str()) {
+        Some("image/*") => Format::Bytes,
+        Some("application/json") => Format::Json,
         _ => return flawed(&["accept: must be one of: image/*, application/json".to_owned()]),
     };
     // A form has texts only.
@@ -173,28 +173,28 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let order = Order {
         id: create::uuid()?,
         endpoint: text("model").map_or(generator.to_owned(), |model| format!("{generator}/{model}")),
-        medium: Medium::Still,
+        medium: Medium::Image,
         aspect: ratio.unwrap_or((1, 1)),
         extra: json!({"seed": seed.unwrap_or(343_940_597)}),
         prompt,
         callback: None,
         play,
     };
-    create::play(simulator, order, async |job| still(simulator, &job, told).await).await
+    create::play(simulator, order, async |job| image(simulator, &job, format).await).await
 }
 
-/// In which form a still is asked for.
+/// The requested response format.
 #[derive(Debug, Clone, Copy)]
-enum Told {
+enum Format {
     Bytes,
     Json,
 }
 
-async fn still(simulator: &Simulator, job: &RemoteJob, told: Told) -> anyhow::Result<Response> {
+async fn image(simulator: &Simulator, job: &RemoteJob, format: Format) -> anyhow::Result<Response> {
     let refused = |refusal| Ok(simulator.wire.refusal(refusal));
     let mut reason = match job.play.fail {
         None => "SUCCESS",
-        // Made, blurred, and paid for.
+        // Blurred and billed.
         Some(Failure::ContentPolicy) => "CONTENT_FILTERED",
         Some(Failure::Internal) => return refused(Refusal::Internal),
         Some(Failure::Invalid) => return refused(Refusal::BrokenInput),
@@ -219,8 +219,8 @@ async fn still(simulator: &Simulator, job: &RemoteJob, told: Told) -> anyhow::Re
         | None => {}
     }
     let seed = &job.extra["seed"];
-    Ok(match told {
-        Told::Bytes => {
+    Ok(match format {
+        Format::Bytes => {
             let headers = [
                 (CONTENT_TYPE.as_str(), "image/png".to_owned()),
                 ("finish-reason", reason.to_owned()),
@@ -229,7 +229,7 @@ async fn still(simulator: &Simulator, job: &RemoteJob, told: Told) -> anyhow::Re
             ];
             (headers, bytes).into_response()
         }
-        Told::Json => {
+        Format::Json => {
             let body = json!({"image": BASE64.encode(&bytes), "finish_reason": reason, "seed": seed});
             Json(body).into_response()
         }

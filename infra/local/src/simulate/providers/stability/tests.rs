@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::simulate::test_bench::{Bench, Client, read};
 use crate::simulate::{CallKind, Fault, RemoteState};
 
-/// It makes no films and is not polled: only what a create needs is used of this.
+/// It makes no videos and is not polled: only what a create needs is used of this.
 static CLIENT: Client = Client {
     provider: Provider::Stability,
     wire: &super::Stability,
@@ -17,7 +17,7 @@ static CLIENT: Client = Client {
     poll: |bench, _| bench.call(Method::GET, "/v1/user/balance"),
     word: "",
     words: ["", "", ""],
-    film: |_, _| async { String::new() }.boxed(),
+    video: |_, _| async { String::new() }.boxed(),
 };
 
 type Texts<'a> = &'a [(&'a str, &'a str)];
@@ -38,15 +38,15 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_still_is_the_answer_with_its_reason_and_seed() {
+async fn an_image_is_the_answer_with_its_reason_and_seed() {
     let bench = Bench::of(&CLIENT).await;
     let texts = [("prompt", "a boat"), ("aspect_ratio", "16:9"), ("seed", "7"), ("output_format", "png")];
     for generator in ["core", "ultra", "sd3"] {
-        let still = make(&bench, generator, &texts).send().await.unwrap();
-        assert_eq!(still.status(), 200, "{generator}");
-        assert_eq!(header(&still, "content-type"), "image/png");
-        assert_eq!((header(&still, "finish-reason"), header(&still, "seed")), ("SUCCESS", "7"));
-        assert!(still.bytes().await.unwrap().starts_with(b"\x89PNG"));
+        let image = make(&bench, generator, &texts).send().await.unwrap();
+        assert_eq!(image.status(), 200, "{generator}");
+        assert_eq!(header(&image, "content-type"), "image/png");
+        assert_eq!((header(&image, "finish-reason"), header(&image, "seed")), ("SUCCESS", "7"));
+        assert!(image.bytes().await.unwrap().starts_with(b"\x89PNG"));
     }
     let jobs = bench.simulator.remote_jobs().unwrap();
     assert_eq!(jobs.len(), 3);
@@ -61,8 +61,8 @@ async fn the_other_form_of_the_answer_is_json() {
     call.headers_mut().insert("accept", "application/json".parse().unwrap());
     let (code, body) = read(bench.http.execute(call).await.unwrap()).await;
     assert_eq!((code, &body["finish_reason"]), (200, &json!("SUCCESS")));
-    let still = BASE64.decode(body["image"].as_str().unwrap().as_bytes()).unwrap();
-    assert!(still.starts_with(b"\x89PNG"));
+    let image = BASE64.decode(body["image"].as_str().unwrap().as_bytes()).unwrap();
+    assert!(image.starts_with(b"\x89PNG"));
 }
 
 #[tokio::test]
@@ -117,11 +117,11 @@ async fn it_refuses_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn a_filtered_still_comes_with_success() {
+async fn a_filtered_image_comes_with_success() {
     let bench = Bench::of(&CLIENT).await;
-    let still = made(&bench, "a [[sim: fail=content_policy]]").await;
-    assert_eq!((still.status().as_u16(), header(&still, "finish-reason")), (200, "CONTENT_FILTERED"));
-    assert!(still.bytes().await.unwrap().starts_with(b"\x89PNG"));
+    let image = made(&bench, "a [[sim: fail=content_policy]]").await;
+    assert_eq!((image.status().as_u16(), header(&image, "finish-reason")), (200, "CONTENT_FILTERED"));
+    assert!(image.bytes().await.unwrap().starts_with(b"\x89PNG"));
     for (play, code) in [("internal", 500), ("invalid", 400), ("no_code", 500)] {
         let (status, body) = read(made(&bench, &format!("a [[sim: fail={play}]]")).await).await;
         assert_eq!((status, body["name"].is_string()), (code, play != "no_code"), "{play}");
@@ -133,10 +133,10 @@ async fn its_answer_is_spoilt_as_ordered() {
     let bench = Bench::of(&CLIENT).await;
     let whole = made(&bench, "a boat").await.bytes().await.unwrap();
     for play in ["unknown", "empty", "html", "junk", "truncated"] {
-        let still = made(&bench, &format!("a boat [[sim: status={play}]]")).await;
-        assert_eq!(still.status(), 200);
-        let reason = header(&still, "finish-reason").to_owned();
-        let bytes = still.bytes().await.unwrap();
+        let image = made(&bench, &format!("a boat [[sim: status={play}]]")).await;
+        assert_eq!(image.status(), 200);
+        let reason = header(&image, "finish-reason").to_owned();
+        let bytes = image.bytes().await.unwrap();
         match play {
             "unknown" => assert_eq!((&*reason, &bytes), ("REHEARSING", &whole)),
             "empty" => assert!(bytes.is_empty()),
@@ -148,7 +148,7 @@ async fn its_answer_is_spoilt_as_ordered() {
 }
 
 #[tokio::test]
-async fn its_wire_is_cut_and_a_slow_still_is_made_all_the_same() {
+async fn its_wire_is_cut_and_a_slow_image_is_made_all_the_same() {
     let bench = Bench::of(&CLIENT).await;
     bench.simulator.cut(CallKind::Create, Fault::DropAfter);
     assert!(make(&bench, "core", &[("prompt", "a")]).send().await.is_err());

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use self::models::{Film, MODELS};
+use self::models::{MODELS, Video};
 use crate::simulate::create::{self, Order};
 use crate::simulate::directive::{Failure, Refusal, ResultPlay};
 use crate::simulate::google::{error, invalid, not_found, refusal};
@@ -186,8 +186,8 @@ async fn create(simulator: &Simulator, call: &Inbound, parent: &str, model: &str
     let Ok(body) = call.object() else {
         return Ok(invalid("Invalid JSON payload received.").into());
     };
-    let Film { prompt, seconds, aspect, storage } = match models::film(&body) {
-        Ok(film) => film,
+    let Video { prompt, seconds, aspect, storage } = match models::video(&body) {
+        Ok(video) => video,
         Err(flaw) => return Ok(invalid(&flaw).into()),
     };
     let play = match simulator.play(&prompt) {
@@ -199,7 +199,7 @@ async fn create(simulator: &Simulator, call: &Inbound, parent: &str, model: &str
         // One segment of an object's name, too.
         id: create::uuid()?.replace('-', ""),
         endpoint: model.to_owned(),
-        medium: Medium::Film { seconds },
+        medium: Medium::Video { seconds },
         aspect,
         extra: json!({"name": name, "storage": storage}),
         prompt,
@@ -248,7 +248,7 @@ async fn fetch(simulator: &Simulator, call: &Inbound, parent: &str, model: &str)
     Ok(poll::answer(simulator, &job, now, StatusCode::OK, truth, "/done").into())
 }
 
-/// An operation as it is told at a time.
+/// The JSON of an operation at a time.
 async fn operation(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> anyhow::Result<Value> {
     let name = name_of(job);
     let failed = |code: u64, message: &str| {
@@ -276,7 +276,7 @@ async fn operation(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> an
     }
 }
 
-/// Where the film was written to; inline, if the order named no place.
+/// Where the video was written to; inline, if the order named no place.
 async fn video(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Value> {
     Ok(match job.extra["storage"].as_str() {
         Some(folder) => {

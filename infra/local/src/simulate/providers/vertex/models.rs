@@ -42,7 +42,7 @@ const PARAMETERS: &[Field] = &[
 
 /// What a body orders.
 #[derive(Debug)]
-pub(super) struct Film {
+pub(super) struct Video {
     pub(super) prompt: String,
     pub(super) seconds: u32,
     pub(super) aspect: (u32, u32),
@@ -50,8 +50,8 @@ pub(super) struct Film {
     pub(super) storage: Option<String>,
 }
 
-/// The film of a good body, or the first thing that is wrong with it.
-pub(super) fn film(body: &Map<String, Value>) -> Result<Film, String> {
+/// The video of a good body, or the first thing that is wrong with it.
+pub(super) fn video(body: &Map<String, Value>) -> Result<Video, String> {
     if let Some(flaw) = flaw("", BODY, body).or_else(|| flaw_of("parameters", PARAMETERS, body)) {
         return Err(flaw);
     }
@@ -72,7 +72,7 @@ pub(super) fn film(body: &Map<String, Value>) -> Result<Film, String> {
     if storage.is_some_and(|address| !address.starts_with("gs://")) {
         return Err("parameters.storageUri must begin with gs://.".to_owned());
     }
-    Ok(Film {
+    Ok(Video {
         prompt: instance["prompt"].as_str().unwrap_or_default().to_owned(),
         seconds: parameters["durationSeconds"].as_u64().and_then(|s| s.try_into().ok()).unwrap_or(8),
         aspect: if parameters["aspectRatio"] == "9:16" { (9, 16) } else { (16, 9) },

@@ -17,7 +17,7 @@ static CLIENT: Client = Client {
     poll: |bench, job| made(bench, FETCH, &json!({"operationName": job["name"]})),
     word: "/done",
     words: ["", "", ""],
-    film: |bench, job| {
+    video: |bench, job| {
         async move {
             let (_, body) = fetch(bench, job).await;
             object(text(&body["response"]["videos"][0], "gcsUri"))
@@ -104,7 +104,7 @@ async fn a_token_is_given_for_the_accounts_assertion_and_lasts_an_hour() {
 }
 
 #[tokio::test]
-async fn an_operation_runs_and_its_film_is_in_the_bucket_for_the_token_alone() {
+async fn an_operation_runs_and_its_video_is_in_the_bucket_for_the_token_alone() {
     let bench = Bench::of(&CLIENT).await;
     let job = bench.create("a paper boat").await;
     assert!(text(&job, "name").starts_with(&format!("{}/operations/", &MODEL[4..])));
@@ -112,9 +112,9 @@ async fn an_operation_runs_and_its_film_is_in_the_bucket_for_the_token_alone() {
     bench.wait(60);
     let (_, body) = fetch(&bench, &job).await;
     assert_eq!(body["done"], true);
-    let film = (CLIENT.film)(&bench, &job).await;
-    assert_eq!(bench.call(Method::GET, &film).send().await.unwrap().status(), 401);
-    let with = bench.call(Method::GET, &film).bearer_auth(access(&bench, bench.clock.now().as_secs() + 60));
+    let video = (CLIENT.video)(&bench, &job).await;
+    assert_eq!(bench.call(Method::GET, &video).send().await.unwrap().status(), 401);
+    let with = bench.call(Method::GET, &video).bearer_auth(access(&bench, bench.clock.now().as_secs() + 60));
     let answer = with.send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["Content-Type"]),
@@ -125,15 +125,15 @@ async fn an_operation_runs_and_its_film_is_in_the_bucket_for_the_token_alone() {
 }
 
 #[tokio::test]
-async fn without_a_place_to_write_to_the_film_is_inline() {
+async fn without_a_place_to_write_to_the_video_is_inline() {
     let bench = Bench::of(&CLIENT).await;
     let mut body = order("a");
     body["parameters"].as_object_mut().unwrap().remove("storageUri");
     let (_, job) = read(made(&bench, CREATE, &body).send().await.unwrap()).await;
     bench.wait(60);
     let (_, body) = fetch(&bench, &job).await;
-    let film = BASE64.decode(text(&body["response"]["videos"][0], "bytesBase64Encoded").as_bytes()).unwrap();
-    assert_eq!(&film[4..8], b"ftyp");
+    let video = BASE64.decode(text(&body["response"]["videos"][0], "bytesBase64Encoded").as_bytes()).unwrap();
+    assert_eq!(&video[4..8], b"ftyp");
 }
 
 #[tokio::test]

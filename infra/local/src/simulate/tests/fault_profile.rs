@@ -1,12 +1,12 @@
-//! What a provider plays with everybody for a while.
+//! Fault profiles.
 
 use http::header::RETRY_AFTER;
 
 use super::*;
 
-fn weather(bench: &Bench, directives: &str, seconds: u64) {
+fn set(bench: &Bench, directives: &str, seconds: u64) {
     let until = bench.clock.now() + Duration::from_secs(seconds);
-    bench.simulator.weather(directives, until).unwrap();
+    bench.simulator.set_fault_profile(directives, until).unwrap();
 }
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn an_outage_meets_every_call_and_remote_jobs_run_on() {
     for client in CLIENTS {
         let bench = Bench::of(client).await;
         let job = bench.create("a boat").await;
-        weather(&bench, "all=refuse:429, retry_after=date:60", 90);
+        set(&bench, "all=refuse:429, retry_after=date:60", 90);
         for call in [(client.create)(&bench, "a boat", None), (client.poll)(&bench, &job)] {
             let answer = call.send().await.unwrap();
             assert!(!answer.status().is_success(), "{answer:?}");
@@ -30,18 +30,18 @@ async fn an_outage_meets_every_call_and_remote_jobs_run_on() {
 #[tokio::test]
 async fn a_cut_outage_leaves_no_answer_before_or_after_the_effect() {
     let bench = Bench::of(&FAL).await;
-    weather(&bench, "all=drop-before", 60);
+    set(&bench, "all=drop-before", 60);
     create_is_cut(&bench, "a boat").await;
     assert_eq!(jobs(&bench), 0);
-    weather(&bench, "all=drop-after", 60);
+    set(&bench, "all=drop-after", 60);
     create_is_cut(&bench, "a boat").await;
     assert_eq!(jobs(&bench), 1);
 }
 
 #[tokio::test]
-async fn what_is_ordered_in_a_weather_is_played_so_and_a_prompt_has_the_last_word() {
+async fn a_fault_profile_applies_to_every_job_and_a_prompt_overrides_it() {
     let bench = Bench::of(&FAL).await;
-    weather(&bench, "fail=internal, webhook=lost", 60);
+    set(&bench, "fail=internal, webhook=lost", 60);
     bench.create("a boat").await;
     bench.create("a boat [[sim: latency=20]]").await;
     bench.create("a boat [[sim: fail=no_code, latency=1]]").await;
@@ -54,11 +54,11 @@ async fn what_is_ordered_in_a_weather_is_played_so_and_a_prompt_has_the_last_wor
 }
 
 #[test]
-fn a_typing_error_in_a_weather_is_refused() {
+fn an_unknown_directive_in_a_fault_profile_is_rejected() {
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
     let outward = Outward::new().unwrap();
     let fal = Simulator::open(Provider::Fal, None, clock.clone(), Options::default(), outward).unwrap();
-    assert!(fal.weather("all=sunny", clock.now()).is_err());
+    assert!(fal.set_fault_profile("all=sunny", clock.now()).is_err());
 }
 
 #[tokio::test]
@@ -66,8 +66,8 @@ async fn a_link_expires_with_the_status_that_is_ordered() {
     let bench = Bench::of(&FAL).await;
     let job = bench.create("a [[sim: asset=expired:30:410]]").await;
     bench.wait(60);
-    let film = (FAL.film)(&bench, &job).await;
-    assert_eq!(bench.call(Method::GET, &film).send().await.unwrap().status(), 200);
+    let video = (FAL.video)(&bench, &job).await;
+    assert_eq!(bench.call(Method::GET, &video).send().await.unwrap().status(), 200);
     bench.wait(30);
-    assert_eq!(bench.call(Method::GET, &film).send().await.unwrap().status(), 410);
+    assert_eq!(bench.call(Method::GET, &video).send().await.unwrap().status(), 410);
 }

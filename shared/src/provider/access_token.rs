@@ -1,4 +1,4 @@
-//! Keys that are exchanged for others, which are good for a while.
+//! OAuth access-token cache.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,22 +11,21 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::ErrorClass;
 
-/// How long before its end an access is no longer used.
+/// A cached token is no longer used this long before it expires.
 const SPARE: Duration = Duration::from_secs(120);
 
-/// What a key was exchanged for.
+/// An access token and its lifetime.
 #[derive(Debug, Clone)]
-pub struct Access {
-    /// What calls are made with instead.
+pub struct AccessToken {
     pub key: Secret,
     pub lasts: Duration,
 }
 
-/// The access to each provider, as last given. Shared by all calls of one client.
+/// The current access token of each provider. Shared by all calls of one client.
 #[derive(Debug, Default)]
-pub(super) struct AccessCache(Mutex<BTreeMap<Provider, (Secret, Timestamp)>>);
+pub(super) struct AccessTokenCache(Mutex<BTreeMap<Provider, (Secret, Timestamp)>>);
 
-impl AccessCache {
+impl AccessTokenCache {
     fn get(&self, provider: Provider, now: Timestamp) -> Option<Secret> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.get(&provider).filter(|(_, until)| now < *until).map(|(key, _)| key.clone())
@@ -36,28 +35,28 @@ impl AccessCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, (key, until));
     }
 
-    /// It was not taken: the next call asks for another.
+    /// Drops a token that the provider rejected: the next call requests a new one.
     pub(super) fn forget(&self, provider: Provider) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&provider);
     }
 }
 
 impl ProviderClient {
-    /// What a call carries: the configured key, or what it is exchanged for. Whatever goes wrong
-    /// with that, the call itself is not sent.
+    /// The credential of a call: the configured key or its access token. If the exchange fails, the
+    /// call is not sent.
     pub(super) async fn key(&self, config: &ProviderConfig, now: Timestamp) -> Result<Secret, NoAnswer> {
         let provider = config.provider;
         let adapter = adapter(provider);
         if !adapter.capabilities().exchanges_key {
             return Ok(config.key.clone());
         }
-        if let Some(key) = self.access.get(provider, now) {
+        if let Some(key) = self.access_tokens.get(provider, now) {
             return Ok(key);
         }
         let call = adapter.exchange(&config.key, now);
         let call = call.ok_or_else(|| not_sent(ErrorClass::Auth, "malformed_key"))?;
         let timer = Timer::start(provider, "token");
-        // Boxed: it sends as every call is sent, and that asks for keys.
+        // Boxed, because `send` calls this function.
         let sent = Box::pin(self.send(provider, call, Credentials::None, self.timeouts.ping)).await;
         let access = match &sent {
             Ok(answer) => adapter.read_exchange(answer).map_err(NoAnswer::NotSent),
@@ -65,8 +64,8 @@ impl ProviderClient {
             Err(NoAnswer::Lost(cause)) => Err(not_sent(ErrorClass::ProviderUnavailable, cause)),
         };
         timer.log(&sent, (if access.is_ok() { "given" } else { "not_given" }, ""));
-        let Access { key, lasts } = access?;
-        self.access.set(provider, key.clone(), now + lasts.saturating_sub(SPARE));
+        let AccessToken { key, lasts } = access?;
+        self.access_tokens.set(provider, key.clone(), now + lasts.saturating_sub(SPARE));
         Ok(key)
     }
 }

@@ -189,8 +189,8 @@ async fn a_file_whose_server_says_when_to_come_again_is_busy() {
     assert!(matches!(plain().await, DownloadError::Later(_)));
     assert!(matches!(plain().await, DownloadError::Gone(404)));
     let url = "https://generativelanguage.googleapis.com/v1beta/interactions/v1_a";
-    let keyed = client.download(&downloads, Provider::Gemini, url, NOW).await;
-    assert!(matches!(keyed, Err(DownloadError::Busy(wait)) if wait == Duration::from_secs(90)));
+    let downloaded = client.download(&downloads, Provider::Gemini, url, NOW).await;
+    assert!(matches!(downloaded, Err(DownloadError::Busy(wait)) if wait == Duration::from_secs(90)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Files that a provider gives only to its key.
+//! Authenticated downloads.
 
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, LOCATION};
@@ -11,8 +11,8 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 
 impl ProviderClient {
-    /// Opens a finished job's file: with the key where its provider gives it to nobody else,
-    /// and else as anybody would. A redirect takes the key nowhere.
+    /// Opens a finished job's file: with the key if the provider requires it, else without
+    /// credentials. The key is not sent to a redirect target.
     pub async fn download(
         &self,
         downloads: &Downloader,
@@ -34,13 +34,13 @@ impl ProviderClient {
         timer.log_status(status, (if sent.is_ok() { "answered" } else { "lost" }, ""));
         let response = sent?;
         if matches!(response.status().as_u16(), 401 | 403) {
-            // Of our key, this says: nothing of the file.
-            self.access.forget(provider);
+            // The key was rejected; the file may exist.
+            self.access_tokens.forget(provider);
             return Err(later("the key was not taken"));
         }
         let elsewhere = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
         match elsewhere.map(HeaderValue::to_str) {
-            // It may be relative to what was asked for (RFC 9110, 10.2.2).
+            // It may be relative to the request URL (RFC 9110, 10.2.2).
             Some(Ok(location)) => match asked.and_then(|asked| asked.join(location).ok()) {
                 Some(elsewhere) => downloads.open(elsewhere.as_str(), now).await,
                 None => Err(later("redirected to nowhere")),
