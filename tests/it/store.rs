@@ -1,12 +1,12 @@
 //! The store room against the embedded endpoints: each method, each condition both ways.
 
+mod admission;
 mod advance;
 mod books;
 mod conflict;
 mod create;
 mod due;
-mod gates;
-mod gauges;
+mod health;
 mod keystore;
 mod ledger;
 mod media;

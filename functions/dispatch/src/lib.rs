@@ -1,8 +1,8 @@
 //! `dispatch`: claim an attempt on the best route, call the provider, record what came
 //! back, fail over.
 
+mod admission;
 mod callbacks;
-mod gates;
 mod outcome;
 
 use std::convert::Infallible;
@@ -25,16 +25,16 @@ use shared::edge::http::chain;
 use shared::provider::download::Downloader;
 use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter, reference};
 use shared::store;
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::MediaStore;
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use url::Url;
 
+pub use admission::AdmissionControl;
+use admission::{Decision, Observed, PlannedAttempt};
 pub use callbacks::Callbacks;
-pub use gates::Gates;
-use gates::{Shown, Way, Wish};
 use outcome::{Reading, read, recover};
 
 /// How often, and how long apart at first, what only this dispatcher knows is written down again.
@@ -54,8 +54,8 @@ const ASK_ABOUT_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
-    /// The providers' gates: whom to trust, and with how much.
-    pub gates: Gates,
+    /// Admission control of the providers.
+    pub admission: AdmissionControl,
     /// For media that comes with the create answer.
     pub media: MediaStore,
     pub providers: ProviderClient,
@@ -82,8 +82,8 @@ impl App {
         let callbacks = Callbacks::read(&mut read)?;
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            gates: Gates::new(
-                Gauges::new(table),
+            admission: AdmissionControl::new(
+                AdmissionStore::new(table),
                 config::limits(&mut read),
                 sold.clone(),
                 callbacks.simulated.clone(),
@@ -130,25 +130,25 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         | State::Other(_) => return Ok(()), // a repeat, or a newer release's
     }
     let claim = app.random.u64();
-    let wish = Wish { job: &job, request: &request, claim };
-    let route = match app.gates.find_way(&wish, &app.catalog, app.clock.now()).await? {
-        Way::Go(route) => route,
-        Way::Wait(told) => {
-            wait(app, &job, told, once).await;
+    let planned = PlannedAttempt { job: &job, request: &request, claim };
+    let route = match app.admission.admit(&planned, &app.catalog, app.clock.now()).await? {
+        Decision::Admitted(route) => route,
+        Decision::Wait(span) => {
+            wait(app, &job, span, once).await;
             return Ok(());
         }
-        Way::Never(class) => {
+        Decision::NoRoute(class) => {
             app.jobs.advance_from(job, &Event::NoRoute { class }, app.clock.now()).await?;
             return Ok(());
         }
     };
     if deadline.left(app.clock.now()) < CREATE_WITHIN {
-        app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
+        app.admission.report(route, claim, Observed::NOTHING, app.clock.now()).await;
         return Err(Unfinished::Later("too little time is left for a create call"));
     }
     let Some(job) = take(app, job, &request, route, claim, deadline).await? else {
         // Another dispatcher has the claim, and makes the call.
-        app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
+        app.admission.report(route, claim, Observed::NOTHING, app.clock.now()).await;
         return Ok(());
     };
 
@@ -161,19 +161,19 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         // Canceled since.
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
-    let shown = Shown::by(&outcome);
+    let observed = Observed::from_outcome(&outcome);
     let Reading { event, retry_after, hint } = read(app, &job, &request, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
     if let Some(remote) = hint {
         ask_about(app, &job, remote).await;
     }
-    app.gates.report(route, claim, shown, app.clock.now()).await;
+    app.admission.report(route, claim, observed, app.clock.now()).await;
 
     let mut pause = Duration::ZERO;
     if job.state == State::Queued {
         let now = app.clock.now();
-        let elsewhere = app.gates.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
+        let elsewhere = app.admission.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
         tracing::info!(job.id = %job.id, attempt, provider.name = %route.provider, elsewhere, "job.failover");
         let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
         pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
@@ -312,8 +312,8 @@ where
 
 /// Holds a job back whose providers take nothing now: it stays queued, and costs no attempt.
 /// A message that `reconcile` has sent beside the job's own is not sent on.
-async fn wait(app: &App, job: &Job, told: Duration, once: bool) {
-    let pause = gates::pause(told, job, app.random.u32(), app.clock.now());
+async fn wait(app: &App, job: &Job, span: Duration, once: bool) {
+    let pause = admission::pause(span, job, app.random.u32(), app.clock.now());
     tracing::info!(job.id = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
     if !once {
         app.outbox.send_all_after(job, pause).await;

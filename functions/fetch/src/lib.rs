@@ -19,7 +19,7 @@ use shared::edge::http::chain;
 use shared::provider::ProviderClient;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::pace::{GRACE, Pace, Stopped};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
@@ -45,8 +45,8 @@ pub struct App {
     pub jobs: JobStore,
     /// Drops webhooks that are not about the attempt that they name.
     pub reports: Reports,
-    /// For the place that an ended attempt gives back.
-    pub gauges: Gauges,
+    /// Releases the concurrency slot of an ended attempt.
+    pub admission: AdmissionStore,
     pub limits: LimitTable,
     pub media: MediaStore,
     pub providers: ProviderClient,
@@ -69,7 +69,7 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            gauges: Gauges::new(table.clone()),
+            admission: AdmissionStore::new(table.clone()),
             limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
@@ -180,7 +180,7 @@ async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Tur
     let job = advance.into_job();
     if is_move && let Some(attempt) = job.attempt(number) {
         let chance = (app.random.u32(), app.random.u64());
-        app.gauges.leave(&app.limits, attempt, chance, now).await;
+        app.admission.release_slot(&app.limits, attempt, chance, now).await;
     }
     if !job.waits_for_file_of(number) {
         return Ok(Turn { job, copies: Copies::Nothing });
@@ -210,7 +210,7 @@ async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, Unfini
     let Some(attempt) = job.current().filter(|_| matches!(copied, Copied::Missing)) else {
         return Ok(copied);
     };
-    let believed = app.gauges.is_loss_believed(attempt, app.random.u64(), app.clock.now()).await?;
+    let believed = app.admission.accepts_loss(attempt, app.random.u64(), app.clock.now()).await?;
     Ok(if believed { Copied::Missing } else { Copied::Later(Duration::ZERO) })
 }
 

@@ -16,7 +16,7 @@ use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::ProviderClient;
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use tracing::Instrument;
 
 /// How often a provider's price list is asked for.
@@ -25,7 +25,7 @@ const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// Everything `health` may touch.
 #[derive(Debug)]
 pub struct App {
-    pub gauges: Gauges,
+    pub admission: AdmissionStore,
     pub providers: ProviderClient,
     /// Those that get new attempts.
     pub sold: Vec<Provider>,
@@ -38,7 +38,7 @@ impl App {
         let mut read = process.env.reader();
         let sold = config::providers(&mut read);
         let app = Self {
-            gauges: Gauges::new(config::table(process, &mut read)),
+            admission: AdmissionStore::new(config::table(process, &mut read)),
             catalog: Catalog::for_providers(&sold),
             sold,
             providers: config::provider_client(&mut read)?,
@@ -54,7 +54,7 @@ pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(
 
 async fn check_all(app: &App) -> Result<(), BoxError> {
     let providers = &app.sold;
-    let gauges = app.gauges.health(providers).await?;
+    let gauges = app.admission.health(providers).await?;
     // All at once: one slow provider must not delay the news of another.
     let written =
         join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;
@@ -79,7 +79,7 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
     if after.health != before.health {
         tracing::warn!(provider.name = %provider, from = ?before.health, to = ?after.health, "provider.health_changed");
     }
-    app.gauges.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
+    app.admission.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
         tracing::error!(provider.name = %provider, error = chain(&error), "gauge.not_written");
         error.into()
     })

@@ -17,7 +17,7 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter, reference};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
@@ -36,8 +36,8 @@ pub struct App {
     pub jobs: JobStore,
     /// Drops webhooks that are not about the attempt that they name.
     pub reports: Reports,
-    /// For the place that an ended attempt gives back.
-    pub gauges: Gauges,
+    /// Releases the concurrency slot of an ended attempt.
+    pub admission: AdmissionStore,
     pub limits: LimitTable,
     pub providers: ProviderClient,
     pub outbox: Outbox,
@@ -56,7 +56,7 @@ impl App {
         let app = Self {
             jobs: JobStore::new(table.clone()),
             reports: Reports::new(table.clone()),
-            gauges: Gauges::new(table),
+            admission: AdmissionStore::new(table),
             limits: config::limits(&mut read),
             providers: config::provider_client(&mut read)?,
             outbox: config::outbox(process, &mut read),
@@ -115,7 +115,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         return Ok(app.verdicts.send(&message, attempt.provider).await?);
     }
     let now = app.clock.now();
-    if verdict == Verdict::Gone && !app.gauges.is_loss_believed(attempt, app.random.u64(), now).await? {
+    if verdict == Verdict::Gone && !app.admission.accepts_loss(attempt, app.random.u64(), now).await? {
         return Ok(());
     }
     let verdict = without_prompt(app, &job_id, verdict).await?;
@@ -125,7 +125,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         && let Some(ended) = job.attempt(number)
     {
         let chance = (app.random.u32(), app.random.u64());
-        app.gauges.leave(&app.limits, ended, chance, app.clock.now()).await;
+        app.admission.release_slot(&app.limits, ended, chance, app.clock.now()).await;
     }
     app.outbox.send_all(advance.job()).await;
     Ok(())

@@ -15,7 +15,7 @@ use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, json};
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
@@ -37,7 +37,7 @@ pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
     pub ledger: Ledger,
-    pub gauges: Gauges,
+    pub admission: AdmissionStore,
     pub media: MediaStore,
     pub providers: Vec<Provider>,
     pub catalog: Catalog,
@@ -53,7 +53,7 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             ledger: Ledger::new(table.clone()),
-            gauges: Gauges::new(table),
+            admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             catalog: Catalog::for_providers(&providers),
             providers,

@@ -93,7 +93,7 @@ pub(crate) async fn account(
 
 /// `GET /v1/providers`: how every configured provider has been doing.
 pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
-    let gauges = app.gauges.health(&app.providers).await?;
+    let gauges = app.admission.health(&app.providers).await?;
     let providers: Vec<Value> = app
         .providers
         .iter()

@@ -14,7 +14,7 @@ use super::item::{Item, Update, from_item, key, text, text_of};
 use super::keys::{self, SK};
 use super::ledger::Limits;
 use super::remotes::{Holder, Remotes};
-use super::{Error, RACES_MAX, Table, ledger, passes, step_aside};
+use super::{Error, RACES_MAX, Table, back_off, is_transient, ledger};
 use domain::attempt::Attempt;
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::decide::{Decision, Event, Transition};
@@ -124,8 +124,8 @@ impl JobStore {
                 let same = same_body || earlier.request_hash == job.request_hash;
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
-            if passes(reasons) {
-                step_aside(tries).await;
+            if is_transient(reasons) {
+                back_off(tries).await;
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
@@ -221,7 +221,7 @@ impl JobStore {
                 }
                 Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
-                    step_aside(tries).await;
+                    back_off(tries).await;
                     let id = &transition.before().id;
                     job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
                 }
@@ -297,7 +297,7 @@ impl JobStore {
             tracing::error!(job.id = %transition.before().id, event = event.name(), "ledger.mismatch");
             return Err(Error::corrupt(doing, error));
         }
-        if passes(reasons) {
+        if is_transient(reasons) {
             return Ok(Commit::Lost { winner: None });
         }
         Err(Error::sdk(doing, error))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
-use super::{Error, RACES_MAX, Table, passes, step_aside};
+use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::id::AccountId;
 use domain::time::Timestamp;
@@ -93,10 +93,10 @@ impl Ledger {
             if reasons.get(1).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed") {
                 return Ok(Granted::TooMuch);
             }
-            if !passes(reasons) {
+            if !is_transient(reasons) {
                 return Err(Error::sdk(doing, error));
             }
-            step_aside(tries).await;
+            back_off(tries).await;
         }
         Err(Error::contended(doing))
     }

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::item::{Item, text};
-use super::{Error, Table, keys, step_aside};
+use super::{Error, Table, back_off, keys};
 
 /// Most keys that one batch read takes.
 const BATCH_GET_MAX: usize = 100;
@@ -54,7 +54,7 @@ impl Table {
                     break;
                 }
                 if round > 0 {
-                    step_aside(round).await; // it was not got to because there is too much to do
+                    back_off(round).await; // it was not got to because there is too much to do
                 }
                 let wanted = KeysAndAttributes::builder().set_keys(Some(open)).consistent_read(now).build();
                 let wanted = wanted.map_err(|source| Error::corrupt(doing, source))?;

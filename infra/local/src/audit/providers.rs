@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::attempt::{Attempt, Phase};
 use domain::id::JobId;
 use domain::job::ATTEMPTS_MAX;
-use domain::policy::limit::{LEASE, lease};
+use domain::policy::limit::{SLOT_TTL, slot_name};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::provider::adapter;
@@ -73,12 +73,12 @@ fn holder(books: &Books, job: &JobId, attempt: &Attempt, now: Timestamp, report:
 fn leases(books: &Books, now: Timestamp, report: &mut Report) {
     let attempts = books.rows().flat_map(|row| &row.job.attempts);
     let by_lease: BTreeMap<String, &Attempt> =
-        attempts.map(|attempt| (lease(attempt.claim), attempt)).collect();
-    for (provider, gate) in &books.gates {
-        for (name, lapses) in gate.usage.leases.iter().filter(|(_, lapses)| **lapses > now) {
+        attempts.map(|attempt| (slot_name(attempt.claim), attempt)).collect();
+    for (provider, admission) in &books.admissions {
+        for (name, lapses) in admission.usage.leases.iter().filter(|(_, lapses)| **lapses > now) {
             let ended = by_lease.get(name).filter(|attempt| !attempt.phase.is_open());
             report.idle_leases += usize::from(ended.is_some());
-            let latest = ended.map_or(now, |attempt| attempt.started_at) + LEASE + LEASE_SLACK;
+            let latest = ended.map_or(now, |attempt| attempt.started_at) + SLOT_TTL + LEASE_SLACK;
             if *lapses > latest {
                 let whose = if ended.is_some() { "an attempt that has ended" } else { "an attempt" };
                 let text = format!("{provider}: {whose} holds a place until {lapses}");

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{Get, TransactGetItem};
 use super::super::item::{Item, key, number, number_of, text, text_of};
 use super::super::keys::{self, DUE_INDEX, PK, SK};
 use super::super::ledger::Line;
-use super::super::{Error, RACES_MAX, Table, step_aside};
+use super::super::{Error, RACES_MAX, Table, back_off};
 use super::books::{account_of, is_live, line, line_keys};
 use super::{Account, AuditedJob, Books, DueEntry, Row, Source};
 use domain::credit::Entry;
@@ -158,7 +158,7 @@ impl Source {
             if is_settled {
                 break;
             }
-            step_aside(tries).await;
+            back_off(tries).await;
         }
         Ok(())
     }
@@ -257,7 +257,7 @@ impl Table {
             if !error.as_service_error().is_some_and(|error| error.is_transaction_canceled_exception()) {
                 return Err(Error::sdk(doing, error));
             }
-            step_aside(tries).await;
+            back_off(tries).await;
         }
         Err(Error::contended(doing))
     }

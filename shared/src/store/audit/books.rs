@@ -16,7 +16,7 @@ use super::{Object, Source};
 use domain::credit::Entry;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
-use domain::policy::gate::Gate;
+use domain::policy::admission::Admission;
 use domain::policy::health::Gauge;
 use domain::provider::Provider;
 use domain::request::JobRequest;
@@ -32,7 +32,7 @@ pub struct Books {
     pub jobs: BTreeMap<JobId, AuditedJob>,
     /// The items that say whose each remote job is, by their keys.
     pub remotes: BTreeMap<String, Held>,
-    pub gates: BTreeMap<Provider, Gate>,
+    pub admissions: BTreeMap<Provider, Admission>,
     pub keys: Vec<ApiKey>,
     /// The files in the bucket, by their keys.
     pub objects: BTreeMap<String, Object>,
@@ -170,8 +170,8 @@ impl Books {
             keys::KEY => self.keys.push(from_item(DOING, item)?),
             keys::GATE => {
                 let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
-                let provider = provider.ok_or_else(|| corrupt("it is the gate of no known provider"))?;
-                self.gates.insert(*provider, from_item(DOING, item)?);
+                let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
+                self.admissions.insert(*provider, from_item(DOING, item)?);
             }
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => {}
