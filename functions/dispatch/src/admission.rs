@@ -88,16 +88,16 @@ impl AdmissionControl {
         loop {
             let route = match route::choose(planned.job, planned.request, catalog, &standings) {
                 Ok(route) => route,
-                Err(NoRoute::Ever(class)) => return Ok(Decision::NoRoute(class)),
-                Err(NoRoute::Now) => return Ok(Decision::Wait(wait.unwrap_or(CACHED_FOR))),
+                Err(NoRoute::Exhausted(class)) => return Ok(Decision::NoRoute(class)),
+                Err(NoRoute::NotAdmitted) => return Ok(Decision::Wait(wait.unwrap_or(CACHED_FOR))),
             };
             // Each rejection lowers the provider's standing, so the loop ends.
             let standing = standings.entry(route.provider).or_default();
-            match self.try_admit(route.provider, planned, standing.broken, now).await? {
+            match self.try_admit(route.provider, planned, standing.breaker_open, now).await? {
                 None => return Ok(Decision::Admitted(route)),
-                Some(NotAdmitted::BreakerOpen) => standing.broken = true,
+                Some(NotAdmitted::BreakerOpen) => standing.breaker_open = true,
                 Some(NotAdmitted::Wait(span)) => {
-                    standing.closed = true;
+                    standing.not_admitted = true;
                     wait = Some(wait.map_or(span, |known: Duration| known.min(span)));
                 }
             }
@@ -215,10 +215,17 @@ impl AdmissionControl {
             let health = state.health.as_ref();
             Standing {
                 health: health.map(|gauge| gauge.health).unwrap_or_default(),
-                broken: state.admission.as_ref().is_some_and(|admission| admission.breaker.rejects(now)),
-                closed: false,
+                breaker_open: state
+                    .admission
+                    .as_ref()
+                    .is_some_and(|admission| admission.breaker.rejects(now)),
+                not_admitted: false,
                 latency_ms: health.and_then(|gauge| gauge.latency_ms),
-                gone: state.admission.iter().flat_map(|admission| admission.missing_routes(now)).collect(),
+                missing_routes: state
+                    .admission
+                    .iter()
+                    .flat_map(|admission| admission.missing_routes(now))
+                    .collect(),
                 simulated: false,
             }
         };

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use domain::attempt::{News, Phase};
+use domain::attempt::{AttemptEvent, Phase};
 use domain::catalog::{Catalog, Route};
 use domain::credit::MicroUsd;
 use domain::decide::{Claim, Event};
@@ -229,7 +229,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
     match advance.await {
         Ok(Advance::Taken(job)) => {
             // A remote job of another attempt: ours, if there is one, has no id that we know.
-            let unclear = Event::Attempt { number, news: News::Unclear };
+            let unclear = Event::Attempt { number, event: AttemptEvent::Unclear };
             Ok(app.jobs.advance_from(job, &unclear, app.clock.now()).await?.into_job())
         }
         Ok(advance) => Ok(advance.into_job()),
@@ -258,15 +258,15 @@ async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
     }
 }
 
-/// What came of a create call, as news for `settle`; `None` where there is none.
+/// The outcome of a create call as a message for `settle`, if there is one.
 fn as_message(job: &Job, event: &Event) -> Option<Message> {
-    let Event::Attempt { number, news } = event else { return None };
+    let Event::Attempt { number, event: news } = event else { return None };
     let outcome = match news {
-        News::Accepted { .. } => None,
-        News::Refused(fault) | News::NotSent(fault) => {
+        AttemptEvent::Accepted { .. } => None,
+        AttemptEvent::Refused(fault) | AttemptEvent::NotSent(fault) => {
             Some(Verdict::Broke { fault: fault.clone(), cost: Some(MicroUsd(0)) })
         }
-        News::PresumedRefused | News::Unclear | News::Ended { .. } => return None,
+        AttemptEvent::PresumedRefused | AttemptEvent::Unclear | AttemptEvent::Ended { .. } => return None,
     };
     let remote = named(event).cloned();
     let (job_id, attempt) = (job.id.clone(), *number);
@@ -275,7 +275,7 @@ fn as_message(job: &Job, event: &Event) -> Option<Message> {
 
 fn named(event: &Event) -> Option<&RemoteJob> {
     match event {
-        Event::Attempt { news: News::Accepted { remote, .. }, .. } => Some(remote),
+        Event::Attempt { event: AttemptEvent::Accepted { remote, .. }, .. } => Some(remote),
         _ => None,
     }
 }

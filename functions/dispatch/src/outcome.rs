@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use domain::attempt::{News, Phase};
+use domain::attempt::{AttemptEvent, Phase};
 use domain::decide::Event;
 use domain::id::RemoteJob;
 use domain::job::{Job, UnclearCreate};
@@ -56,23 +56,23 @@ pub(crate) async fn read(
                     tracing::warn!(job.id = %job.id, error = chain(&error), "media.wrong");
                     let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
                     let verdict = Verdict::Broke { fault, cost };
-                    Event::Attempt { number, news: News::Ended { remote: None, verdict } }
+                    Event::Attempt { number, event: AttemptEvent::Ended { remote: None, verdict } }
                 }
                 Err(error) => return Err(Unfinished::retry(error)),
             };
             return Ok(Reading { event, retry_after: None, hint: None });
         }
-        Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
+        Outcome::Accepted { remote, cost } => AttemptEvent::Accepted { remote, cost },
         Outcome::Refused { fault, retry_after: wait } => {
             retry_after = wait;
-            News::Refused(request.taken_out_of(fault))
+            AttemptEvent::Refused(request.redact(fault))
         }
-        Outcome::NotSent(fault) => News::NotSent(fault),
+        Outcome::NotSent(fault) => AttemptEvent::NotSent(fault),
         Outcome::Unknown { answered: true, remote: None, .. }
             if app.unclear_create == UnclearCreate::Failover =>
         {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "create.presumed_refused");
-            News::PresumedRefused
+            AttemptEvent::PresumedRefused
         }
         Outcome::Unknown { cause, remote, .. } => {
             if matches!(cause, "no_id" | "unusable_id") {
@@ -83,10 +83,10 @@ pub(crate) async fn read(
                 );
             }
             hint = remote;
-            News::Unclear
+            AttemptEvent::Unclear
         }
     };
-    Ok(Reading { event: Event::Attempt { number: job.attempt, news }, retry_after, hint })
+    Ok(Reading { event: Event::Attempt { number: job.attempt, event: news }, retry_after, hint })
 }
 
 /// Finishes a job whose dispatcher died after it had stored what the create call brought.

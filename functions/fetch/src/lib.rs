@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use domain::attempt::News;
+use domain::attempt::AttemptEvent;
 use domain::catalog::{Catalog, Kind};
 use domain::decide::Event;
 use domain::job::Job;
@@ -112,12 +112,12 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
             Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked: 0 };
         return Ok(app.settle.send(&asked_about, Some(provider), Duration::ZERO).await?);
     }
-    if attempt.is_not(remote.as_ref()) {
+    if attempt.has_other_remote(remote.as_ref()) {
         tracing::warn!(job.id = %job_id, provider.name = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(());
     }
     let verdict = Verdict::Finished { asset_url: url.clone(), cost };
-    let ended = Event::Attempt { number, news: News::Ended { remote: remote.clone(), verdict } };
+    let ended = Event::Attempt { number, event: AttemptEvent::Ended { remote: remote.clone(), verdict } };
     let Turn { job, copies } = take_turn(app, job, number, &ended).await?;
     if copies == Copies::Nothing {
         app.outbox.send_all(&job).await;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use domain::attempt::{Attempt, News, Phase};
+use domain::attempt::{Attempt, AttemptEvent, Phase};
 use domain::catalog::Catalog;
 use domain::credit::MicroUsd;
 use domain::decide::Event;
@@ -94,7 +94,7 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Un
     let Some(remote) = attempt.remote.as_ref().filter(|_| attempt.phase == Phase::Running || fetching) else {
         return Ok(());
     };
-    let (unwanted, now) = (job.is_unwanted(number), app.clock.now());
+    let (unwanted, now) = (job.should_stop(number), app.clock.now());
     if attempt.key_mark.is_none() {
         app.jobs.hold_remote(&job_id, attempt, now).await?;
     }
@@ -150,7 +150,7 @@ async fn apply(
         }
         // Not an end yet: a loss needs several such answers.
         Polled::Ended(Verdict::Gone) => {
-            if attempt.is_missed(now) {
+            if attempt.is_not_found_new(now) {
                 act_on(app, job, attempt, Verdict::Gone).await?;
             }
             return Ok(Some(Duration::ZERO));
@@ -163,8 +163,8 @@ async fn apply(
         }
         Polled::Pending if attempt.missing.is_some() => {
             if let Some(remote) = attempt.remote.clone() {
-                let news = News::Accepted { remote, cost: None };
-                app.jobs.advance_from(job.clone(), &Event::Attempt { number, news }, now).await?;
+                let news = AttemptEvent::Accepted { remote, cost: None };
+                app.jobs.advance_from(job.clone(), &Event::Attempt { number, event: news }, now).await?;
             }
             return Ok(Some(Duration::ZERO));
         }
@@ -267,7 +267,7 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
     let lost = Lost { order, started_at: attempt.started_at };
     // Another account, or a simulator, does not know what was ordered from a real provider.
     let would_know = attempt.simulated || !has_another_key(app, attempt);
-    let never_arrived = kind == LookUp::Certain && attempt.may_be_gone(now) && would_know;
+    let never_arrived = kind == LookUp::Certain && attempt.not_found_counts(now) && would_know;
     let put_off = app.polls.put_off_until(job_id, number).await?;
     let mut wait = Duration::ZERO;
     let found = match put_off.filter(|until| *until > now && now < job.deadline) {
@@ -297,7 +297,7 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, round: Option<u16>) -> R
     };
     if remote.is_none() && outcome.is_none() {
         // `reconcile` has the attempt looked for that a live job waits for.
-        let is_loose = job.loose_attempts().any(|loose| loose.number == number);
+        let is_loose = job.superseded_attempts().any(|loose| loose.number == number);
         if let Some(round) = round.filter(|_| is_loose && age < UNCLEAR_MAX) {
             let job_id = job_id.clone();
             let next = Message::Poll { job_id, attempt: number, round: Some(round) };

@@ -157,7 +157,7 @@ impl Run<'_> {
         let (app, now) = (self.app, self.now);
         // Nothing is given up that could still be heard of: whoever waits for a provider's word at
         // its deadline is asked about once more. After an outage of ours, nobody has asked for long.
-        let last_ask = now >= job.deadline && job.awaits_word() && due.check_at <= job.deadline;
+        let last_ask = now >= job.deadline && job.may_have_finished() && due.check_at <= job.deadline;
         if now >= job.deadline && !last_ask {
             job = app.jobs.advance_from(job, &Event::DeadlinePassed, now).await?.job().clone();
         }

@@ -119,7 +119,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         return Ok(());
     }
     let verdict = without_prompt(app, &job_id, verdict).await?;
-    let event = Event::Attempt { number, news: attempt::News::Ended { remote, verdict } };
+    let event = Event::Attempt { number, event: attempt::AttemptEvent::Ended { remote, verdict } };
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
     if let Advance::Moved(job) = &advance
         && let Some(ended) = job.attempt(number)
@@ -137,7 +137,7 @@ async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verd
         return Ok(verdict);
     };
     let fault = match app.jobs.request(job).await? {
-        Some(request) => request.taken_out_of(fault),
+        Some(request) => request.redact(fault),
         None => Fault { words: None, ..fault },
     };
     Ok(Verdict::Broke { fault, cost })
@@ -147,7 +147,7 @@ async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verd
 async fn accept(app: &App, job: Job, number: u8, remote: Option<RemoteJob>) -> Result<(), Unfinished> {
     let is_new = job.attempt(number).is_some_and(|attempt| attempt.remote.is_none());
     let Some(remote) = remote.filter(|_| is_new) else { return Ok(()) };
-    let event = Event::Attempt { number, news: attempt::News::Accepted { remote, cost: None } };
+    let event = Event::Attempt { number, event: attempt::AttemptEvent::Accepted { remote, cost: None } };
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
     Ok(())
@@ -196,7 +196,7 @@ enum Confirmed {
 async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     let News { attempt, remote, outcome, source, .. } = *news;
     let only_webhook_knows = source == Source::Webhook && attempt.remote.is_none();
-    if attempt.is_not(remote) {
+    if attempt.has_other_remote(remote) {
         tracing::warn!(provider.name = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(Confirmed::OfAnother);
     }
@@ -224,7 +224,7 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     };
     Ok(match app.providers.poll(attempt.provider, &remote, &attempt.route, now).await {
         // Of an id that is only a hint, it says nothing about the attempt.
-        Polled::Ended(Verdict::Gone) if attempt.remote.is_none() || !attempt.may_be_gone(now) => {
+        Polled::Ended(Verdict::Gone) if attempt.remote.is_none() || !attempt.not_found_counts(now) => {
             Confirmed::NotNow
         }
         Polled::Ended(verdict) => Confirmed::Verdict(verdict, Some(remote)),

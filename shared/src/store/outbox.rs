@@ -60,7 +60,7 @@ impl Outbox {
 fn pause(job: &Job, follow_up: FollowUp) -> Duration {
     match follow_up {
         FollowUp::Dispatch => Duration::ZERO,
-        FollowUp::Poll(attempt) if job.is_unwanted(attempt) => Duration::ZERO,
+        FollowUp::Poll(attempt) if job.should_stop(attempt) => Duration::ZERO,
         FollowUp::Poll(_) => POLL_FIRST,
         FollowUp::LookUp(_) => LOOK_UP_AFTER,
     }

@@ -132,7 +132,7 @@ pub(super) fn check_simulated(
     }
     let settled: BTreeSet<&str> = books
         .rows()
-        .filter(|row| row.job.state.is_terminal() && row.job.loose_attempts().next().is_none())
+        .filter(|row| row.job.state.is_terminal() && row.job.superseded_attempts().next().is_none())
         .flat_map(|row| &row.job.attempts)
         .filter_map(|attempt| attempt.remote.as_ref().filter(|_| attempt.phase != Phase::Lost))
         .map(|remote| remote.id.as_str())

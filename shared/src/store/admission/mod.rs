@@ -99,7 +99,7 @@ impl AdmissionStore {
     /// and the provider has lost too many jobs or files at once.
     pub async fn accepts_loss(&self, attempt: &Attempt, stamp: u64, now: Timestamp) -> Result<bool, Error> {
         let awaited = attempt.phase.is_open() || attempt.phase == Phase::Finished;
-        if !awaited || !attempt.is_about_to_be_lost(now) {
+        if !awaited || !attempt.is_next_not_found_a_loss(now) {
             return Ok(true);
         }
         let accepted = self.count_loss(attempt.provider, stamp, now).await?;
