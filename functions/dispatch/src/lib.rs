@@ -1,5 +1,4 @@
-//! `dispatch`: claim an attempt on the best route, call the provider, record what came
-//! back, fail over.
+//! `dispatch`: claim an attempt on the best route, call the provider, record the outcome, fail over.
 
 mod admission;
 mod callbacks;
@@ -37,18 +36,17 @@ use admission::{Decision, Observed, PlannedAttempt};
 pub use callbacks::Callbacks;
 use outcome::{Reading, read, recover};
 
-/// How often, and how long apart at first, what only this dispatcher knows is written down again.
+/// Retries, and their first pause, of a write that only this dispatcher can make.
 const PERSIST_TRIES: u32 = 7;
 const PERSIST_FIRST: Duration = Duration::from_millis(100);
-/// What one more write, and one message in its place, take of an invocation's time.
-const SAY_WITHIN: Duration = Duration::from_secs(14);
-/// What a claim needs of an invocation's time: the longest create, and its end written down. A
-/// function that is stopped in between leaves a create whose outcome is unknown.
+/// Time reserved for one more write and the fallback message.
+const RECORD_WITHIN: Duration = Duration::from_secs(14);
+/// Time that a claim requires: the longest create call, and the record of its outcome. A function
+/// that is stopped in between leaves a create with an unknown outcome.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(52);
 
-/// When a provider is asked about an id that came with an unclear answer: it may not be known
-/// everywhere at once.
-const ASK_ABOUT_AFTER: Duration = Duration::from_secs(5);
+/// Delay before an id from an ambiguous answer is confirmed: providers are eventually consistent.
+const CONFIRM_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
@@ -56,13 +54,13 @@ pub struct App {
     pub jobs: JobStore,
     /// Admission control of the providers.
     pub admission: AdmissionControl,
-    /// For media that comes with the create answer.
+    /// For media in the create answer.
     pub media: MediaStore,
     pub providers: ProviderClient,
-    /// For images that a provider takes as bytes.
+    /// For images that a provider needs as bytes.
     pub downloads: Downloader,
     pub outbox: Outbox,
-    /// Takes what came of a create call that the table could not take.
+    /// Fallback for outcomes that could not be written to the table.
     pub settle: Queue,
     pub catalog: Catalog,
     pub unclear_create: UnclearCreate,
@@ -127,7 +125,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         | State::Succeeded
         | State::Failed
         | State::Canceled
-        | State::Other(_) => return Ok(()), // a repeat, or a newer release's
+        | State::Other(_) => return Ok(()), // a repeat, or a state of a newer release
     }
     let claim = app.random.u64();
     let planned = PlannedAttempt { job: &job, request: &request, claim };
@@ -146,27 +144,26 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         app.admission.report(route, claim, Observed::NOTHING, app.clock.now()).await;
         return Err(Unfinished::Later("too little time is left for a create call"));
     }
-    let Some(job) = take(app, job, &request, route, claim, deadline).await? else {
-        // Another dispatcher has the claim, and makes the call.
+    let Some(job) = claim_attempt(app, job, &request, route, claim, deadline).await? else {
+        // Another dispatcher has the claim and makes the call.
         app.admission.report(route, claim, Observed::NOTHING, app.clock.now()).await;
         return Ok(());
     };
 
-    // The claim is ours, and this is the only call of it there will ever be: a repeat of
-    // this message finds the job dispatching. If we die here, its webhook or its deadline
-    // decides what became of it.
+    // The claim allows this one call: a repeat of the message finds the job dispatching. After a
+    // crash here, the webhook, a look-up or the deadline decides.
     let callback = app.callbacks.url(&job, route.provider);
     let outcome = match job.stop {
         None => send(app, &job, &request, route, callback.as_ref()).await,
-        // Canceled since.
+        // Canceled since the claim was decided.
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
     let observed = Observed::from_outcome(&outcome);
-    let Reading { event, retry_after, hint } = read(app, &job, &request, outcome, deadline).await?;
+    let Reading { event, retry_after, unconfirmed } = read(app, &job, &request, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
-    if let Some(remote) = hint {
-        ask_about(app, &job, remote).await;
+    if let Some(remote) = unconfirmed {
+        confirm(app, &job, remote).await;
     }
     app.admission.report(route, claim, observed, app.clock.now()).await;
 
@@ -182,8 +179,8 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     Ok(())
 }
 
-/// Claims the job's next attempt for this dispatcher; `None` if another has it.
-async fn take(
+/// Claims the job's next attempt; `None` if another dispatcher has it.
+async fn claim_attempt(
     app: &App,
     job: Job,
     request: &JobRequest,
@@ -207,8 +204,8 @@ async fn take(
         Ok(Advance::Unchanged(_) | Advance::Taken(_)) => return Ok(None),
         Err(error) => error,
     };
-    // The write may have landed all the same, and then only this dispatcher can send the attempt:
-    // a claim is known by its number.
+    // The write may have succeeded, and then only this dispatcher can send the attempt: read it
+    // back and compare the claim.
     let job = persist(app, deadline, "claim.not_read", || app.jobs.get(&job_id)).await?;
     let is_mine = |job: &Job| {
         job.current().is_some_and(|attempt| attempt.claim == id && attempt.phase == Phase::Sending)
@@ -219,8 +216,8 @@ async fn take(
     }
 }
 
-/// Writes down what came of the create call: the one thing that no one else can find out. If the
-/// table does not take it for long, it goes to the settle queue; and if that fails too, into the log.
+/// Records the outcome of the create call, which only this function knows. If the table fails, the
+/// outcome goes to the settle queue; if that fails too, to the log.
 async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Result<Job, Unfinished> {
     let number = job.attempt;
     let advance = persist(app, deadline, "create.not_recorded", || {
@@ -228,7 +225,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
     });
     match advance.await {
         Ok(Advance::Taken(job)) => {
-            // A remote job of another attempt: ours, if there is one, has no id that we know.
+            // The remote job belongs to another attempt: ours has no known id.
             let unclear = Event::Attempt { number, event: AttemptEvent::Unclear };
             Ok(app.jobs.advance_from(job, &unclear, app.clock.now()).await?.into_job())
         }
@@ -249,19 +246,19 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
     }
 }
 
-/// Has the provider asked whether it knows an id: if it does, that is the attempt's remote job.
-async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
+/// Queues a check of an unconfirmed id: if the provider knows it, it is the attempt's remote job.
+async fn confirm(app: &App, job: &Job, remote: RemoteJob) {
     let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
-    let hint = Message::verdict(job_id, attempt, remote, None, Source::Poll);
-    if let Err(error) = app.settle.send(&hint, Some(job.provider_of(job.attempt)), ASK_ABOUT_AFTER).await {
+    let message = Message::verdict(job_id, attempt, remote, None, Source::Poll);
+    if let Err(error) = app.settle.send(&message, Some(job.provider_of(job.attempt)), CONFIRM_AFTER).await {
         tracing::warn!(job.id = %job.id, error = chain(&error), "message.not_queued");
     }
 }
 
 /// The outcome of a create call as a message for `settle`, if there is one.
 fn as_message(job: &Job, event: &Event) -> Option<Message> {
-    let Event::Attempt { number, event: news } = event else { return None };
-    let outcome = match news {
+    let Event::Attempt { number, event: reported } = event else { return None };
+    let outcome = match reported {
         AttemptEvent::Accepted { .. } => None,
         AttemptEvent::Refused(fault) | AttemptEvent::NotSent(fault) => {
             Some(Verdict::Broke { fault: fault.clone(), cost: Some(MicroUsd(0)) })
@@ -280,9 +277,8 @@ fn named(event: &Event) -> Option<&RemoteJob> {
     }
 }
 
-/// Tries again with growing pauses, as long as there is time to say elsewhere what could not be
-/// written.
-#[expect(clippy::disallowed_methods, reason = "seconds, while only this dispatcher knows what it knows")]
+/// Retries with growing pauses, while there is time for the fallback.
+#[expect(clippy::disallowed_methods, reason = "seconds, while only this dispatcher knows the outcome")]
 async fn persist<T, F>(
     app: &App,
     deadline: Deadline,
@@ -299,7 +295,7 @@ where
             Err(error) => {
                 let pause = PERSIST_FIRST * 2_u32.pow(tries);
                 tracing::warn!(error = chain(&error), tries, event);
-                if tries >= PERSIST_TRIES || deadline.left(app.clock.now()) < pause + SAY_WITHIN {
+                if tries >= PERSIST_TRIES || deadline.left(app.clock.now()) < pause + RECORD_WITHIN {
                     return Err(error);
                 }
                 tokio::time::sleep(pause).await;
@@ -310,8 +306,8 @@ where
     }
 }
 
-/// Holds a job back whose providers take nothing now: it stays queued, and costs no attempt.
-/// A message that `reconcile` has sent beside the job's own is not sent on.
+/// Delays a job that no provider admits now. It stays queued and uses no attempt. A message with
+/// `once` is not sent again.
 async fn wait(app: &App, job: &Job, span: Duration, once: bool) {
     let pause = admission::pause(span, job, app.random.u32(), app.clock.now());
     tracing::info!(job.id = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");

@@ -19,7 +19,7 @@ use shared::provider::ProviderClient;
 use shared::store::admission::AdmissionStore;
 use tracing::Instrument;
 
-/// How often a provider's price list is asked for.
+/// How often a provider's price list is compared.
 const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Everything `health` may touch.
@@ -27,7 +27,7 @@ const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
 pub struct App {
     pub admission: AdmissionStore,
     pub providers: ProviderClient,
-    /// Those that get new attempts.
+    /// Providers in use.
     pub sold: Vec<Provider>,
     pub catalog: Catalog,
     pub clock: Clock,
@@ -55,7 +55,7 @@ pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(
 async fn check_all(app: &App) -> Result<(), BoxError> {
     let providers = &app.sold;
     let gauges = app.admission.health(providers).await?;
-    // All at once: one slow provider must not delay the news of another.
+    // Concurrently: a slow provider must not delay the others.
     let written =
         join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;
     written.into_iter().collect()
@@ -85,7 +85,7 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
     })
 }
 
-/// Tells of every price of a provider's own list that is not among what the catalogue says.
+/// Logs every price of a provider's list that differs from the catalogue.
 async fn compare_prices(app: &App, provider: Provider, now: Timestamp) {
     let routes: Vec<&Route> = app.catalog.models().flat_map(|model| &model.routes).collect();
     let routes: Vec<&Route> = routes.into_iter().filter(|route| route.provider == provider).collect();
