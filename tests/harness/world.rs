@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::edge::auth::make_key;
 use shared::store::Table;
-use shared::store::audit::{Books, Source};
+use shared::store::audit::{LedgerSnapshot, Source};
 use shared::store::jobs::JobStore;
 use shared::store::keys::shard;
 use shared::store::keystore::{KeyStore, Scope};
@@ -365,7 +365,7 @@ impl World {
         Source { table: self.table(), s3: self.operator.s3(), bucket, deep: true }
     }
 
-    pub async fn books(&self) -> Books {
+    pub async fn books(&self) -> LedgerSnapshot {
         self.source().read().await.expect("the books are read")
     }
 

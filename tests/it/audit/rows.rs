@@ -13,7 +13,7 @@ use domain::provider::Provider;
 use genmux::audit::{Options, check};
 use harness::world::AUDIT;
 use shared::store::admission::AdmissionStore;
-use shared::store::audit::{Books, DueEntry};
+use shared::store::audit::{DueEntry, LedgerSnapshot};
 use shared::store::keys;
 
 use super::{Cast, Item, attempt, item, list, map, number, put, remove, text, violations};
@@ -213,7 +213,7 @@ async fn an_index_that_differs_from_its_table_is_seen() {
     let cast = Cast::new().await;
     let now = cast.world.clock.now();
     let entry = DueEntry { shard: keys::due_shard(3), check_at: now };
-    let found = |books: &Books| {
+    let found = |books: &LedgerSnapshot| {
         let report = check(books, &BTreeMap::new(), AUDIT, now);
         report.violations.iter().map(ToString::to_string).collect::<Vec<_>>()
     };

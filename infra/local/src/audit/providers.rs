@@ -10,7 +10,7 @@ use domain::policy::limit::{SLOT_TTL, slot_name};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::provider::adapter;
-use shared::store::audit::{Books, Row, Subject};
+use shared::store::audit::{LedgerSnapshot, Row, Subject};
 use shared::store::keys;
 use shared::store::remotes::HELD_FOR;
 
@@ -20,7 +20,7 @@ use crate::simulate::{RemoteJobView, RemoteState};
 /// By how much a lease may seem too long: the time between it and its attempt.
 const LEASE_SLACK: Duration = Duration::from_secs(300);
 
-pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
+pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let mut owners: BTreeMap<(Provider, &str), Vec<(&JobId, &Attempt)>> = BTreeMap::new();
     for row in books.rows() {
         for attempt in &row.job.attempts {
@@ -51,7 +51,7 @@ pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
 }
 
 /// The remote job's own item names the attempt, as long as it is kept.
-fn holder(books: &Books, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
+fn holder(books: &LedgerSnapshot, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
     let Some(remote) = attempt.remote.as_ref().filter(|_| now < attempt.started_at + HELD_FOR) else {
         return;
     };
@@ -70,7 +70,7 @@ fn holder(books: &Books, job: &JobId, attempt: &Attempt, now: Timestamp, report:
 }
 
 /// No place outlives its attempt by more than the time after which it lapses.
-fn leases(books: &Books, now: Timestamp, report: &mut Report) {
+fn leases(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let attempts = books.rows().flat_map(|row| &row.job.attempts);
     let by_lease: BTreeMap<String, &Attempt> =
         attempts.map(|attempt| (slot_name(attempt.claim), attempt)).collect();
@@ -91,7 +91,7 @@ fn leases(books: &Books, now: Timestamp, report: &mut Report) {
 /// Every remote job that may bill is known to an attempt, or may be one whose fate an
 /// attempt waits for; and no attempt has two.
 pub(super) fn check_simulated(
-    books: &Books,
+    books: &LedgerSnapshot,
     provider: Provider,
     remote_jobs: &[RemoteJobView],
     report: &mut Report,
