@@ -202,7 +202,7 @@ impl JobStore {
     /// As [`advance`](Self::advance), from a job that was just read.
     pub async fn advance_from(&self, mut job: Job, event: &Event, now: Timestamp) -> Result<Advance, Error> {
         for tries in 0..RACES_MAX {
-            let doing = format!("tell job {} `{}`", job.id, event.name());
+            let doing = format!("apply `{}` to job {}", event.name(), job.id);
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
             if !self.claim_remote(&transition, now).await? {
@@ -225,7 +225,7 @@ impl JobStore {
                 }
             }
         }
-        Err(Error::contended(format!("tell job {} `{}`", job.id, event.name())))
+        Err(Error::contended(format!("apply `{}` to job {}", event.name(), job.id)))
     }
 
     /// Assigns the remote job of a transition to its attempt. `false` if it belongs to another

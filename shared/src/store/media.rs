@@ -149,7 +149,7 @@ impl MediaStore {
             Err(error) => return Err(Error::sdk(doing, error)),
         };
         let Some(content_type) = object.content_type else {
-            return Err(Error::corrupt(doing, "it does not say what it is"));
+            return Err(Error::corrupt(doing, "its type is missing"));
         };
         let source = pin!(stream::unfold(object.body, async |mut body| Some((body.next().await?, body))));
         let mut source = Parts::new(source, None);
@@ -270,7 +270,7 @@ where
                 chunk = next.map_err(|error| CopyError::Source(Box::new(error)))?;
                 self.bytes += chunk.len() as u64;
                 if self.bytes > self.length.unwrap_or(MEDIA_BYTES_MAX) {
-                    return Err(CopyError::NotMedia("it is longer than it says, or than 5 GiB"));
+                    return Err(CopyError::NotMedia("it is longer than announced, or than 5 GiB"));
                 }
                 self.hash.update(&chunk);
             }
@@ -324,7 +324,7 @@ impl<S: Stream> Parts<S> {
             return Err(CopyError::NotMedia("it is too small to show anything"));
         }
         if details::is_without_film(format, whole.described()) {
-            return Err(CopyError::NotMedia("it has sound and no film"));
+            return Err(CopyError::NotMedia("it has sound and no video"));
         }
         Ok(self.media(key, format.content_type()))
     }

@@ -195,7 +195,7 @@ impl JobRow {
 
 impl Held {
     fn read(item: &Item) -> Result<Self, Error> {
-        let holder = holder_of(item).ok_or_else(|| corrupt("it does not say whose it is"))?;
+        let holder = holder_of(item).ok_or_else(|| corrupt("it has no owner"))?;
         let expires_at = number_of(item, keys::EXPIRES_AT).ok_or_else(|| corrupt("it never expires"))?;
         Ok(Self { holder, expires_at: Timestamp::from_secs(expires_at) })
     }
@@ -241,7 +241,7 @@ pub(super) fn account_of(item: &Item) -> Option<AccountId> {
 pub(super) fn line(sk: &str, item: Item) -> Result<Line, Error> {
     let line: Line = from_item(DOING, item)?;
     if keys::entry(&line.entry) != sk {
-        return Err(corrupt("it is another line than its key says"));
+        return Err(corrupt("its content does not match its key"));
     }
     Ok(line)
 }
