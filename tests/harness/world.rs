@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::edge::auth::make_key;
 use shared::store::Table;
-use shared::store::audit::{Books, Source};
+use shared::store::audit::{LedgerSnapshot, Source};
 use shared::store::jobs::JobStore;
 use shared::store::keys::shard;
 use shared::store::keystore::{KeyStore, Scope};
@@ -282,7 +282,7 @@ impl World {
         self.drain().await;
         for _ in 0..ROUNDS_MAX {
             let job = self.job(id).await;
-            if job.state.is_terminal() && job.loose_attempts().next().is_none() {
+            if job.state.is_terminal() && job.superseded_attempts().next().is_none() {
                 return job;
             }
             self.pass_time(id).await;
@@ -365,7 +365,7 @@ impl World {
         Source { table: self.table(), s3: self.operator.s3(), bucket, deep: true }
     }
 
-    pub async fn books(&self) -> Books {
+    pub async fn books(&self) -> LedgerSnapshot {
         self.source().read().await.expect("the books are read")
     }
 

@@ -6,7 +6,7 @@ use domain::request::Prefer;
 use harness::{Answer, World};
 use serde_json::{Value, json};
 use shared::store::accounts::{Accounts, Policy};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 
 async fn set(world: &World, policy: Policy) {
     Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
@@ -25,7 +25,7 @@ async fn an_account_that_wants_speed_gets_the_fastest_route_unless_an_order_says
     for (provider, latency_ms) in [(Fal, 900), (Runway, 20)] {
         let now = world.clock.now();
         let gauge = Gauge::new(now).after(Ping::Answered { latency_ms }, now);
-        assert!(Gauges::new(world.table()).set_health(provider, &gauge).await.unwrap());
+        assert!(AdmissionStore::new(world.table()).set_health(provider, &gauge).await.unwrap());
     }
     let first = async |prompt: &str, more: Value| {
         let id = submit(&world, prompt, &more).await.text("/id").parse().unwrap();

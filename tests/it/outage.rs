@@ -21,8 +21,8 @@ use harness::World;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::provider::adapter;
+use shared::store::admission::AdmissionStore;
 use shared::store::audit::History;
-use shared::store::gauges::Gauges;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -133,7 +133,9 @@ async fn no_job_outlives_its_deadline_by_ten_minutes() {
     ] {
         let world = World::new().await;
         if prompt == "taken by nobody" {
-            pause(&Gauges::new(world.table()), Provider::Fal, true, 7, world.clock.now()).await.unwrap();
+            pause(&AdmissionStore::new(world.table()), Provider::Fal, true, 7, world.clock.now())
+                .await
+                .unwrap();
         }
         let id = world.submit(model, prompt, "late").await;
         world.drain().await;

@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use domain::id::JobId;
 use domain::job::{Job, State};
+use domain::policy::admission::Admission;
 use domain::policy::breaker::COOL_DOWN;
-use domain::policy::gate::Gate;
 use domain::provider::Provider::{self, Fal, Runway};
 use domain::time::Timestamp;
 use genmux::command::providers::{list, pause};
 use genmux::simulate::CallKind;
 use harness::{World, how_many};
 use shared::boot::Env;
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 
 /// A prompt by which fal answers every create with an error.
 const FAL_DOWN: &str = "[[sim: create=refuse:503, only=fal]]";
 /// A prompt by which every provider does.
 const ALL_DOWN: &str = "[[sim: create=refuse:503]]";
 
-fn gauges(world: &World) -> Gauges {
-    Gauges::new(world.table())
+fn store(world: &World) -> AdmissionStore {
+    AdmissionStore::new(world.table())
 }
 
-async fn gate(world: &World, provider: Provider) -> Gate {
-    gauges(world).gate(provider, world.clock.now()).await.unwrap()
+async fn admission(world: &World, provider: Provider) -> Admission {
+    store(world).admission(provider, world.clock.now()).await.unwrap()
 }
 
 fn creates(world: &World) -> usize {
@@ -173,7 +173,7 @@ async fn a_breaker_closes_after_three_probes_that_went_well() {
     let world = World::new().await;
     submit(&world, "veo-3.1", FAL_DOWN, 5).await;
     world.drain().await;
-    assert!(gate(&world, Fal).await.breaker.open.is_some());
+    assert!(admission(&world, Fal).await.breaker.open.is_some());
     let before = world.calls(Fal, CallKind::Create);
     submit(&world, "veo-3.1", "while it is open", 3).await;
     world.drain().await;
@@ -185,12 +185,12 @@ async fn a_breaker_closes_after_three_probes_that_went_well() {
         world.drain().await;
         assert_eq!(world.calls(Fal, CallKind::Create), before + n);
     }
-    assert_eq!(gate(&world, Fal).await.breaker.open, None);
-    let version = gate(&world, Fal).await.version;
+    assert_eq!(admission(&world, Fal).await.breaker.open, None);
+    let version = admission(&world, Fal).await.version;
     submit(&world, "veo-3.1", "as ever", 5).await;
     world.drain().await;
     assert_eq!(world.calls(Fal, CallKind::Create), before + 8);
-    assert_eq!(gate(&world, Fal).await.version, version, "success writes nothing");
+    assert_eq!(admission(&world, Fal).await.version, version, "success writes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,7 +214,7 @@ async fn a_remote_job_that_breaks_counts_against_its_provider() {
         let job = world.finish(id).await;
         assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 2), "{job:?}");
     }
-    assert!(gate(&world, Fal).await.breaker.open.is_some());
+    assert!(admission(&world, Fal).await.breaker.open.is_some());
     world.audit().await;
 }
 
@@ -237,7 +237,7 @@ async fn no_more_run_at_once_than_a_provider_takes_and_no_attempt_is_burnt_by_wa
         let job = world.job(id).await;
         assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
     }
-    assert!(gate(&world, Runway).await.usage.leases.is_empty(), "every place was given back");
+    assert!(admission(&world, Runway).await.usage.leases.is_empty(), "every slot was released");
     world.audit().await;
 }
 
@@ -295,9 +295,9 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     let runs = submit(&world, "pika-2.2", "a boat", 1).await;
     world.drain().await;
     assert_eq!(states(&world, &runs, State::Running).await, 1);
-    let (gauges, now) = (gauges(&world), world.clock.now());
+    let (store, now) = (store(&world), world.clock.now());
     for told in ["paused fal", "fal is already paused"] {
-        let line = pause(&gauges, Fal, true, 7, now).await.unwrap();
+        let line = pause(&store, Fal, true, 7, now).await.unwrap();
         assert!(line.starts_with(told), "{line}");
     }
     world.clock.advance(Duration::from_secs(61));
@@ -309,10 +309,10 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     world.advance(Duration::from_secs(300)).await;
     assert_eq!(states(&world, &waits, State::Queued).await, 1);
     assert_eq!(world.calls(Fal, CallKind::Create), 1);
-    let known = gauges.known(&[Fal]).await.unwrap().remove(&Fal).unwrap();
+    let known = store.states(&[Fal]).await.unwrap().remove(&Fal).unwrap();
     assert!(list([(Fal, known)].into_iter(), now).contains("since 20"));
 
-    let line = pause(&gauges, Fal, false, 8, world.clock.now()).await.unwrap();
+    let line = pause(&store, Fal, false, 8, world.clock.now()).await.unwrap();
     assert_eq!(line, "resumed fal");
     assert_eq!(world.finish(&waits[0]).await.state, State::Succeeded);
     world.audit().await;

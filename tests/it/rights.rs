@@ -183,9 +183,9 @@ async fn each_role_grants_what_its_function_needs_and_nothing_else() {
     assert!(idle.is_empty(), "granted and not needed: {idle:#?}");
     // No two grants do for the same need, so whichever is taken away is missed.
     for taken in &granted {
-        let is_missed =
+        let is_not_found_new =
             |need: &&(String, Grant)| !granted.iter().any(|grant| grant != taken && is(grant, need));
-        let missed = needed.iter().find(is_missed);
+        let missed = needed.iter().find(is_not_found_new);
         let (function, Grant { action, resource }) = taken;
         println!("without {action} on {resource}, {function} fails");
         assert!(missed.is_some(), "{function} does without {action} on {resource}");

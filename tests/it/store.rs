@@ -1,12 +1,12 @@
 //! The store room against the embedded endpoints: each method, each condition both ways.
 
+mod admission;
 mod advance;
 mod books;
 mod conflict;
 mod create;
 mod due;
-mod gates;
-mod gauges;
+mod health;
 mod keystore;
 mod ledger;
 mod media;
@@ -34,7 +34,7 @@ use shared::store::Table;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keys::{self, PK, SK};
 use shared::store::ledger::{Ledger, Limits, Line};
-use shared::store::polls::Turn;
+use shared::store::polls::PollLease;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -44,7 +44,7 @@ const PRICE: Credits = Credits::ONE;
 const LIVE_MAX: Limits = at_most(1_000);
 
 /// A question that is the caller's, before anything was asked to stop.
-const TAKEN: Turn = Turn::Taken { stop_accepted: false };
+const TAKEN: PollLease = PollLease::Acquired { stop_accepted: false };
 const CANCEL: Event = Event::CancelRequested(CancelRefund::LessCost);
 
 const fn at_most(live_jobs: u32) -> Limits {

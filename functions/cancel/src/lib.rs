@@ -1,4 +1,4 @@
-//! `cancel`: asks for a job's end. The provider is asked by `poll`; the credits follow the
+//! `cancel`: requests the cancel of a job. `poll` sends it to the provider; the refund follows the
 //! provider's verdict.
 
 use std::convert::Infallible;
@@ -26,10 +26,10 @@ use shared::store::polls::Polls;
 pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
-    /// When attempts were last asked about.
+    /// When attempts were last polled.
     pub polls: Polls,
     pub outbox: Outbox,
-    /// What its caller gets back.
+    /// The refund policy.
     pub refund: CancelRefund,
     pub catalog: Catalog,
     pub clock: Clock,
@@ -56,9 +56,9 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
     Ok(Box::pin(answer(&request, cancel(app, &request))).await)
 }
 
-/// Whether a repeat has to send again what the earlier call may not have got out: nothing about the
-/// attempt has moved for as long as `reconcile` takes to see to it.
-async fn is_forgotten(app: &App, job: &Job, now: Timestamp) -> Result<bool, Problem> {
+/// Whether the messages of an earlier call may be lost, so that a repeat sends them again: nothing has
+/// changed for one interval of `reconcile`.
+async fn is_stalled(app: &App, job: &Job, now: Timestamp) -> Result<bool, Problem> {
     if now.since(job.updated_at) < CHECK_EVERY {
         return Ok(false);
     }
@@ -73,7 +73,7 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
     let id = id.ok_or_else(Problem::not_found)?;
     note_job(&id);
-    // Another account's job is no job.
+    // Jobs of other accounts are reported as not found.
     let job = app.jobs.get(&id).await?.filter(|job| job.account == account).ok_or_else(Problem::not_found)?;
 
     let advance = app.jobs.advance_from(job, &Event::CancelRequested(app.refund), now).await?;
@@ -85,7 +85,7 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         State::Queued | State::Dispatching | State::Running | State::Canceled | State::Other(_) => {}
     }
-    if matches!(advance, Advance::Moved(_)) || is_forgotten(app, job, now).await? {
+    if matches!(advance, Advance::Moved(_)) || is_stalled(app, job, now).await? {
         app.outbox.send_all(job).await;
     }
     Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))

@@ -1,4 +1,4 @@
-//! Where each provider reports to.
+//! Callback URLs.
 
 use domain::job::Job;
 use domain::provider::Provider;
@@ -7,14 +7,14 @@ use shared::boot::{StartError, config};
 use shared::provider::{CallbackSecrets, Token, adapter};
 use url::Url;
 
-/// The callback URLs of attempts. A provider that cannot reach us gets none and is polled.
+/// Builds the callback URLs of attempts. A provider that cannot reach us gets none and is polled.
 #[derive(Debug)]
 pub struct Callbacks {
-    /// Where real providers can reach us.
+    /// Base URL for real providers.
     pub public: Option<Url>,
-    /// Where simulators can.
+    /// Base URL for simulators.
     pub local: Option<Url>,
-    /// Which providers are simulators. Only the local stack has any.
+    /// Providers that are simulators; only in the local stack.
     pub simulated: Vec<Provider>,
     pub secrets: CallbackSecrets,
 }
@@ -29,8 +29,8 @@ impl Callbacks {
         })
     }
 
-    /// The URL that a job's present attempt reports to. It names job and attempt, so that a webhook
-    /// finds them even if we die before we have written down the remote job.
+    /// The callback URL of a job's current attempt. It names job and attempt, so that a webhook finds
+    /// them even if we crash before the remote job is recorded.
     pub(crate) fn url(&self, job: &Job, provider: Provider) -> Option<Url> {
         let base = self.base(provider)?;
         let token = self.secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt, provider });
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_given_only_a_url_that_it_can_reach() {
+    fn a_provider_gets_only_a_url_that_it_can_reach() {
         let local = [("SIMULATED_PROVIDERS", "fal"), ("SIMULATED_CALLBACK_URL", "http://127.0.0.1:8787")];
         let private = callbacks(&local);
         assert_eq!(base(&private, Provider::Fal), Some("http://127.0.0.1:8787/"));

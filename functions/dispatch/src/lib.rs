@@ -1,15 +1,14 @@
-//! `dispatch`: claim an attempt on the best route, call the provider, record what came
-//! back, fail over.
+//! `dispatch`: claim an attempt on the best route, call the provider, record the outcome, fail over.
 
+mod admission;
 mod callbacks;
-mod gates;
 mod outcome;
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use domain::attempt::{News, Phase};
+use domain::attempt::{AttemptEvent, Phase};
 use domain::catalog::{Catalog, Route};
 use domain::credit::MicroUsd;
 use domain::decide::{Claim, Event};
@@ -26,44 +25,43 @@ use shared::edge::note_attempt;
 use shared::provider::download::Downloader;
 use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter, reference};
 use shared::store;
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::MediaStore;
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use url::Url;
 
+pub use admission::AdmissionControl;
+use admission::{Decision, Observed, PlannedAttempt};
 pub use callbacks::Callbacks;
-pub use gates::Gates;
-use gates::{Shown, Way, Wish};
 use outcome::{Reading, read, recover};
 
-/// How often, and how long apart at first, what only this dispatcher knows is written down again.
+/// Retries, and their first pause, of a write that only this dispatcher can make.
 const PERSIST_TRIES: u32 = 7;
 const PERSIST_FIRST: Duration = Duration::from_millis(100);
-/// What one more write, and one message in its place, take of an invocation's time.
-const SAY_WITHIN: Duration = Duration::from_secs(14);
-/// What a claim needs of an invocation's time: the longest create, and its end written down. A
-/// function that is stopped in between leaves a create whose outcome is unknown.
+/// Time reserved for one more write and the fallback message.
+const RECORD_WITHIN: Duration = Duration::from_secs(14);
+/// Time that a claim requires: the longest create call, and the record of its outcome. A function
+/// that is stopped in between leaves a create with an unknown outcome.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(52);
 
-/// When a provider is asked about an id that came with an unclear answer: it may not be known
-/// everywhere at once.
-const ASK_ABOUT_AFTER: Duration = Duration::from_secs(5);
+/// Delay before an id from an ambiguous answer is confirmed: providers are eventually consistent.
+const CONFIRM_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
-    /// The providers' gates: whom to trust, and with how much.
-    pub gates: Gates,
-    /// For media that comes with the create answer.
+    /// Admission control of the providers.
+    pub admission: AdmissionControl,
+    /// For media in the create answer.
     pub media: MediaStore,
     pub providers: ProviderClient,
-    /// For images that a provider takes as bytes.
+    /// For images that a provider needs as bytes.
     pub downloads: Downloader,
     pub outbox: Outbox,
-    /// Takes what came of a create call that the table could not take.
+    /// Fallback for outcomes that could not be written to the table.
     pub settle: Queue,
     pub catalog: Catalog,
     pub unclear_create: UnclearCreate,
@@ -83,8 +81,8 @@ impl App {
         let callbacks = Callbacks::read(&mut read)?;
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            gates: Gates::new(
-                Gauges::new(table),
+            admission: AdmissionControl::new(
+                AdmissionStore::new(table),
                 config::limits(&mut read),
                 sold.clone(),
                 callbacks.simulated.clone(),
@@ -129,53 +127,52 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         | State::Succeeded
         | State::Failed
         | State::Canceled
-        | State::Other(_) => return Ok(()), // a repeat, or a newer release's
+        | State::Other(_) => return Ok(()), // a repeat, or a state of a newer release
     }
     let claim = app.random.u64();
-    let wish = Wish { job: &job, request: &request, claim };
-    let route = match app.gates.find_way(&wish, &app.catalog, app.clock.now()).await? {
-        Way::Go(route) => route,
-        Way::Wait(told) => {
-            wait(app, &job, told, once).await;
+    let planned = PlannedAttempt { job: &job, request: &request, claim };
+    let route = match app.admission.admit(&planned, &app.catalog, app.clock.now()).await? {
+        Decision::Admitted(route) => route,
+        Decision::Wait(span) => {
+            wait(app, &job, span, once).await;
             return Ok(());
         }
-        Way::Never(class) => {
+        Decision::NoRoute(class) => {
             app.jobs.advance_from(job, &Event::NoRoute { class }, app.clock.now()).await?;
             return Ok(());
         }
     };
     if deadline.left(app.clock.now()) < CREATE_WITHIN {
-        app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
+        app.admission.report(route, claim, Observed::NOTHING, app.clock.now()).await;
         return Err(Unfinished::Later("too little time is left for a create call"));
     }
-    let Some(job) = take(app, job, &request, route, claim, deadline).await? else {
-        // Another dispatcher has the claim, and makes the call.
-        app.gates.report(route, claim, Shown::NOTHING, app.clock.now()).await;
+    let Some(job) = claim_attempt(app, job, &request, route, claim, deadline).await? else {
+        // Another dispatcher has the claim and makes the call.
+        app.admission.report(route, claim, Observed::NOTHING, app.clock.now()).await;
         return Ok(());
     };
 
-    // The claim is ours, and this is the only call of it there will ever be: a repeat of
-    // this message finds the job dispatching. If we die here, its webhook or its deadline
-    // decides what became of it.
+    // The claim allows this one call: a repeat of the message finds the job dispatching. After a
+    // crash here, the webhook, a look-up or the deadline decides.
     let callback = app.callbacks.url(&job, route.provider);
     let outcome = match job.stop {
         None => send(app, &job, &request, route, callback.as_ref()).await,
-        // Canceled since.
+        // Canceled since the claim was decided.
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
-    let shown = Shown::by(&outcome);
-    let Reading { event, retry_after, hint } = read(app, &job, &request, outcome, deadline).await?;
+    let observed = Observed::from_outcome(&outcome);
+    let Reading { event, retry_after, unconfirmed } = read(app, &job, &request, outcome, deadline).await?;
     let attempt = job.attempt;
     let job = record(app, job, &event, deadline).await?;
-    if let Some(remote) = hint {
-        ask_about(app, &job, remote).await;
+    if let Some(remote) = unconfirmed {
+        confirm(app, &job, remote).await;
     }
-    app.gates.report(route, claim, shown, app.clock.now()).await;
+    app.admission.report(route, claim, observed, app.clock.now()).await;
 
     let mut pause = Duration::ZERO;
     if job.state == State::Queued {
         let now = app.clock.now();
-        let elsewhere = app.gates.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
+        let elsewhere = app.admission.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
         tracing::info!(job = %job.id, attempt, provider = %route.provider, elsewhere, "job.failover");
         let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
         pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
@@ -184,8 +181,8 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     Ok(())
 }
 
-/// Claims the job's next attempt for this dispatcher; `None` if another has it.
-async fn take(
+/// Claims the job's next attempt; `None` if another dispatcher has it.
+async fn claim_attempt(
     app: &App,
     job: Job,
     request: &JobRequest,
@@ -209,8 +206,8 @@ async fn take(
         Ok(Advance::Unchanged(_) | Advance::Taken(_)) => return Ok(None),
         Err(error) => error,
     };
-    // The write may have landed all the same, and then only this dispatcher can send the attempt:
-    // a claim is known by its number.
+    // The write may have succeeded, and then only this dispatcher can send the attempt: read it
+    // back and compare the claim.
     let job = persist(app, deadline, "claim.not_read", || app.jobs.get(&job_id)).await?;
     let is_mine = |job: &Job| {
         job.current().is_some_and(|attempt| attempt.claim == id && attempt.phase == Phase::Sending)
@@ -221,8 +218,8 @@ async fn take(
     }
 }
 
-/// Writes down what came of the create call: the one thing that no one else can find out. If the
-/// table does not take it for long, it goes to the settle queue; and if that fails too, into the log.
+/// Records the outcome of the create call, which only this function knows. If the table fails, the
+/// outcome goes to the settle queue; if that fails too, to the log.
 async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Result<Job, Unfinished> {
     let number = job.attempt;
     let advance = persist(app, deadline, "create.not_recorded", || {
@@ -230,8 +227,8 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
     });
     match advance.await {
         Ok(Advance::Taken(job)) => {
-            // A remote job of another attempt: ours, if there is one, has no id that we know.
-            let unclear = Event::Attempt { number, news: News::Unclear };
+            // The remote job belongs to another attempt: ours has no known id.
+            let unclear = Event::Attempt { number, event: AttemptEvent::Unclear };
             Ok(app.jobs.advance_from(job, &unclear, app.clock.now()).await?.into_job())
         }
         Ok(advance) => Ok(advance.into_job()),
@@ -251,24 +248,24 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
     }
 }
 
-/// Has the provider asked whether it knows an id: if it does, that is the attempt's remote job.
-async fn ask_about(app: &App, job: &Job, remote: RemoteJob) {
+/// Queues a check of an unconfirmed id: if the provider knows it, it is the attempt's remote job.
+async fn confirm(app: &App, job: &Job, remote: RemoteJob) {
     let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
-    let hint = Message::verdict(job_id, attempt, remote, None, Source::Poll);
-    if let Err(error) = app.settle.send(&hint, Some(job.provider_of(job.attempt)), ASK_ABOUT_AFTER).await {
+    let message = Message::verdict(job_id, attempt, remote, None, Source::Poll);
+    if let Err(error) = app.settle.send(&message, Some(job.provider_of(job.attempt)), CONFIRM_AFTER).await {
         tracing::warn!(job = %job.id, error = chain(&error), "message.not_queued");
     }
 }
 
-/// What came of a create call, as news for `settle`; `None` where there is none.
+/// The outcome of a create call as a message for `settle`, if there is one.
 fn as_message(job: &Job, event: &Event) -> Option<Message> {
-    let Event::Attempt { number, news } = event else { return None };
-    let outcome = match news {
-        News::Accepted { .. } => None,
-        News::Refused(fault) | News::NotSent(fault) => {
+    let Event::Attempt { number, event: reported } = event else { return None };
+    let outcome = match reported {
+        AttemptEvent::Accepted { .. } => None,
+        AttemptEvent::Refused(fault) | AttemptEvent::NotSent(fault) => {
             Some(Verdict::Broke { fault: fault.clone(), cost: Some(MicroUsd(0)) })
         }
-        News::PresumedRefused | News::Unclear | News::Ended { .. } => return None,
+        AttemptEvent::PresumedRefused | AttemptEvent::Unclear | AttemptEvent::Ended { .. } => return None,
     };
     let remote = named(event).cloned();
     let (job_id, attempt) = (job.id.clone(), *number);
@@ -277,14 +274,13 @@ fn as_message(job: &Job, event: &Event) -> Option<Message> {
 
 fn named(event: &Event) -> Option<&RemoteJob> {
     match event {
-        Event::Attempt { news: News::Accepted { remote, .. }, .. } => Some(remote),
+        Event::Attempt { event: AttemptEvent::Accepted { remote, .. }, .. } => Some(remote),
         _ => None,
     }
 }
 
-/// Tries again with growing pauses, as long as there is time to say elsewhere what could not be
-/// written.
-#[expect(clippy::disallowed_methods, reason = "seconds, while only this dispatcher knows what it knows")]
+/// Retries with growing pauses, while there is time for the fallback.
+#[expect(clippy::disallowed_methods, reason = "seconds, while only this dispatcher knows the outcome")]
 async fn persist<T, F>(
     app: &App,
     deadline: Deadline,
@@ -301,7 +297,7 @@ where
             Err(error) => {
                 let pause = PERSIST_FIRST * 2_u32.pow(tries);
                 tracing::warn!(error = chain(&error), tries, "{event}");
-                if tries >= PERSIST_TRIES || deadline.left(app.clock.now()) < pause + SAY_WITHIN {
+                if tries >= PERSIST_TRIES || deadline.left(app.clock.now()) < pause + RECORD_WITHIN {
                     return Err(error);
                 }
                 tokio::time::sleep(pause).await;
@@ -312,10 +308,10 @@ where
     }
 }
 
-/// Holds a job back whose providers take nothing now: it stays queued, and costs no attempt.
-/// A message that `reconcile` has sent beside the job's own is not sent on.
-async fn wait(app: &App, job: &Job, told: Duration, once: bool) {
-    let pause = gates::pause(told, job, app.random.u32(), app.clock.now());
+/// Delays a job that no provider admits now. It stays queued and uses no attempt. A message with
+/// `once` is not sent again.
+async fn wait(app: &App, job: &Job, span: Duration, once: bool) {
+    let pause = admission::pause(span, job, app.random.u32(), app.clock.now());
     tracing::info!(job = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
     if !once {
         app.outbox.send_all_after(job, pause).await;

@@ -1,9 +1,9 @@
-//! What came of a create call.
+//! Interpretation of the outcome of a create call.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use domain::attempt::{News, Phase};
+use domain::attempt::{AttemptEvent, Phase};
 use domain::decide::Event;
 use domain::id::RemoteJob;
 use domain::job::{Job, UnclearCreate};
@@ -17,16 +17,16 @@ use shared::store::media::{CopyError, media_key};
 
 use crate::{App, persist};
 
-/// What a create call came to, for the job.
+/// The outcome of a create call, as an event of the job.
 pub(crate) struct Reading {
     pub(crate) event: Event,
-    /// How long the provider wants to be left alone.
+    /// Back-off that the provider asked for.
     pub(crate) retry_after: Option<Duration>,
-    /// An id that the answer carries all the same: it may name nothing.
-    pub(crate) hint: Option<RemoteJob>,
+    /// An id in an ambiguous answer: it may not exist.
+    pub(crate) unconfirmed: Option<RemoteJob>,
 }
 
-/// Reads what the create call brought. Media that came with it is copied first.
+/// Interprets the outcome. Media in the answer is stored first.
 pub(crate) async fn read(
     app: &App,
     job: &Job,
@@ -34,11 +34,11 @@ pub(crate) async fn read(
     outcome: Outcome,
     deadline: Deadline,
 ) -> Result<Reading, Unfinished> {
-    let (mut retry_after, mut hint) = (None, None);
-    let news = match outcome {
+    let (mut retry_after, mut unconfirmed) = (None, None);
+    let reported = match outcome {
         Outcome::Delivered { media, cost } => {
-            // Nobody can be asked for it again. In the bucket first: a repeat of the message
-            // finds it there if we die before the job knows.
+            // The media cannot be requested again. It is stored first: after a crash, a repeat of
+            // the message finds it in the bucket.
             let kind = app.catalog.kind(&job.model);
             let (number, key) = (job.attempt, media_key(job, kind));
             let length = u64::try_from(media.len()).unwrap_or(u64::MAX);
@@ -51,45 +51,45 @@ pub(crate) async fn read(
             });
             let event = match copied.await? {
                 Ok(media) => Event::Delivered { number, cost, media },
-                // There is no other answer to come.
+                // There will be no other answer.
                 Err(error @ CopyError::NotMedia(_)) => {
                     tracing::warn!(job = %job.id, error = chain(&error), "media.wrong");
                     let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
                     let verdict = Verdict::Broke { fault, cost };
-                    Event::Attempt { number, news: News::Ended { remote: None, verdict } }
+                    Event::Attempt { number, event: AttemptEvent::Ended { remote: None, verdict } }
                 }
                 Err(error) => return Err(Unfinished::retry(error)),
             };
-            return Ok(Reading { event, retry_after: None, hint: None });
+            return Ok(Reading { event, retry_after: None, unconfirmed: None });
         }
-        Outcome::Accepted { remote, cost } => News::Accepted { remote, cost },
+        Outcome::Accepted { remote, cost } => AttemptEvent::Accepted { remote, cost },
         Outcome::Refused { fault, retry_after: wait } => {
             retry_after = wait;
-            News::Refused(request.taken_out_of(fault))
+            AttemptEvent::Refused(request.redact(fault))
         }
-        Outcome::NotSent(fault) => News::NotSent(fault),
+        Outcome::NotSent(fault) => AttemptEvent::NotSent(fault),
         Outcome::Unknown { answered: true, remote: None, .. }
             if app.unclear_create == UnclearCreate::Failover =>
         {
             tracing::warn!(job = %job.id, attempt = job.attempt, "create.presumed_refused");
-            News::PresumedRefused
+            AttemptEvent::PresumedRefused
         }
         Outcome::Unknown { cause, remote, .. } => {
             if matches!(cause, "no_id" | "unusable_id") {
-                // It is made and paid for, and we cannot ask after it.
+                // It was created and billed, and cannot be polled.
                 tracing::error!(
                     job = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
                     alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
                 );
             }
-            hint = remote;
-            News::Unclear
+            unconfirmed = remote;
+            AttemptEvent::Unclear
         }
     };
-    Ok(Reading { event: Event::Attempt { number: job.attempt, news }, retry_after, hint })
+    Ok(Reading { event: Event::Attempt { number: job.attempt, event: reported }, retry_after, unconfirmed })
 }
 
-/// Finishes a job whose dispatcher died after it had stored what the create call brought.
+/// Finishes a job whose dispatcher crashed after it had stored the media.
 pub(crate) async fn recover(app: &App, job: Job) -> Result<(), Unfinished> {
     let Some(attempt) = job.current().filter(|attempt| attempt.phase == Phase::Sending) else {
         return Ok(());

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use domain::attempt::News;
+use domain::attempt::AttemptEvent;
 use domain::catalog::{Catalog, Kind};
 use domain::decide::Event;
 use domain::job::Job;
@@ -20,7 +20,7 @@ use shared::edge::note_attempt;
 use shared::provider::ProviderClient;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::pace::{GRACE, Pace, Stopped};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::media::{CopyError, MediaStore, media_key};
 use shared::store::outbox::Outbox;
@@ -28,35 +28,33 @@ use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
 use shared::store::reports::{Origin, Reports};
 use tokio::time::Instant;
 
-/// Tries at a file in one go.
+/// Download attempts per message.
 const COPIES_MAX: usize = 3;
-/// How long after each failure a message is tried again. What still fails then is tried by
-/// `reconcile`, with a fresh link, for as long as the file may exist: a failed copy is not a
-/// failed job.
+/// Delays of the retries of a message. After that, `reconcile` retries with a fresh link for as long
+/// as the file may exist: a failed copy is not a failed job.
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(45)];
-/// How often a copy says that it goes on: its lease holds over two that fail.
+/// Interval of lease renewals; the lease survives two failed ones.
 pub const RENEW_EVERY: Duration = Duration::from_secs(10);
-/// What is kept of an invocation's time for the end of an upload, and to write down what became
-/// of the copy.
+/// Time reserved for the end of an upload and the record of the result.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Everything `fetch` may touch.
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
-    /// Drops webhooks that are not about the attempt that they name.
+    /// Drops webhooks that do not belong to the attempt that they name.
     pub reports: Reports,
-    /// For the place that an ended attempt gives back.
-    pub gauges: Gauges,
+    /// Releases the concurrency slot of an ended attempt.
+    pub admission: AdmissionStore,
     pub limits: LimitTable,
     pub media: MediaStore,
     pub providers: ProviderClient,
     pub downloads: Downloader,
     pub outbox: Outbox,
     pub fetch: Queue,
-    /// Takes what a webhook says of an attempt whose remote job is not known.
+    /// For webhooks about an attempt without a known remote job.
     pub settle: Queue,
-    /// Says what a job's model makes.
+    /// For the kind of media of a model.
     pub catalog: Catalog,
     pub dead_letters: Queue,
     pub clock: Clock,
@@ -70,12 +68,12 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: JobStore::new(table.clone()),
-            gauges: Gauges::new(table.clone()),
+            admission: AdmissionStore::new(table.clone()),
             limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             providers: config::provider_client(&mut read)?,
             downloads: Downloader::new(reach).map_err(StartError::Http)?,
-            // What has succeeded is paid for: it is not tried again elsewhere.
+            // A success is billed: it never fails over.
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
             fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
@@ -107,28 +105,27 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
         .attempt(number)
         .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
     if source == Source::Webhook && attempt.remote.is_none() {
-        // Only the webhook knows the remote job: `settle` asks whether it is ours.
+        // Only the webhook knows the remote job: `settle` confirms it.
         let provider = attempt.provider.name();
         let outcome = Some(Verdict::Finished { asset_url: url, cost });
-        let asked_about =
-            Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked: 0 };
-        return Ok(app.settle.send(&asked_about, Some(provider), Duration::ZERO).await?);
+        let message = Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked: 0 };
+        return Ok(app.settle.send(&message, Some(provider), Duration::ZERO).await?);
     }
-    if attempt.is_not(remote.as_ref()) {
+    if attempt.has_other_remote(remote.as_ref()) {
         tracing::warn!(job = %job_id, provider = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(());
     }
     let verdict = Verdict::Finished { asset_url: url.clone(), cost };
-    let ended = Event::Attempt { number, news: News::Ended { remote: remote.clone(), verdict } };
-    let Turn { job, copies } = take_turn(app, job, number, &ended).await?;
+    let ended = Event::Attempt { number, event: AttemptEvent::Ended { remote: remote.clone(), verdict } };
+    let Work { job, copies } = begin(app, job, number, &ended).await?;
     if copies == Copies::Nothing {
         app.outbox.send_all(&job).await;
         return Ok(());
     }
-    // The move that gave the lease made this version.
+    // The lease is the version that granted it.
     let lease = job.version;
     let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
-    let copied = believed(app, &job, copied).await?;
+    let copied = accept_loss(app, &job, copied).await?;
     let later = match copied {
         Copied::Later(wait) => Some(wait),
         Copied::Wrong => Some(Duration::ZERO),
@@ -144,12 +141,12 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
     if let Event::Stored { media, .. } = &event {
-        note_a_short_film(app, &job, media).await;
+        warn_if_short(app, &job, media).await;
     }
     if let (Some(wait), Some(pause)) = (later, AGAIN_AFTER.get(usize::from(tried)))
         && job.waits_for_file_of(number)
     {
-        // A queue counts whole seconds: what comes early would find the file put off.
+        // A queue counts whole seconds: an early message would find the back-off still active.
         let pause = if wait.is_zero() { *pause } else { (wait + Duration::from_secs(1)).max(*pause) };
         let tried = tried.saturating_add(1);
         let again = Message::Fetch { job_id, attempt: number, remote, url, cost, source, sender, tried };
@@ -158,8 +155,8 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     Ok(())
 }
 
-/// What a message has to do.
-struct Turn {
+/// The work of a message.
+struct Work {
     job: Job,
     copies: Copies,
 }
@@ -168,13 +165,13 @@ struct Turn {
 enum Copies {
     Nothing,
     First,
-    /// An earlier copy may have died after it was done.
+    /// An earlier copy may have finished before its function crashed.
     Again,
 }
 
-/// Writes down that the attempt has finished. The message that moves the job to `settling` has the
-/// lease on the copy; later ones take it once it has lapsed or was given back.
-async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Turn, Unfinished> {
+/// Records that the attempt has finished. The message that moves the job to `settling` holds the copy
+/// lease; later ones acquire it once it has expired or was released.
+async fn begin(app: &App, job: Job, number: u8, ended: &Event) -> Result<Work, Unfinished> {
     let now = app.clock.now();
     let was_awaited = job.waits_for_file_of(number);
     let advance = app.jobs.advance_from(job, ended, now).await?;
@@ -182,41 +179,41 @@ async fn take_turn(app: &App, job: Job, number: u8, ended: &Event) -> Result<Tur
     let job = advance.into_job();
     if is_move && let Some(attempt) = job.attempt(number) {
         let chance = (app.random.u32(), app.random.u64());
-        app.gauges.leave(&app.limits, attempt, chance, now).await;
+        app.admission.release_slot(&app.limits, attempt, chance, now).await;
     }
     if !job.waits_for_file_of(number) {
-        return Ok(Turn { job, copies: Copies::Nothing });
+        return Ok(Work { job, copies: Copies::Nothing });
     }
     if is_move && job.copy_lease == Some(job.version) {
-        return Ok(Turn { job, copies: Copies::First });
+        return Ok(Work { job, copies: Copies::First });
     }
     Ok(match app.jobs.advance_from(job, &Event::CopyStarted { number }, now).await? {
-        Advance::Moved(job) if job.copy_lease == Some(job.version) => Turn { job, copies: Copies::Again },
-        other => Turn { job: other.into_job(), copies: Copies::Nothing },
+        Advance::Moved(job) if job.copy_lease == Some(job.version) => Work { job, copies: Copies::Again },
+        other => Work { job: other.into_job(), copies: Copies::Nothing },
     })
 }
 
-/// What became of a copy.
+/// The result of a copy.
 enum Copied {
     Stored(Media),
-    /// The source says that there is no such file.
+    /// The source reports the file as not found.
     Missing,
-    /// What is there is certainly not what was sold, or where it is said to be we do not fetch from.
+    /// The file is certainly the wrong one, or its URL is not allowed.
     Wrong,
-    /// Not before this wait is over, which is bounded by [`DELAY_MAX`].
+    /// Retry after this wait, at most [`DELAY_MAX`].
     Later(Duration),
 }
 
-/// A file that is not there may be there later, where its provider loses many at once.
-async fn believed(app: &App, job: &Job, copied: Copied) -> Result<Copied, Unfinished> {
+/// A file that is not found may appear later, if the provider loses many at once.
+async fn accept_loss(app: &App, job: &Job, copied: Copied) -> Result<Copied, Unfinished> {
     let Some(attempt) = job.current().filter(|_| matches!(copied, Copied::Missing)) else {
         return Ok(copied);
     };
-    let believed = app.gauges.is_loss_believed(attempt, app.random.u64(), app.clock.now()).await?;
-    Ok(if believed { Copied::Missing } else { Copied::Later(Duration::ZERO) })
+    let accepted = app.admission.accepts_loss(attempt, app.random.u64(), app.clock.now()).await?;
+    Ok(if accepted { Copied::Missing } else { Copied::Later(Duration::ZERO) })
 }
 
-/// Renews the lease while a copy runs; ends the copy when it has lost its lease.
+/// Renews the lease while a copy runs; ends the copy if the lease is lost.
 async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output = Copied> + Unpin) -> Copied {
     let renewal = Event::CopyRenewed { number: job.attempt, lease };
     loop {
@@ -229,13 +226,13 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
                 return Copied::Later(Duration::ZERO);
             }
             Ok(_) => {}
-            // A second copy changes nothing in the bucket; this one may still be the first.
+            // A second copy changes nothing in the bucket, so this one may continue.
             Err(error) => tracing::warn!(job = %job.id, error = chain(&error), "media.lease_not_renewed"),
         }
     }
 }
 
-/// Copies an attempt's file into the bucket, as long as there is time.
+/// Copies an attempt's file into the bucket, within the remaining time.
 async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
     if copies == Copies::Again {
         match app.media.find(&media_key(job, app.catalog.kind(&job.model))).await {
@@ -249,7 +246,7 @@ async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadli
         let copied = copy_one(app, job, url, deadline).await;
         worst = match (copied, worst) {
             (Copied::Stored(media), _) => return Copied::Stored(media),
-            // As long as one of them may be the file, nothing is certain.
+            // While one of them may still be the file, the result is not final.
             (Copied::Later(wait), Some(Copied::Later(other))) => Some(Copied::Later(wait.max(other))),
             (Copied::Later(wait), _) | (_, Some(Copied::Later(wait))) => Some(Copied::Later(wait)),
             (Copied::Wrong, _) | (_, Some(Copied::Wrong)) => Some(Copied::Wrong),
@@ -259,8 +256,7 @@ async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadli
     worst.unwrap_or(Copied::Wrong)
 }
 
-/// The URLs in an answer, those first whose names are of what was sold, and those of the other kind
-/// last.
+/// The URLs of an answer, sorted: names of the requested kind of media first, of the other kind last.
 fn by_likeness(urls: &str, kind: Kind) -> Vec<&str> {
     const VIDEOS: [&str; 5] = [".mp4", ".mov", ".webm", ".mkv", ".m4v"];
     const IMAGES: [&str; 5] = [".png", ".jpg", ".jpeg", ".webp", ".gif"];
@@ -284,7 +280,7 @@ async fn copy_one(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied
         let started = Instant::now();
         let pace = Pace::new(deadline.left(app.clock.now()).saturating_sub(WRITE_WITHIN));
         copied = copy_once(app, job, url, pace).await.unwrap_or_else(|error| later(job, &*error));
-        // What was slow is not helped by another try at once, nor who wants to be left alone.
+        // No immediate retry after a slow download or a requested back-off.
         if !matches!(copied, Copied::Later(Duration::ZERO)) || started.elapsed() >= GRACE {
             break;
         }
@@ -322,9 +318,8 @@ fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
     Copied::Wrong
 }
 
-/// A video that is clearly shorter than was ordered is delivered all the same. How long it should be
-/// is read only where the video says how long it is.
-async fn note_a_short_film(app: &App, job: &Job, media: &Media) {
+/// Warns about a video that is clearly shorter than requested. It is delivered all the same.
+async fn warn_if_short(app: &App, job: &Job, media: &Media) {
     if media.details.duration_ms.is_none() {
         return;
     }
@@ -351,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_whose_name_fits_what_was_sold_is_tried_first() {
+    fn the_url_of_the_requested_kind_is_tried_first() {
         let urls = "https://a.example/cover.jpg https://a.example/file https://a.example/Film.MP4?x=.png";
         let named = |kind| by_likeness(urls, kind).into_iter().map(|url| &url[18..22]).collect::<Vec<_>>();
         assert_eq!(named(Kind::Video), ["Film", "file", "cove"]);

@@ -16,18 +16,18 @@ use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::ProviderClient;
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use tracing::Instrument;
 
-/// How often a provider's price list is asked for.
+/// How often a provider's price list is compared.
 const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Everything `health` may touch.
 #[derive(Debug)]
 pub struct App {
-    pub gauges: Gauges,
+    pub admission: AdmissionStore,
     pub providers: ProviderClient,
-    /// Those that get new attempts.
+    /// Providers in use.
     pub sold: Vec<Provider>,
     pub catalog: Catalog,
     pub clock: Clock,
@@ -38,7 +38,7 @@ impl App {
         let mut read = process.env.reader();
         let sold = config::providers(&mut read);
         let app = Self {
-            gauges: Gauges::new(config::table(process, &mut read)),
+            admission: AdmissionStore::new(config::table(process, &mut read)),
             catalog: Catalog::for_providers(&sold),
             sold,
             providers: config::provider_client(&mut read)?,
@@ -54,8 +54,8 @@ pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(
 
 async fn check_all(app: &App) -> Result<(), BoxError> {
     let providers = &app.sold;
-    let gauges = app.gauges.health(providers).await?;
-    // All at once: one slow provider must not delay the news of another.
+    let gauges = app.admission.health(providers).await?;
+    // Concurrently: a slow provider must not delay the others.
     let written =
         join_all(providers.iter().map(|provider| check(app, *provider, gauges.get(provider)))).await;
     written.into_iter().collect()
@@ -79,13 +79,13 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
     if after.health != before.health {
         tracing::warn!(provider = %provider, from = before.health.name(), to = after.health.name(), "provider.health_changed");
     }
-    app.gauges.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
+    app.admission.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
         tracing::error!(provider = %provider, error = chain(&error), "gauge.not_written");
         error.into()
     })
 }
 
-/// Logs every price of a provider's own list that is not among the costs in the catalogue.
+/// Logs every price of a provider's list that differs from the catalogue.
 async fn compare_prices(app: &App, provider: Provider, now: Timestamp) {
     let routes: Vec<&Route> = app.catalog.models().flat_map(|model| &model.routes).collect();
     let routes: Vec<&Route> = routes.into_iter().filter(|route| route.provider == provider).collect();

@@ -1,6 +1,5 @@
-//! `reconcile`: every live job past its `check_at` gets its next message again, and every
-//! one past its deadline is told so. What a crash between a write and a send has left
-//! behind is found here.
+//! `reconcile`: every active job past its `check_at` gets its next message again, and every one past
+//! its deadline expires. This finds jobs whose message was lost in a crash.
 
 use std::time::Duration;
 
@@ -24,15 +23,15 @@ use shared::store::keys::DUE_SHARDS;
 use shared::store::queue::{Message, Queue};
 use tracing::Instrument;
 
-/// Jobs of one shard that are read together: as many as one batch read takes.
+/// Jobs of one shard per batch read.
 const PAGE_MAX: i32 = 100;
-/// Of those, jobs that are looked after at one time.
-const AT_ONCE: usize = 10;
-/// A run begins no page when it has less time than this, and answers with this to spare.
+/// Jobs that are reconciled concurrently.
+const CONCURRENCY: usize = 10;
+/// Time reserve below which no page is begun, and reserve for the answer.
 const STOP_BEFORE: Duration = Duration::from_secs(10);
 const ANSWER_BEFORE: Duration = Duration::from_secs(2);
 
-/// How long the answer to the last question about a job may take, its file included.
+/// Time for the final poll of a job before it expires, its download included.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(420);
 
 /// Everything `reconcile` may touch.
@@ -41,7 +40,7 @@ pub struct App {
     pub jobs: JobStore,
     pub dispatch: Queue,
     pub poll: Queue,
-    /// Says how long providers keep results.
+    /// For the retention of results.
     pub catalog: Catalog,
     pub clock: Clock,
 }
@@ -62,69 +61,69 @@ impl App {
 
 pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
     let span = invocation(&event.context.request_id);
-    sweep_all(app, Deadline::of(&event.context)).instrument(span).await
+    run_all(app, Deadline::of(&event.context)).instrument(span).await
 }
 
-async fn sweep_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
+async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let now = app.clock.now();
     let run = Run { app, now, deadline };
     let limit = run.deadline.left(now).saturating_sub(ANSWER_BEFORE);
-    let shards = join_all((0..DUE_SHARDS).map(|shard| run.sweep(shard)));
+    let shards = join_all((0..DUE_SHARDS).map(|shard| run.reconcile_shard(shard)));
     let shards = tokio::time::timeout(limit, shards).await?;
-    let swept: Vec<Swept> = shards.into_iter().collect::<Result<_, _>>()?;
-    let overdue_max_s = swept.iter().map(|swept| swept.overdue).max().unwrap_or_default().as_secs();
-    let jobs: usize = swept.iter().map(|swept| swept.jobs).sum();
-    // An alarm waits for this line: that it is too large, or that it stays away.
+    let results: Vec<ShardResult> = shards.into_iter().collect::<Result<_, _>>()?;
+    let overdue_max_s = results.iter().map(|results| results.overdue).max().unwrap_or_default().as_secs();
+    let jobs: usize = results.iter().map(|results| results.jobs).sum();
+    // Alarms watch this line: a large value, or a missing line.
     tracing::info!(overdue_max_s, jobs, "jobs.swept");
     Ok(())
 }
 
-/// What a run found in one shard: how many jobs were due, and for how long the first had been.
+/// The result for one shard: the number of due jobs, and the longest delay.
 #[derive(Debug, Default)]
-struct Swept {
+struct ShardResult {
     jobs: usize,
     overdue: Duration,
 }
 
-/// One run. It may end or die anywhere: what it did not get to is still due in the next.
+/// One run. It may end or crash at any point: the remaining jobs are still due in the next.
 struct Run<'a> {
     app: &'a App,
     now: Timestamp,
     deadline: Deadline,
 }
 
-/// A job whose next message is to be sent.
+/// The next message of a job.
 struct Next {
     due: Due,
     failures: u32,
-    /// The last question before its deadline counts: its check is moved only when it is sent.
-    last_ask: bool,
+    /// The final poll before the job expires: its check is moved only after the send.
+    final_poll: bool,
     message: Message,
-    /// What the message's queue is fair between.
+    /// The message group.
     group: String,
 }
 
 impl Run<'_> {
-    /// Looks after one shard's due jobs, longest overdue first, each once.
-    async fn sweep(&self, shard: u8) -> Result<Swept, BoxError> {
-        let (mut swept, mut start) = (Swept::default(), None);
+    /// Reconciles the due jobs of one shard, longest overdue first, each once.
+    async fn reconcile_shard(&self, shard: u8) -> Result<ShardResult, BoxError> {
+        let (mut result, mut start) = (ShardResult::default(), None);
         while self.deadline.left(self.app.clock.now()) > STOP_BEFORE {
             let (due, end) = self.app.jobs.due_page(shard, self.now, PAGE_MAX, start).await?;
             let first = due.first().map_or(Duration::ZERO, |first| self.now.since(first.check_at));
-            swept.overdue = swept.overdue.max(first);
-            swept.jobs += due.len();
-            self.look_after(self.app.jobs.read_due(&due).await?).await;
+            result.overdue = result.overdue.max(first);
+            result.jobs += due.len();
+            self.reconcile(self.app.jobs.read_due(&due).await?).await;
             if end.is_none() {
                 break;
             }
-            // Not from the beginning: one that could not be looked after may still stand there.
+            // Not from the start: a job that failed may still be there.
             start = end;
         }
-        Ok(swept)
+        Ok(result)
     }
 
-    /// Looks after some jobs. One that cannot be helped keeps no other from being helped.
-    async fn look_after(&self, found: Vec<DueJob>) {
+    /// Reconciles some jobs. A failure of one does not affect the others.
+    async fn reconcile(&self, found: Vec<DueJob>) {
         let mut jobs = Vec::with_capacity(found.len());
         for DueJob { due, failures, job } in found {
             match job {
@@ -132,37 +131,41 @@ impl Run<'_> {
                 Err(error) => self.failed(&due, failures, chain(&error)).await,
             }
         }
-        // What its provider drops soonest is fetched first.
+        // Results that expire first are downloaded first.
         jobs.sort_by_key(|(.., job)| expires_at(&self.app.catalog, job));
         let next = stream::iter(jobs).map(|(due, failures, job)| async move {
-            match self.bring_on(&due, job).await {
-                Ok(next) => {
-                    next.map(|(last_ask, message, group)| Next { due, failures, last_ask, message, group })
-                }
+            match self.advance(&due, job).await {
+                Ok(next) => next.map(|(final_poll, message, group)| Next {
+                    due,
+                    failures,
+                    final_poll,
+                    message,
+                    group,
+                }),
                 Err(error) => {
                     self.failed(&due, failures, chain(&*error)).await;
                     None
                 }
             }
         });
-        let next: Vec<Next> = next.buffered(AT_ONCE).filter_map(std::future::ready).collect().await;
+        let next: Vec<Next> = next.buffered(CONCURRENCY).filter_map(std::future::ready).collect().await;
         let is_dispatch = |next: &Next| matches!(next.message, Message::Dispatch { .. });
         let (dispatch, poll) = next.into_iter().partition(is_dispatch);
         join!(self.send(&self.app.dispatch, dispatch), self.send(&self.app.poll, poll));
     }
 
-    /// Moves a job's check and decides about it; what is to be sent for it then, and whether that
-    /// is its last question.
-    async fn bring_on(&self, due: &Due, mut job: Job) -> Result<Option<(bool, Message, String)>, BoxError> {
+    /// Moves a job's check and expires the job if due. Returns the message to send, and whether it is
+    /// the final poll.
+    async fn advance(&self, due: &Due, mut job: Job) -> Result<Option<(bool, Message, String)>, BoxError> {
         let (app, now) = (self.app, self.now);
-        // Nothing is given up that could still be heard of: whoever waits for a provider's word at
-        // its deadline is asked about once more. After an outage of ours, nobody has asked for long.
-        let last_ask = now >= job.deadline && job.awaits_word() && due.check_at <= job.deadline;
-        if now >= job.deadline && !last_ask {
+        // A job that may have finished is polled once more at its deadline: after an outage of ours,
+        // the last poll may be long ago.
+        let final_poll = now >= job.deadline && job.may_have_finished() && due.check_at <= job.deadline;
+        if now >= job.deadline && !final_poll {
             job = app.jobs.advance_from(job, &Event::DeadlinePassed, now).await?.job().clone();
         }
         let step = match job.next_step() {
-            NextStep::Wait if can_be_found(&job) => NextStep::Poll(job.attempt),
+            NextStep::Wait if can_look_up(&job) => NextStep::Poll(job.attempt),
             step => step,
         };
         let job_id = job.id.clone();
@@ -174,15 +177,15 @@ impl Run<'_> {
             }
             NextStep::Wait | NextStep::Nothing => None,
         };
-        // The check is moved before anything is sent: of two runs at once, one alone goes on. But the
-        // last question goes first: asked twice is better than never.
-        let first_sent = last_ask && message.is_some();
-        // A check after the deadline says that its last question was asked.
-        let check = if last_ask { now + ANSWER_WITHIN } else { job.deadline.min(now + CHECK_EVERY) };
+        // The check is moved before the send, so that only one of two concurrent runs continues. The
+        // final poll is sent first: twice is better than never.
+        let first_sent = final_poll && message.is_some();
+        // A check after the deadline marks that the final poll was sent.
+        let check = if final_poll { now + ANSWER_WITHIN } else { job.deadline.min(now + CHECK_EVERY) };
         if !first_sent && !app.jobs.check_again(due, check).await? {
             return Ok(None);
         }
-        Ok(message.map(|(message, group)| (last_ask, message, group)))
+        Ok(message.map(|(message, group)| (final_poll, message, group)))
     }
 
     async fn send(&self, queue: &Queue, jobs: Vec<Next>) {
@@ -190,7 +193,7 @@ impl Run<'_> {
         let sent = queue.send_all(&messages).await;
         let done = stream::iter(jobs.into_iter().zip(sent)).map(|(next, sent)| async move {
             let moved = match sent {
-                Ok(()) if next.last_ask => {
+                Ok(()) if next.final_poll => {
                     self.app.jobs.check_again(&next.due, self.now + ANSWER_WITHIN).await.map(|_| ())
                 }
                 sent => sent,
@@ -199,11 +202,10 @@ impl Run<'_> {
                 self.failed(&next.due, next.failures, chain(&error)).await;
             }
         });
-        done.buffered(AT_ONCE).collect::<()>().await;
+        done.buffered(CONCURRENCY).collect::<()>().await;
     }
 
-    /// Puts off a job that could not be looked after, for longer each time. An alarm listens to
-    /// the line.
+    /// Backs off a job that could not be reconciled. An alarm watches the log line.
     async fn failed(&self, due: &Due, failures: u32, error: String) {
         let moved = self.app.jobs.check_failed(due, failures, self.now).await;
         let not_moved = moved.err().map(|error| chain(&error));
@@ -211,13 +213,13 @@ impl Run<'_> {
     }
 }
 
-/// Whether the provider can be asked for an attempt that has no name there.
-fn can_be_found(job: &Job) -> bool {
+/// Whether the provider supports look-ups of an attempt without a known remote job.
+fn can_look_up(job: &Job) -> bool {
     let provider = job.current().map(|attempt| attempt.provider);
     provider.is_some_and(|provider| adapter(provider).capabilities().look_up != LookUp::Never)
 }
 
-/// When a job's result, made or being made, may be dropped by its provider at the earliest.
+/// The earliest time at which the provider may delete a job's result.
 fn expires_at(catalog: &Catalog, job: &Job) -> Timestamp {
     let expiry = job.current().and_then(|attempt| {
         let kept_s = catalog.route(&attempt.route)?.retention_s?;

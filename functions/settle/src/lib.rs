@@ -1,5 +1,5 @@
-//! `settle`: apply a verdict: fail over, or fail and refund. What has succeeded goes to `fetch`: no
-//! verdict waits for bytes.
+//! `settle`: apply a verdict: fail over, or fail and refund. A success goes to `fetch`, so that no
+//! verdict waits for a download.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,32 +18,32 @@ use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::edge::note_attempt;
 use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter, reference};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue, Source};
 use shared::store::reports::{Origin, Reports};
 use shared::store::verdicts::Verdicts;
 
-/// How often, and how long apart, a provider is asked to confirm what it has signed.
-const ASKS_MAX: u8 = 5;
-const ASK_EVERY: Duration = Duration::from_secs(60);
-/// And after that, where the message alone knows the remote job: until the attempt's deadline.
-const ASK_RARELY: Duration = Duration::from_secs(900);
+/// Number and interval of the attempts to confirm a webhook at the provider.
+const CONFIRMS_MAX: u8 = 5;
+const CONFIRM_EVERY: Duration = Duration::from_secs(60);
+/// The interval after that, if only the message knows the remote job: until the deadline.
+const CONFIRM_RARELY: Duration = Duration::from_secs(900);
 
 /// Everything `settle` may touch.
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
-    /// Drops webhooks that are not about the attempt that they name.
+    /// Drops webhooks that do not belong to the attempt that they name.
     pub reports: Reports,
-    /// For the place that an ended attempt gives back.
-    pub gauges: Gauges,
+    /// Releases the concurrency slot of an ended attempt.
+    pub admission: AdmissionStore,
     pub limits: LimitTable,
     pub providers: ProviderClient,
     pub outbox: Outbox,
     pub verdicts: Verdicts,
-    /// Says how an attempt was ordered.
+    /// For the request of an attempt.
     pub catalog: Catalog,
     pub dead_letters: Queue,
     pub clock: Clock,
@@ -57,7 +57,7 @@ impl App {
         let app = Self {
             jobs: JobStore::new(table.clone()),
             reports: Reports::new(table.clone()),
-            gauges: Gauges::new(table),
+            admission: AdmissionStore::new(table),
             limits: config::limits(&mut read),
             providers: config::provider_client(&mut read)?,
             outbox: config::outbox(process, &mut read),
@@ -95,68 +95,68 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
         News { job_id: &job_id, attempt, remote: remote.as_ref(), outcome: outcome.as_ref(), source, asked };
     let (verdict, remote) = match confirm(app, &news).await? {
         Confirmed::Verdict(verdict, remote) => (verdict, remote),
-        // The hint was early or wrong: the attempt goes on. Where its acceptance was unknown, the
-        // hint has named its remote job.
+        // The notification was early or wrong: the attempt continues. It may have named a remote
+        // job that was not yet known.
         Confirmed::StillRuns(remote) => return accept(app, job, number, remote).await,
         Confirmed::OfAnother => return Ok(()),
-        Confirmed::NotNow if asked < ASKS_MAX || is_only_trace(attempt, remote.as_ref()) => {
-            let pause = if asked < ASKS_MAX { ASK_EVERY } else { ASK_RARELY };
+        Confirmed::NotNow if asked < CONFIRMS_MAX || is_only_trace(attempt, remote.as_ref()) => {
+            let pause = if asked < CONFIRMS_MAX { CONFIRM_EVERY } else { CONFIRM_RARELY };
             let asked = asked.saturating_add(1);
             let again = Message::Settle { job_id, attempt: number, remote, outcome, source, sender, asked };
             return Ok(app.verdicts.settle.send(&again, Some(job.provider_of(number)), pause).await?);
         }
-        // Asked for long enough without an answer: what its provider has signed of the job stands.
+        // Not confirmed for long enough: the signed verdict stands.
         Confirmed::NotNow => match outcome.filter(|_| attempt.remote.is_some() || source == Source::Poll) {
             Some(verdict) => (verdict, remote),
             None => return Ok(()),
         },
     };
     if matches!(verdict, Verdict::Finished { .. }) {
-        // Asked about, or signed about the remote job that is the attempt's.
+        // Confirmed, or signed for the attempt's remote job.
         let message = Message::verdict(job_id, number, remote, Some(verdict), Source::Poll);
         return Ok(app.verdicts.send(&message, attempt.provider).await?);
     }
     let now = app.clock.now();
-    if verdict == Verdict::Gone && !app.gauges.is_loss_believed(attempt, app.random.u64(), now).await? {
+    if verdict == Verdict::Gone && !app.admission.accepts_loss(attempt, app.random.u64(), now).await? {
         return Ok(());
     }
     let verdict = without_prompt(app, &job_id, verdict).await?;
-    let event = Event::Attempt { number, news: attempt::News::Ended { remote, verdict } };
+    let event = Event::Attempt { number, event: attempt::AttemptEvent::Ended { remote, verdict } };
     let advance = app.jobs.advance_from(job, &event, app.clock.now()).await?;
     if let Advance::Moved(job) = &advance
         && let Some(ended) = job.attempt(number)
     {
         let chance = (app.random.u32(), app.random.u64());
-        app.gauges.leave(&app.limits, ended, chance, app.clock.now()).await;
+        app.admission.release_slot(&app.limits, ended, chance, app.clock.now()).await;
     }
     app.outbox.send_all(advance.job()).await;
     Ok(())
 }
 
-/// A provider may repeat the prompt in what it says of a failure: that is not kept.
+/// Removes the prompt from the provider's error message.
 async fn without_prompt(app: &App, job: &JobId, verdict: Verdict) -> Result<Verdict, Unfinished> {
     let Verdict::Broke { fault: fault @ Fault { words: Some(_), .. }, cost } = verdict else {
         return Ok(verdict);
     };
     let fault = match app.jobs.request(job).await? {
-        Some(request) => request.taken_out_of(fault),
+        Some(request) => request.redact(fault),
         None => Fault { words: None, ..fault },
     };
     Ok(Verdict::Broke { fault, cost })
 }
 
-/// Writes down a remote job that runs, where it was not known.
+/// Records a running remote job that was not yet known.
 async fn accept(app: &App, job: Job, number: u8, remote: Option<RemoteJob>) -> Result<(), Unfinished> {
     let is_new = job.attempt(number).is_some_and(|attempt| attempt.remote.is_none());
     let Some(remote) = remote.filter(|_| is_new) else { return Ok(()) };
-    let event = Event::Attempt { number, news: attempt::News::Accepted { remote, cost: None } };
+    let event = Event::Attempt { number, event: attempt::AttemptEvent::Accepted { remote, cost: None } };
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
     Ok(())
 }
 
-/// Whether a webhook can tell nothing that matters of an attempt: it has ended. A signed end of one
-/// that was given up is still a bill, and a hint to one without a known remote job its only name.
+/// Whether a webhook is irrelevant because the attempt has ended. A signed end of a lost attempt still
+/// means a bill, and an unsigned notification may be the only source of a remote job's id.
 fn is_over(attempt: &Attempt, outcome: Option<&Verdict>) -> bool {
     let may_run = attempt.phase.may_run();
     match outcome {
@@ -166,12 +166,12 @@ fn is_over(attempt: &Attempt, outcome: Option<&Verdict>) -> bool {
     }
 }
 
-/// Whether nothing but this message knows a remote job that may be the attempt's.
+/// Whether only this message has the id of the attempt's remote job.
 fn is_only_trace(attempt: &Attempt, remote: Option<&RemoteJob>) -> bool {
     remote.is_some() && attempt.remote.is_none() && attempt.phase.is_open()
 }
 
-/// What a message says of an attempt.
+/// The content of a message about an attempt.
 #[derive(Clone, Copy)]
 struct News<'a> {
     job_id: &'a JobId,
@@ -182,23 +182,23 @@ struct News<'a> {
     asked: u8,
 }
 
-/// What asking the provider about a verdict gave, and about which remote job.
+/// The result of confirming a verdict at the provider, with the remote job.
 enum Confirmed {
     Verdict(Verdict, Option<RemoteJob>),
     StillRuns(Option<RemoteJob>),
-    /// It is about another remote job than the attempt's.
+    /// It belongs to another remote job.
     OfAnother,
-    /// It cannot be asked, or its answer cannot be read, now.
+    /// The provider is not available, or its answer is unreadable.
     NotNow,
 }
 
-/// The verdict to act on. What we asked ourselves stands. Of a webhook about the attempt's remote
-/// job, only a success with its file stands; before money moves, the provider is asked. Where the
-/// remote job is known from the webhook alone, nothing stands but what its provider says of it.
+/// The verdict to apply. A verdict from a poll stands. From a webhook about the attempt's remote
+/// job, only a success with its file stands; before money moves, the provider is polled. If only
+/// the webhook knows the remote job, only the provider's answer counts.
 async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     let News { attempt, remote, outcome, source, .. } = *news;
     let only_webhook_knows = source == Source::Webhook && attempt.remote.is_none();
-    if attempt.is_not(remote) {
+    if attempt.has_other_remote(remote) {
         tracing::warn!(provider = %attempt.provider, "verdict.of_another_remote_job");
         return Ok(Confirmed::OfAnother);
     }
@@ -212,7 +212,7 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     let now = app.clock.now();
     let remote = match only_webhook_knows {
         false => remote.clone(),
-        true => match ours(app, news, remote).await? {
+        true => match is_ours(app, news, remote).await? {
             Some(Seen::Ours(remote)) => remote,
             Some(Seen::Another) => {
                 let provider = attempt.provider.name();
@@ -220,13 +220,13 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
                 return Ok(Confirmed::OfAnother);
             }
             Some(Seen::Nowhere) => remote.clone(),
-            Some(Seen::NotYet) if is_vouched_for(app, news).await? => remote.clone(),
+            Some(Seen::NotYet) if is_trusted(app, news).await? => remote.clone(),
             Some(Seen::NotYet) | None => return Ok(Confirmed::NotNow),
         },
     };
     Ok(match app.providers.poll(attempt.provider, &remote, &attempt.route, now).await {
-        // Of an id that is only a hint, it says nothing about the attempt.
-        Polled::Ended(Verdict::Gone) if attempt.remote.is_none() || !attempt.may_be_gone(now) => {
+        // For an unconfirmed id, "not found" means nothing for the attempt.
+        Polled::Ended(Verdict::Gone) if attempt.remote.is_none() || !attempt.not_found_counts(now) => {
             Confirmed::NotNow
         }
         Polled::Ended(verdict) => Confirmed::Verdict(verdict, Some(remote)),
@@ -235,10 +235,9 @@ async fn confirm(app: &App, news: &News<'_>) -> Result<Confirmed, Unfinished> {
     })
 }
 
-/// Whether a remote job that a webhook names is the attempt's, as far as its provider lets us see;
-/// `None` where the order or its route is no longer known. That no other attempt has the remote job,
-/// the store ensures.
-async fn ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Seen>, Unfinished> {
+/// Whether a remote job that a webhook names is the attempt's, by the provider's data; `None` if the
+/// request or the route is no longer known. The store ensures that no other attempt has it.
+async fn is_ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Seen>, Unfinished> {
     let attempt = news.attempt;
     let request = app.jobs.request(news.job_id).await?;
     let Some((request, route)) = request.zip(app.catalog.route(&attempt.route)) else { return Ok(None) };
@@ -247,18 +246,18 @@ async fn ours(app: &App, news: &News<'_>, named: &RemoteJob) -> Result<Option<Se
     Ok(Some(app.providers.is_of(attempt.provider, &lost, named, app.clock.now()).await))
 }
 
-/// Whether a webhook is taken for one about our own remote job although its provider does not list
-/// that: it is signed for our account, and was not listed for some minutes; or it is signed, and no
-/// job waits for its attempt any more, so that only the bill depends on it.
-async fn is_vouched_for(app: &App, news: &News<'_>) -> Result<bool, Unfinished> {
+/// Whether a webhook is accepted although the provider does not list its remote job: it is signed for
+/// our account and was not listed for some minutes; or it is signed and its attempt has ended, so
+/// that only the recorded cost depends on it.
+async fn is_trusted(app: &App, news: &News<'_>) -> Result<bool, Unfinished> {
     let News { attempt, outcome, asked, .. } = *news;
-    if outcome.is_none() || (asked < ASKS_MAX && attempt.phase.is_open()) {
+    if outcome.is_none() || (asked < CONFIRMS_MAX && attempt.phase.is_open()) {
         return Ok(false);
     }
-    let is_ours = match adapter(attempt.provider).capabilities().webhooks {
+    let is_signed_for_us = match adapter(attempt.provider).capabilities().webhooks {
         Some(Scheme::StandardWebhooks) => true,
         Some(Scheme::Fal) => app.reports.knows_account(attempt.provider).await?,
         Some(Scheme::TokenOnly | Scheme::SignedToken) | None => false,
     };
-    Ok(is_ours || !attempt.phase.is_open())
+    Ok(is_signed_for_us || !attempt.phase.is_open())
 }

@@ -16,7 +16,7 @@ use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, json};
 use shared::edge::note_job;
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
@@ -26,9 +26,9 @@ mod lists;
 mod prefer;
 pub mod routes;
 
-/// How long a media link works.
+/// Validity of a media link.
 const LINK_VALID_FOR: Duration = Duration::from_secs(3_600);
-/// The longest that `Prefer: wait` holds a request, below the API's own limit of 30 s.
+/// Maximum of `Prefer: wait`, below the API's limit of 30 s.
 const WAIT_MAX: Duration = Duration::from_secs(25);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -38,7 +38,7 @@ pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
     pub ledger: Ledger,
-    pub gauges: Gauges,
+    pub admission: AdmissionStore,
     pub media: MediaStore,
     pub providers: Vec<Provider>,
     pub catalog: Catalog,
@@ -54,7 +54,7 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             ledger: Ledger::new(table.clone()),
-            gauges: Gauges::new(table),
+            admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             catalog: Catalog::for_providers(&providers),
             providers,
@@ -69,7 +69,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 }
 
 async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
-    // By route and not by path: a domain may put a path of its own before it.
+    // By route, not by path: a custom domain may add a base path.
     let route = routes::key(request);
     match route {
         routes::OPENAPI => return Ok(openapi()),
@@ -93,9 +93,8 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     note_job(&id);
     let waits_for = prefer::wait(request.headers()).map(|span| span.min(WAIT_MAX));
     let found = app.jobs.get_with_request(&id).await?;
-    // Another account's job is no job.
-    let (mut job, wanted) =
-        found.filter(|(job, _)| job.account == *account).ok_or_else(Problem::not_found)?;
+    // Jobs of other accounts are reported as not found.
+    let (mut job, order) = found.filter(|(job, _)| job.account == *account).ok_or_else(Problem::not_found)?;
     if let Some(span) = waits_for {
         job = changed(app, request.headers(), job, span).await?;
     }
@@ -103,7 +102,7 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
         not_modified(&job, &app.catalog)
     } else {
         let link = link(app, &job).await?;
-        job_response(StatusCode::OK, &job, &JobView::new(&job, Some(&wanted), link), &app.catalog)
+        job_response(StatusCode::OK, &job, &JobView::new(&job, Some(&order), link), &app.catalog)
     };
     if let Some(span) = waits_for
         && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", span.as_secs()))
@@ -113,14 +112,14 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     Ok(response)
 }
 
-/// The job once it is no longer what the caller knows (`If-None-Match`), or what it was
-/// when they asked; after `span` as it is.
+/// Waits until the job differs from the caller's version (`If-None-Match`) or from its first version,
+/// at most `span`.
 async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> Result<Job, Problem> {
     let knows = headers.contains_key(lambda_http::http::header::IF_NONE_MATCH);
     let mut job = first.clone();
     for _ in 0..span.as_millis() / LOOK_EVERY.as_millis() {
-        let news = if knows { !is_known(headers, &job) } else { job.version != first.version };
-        if news || job.state.is_terminal() {
+        let is_changed = if knows { !is_known(headers, &job) } else { job.version != first.version };
+        if is_changed || job.state.is_terminal() {
             break;
         }
         #[expect(clippy::disallowed_methods, reason = "the caller asked this very request to wait")]
@@ -137,7 +136,7 @@ async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {
     Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
 }
 
-/// A job in a list: without links, which are made for one job at a time.
+/// A job in a list: without media links.
 fn listed(job: &Job) -> JobView<'_> {
     JobView::new(job, None, None)
 }

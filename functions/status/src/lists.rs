@@ -15,13 +15,13 @@ use super::{App, bad_parameter, listed};
 
 const LIMIT_DEFAULT: i32 = 20;
 const LIMIT_MAX: i32 = 100;
-/// The least that a filtered list reads at once, however few jobs are asked for.
+/// Minimum page size of a filtered list's reads.
 const PAGE_MIN: i32 = 20;
 /// The end of the year 9999.
 const LATEST_MS: i64 = 253_402_300_799_999;
-/// What a key of the table may have.
+/// Maximum length of a key of the table.
 const LEDGER_KEY_BYTES_MAX: usize = 1024;
-/// Pages that a filtered list reads before it hands back what it has found.
+/// Pages that a filtered list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;
 
 /// `GET /v1/jobs?status=&limit=&cursor=`: newest first.
@@ -91,9 +91,9 @@ pub(crate) async fn account(
     Ok(answer(StatusCode::OK, &body))
 }
 
-/// `GET /v1/providers`: how every configured provider has been doing.
+/// `GET /v1/providers`: health of every configured provider.
 pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
-    let gauges = app.gauges.health(&app.providers).await?;
+    let gauges = app.admission.health(&app.providers).await?;
     let providers: Vec<Value> = app
         .providers
         .iter()
@@ -111,7 +111,7 @@ pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
     Ok(answer(StatusCode::OK, &json!({"providers": providers})))
 }
 
-/// `GET /v1/models`: the catalogue, without what it costs us.
+/// `GET /v1/models`: the catalogue, without our costs.
 pub(crate) fn models(catalog: &Catalog) -> Value {
     json!({"models": catalog.models().map(model).collect::<Vec<_>>(), "retired": catalog.retired()})
 }
@@ -183,13 +183,12 @@ fn status(request: &Request) -> Result<Option<State>, Problem> {
     state.map(Some).ok_or_else(|| bad_parameter("status", "is no state of a job", names()))
 }
 
-/// A cursor says where a list goes on. It is opaque to callers, and holds nothing that
-/// could lead out of their own account.
+/// A cursor marks the position in a list. It is opaque, and cannot reach another account.
 fn encode(at: Timestamp, name: &str) -> String {
     BASE64URL_NOPAD.encode(format!("{}.{name}", at.as_millis()).as_bytes())
 }
 
-/// Only what [`encode`] can have made: one text for one place, and no time that no job can have.
+/// Accepts only the output of [`encode`].
 fn decode<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp, T)> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
     let (at, name) = std::str::from_utf8(&bytes).ok()?.split_once('.')?;
@@ -199,7 +198,7 @@ fn decode<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp
     (encode(at, name) == text).then_some((at, parsed))
 }
 
-/// The key of a ledger line, if it can be one.
+/// The key of a ledger line, if valid.
 fn ledger_key(text: &str) -> Option<String> {
     let rest = text.strip_prefix("ENTRY#")?;
     let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
@@ -226,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_only_what_a_list_gives_out() {
+    fn only_cursors_of_a_list_are_accepted() {
         let id = JobId::from_bytes([7; 16]);
         let at = Timestamp::from_millis(1_800_000_000_123);
         let job = |text: &str| decode(text, |name| name.parse::<JobId>().ok());

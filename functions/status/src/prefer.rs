@@ -1,14 +1,14 @@
-//! `Prefer` (RFC 7240): what cannot be read is ignored.
+//! `Prefer` (RFC 7240): unreadable preferences are ignored.
 
 use std::time::Duration;
 
 use lambda_http::http::HeaderMap;
 
-/// How long the caller wants this request to wait for news: the first `wait` that there is.
+/// How long the request may wait for a change: the first `wait`.
 pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     let (_, seconds) = values.flat_map(|value| split(value, ',')).find_map(|preference| {
-        // Parameters after a semicolon say more of the preference, and `wait` has none.
+        // `wait` has no parameters after a semicolon.
         let preference = split(preference, ';').next()?;
         let (name, value) = preference.split_once('=')?;
         name.trim().eq_ignore_ascii_case("wait").then(|| (name, value.trim()))
@@ -18,11 +18,11 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     if seconds.is_empty() || !seconds.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    // Digits that are too many are as long as can be.
+    // Too many digits mean the maximum.
     Some(Duration::from_secs(seconds.parse().unwrap_or(u64::MAX)))
 }
 
-/// The parts between separators that stand outside of quotes.
+/// The parts between unquoted separators.
 fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c| {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_preference() {
+    fn an_unreadable_preference_is_ignored() {
         for value in [
             "",
             "wait",

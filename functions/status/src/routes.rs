@@ -1,5 +1,4 @@
-//! The routes of the API, as the template has them; and what it does not have: the template sends
-//! every request here that has no route.
+//! The routes of the API, as in the template. The template sends requests without a route here.
 
 use lambda_http::http::StatusCode;
 use lambda_http::request::RequestContext;
@@ -13,7 +12,7 @@ pub(crate) const PROVIDERS: &str = "GET /v1/providers";
 pub(crate) const ACCOUNT: &str = "GET /v1/account";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
 
-/// Every route, whichever function it leads to.
+/// Every route of all functions.
 pub const ROUTES: [&str; 9] = [
     JOBS,
     "POST /v1/jobs",
@@ -26,7 +25,7 @@ pub const ROUTES: [&str; 9] = [
     "POST /v1/webhooks/{provider}/{token}",
 ];
 
-/// The route that a request came by.
+/// The route of a request.
 pub(crate) fn key(request: &Request) -> &str {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or_default(),
@@ -34,7 +33,7 @@ pub(crate) fn key(request: &Request) -> &str {
     }
 }
 
-/// The problem of a request that has no route.
+/// The problem of a request without a route.
 pub(crate) fn refuse(request: &Request) -> Problem {
     let methods = methods(request.uri().path());
     if methods.is_empty() || methods.contains(&request.method().as_str()) {
@@ -46,7 +45,7 @@ pub(crate) fn refuse(request: &Request) -> Problem {
     Problem { allow: Some(allowed.into()), ..problem }
 }
 
-/// The methods that a path takes. What a domain puts before it is left out.
+/// The methods of a path, without the base path of a custom domain.
 fn methods(path: &str) -> Vec<&'static str> {
     let start = path.find("/v1/").or_else(|| path.find("/openapi.json")).unwrap_or(0);
     let own = &path[start..];

@@ -27,9 +27,9 @@ use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Limits;
 use shared::store::queue::{Message, Queue};
 
-/// The longest idempotency key, in characters.
+/// Maximum length of an idempotency key, in characters.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
-/// When to try again after the limit of live jobs: about when one of them may have ended.
+/// `Retry-After` at the limit of active jobs: one of them may have ended by then.
 const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Everything `submit` may touch.
@@ -41,9 +41,9 @@ pub struct App {
     pub jobs: JobStore,
     pub dispatch: Queue,
     pub catalog: Catalog,
-    /// Of the URLs in orders.
+    /// Allowed hosts of URLs in requests.
     pub reach: Reach,
-    /// Live jobs that an account may have at once whose policy does not say.
+    /// Default limit of active jobs of an account.
     pub live_max: u32,
     pub clock: Clock,
     pub random: Random,
@@ -83,37 +83,37 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(&account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let (mut wanted, price) = match order(app, request) {
-        Ok(order) => order,
-        // What this release no longer takes may have been ordered from an earlier one.
+    let (mut order, price) = match parse_order(app, request) {
+        Ok(parsed) => parsed,
+        // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
             let earlier = app.jobs.get_with_request(&id).await?;
             let earlier = earlier.filter(|(job, _)| job.body_digest == body_digest);
-            return earlier.map(|(job, wanted)| replayed(&job, &wanted, &app.catalog)).ok_or(problem);
+            return earlier.map(|(job, order)| replayed(&job, &order, &app.catalog)).ok_or(problem);
         }
         Err(problem) => return Err(problem),
     };
-    // Of what was sent: a policy that has changed since makes a repeat no other order.
-    let digest = wanted.digest();
+    // Before the policy is applied, so that a policy change does not alter the digest of a repeat.
+    let digest = order.digest();
     let policy = policy(app, &account, now).await?;
-    wanted.prefer = wanted.prefer.or(policy.prefer);
+    order.prefer = order.prefer.or(policy.prefer);
     let limits =
         Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
 
     note_job(&id);
-    let job = Job { body_digest, ..Job::new(id, account, wanted.model.clone(), price, digest, now) };
-    match app.jobs.create(&job, &wanted, now + CHECK_EVERY, limits).await? {
+    let job = Job { body_digest, ..Job::new(id, account, order.model.clone(), price, digest, now) };
+    match app.jobs.create(&job, &order, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
             let message = Message::Dispatch { job_id: job.id.clone(), once: false };
-            // The job is paid and durable: if this is lost, `reconcile` sends it again.
+            // The job is charged and durable: `reconcile` sends a lost message again.
             if let Err(error) = app.dispatch.send(&message, Some(job.account.as_str()), Duration::ZERO).await
             {
                 tracing::warn!(job = %job.id, error = chain(&error), "dispatch.not_queued");
             }
             tracing::info!(job = %job.id, model = job.model, price_micros = price.micros(), "job.created");
-            Ok(accepted(&job, &wanted, &app.catalog))
+            Ok(accepted(&job, &order, &app.catalog))
         }
-        Created::Existing(job) => Ok(replayed(&job, &wanted, &app.catalog)),
+        Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog)),
         Created::KeyReused => {
             let detail = "This Idempotency-Key was used for another body. Nothing was changed.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
@@ -137,24 +137,24 @@ async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy
     Ok(policy)
 }
 
-/// What is ordered, valid, and its price.
-fn order(app: &App, request: &Request) -> Result<(JobRequest, Credits), Problem> {
-    let wanted =
+/// The validated request and its price.
+fn parse_order(app: &App, request: &Request) -> Result<(JobRequest, Credits), Problem> {
+    let order =
         JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach).map_err(Problem::invalid)?;
-    let price = price::quote(&wanted, &app.catalog).ok_or_else(unpriced)?;
-    Ok((wanted, price))
+    let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
+    Ok((order, price))
 }
 
-fn replayed(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body> {
-    let mut response = accepted(job, wanted, catalog);
+fn replayed(job: &Job, order: &JobRequest, catalog: &Catalog) -> Response<Body> {
+    let mut response = accepted(job, order, catalog);
     response
         .headers_mut()
         .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
     response
 }
 
-fn accepted(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body> {
-    let view = JobView::new(job, Some(wanted), None);
+fn accepted(job: &Job, order: &JobRequest, catalog: &Catalog) -> Response<Body> {
+    let view = JobView::new(job, Some(order), None);
     let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog);
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
         response.headers_mut().insert(LOCATION, location);
@@ -162,7 +162,7 @@ fn accepted(job: &Job, wanted: &JobRequest, catalog: &Catalog) -> Response<Body>
     response
 }
 
-/// The account has all the live jobs that it may have.
+/// The account is at its limit of active jobs.
 fn too_many(live: u32, live_max: u32) -> Problem {
     let detail = format!("This account has {live} live jobs and may have {live_max}. Nothing was charged.");
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
@@ -170,7 +170,7 @@ fn too_many(live: u32, live_max: u32) -> Problem {
     Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(limit), ..problem }
 }
 
-/// What was given back to the account today may have cost its owner too much.
+/// The account is at its daily limit of possibly billed refunds.
 fn too_much_lost(lost: MicroUsd, now: Timestamp) -> Problem {
     let detail = format!(
         "Canceled and failed jobs of this account may have cost {lost} today, which is its limit. \
@@ -181,14 +181,14 @@ fn too_much_lost(lost: MicroUsd, now: Timestamp) -> Problem {
     Problem { retry_after: Some(Duration::from_secs(24 * 3_600 - into_day)), ..problem }
 }
 
-/// The key, given as a quoted string or bare: `"order-1"` and `order-1` are one key.
+/// The key, quoted or bare: `"order-1"` and `order-1` are the same key.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let key = quoted.unwrap_or(text);
-    // API Gateway joins two lines of one header with a comma: a bare key with one may be two keys.
+    // API Gateway joins repeated headers with a comma: a bare key with a comma may be two keys.
     let visible = key.chars().all(|c| match c {
         '"' | '\\' => false,
         ',' => quoted.is_some(),

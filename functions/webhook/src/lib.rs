@@ -1,4 +1,4 @@
-//! `webhook`: verify the raw bytes, put the verdict on the `fetch` or `settle` queue, answer.
+//! `webhook`: verify the raw body, queue the verdict for `fetch` or `settle`, answer.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verifie
 use shared::store::queue::{Message, Sender};
 use shared::store::verdicts::Verdicts;
 
-/// The largest webhook that is read, in bytes: what fits into an event of Lambda, some of it escaped.
+/// Maximum size of a webhook, in bytes: an escaped body must fit into a Lambda event.
 const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// Everything `webhook` may touch.
@@ -21,7 +21,7 @@ pub struct App {
     pub providers: ProviderClient,
     pub verdicts: Verdicts,
     pub callback_secrets: CallbackSecrets,
-    /// Those that get new attempts.
+    /// Providers in use.
     pub sold: Vec<Provider>,
     pub clock: Clock,
 }
@@ -52,7 +52,7 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
         return Err(Problem::not_found());
     }
     let token = parameters.first("token").unwrap_or_default();
-    let (token, old_token) = prove(app, token, provider).map_err(refused)?;
+    let (token, old_token) = verify_token(app, token, provider).map_err(refused)?;
     if body_bytes(request).len() > BODY_BYTES_MAX {
         let detail = format!("A webhook may have at most {BODY_BYTES_MAX} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
@@ -65,26 +65,26 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
         return Ok(json(StatusCode::OK, &answer));
     }
 
-    // Genuine from here on. What makes no sense is no verdict: the provider is asked.
+    // Verified from here on. Without a readable verdict the provider is polled.
     let notice = adapter(provider).read_webhook(&body);
     if let Err(unreadable) = &notice {
         tracing::warn!(provider = %provider, cause = unreadable.0, "webhook.unreadable");
     }
     let (remote, outcome) = notice.map_or((None, None), |notice| (notice.remote, notice.verdict));
-    // What is not signed is a hint: the provider is asked.
+    // An unsigned notification only triggers a poll.
     let outcome = outcome.filter(|_| signed);
     let Token { job, attempt, .. } = token.get().clone();
     tracing::info!(provider = %provider, job = %job, attempt, verdict = outcome.is_some(), "webhook.received");
     let message = Message::report(job, attempt, remote, outcome, Sender { provider, user, old_token });
-    // Only a durable verdict is acknowledged; otherwise they deliver it again.
+    // Acknowledged only once it is durable; otherwise the provider delivers it again.
     app.verdicts.send(&message, provider).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
 }
 
-/// The token of a callback URL, and whether it is one of an older release. Those prove no provider,
-/// so they are taken only at the paths of the providers in use, and `settle` and `fetch` compare
+/// The verified token of a callback URL, and whether an older release made it. Old tokens do not
+/// name the provider: they are accepted only for providers in use, and `settle` and `fetch` compare
 /// the attempt's provider and age.
-fn prove(app: &App, text: &str, provider: Provider) -> Result<(Verified<Token>, bool), VerifyError> {
+fn verify_token(app: &App, text: &str, provider: Provider) -> Result<(Verified<Token>, bool), VerifyError> {
     match app.callback_secrets.verify(text, provider) {
         Err(_) if app.sold.contains(&provider) => {
             app.callback_secrets.verify_old(text, provider).map(|token| (token, true))

@@ -20,7 +20,7 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::boot::Clock;
 use shared::store;
-use shared::store::audit::{Books, Row, Source, Subject};
+use shared::store::audit::{LedgerSnapshot, Row, Source, Subject};
 
 use crate::simulate::RemoteJobView;
 
@@ -97,7 +97,7 @@ pub async fn audit(
 }
 
 /// Checks what was read.
-pub fn check(books: &Books, remote_jobs: &RemoteJobs, options: Options, now: Timestamp) -> Report {
+pub fn check(books: &LedgerSnapshot, remote_jobs: &RemoteJobs, options: Options, now: Timestamp) -> Report {
     let mut report = Report::default();
     for ((pk, sk), why) in &books.unreadable {
         let subject = Subject::Item(pk.clone(), sk.clone());

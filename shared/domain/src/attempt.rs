@@ -1,4 +1,4 @@
-//! An attempt: one try of one job at one provider, and what we learn of it.
+//! An attempt: one try of one job at one provider.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,17 +12,16 @@ use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault, Verdict};
 use super::word::{self, stored_by_word};
 
-/// How old an attempt must be before "not found" means anything: what has just begun or ended
-/// may not be known everywhere yet. A remote job that a certain look-up has not found by then
-/// was never made.
-pub const GONE_AFTER: Duration = Duration::from_secs(600);
-/// Answers "not found" that a loss needs, with nothing else heard in between.
+/// How old an attempt must be before "not found" counts: providers are eventually consistent. A
+/// remote job that a certain look-up does not find after that was never created.
+pub const NOT_FOUND_AFTER: Duration = Duration::from_secs(600);
+/// Consecutive "not found" answers that make a loss.
 pub const LOSS_SIGHTINGS: u8 = 3;
-/// The time that a loss needs from the first of them to the last.
+/// Minimum time from the first of them to the last.
 pub const LOSS_AFTER: Duration = Duration::from_secs(1_800);
-/// How long a file must be seen to be another than was sold before its attempt ends with it.
+/// How long a file must be the wrong one before its attempt fails.
 pub const WRONG_FILE_AFTER: Duration = Duration::from_secs(600);
-/// Two answers "not found" within this time count as one.
+/// "Not found" answers within this time count as one.
 pub const SIGHTING_EVERY: Duration = Duration::from_secs(300);
 
 /// One try of one job at one provider. Sent at most once.
@@ -31,16 +30,16 @@ pub struct Attempt {
     pub number: u8,
     /// Random: identifies the one dispatcher that may send it.
     pub claim: u64,
-    /// Identifies the key that it was made with, without giving it away; `None` if that is not known.
+    /// Identifies the API key of the create call without revealing it; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_mark: Option<u32>,
-    /// Its provider was given a callback URL.
+    /// The provider has a callback URL for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reports: bool,
-    /// Its provider bills nothing for a remote job that is stopped before its end.
+    /// The provider does not bill a remote job that is canceled before its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stop_is_free: bool,
-    /// It went to a simulator: what comes of it is no real media, and costs nothing.
+    /// It went to a simulator: no real media, no cost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
     #[serde(deserialize_with = "word::deserialize")]
@@ -50,29 +49,29 @@ pub struct Attempt {
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<RemoteJob>,
-    /// What it costs us: the catalogue's estimate until the provider reports better.
+    /// Our cost: the catalogue's estimate until the provider reports the actual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<MicroUsd>,
     #[serde(default)]
     pub billed: Billed,
-    /// Why it gave nothing; of a finished one, that its file is lost.
+    /// Why it failed; of a finished one, why its file is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     pub started_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// Its provider says that it does not know the remote job, or that the file is not there.
+    /// The provider reports the remote job or the file as not found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
-    /// Since when its file, though there, is certainly not what was sold.
+    /// Since when its file is known to be the wrong one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrong_since: Option<Timestamp>,
-    /// What a newer release has written: kept as it is.
+    /// Fields of a newer release: kept unchanged.
     #[serde(flatten)]
     pub rest: BTreeMap<String, serde_json::Value>,
 }
 
-/// Answers "not found" about one attempt. Any other answer about it clears them.
+/// Consecutive "not found" answers about one attempt. Any other answer clears them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     pub since: Timestamp,
@@ -81,20 +80,19 @@ pub struct Missing {
 }
 
 impl Attempt {
-    /// Whether a verdict names another remote job than this attempt's. A signature covers no URL:
-    /// such a verdict is about something else.
-    pub fn is_not(&self, remote: Option<&RemoteJob>) -> bool {
+    /// Whether a verdict names another remote job than this attempt's. Signatures do not cover the
+    /// URL, so such a verdict is about something else.
+    pub fn has_other_remote(&self, remote: Option<&RemoteJob>) -> bool {
         self.remote.as_ref().zip(remote).is_some_and(|(known, named)| known.id != named.id)
     }
 
-    /// Whether "not found" means anything yet: what has just begun, or has just ended, may not
-    /// be known everywhere.
-    pub fn may_be_gone(&self, now: Timestamp) -> bool {
-        now.since(self.ended_at.unwrap_or(self.started_at)) >= GONE_AFTER
+    /// Whether "not found" counts yet; see [`NOT_FOUND_AFTER`].
+    pub fn not_found_counts(&self, now: Timestamp) -> bool {
+        now.since(self.ended_at.unwrap_or(self.started_at)) >= NOT_FOUND_AFTER
     }
 
     /// Whether one more "not found" makes it a loss.
-    pub fn is_about_to_be_lost(&self, now: Timestamp) -> bool {
+    pub fn is_next_not_found_a_loss(&self, now: Timestamp) -> bool {
         self.missing.is_some_and(|missing| {
             now.since(missing.last) >= SIGHTING_EVERY
                 && now.since(missing.since) >= LOSS_AFTER
@@ -102,17 +100,17 @@ impl Attempt {
         })
     }
 
-    /// Whether one more "not found" is news.
-    pub fn is_missed(&self, now: Timestamp) -> bool {
-        self.clone().miss(now) != Sighting::Nothing
+    /// Whether one more "not found" changes anything.
+    pub fn is_not_found_new(&self, now: Timestamp) -> bool {
+        self.clone().record_not_found(now) != Sighting::Nothing
     }
 
-    /// Notes an answer "not found": whether that is a loss by now, or at least something new.
-    pub(super) fn miss(&mut self, now: Timestamp) -> Sighting {
-        if !self.may_be_gone(now) {
+    /// Records a "not found" answer.
+    pub(super) fn record_not_found(&mut self, now: Timestamp) -> Sighting {
+        if !self.not_found_counts(now) {
             return Sighting::Nothing;
         }
-        if self.is_about_to_be_lost(now) {
+        if self.is_next_not_found_a_loss(now) {
             self.missing = None;
             return Sighting::Loss;
         }
@@ -126,7 +124,7 @@ impl Attempt {
     }
 }
 
-/// What one more answer "not found" comes to.
+/// What one more "not found" answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sighting {
     Nothing,
@@ -134,30 +132,30 @@ pub(super) enum Sighting {
     Loss,
 }
 
-/// What we know of an attempt.
+/// The known state of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Claimed; its create call may be under way, or its caller may have died in it.
+    /// Claimed; the create call is under way, or its caller crashed.
     Sending,
-    /// Sent, and the answer was lost: it may run.
+    /// Sent, and the answer was lost: outcome unknown, it may run.
     Unclear,
     /// Accepted: the remote job is known.
     Running,
-    /// Done, billed.
+    /// Finished and billed.
     Finished,
-    /// They said no to it.
+    /// The provider rejected the request.
     Refused,
-    /// Its answer was a server error, and the owner accepts the risk of taking that for a
-    /// refusal (`UnclearCreate=failover`): it may run.
+    /// The provider answered with a server error, and the operator chose to treat that as a
+    /// rejection (`UnclearCreate=failover`): it may run.
     PresumedRefused,
-    /// Certainly never reached them.
+    /// Never reached the provider.
     NotSent,
     /// It ran and failed.
     Broke,
     Canceled,
-    /// Its deadline passed, or its provider forgot it.
+    /// Its deadline passed, or the provider lost it.
     Lost,
-    /// A word of a newer release.
+    /// A phase of a newer release.
     Other(&'static str),
 }
 
@@ -177,13 +175,12 @@ impl Phase {
         Self::Lost,
     ];
 
-    /// Whether the provider may still be working on it. What we do not understand may.
+    /// Whether the provider may still be working on it. An unknown phase may.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Sending | Self::Unclear | Self::Running | Self::Other(_))
     }
 
-    /// Whether it may run at its provider after all, for all that we know: also where we have
-    /// stopped waiting for it.
+    /// Whether it may still run at the provider, even if the job no longer waits for it.
     pub const fn may_run(self) -> bool {
         self.is_open() || matches!(self, Self::Lost | Self::PresumedRefused)
     }
@@ -205,19 +202,19 @@ impl Phase {
     }
 }
 
-/// What was learnt of an attempt, from its create call or later.
+/// A report about an attempt, from its create call or later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum AttemptEvent {
     Accepted {
         remote: RemoteJob,
         cost: Option<MicroUsd>,
     },
     Refused(Fault),
-    /// As `Unclear`, and the owner accepts the risk of taking it for a refusal.
+    /// As `Unclear`, and the operator chose to treat that as a rejection.
     PresumedRefused,
     NotSent(Fault),
     Unclear,
-    /// The end, as the provider tells it; `remote` where the telling names it.
+    /// The end, as the provider reports it; `remote` if the report names the remote job.
     Ended {
         remote: Option<RemoteJob>,
         verdict: Verdict,
@@ -225,34 +222,43 @@ pub enum News {
 }
 
 impl Attempt {
-    /// Takes in news; whether anything was new. `None` if it contradicts what is known.
-    pub(super) fn learn(&mut self, news: &News, now: Timestamp) -> Option<bool> {
+    /// Applies an event; whether it changed anything. `None` if it contradicts the known state.
+    pub(super) fn apply(&mut self, event: &AttemptEvent, now: Timestamp) -> Option<bool> {
         if matches!(self.phase, Phase::Other(_)) {
-            return Some(false); // left to the release that knows it
+            return Some(false); // handled by the newer release
         }
         let waiting = matches!(self.phase, Phase::Sending | Phase::Unclear);
-        match news {
-            News::Accepted { remote, cost } => return self.accept(remote, *cost),
-            News::Refused(fault) if waiting => self.end(Phase::Refused, Some(fault.clone()), None, now),
-            News::NotSent(fault) if waiting => self.end(Phase::NotSent, Some(fault.clone()), None, now),
-            News::PresumedRefused if waiting => {
+        match event {
+            AttemptEvent::Accepted { remote, cost } => return self.accept(remote, *cost),
+            AttemptEvent::Refused(fault) if waiting => {
+                self.end(Phase::Refused, Some(fault.clone()), None, now)
+            }
+            AttemptEvent::NotSent(fault) if waiting => {
+                self.end(Phase::NotSent, Some(fault.clone()), None, now)
+            }
+            AttemptEvent::PresumedRefused if waiting => {
                 let fault = Fault::new(ErrorClass::ProviderUnavailable, Some("presumed"), Billed::Unknown);
                 self.end(Phase::PresumedRefused, Some(fault), None, now);
             }
-            News::Unclear if self.phase == Phase::Sending => self.phase = Phase::Unclear,
-            News::Refused(_) | News::NotSent(_) | News::PresumedRefused | News::Unclear => {
+            AttemptEvent::Unclear if self.phase == Phase::Sending => self.phase = Phase::Unclear,
+            AttemptEvent::Refused(_)
+            | AttemptEvent::NotSent(_)
+            | AttemptEvent::PresumedRefused
+            | AttemptEvent::Unclear => {
                 return Some(false);
             }
-            News::Ended { remote, verdict } => return Some(self.take_verdict(remote.as_ref(), verdict, now)),
+            AttemptEvent::Ended { remote, verdict } => {
+                return Some(self.take_verdict(remote.as_ref(), verdict, now));
+            }
         }
         Some(true)
     }
 
     fn accept(&mut self, remote: &RemoteJob, cost: Option<MicroUsd>) -> Option<bool> {
         match &self.remote {
-            // Two remote jobs for one attempt would be two bills: never silently.
+            // Two remote jobs for one attempt are billed twice: a defect.
             Some(known) if known.id != remote.id => None,
-            // It runs after all, if anybody doubted it.
+            // It still runs: earlier "not found" answers are cleared.
             Some(_) => Some(self.phase.is_open() && self.missing.take().is_some()),
             None => {
                 self.missing = None;
@@ -279,7 +285,7 @@ impl Attempt {
             if !self.phase.is_open() {
                 return false;
             }
-            match self.miss(now) {
+            match self.record_not_found(now) {
                 Sighting::Nothing => return false,
                 Sighting::Noted => return true,
                 Sighting::Loss => {}
@@ -330,7 +336,7 @@ impl Attempt {
     }
 }
 
-impl News {
+impl AttemptEvent {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",

@@ -1,4 +1,4 @@
-//! What can be ordered: models, their routes, limits, prices. Data, read from `catalog.toml`.
+//! The catalogue: models, their routes, limits and prices, read from `catalog.toml`.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::credit::MicroUsd;
 use super::provider::Provider;
 
-/// Every model that callers can name, and those that they no longer can.
+/// All models, and retired ones.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     models: BTreeMap<String, Model>,
     retired: Vec<Retired>,
 }
 
-/// A model as callers know it, whoever runs it.
+/// A model by its public name, independent of the provider.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -25,73 +25,73 @@ pub struct Model {
     /// How long a job usually runs, in seconds; for progress and `Retry-After`.
     pub expected_s: u32,
     pub defaults: Defaults,
-    /// What callers pay, in micro-credits, by resolution.
+    /// The price for callers, in micro-credits, by resolution.
     pub price: BTreeMap<String, Tariff>,
     pub routes: Vec<Route>,
 }
 
-/// What a model makes.
+/// The kind of media that a model generates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     #[default]
     Video,
-    /// A still: it has no duration.
+    /// It has no duration.
     Image,
 }
 
-/// What an order means where it says nothing.
+/// Defaults of a request.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// Absent for stills.
+    /// Absent for images.
     pub duration_s: Option<u32>,
     pub aspect_ratio: String,
     pub resolution: String,
-    /// Present only where the model can make sound.
+    /// Present only if the model can generate sound.
     pub audio: Option<bool>,
 }
 
-/// What media of one resolution costs, in micro-credits or micro-dollars: a rate per
-/// second, or a total for each length, or a total for a still.
+/// The price or cost of media of one resolution, in micro-credits or micro-dollars: a rate per
+/// second, a total for each duration, or a total for an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tariff {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u64>,
-    /// Instead of `per_second` when sound is asked for.
+    /// Replaces `per_second` with sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second_audio: Option<u64>,
-    /// By length in seconds, where twice as long is not twice as dear; lengths that are not
-    /// named are not made.
+    /// Total by duration in seconds, where the price is not linear. Other durations are not
+    /// available.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_length: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_image: Option<u64>,
-    /// The only lengths that are made, in seconds; empty: every length of the route.
+    /// The only available durations, in seconds; empty: every duration of the route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lengths_s: Vec<u32>,
 }
 
-/// A model at a provider: where to send an order, and which orders it takes.
+/// A model at a provider: its endpoints, and the requests that it accepts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     pub provider: Provider,
-    /// The provider's name for the model, or its endpoint for orders without an image.
+    /// The provider's name for the model, or its endpoint for requests without an image.
     pub endpoint: Option<String>,
-    /// The same for orders with an image; absent where images are not taken.
+    /// The same for requests with an image; absent if images are not accepted.
     pub image_endpoint: Option<String>,
-    /// The same for orders with an image and a last frame, where that is another.
+    /// The same for requests with an image and a last frame, if different.
     pub last_frame_endpoint: Option<String>,
-    /// Whether an order with an image may name a last frame too.
+    /// Whether a request with an image may have a last frame.
     #[serde(default)]
     pub last_frame: bool,
-    /// Empty for stills.
+    /// Empty for images.
     #[serde(default)]
     pub durations_s: Vec<u32>,
     pub aspect_ratios: Vec<String>,
-    /// Ratios for orders with an image; empty where the media follows the image.
+    /// Aspect ratios with an image; empty if the media follows the image.
     #[serde(default)]
     pub image_aspect_ratios: Vec<String>,
     pub resolutions: Vec<String>,
@@ -100,7 +100,7 @@ pub struct Route {
     pub prompt_unit: PromptUnit,
     #[serde(default)]
     pub seed: bool,
-    /// The least and the greatest seed, where not every one is taken.
+    /// The range of accepted seeds, if limited.
     pub seeds: Option<[u32; 2]>,
     #[serde(default)]
     pub negative_prompt: bool,
@@ -110,38 +110,37 @@ pub struct Route {
     pub duration_format: DurationFormat,
     #[serde(default)]
     pub fields: Fields,
-    /// How long a job usually runs there, in seconds; absent where it is as the model says.
+    /// How long a job usually runs there, in seconds; default: the model's value.
     pub expected_s: Option<u32>,
-    /// How long the provider keeps a result, in seconds; absent where it promises nothing shorter
-    /// than a day.
+    /// How long the provider keeps a result, in seconds; absent if at least a day.
     pub retention_s: Option<u64>,
-    /// What media costs us, in micro-dollars, by resolution.
+    /// Our cost, in micro-dollars, by resolution.
     pub cost: BTreeMap<String, Tariff>,
 }
 
-/// Whether a route makes sound.
+/// Whether a route generates sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Audio {
     #[default]
     Never,
-    /// As the order says, at the resolutions whose cost has a price with sound.
+    /// As requested, at the resolutions that have a cost with sound.
     Switch,
-    /// Whether it is wanted or not.
+    /// Always.
     Always,
 }
 
-/// In what a provider counts the length of a prompt.
+/// The unit in which a provider counts the length of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptUnit {
     #[default]
     Chars,
-    /// UTF-16 code units, as JavaScript counts.
+    /// UTF-16 code units, as in JavaScript.
     Utf16,
 }
 
-/// How a provider writes a duration of eight seconds, where its models differ in that.
+/// Format of a duration of eight seconds, if a provider's models differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DurationFormat {
@@ -154,39 +153,39 @@ pub enum DurationFormat {
     Seconds,
 }
 
-/// What a model's own input calls the parts of an order, where a provider leaves that to its
-/// models. Absent: as the provider's models usually do; empty: the input has no such field.
+/// Field names of a model's own input, if they differ between a provider's models. Absent: the
+/// provider's usual name; empty: the input has no such field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fields {
     pub image_url: Option<String>,
-    /// The image beside a last frame; absent: as without one.
+    /// The image of a request with a last frame; absent: as without one.
     pub first_frame_url: Option<String>,
     pub last_frame_url: Option<String>,
     pub duration: Option<String>,
     pub aspect_ratio: Option<String>,
     pub resolution: Option<String>,
-    /// Its own words for resolutions.
+    /// Its names of resolutions.
     pub resolutions: BTreeMap<String, String>,
-    /// The length that is made where none is named: it is not named, for sources disagree on how.
+    /// The default duration of the model. It is never sent: sources disagree on its format.
     pub unnamed_duration_s: Option<u32>,
-    /// What the input holds whatever is ordered.
+    /// Constant fields of the input.
     pub always: BTreeMap<String, String>,
 }
 
-/// A model that can no longer be ordered from anybody, as tutorials still name it.
+/// A retired model that tutorials still name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retired {
     pub name: String,
-    /// The day on which it ended, as `2026-09-24`.
+    /// The day of its retirement, as `2026-09-24`.
     pub since: String,
     pub why: String,
-    /// Models of the catalogue that take its place.
+    /// Models of the catalogue that replace it.
     pub instead: Vec<String>,
 }
 
-/// Something in the catalogue that cannot be.
+/// An invalid catalogue.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("the catalogue is not valid TOML of the expected shape")]
@@ -210,8 +209,8 @@ impl Catalog {
         let mut models = BTreeMap::new();
         for model in listed {
             model.check().map_err(|problem| wrong(&model.name, problem))?;
-            if let Some(twin) = models.insert(model.name.clone(), model) {
-                return Err(wrong(&twin.name, "is named twice".to_owned()));
+            if let Some(duplicate) = models.insert(model.name.clone(), model) {
+                return Err(wrong(&duplicate.name, "is named twice".to_owned()));
             }
         }
         for old in &retired {
@@ -225,7 +224,7 @@ impl Catalog {
         Ok(Self { models, retired })
     }
 
-    /// The catalogue that is compiled in, less the routes of providers that are not configured.
+    /// The compiled-in catalogue, without the routes of providers that are not configured.
     pub fn for_providers(providers: &[Provider]) -> Self {
         let mut catalog = Self::parse(include_str!("../../catalog.toml"))
             .expect("a test parses the catalogue that is compiled in");
@@ -240,7 +239,7 @@ impl Catalog {
         self.models.get(name)
     }
 
-    /// What a model makes; of one that is not known, a video.
+    /// The kind of media of a model; of an unknown model, a video.
     pub fn kind(&self, model: &str) -> Kind {
         self.model(model).map(|model| model.kind).unwrap_or_default()
     }
@@ -257,14 +256,14 @@ impl Catalog {
         &self.retired
     }
 
-    /// The route of this name, whichever model it is of.
+    /// The route of this name.
     pub fn route(&self, name: &str) -> Option<&Route> {
         self.models.values().flat_map(|model| &model.routes).find(|route| route.name() == name)
     }
 }
 
 impl Model {
-    /// Every order that a route takes has a price, and the defaults are takeable.
+    /// Every request that a route accepts has a price, and the defaults are acceptable.
     fn check(&self) -> Result<(), String> {
         if self.routes.is_empty() {
             return Err("has no route".to_owned());
@@ -309,7 +308,7 @@ impl Model {
 }
 
 impl Tariff {
-    /// What media of this length costs; `None` if there is none such.
+    /// The price of media of this duration; `None` if not available.
     pub fn amount(&self, duration_s: Option<u32>, audio: bool) -> Option<u64> {
         let Some(seconds) = duration_s else { return self.per_image };
         if !self.lengths_s.is_empty() && !self.lengths_s.contains(&seconds) {
@@ -324,20 +323,20 @@ impl Tariff {
 }
 
 impl Route {
-    /// Unique in the catalogue, stable, and what a job's attempt records: `fal/fal-ai/veo3.1`.
+    /// Unique, stable, and recorded with an attempt: `fal/fal-ai/veo3.1`.
     pub fn name(&self) -> String {
         let endpoint = self.endpoint.as_ref().or(self.image_endpoint.as_ref());
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
     }
 
-    /// Every name by which its provider knows what it makes.
+    /// Every name of its model at the provider.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
         [&self.endpoint, &self.image_endpoint, &self.last_frame_endpoint]
             .into_iter()
             .filter_map(Option::as_deref)
     }
 
-    /// What media of this kind costs us; `None` if the route does not make it.
+    /// Our cost of this media; `None` if the route does not generate it.
     pub fn cost(&self, duration_s: Option<u32>, resolution: &str, audio: bool) -> Option<MicroUsd> {
         let tariff = self.cost.get(resolution)?;
         let possible = match self.audio {
@@ -348,7 +347,7 @@ impl Route {
         tariff.amount(duration_s, audio).filter(|_| possible).map(MicroUsd)
     }
 
-    /// Every length, resolution and sound that the route makes.
+    /// Every combination of duration, resolution and sound of the route.
     pub fn takes(&self) -> Vec<(Option<u32>, &str, bool)> {
         let stills = self.durations_s.is_empty().then_some(None);
         let lengths: Vec<Option<u32>> = self.durations_s.iter().copied().map(Some).chain(stills).collect();

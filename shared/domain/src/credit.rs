@@ -1,4 +1,4 @@
-//! Money, in integers: credits that callers pay with, and dollars that attempts cost us.
+//! Money as integers: credits that callers pay, and dollars that attempts cost us.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ impl Credits {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// What is left of it; zero if that is less than nothing.
+    /// The difference, at least zero.
     #[must_use]
     pub fn less(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -40,7 +40,7 @@ impl Credits {
 }
 
 impl fmt::Display for Credits {
-    /// Whole credits with the fraction that there is: `2.5`.
+    /// Credits without trailing zeros: `2.5`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, rest) = (self.0 / 1_000_000, self.0 % 1_000_000);
         if rest == 0 {
@@ -51,20 +51,20 @@ impl fmt::Display for Credits {
     }
 }
 
-/// What an attempt costs *us* at its provider, in micro-dollars. Never mixed with credits.
+/// *Our* cost of an attempt at its provider, in micro-dollars. Never mixed with credits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MicroUsd(pub u64);
 
 impl MicroUsd {
-    /// The same money in credits: a credit is a cent.
+    /// The same amount in credits: a credit is a cent.
     pub const fn as_credits(self) -> Credits {
         Credits(self.0.saturating_mul(100))
     }
 }
 
 impl Credits {
-    /// The same money in micro-dollars, rounded down: a credit is a cent.
+    /// The same amount in micro-dollars, rounded down: a credit is a cent.
     pub const fn as_usd(self) -> MicroUsd {
         MicroUsd(self.0 / 100)
     }
@@ -76,15 +76,15 @@ impl fmt::Display for MicroUsd {
     }
 }
 
-/// One line of an account's ledger. Its key is its idempotency: one per job and kind.
+/// One line of an account's ledger. Its key makes it idempotent: one per job and kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
-    /// The quoted price, taken when the job is created.
+    /// The quoted price, charged when the job is created.
     Charge { job: JobId, amount: Credits },
-    /// What is given back when the job ends without a result.
+    /// The refund when the job ends without a result.
     Refund { job: JobId, amount: Credits },
-    /// Credits put into the account by its operator; `id` makes a repeat harmless.
+    /// Credits granted by the operator; `id` makes a repeat safe.
     Grant { id: String, amount: Credits },
 }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_that_does_not_fit_is_no_sum() {
+    fn an_overflowing_sum_is_none() {
         assert_eq!(Credits::from_micros(u64::MAX).checked_add(Credits::ONE), None);
         assert_eq!(Credits::ONE.checked_mul(u64::MAX), None);
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_never_below_zero() {
+    fn a_difference_is_never_negative() {
         let (two, three) = (Credits::from_micros(2), Credits::from_micros(3));
         assert_eq!((three.less(two), two.less(three)), (Credits::from_micros(1), Credits::ZERO));
     }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_line_tells_its_amount_and_its_job() {
+    fn a_ledger_line_has_its_amount_and_its_job() {
         let (job, amount) = (JobId::from_bytes([7; 16]), Credits::from_micros(3));
         let charge = Entry::Charge { job: job.clone(), amount };
         let refund = Entry::Refund { job: job.clone(), amount };

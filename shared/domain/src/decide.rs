@@ -1,9 +1,9 @@
-//! How a job moves: the whole state machine, on one page.
+//! The state machine of a job.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::attempt::{Attempt, News, Phase};
+use super::attempt::{Attempt, AttemptEvent, Phase};
 use super::credit::{Entry, MicroUsd};
 use super::job::{
     ATTEMPTS_MAX, CancelRefund, Job, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
@@ -19,34 +19,34 @@ mod files;
 /// Something that happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A dispatcher is about to call this route. Whoever wins this move makes the call;
-    /// `claim` is random, so that two rivals never write the same attempt.
+    /// A dispatcher is about to call this route. The winner of this transition makes the call;
+    /// the claim's random id distinguishes concurrent dispatchers.
     Claimed(Claim),
-    /// No route is left to try; the class says why.
+    /// No route is left to try, for this reason.
     NoRoute { class: ErrorClass },
-    /// News of one attempt.
-    Attempt { number: u8, news: News },
-    /// The answer to an attempt's create call was the media, and it is in our bucket.
+    /// A report about one attempt.
+    Attempt { number: u8, event: AttemptEvent },
+    /// The create call returned the media, and it is stored.
     Delivered { number: u8, cost: Option<MicroUsd>, media: Media },
-    /// An attempt's media is in our bucket.
+    /// An attempt's media is stored.
     Stored { number: u8, media: Media },
-    /// A copy of an attempt's media is about to start. Its lease is the version that this makes.
+    /// A copy of an attempt's media is about to start. Its lease is the new version.
     CopyStarted { number: u8 },
-    /// The copy with this lease goes on.
+    /// The copy with this lease is still running.
     CopyRenewed { number: u8, lease: u64 },
-    /// The copy with this lease has failed, and another may start after this wait.
+    /// The copy with this lease has failed; another may start after this wait.
     CopyFailed { number: u8, lease: u64, wait: Duration },
-    /// As `CopyFailed`, and the source says that there is no such file.
+    /// As `CopyFailed`, and the source reports the file as not found.
     AssetLost { number: u8, lease: u64 },
-    /// As `CopyFailed`, and what is there is certainly not what was sold.
+    /// As `CopyFailed`, and the file is certainly the wrong one.
     WrongFile { number: u8, lease: u64 },
-    /// The caller wants it ended, and gets back so much.
+    /// The caller canceled the job, with this refund.
     CancelRequested(CancelRefund),
-    /// The present state has lasted too long.
+    /// The deadline of the current state has passed.
     DeadlinePassed,
 }
 
-/// What a dispatcher knows of the attempt that it is about to make.
+/// The attempt that a dispatcher is about to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// Random: identifies the dispatcher.
@@ -55,15 +55,15 @@ pub struct Claim {
     pub route: String,
     pub cost: Option<MicroUsd>,
     pub key_mark: Option<u32>,
-    /// The provider is given a callback URL.
+    /// The provider gets a callback URL.
     pub reports: bool,
-    /// The provider bills nothing for a remote job that is stopped before its end.
+    /// The provider does not bill a remote job that is canceled before its end.
     pub stop_is_free: bool,
     /// The provider is a simulator.
     pub simulated: bool,
 }
 
-/// A legal move, not yet written. Its fields are private: only [`Job::decide`] makes one.
+/// A legal transition, not yet written. Only [`Job::decide`] creates one.
 ///
 /// ```compile_fail
 /// fn forge(job: domain::job::Job) -> domain::decide::Transition {
@@ -87,22 +87,22 @@ impl Transition {
         &self.after
     }
 
-    /// The ledger line that belongs to the move and is written with it or not at all.
+    /// The ledger line that is written atomically with the transition.
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
     }
 
-    /// What its attempts may have cost us and the caller no longer pays for.
+    /// Possible provider cost that the caller does not pay.
     pub fn at_risk(&self) -> MicroUsd {
         self.at_risk
     }
 
-    /// The attempt whose remote job is first recorded by this move.
+    /// The attempt whose remote job this transition records first.
     pub fn named(&self) -> Option<&Attempt> {
-        let was_nameless = |attempt: &Attempt| {
+        let had_no_remote = |attempt: &Attempt| {
             self.before.attempt(attempt.number).is_none_or(|before| before.remote.is_none())
         };
-        self.after.attempts.iter().find(|attempt| attempt.remote.is_some() && was_nameless(attempt))
+        self.after.attempts.iter().find(|attempt| attempt.remote.is_some() && had_no_remote(attempt))
     }
 
     pub fn into_after(self) -> Job {
@@ -113,33 +113,34 @@ impl Transition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     Move(Box<Transition>),
-    /// Already true: a repeat, or news that changes nothing.
+    /// A repeat, or an event that changes nothing.
     Stay,
 }
 
-/// An event that cannot happen to a job in this state: a defect, never a race.
+/// An event that is illegal in this state: a defect, not a race.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a {state} job cannot be told `{event}`")]
+#[error("illegal event `{event}` for a {state} job")]
 pub struct Illegal {
     pub state: &'static str,
     pub event: &'static str,
 }
 
 impl Job {
-    /// What this event makes of the job. Pure; the one place that moves jobs.
+    /// Applies an event to the job. Pure; the only code that changes the state of jobs.
     pub fn decide(&self, event: &Event, now: Timestamp) -> Result<Decision, Illegal> {
         if matches!(self.state, State::Other(_)) {
-            return Ok(Decision::Stay); // left to the release that knows it
+            return Ok(Decision::Stay); // handled by the newer release
         }
         let mut after = self.clone();
         let moved = match event {
             Event::Claimed(claim) => after.claim(claim, now),
-            Event::NoRoute { class } => after.give_up(*class, now),
-            Event::Attempt { number, news } => after.hear(*number, news, now),
+            Event::NoRoute { class } => after.fail_without_route(*class, now),
+            Event::Attempt { number, event } => after.apply_attempt_event(*number, event, now),
             Event::Delivered { number, cost, media } => {
                 let verdict = Verdict::Finished { asset_url: String::new(), cost: *cost };
-                let heard = after.hear(*number, &News::Ended { remote: None, verdict }, now);
-                heard.and_then(|heard| Some(after.store(*number, media)? || heard))
+                let ended = AttemptEvent::Ended { remote: None, verdict };
+                let moved = after.apply_attempt_event(*number, &ended, now);
+                moved.and_then(|moved| Some(after.store(*number, media)? || moved))
             }
             Event::Stored { number, media } => after.store(*number, media),
             Event::CopyStarted { number } => after.start_copy(*number, now),
@@ -147,13 +148,13 @@ impl Job {
             Event::CopyFailed { number, lease, wait } => after.fail_copy(*number, *lease, *wait, now),
             Event::AssetLost { number, lease } => {
                 let ended = after.end_copy(*number, *lease);
-                ended.and_then(|ended| Some(after.miss_asset(*number, now)? || ended))
+                ended.and_then(|ended| Some(after.record_missing_file(*number, now)? || ended))
             }
             Event::WrongFile { number, lease } => {
                 let ended = after.end_copy(*number, *lease);
-                ended.and_then(|ended| Some(after.see_wrong_file(*number, now)? || ended))
+                ended.and_then(|ended| Some(after.record_wrong_file(*number, now)? || ended))
             }
-            Event::CancelRequested(refund) => after.ask_to_stop(*refund, now),
+            Event::CancelRequested(refund) => after.request_cancel(*refund, now),
             Event::DeadlinePassed => after.expire(now),
         }
         .ok_or_else(|| Illegal { state: self.state.name(), event: event.name() })?;
@@ -174,7 +175,7 @@ impl Job {
         Ok(Decision::Move(Box::new(transition)))
     }
 
-    // Each of these changes `self` and says whether it did; `None` means illegal.
+    // Each of these returns whether it changed `self`; `None` means illegal.
 
     fn claim(&mut self, claim: &Claim, now: Timestamp) -> Option<bool> {
         if self.state != State::Queued {
@@ -208,7 +209,7 @@ impl Job {
         Some(true)
     }
 
-    fn give_up(&mut self, class: ErrorClass, now: Timestamp) -> Option<bool> {
+    fn fail_without_route(&mut self, class: ErrorClass, now: Timestamp) -> Option<bool> {
         if self.state != State::Queued {
             return Some(false);
         }
@@ -216,24 +217,24 @@ impl Job {
         Some(true)
     }
 
-    fn hear(&mut self, number: u8, news: &News, now: Timestamp) -> Option<bool> {
+    fn apply_attempt_event(&mut self, number: u8, event: &AttemptEvent, now: Timestamp) -> Option<bool> {
         let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if !attempt.learn(news, now)? {
-            // A result that its provider has dropped before we had it is lost for good.
-            let gone = matches!(news, News::Ended { verdict: Verdict::Gone, .. });
-            return if gone && attempt.phase == Phase::Finished {
-                self.miss_asset(number, now)
+        if !attempt.apply(event, now)? {
+            // The provider dropped the result before it was stored: the file is lost.
+            let not_found = matches!(event, AttemptEvent::Ended { verdict: Verdict::Gone, .. });
+            return if not_found && attempt.phase == Phase::Finished {
+                self.record_missing_file(number, now)
             } else {
                 Some(false)
             };
         }
         let (phase, fault) = (attempt.phase, attempt.fault.clone());
         if attempt.missing.is_some() {
-            return Some(true); // "not found", and not yet a loss
+            return Some(true); // not found, and not yet a loss
         }
         match self.state {
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
-            // Whichever attempt succeeds first wins; a second success is recorded as a cost.
+            // The first attempt that succeeds wins; a second success is recorded as a cost.
             _ if phase == Phase::Finished => {
                 if self.state != State::Settling && fault.is_none() {
                     self.attempt = number;
@@ -242,22 +243,22 @@ impl Job {
                 }
             }
             State::Queued if phase == Phase::Running => {
-                // It was taken for refused, and runs.
+                // It was presumed rejected, but runs.
                 self.attempt = number;
                 self.enter(State::Running, now);
             }
             _ if number != self.attempt || phase == Phase::Unclear => {}
             State::Dispatching if phase == Phase::Running => self.enter(State::Running, now),
-            State::Running if phase == Phase::Running => {} // it was missing, and runs after all
+            State::Running if phase == Phase::Running => {} // it was not found before, but runs
             State::Queued => {}
             State::Dispatching | State::Running | State::Settling => {
-                self.go_on_without(fault.unwrap_or_else(timed_out), now);
+                self.fail_over(fault.unwrap_or_else(timed_out), now);
             }
         }
         Some(true)
     }
 
-    fn ask_to_stop(&mut self, refund: CancelRefund, now: Timestamp) -> Option<bool> {
+    fn request_cancel(&mut self, refund: CancelRefund, now: Timestamp) -> Option<bool> {
         match self.state {
             State::Queued => {
                 self.stop = Some(Stop::Caller);
@@ -273,7 +274,7 @@ impl Job {
                 self.cancel_refund = refund;
                 Some(true)
             }
-            // Settling is too late: the provider was paid, and the caller gets the result.
+            // Settling is too late: the provider has billed, and the caller gets the result.
             State::Dispatching
             | State::Running
             | State::Settling
@@ -290,7 +291,7 @@ impl Job {
         }
         match self.state {
             State::Queued => self.fail(timed_out(), now),
-            // A remote job that we know is asked to stop first; then its verdict decides.
+            // A known remote job is canceled first; then its verdict decides.
             State::Running if self.stop.is_none() => {
                 self.stop = Some(Stop::Deadline);
                 self.deadline = now + STOPPING_MAX;
@@ -299,18 +300,18 @@ impl Job {
                 let number = usize::from(self.attempt);
                 let attempt = self.attempts.get_mut(number.checked_sub(1)?)?;
                 attempt.end(Phase::Lost, Some(timed_out()), None, now);
-                self.go_on_without(timed_out(), now);
+                self.fail_over(timed_out(), now);
             }
-            State::Settling => return self.lose_asset(self.attempt, now),
+            State::Settling => return self.lose_file(self.attempt, now),
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
         }
         Some(true)
     }
 
-    /// The current attempt gave nothing. Another that has finished, or else one that may still
-    /// run, becomes the current one; else the job is queued again where that makes sense and
-    /// nothing was billed, and else it ends.
-    fn go_on_without(&mut self, fault: Fault, now: Timestamp) {
+    /// Replaces the failed current attempt: by another that has finished, or else by one that may
+    /// still run. Otherwise the job is queued again if nothing was billed and another route may
+    /// succeed. Otherwise it ends.
+    fn fail_over(&mut self, fault: Fault, now: Timestamp) {
         let has_result = |attempt: &&Attempt| attempt.phase == Phase::Finished && attempt.fault.is_none();
         let open = || self.attempts.iter().find(|attempt| attempt.phase.is_open());
         if let Some(next) = self.attempts.iter().find(has_result).or_else(open) {
@@ -324,19 +325,19 @@ impl Job {
             };
             return self.enter(state, now);
         }
-        // What may have been billed is not paid for again, unless its owner accepts that risk.
+        // An attempt that may have been billed rules out another, unless the operator accepts that.
         let is_free =
             |attempt: &Attempt| attempt.billed == Billed::No || attempt.phase == Phase::PresumedRefused;
         let unpaid = self.attempts.iter().all(is_free);
-        let again = unpaid && fault.class.fails_over() && self.attempts.len() < ATTEMPTS_MAX;
-        if again && self.stop.is_none() {
+        let retry = unpaid && fault.class.fails_over() && self.attempts.len() < ATTEMPTS_MAX;
+        if retry && self.stop.is_none() {
             self.enter(State::Queued, now);
         } else {
             self.fail(fault, now);
         }
     }
 
-    /// Ends the job without a result. Only where no attempt is open.
+    /// Ends the job without a result. Requires that no attempt is open.
     fn fail(&mut self, fault: Fault, now: Timestamp) {
         let (state, fault) = match self.stop {
             Some(Stop::Caller) => (State::Canceled, Fault { class: ErrorClass::Stopped, ..fault }),
@@ -350,7 +351,7 @@ impl Job {
     }
 
     fn enter(&mut self, state: State, now: Timestamp) {
-        let lasts = match state {
+        let time_limit = match state {
             State::Queued => QUEUED_MAX,
             State::Dispatching => UNCLEAR_MAX,
             State::Running if self.stop.is_some() => STOPPING_MAX,
@@ -360,7 +361,7 @@ impl Job {
         };
         self.state = state;
         (self.copy_until, self.copy_lease) = (None, None);
-        self.deadline = now + lasts;
+        self.deadline = now + time_limit;
     }
 }
 
@@ -369,7 +370,7 @@ impl Event {
         match self {
             Self::Claimed(_) => "claimed",
             Self::NoRoute { .. } => "no_route",
-            Self::Attempt { news, .. } => news.name(),
+            Self::Attempt { event, .. } => event.name(),
             Self::Delivered { .. } => "delivered",
             Self::Stored { .. } => "stored",
             Self::CopyStarted { .. } => "copy_started",

@@ -1,4 +1,4 @@
-//! Identifiers: one type each, with a prefix, so that none is passed for another.
+//! Identifiers: one type each, with a prefix.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use data_encoding::{BASE32_NOPAD, Encoding};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A text that is not the identifier it should be.
+/// An invalid identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {kind} id")]
 pub struct InvalidId {
@@ -34,8 +34,8 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let rest = text.strip_prefix($prefix).ok_or(InvalidId { kind: stringify!($name) })?;
-                let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-                if rest.is_empty() || rest.len() > $max || !rest.chars().all(good) {
+                let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+                if rest.is_empty() || rest.len() > $max || !rest.chars().all(is_allowed) {
                     return Err(InvalidId { kind: stringify!($name) });
                 }
                 Ok(Self(text.to_owned()))
@@ -65,12 +65,12 @@ macro_rules! id {
 }
 
 id! {
-    /// Who pays: `acct_` and up to 40 lower-case letters and digits.
+    /// An account: `acct_` and up to 40 lower-case letters and digits.
     AccountId, "acct_", 40
 }
 
 id! {
-    /// One job of ours: `job_` and 26 base-32 characters (128 bits).
+    /// A job: `job_` and 26 base-32 characters (128 bits).
     JobId, "job_", 26
 }
 
@@ -80,11 +80,11 @@ id! {
 }
 
 impl JobId {
-    /// Of every id that is made.
+    /// The prefix of generated ids.
     pub const BYTES: usize = Self::PREFIX.len() + 26;
 
-    /// The id of the job that this account's idempotency key names: the same key gives
-    /// the same id, so the job is its own idempotency record. Accounts never collide.
+    /// The id of the job for an account's idempotency key. The same key gives the same id, so the
+    /// job is its own idempotency record. Accounts never collide.
     pub fn for_key(account: &AccountId, idempotency_key: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(account.as_str().as_bytes());
@@ -96,7 +96,7 @@ impl JobId {
         Self::from_bytes(bytes)
     }
 
-    /// The id made of 16 random bytes, for a submit without an idempotency key.
+    /// The id from 16 random bytes, for a submit without an idempotency key.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(format!("{}{}", Self::PREFIX, base32(&bytes)))
     }
@@ -116,8 +116,8 @@ pub fn base32(bytes: &[u8]) -> String {
 
 /// A remote job: the provider's name for its work on one attempt.
 ///
-/// `handle` is whatever else the adapter needs to find it again (for fal, the path that
-/// the create answer gave). Both come from outside: bounded, and never used as a host.
+/// `handle` is further data that the adapter needs (for fal, the path from the create answer).
+/// Both are untrusted: bounded, and never used as a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteJob {
     pub id: String,
@@ -126,17 +126,17 @@ pub struct RemoteJob {
 }
 
 impl RemoteJob {
-    /// Longest id or handle that is kept, in bytes.
+    /// Maximum length of an id or handle, in bytes.
     pub const BYTES_MAX: usize = 200;
 
-    /// `None` when either part is empty, too long, or holds anything but visible characters.
+    /// `None` if either part is empty, too long, or has other than visible characters.
     pub fn new(id: &str, handle: Option<&str>) -> Option<Self> {
-        let good = |text: &str| {
+        let is_valid = |text: &str| {
             !text.is_empty()
                 && text.len() <= Self::BYTES_MAX
                 && !text.contains(|c: char| c.is_control() || c.is_whitespace())
         };
-        (good(id) && handle.is_none_or(good))
+        (is_valid(id) && handle.is_none_or(is_valid))
             .then(|| Self { id: id.to_owned(), handle: handle.map(str::to_owned) })
     }
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_id_parses_and_a_foreign_text_does_not() {
+    fn a_generated_id_parses_and_other_text_does_not() {
         let id = JobId::from_bytes([7; 16]);
         assert_eq!(id.as_str().parse(), Ok(id.clone()));
         for text in ["", "job_", "acct_1", "job_ABC", "job_a/b", "job_aaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Else a caller's repeat over a deployment would be another job.
+    /// Otherwise a caller's repeat after a deployment would create another job.
     #[test]
     fn a_key_names_the_same_job_for_ever() {
         let anna: AccountId = "acct_anna".parse().unwrap();
@@ -179,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn accounts_and_keys_that_read_alike_together_name_two_jobs() {
+    fn accounts_and_keys_with_the_same_concatenation_name_two_jobs() {
         let (an, anna): (AccountId, AccountId) = ("acct_an".parse().unwrap(), "acct_anna".parse().unwrap());
         assert_ne!(JobId::for_key(&an, "na-1"), JobId::for_key(&anna, "-1"));
     }
 
     #[test]
-    fn the_longest_ids_are_taken_and_longer_ones_are_not() {
+    fn the_longest_ids_are_accepted_and_longer_ones_are_not() {
         let id = |chars| format!("job_{}", "a".repeat(chars)).parse::<JobId>();
         assert!(id(26).is_ok() && id(27).is_err());
         let remote = |bytes| RemoteJob::new("a", Some(&"x".repeat(bytes)));

@@ -1,4 +1,4 @@
-//! A job: what it is, as of one version.
+//! A job, as of one version.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
 use super::word::stored_by_word;
 
-/// Attempts that one job may make, whatever happens.
+/// Maximum number of attempts of one job.
 pub const ATTEMPTS_MAX: usize = 4;
-/// How long a live job may go without being looked after.
+/// Interval between the checks of an active job.
 pub const CHECK_EVERY: Duration = Duration::from_secs(120);
-/// How long a job may wait for an attempt before it is given up and refunded.
+/// How long a job may wait for an attempt before it fails and is refunded.
 pub const QUEUED_MAX: Duration = Duration::from_secs(3_600);
-/// How long an attempt with an unknown fate may still be heard of. Past the last webhook
-/// retry of every provider (fal: two hours), so that nothing is refunded that still bills.
+/// How long an attempt with an unknown outcome may still be reported. Longer than the last
+/// webhook retry of every provider (fal: two hours), so that nothing is refunded that still bills.
 pub const UNCLEAR_MAX: Duration = Duration::from_secs(7_200 + 300);
-/// How long a remote job may run before it is asked to stop.
+/// How long a remote job may run before it is canceled.
 pub const RUNNING_MAX: Duration = Duration::from_secs(3_600);
-/// How long we ask a remote job to stop, or its provider to answer, before we let it go.
+/// How long a cancel is repeated before the attempt counts as lost.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How long a copy of a file keeps others from starting after it has last said that it goes on.
+/// How long the lease of a copy lasts after its last renewal.
 pub const COPY_LEASE: Duration = Duration::from_secs(30);
-/// How long a paid result is fetched before it is given up.
+/// How long the download of a billed result is retried.
 pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// A job, as of one version.
 ///
 /// # Guarantees
 ///
-/// - `version` grows by exactly one with every move; moves come from [`Job::decide`] alone.
+/// - `version` grows by exactly one with every transition; only [`Job::decide`] makes transitions.
 /// - It has at most [`ATTEMPTS_MAX`] attempts, and each is sent to its provider at most once.
 /// - It ends `failed` or `canceled` with exactly one refund, `succeeded` with none.
-/// - It does not end so while an attempt may still run and bill, unless that attempt's
-///   deadline has passed.
+/// - It is not refunded while an attempt may still run and bill, unless that attempt's deadline
+///   has passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
@@ -51,25 +51,25 @@ pub struct Job {
     pub price: Credits,
     /// Digest of the request; see [`JobRequest::digest`](super::request::JobRequest::digest).
     pub request_hash: String,
-    /// Digest of the body as it was sent; `None` for jobs from before it was kept.
+    /// Digest of the request body; `None` for jobs of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_digest: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// When the present state has lasted too long.
+    /// Deadline of the current state.
     pub deadline: Timestamp,
-    /// Number of the attempt that the state is about; 0 before the first.
+    /// Number of the current attempt; 0 before the first.
     pub attempt: u8,
     /// In the order they were made: attempt `n` at index `n - 1`.
     pub attempts: Vec<Attempt>,
-    /// While it is settling: until then, one copy of its file may run and no other; or none, where
-    /// the file's server wants to be left alone.
+    /// While it is settling: end of the lease of the running copy, or of the back-off before the
+    /// next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_until: Option<Timestamp>,
-    /// The version by which that copy got its lease: no two copies have the same one.
+    /// The lease of that copy: the version that granted it, unique to each copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_lease: Option<u64>,
-    /// Who asked for an end, if anybody did.
+    /// Why it is being canceled, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,36 +77,36 @@ pub struct Job {
     /// Why it ended without a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
-    /// What its caller gets back if the caller cancels it, as of the cancel request.
+    /// Refund policy, as of the cancel request.
     #[serde(default, skip_serializing_if = "CancelRefund::is_default")]
     pub cancel_refund: CancelRefund,
-    /// What its caller got back; `None` while it lives, after a success, and for jobs that ended
-    /// before this was recorded: those got back the price.
+    /// The refund; `None` while the job is active, after a success, and for ended jobs of older
+    /// releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Credits>,
 }
 
-/// What becomes of a job whose create call was answered with a server error, which may hide an
-/// accepted order.
+/// How to treat a create call that was answered with a server error: the request may have been
+/// accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum UnclearCreate {
-    /// It waits until its webhook, a look-up or its deadline decides.
+    /// Wait for the webhook, a look-up or the deadline.
     #[default]
     Wait,
-    /// It is taken for refused and tried again: it may be made, and paid, twice.
+    /// Treat it as rejected and fail over: it may be created, and billed, twice.
     Failover,
 }
 
-/// What a caller gets back who cancels a job.
+/// The refund of a canceled job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum CancelRefund {
-    /// The price, less what the job's attempts may have cost.
+    /// The price minus the possible cost of the attempts.
     #[default]
     LessCost,
-    /// The whole price, whatever the providers bill.
+    /// The full price, whatever the providers bill.
     Full,
 }
 
@@ -121,16 +121,16 @@ impl CancelRefund {
 pub enum State {
     /// Waits for an attempt.
     Queued,
-    /// An attempt is being sent, or was sent and its fate is unknown.
+    /// An attempt is being sent, or was sent with an unknown outcome.
     Dispatching,
-    /// A remote job is known and may run.
+    /// A remote job is known and may be running.
     Running,
-    /// A remote job is done and paid; its media is being fetched.
+    /// A remote job has finished and is billed; its media is being downloaded.
     Settling,
     Succeeded,
     Failed,
     Canceled,
-    /// A word of a newer release, which alone moves such a job.
+    /// A state of a newer release, which alone handles such a job.
     Other(&'static str),
 }
 
@@ -165,12 +165,12 @@ impl State {
     }
 }
 
-/// Who asked a job to end early.
+/// Why a job is canceled early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stop {
     Caller,
     Deadline,
-    /// A word of a newer release.
+    /// A value of a newer release.
     Other(&'static str),
 }
 
@@ -188,21 +188,21 @@ impl Stop {
     }
 }
 
-/// What a live job waits for, and so which message brings it on.
+/// What an active job waits for, and which message advances it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
     /// A `dispatch` message.
     Dispatch,
     /// A `poll` message about this attempt.
     Poll(u8),
-    /// A webhook, or the deadline: its attempt has no name that we could ask by.
+    /// A webhook or the deadline: its attempt has no known remote job to poll.
     Wait,
-    /// Nothing: it has ended, or a newer release moves it.
+    /// Nothing: it has ended, or a newer release handles it.
     Nothing,
 }
 
 impl Job {
-    /// A job that was just paid for.
+    /// A new job that has just been charged.
     pub fn new(
         id: JobId,
         account: AccountId,
@@ -239,12 +239,12 @@ impl Job {
         self.attempts.get(usize::from(number.checked_sub(1)?))
     }
 
-    /// The name of an attempt's provider, by which messages about it are grouped.
+    /// The name of an attempt's provider: the message group of the attempt.
     pub fn provider_of(&self, number: u8) -> &'static str {
         self.attempt(number).map_or("none", |attempt| attempt.provider.name())
     }
 
-    /// The attempt that the state is about.
+    /// The current attempt.
     pub fn current(&self) -> Option<&Attempt> {
         self.attempt(self.attempt)
     }
@@ -254,11 +254,11 @@ impl Job {
         self.state == State::Settling && self.attempt == number
     }
 
-    /// Whether its deadline would give up an attempt that a provider may have finished, or has.
-    pub fn awaits_word(&self) -> bool {
+    /// Whether expiring now could discard a finished attempt.
+    pub fn may_have_finished(&self) -> bool {
         match self.state {
             State::Dispatching | State::Settling => true,
-            // The first deadline of a run only has it stopped.
+            // The first deadline of a running job only cancels it.
             State::Running => self.stop.is_some(),
             State::Queued | State::Succeeded | State::Failed | State::Canceled | State::Other(_) => false,
         }
@@ -273,16 +273,16 @@ impl Job {
         }
     }
 
-    /// Attempts that the job no longer waits for and that may still run and bill: to be found,
-    /// stopped at their providers, and their end recorded as a cost.
-    pub fn loose_attempts(&self) -> impl Iterator<Item = &Attempt> {
-        let decided = self.state.is_terminal() || self.state == State::Settling;
-        let waited_for = move |attempt: &Attempt| !decided && attempt.number == self.attempt;
-        self.attempts.iter().filter(move |attempt| attempt.phase.is_open() && !waited_for(attempt))
+    /// Superseded attempts that may still run and be billed. They are found, canceled at the
+    /// provider, and their end is recorded as a cost.
+    pub fn superseded_attempts(&self) -> impl Iterator<Item = &Attempt> {
+        let is_decided = self.state.is_terminal() || self.state == State::Settling;
+        let is_awaited = move |attempt: &Attempt| !is_decided && attempt.number == self.attempt;
+        self.attempts.iter().filter(move |attempt| attempt.phase.is_open() && !is_awaited(attempt))
     }
 
-    /// What must be sent for the job to go on. The same after every move, whoever made it, and
-    /// after a repeat that moved nothing: every receiver tolerates repeats.
+    /// The messages that the job needs next. They depend on the job alone, so sending them again
+    /// after a repeat is safe.
     pub fn follow_ups(&self) -> Vec<FollowUp> {
         let mut follow_ups = Vec::new();
         if self.state == State::Queued {
@@ -300,18 +300,18 @@ impl Job {
         follow_ups
     }
 
-    /// Whether we have to ask about this attempt: nobody reports its end, or nobody wants it.
+    /// Whether this attempt must be polled: its provider sends no webhook, or it should stop.
     pub fn is_polled(&self, number: u8, reports: bool) -> bool {
         let running = self.attempt(number).is_some_and(|attempt| attempt.phase == Phase::Running);
-        running && (!reports || self.is_unwanted(number))
+        running && (!reports || self.should_stop(number))
     }
 
-    /// Whether this attempt's remote job is no longer wanted.
-    pub fn is_unwanted(&self, number: u8) -> bool {
+    /// Whether this attempt's remote job should be canceled.
+    pub fn should_stop(&self, number: u8) -> bool {
         self.stop.is_some() || self.state.is_terminal() || number != self.attempt
     }
 
-    /// What all attempts may have cost us, known or estimated.
+    /// The possible cost of all attempts, known or estimated.
     pub fn cost(&self) -> MicroUsd {
         self.cost_of(|attempt| attempt.billed != Billed::No)
     }
@@ -321,7 +321,7 @@ impl Job {
         MicroUsd(billed.filter_map(|attempt| attempt.cost).map(|cost| cost.0).sum())
     }
 
-    /// What its caller gets back if it ends without a result now.
+    /// The refund if the job ends without a result now.
     pub(super) fn refund(&self) -> Credits {
         match (self.stop, self.cancel_refund) {
             (Some(Stop::Caller), CancelRefund::LessCost) => self.price.less(self.cost().as_credits()),
@@ -329,8 +329,7 @@ impl Job {
         }
     }
 
-    /// What its caller got back, or gets back once its provider has stopped it; `None` for a
-    /// success.
+    /// The refund of a canceled job, paid or expected; `None` for a success.
     pub fn refund_for_cancel(&self) -> Option<Credits> {
         match self.state {
             State::Succeeded => None,
@@ -346,18 +345,18 @@ impl Job {
     }
 }
 
-/// A message that a job calls for.
+/// A message that a job needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowUp {
-    /// It waits for an attempt.
+    /// The job waits for an attempt.
     Dispatch,
-    /// Ask the provider about this attempt, and ask it to stop if it is no longer wanted.
+    /// Poll this attempt, and cancel it if it should stop.
     Poll(u8),
-    /// Look for the remote job of this attempt, whose create answer was lost.
+    /// Look up the remote job of this attempt, whose create answer was lost.
     LookUp(u8),
 }
 
-/// A timeout of ours, as the reason of a failure.
+/// The fault of our own timeout.
 pub fn timed_out() -> Fault {
     Fault::new(ErrorClass::Timeout, None, Billed::Unknown)
 }
@@ -367,7 +366,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_fate_is_waited_for_past_the_last_webhook_of_any_provider() {
+    fn an_unknown_outcome_is_awaited_past_the_last_webhook_of_any_provider() {
         let fal_retries = Duration::from_secs(2 * 3_600);
         assert!(UNCLEAR_MAX > fal_retries);
     }

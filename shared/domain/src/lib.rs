@@ -1,10 +1,10 @@
-//! The rules. Pure: no async, no I/O, no clock, no randomness.
+//! The domain: rules without async, I/O, clock or randomness.
 //!
-//! [`request`] is what a caller orders, [`catalog`] what can be ordered, [`price`] what it
-//! costs, [`price_list`] what a provider says that it costs us, [`route`] who is to make it, and
-//! [`public_url`] what a URL from outside may be. [`job`] is the thing that must not be lost, and
-//! [`decide`] the only place that says how it moves. [`policy`] says when to wait, how much to send
-//! and which provider to trust.
+//! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
+//! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
+//!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
+//! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
+//! - [`public_url`]: untrusted URLs.
 
 pub mod attempt;
 pub mod catalog;

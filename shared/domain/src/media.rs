@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A finished job's file in our bucket.
+/// A finished job's stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
     pub key: String,
@@ -14,10 +14,10 @@ pub struct Media {
     pub details: Details,
 }
 
-/// What a file says of the film or picture in it, as far as that could be read.
+/// Metadata of a video or image, as far as the file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Details {
-    /// In pixels, as it is shown.
+    /// In pixels, as displayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,8 +33,8 @@ impl Details {
         *self == Self::default()
     }
 
-    /// Whether a film of this length was ordered and this one is clearly shorter: by more than a
-    /// second and by more than a tenth.
+    /// Whether it is clearly shorter than requested: by more than a second and by more than a
+    /// tenth.
     pub fn is_short(&self, ordered_s: u32) -> bool {
         let ordered_ms = u64::from(ordered_s) * 1_000;
         let missing_ms = self.duration_ms.map_or(0, |made_ms| ordered_ms.saturating_sub(made_ms));
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_film_is_short_where_more_is_missing_than_rounding_explains() {
+    fn a_video_is_short_if_more_is_missing_than_rounding_explains() {
         let made = |duration_ms| Details { duration_ms, ..Details::default() };
         for (made_ms, ordered_s, is_short) in [
             (5_000, 5, false),

@@ -1,11 +1,11 @@
-//! What a request costs its caller.
+//! The price of a request.
 
 use super::catalog::Catalog;
 use super::credit::Credits;
 use super::request::JobRequest;
 
-/// The price of a request: the dearest of its model and its fallback models, so that a
-/// failover never costs more than was quoted. `None` if no such amount exists.
+/// The price of a request: the highest of its model and its fallback models, so that a failover
+/// never costs more than quoted. `None` if no such amount exists.
 pub fn quote(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
     names
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fallback_model_is_never_dearer_than_the_quote() {
+    fn a_fallback_model_never_costs_more_than_the_quote() {
         let alone =
             price(serde_json::json!({"model": "veo-3.1-fast", "prompt": "a", "duration_s": 8})).unwrap();
         let with = price(serde_json::json!({
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_of_nothing_is_no_price() {
+    fn a_price_of_zero_is_none() {
         let free = include_str!("../../catalog.toml").replace("25_000_000", "0");
         let catalog = Catalog::parse(&free).unwrap();
         let order = |audio: bool| {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_ask_for_sound_does_not_pay_for_it() {
+    fn without_sound_its_price_is_not_charged() {
         let order = serde_json::json!({
             "model": "gen-4.5", "prompt": "a", "duration_s": 6, "fallback_models": ["veo-3.1"],
         });

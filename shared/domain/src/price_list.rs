@@ -1,16 +1,16 @@
-//! A provider's own price list, against what the catalogue says that its routes cost.
+//! Compares a provider's price list with the costs in the catalogue.
 
 use super::catalog::Route;
 use super::credit::MicroUsd;
 
-/// What a price list counts in.
+/// The unit of a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// A second of a video.
+    /// One second of video.
     Second,
-    /// A video of whatever length.
+    /// One video of any duration.
     Video,
-    /// A still.
+    /// One image.
     Image,
 }
 
@@ -24,8 +24,8 @@ impl Unit {
     }
 }
 
-/// One line of a price list: what one unit of an endpoint's output costs. A list has one price for
-/// each endpoint, whatever sizes, lengths and sound cost there.
+/// One line of a price list: the price of one unit of an endpoint's output. A list has one price
+/// for each endpoint, even if the price depends on resolution, duration or sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub endpoint: String,
@@ -33,17 +33,17 @@ pub struct Listed {
     pub price: MicroUsd,
 }
 
-/// A line of a price list that is not among what the catalogue says.
+/// A price that is not among the costs in the catalogue.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Difference<'a> {
     pub route: String,
     pub listed: &'a Listed,
-    /// What the route is said to cost by the same unit, the least first.
+    /// The costs of the route in the catalogue by the same unit, lowest first.
     pub ours: Vec<MicroUsd>,
 }
 
-/// The lines that fit none of the costs of their route. Nothing is said of lines without a route,
-/// nor of units by which a route sells nothing.
+/// The lines that match none of the costs of their route. Lines without a route and units that the
+/// route does not use are ignored.
 pub fn differences<'a>(routes: &[&Route], list: &'a [Listed]) -> Vec<Difference<'a>> {
     let of_route = |route: &&Route| {
         let route = *route;
@@ -51,7 +51,7 @@ pub fn differences<'a>(routes: &[&Route], list: &'a [Listed]) -> Vec<Difference<
             .filter(|listed| route.endpoints().any(|name| name == listed.endpoint))
             .filter_map(|listed| {
                 let ours = costs(route, listed.unit);
-                // Ours per second is rounded down where a length has a price of its own.
+                // Our cost per second is rounded down if a duration has its own price.
                 let agrees = ours.iter().any(|cost| cost.0.abs_diff(listed.price.0) <= 1);
                 let differs = !ours.is_empty() && !agrees;
                 differs.then(|| Difference { route: route.name(), listed, ours })
@@ -61,7 +61,7 @@ pub fn differences<'a>(routes: &[&Route], list: &'a [Listed]) -> Vec<Difference<
     routes.iter().flat_map(of_route).collect()
 }
 
-/// What a unit of all that a route makes costs, each cost once.
+/// All costs of one unit on a route, without duplicates.
 fn costs(route: &Route, unit: Unit) -> Vec<MicroUsd> {
     let units = |length: Option<u32>| match (unit, length) {
         (Unit::Second, Some(seconds)) => Some(seconds.into()),
@@ -85,7 +85,7 @@ mod tests {
     use crate::catalog::Catalog;
     use crate::provider::Provider;
 
-    /// The costs that a line differs from, if it does.
+    /// The costs that a line differs from.
     fn ours(endpoint: &str, unit: Unit, price: u64) -> Option<Vec<u64>> {
         let catalog = Catalog::for_providers(Provider::ALL);
         let routes: Vec<_> = catalog.models().flat_map(|model| &model.routes).collect();
@@ -116,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_where_there_is_nothing_to_compare() {
+    fn lines_without_a_comparable_cost_are_ignored() {
         assert_eq!(ours("fal-ai/veo3.1", Unit::Image, 1), None);
         assert_eq!(ours("sd3/sd3.5-medium", Unit::Second, 1), None);
-        assert_eq!(ours("fal-ai/somebody/elses", Unit::Second, 1), None);
+        assert_eq!(ours("fal-ai/another/model", Unit::Second, 1), None);
     }
 }

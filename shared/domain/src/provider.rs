@@ -1,4 +1,4 @@
-//! Who makes the media: identity only, as stored, logged and configured.
+//! Providers: identity only, as stored, logged and configured.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::word::{self, Word};
 
-/// A provider that Genmux can call. Its name is its variant's, in lower case.
+/// A provider. Its name is its variant's, in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
     Fal,
@@ -23,12 +23,11 @@ pub enum Provider {
     KlingLegacy,
     Minimax,
     Openai,
-    /// One that this release has no adapter for: of a newer release, or no longer there. Only
-    /// stored attempts name such.
+    /// A provider without an adapter in this release. Only stored attempts have it.
     Other(&'static str),
 }
 
-/// A name that is no provider's.
+/// An unknown provider name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no provider is called `{0}`; there are: {names}", names = names().join(", "))]
 pub struct UnknownProvider(String);
@@ -84,7 +83,7 @@ impl Serialize for Provider {
     }
 }
 
-/// Of callers and catalogues, only names that are known; stored rows are read by `word`.
+/// Accepts only known names, for callers and catalogues; stored rows are read with `word`.
 impl<'de> Deserialize<'de> for Provider {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const NAMES: [&str; Provider::ALL.len()] = names();

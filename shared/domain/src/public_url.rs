@@ -1,4 +1,4 @@
-//! URLs that come from outside: an order's, a provider's. Parsed once, and kept as parsed.
+//! Untrusted URLs, from requests and providers. Parsed once, and kept as parsed.
 
 // Addresses alone: `core` has no sockets.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,28 +8,28 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// The longest URL that an order may name, in bytes.
+/// Maximum length of a URL in a request, in bytes.
 pub const URL_BYTES_MAX: usize = 2048;
 
-/// What an order's URL may be, for its caller.
+/// The accepted URLs, in words for callers.
 pub const ALLOWED: &str = "an https URL of at most 2048 bytes, with a public host and without user name, password, blanks, \
      control characters and backslashes";
 
-/// The https URL of a public host, in the form that its parser wrote: what was checked is what is
-/// sent. What its name resolves to is checked by whoever connects: see [`Reach::allows`].
+/// The https URL of a public host, as its parser printed it: the checked text is the sent text.
+/// The client checks the resolved addresses: see [`Reach::allows`].
 ///
-/// It is read back from the table unchecked: an earlier release took some that this one refuses.
+/// It is read from the table unchecked: earlier releases accepted some that this one rejects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicUrl(String);
 
-/// Which hosts are reached.
+/// The hosts that may be contacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reach {
-    /// Public ones, over https.
+    /// Public hosts, over https.
     #[default]
     Public,
-    /// This machine as well, also over http. For the local stack alone.
+    /// Also this machine, also over http. Only for the local stack.
     Loopback,
 }
 
@@ -38,12 +38,12 @@ impl PublicUrl {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub fn parse(text: &str, reach: Reach) -> Result<Self, &'static str> {
         Self::of_length(text, URL_BYTES_MAX, reach)
     }
 
-    /// As [`PublicUrl::parse`], of another length, also as it is written out.
+    /// As [`PublicUrl::parse`], with another maximum length, before and after parsing.
     pub fn of_length(text: &str, bytes_max: usize, reach: Reach) -> Result<Self, &'static str> {
         if text.len() > bytes_max {
             return Err("it is too long");
@@ -51,7 +51,7 @@ impl PublicUrl {
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
             return Err("it has a blank, a control character or a backslash in it");
         }
-        // Parsers for browsers add slashes where they are missing, and drop some that are too many.
+        // The WHATWG parser adds missing slashes and drops extra ones.
         let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let split = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
         let (_, rest) = split.ok_or("it does not begin with `https://`")?;
@@ -92,11 +92,11 @@ impl Reach {
         if allow_loopback { Self::Loopback } else { Self::Public }
     }
 
-    /// What can be said of a URL before its host's name is resolved.
+    /// Checks a URL before its host name is resolved.
     ///
     /// # Errors
     ///
-    /// Why it is not reached.
+    /// Why it is not allowed.
     pub fn check(self, url: &Url) -> Result<(), &'static str> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("it has a user name or a password");
@@ -115,7 +115,7 @@ impl Reach {
         }
     }
 
-    /// Whether an address is one that is connected to.
+    /// Whether a resolved address may be contacted.
     pub fn allows(self, ip: IpAddr) -> bool {
         is_public(ip) || (self == Self::Loopback && ip.is_loopback())
     }
@@ -125,7 +125,7 @@ impl Reach {
     }
 }
 
-/// Names that are resolved within a machine or a network alone, by their last labels.
+/// Last labels of names that resolve only within a machine or a network.
 const NOT_PUBLIC_NAMES: [&str; 11] = [
     "localhost",
     "local",
@@ -140,7 +140,7 @@ const NOT_PUBLIC_NAMES: [&str; 11] = [
     "in-addr.arpa",
 ];
 
-/// A name of several labels, which a dot may end.
+/// A name of several labels, with an optional final dot.
 fn is_public_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let is_label = |label: &str| {
@@ -159,12 +159,12 @@ fn is_localhost(name: &str) -> bool {
     name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case("localhost")
 }
 
-/// Of IPv6, only this range is given out for public unicast addresses.
+/// The only IPv6 range of public unicast addresses.
 const PUBLIC_V6: &str = "2000::/3";
 
-/// What is no public unicast address in IPv4 and in [`PUBLIC_V6`]: private, shared, reserved,
-/// documentation, benchmarking, and ways to write IPv4 addresses in IPv6. Some small blocks of
-/// `2001::/23` are reachable (anycast of relays and the like), but no file is there.
+/// Blocks of IPv4 and [`PUBLIC_V6`] that are not public unicast: private, shared, reserved,
+/// documentation, benchmarking, and embedded IPv4 addresses. Some small blocks of `2001::/23` are
+/// reachable (relay anycast), but serve no files.
 const NOT_PUBLIC: [&str; 20] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -203,7 +203,7 @@ pub fn is_public(ip: IpAddr) -> bool {
     !NOT_PUBLIC.iter().any(|range| within(range))
 }
 
-/// Whether it holds an IPv4 address by ISATAP, under whatever prefix.
+/// Whether it embeds an IPv4 address by ISATAP, under any prefix.
 fn is_isatap(ip: Ipv6Addr) -> bool {
     matches!(ip.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, _, _])
 }

@@ -1,4 +1,4 @@
-//! What a caller orders: parsed once, valid for ever.
+//! The request of a caller, parsed and validated once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::public_url::{self, PublicUrl, Reach};
 use super::verdict::Fault;
 use super::word;
 
-/// The body of `POST /v1/jobs`, as it came: well-formed, not yet valid. `null` is absent everywhere.
+/// The body of `POST /v1/jobs`: well-formed, not yet validated. `null` means absent.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -45,7 +45,7 @@ pub struct Order {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A text that says something: a blank one is as good as none, for forms send those.
+/// A non-blank text: forms send blank ones for absent fields.
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.filter(|text| !text.trim().is_empty()))
 }
@@ -55,36 +55,36 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// `null` is absent, also as a value.
+/// `null` means absent, also as a value.
 fn members<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
     let members: BTreeMap<String, Option<String>> = or_default(from)?;
     Ok(members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
-/// What decides between routes that are as good otherwise.
+/// Preference among otherwise equal routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prefer {
-    /// The one that costs us least.
+    /// The lowest cost for us.
     Cheapest,
-    /// The one that usually takes least time.
+    /// The shortest usual duration.
     Fastest,
 }
 
-/// A valid order: every value is one that some route of the model takes.
+/// A valid request: some route of the model accepts each value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRequest {
     pub model: String,
     pub prompt: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_url: Option<PublicUrl>,
-    /// The image that a video ends with; only with `image_url`, which it begins with.
+    /// The last frame of a video; requires `image_url`, its first frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_frame_url: Option<PublicUrl>,
-    /// Absent for stills.
+    /// Absent for images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<u32>,
-    /// Absent when the media follows its image.
+    /// Absent if the media follows its image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect_ratio: Option<String>,
     pub resolution: String,
@@ -92,7 +92,7 @@ pub struct JobRequest {
     pub seed: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative_prompt: Option<String>,
-    /// Absent where the model makes no sound.
+    /// Absent if the model generates no sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -101,7 +101,7 @@ pub struct JobRequest {
     pub provider: Option<Provider>,
     #[serde(default)]
     pub pin: bool,
-    /// As the account's policy says, if it says nothing, and else the cheapest.
+    /// Default: the account's policy, or else the cheapest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefer: Option<Prefer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,12 +110,12 @@ pub struct JobRequest {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A field of an order that cannot be served, and what could.
+/// An invalid field of a request, and the accepted values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     pub field: Cow<'static, str>,
     pub detail: String,
-    /// Every value that would be accepted, where there is a list of them.
+    /// All accepted values, if they can be listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
 }
@@ -126,17 +126,17 @@ pub const METADATA_VALUE_CHARS_MAX: usize = 512;
 pub const FALLBACK_MODELS_MAX: usize = 4;
 
 impl JobRequest {
-    /// A fault without what its words repeat of the prompts.
-    pub fn taken_out_of(&self, fault: Fault) -> Fault {
+    /// A fault whose message does not repeat the prompts.
+    pub fn redact(&self, fault: Fault) -> Fault {
         fault.without(&self.prompt).without(self.negative_prompt.as_deref().unwrap_or_default())
     }
 
-    /// The order with its defaults filled in, or every field that is wrong with it.
+    /// The request with its defaults, or all its invalid fields.
     pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
         Self::within(order, catalog, Reach::Public)
     }
 
-    /// As [`JobRequest::new`], with URLs of these hosts.
+    /// As [`JobRequest::new`], with the hosts that URLs may have.
     pub fn within(order: Order, catalog: &Catalog, reach: Reach) -> Result<Self, Vec<FieldError>> {
         let Some(model) = catalog.model(&order.model) else {
             return Err(vec![unknown_model(&order.model, catalog)]);
@@ -145,7 +145,7 @@ impl JobRequest {
         let mut url = |field, text: &Option<String>| {
             let parsed = PublicUrl::parse(text.as_deref()?, reach);
             let refused = |why| wrong(field, format!("must be {}: {why}", public_url::ALLOWED), Vec::new());
-            // A stand-in for a URL that is refused: the order is refused with it.
+            // A placeholder: the request is rejected with its URL.
             Some(parsed.map_err(|why| errors.push(refused(why))).unwrap_or_default())
         };
         let image_url = url("image_url", &order.image_url);
@@ -187,20 +187,21 @@ impl JobRequest {
         FIELDS.iter().all(|field| (field.fits)(self, route)) && self.cost(route).is_some()
     }
 
-    /// What the request costs us on this route; `None` if it does not make length, resolution
-    /// and sound together.
+    /// Our cost on this route; `None` if it does not offer this combination of duration,
+    /// resolution and sound.
     pub fn cost(&self, route: &Route) -> Option<MicroUsd> {
         let audio = self.audio.unwrap_or(route.audio == Audio::Always);
         route.cost(self.duration_s, &self.resolution, audio)
     }
 
-    /// The SHA-256 of what was asked, in hex: the same key with another digest is another order.
+    /// The SHA-256 of the request, in hex: detects another request with the same idempotency key.
     pub fn digest(&self) -> String {
         let text = serde_json::to_vec(self).expect("strings, numbers and maps with string keys serialise");
         data_encoding::HEXLOWER.encode(&Sha256::digest(text))
     }
 
-    /// Fields that no route serves; or, if each alone is served, that no route serves them together.
+    /// Fields that no route accepts; or, if each alone is accepted, that no route accepts them
+    /// together.
     fn route_errors(&self, model: &Model) -> Vec<FieldError> {
         let pinned = |route: &&Route| !self.pin || self.provider.is_none_or(|name| name == route.provider);
         let routes: Vec<&Route> = model.routes.iter().filter(pinned).collect();
@@ -226,7 +227,7 @@ impl JobRequest {
                 wrong(field.name, field.misfit, allowed)
             })
             .collect();
-        // Which ratios there are depends on the image: without that, no word on them.
+        // The accepted ratios depend on the image: without one, none are listed.
         let image = misfits.iter().any(|error| error.field == "image_url");
         let misfits: Vec<_> =
             misfits.into_iter().filter(|error| !image || error.field != "aspect_ratio").collect();
@@ -239,7 +240,7 @@ impl JobRequest {
 }
 
 impl Order {
-    /// What is wrong with the order whatever the routes can do.
+    /// Errors that do not depend on the routes.
     fn form_errors(&self, model: &Model, catalog: &Catalog) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut check = |ok: bool, field, detail: String| {
@@ -287,7 +288,7 @@ impl Order {
     }
 }
 
-/// A field that routes differ in: whether one takes its value, and which values it takes.
+/// A field that depends on the route: whether a route accepts the value, and which it accepts.
 struct Field {
     name: &'static str,
     misfit: &'static str,

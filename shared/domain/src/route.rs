@@ -1,4 +1,4 @@
-//! Which route an attempt takes.
+//! Choice of the route for an attempt.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::provider::Provider;
 use super::request::{JobRequest, Prefer};
 use super::verdict::ErrorClass;
 
-/// How a provider has been doing, as the health checks see it.
+/// Health of a provider, from the health checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
@@ -31,47 +31,45 @@ impl Health {
     }
 }
 
-/// How a provider stands when a route is chosen.
+/// The state of a provider when a route is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
     pub health: Health,
-    /// Its breaker is open: calls have failed.
-    pub broken: bool,
-    /// It takes nothing now: paused, full, or asked to be left alone.
-    pub closed: bool,
-    /// Of its latest ping.
+    /// Its breaker is open.
+    pub breaker_open: bool,
+    /// It admits nothing now: paused, at a limit or backing off.
+    pub not_admitted: bool,
+    /// Latency of its latest ping.
     pub latency_ms: Option<u64>,
-    /// Names of its routes that it lately did not have.
-    pub gone: Vec<String>,
-    /// It is a simulator: what it makes is not real.
+    /// Its routes that were recently reported as not found.
+    pub missing_routes: Vec<String>,
+    /// It is a simulator.
     pub simulated: bool,
 }
 
 impl Standing {
-    /// Whether it is asked only if all that could be asked look so.
+    /// Whether it is used only if every candidate is down.
     pub fn is_down(&self) -> bool {
-        self.broken || self.health == Health::Down
+        self.breaker_open || self.health == Health::Down
     }
 }
 
 /// Why there is no route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoute {
-    /// None is left to try; the class says why.
-    Ever(ErrorClass),
-    /// There is one, and its provider takes nothing now.
-    Now,
+    /// No usable route is left, for this reason.
+    Exhausted(ErrorClass),
+    /// No provider with a usable route admits the attempt now.
+    NotAdmitted,
 }
 
 /// The route for a job's next attempt; or, if there is none, why.
 ///
-/// Capable routes only, and those that are gone or down last, of those the ones with an open breaker; then
-/// those that this job has tried least; then the model's before those of its fallback models
-/// in their order; then healthy before degraded, a preferred provider before others, and the
-/// cheapest, or the fastest for who prefers that. If everything looks down one is tried all
-/// the same: a health check can be wrong, and attempts are bounded.
-/// A route that refused this job for a reason that lasts is not tried again.
-/// All attempts of a job go to real providers, or all to simulators.
+/// Sort key of the capable routes: (missing, down, breaker open, tries by this job, model rank,
+/// health, preferred, speed, cost). Speed counts only for requests that prefer the fastest. If
+/// every candidate is down, the best is tried: a health check can be wrong, and attempts are
+/// bounded. A route that rejected this job for a permanent reason is not tried again. All attempts
+/// of a job go to real providers, or all to simulators.
 pub fn choose<'a>(
     job: &Job,
     request: &JobRequest,
@@ -88,18 +86,19 @@ pub fn choose<'a>(
     let standing = |route: &Route| standings.get(&route.provider).cloned().unwrap_or_default();
     let fitting: Vec<_> = usable.filter(|(_, route)| request.fits(route) && pinned(request, route)).collect();
     let simulated = is_simulated(job, request, fitting.iter().map(|(_, route)| *route), standing);
-    let (open, closed): (Vec<_>, Vec<_>) = fitting
+    let (admitted, waiting): (Vec<_>, Vec<_>) = fitting
         .into_iter()
-        .filter(|(_, route)| standing(route).simulated == simulated && lasts(job, route))
-        .partition(|(_, route)| !standing(route).closed);
-    let none = match closed.is_empty() {
-        true => NoRoute::Ever(last_class.unwrap_or(ErrorClass::ProviderUnavailable)),
-        false => NoRoute::Now,
+        .filter(|(_, route)| standing(route).simulated == simulated && is_usable(job, route))
+        .partition(|(_, route)| !standing(route).not_admitted);
+    let none = match waiting.is_empty() {
+        true => NoRoute::Exhausted(last_class.unwrap_or(ErrorClass::ProviderUnavailable)),
+        false => NoRoute::NotAdmitted,
     };
-    let best = open.into_iter().min_by_key(|((rank, takes_s), route)| {
+    let best = admitted.into_iter().min_by_key(|((rank, takes_s), route)| {
         let preferred = request.provider == Some(route.provider);
         let standing = standing(route);
-        let down = (standing.gone.contains(&route.name()), standing.is_down(), standing.broken);
+        let down =
+            (standing.missing_routes.contains(&route.name()), standing.is_down(), standing.breaker_open);
         let speed = match request.prefer {
             Some(Prefer::Fastest) => (*takes_s, standing.latency_ms.unwrap_or(u64::MAX)),
             Some(Prefer::Cheapest) | None => (0, 0),
@@ -109,8 +108,8 @@ pub fn choose<'a>(
     best.map(|(_, route)| route).ok_or(none)
 }
 
-/// Whether a job's attempts go to simulators. That does not depend on how any provider is doing:
-/// an outage of the real ones never makes a job end with a simulated video.
+/// Whether a job's attempts go to simulators. Provider health does not matter: an outage of the
+/// real ones never yields a simulated video.
 fn is_simulated<'a>(
     job: &Job,
     request: &JobRequest,
@@ -137,9 +136,9 @@ fn tries(job: &Job, route: &Route) -> usize {
     job.attempts.iter().filter(|attempt| attempt.route == name).count()
 }
 
-/// Whether nothing that was learnt rules the route out: a bad key or an empty balance
-/// rules out its provider, a model that is gone its route, an outage or a rate limit passes.
-fn lasts(job: &Job, route: &Route) -> bool {
+/// Whether earlier attempts leave the route usable. A rejected key or an empty balance rules out
+/// its provider, a missing model rules out its route, an outage or a rate limit is transient.
+fn is_usable(job: &Job, route: &Route) -> bool {
     job.attempts.iter().filter(|attempt| attempt.provider == route.provider).all(|attempt| {
         match attempt.phase {
             Phase::NotSent => true,
@@ -154,7 +153,7 @@ fn lasts(job: &Job, route: &Route) -> bool {
             | Phase::Lost
             | Phase::Other(_) => attempt.fault.as_ref().is_none_or(|fault| match fault.class {
                 ErrorClass::RouteGone => attempt.route != route.name(),
-                class => class.passes(),
+                class => class.is_transient(),
             }),
         }
     })

@@ -1,4 +1,4 @@
-//! Points in time and spans, as plain numbers that are passed in.
+//! Points in time, passed in by the caller.
 
 use std::fmt;
 use std::ops::Add;
@@ -36,7 +36,7 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
-    /// The time from `self` back by `span`.
+    /// `self` minus `span`.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis(span)))

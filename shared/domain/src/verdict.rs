@@ -1,4 +1,4 @@
-//! What a provider says in the end, and how its errors are sorted.
+//! The end of a remote job, and the classes of provider errors.
 
 mod words;
 
@@ -7,34 +7,34 @@ use serde::{Deserialize, Serialize};
 use super::credit::MicroUsd;
 use super::word::stored_by_word;
 
-/// Why a provider did not deliver, in our words.
+/// Why a provider did not deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// Parameters, a retired model, an unusable file: would fail anywhere.
+    /// Invalid parameters, a retired model, an unusable file: fails at every provider.
     InvalidRequest,
-    /// Input or output refused for its content: never offered to another provider.
+    /// Input or output rejected by a content policy: never sent to another provider.
     ContentPolicy,
-    /// Our key is missing, wrong or not allowed.
+    /// Our key is missing, invalid or not permitted.
     Auth,
-    /// Our balance with the provider is used up.
+    /// Our balance at the provider is empty.
     InsufficientFunds,
-    /// Too fast or too many at once.
+    /// Rate limit or concurrency limit of the provider.
     RateLimited,
-    /// Their outage, overload or internal error, or they cannot be reached.
+    /// Outage, overload, internal error or unreachable.
     ProviderUnavailable,
-    /// A deadline passed, theirs or ours.
+    /// A deadline passed, the provider's or ours.
     Timeout,
-    /// The result was made but can no longer be fetched.
+    /// The result was made but can no longer be downloaded.
     Expired,
-    /// The provider stopped it without being asked.
+    /// The provider stopped it without a cancel request.
     Stopped,
-    /// The provider says that it has succeeded, and gives no file.
+    /// The provider reports success without a file.
     NoOutput,
-    /// The provider does not have the model (any more): other routes may.
+    /// The provider does not have the model: other routes may.
     RouteGone,
     /// None of the above.
     Unknown,
-    /// A word of a newer release.
+    /// A value of a newer release.
     Other(&'static str),
 }
 
@@ -56,10 +56,10 @@ impl ErrorClass {
         Self::Unknown,
     ];
 
-    /// Whether another attempt may succeed where this one did not.
+    /// Whether another provider may succeed.
     ///
-    /// A broken request and a policy refusal fail anywhere; a timeout, an expired result
-    /// and an unexplained failure may have been billed, and are not paid for twice.
+    /// An invalid request and a policy rejection fail everywhere. A timeout, an expired result and
+    /// an unknown failure may have been billed, and are not paid for twice.
     pub const fn fails_over(self) -> bool {
         match self {
             Self::Auth
@@ -79,7 +79,7 @@ impl ErrorClass {
     }
 
     /// Whether the same route may be tried again after a pause.
-    pub const fn passes(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         matches!(self, Self::RateLimited | Self::ProviderUnavailable)
     }
 
@@ -109,7 +109,7 @@ pub enum Billed {
     No,
     #[default]
     Unknown,
-    /// A word of a newer release.
+    /// A value of a newer release.
     Other(&'static str),
 }
 
@@ -128,16 +128,16 @@ impl Billed {
     }
 }
 
-/// Why an attempt gave nothing.
+/// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     pub class: ErrorClass,
-    /// The provider's own word for it, at most [`Fault::CODE_MAX`] characters of visible ASCII.
+    /// The provider's error code, at most [`Fault::CODE_MAX`] characters of visible ASCII.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(default)]
     pub billed: Billed,
-    /// What the provider says of it for people: cleaned, at most [`Fault::WORDS_MAX`] characters.
+    /// The provider's error message: cleaned, at most [`Fault::WORDS_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
 }
@@ -147,19 +147,19 @@ impl Fault {
     pub const WORDS_MAX: usize = 300;
 
     pub fn new(class: ErrorClass, code: Option<&str>, billed: Billed) -> Self {
-        let tame = |code: &str| -> String {
+        let clean = |code: &str| -> String {
             code.chars().filter(char::is_ascii_graphic).take(Self::CODE_MAX).collect()
         };
-        Self { class, code: code.map(tame).filter(|code| !code.is_empty()), billed, words: None }
+        Self { class, code: code.map(clean).filter(|code| !code.is_empty()), billed, words: None }
     }
 
-    /// With what the provider says of it for people.
+    /// With the provider's error message, cleaned.
     #[must_use]
     pub fn saying(self, text: Option<&str>) -> Self {
         Self { words: text.and_then(words::clean), ..self }
     }
 
-    /// Without what its words repeat of the prompt.
+    /// Without the parts of the message that repeat the prompt.
     #[must_use]
     pub fn without(self, prompt: &str) -> Self {
         let words = self.words.and_then(|text| words::without(&text, prompt));
@@ -171,14 +171,14 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is done and billed; the asset can be fetched from `asset_url` for a while. Where an answer
-    /// has several URLs, they are all in it, separated by blanks, which no URL has.
+    /// It finished and is billed; the file can be downloaded from `asset_url` for a while. Several
+    /// URLs are separated by spaces.
     Finished { asset_url: String, cost: Option<MicroUsd> },
     /// It failed.
     Broke { fault: Fault, cost: Option<MicroUsd> },
-    /// It was canceled, at our request or not.
+    /// It was canceled, by us or by the provider.
     Canceled { cost: Option<MicroUsd> },
-    /// The provider no longer knows it, or no longer has its result.
+    /// The provider reports the remote job or its result as not found.
     Gone,
 }
 
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_providers_word_is_kept_tame_and_short() {
+    fn a_providers_error_code_is_cleaned_and_bounded() {
         let kept = |code: &str| Fault::new(ErrorClass::Unknown, Some(code), Billed::Unknown).code;
         assert_eq!(kept("NO_CAPACITY\r\n now").as_deref(), Some("NO_CAPACITYnow"));
         assert_eq!(kept(&"x".repeat(1_000)), Some("x".repeat(60)));

@@ -1,5 +1,5 @@
-//! Words that are stored and that a newer release may add to: one that this release does not know
-//! is kept as it is, so that old code makes no row unreadable and changes none of its words.
+//! Stored enums that a newer release may extend. An unknown value is kept unchanged, so that old
+//! code can read and write rows of a newer release.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,17 +7,17 @@ use std::sync::{Mutex, PoisonError};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
-/// Unknown words that one process keeps, and their greatest length in bytes. They come from our
-/// own table, so there are few.
+/// Maximum number of unknown words that one process keeps, and their maximum length in bytes. They
+/// come from our own table, so there are few.
 const WORDS_MAX: usize = 1_000;
 const WORD_BYTES_MAX: usize = 64;
 
-/// An enum that is stored by word.
+/// An enum that is stored as a word.
 pub(super) trait Word: Copy + 'static {
     const KNOWN: &'static [Self];
 
     fn word(self) -> &'static str;
-    /// What stands for a word that is not known.
+    /// The value of an unknown word.
     fn other(word: &'static str) -> Self;
 }
 
@@ -33,7 +33,7 @@ pub(super) fn deserialize<'de, W: Word, D: Deserializer<'de>>(deserializer: D) -
     keep(&text).map(W::other).ok_or_else(|| D::Error::custom("not a word, or one too many"))
 }
 
-/// As [`deserialize`], where there may be none.
+/// As [`deserialize`], for an optional value.
 pub(super) fn deserialize_option<'de, W: Word, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<W>, D::Error> {
@@ -46,7 +46,7 @@ pub(super) fn deserialize_option<'de, W: Word, D: Deserializer<'de>>(
     Ok(Option::<Stored<W>>::deserialize(deserializer)?.map(|stored| stored.0))
 }
 
-/// The word, kept as long as the process lives: the same text is kept once.
+/// Interns a word for the lifetime of the process.
 fn keep(text: &str) -> Option<&'static str> {
     static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ fn keep(text: &str) -> Option<&'static str> {
     Some(word)
 }
 
-/// Stores an enum by its words.
+/// Implements serde for an enum that is stored as a word.
 macro_rules! stored_by_word {
     ($name:ident) => {
         impl serde::Serialize for $name {

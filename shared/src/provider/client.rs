@@ -416,7 +416,7 @@ pub(super) async fn read_body(mut response: reqwest::Response, max: usize) -> Re
 
 fn with_retry_after(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
     match outcome {
-        Outcome::Refused { fault, retry_after: None } if fault.class.passes() => {
+        Outcome::Refused { fault, retry_after: None } if fault.class.is_transient() => {
             Outcome::Refused { fault, retry_after: retry_after(&answer.headers, now) }
         }
         other => other,

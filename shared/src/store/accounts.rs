@@ -1,4 +1,4 @@
-//! What an operator has set for an account, where it differs from all others.
+//! Policies of accounts, set by an operator.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use domain::credit::MicroUsd;
 use domain::id::AccountId;
 use domain::request::Prefer;
 
-/// An account's own rules. What it leaves open is as it is for everybody.
+/// The policy of an account. Absent fields have their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
-    /// For orders that do not say.
+    /// Default for requests without a preference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefer: Option<Prefer>,
-    /// Live jobs that it may have at once.
+    /// Maximum number of active jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live_jobs_max: Option<u32>,
-    /// What may be given back to it on one day (UTC) though providers may bill it, in
-    /// micro-dollars; beyond that it may order nothing until the next day.
+    /// Maximum of possibly billed refunds on one day (UTC), in micro-dollars. Beyond that, requests are
+    /// rejected until the next day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_per_day: Option<MicroUsd>,
 }
@@ -36,7 +36,7 @@ impl Accounts {
         Self { table }
     }
 
-    /// What was set for the account; nothing, if nothing ever was.
+    /// The policy of the account, or the default.
     pub async fn policy(&self, account: &AccountId) -> Result<Policy, Error> {
         let doing = format!("read the policy of {account}");
         let read = self.table.client.get_item().table_name(&self.table.name);
@@ -48,7 +48,7 @@ impl Accounts {
         answer.item.map_or(Ok(Policy::default()), |item| from_item(&doing, item))
     }
 
-    /// Sets what is named and leaves the rest; gives what then holds.
+    /// Sets the given fields and keeps the rest; returns the new policy.
     #[expect(clippy::disallowed_methods, reason = "the one change of an account's policy")]
     pub async fn change_policy(&self, account: &AccountId, named: &Policy) -> Result<Policy, Error> {
         let doing = format!("change the policy of {account}");
@@ -75,7 +75,7 @@ impl Accounts {
         from_item(&doing, answer.attributes.unwrap_or_default())
     }
 
-    /// Sets all of it anew. Of two at once, the later stands.
+    /// Replaces the policy. The last write wins.
     #[expect(clippy::disallowed_methods, reason = "the one write of an account's policy")]
     pub async fn set_policy(&self, account: &AccountId, policy: &Policy) -> Result<(), Error> {
         let doing = format!("write the policy of {account}");

@@ -1,8 +1,8 @@
-//! Reads the whole table and bucket, for the audit; and all that there is of one job.
+//! Reads the whole table and bucket for the audit, and all items of one job.
 
 mod again;
-mod books;
 mod bucket;
+mod snapshot;
 
 use super::item::{from_item, from_value, key, number_of, text, text_of};
 use super::jobs::job_from_item;
@@ -17,10 +17,10 @@ use domain::request::JobRequest;
 use domain::time::Timestamp;
 
 pub use again::Subject;
-pub use books::{Account, AuditedJob, Books, DueEntry, Held, JobRow, Row};
 pub use bucket::Object;
+pub use snapshot::{Account, AuditedJob, DueEntry, Held, JobRow, LedgerSnapshot, Row};
 
-/// What an audit reads.
+/// The stores that an audit reads.
 #[derive(Debug)]
 pub struct Source {
     pub table: Table,
@@ -30,22 +30,22 @@ pub struct Source {
     pub deep: bool,
 }
 
-/// All that the table has of one job.
+/// All items of one job.
 #[derive(Debug)]
 pub struct History {
     pub job: Job,
     pub request: JobRequest,
-    /// When it is next looked after, while it lives.
+    /// Its next check, while active.
     pub check_at: Option<Timestamp>,
-    /// Its moves, oldest first; not those from before moves were recorded.
+    /// Its transitions, oldest first, as far as recorded.
     pub moves: Vec<Move>,
     /// Its ledger lines: the charge, then the refund if there is one.
     pub lines: Vec<Line>,
 }
 
 impl History {
-    /// Reads it, consistently; `None` if there is no such job. A move between the reads may
-    /// show its refund a little early.
+    /// Reads it, consistently; `None` if the job does not exist. A concurrent transition may show its
+    /// refund early.
     pub async fn read(table: &Table, id: &JobId) -> Result<Option<Self>, Error> {
         let doing = format!("read all of job {id}");
         let query = table.client.query().table_name(&table.name).consistent_read(true);

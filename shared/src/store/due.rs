@@ -1,4 +1,4 @@
-//! The due index: which live jobs nobody has looked after for a while.
+//! The due index: active jobs whose check is due.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -13,29 +13,29 @@ use domain::id::JobId;
 use domain::job::{CHECK_EVERY, Job};
 use domain::time::Timestamp;
 
-/// A live job whose `check_at` has passed.
+/// An active job whose `check_at` has passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     pub job: JobId,
     pub check_at: Timestamp,
 }
 
-/// Where a page of the due index ends.
+/// The end of a page of the due index.
 #[derive(Debug)]
 pub struct PageEnd(Item);
 
-/// A due job as it was read.
+/// A due job.
 #[derive(Debug)]
 pub struct DueJob {
     pub due: Due,
-    /// How often in a row it could not be looked after.
+    /// Consecutive failures to reconcile it.
     pub failures: u32,
     pub job: Result<Job, Error>,
 }
 
-/// How often in a row a job could not be looked after.
+/// Consecutive failures to reconcile a job.
 const CHECK_FAILURES: &str = "check_failures";
-/// The longest pause before a job that could not be looked after is tried again.
+/// Maximum back-off of a job that could not be reconciled.
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
 /// 2, 4, 8 … 60 minutes.
@@ -44,40 +44,40 @@ fn failure_pause(failures: u32) -> Duration {
     CHECK_EVERY.saturating_mul(doubled).min(FAILURE_PAUSE_MAX)
 }
 
-/// How long a check may be overdue before its job counts as stuck: several runs of
-/// `reconcile` have passed it by.
+/// How long a check may be overdue before its job counts as stuck: several runs of `reconcile` have
+/// missed it.
 pub const STUCK_AFTER: Duration = Duration::from_secs(600);
-/// Jobs that are read at once.
+/// Jobs per read.
 const LIVE_PAGE: usize = 100;
 
-/// A live job, and when it is next looked after.
+/// An active job and its next check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveJob {
     pub job: Job,
     pub check_at: Timestamp,
 }
 
-/// Live jobs as an operator sees them.
+/// Active jobs, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
     pub jobs: Vec<LiveJob>,
-    /// Those met on the way that this release cannot read.
+    /// Jobs that this release cannot read.
     pub unreadable: Vec<JobId>,
 }
 
 impl LiveJob {
-    /// Whether it should have been looked after long ago, or should have ended.
+    /// Whether its check is long overdue, or its deadline has passed.
     pub fn is_stuck(&self, now: Timestamp) -> bool {
         now > self.check_at + STUCK_AFTER || now >= self.job.deadline
     }
 }
 
 impl JobStore {
-    /// The first `limit` live jobs that are `wanted`, longest overdue first, over all shards.
+    /// The first `limit` active jobs that match `filter`, longest overdue first, over all shards.
     ///
-    /// Reads the keys of all live jobs, and the jobs themselves until the limit is reached:
-    /// for an operator. What moves meanwhile may be missing. Those that cannot be read are named.
-    pub async fn live(&self, limit: usize, wanted: impl Fn(&LiveJob) -> bool) -> Result<Live, Error> {
+    /// Reads the keys of all active jobs, and the jobs until the limit is reached: for operators. Jobs
+    /// that move meanwhile may be missing. Unreadable ones are named.
+    pub async fn live(&self, limit: usize, filter: impl Fn(&LiveJob) -> bool) -> Result<Live, Error> {
         let mut due = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
             self.read_shard(shard, &mut due).await?;
@@ -91,7 +91,7 @@ impl JobStore {
             for job in jobs {
                 let check_at = page.iter().find(|due| due.job == job.id).map(|due| due.check_at);
                 let live = check_at.filter(|_| !job.state.is_terminal());
-                found.extend(live.map(|check_at| LiveJob { job, check_at }).filter(&wanted));
+                found.extend(live.map(|check_at| LiveJob { job, check_at }).filter(&filter));
             }
             if found.len() >= limit {
                 break;
@@ -114,13 +114,12 @@ impl JobStore {
         Ok(())
     }
 
-    /// Live jobs of one shard that are due, longest overdue first.
+    /// Due jobs of one shard, longest overdue first.
     pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<Due>, Error> {
         Ok(self.due_page(shard, now, limit, None).await?.0)
     }
 
-    /// As [`due`](Self::due), from where another page ended; and where this one ends, if there is
-    /// more.
+    /// As [`due`](Self::due), by pages. Returns the end of the page if there are more.
     pub async fn due_page(
         &self,
         shard: u8,
@@ -147,11 +146,10 @@ impl JobStore {
         Ok((due, answer.last_evaluated_key.map(PageEnd)))
     }
 
-    /// The jobs that are due, as they are now, each with whether it can be read; one that does not
-    /// exist is left out.
+    /// The current state of due jobs, or why a job is unreadable. Missing ones are omitted.
     pub async fn read_due(&self, due: &[Due]) -> Result<Vec<DueJob>, Error> {
         let doing = "read the jobs that are due";
-        // An index may show a job that moves at both places, and a batch read takes each key once.
+        // An index may show a moving job twice, and a batch read accepts each key once.
         let jobs: BTreeSet<&JobId> = due.iter().map(|due| &due.job).collect();
         let keys = jobs.into_iter().map(|job| key(keys::job(job), keys::JOB)).collect();
         let items = self.table.batch_get_now(doing, keys).await?;
@@ -165,9 +163,9 @@ impl JobStore {
         Ok(found.collect())
     }
 
-    /// Moves the check of a job that could not be looked after, by its key alone: it need not be
-    /// readable. The pause grows with each failure in a row.
-    #[expect(clippy::disallowed_methods, reason = "the one write of a check that failed; it changes no job")]
+    /// Moves the check of a job that could not be reconciled, with exponential back-off. The job may be
+    /// unreadable.
+    #[expect(clippy::disallowed_methods, reason = "the one write of a failed check; it changes no job")]
     pub async fn check_failed(&self, due: &Due, failures: u32, now: Timestamp) -> Result<Timestamp, Error> {
         let at = now + failure_pause(failures);
         let update = self.table.client.update_item().table_name(&self.table.name);
@@ -189,8 +187,7 @@ impl JobStore {
         }
     }
 
-    /// Moves a due job's next check. `false` if another has moved it, or the job has ended:
-    /// then it is not ours to look after.
+    /// Moves a due job's next check. `false` if another run has moved it, or the job has ended.
     #[expect(clippy::disallowed_methods, reason = "the one write that moves a check; it changes no job")]
     pub async fn check_again(&self, due: &Due, at: Timestamp) -> Result<bool, Error> {
         let sent = self

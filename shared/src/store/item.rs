@@ -1,4 +1,4 @@
-//! Values ⇄ items. What cannot be read is an error, never a default.
+//! Values ⇄ items. Unreadable values are errors, never defaults.
 
 use std::collections::HashMap;
 
@@ -48,8 +48,8 @@ pub(super) fn number_of<T: std::str::FromStr>(item: &Item, name: &str) -> Option
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// `SET` and `REMOVE` clauses that turn one item into another, with every name and value
-/// behind a placeholder. Attributes that are in neither are not touched.
+/// `SET` and `REMOVE` clauses that turn one item into another, with placeholders for all names and
+/// values. Other attributes are not changed.
 #[derive(Debug, Default)]
 pub(super) struct Update {
     sets: Vec<String>,
@@ -78,7 +78,7 @@ impl Update {
         self.values.insert(format!(":{name}"), value);
     }
 
-    /// Puts a value at the end of a list, which is made if it is not there.
+    /// Appends a value to a list, which is created if missing.
     pub(super) fn append(&mut self, name: &str, value: AttributeValue) {
         let placeholder = self.name(name);
         self.sets
@@ -92,7 +92,7 @@ impl Update {
         self.removes.push(placeholder);
     }
 
-    /// The placeholder of an attribute's name.
+    /// The placeholder of an attribute name.
     pub(super) fn name(&mut self, name: &str) -> String {
         let placeholder = format!("#{name}");
         self.names.insert(placeholder.clone(), name.to_owned());

@@ -14,7 +14,7 @@ use super::item::{Item, Update, from_item, key, text, text_of};
 use super::keys::{self, SK};
 use super::ledger::Limits;
 use super::remotes::{Holder, Remotes};
-use super::{Error, RACES_MAX, Table, ledger, passes, step_aside};
+use super::{Error, RACES_MAX, Table, back_off, is_transient, ledger};
 use domain::attempt::Attempt;
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::decide::{Decision, Event, Transition};
@@ -22,7 +22,7 @@ use domain::id::JobId;
 use domain::job::{Job, State};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
-use items::{STILL_THE_JOB_WE_DECIDED_ABOUT, job_item, job_update, request_item};
+use items::{VERSION_UNCHANGED, job_item, job_update, request_item};
 
 pub(super) use items::job_from_item;
 
@@ -32,35 +32,34 @@ pub struct JobStore {
     pub(super) table: Table,
 }
 
-/// What became of a submit.
+/// The result of a submit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     New(Job),
-    /// The same order under the same key: the job that it made before.
+    /// The same request under the same key: the job of the first one.
     Existing(Job),
-    /// Another order under the same key.
+    /// Another request under the same key.
     KeyReused,
     /// The balance does not cover the price. Nothing was changed.
     NoCredit {
         balance: Credits,
     },
-    /// The account has so many live jobs that it may have no more. Nothing was changed.
+    /// The account is at its limit of active jobs. Nothing was changed.
     TooMany {
         live: u32,
     },
-    /// So much was given back to the account today though it may be billed that it may order no
-    /// more. Nothing was changed.
+    /// The account is at its daily limit of possibly billed refunds. Nothing was changed.
     TooMuchLost {
         lost: MicroUsd,
     },
 }
 
-/// What became of a move.
+/// The result of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advance {
-    /// This call moved it: whoever gets this does what follows from the move.
+    /// This call moved the job: the caller handles the consequences.
     Moved(Job),
-    /// It was so already.
+    /// The event changed nothing.
     Unchanged(Job),
     /// The event names a remote job that belongs to another attempt. Nothing was changed.
     Taken(Job),
@@ -82,7 +81,7 @@ impl Advance {
 
 enum Commit {
     Done,
-    /// It is done, and others have moved the job further since.
+    /// Written, and others have moved the job further since.
     Overtaken(Box<Job>),
     Lost {
         winner: Option<Box<Job>>,
@@ -94,9 +93,8 @@ impl JobStore {
         Self { table }
     }
 
-    /// Takes the price from the balance and writes the job, its request and the ledger line
-    /// in one transaction: all of it or nothing. `check_at` is when the job is first looked
-    /// after if nothing else moves it.
+    /// Charges the price and writes the job, its request and the ledger line in one transaction.
+    /// `check_at` is when `reconcile` first checks the job.
     pub async fn create(
         &self,
         job: &Job,
@@ -124,8 +122,8 @@ impl JobStore {
                 let same = same_body || earlier.request_hash == job.request_hash;
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
-            if passes(reasons) {
-                step_aside(tries).await;
+            if is_transient(reasons) {
+                back_off(tries).await;
                 continue;
             }
             if let Some(item) = failed_condition(reasons, 2) {
@@ -156,7 +154,7 @@ impl JobStore {
         answer.item.map(|item| job_from_item(&doing, item)).transpose()
     }
 
-    /// What was asked for.
+    /// The job's request.
     pub async fn request(&self, id: &JobId) -> Result<Option<JobRequest>, Error> {
         let doing = format!("read the request of job {id}");
         let get = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
@@ -165,7 +163,7 @@ impl JobStore {
         answer.item.map(|item| from_item(&doing, item)).transpose()
     }
 
-    /// The job and what was asked for, in one consistent read.
+    /// The job and its request, in one consistent read.
     pub async fn get_with_request(&self, id: &JobId) -> Result<Option<(Job, JobRequest)>, Error> {
         let doing = format!("read job {id} with its request");
         let answer = self
@@ -194,17 +192,17 @@ impl JobStore {
         }
     }
 
-    /// Loads the job, lets the domain decide, writes the move. After a lost race it decides
-    /// again from the winner. At most one caller wins each version.
+    /// Loads the job, decides, and writes the transition. After a lost race it decides again from the
+    /// winner. At most one caller wins each version.
     pub async fn advance(&self, id: &JobId, event: &Event, now: Timestamp) -> Result<Advance, Error> {
         let job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
         self.advance_from(job, event, now).await
     }
 
-    /// As [`advance`](Self::advance), from a job that was read just now.
+    /// As [`advance`](Self::advance), from a job that was just read.
     pub async fn advance_from(&self, mut job: Job, event: &Event, now: Timestamp) -> Result<Advance, Error> {
         for tries in 0..RACES_MAX {
-            let doing = format!("tell job {} `{}`", job.id, event.name());
+            let doing = format!("apply `{}` to job {}", event.name(), job.id);
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
             if !self.claim_remote(&transition, now).await? {
@@ -221,24 +219,24 @@ impl JobStore {
                 }
                 Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
-                    step_aside(tries).await;
+                    back_off(tries).await;
                     let id = &transition.before().id;
                     job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
                 }
             }
         }
-        Err(Error::contended(format!("tell job {} `{}`", job.id, event.name())))
+        Err(Error::contended(format!("apply `{}` to job {}", event.name(), job.id)))
     }
 
-    /// Makes the remote job that a move records its attempt's. `false` if it is another's: one
-    /// remote job is never two attempts', whatever a provider says.
+    /// Assigns the remote job of a transition to its attempt. `false` if it belongs to another
+    /// attempt: a remote job never has two.
     async fn claim_remote(&self, transition: &Transition, now: Timestamp) -> Result<bool, Error> {
         let Some(attempt) = transition.named() else { return Ok(true) };
         self.hold_remote(&transition.before().id, attempt, now).await
     }
 
-    /// Makes an attempt's remote job its own, unless it is another's: then `false`. An attempt that
-    /// a release made before there were such items has none yet.
+    /// Assigns a remote job to its attempt. `false` if it belongs to another attempt. Attempts of old
+    /// releases have no such item yet.
     pub async fn hold_remote(&self, job: &JobId, attempt: &Attempt, now: Timestamp) -> Result<bool, Error> {
         let Some(remote) = &attempt.remote else { return Ok(true) };
         let own = Holder { job: job.clone(), attempt: attempt.number };
@@ -253,8 +251,8 @@ impl JobStore {
         Ok(other.is_none())
     }
 
-    /// Writes a move, and with a job's end its ledger line and the account's count of live
-    /// jobs: all or nothing, and only from the version it was decided about.
+    /// Writes a transition, and at a job's end its ledger line and the account's count of active jobs,
+    /// atomically. Conditional on the version that was decided about.
     async fn commit(
         &self,
         doing: &str,
@@ -273,7 +271,7 @@ impl JobStore {
             .table_name(&self.table.name)
             .set_key(Some(key(keys::job(&transition.before().id), keys::JOB)))
             .update_expression(update.expression())
-            .condition_expression(STILL_THE_JOB_WE_DECIDED_ABOUT)
+            .condition_expression(VERSION_UNCHANGED)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -287,23 +285,23 @@ impl JobStore {
         let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
         let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
         if let Some(item) = failed_condition(reasons, 0) {
-            // Without an item there is no job any more: who reads it again will find so.
+            // The item does not exist: the next read reports that.
             let winner = (!item.is_empty()).then(|| job_from_item(doing, item)).transpose()?;
             return Ok(Commit::Lost { winner: winner.map(Box::new) });
         }
         if failed_condition(reasons, 2).is_some() {
-            // A refund that exists beside a job that has not ended: the ledger is wrong. An alarm
-            // listens to this line.
+            // A refund exists for a job that has not ended: the ledger is wrong. An alarm watches
+            // this line.
             tracing::error!(job = %transition.before().id, event = event.name(), "ledger.mismatch");
             return Err(Error::corrupt(doing, error));
         }
-        if passes(reasons) {
+        if is_transient(reasons) {
             return Ok(Commit::Lost { winner: None });
         }
         Err(Error::sdk(doing, error))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job on, and does not end it")]
+    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job without ending it")]
     async fn commit_alone(
         &self,
         doing: &str,
@@ -317,7 +315,7 @@ impl JobStore {
             .table_name(&self.table.name)
             .set_key(Some(key(keys::job(&transition.before().id), keys::JOB)))
             .update_expression(update.expression())
-            .condition_expression(STILL_THE_JOB_WE_DECIDED_ABOUT)
+            .condition_expression(VERSION_UNCHANGED)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -327,7 +325,7 @@ impl JobStore {
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                 let winner = failed.item.clone().map(|item| job_from_item(doing, item)).transpose()?;
-                // The SDK repeats a call whose answer was lost, and finds its own write.
+                // The SDK repeats a call whose answer was lost: this is our own write.
                 Ok(match winner {
                     Some(winner) if winner == *transition.after() => Commit::Done,
                     Some(winner) if holds_claim_of(transition, &winner) => {
@@ -377,8 +375,8 @@ fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<&[Cancellat
     }
 }
 
-/// Whether the claim that this move made stands, whatever else has moved the job since: a claim
-/// is random, so it can be nobody else's.
+/// Whether the claim of this transition was written, even if the job has moved since. The claim is
+/// random, so it is ours.
 fn holds_claim_of(transition: &Transition, winner: &Job) -> bool {
     let (before, after) = (transition.before(), transition.after());
     let claimed = after.attempts.get(before.attempts.len());
@@ -387,7 +385,7 @@ fn holds_claim_of(transition: &Transition, winner: &Job) -> bool {
     })
 }
 
-/// The item that made write `n` of a transaction fail its condition; empty if there was none.
+/// The item that failed the condition of write `n` of a transaction; empty if it did not exist.
 fn failed_condition(reasons: &[CancellationReason], n: usize) -> Option<Item> {
     let reason = reasons.get(n)?;
     (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item().cloned().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Every key of the table: built and parsed here and nowhere else.
+//! All keys of the table are built and parsed here.
 
 use domain::credit::Entry;
 use domain::id::{AccountId, JobId, KeyId};
@@ -7,20 +7,20 @@ use domain::provider::Provider;
 pub const PK: &str = "PK";
 pub const SK: &str = "SK";
 
-/// The sparse index of live jobs: [`DUE_SHARD`] and [`CHECK_AT`].
+/// The sparse index of active jobs: [`DUE_SHARD`] and [`CHECK_AT`].
 pub const DUE_INDEX: &str = "due";
 pub const DUE_SHARD: &str = "due_shard";
 pub const CHECK_AT: &str = "check_at";
-/// What has moved a job: see [`Move`](super::moves::Move).
+/// The transition history: see [`Move`](super::moves::Move).
 pub const MOVES: &str = "moves";
 
-/// The index that lists an account's things by age: [`ACCOUNT_KEY`] and [`CREATED_AT`].
+/// The index of an account's items by age: [`ACCOUNT_KEY`] and [`CREATED_AT`].
 pub const ACCOUNT_INDEX: &str = "account";
 pub const ACCOUNT_KEY: &str = "account_key";
 pub const CREATED_AT: &str = "created_at";
 
-/// Partitions of the due index. One takes about 500 moved checks a second: 1,000 writes, of which
-/// each takes two. There were four once: jobs from then are in the first four.
+/// Partitions of the due index. One allows about 500 moved checks a second, of two writes each. Older
+/// releases used only the first four.
 pub const DUE_SHARDS: u8 = 16;
 
 pub const JOB: &str = "JOB";
@@ -32,7 +32,7 @@ pub const HEALTH: &str = "HEALTH";
 pub const GATE: &str = "GATE";
 pub const POLLS: &str = "POLLS";
 pub const REMOTE: &str = "REMOTE";
-/// Beside a provider's gauges: the account there that its webhooks are signed for.
+/// The provider account that webhooks are signed for.
 pub const PIN: &str = "PIN";
 
 /// When an item may be deleted, in seconds since the epoch.
@@ -54,12 +54,12 @@ pub fn parse_account(key: &str) -> Option<AccountId> {
     key.strip_prefix("ACCT#")?.parse().ok()
 }
 
-/// Where an account's ledger lines stand in the account index, apart from its jobs.
+/// The key of an account's ledger lines in the account index.
 pub fn ledger(id: &AccountId) -> String {
     format!("LEDGER#{id}")
 }
 
-/// A ledger line's key is its idempotency: the same job and kind can stand there once.
+/// The key makes a ledger line idempotent: one per job and kind.
 pub fn entry(entry: &Entry) -> String {
     match entry {
         Entry::Charge { job, .. } => format!("ENTRY#{job}#CHARGE"),
@@ -76,17 +76,17 @@ pub fn gauge(provider: Provider) -> String {
     format!("GAUGE#{provider}")
 }
 
-/// Apart from its job, which is read whole.
+/// Separate from the job's item, which is read as a whole.
 pub fn polls(job: &JobId, attempt: u8) -> String {
     format!("POLLS#{job}#{attempt}")
 }
 
-/// A remote job's own item: which attempt it belongs to.
+/// The item of a remote job's owner.
 pub fn remote(provider: Provider, id: &str) -> String {
     format!("REMOTE#{provider}#{id}")
 }
 
-/// The shard that a new job is put in. Where it is, its row says.
+/// The shard of a new job. Existing jobs keep the shard in their item.
 pub fn shard(id: &JobId) -> u8 {
     id.as_str().bytes().fold(0, u8::wrapping_add) % DUE_SHARDS
 }

@@ -9,7 +9,7 @@ use super::{Error, Table};
 use domain::id::{AccountId, KeyId};
 use domain::time::Timestamp;
 
-/// A key as it is stored: enough to verify one, not enough to make one.
+/// A stored key: enough to verify a key, not to create one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     pub id: KeyId,
@@ -21,13 +21,13 @@ pub struct ApiKey {
     pub created_at: Timestamp,
 }
 
-/// What a key may do.
+/// The scope of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Submit and cancel jobs.
     Write,
-    /// See jobs, the catalogue and the account.
+    /// Read jobs, the catalogue and the account.
     Read,
 }
 
@@ -42,7 +42,7 @@ impl KeyStore {
         Self { table }
     }
 
-    /// A key, read consistently: that it is not there is remembered for a while.
+    /// A key, read consistently, because its absence is cached.
     pub async fn get(&self, id: &KeyId) -> Result<Option<ApiKey>, Error> {
         let doing = format!("read key {id}");
         let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
@@ -54,7 +54,7 @@ impl KeyStore {
         answer.item.map(|item| from_item(&doing, item)).transpose()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one write that makes a key")]
+    #[expect(clippy::disallowed_methods, reason = "the one write that creates a key")]
     pub async fn create(&self, api_key: &ApiKey) -> Result<(), Error> {
         let doing = format!("create key {}", api_key.id);
         let mut item = to_item(&doing, api_key)?;
@@ -67,7 +67,7 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Revokes a key for good. `false` if there is none with this id.
+    /// Revokes a key permanently. `false` if the id does not exist.
     #[expect(clippy::disallowed_methods, reason = "the one write that revokes a key")]
     pub async fn revoke(&self, id: &KeyId) -> Result<bool, Error> {
         let sent = self

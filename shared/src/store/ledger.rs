@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
-use super::{Error, RACES_MAX, Table, passes, step_aside};
+use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::id::AccountId;
 use domain::time::Timestamp;
 
-/// The accounts' money.
+/// Balances and ledger of all accounts.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     table: Table,
@@ -28,19 +28,19 @@ pub struct Line {
     pub at: Timestamp,
 }
 
-/// What became of a grant.
+/// The result of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Granted {
     New,
     /// The same grant was made before; nothing was changed.
     Exists,
-    /// A grant of another amount stands under this id. Nothing was changed.
+    /// A grant of another amount has this id. Nothing was changed.
     Conflict,
-    /// The balance would pass [`BALANCE_MAX`]. Nothing was changed.
+    /// The balance would exceed [`BALANCE_MAX`]. Nothing was changed.
     TooMuch,
 }
 
-/// The most that an account may hold: 2^53 micro-credits, which every JSON reader can read.
+/// Maximum balance: 2^53 micro-credits, an exact number in every JSON parser.
 pub const BALANCE_MAX: Credits = Credits::from_micros(1 << 53);
 
 impl Ledger {
@@ -48,7 +48,7 @@ impl Ledger {
         Self { table }
     }
 
-    /// Credits that the account can spend; zero if it is not known.
+    /// The available credits; zero for an unknown account.
     pub async fn balance(&self, account: &AccountId) -> Result<Credits, Error> {
         let doing = format!("read the balance of {account}");
         let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
@@ -60,7 +60,7 @@ impl Ledger {
         balance_of(&doing, &answer.item.unwrap_or_default())
     }
 
-    /// Puts credits into an account, which is opened if it is new. Once per `id`.
+    /// Grants credits, once per `id`. Creates the account if it is new.
     #[expect(clippy::disallowed_methods, reason = "the one transaction that grants credits")]
     pub async fn grant(
         &self,
@@ -93,10 +93,10 @@ impl Ledger {
             if reasons.get(1).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed") {
                 return Ok(Granted::TooMuch);
             }
-            if !passes(reasons) {
+            if !is_transient(reasons) {
                 return Err(Error::sdk(doing, error));
             }
-            step_aside(tries).await;
+            back_off(tries).await;
         }
         Err(Error::contended(doing))
     }
@@ -129,17 +129,16 @@ impl Ledger {
     }
 }
 
-/// What an account may have at most.
+/// Limits of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Live jobs at once.
+    /// Active jobs.
     pub live_jobs: u32,
-    /// What was given back to it on one day (UTC) though providers may bill it.
+    /// Possibly billed refunds on one day (UTC).
     pub loss_per_day: Option<MicroUsd>,
 }
 
-/// Lowers the balance, if it covers the amount, and counts one more live job, if the account
-/// keeps to its limits.
+/// Charges the amount and counts one more active job, if the balance and the limits allow it.
 pub(super) fn take(
     table: &Table,
     account: &AccountId,
@@ -147,7 +146,7 @@ pub(super) fn take(
     limits: Limits,
     now: Timestamp,
 ) -> TransactWriteItem {
-    // An account without a count has none, and with a limit of none it may have no first either.
+    // Without a count there is no active job; a limit of zero rejects the first, too.
     let mut condition = match limits.live_jobs {
         0 => "balance >= :amount AND live < :live_max".to_owned(),
         _ => "balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)".to_owned(),
@@ -170,7 +169,7 @@ pub(super) fn take(
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Raises the balance, to at most [`BALANCE_MAX`].
+/// Raises the balance, up to [`BALANCE_MAX`].
 pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> TransactWriteItem {
     let update = Update::builder()
         .table_name(&table.name)
@@ -184,8 +183,7 @@ pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> Trans
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Counts one live job less, gives back what is given back, and adds up what that may have cost
-/// us on this day (UTC).
+/// Counts one active job less, refunds, and adds the cost at risk to this day's sum (UTC).
 pub(super) fn end_job(
     table: &Table,
     account: &AccountId,
@@ -215,13 +213,12 @@ pub(super) fn end_job(
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Where a balance item holds what was given back on a day (UTC) though it may be billed, in
-/// micro-dollars. Kept for a week.
+/// The attribute of a day's possibly billed refunds (UTC), in micro-dollars. Kept for a week.
 fn at_risk_on(day: Timestamp) -> String {
     format!("at_risk_{}", day.as_secs().div_euclid(24 * 3_600))
 }
 
-/// Appends a ledger line, if it was never written.
+/// Appends a ledger line, if it does not exist.
 pub(super) fn entry_put(
     table: &Table,
     account: &AccountId,
@@ -242,7 +239,7 @@ pub(super) fn entry_put(
     TransactWriteItem::builder().put(put).build()
 }
 
-/// What a balance item holds; an empty one stands for none, and an unknown account has zero.
+/// The balance in an item; zero for an empty item and for an unknown account.
 pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
     if item.is_empty() {
         return Ok(Credits::ZERO);
@@ -253,17 +250,17 @@ pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
         .ok_or_else(|| Error::corrupt(doing, "the balance is no number of credits"))
 }
 
-/// What was given back on this day (UTC) though it may be billed.
+/// The possibly billed refunds of this day (UTC).
 pub(super) fn at_risk_of(item: &Item, now: Timestamp) -> MicroUsd {
     MicroUsd(number_of(item, &at_risk_on(now)).unwrap_or(0))
 }
 
-/// How many live jobs a balance item counts.
+/// The number of active jobs in a balance item.
 pub(super) fn live_of(item: &Item) -> u32 {
     number_of(item, "live").unwrap_or(0)
 }
 
-/// The account that an item of the ledger belongs to.
+/// The account of a ledger item.
 pub(super) fn owner(item: &Item) -> Option<AccountId> {
     text_of(item, PK).and_then(keys::parse_account)
 }

@@ -1,4 +1,4 @@
-//! The bucket: streams media in with flat memory, and gives out links to it.
+//! The bucket: streams media in with constant memory, and presigns links.
 
 mod details;
 mod format;
@@ -26,10 +26,10 @@ use domain::time::Timestamp;
 use format::{Format, disposition, served_type};
 use whole::{Judgement, Whole};
 
-/// A file up to this size is one `PutObject`; a larger one is uploaded in parts of it.
-/// Two parts are in memory at once, at the most.
+/// A file up to this size is one `PutObject`; a larger one is a multipart upload. At most two parts
+/// are in memory.
 pub const PART_BYTES: usize = 16 * 1024 * 1024;
-/// The largest file that is taken.
+/// Maximum size of a file.
 pub const MEDIA_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 
 /// The media bucket.
@@ -39,25 +39,25 @@ pub struct MediaStore {
     bucket: String,
 }
 
-/// Why a file did not get into the bucket.
+/// Why a file was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// The source broke off or lied about its length.
+    /// The source was interrupted, or its length was wrong.
     #[error("the source did not give the whole file")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It certainly is not what was sold: another kind of file, or none.
+    /// It is certainly the wrong file.
     #[error("the source is not the file that was sold: {0}")]
     NotMedia(&'static str),
     #[error(transparent)]
     Store(#[from] Error),
 }
 
-/// Where the media of a job's last attempt belongs.
+/// The key of the media of a job's current attempt.
 pub fn media_key(job: &Job, kind: Kind) -> String {
     attempt_media_key(&job.account, &job.id, job.attempt, kind)
 }
 
-/// Where an attempt's media belongs. A repeated copy lands on the same key.
+/// The key of an attempt's media. A repeated copy has the same key.
 pub fn attempt_media_key(account: &AccountId, job: &JobId, attempt: u8, kind: Kind) -> String {
     let name = match kind {
         Kind::Video => "video.mp4",
@@ -71,10 +71,9 @@ impl MediaStore {
         Self { client, bucket: bucket.into() }
     }
 
-    /// Copies a stream to `key` that must be of the kind that was sold. `length` is what the source
-    /// announces, if it does; a file that turns out shorter or longer is refused, and one that is not
-    /// whole by its structure, and nothing of it can be seen. What is there already stays, and is
-    /// the file.
+    /// Copies a stream of the requested kind of media to `key`. `length` is the announced length, if
+    /// any. A file of another length or with an incomplete structure is rejected and never visible. An
+    /// existing object is kept and returned.
     pub async fn copy<S, E>(
         &self,
         key: &str,
@@ -120,13 +119,13 @@ impl MediaStore {
         }
     }
 
-    /// The file that another copy was faster with.
+    /// The file of a concurrent copy that won.
     async fn existing(&self, key: &str) -> Result<Media, CopyError> {
         let found = self.find(key).await?;
         found.ok_or_else(|| CopyError::Store(Error::missing(format!("find {key}, which was there"))))
     }
 
-    /// A link to a file that works for `valid_for` without credentials.
+    /// A presigned link to a file.
     pub async fn link(&self, media: &Media, now: Timestamp, valid_for: Duration) -> Result<String, Error> {
         let doing = "sign a media link";
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0));
@@ -139,7 +138,7 @@ impl MediaStore {
         Ok(request.uri().to_owned())
     }
 
-    /// The file at `key`, if one was put there whole: read again, for what is in it.
+    /// The stored file at `key`, with its metadata read again.
     pub async fn find(&self, key: &str) -> Result<Option<Media>, Error> {
         let doing = format!("look for {key}");
         let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
@@ -150,7 +149,7 @@ impl MediaStore {
             Err(error) => return Err(Error::sdk(doing, error)),
         };
         let Some(content_type) = object.content_type else {
-            return Err(Error::corrupt(doing, "it does not say what it is"));
+            return Err(Error::corrupt(doing, "its type is missing"));
         };
         let source = pin!(stream::unfold(object.body, async |mut body| Some((body.next().await?, body))));
         let mut source = Parts::new(source, None);
@@ -158,7 +157,7 @@ impl MediaStore {
         Ok(Some(source.media(key, &content_type)))
     }
 
-    /// Puts an object where there is none; `false` if there is one.
+    /// Puts an object; `false` if the key exists.
     async fn put(&self, key: &str, body: Bytes, media: &Media) -> Result<bool, Error> {
         let put = self
             .client
@@ -199,8 +198,8 @@ impl MediaStore {
             let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
             let send =
                 self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
-            // One is on its way in while the other is on its way out. Neither is cut off: a part that
-            // lands after its upload was aborted stays there.
+            // One part is downloaded while the other is uploaded. Neither is interrupted: a part that
+            // arrives after the abort of its upload would remain.
             let (sent, next) = join!(send.body(ByteStream::from(part)).send(), source.next_part());
             let sent = sent.map_err(|source| Error::sdk(format!("store part {number} of {key}"), source))?;
             parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
@@ -209,7 +208,7 @@ impl MediaStore {
         Ok(parts)
     }
 
-    /// Makes an object of an upload where there is none; `false` if there is one.
+    /// Completes an upload; `false` if the key exists.
     async fn complete(&self, key: &str, upload: &str, parts: Vec<CompletedPart>) -> Result<bool, Error> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete =
@@ -221,20 +220,20 @@ impl MediaStore {
     async fn abort(&self, key: &str, upload: &str) {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         if let Err(error) = abort.send().await {
-            // The bucket's lifecycle rule removes what is left.
+            // The bucket's lifecycle rule removes the rest.
             tracing::warn!(error = Error::sdk("abort an upload", error).with_causes(), "media.abort_failed");
         }
     }
 }
 
-/// Whether a call that creates an object did; `false` if there was one.
+/// Whether a call created an object; `false` if the key existed.
 fn created<T, E>(doing: String, sent: Result<T, SdkError<E>>) -> Result<bool, Error>
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     match sent {
         Ok(_) => Ok(true),
-        // An upload that is not there is one that the SDK completed, and asked for again.
+        // The SDK repeats a call whose answer was lost: the upload is already complete.
         Err(error) if error.raw_response().is_some_and(|it| matches!(it.status().as_u16(), 404 | 412)) => {
             Ok(false)
         }
@@ -242,13 +241,13 @@ where
     }
 }
 
-/// A stream cut into parts, counted, hashed and judged on its way.
+/// Splits a stream into parts, counts, hashes and checks it.
 struct Parts<S> {
-    /// Asked once more after its end by whoever looks for another part.
+    /// Polled once more after its end.
     source: Fuse<S>,
-    /// What came with the last part and belongs to the next.
+    /// Bytes of the next part.
     rest: Bytes,
-    /// Of a file of a format that is sold.
+    /// The detected format, if known.
     whole: Option<Whole>,
     is_first: bool,
     hash: Sha256,
@@ -261,7 +260,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::error::Error + Send + Sync + 'static,
 {
-    /// [`PART_BYTES`], or what is left; empty at the end.
+    /// [`PART_BYTES`], or the rest; empty at the end.
     async fn next_part(&mut self) -> Result<Bytes, CopyError> {
         let mut part = BytesMut::with_capacity(PART_BYTES);
         while part.len() < PART_BYTES {
@@ -271,7 +270,7 @@ where
                 chunk = next.map_err(|error| CopyError::Source(Box::new(error)))?;
                 self.bytes += chunk.len() as u64;
                 if self.bytes > self.length.unwrap_or(MEDIA_BYTES_MAX) {
-                    return Err(CopyError::NotMedia("it is longer than it says, or than 5 GiB"));
+                    return Err(CopyError::NotMedia("it is longer than announced, or than 5 GiB"));
                 }
                 self.hash.update(&chunk);
             }
@@ -303,18 +302,18 @@ impl<S: Stream> Parts<S> {
         }
     }
 
-    /// The file, once all of it has come, if it is what it began as.
+    /// The complete file, if its structure is valid.
     fn finish(&self, key: &str, format: Format) -> Result<Media, CopyError> {
         if self.length.is_some_and(|length| length != self.bytes) {
-            return Err(CopyError::Source("it broke off".into()));
+            return Err(CopyError::Source("it was interrupted".into()));
         }
         let whole = self.whole.as_ref().ok_or(CopyError::NotMedia("it is empty"))?;
         match (whole.judge(), self.length) {
             (Judgement::Whole, _) => {}
-            // Players cannot use it, or only some can: its provider says that it is all there.
+            // Some players cannot use it, but its length is the announced one.
             (Judgement::WithoutCore, Some(_)) => tracing::warn!(key, "media.without_index"),
             (Judgement::WithoutCore | Judgement::CutOff, None) => {
-                return Err(CopyError::Source("it broke off".into()));
+                return Err(CopyError::Source("it was interrupted".into()));
             }
             (Judgement::CutOff, Some(_)) => {
                 return Err(CopyError::NotMedia("by its own structure it is longer"));
@@ -325,7 +324,7 @@ impl<S: Stream> Parts<S> {
             return Err(CopyError::NotMedia("it is too small to show anything"));
         }
         if details::is_without_film(format, whole.described()) {
-            return Err(CopyError::NotMedia("it has sound and no film"));
+            return Err(CopyError::NotMedia("it has sound and no video"));
         }
         Ok(self.media(key, format.content_type()))
     }

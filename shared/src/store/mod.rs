@@ -1,13 +1,12 @@
-//! The table, the queues and the bucket: the only room that names an AWS type.
+//! The table, the queues and the bucket: the only module that names an AWS type.
 //!
-//! Items are written here and nowhere else, each write under a condition and an
-//! `#[expect]` of its own, so that one search lists every write of the system.
+//! All items are written here. Each write has its own condition and `#[expect]`, so that one
+//! search lists every write of the system.
 
 pub mod accounts;
+pub mod admission;
 pub mod audit;
 pub mod due;
-pub mod gates;
-pub mod gauges;
 mod item;
 pub mod jobs;
 pub mod keys;
@@ -17,7 +16,6 @@ pub mod media;
 pub mod moves;
 pub mod outbox;
 pub mod pins;
-pub mod places;
 pub mod polls;
 pub mod queue;
 mod read;
@@ -50,26 +48,25 @@ impl Table {
     }
 }
 
-/// Tries of a write that rivals were faster than.
+/// Tries of a write that loses races.
 const RACES_MAX: u32 = 10;
-const STEP_ASIDE_BASE: Duration = Duration::from_millis(10);
-const STEP_ASIDE_MAX: Duration = Duration::from_millis(320);
+const BACK_OFF_BASE: Duration = Duration::from_millis(10);
+const BACK_OFF_MAX: Duration = Duration::from_millis(320);
 
-/// Waits a moment before a write is tried again that collided with another: by chance, and
-/// longer each time, so that a crowd at one item thins out.
+/// Waits before a write that lost a race is tried again: full jitter with exponential back-off.
 #[expect(clippy::disallowed_methods, reason = "milliseconds, at most ten times, while a caller waits")]
-async fn step_aside(tries: u32) {
-    let pause = full_jitter(tries, STEP_ASIDE_BASE, STEP_ASIDE_MAX, fastrand::u32(..));
+async fn back_off(tries: u32) {
+    let pause = full_jitter(tries, BACK_OFF_BASE, BACK_OFF_MAX, fastrand::u32(..));
     tokio::time::sleep(pause).await;
 }
 
-/// Whether other writers or throttling kept a transaction from being written: a repeat may succeed.
-fn passes(reasons: &[CancellationReason]) -> bool {
-    const PASSING: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-    reasons.iter().filter_map(CancellationReason::code).any(|code| PASSING.contains(&code))
+/// Whether concurrent writers or throttling canceled a transaction: a repeat may succeed.
+fn is_transient(reasons: &[CancellationReason]) -> bool {
+    const TRANSIENT: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    reasons.iter().filter_map(CancellationReason::code).any(|code| TRANSIENT.contains(&code))
 }
 
-/// A storage operation that did not happen, or whose end is unknown.
+/// A storage operation that failed, or whose outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {doing}")]
 pub struct Error {
@@ -81,13 +78,13 @@ pub struct Error {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The service did not do it, or did not say.
+    /// The service failed, or its answer was lost.
     Failed,
-    /// Too many writers at once; a repeat may succeed.
+    /// Too many concurrent writers; a repeat may succeed.
     Contended,
-    /// There is no such item.
+    /// The item does not exist.
     Missing,
-    /// A stored item cannot be read, or contradicts the rules: a defect.
+    /// A stored item is unreadable or breaks the rules: a defect.
     Corrupt,
 }
 
@@ -127,18 +124,18 @@ impl Error {
         Self { doing: doing.into(), kind: Kind::Corrupt, source: Some(source.into()) }
     }
 
-    /// What did not happen, and every cause, in one line.
+    /// The error and every cause, in one line.
     pub fn with_causes(&self) -> String {
         let causes = std::iter::successors(StdError::source(self), |error| (*error).source());
         causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
     }
 
-    /// There is no such item: a repeat will not find it either.
+    /// The item does not exist: a repeat fails too.
     pub fn is_missing(&self) -> bool {
         self.kind == Kind::Missing
     }
 
-    /// A stored item or an event breaks the rules: a repeat will do so again.
+    /// A stored item or an event breaks the rules: a repeat fails too.
     pub fn is_corrupt(&self) -> bool {
         self.kind == Kind::Corrupt
     }

@@ -1,4 +1,4 @@
-//! What moved a job, and when: a line for each move, written with it on the job's own item.
+//! The transition history of a job, stored in the job's item.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,16 +6,16 @@ use domain::decide::{Event, Transition};
 use domain::job::State;
 use domain::time::Timestamp;
 
-/// One move of a job, for whoever wants to know what became of it. Nothing is decided by it.
+/// One transition of a job, for information only.
 ///
-/// Stored as a list, so that it costs about 40 bytes. There are no more of them than versions.
+/// Stored as a list of about 40 bytes. There are at most as many as versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(Timestamp, String, u8, State)", into = "(Timestamp, String, u8, State)")]
 pub struct Move {
     pub at: Timestamp,
-    /// [`Event::name`] of what it was told.
+    /// [`Event::name`] of the event.
     pub event: String,
-    /// Which attempt that was about; or else the one that the job waits for, 0 before the first.
+    /// The attempt of the event, or else the current attempt; 0 before the first.
     pub attempt: u8,
     /// The state after it.
     pub state: State,

@@ -1,4 +1,4 @@
-//! Sends what a job calls for: the one place that maps follow-ups to queues, delays and groups.
+//! Sends the follow-ups of a job: the only code that maps them to queues, delays and groups.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::queue::{Message, Queue};
 use domain::job::{FollowUp, Job};
 use domain::policy::backoff::POLL_FIRST;
 
-/// How long after its claim an attempt is looked for whose create answer was lost: until then
-/// other attempts with the same input may be under way that their answers identify.
+/// Delay after the claim before an attempt with a lost create answer is looked up: until then,
+/// answers of concurrent attempts with the same input may still arrive.
 pub const LOOK_UP_AFTER: Duration = Duration::from_secs(130);
 
-/// The queues that a job's follow-ups go to.
+/// The queues for follow-ups.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     /// `None` in a function that never queues a job.
@@ -19,8 +19,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Sends all that the job calls for. What is lost here, `reconcile` sends again: a live job
-    /// is due at its next check.
+    /// Sends all follow-ups of the job. `reconcile` sends lost ones again at the job's next check.
     pub async fn send_all(&self, job: &Job) {
         for follow_up in job.follow_ups() {
             self.send(job, follow_up, pause(job, follow_up)).await;
@@ -60,7 +59,7 @@ impl Outbox {
 fn pause(job: &Job, follow_up: FollowUp) -> Duration {
     match follow_up {
         FollowUp::Dispatch => Duration::ZERO,
-        FollowUp::Poll(attempt) if job.is_unwanted(attempt) => Duration::ZERO,
+        FollowUp::Poll(attempt) if job.should_stop(attempt) => Duration::ZERO,
         FollowUp::Poll(_) => POLL_FIRST,
         FollowUp::LookUp(_) => LOOK_UP_AFTER,
     }

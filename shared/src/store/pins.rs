@@ -1,4 +1,4 @@
-//! The account at each provider that its webhooks are signed for: learnt, never configured.
+//! The provider accounts that webhooks are signed for: observed, not configured.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
@@ -29,7 +29,7 @@ impl Pins {
         Ok(answer.item.and_then(|item| text_of(&item, USER).map(str::to_owned)))
     }
 
-    /// Pins an account. Of two at once, the later stands.
+    /// Pins an account. The last write wins.
     #[expect(clippy::disallowed_methods, reason = "the one write of a pinned account")]
     pub async fn set(&self, provider: Provider, user: &str) -> Result<(), Error> {
         let update = self.table.client.update_item().table_name(&self.table.name);

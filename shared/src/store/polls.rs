@@ -1,4 +1,4 @@
-//! Who asks next about an attempt: one chain of questions, however often its messages come.
+//! Poll leases: each attempt has one sequence of polls, even if messages are duplicated.
 
 use std::time::Duration;
 
@@ -12,34 +12,33 @@ use super::{Error, Table};
 use domain::id::JobId;
 use domain::time::Timestamp;
 
-/// How long nobody else asks a question that somebody has taken. Longer than `poll` may run, and
-/// shorter than its queue hides a message from others: one whose taker died comes back after it.
-pub const TAKEN_FOR: Duration = Duration::from_secs(120);
-/// How long it is kept which question was the last; no chain lives longer.
+/// Duration of a poll lease. Longer than `poll` may run, and shorter than the visibility timeout of
+/// its queue: a message of a crashed function is delivered again after the lease has expired.
+pub const POLL_LEASE: Duration = Duration::from_secs(120);
+/// How long the last sequence number is kept; no sequence lasts longer.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// An answer that is as odd as the one before belongs to it for so long: longer than any pause
-/// between two questions.
-pub const ODD_LASTS: Duration = Duration::from_secs(20 * 60);
+/// Two equal anomalies within this time belong together: longer than any pause between two polls.
+pub const ANOMALY_WINDOW: Duration = Duration::from_secs(20 * 60);
 
 const STOP_ACCEPTED: &str = "stop_accepted";
 
-/// The last question of each attempt that was taken.
+/// The last poll of each attempt.
 #[derive(Debug, Clone)]
 pub struct Polls {
     table: Table,
 }
 
-/// Whether a question is to be asked.
+/// The result of a request for a poll lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// It is the caller's to ask, and to have the next one sent. `stop_accepted`: the provider
-    /// has accepted a request to stop the remote job.
-    Taken { stop_accepted: bool },
-    /// A later one was taken: this is a repeat, and the chain goes on without it.
-    Passed,
-    /// Somebody took it within [`TAKEN_FOR`], and may have died since.
-    Busy,
+pub enum PollLease {
+    /// The caller polls and sends the next message. `stop_accepted`: the provider has accepted a
+    /// cancel of the remote job.
+    Acquired { stop_accepted: bool },
+    /// A later poll has been made: this message is a duplicate.
+    Superseded,
+    /// Another function holds the lease, or crashed within [`POLL_LEASE`].
+    Held,
 }
 
 impl Polls {
@@ -47,10 +46,16 @@ impl Polls {
         Self { table }
     }
 
-    /// Takes a question about an attempt. Questions are asked in the order of their numbers.
-    #[expect(clippy::disallowed_methods, reason = "the one write that takes a question")]
-    pub async fn take(&self, job: &JobId, attempt: u8, question: u16, now: Timestamp) -> Result<Turn, Error> {
-        let doing = format!("take question {question} about attempt {attempt} of job {job}");
+    /// Acquires the lease for one poll of an attempt. Sequence numbers only increase.
+    #[expect(clippy::disallowed_methods, reason = "the one write of a poll lease")]
+    pub async fn acquire(
+        &self,
+        job: &JobId,
+        attempt: u8,
+        sequence: u16,
+        now: Timestamp,
+    ) -> Result<PollLease, Error> {
+        let doing = format!("acquire poll lease {sequence} for attempt {attempt} of job {job}");
         let taken_by = fastrand::u64(..);
         let sent = self
             .table
@@ -62,45 +67,45 @@ impl Polls {
             .condition_expression(
                 "attribute_not_exists(question) OR question < :question OR (question = :question AND taken_at < :lapsed)",
             )
-            .expression_attribute_values(":question", number(question))
+            .expression_attribute_values(":question", number(sequence))
             .expression_attribute_values(":now", number(now.as_millis()))
             .expression_attribute_values(":me", number(taken_by))
             .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
-            .expression_attribute_values(":lapsed", number(now.minus(TAKEN_FOR).as_millis()))
+            .expression_attribute_values(":lapsed", number(now.minus(POLL_LEASE).as_millis()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         let stop_accepted = |item: Option<&Item>| item.is_some_and(|item| item.contains_key(STOP_ACCEPTED));
         let error = match sent {
-            Ok(done) => return Ok(Turn::Taken { stop_accepted: stop_accepted(done.attributes()) }),
+            Ok(done) => return Ok(PollLease::Acquired { stop_accepted: stop_accepted(done.attributes()) }),
             Err(error) => error,
         };
         let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
             return Err(Error::sdk(doing, error));
         };
         let last = failed.item.as_ref();
-        Ok(if last.and_then(|item| number_of(item, "question")) != Some(question) {
-            Turn::Passed
+        Ok(if last.and_then(|item| number_of(item, "question")) != Some(sequence) {
+            PollLease::Superseded
         } else if last.and_then(|item| number_of(item, "taken_by")) == Some(taken_by) {
-            // The SDK repeats a call whose answer was lost: our own write is not a rival.
-            Turn::Taken { stop_accepted: stop_accepted(last) }
+            // The SDK repeats a call whose answer was lost: this is our own write.
+            PollLease::Acquired { stop_accepted: stop_accepted(last) }
         } else {
-            Turn::Busy
+            PollLease::Held
         })
     }
 
-    /// Notes that an answer about an attempt was odd in this way; since when all were. What was odd
-    /// longer ago than [`ODD_LASTS`] counts anew.
-    #[expect(clippy::disallowed_methods, reason = "the one write that notes an odd answer")]
-    pub async fn note_odd(
+    /// Records an anomalous answer about an attempt; returns when the series of equal anomalies
+    /// began. A gap of more than [`ANOMALY_WINDOW`] starts a new series.
+    #[expect(clippy::disallowed_methods, reason = "the one write of an anomaly")]
+    pub async fn record_anomaly(
         &self,
         job: &JobId,
         attempt: u8,
         what: &str,
         now: Timestamp,
     ) -> Result<Timestamp, Error> {
-        let doing = format!("note an odd answer about attempt {attempt} of job {job}");
+        let doing = format!("record an anomalous answer about attempt {attempt} of job {job}");
         let update = |expression: &str| {
             let update = self.table.client.update_item().table_name(&self.table.name);
             update
@@ -112,7 +117,7 @@ impl Polls {
         };
         let again = update("SET odd_at = :now, expires_at = :end")
             .condition_expression("odd = :what AND odd_at >= :lapsed")
-            .expression_attribute_values(":lapsed", number(now.minus(ODD_LASTS).as_millis()))
+            .expression_attribute_values(":lapsed", number(now.minus(ANOMALY_WINDOW).as_millis()))
             .return_values(ReturnValue::AllNew);
         match again.send().await {
             Ok(done) => {
@@ -128,9 +133,9 @@ impl Polls {
         }
     }
 
-    /// Notes until when the provider wants to be left alone with an attempt.
-    #[expect(clippy::disallowed_methods, reason = "the one write that puts questions off")]
-    pub async fn put_off(&self, job: &JobId, attempt: u8, until: Timestamp) -> Result<(), Error> {
+    /// Records the end of a provider's back-off for an attempt.
+    #[expect(clippy::disallowed_methods, reason = "the one write of a back-off")]
+    pub async fn set_back_off(&self, job: &JobId, attempt: u8, until: Timestamp) -> Result<(), Error> {
         let update = self.table.client.update_item().table_name(&self.table.name);
         let sent = update
             .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
@@ -139,36 +144,38 @@ impl Polls {
             .expression_attribute_values(":end", number((until + KEPT_FOR).as_secs()))
             .send()
             .await;
-        sent.map(|_| ()).map_err(|error| Error::sdk(format!("put off attempt {attempt} of job {job}"), error))
+        sent.map(|_| ()).map_err(|error| {
+            Error::sdk(format!("record the back-off of attempt {attempt} of job {job}"), error)
+        })
     }
 
-    /// Until when an attempt is put off; `None` if it never was.
-    pub async fn put_off_until(&self, job: &JobId, attempt: u8) -> Result<Option<Timestamp>, Error> {
+    /// The end of the back-off for an attempt; `None` if there never was one.
+    pub async fn back_off_until(&self, job: &JobId, attempt: u8) -> Result<Option<Timestamp>, Error> {
         self.time(job, attempt, "put_off_until").await
     }
 
-    /// When the last question about an attempt was taken; `None` if none ever was.
+    /// When an attempt was last polled; `None` if never.
     pub async fn last(&self, job: &JobId, attempt: u8) -> Result<Option<Timestamp>, Error> {
         self.time(job, attempt, "taken_at").await
     }
 
     async fn time(&self, job: &JobId, attempt: u8, name: &str) -> Result<Option<Timestamp>, Error> {
-        let doing = || format!("read the questions about attempt {attempt} of job {job}");
+        let doing = || format!("read the polls of attempt {attempt} of job {job}");
         let read = self.table.client.get_item().table_name(&self.table.name);
         let read = read.set_key(Some(key(keys::polls(job, attempt), keys::POLLS))).consistent_read(true);
         let answer = read.send().await.map_err(|source| Error::sdk(doing(), source))?;
         Ok(answer.item.and_then(|item| number_of(&item, name)).map(Timestamp::from_millis))
     }
 
-    /// Notes that the provider has accepted a request to stop an attempt's remote job: from then
-    /// on, "not found" means that it was stopped.
-    #[expect(clippy::disallowed_methods, reason = "the one write that notes an accepted stop")]
-    pub async fn note_stop(&self, job: &JobId, attempt: u8, now: Timestamp) -> Result<(), Error> {
+    /// Records that the provider accepted a cancel of an attempt's remote job: from then on, "not
+    /// found" means canceled.
+    #[expect(clippy::disallowed_methods, reason = "the one write of an accepted cancel")]
+    pub async fn record_cancel(&self, job: &JobId, attempt: u8, now: Timestamp) -> Result<(), Error> {
         let update = self.table.client.update_item().table_name(&self.table.name);
         let sent = update
             .set_key(Some(key(keys::polls(job, attempt), keys::POLLS)))
             .update_expression("SET stop_accepted = :now, expires_at = :end")
-            // After a first question: only then is there an item to decide the next one by.
+            // Only after a first poll: otherwise there is no lease item.
             .condition_expression("attribute_exists(PK)")
             .expression_attribute_values(":now", number(now.as_millis()))
             .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
@@ -176,7 +183,7 @@ impl Polls {
             .await;
         match sent {
             Err(error) if !is_condition(&error) => {
-                Err(Error::sdk(format!("note that attempt {attempt} of job {job} is stopping"), error))
+                Err(Error::sdk(format!("record the cancel of attempt {attempt} of job {job}"), error))
             }
             _ => Ok(()),
         }

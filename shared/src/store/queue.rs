@@ -16,24 +16,23 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
 
-/// The longest that a queue holds a message back.
+/// Maximum delay of a message.
 pub const DELAY_MAX: Duration = Duration::from_secs(900);
 
-/// A message, with its version in its tag. Each may arrive twice, late, or out of order.
+/// A message, versioned by its tag. Messages may be duplicated, late or out of order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Message {
-    /// This job waits for an attempt. One that is sent `once` is not sent on where the job
-    /// must wait further: the job's own message is.
+    /// This job waits for an attempt. A message with `once` is not sent again if the job must wait
+    /// further: the job has its own message.
     #[serde(rename = "dispatch.v1")]
     Dispatch {
         job_id: JobId,
         #[serde(default, skip_serializing_if = "is_false")]
         once: bool,
     },
-    /// Ask the provider about this attempt. `round` counts the questions of a chain, in
-    /// which each sends the next: one chain waits for the attempt's end, and one with higher
-    /// numbers asks it to stop. A message without it asks once.
+    /// Poll this attempt. `round` is the number in a poll sequence, in which each poll sends the next.
+    /// The sequence with higher numbers cancels the attempt. Without a number, it is polled once.
     #[serde(rename = "poll.v1")]
     Poll {
         job_id: JobId,
@@ -41,7 +40,8 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         round: Option<u16>,
     },
-    /// A provider's verdict on this attempt; without one, a hint to go and ask.
+    /// A provider's verdict on this attempt; without one, an unsigned notification that triggers a
+    /// poll.
     #[serde(rename = "settle.v1")]
     Settle {
         job_id: JobId,
@@ -51,10 +51,10 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<Verdict>,
         source: Source,
-        /// Of a webhook: through whose callback URL it came.
+        /// Of a webhook: its callback URL's token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sender: Option<Sender>,
-        /// How often the provider was asked in vain to confirm it.
+        /// Failed attempts to confirm it at the provider.
         #[serde(default, skip_serializing_if = "is_zero")]
         asked: u8,
     },
@@ -69,10 +69,10 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<MicroUsd>,
         source: Source,
-        /// Of a webhook: through whose callback URL it came.
+        /// Of a webhook: its callback URL's token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sender: Option<Sender>,
-        /// How often it was sent again because the copy failed.
+        /// Retries after failed copies.
         #[serde(default, skip_serializing_if = "is_zero")]
         tried: u8,
     },
@@ -108,7 +108,7 @@ impl Message {
         }
     }
 
-    /// What a webhook says about an attempt, for `fetch` or `settle`.
+    /// The message for a webhook about an attempt, for `fetch` or `settle`.
     pub fn report(
         job_id: JobId,
         attempt: u8,
@@ -123,7 +123,7 @@ impl Message {
         message
     }
 
-    /// The message that has a verdict on an attempt acted on; without one, a hint to go and ask.
+    /// The message for a verdict on an attempt; without one, it triggers a poll.
     pub fn verdict(
         job_id: JobId,
         attempt: u8,
@@ -150,35 +150,35 @@ const fn is_zero(n: &u8) -> bool {
     *n == 0
 }
 
-/// Where a verdict comes from.
+/// The source of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// We asked the provider.
+    /// A poll.
     Poll,
-    /// The provider told us: verified, and still only a hint.
+    /// A verified webhook. It is confirmed before money moves.
     Webhook,
 }
 
-/// Through whose callback URL a webhook came.
+/// The sender of a webhook, from its callback URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     pub provider: Provider,
-    /// The account at the provider that it was signed for, where that was proved.
+    /// The verified provider account that it was signed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Its token is of a release whose tokens did not name the provider.
+    /// Its token is of an old release and does not name the provider.
     #[serde(default, skip_serializing_if = "is_false")]
     pub old_token: bool,
 }
 
-/// How long after an attempt was claimed a token of the older form is taken. Tokens carry no time,
-/// and none is older than its attempt.
+/// How long after the claim of an attempt a token of the old form is accepted. Tokens have no time,
+/// but are never older than their attempt.
 pub const OLD_TOKENS_FOR: Duration = Duration::from_secs(3 * 3_600);
 
 impl Sender {
-    /// Why a webhook with this sender is not about this attempt; `None` if it may be. One without a
-    /// sender was queued by an older release.
+    /// Why a webhook of this sender does not belong to this attempt; `None` if it may. Messages of older
+    /// releases have no sender.
     pub fn mismatch(sender: Option<&Self>, attempt: &Attempt, now: Timestamp) -> Option<&'static str> {
         let is_old = sender.is_none_or(|sender| sender.old_token);
         if sender.is_some_and(|sender| sender.provider != attempt.provider) {
@@ -191,7 +191,7 @@ impl Sender {
     }
 }
 
-/// Most messages that one call sends.
+/// Maximum number of messages per call.
 const SEND_MAX: usize = 10;
 const SENDING: &str = "send messages";
 
@@ -207,9 +207,9 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// Sends a message that is delivered after `delay`, at most [`DELAY_MAX`]. It is durable
-    /// when this returns. The queue is fair between groups, accounts or providers: a crowd of
-    /// one group's messages does not hold back another's, as far as they name their group.
+    /// Sends a message that is delivered after `delay`, at most [`DELAY_MAX`]. It is durable when this
+    /// returns. The queue is fair between groups (accounts or providers): a noisy neighbour does not
+    /// delay other groups.
     pub async fn send(&self, message: &Message, group: Option<&str>, delay: Duration) -> Result<(), Error> {
         let doing = "send a message";
         let body = serde_json::to_string(message).map_err(|source| Error::corrupt(doing, source))?;
@@ -220,15 +220,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends what is no message of ours, or no longer one, unchanged.
+    /// Sends an unknown message unchanged.
     pub async fn send_as_is(&self, body: &str) -> Result<(), Error> {
         let send = self.client.send_message().queue_url(&self.url).message_body(body);
         send.send().await.map_err(|source| Error::sdk("send a message as it is", source))?;
         Ok(())
     }
 
-    /// Sends messages that are delivered at once, ten with a call; says of each in order whether
-    /// it is durable.
+    /// Sends messages without delay, ten per call. Returns for each whether it is durable.
     pub async fn send_all(&self, messages: &[(Message, String)]) -> Vec<Result<(), Error>> {
         let mut sent = Vec::with_capacity(messages.len());
         for some in messages.chunks(SEND_MAX) {
@@ -246,7 +245,7 @@ impl Queue {
         sent
     }
 
-    /// Sends at most ten; of those that were refused, their place and why.
+    /// Sends at most ten. Returns the index and reason of each rejected one.
     async fn send_some(&self, messages: &[(Message, String)]) -> Result<HashMap<String, String>, Error> {
         let entries = messages.iter().enumerate().map(|(n, (message, group))| {
             let body = serde_json::to_string(message).map_err(|source| Error::corrupt(SENDING, source))?;
@@ -261,31 +260,31 @@ impl Queue {
     }
 }
 
-/// A stack's queues, by the ends of their names.
+/// The queues of a stack, by the suffix of their names.
 pub const QUEUES: [&str; 4] = ["dispatch", "poll", "settle", "fetch"];
-/// The end of a dead-letter queue's name.
+/// Name suffix of a dead-letter queue.
 const DEAD: &str = "-dead";
-/// Letters that one look shows at most.
+/// Maximum number of messages in one peek.
 pub const PEEK_MAX: i32 = 10;
-/// Looks that a search for one job's letters takes at most, and how long it hides what it has
-/// seen, from itself too.
-const LOOKS_MAX: usize = 100;
+/// Maximum number of receives in a search for one job, and the visibility timeout of the messages
+/// that it has seen.
+const RECEIVES_MAX: usize = 100;
 const HIDDEN: Duration = Duration::from_secs(30);
 
-/// Where the messages go that one queue has delivered in vain too often.
+/// A dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     client: Sqs,
     url: String,
 }
 
-/// A dead letter, as far as an operator needs it. Its body is not shown.
+/// A message of a dead-letter queue, for operators. Its body is not shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What it says it is, known to us or not; `None` if that cannot be read.
+    /// Its type, even if unknown; `None` if unreadable.
     pub kind: Option<String>,
     pub job: Option<JobId>,
-    /// Deliveries, in vain, and looks at it since, this one included.
+    /// Failed deliveries and later receives, including this one.
     pub receives: u32,
     pub sent_at: Timestamp,
 }
@@ -299,32 +298,32 @@ impl DeadLetters {
         Ok(Self { client, url: found.queue_url.unwrap_or_default() })
     }
 
-    /// About how many letters lie there.
+    /// Approximate number of messages.
     pub async fn depth(&self) -> Result<u64, Error> {
         let count = self.attribute(QueueAttributeName::ApproximateNumberOfMessages).await?;
         count.parse().map_err(|source| Error::corrupt("count the dead letters", source))
     }
 
-    /// Looks at up to [`PEEK_MAX`] letters, which stay where they are.
+    /// Returns up to [`PEEK_MAX`] messages, which stay in the queue.
     pub async fn peek(&self) -> Result<Vec<DeadLetter>, Error> {
-        self.look(Duration::ZERO).await
+        self.receive(Duration::ZERO).await
     }
 
-    /// Looks through up to 1,000 letters for those of one job. All stay where they are, and are
-    /// hidden from other looks, and from a move back, for half a minute.
+    /// Searches up to 1,000 messages for those of one job. All stay in the queue; they are invisible to
+    /// other receives and to a redrive for 30 s.
     pub async fn of_job(&self, job: &JobId) -> Result<Vec<DeadLetter>, Error> {
         let mut found = Vec::new();
-        for _ in 0..LOOKS_MAX {
-            let letters = self.look(HIDDEN).await?;
-            if letters.is_empty() {
+        for _ in 0..RECEIVES_MAX {
+            let messages = self.receive(HIDDEN).await?;
+            if messages.is_empty() {
                 break;
             }
-            found.extend(letters.into_iter().filter(|letter| letter.job.as_ref() == Some(job)));
+            found.extend(messages.into_iter().filter(|message| message.job.as_ref() == Some(job)));
         }
         Ok(found)
     }
 
-    async fn look(&self, hide: Duration) -> Result<Vec<DeadLetter>, Error> {
+    async fn receive(&self, hide: Duration) -> Result<Vec<DeadLetter>, Error> {
         if self.depth().await? == 0 {
             return Ok(Vec::new());
         }
@@ -332,20 +331,19 @@ impl DeadLetters {
         let receive = receive
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        // Waiting makes the service ask all its servers; without hiding, others see the letters too.
+        // Long polling queries all servers. Without a visibility timeout, others see the messages, too.
         let hide = i32::try_from(hide.as_secs()).unwrap_or(i32::MAX);
         let received = receive.visibility_timeout(hide).wait_time_seconds(1).send().await;
-        let received = received.map_err(|source| Error::sdk("look at the dead letters", source))?;
+        let received = received.map_err(|source| Error::sdk("receive dead letters", source))?;
         Ok(received.messages.unwrap_or_default().iter().map(DeadLetter::of).collect())
     }
 
-    /// Moves the messages back to their queue, and returns about how many there are. A repeat moves
-    /// what is left. A message whose work was done meanwhile changes nothing: every handler
-    /// tolerates repeats.
+    /// Moves the messages back to their queue, and returns their approximate number. A repeat moves the
+    /// rest. Messages whose work is done change nothing: every handler tolerates repeats.
     pub async fn redrive(&self) -> Result<u64, Error> {
         let depth = self.depth().await?;
         let arn = self.attribute(QueueAttributeName::QueueArn).await?;
-        // The service knows where a message came from only if it moved it here itself.
+        // The service knows the source of a message only if it moved the message itself.
         let queue = arn.strip_suffix(DEAD).unwrap_or(&arn).to_owned();
         let start = self.client.start_message_move_task().source_arn(&arn).destination_arn(queue);
         let started = start.send().await;
@@ -389,16 +387,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_letter_shows_what_it_says_it_is_and_nothing_else() {
-        let letter = |body: &str| {
-            let letter = DeadLetter::of(&Received::builder().body(body).build());
-            (letter.kind, letter.job)
+    fn a_dead_letter_shows_its_type_and_job_only() {
+        let read = |body: &str| {
+            let message = DeadLetter::of(&Received::builder().body(body).build());
+            (message.kind, message.job)
         };
         let job = JobId::from_bytes([0; 16]);
         let of_the_future = format!(r#"{{"type":"poll.v9","job_id":"{job}"}}"#);
-        assert_eq!(letter(&of_the_future), (Some("poll.v9".to_owned()), Some(job)));
+        assert_eq!(read(&of_the_future), (Some("poll.v9".to_owned()), Some(job)));
         for unreadable in ["", "not JSON", "[]", "7", r#"{"type":7,"job_id":"x"}"#, r#"{"type":"\u001b"}"#] {
-            assert_eq!(letter(unreadable), (None, None), "{unreadable}");
+            assert_eq!(read(unreadable), (None, None), "{unreadable}");
         }
     }
 

@@ -3,15 +3,15 @@
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::item::{Item, text};
-use super::{Error, Table, keys, step_aside};
+use super::{Error, Table, back_off, keys};
 
-/// Most keys that one batch read takes.
+/// Maximum number of keys per batch read.
 const BATCH_GET_MAX: usize = 100;
-/// Rounds in which a batch read may hand back keys that it did not get to.
+/// Retries of a batch read for unprocessed keys.
 const ROUNDS_MAX: u32 = 10;
 
 impl Table {
-    /// Keys of an account's things in the account index, newest first.
+    /// Keys of an account's items in the account index, newest first.
     pub(super) async fn newest_first(
         &self,
         doing: &str,
@@ -35,12 +35,12 @@ impl Table {
         Ok(answer.items.unwrap_or_default())
     }
 
-    /// The items with these keys, in no order; missing ones are left out. They may be a moment old.
+    /// The items with these keys, unordered, without missing ones; eventually consistent.
     pub(super) async fn batch_get(&self, doing: &str, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
         self.batch(doing, keys, false).await
     }
 
-    /// The same, as they are now.
+    /// The same, strongly consistent.
     pub(super) async fn batch_get_now(&self, doing: &str, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
         self.batch(doing, keys, true).await
     }
@@ -54,11 +54,11 @@ impl Table {
                     break;
                 }
                 if round > 0 {
-                    step_aside(round).await; // it was not got to because there is too much to do
+                    back_off(round).await; // unprocessed because of throttling
                 }
-                let wanted = KeysAndAttributes::builder().set_keys(Some(open)).consistent_read(now).build();
-                let wanted = wanted.map_err(|source| Error::corrupt(doing, source))?;
-                let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
+                let request = KeysAndAttributes::builder().set_keys(Some(open)).consistent_read(now).build();
+                let request = request.map_err(|source| Error::corrupt(doing, source))?;
+                let answer = self.client.batch_get_item().request_items(&self.name, request).send().await;
                 let answer = answer.map_err(|source| Error::sdk(doing, source))?;
                 items.extend(answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default());
                 let left = answer.unprocessed_keys.unwrap_or_default().remove(&self.name);
@@ -71,7 +71,7 @@ impl Table {
         Ok(items)
     }
 
-    /// Every item of the table, page by page. For audits and lists of an operator.
+    /// Every item of the table, by pages. For audits and operators.
     pub(super) async fn scan(
         &self,
         doing: &str,

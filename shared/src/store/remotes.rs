@@ -1,4 +1,4 @@
-//! Which attempt each remote job belongs to: one item for each, put before the attempt records it.
+//! The owner of each remote job: one item each, written before the attempt records it.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use domain::id::{JobId, RemoteJob};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 
-/// How long a remote job stays its attempt's. None runs nearly as long; after it, a server that
-/// counts its ids from one again may use an id again.
+/// How long a remote job belongs to its attempt: longer than any runs. After that, a provider may
+/// reuse an id.
 pub const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// The remote jobs of all attempts.
+/// The owners of all remote jobs.
 #[derive(Debug, Clone)]
 pub struct Remotes {
     table: Table,
 }
 
-/// The attempt that a remote job belongs to.
+/// The attempt that owns a remote job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pub job: JobId,
@@ -34,9 +34,8 @@ impl Remotes {
         Self { table }
     }
 
-    /// Makes a remote job this attempt's, unless it is another's: then says whose. A repeat is
-    /// safe.
-    #[expect(clippy::disallowed_methods, reason = "the one write that gives a remote job to an attempt")]
+    /// Assigns a remote job to an attempt. Returns the owner if it is another one. A repeat is safe.
+    #[expect(clippy::disallowed_methods, reason = "the one write that assigns a remote job to an attempt")]
     pub(super) async fn claim(
         &self,
         provider: Provider,
@@ -65,10 +64,10 @@ impl Remotes {
             return Err(Error::sdk(doing, error));
         };
         let other = failed.item.as_ref().and_then(holder_of);
-        other.map(Some).ok_or_else(|| Error::corrupt(doing, "it does not say whose it is"))
+        other.map(Some).ok_or_else(|| Error::corrupt(doing, "it has no owner"))
     }
 
-    /// Those of a provider's remote jobs that no other attempt than `own` has, in their order.
+    /// The given remote jobs that no attempt other than `own` owns, in order.
     pub async fn free_for(
         &self,
         provider: Provider,
@@ -76,7 +75,7 @@ impl Remotes {
         own: &Holder,
         now: Timestamp,
     ) -> Result<Vec<RemoteJob>, Error> {
-        let doing = "read whose some remote jobs are";
+        let doing = "read the owners of remote jobs";
         let keys = remotes.iter().map(|remote| key(keys::remote(provider, &remote.id), keys::REMOTE));
         let items = self.table.batch_get(doing, keys.collect()).await?;
         let is_held = |remote: &RemoteJob| {

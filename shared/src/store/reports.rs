@@ -1,4 +1,4 @@
-//! Which of the messages that webhooks caused are about the attempt that they name.
+//! Checks that messages of webhooks belong to the attempt that they name.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,10 +14,10 @@ use domain::job::Job;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 
-/// How long an instance takes what it has pinned to be pinned still.
+/// TTL of the cached pins.
 const PINNED_FOR: Duration = Duration::from_secs(60);
 
-/// Reads the jobs of messages, and drops what cannot be about them.
+/// Reads the jobs of messages, and drops messages that do not belong to them.
 #[derive(Debug)]
 pub struct Reports {
     jobs: JobStore,
@@ -26,7 +26,7 @@ pub struct Reports {
     pinned: Mutex<BTreeMap<Provider, (String, Timestamp)>>,
 }
 
-/// What a message says of its origin.
+/// The origin of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
     pub remote: Option<&'a RemoteJob>,
@@ -39,8 +39,8 @@ impl Reports {
         Self { jobs: JobStore::new(table.clone()), pins: Pins::new(table), pinned: Mutex::default() }
     }
 
-    /// The job that a message is about; `None` if the message comes from a webhook that cannot be
-    /// about it: that is logged, counted by the template, and done with.
+    /// The job of a message; `None` if it is from a webhook that does not belong to the job: that is
+    /// logged and counted by the template.
     pub async fn job(
         &self,
         id: &JobId,
@@ -54,7 +54,7 @@ impl Reports {
         let reason = match attempt {
             None if is_webhook => Some("no_such_attempt"),
             None => return Err(Error::missing(format!("find attempt {number} of job {id}"))),
-            Some(attempt) if is_webhook => self.refuse(attempt, origin, now).await?,
+            Some(attempt) if is_webhook => self.mismatch(attempt, origin, now).await?,
             Some(_) => None,
         };
         let Some(reason) = reason else { return Ok(job) };
@@ -63,12 +63,12 @@ impl Reports {
         Ok(None)
     }
 
-    /// Whether webhooks of this provider that are signed for another account than ours are known.
+    /// Whether our account at this provider is known.
     pub async fn knows_account(&self, provider: Provider) -> Result<bool, Error> {
         Ok(self.pins.get(provider).await?.is_some())
     }
 
-    async fn refuse(
+    async fn mismatch(
         &self,
         attempt: &Attempt,
         origin: Origin<'_>,
@@ -83,7 +83,7 @@ impl Reports {
                 self.pin(attempt.provider, user, now).await?;
                 Ok(None)
             }
-            // Decided by the remote job.
+            // The remote job decides.
             (Some(_), _) => Ok(None),
             (None, _) => {
                 let pinned = self.pins.get(attempt.provider).await?;
@@ -92,8 +92,8 @@ impl Reports {
         }
     }
 
-    /// A webhook about a remote job that is ours was signed for our account. After a change of keys
-    /// that is another one: jobs of both may report for a while, and the last one stands.
+    /// Pins the account: a webhook about our own remote job is signed for our account. After a change
+    /// of keys, jobs of both accounts may report for a while; the last write wins.
     async fn pin(&self, provider: Provider, user: &str, now: Timestamp) -> Result<(), Error> {
         let pinned = || self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = |(known, at): &(String, Timestamp)| known == user && now.since(*at) < PINNED_FOR;

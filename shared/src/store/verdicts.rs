@@ -1,4 +1,4 @@
-//! Where verdicts go: those with a file, and all others.
+//! Queues for verdicts: those with a file, and all others.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Error;
 use super::queue::{Message, Queue};
 use domain::provider::Provider;
 
-/// The two queues. Bytes take their time; money, failures and refunds do not wait behind them.
+/// The two queues. Failures and refunds do not wait behind downloads.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
     pub settle: Queue,
@@ -14,7 +14,7 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// Sends what [`Message::verdict`] made, to the queue that it is for.
+    /// Sends a message of [`Message::verdict`] to its queue.
     pub async fn send(&self, message: &Message, provider: Provider) -> Result<(), Error> {
         let queue = if matches!(message, Message::Fetch { .. }) { &self.fetch } else { &self.settle };
         queue.send(message, Some(provider.name()), Duration::ZERO).await

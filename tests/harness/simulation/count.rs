@@ -9,7 +9,7 @@ use domain::provider::Provider;
 use domain::verdict::Billed;
 use genmux::audit::was_given_up;
 use genmux::simulate::{CallKind, RemoteJobView};
-use shared::store::audit::Books;
+use shared::store::audit::LedgerSnapshot;
 
 use super::books::{self, Bill, Losses, Refund};
 use super::{Run, START, chance};
@@ -59,7 +59,7 @@ impl Run {
     }
 
     /// The refunds as they landed, each with the attempts that its job went on without.
-    fn refunds(&self, ours: &Books) -> BTreeMap<JobId, Refund> {
+    fn refunds(&self, ours: &LedgerSnapshot) -> BTreeMap<JobId, Refund> {
         let landed = self.world.wire.refunds();
         let refunds = landed.into_iter().filter_map(|(id, at)| {
             let row = ours.jobs.get(&id)?.row()?;

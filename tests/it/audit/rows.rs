@@ -7,13 +7,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use domain::credit::Entry;
 use domain::id::JobId;
-use domain::policy::gate::Gate;
-use domain::policy::limit::lease;
+use domain::policy::admission::Admission;
+use domain::policy::limit::slot_name;
 use domain::provider::Provider;
 use genmux::audit::{Options, check};
 use harness::world::AUDIT;
-use shared::store::audit::{Books, DueEntry};
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
+use shared::store::audit::{DueEntry, LedgerSnapshot};
 use shared::store::keys;
 
 use super::{Cast, Item, attempt, item, list, map, number, put, remove, text, violations};
@@ -213,7 +213,7 @@ async fn an_index_that_differs_from_its_table_is_seen() {
     let cast = Cast::new().await;
     let now = cast.world.clock.now();
     let entry = DueEntry { shard: keys::due_shard(3), check_at: now };
-    let found = |books: &Books| {
+    let found = |books: &LedgerSnapshot| {
         let report = check(books, &BTreeMap::new(), AUDIT, now);
         report.violations.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
@@ -319,14 +319,14 @@ async fn a_place_that_outlives_its_attempt_is_seen() {
     let now = world.clock.now();
     let ended = world.job(&cast.failed).await.attempts[0].clone();
     let holds = async |span: Duration| {
-        let gauges = Gauges::new(world.table());
-        let seen = gauges.gate(ended.provider, now).await.unwrap();
-        let change = |gate: &Gate| {
-            let mut after = gate.clone();
-            after.usage.leases.insert(lease(ended.claim), now + span);
+        let store = AdmissionStore::new(world.table());
+        let seen = store.admission(ended.provider, now).await.unwrap();
+        let change = |admission: &Admission| {
+            let mut after = admission.clone();
+            after.usage.leases.insert(slot_name(ended.claim), now + span);
             Ok::<_, std::convert::Infallible>(Some(after))
         };
-        gauges.change_gate(ended.provider, seen, 1, change).await.unwrap();
+        store.change(ended.provider, seen, 1, change).await.unwrap();
     };
     holds(Duration::from_secs(60)).await;
     assert_eq!(world.audit().await.idle_leases, 1, "it lapses in a minute");

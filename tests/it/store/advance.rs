@@ -1,6 +1,6 @@
 //! Moving a job: one winner for each version, and its money with it.
 
-use domain::attempt::News;
+use domain::attempt::AttemptEvent;
 use domain::credit::Entry;
 use domain::decide::Event;
 use domain::id::{JobId, RemoteJob};
@@ -303,12 +303,12 @@ fn shard(job: &Job) -> u8 {
 
 fn accepted() -> Event {
     let remote = RemoteJob::new("remote-1", None).expect("a remote id");
-    Event::Attempt { number: 1, news: News::Accepted { remote, cost: None } }
+    Event::Attempt { number: 1, event: AttemptEvent::Accepted { remote, cost: None } }
 }
 
 fn finished() -> Event {
     let verdict = domain::verdict::Verdict::Finished { asset_url: String::new(), cost: None };
-    Event::Attempt { number: 1, news: News::Ended { remote: None, verdict } }
+    Event::Attempt { number: 1, event: AttemptEvent::Ended { remote: None, verdict } }
 }
 
 fn stored_media() -> Event {

@@ -3,7 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use domain::credit::{Credits, Entry};
 use harness::World;
-use shared::store::audit::{Books, Row};
+use shared::store::audit::{LedgerSnapshot, Row};
 use shared::store::jobs::Created;
 use shared::store::keys;
 use shared::store::ledger::Line;
@@ -118,6 +118,6 @@ async fn an_item_that_cannot_be_read_is_named_and_hides_no_other() {
     assert!(matches!(&audited.row, Row::Unreadable { account: Some(_), is_live: true }), "{audited:?}");
 }
 
-fn unreadable(books: &Books) -> Vec<(String, String)> {
+fn unreadable(books: &LedgerSnapshot) -> Vec<(String, String)> {
     books.unreadable.keys().cloned().collect()
 }

@@ -7,12 +7,12 @@ use domain::credit::Entry;
 use domain::decide::Decision;
 use domain::id::JobId;
 use domain::job::CHECK_EVERY;
+use domain::policy::admission::Admission;
 use domain::policy::breaker::Report;
-use domain::policy::gate::Gate;
 use domain::provider::Provider::Fal;
 use domain::verdict::ErrorClass;
 use harness::World;
-use shared::store::gauges::Gauges;
+use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};
 use shared::store::polls::Polls;
@@ -31,24 +31,29 @@ async fn a_question_is_taken_and_a_failure_counted_once() {
     let table = wired_table(&world);
     let (job, now) = (JobId::from_bytes([1; 16]), world.clock.now());
     world.wire.lose_answer_at(0);
-    assert_eq!(Polls::new(table.clone()).take(&job, 1, 0, now).await.unwrap(), TAKEN);
+    assert_eq!(Polls::new(table.clone()).acquire(&job, 1, 0, now).await.unwrap(), TAKEN);
     was_repeated(&world);
 
-    // The first write of a gate has another condition than those after it.
-    let gauges = Gauges::new(table);
-    let mut gate = Gate::new(now);
+    // The first write of admission control has another condition than those after it.
+    let store = AdmissionStore::new(table);
+    let mut admission = Admission::new(now);
     for stamp in 1..=2 {
-        let ill = |gate: &Gate| {
-            Ok::<_, Infallible>(gate.after(Some(Report::Ill(ErrorClass::ProviderUnavailable)), None, 0, now))
+        let ill = |admission: &Admission| {
+            Ok::<_, Infallible>(admission.after(
+                Some(Report::Ill(ErrorClass::ProviderUnavailable)),
+                None,
+                0,
+                now,
+            ))
         };
-        let Ok(Some(due)) = ill(&gate) else { panic!("a failure changes nothing") };
+        let Ok(Some(due)) = ill(&admission) else { panic!("a failure changes nothing") };
         world.wire.reset();
         world.wire.lose_answer_at(0);
-        let (after, _) = gauges.change_gate(Fal, gate, stamp, ill).await.unwrap();
+        let (after, _) = store.change(Fal, admission, stamp, ill).await.unwrap();
         was_repeated(&world);
-        assert_eq!(after, Gate { version: stamp, stamp, ..due }, "one failure is counted once");
-        assert_eq!(gauges.gate(Fal, now).await.unwrap(), after);
-        gate = after;
+        assert_eq!(after, Admission { version: stamp, stamp, ..due }, "one failure is counted once");
+        assert_eq!(store.admission(Fal, now).await.unwrap(), after);
+        admission = after;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::credit::Entry;
 use domain::id::AccountId;
 use domain::time::Timestamp;
-use shared::store::audit::{Account, Books, Row, Subject};
+use shared::store::audit::{Account, LedgerSnapshot, Row, Subject};
 use shared::store::ledger::Line;
 
 use super::Report;
@@ -39,7 +39,7 @@ impl Sums {
     }
 }
 
-pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
+pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let live = live_jobs(books);
     for (id, account) in &books.accounts {
         let mut sums = Sums { balance: account.balance.unwrap_or(0), ..Sums::default() };
@@ -96,7 +96,7 @@ fn problems(account: &Account, sums: Sums, live: Option<(i64, i64)>) -> Vec<Stri
 }
 
 /// How many live jobs each account has, at least and at most.
-fn live_jobs(books: &Books) -> BTreeMap<&AccountId, (i64, i64)> {
+fn live_jobs(books: &LedgerSnapshot) -> BTreeMap<&AccountId, (i64, i64)> {
     let mut live: BTreeMap<&AccountId, (i64, i64)> = BTreeMap::new();
     for audited in books.jobs.values() {
         match &audited.row {

@@ -8,7 +8,7 @@ use domain::job::{Job, State};
 use domain::media::Media;
 use domain::time::Timestamp;
 use shared::provider::adapter;
-use shared::store::audit::{AuditedJob, Books, JobRow, Object, Row, Subject};
+use shared::store::audit::{AuditedJob, JobRow, LedgerSnapshot, Object, Row, Subject};
 use shared::store::media::attempt_media_key;
 
 use super::Report;
@@ -18,7 +18,12 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const UPLOAD_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
 
 /// What is wrong with a job's file.
-pub(super) fn problems(row: &JobRow, books: &Books, media_days: Option<u32>, now: Timestamp) -> Vec<String> {
+pub(super) fn problems(
+    row: &JobRow,
+    books: &LedgerSnapshot,
+    media_days: Option<u32>,
+    now: Timestamp,
+) -> Vec<String> {
     let (job, mut problems) = (&row.job, Vec::new());
     if (job.state == State::Succeeded) != job.media.is_some() {
         problems.push("has media and has not succeeded, or the reverse".to_owned());
@@ -51,7 +56,7 @@ fn differences(media: &Media, object: &Object) -> Vec<String> {
 }
 
 /// Every file is an attempt's, and no upload is left open.
-pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
+pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     report.objects = books.objects.len();
     report.object_bytes = books.objects.values().map(|object| object.bytes).sum();
     for key in books.objects.keys() {
@@ -71,7 +76,7 @@ pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
     }
 }
 
-fn job_of<'a>(key: &str, books: &'a Books) -> Option<&'a AuditedJob> {
+fn job_of<'a>(key: &str, books: &'a LedgerSnapshot) -> Option<&'a AuditedJob> {
     let id = key.split('/').nth(2)?.parse().ok()?;
     books.jobs.get(&id)
 }

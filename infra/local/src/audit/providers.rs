@@ -6,11 +6,11 @@ use std::time::Duration;
 use domain::attempt::{Attempt, Phase};
 use domain::id::JobId;
 use domain::job::ATTEMPTS_MAX;
-use domain::policy::limit::{LEASE, lease};
+use domain::policy::limit::{SLOT_TTL, slot_name};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::provider::adapter;
-use shared::store::audit::{Books, Row, Subject};
+use shared::store::audit::{LedgerSnapshot, Row, Subject};
 use shared::store::keys;
 use shared::store::remotes::HELD_FOR;
 
@@ -20,7 +20,7 @@ use crate::simulate::{RemoteJobView, RemoteState};
 /// By how much a lease may seem too long: the time between it and its attempt.
 const LEASE_SLACK: Duration = Duration::from_secs(300);
 
-pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
+pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let mut owners: BTreeMap<(Provider, &str), Vec<(&JobId, &Attempt)>> = BTreeMap::new();
     for row in books.rows() {
         for attempt in &row.job.attempts {
@@ -51,7 +51,7 @@ pub(super) fn check(books: &Books, now: Timestamp, report: &mut Report) {
 }
 
 /// The remote job's own item names the attempt, as long as it is kept.
-fn holder(books: &Books, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
+fn holder(books: &LedgerSnapshot, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
     let Some(remote) = attempt.remote.as_ref().filter(|_| now < attempt.started_at + HELD_FOR) else {
         return;
     };
@@ -70,15 +70,15 @@ fn holder(books: &Books, job: &JobId, attempt: &Attempt, now: Timestamp, report:
 }
 
 /// No place outlives its attempt by more than the time after which it lapses.
-fn leases(books: &Books, now: Timestamp, report: &mut Report) {
+fn leases(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let attempts = books.rows().flat_map(|row| &row.job.attempts);
     let by_lease: BTreeMap<String, &Attempt> =
-        attempts.map(|attempt| (lease(attempt.claim), attempt)).collect();
-    for (provider, gate) in &books.gates {
-        for (name, lapses) in gate.usage.leases.iter().filter(|(_, lapses)| **lapses > now) {
+        attempts.map(|attempt| (slot_name(attempt.claim), attempt)).collect();
+    for (provider, admission) in &books.admissions {
+        for (name, lapses) in admission.usage.leases.iter().filter(|(_, lapses)| **lapses > now) {
             let ended = by_lease.get(name).filter(|attempt| !attempt.phase.is_open());
             report.idle_leases += usize::from(ended.is_some());
-            let latest = ended.map_or(now, |attempt| attempt.started_at) + LEASE + LEASE_SLACK;
+            let latest = ended.map_or(now, |attempt| attempt.started_at) + SLOT_TTL + LEASE_SLACK;
             if *lapses > latest {
                 let whose = if ended.is_some() { "an attempt that has ended" } else { "an attempt" };
                 let text = format!("{provider}: {whose} holds a concurrency slot until {lapses}");
@@ -91,7 +91,7 @@ fn leases(books: &Books, now: Timestamp, report: &mut Report) {
 /// Every remote job that may bill is known to an attempt, or may be one whose fate an
 /// attempt waits for; and no attempt has two.
 pub(super) fn check_simulated(
-    books: &Books,
+    books: &LedgerSnapshot,
     provider: Provider,
     remote_jobs: &[RemoteJobView],
     report: &mut Report,
@@ -132,7 +132,7 @@ pub(super) fn check_simulated(
     }
     let settled: BTreeSet<&str> = books
         .rows()
-        .filter(|row| row.job.state.is_terminal() && row.job.loose_attempts().next().is_none())
+        .filter(|row| row.job.state.is_terminal() && row.job.superseded_attempts().next().is_none())
         .flat_map(|row| &row.job.attempts)
         .filter_map(|attempt| attempt.remote.as_ref().filter(|_| attempt.phase != Phase::Lost))
         .map(|remote| remote.id.as_str())

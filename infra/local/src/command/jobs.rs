@@ -14,10 +14,9 @@ use domain::provider::Provider;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 use domain::verdict::Fault;
+use shared::store::admission::{AdmissionStore, ProviderState};
 use shared::store::audit::History;
 use shared::store::due::LiveJob;
-use shared::store::gates::Known;
-use shared::store::gauges::Gauges;
 use shared::store::jobs::JobStore;
 use shared::store::queue::DeadLetter;
 
@@ -61,7 +60,7 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
             };
             print::text(timeline(&history, &dead));
             if history.job.state == State::Queued {
-                let known = Gauges::new(opened.table()).known(Provider::ALL).await?;
+                let known = AdmissionStore::new(opened.table()).states(Provider::ALL).await?;
                 for reason in waits(&history.request, &known, now) {
                     say!("waits     {reason}");
                 }
@@ -101,7 +100,7 @@ async fn of_account(
 }
 
 /// Why a queued job waits: which providers that could run it are paused or have an open breaker.
-pub fn waits(request: &JobRequest, known: &BTreeMap<Provider, Known>, now: Timestamp) -> Vec<String> {
+pub fn waits(request: &JobRequest, known: &BTreeMap<Provider, ProviderState>, now: Timestamp) -> Vec<String> {
     let catalog = Catalog::for_providers(Provider::ALL);
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
     let routes = names.filter_map(|name| catalog.model(name)).flat_map(|model| &model.routes);
@@ -111,11 +110,11 @@ pub fn waits(request: &JobRequest, known: &BTreeMap<Provider, Known>, now: Times
     capable.sort();
     capable.dedup();
     let reason = |provider: &Provider| {
-        let gate = known.get(provider)?.gate.as_ref()?;
-        if let Some(since) = gate.paused_at {
+        let admission = known.get(provider)?.admission.as_ref()?;
+        if let Some(since) = admission.paused_at {
             return Some(format!("{provider} is paused since {since}: `genmux providers resume {provider}`"));
         }
-        let open = gate.breaker.open.filter(|_| gate.breaker.is_shut(now))?;
+        let open = admission.breaker.open.filter(|_| admission.breaker.rejects(now))?;
         Some(format!("{provider}'s breaker is open since {} ({})", open.since, open.why.name()))
     };
     capable.iter().filter_map(reason).collect()
@@ -258,7 +257,7 @@ pub fn parameters(request: &JobRequest) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use domain::policy::gate::Gate;
+    use domain::policy::admission::Admission;
 
     use super::*;
 
@@ -288,8 +287,8 @@ mod tests {
             JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
         };
         let paused = |provider| {
-            let gate = Gate::new(now).paused(true, now).expect("it was not paused");
-            (provider, Known { gate: Some(gate), ..Known::default() })
+            let admission = Admission::new(now).paused(true, now).expect("it was not paused");
+            (provider, ProviderState { admission: Some(admission), ..ProviderState::default() })
         };
         let known = BTreeMap::from([paused(Provider::Fal), paused(Provider::Luma)]);
         let reasons = waits(&order(false), &known, now);

@@ -1,4 +1,4 @@
-//! What is for sale, and what a catalogue may not say.
+//! The compiled-in catalogue, and what makes one invalid.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn route_names_are_unique() {
     assert_eq!(names.len(), all);
 }
 
-/// A credit is a cent: what we pay, a caller pays too.
+/// A credit is a cent: callers pay our cost.
 #[test]
 fn nothing_is_sold_below_what_any_of_its_routes_costs() {
     let catalog = Catalog::for_providers(Provider::ALL);
@@ -101,7 +101,7 @@ fn sound_costs_nothing_where_there_is_none_to_be_had() {
     }
 }
 
-/// What Google publishes no price for, and what it may refuse, is ordered elsewhere or not at all.
+/// Without a published price, or where Google may refuse, a request goes to other providers.
 #[test]
 fn veo_at_4k_is_made_at_vertex_with_sound_and_for_eight_seconds_only() {
     let catalog = Catalog::for_providers(Provider::ALL);

@@ -9,13 +9,13 @@ use crate::media::Media;
 use crate::time::Timestamp;
 use crate::verdict::{Billed, ErrorClass, Fault};
 
-// As in `decide`: each changes `self` and says whether it did; `None` means illegal.
+// As in `decide`: each returns whether it changed `self`; `None` means illegal.
 impl Job {
     pub(super) fn store(&mut self, number: u8, media: &Media) -> Option<bool> {
         if self.state.is_terminal() {
             return Some(false);
         }
-        // Whatever the job waits for by now: a file that we have is a result.
+        // A stored file is a result, whichever attempt the job waits for.
         self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
         self.attempt = number;
         self.media = Some(media.clone());
@@ -24,7 +24,7 @@ impl Job {
         Some(true)
     }
 
-    /// Gives one copy of its file a lease, named by the version that this move makes.
+    /// Gives a copy of the file a lease. The lease is the new version.
     pub(super) fn lease_copy(&mut self, now: Timestamp) {
         self.copy_until = Some(now + COPY_LEASE);
         self.copy_lease = Some(self.version + 1);
@@ -57,7 +57,7 @@ impl Job {
         Some(ends)
     }
 
-    /// As `end_copy`; no other begins before the wait is over, but for the last one.
+    /// As `end_copy`; the next copy starts after the wait, except the last one.
     pub(super) fn fail_copy(
         &mut self,
         number: u8,
@@ -72,53 +72,52 @@ impl Job {
         Some(ends)
     }
 
-    /// Whether it waits for the file of this attempt, which must have finished.
+    /// Whether the job waits for the file of this finished attempt.
     fn copies_file_of(&self, number: u8) -> Option<bool> {
         self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
         Some(self.waits_for_file_of(number))
     }
 
-    /// Its file is not there, as far as one answer says.
-    pub(super) fn miss_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        let Some(attempt) = self.owes_file(number)? else { return Some(false) };
-        match attempt.miss(now) {
+    /// One answer reported the file as not found.
+    pub(super) fn record_missing_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        let Some(attempt) = self.attempt_awaiting_file(number)? else { return Some(false) };
+        match attempt.record_not_found(now) {
             Sighting::Nothing => Some(false),
             Sighting::Noted => Some(true),
-            Sighting::Loss => self.lose_asset(number, now),
+            Sighting::Loss => self.lose_file(number, now),
         }
     }
 
-    /// What is there is certainly not what was sold, as far as one look at it says: its provider may
-    /// still put that in its place.
-    pub(super) fn see_wrong_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        let Some(attempt) = self.owes_file(number)? else { return Some(false) };
+    /// One download was certainly the wrong file. The provider may still replace it.
+    pub(super) fn record_wrong_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        let Some(attempt) = self.attempt_awaiting_file(number)? else { return Some(false) };
         match attempt.wrong_since {
             None => attempt.wrong_since = Some(now),
             Some(since) if now.since(since) < WRONG_FILE_AFTER => return Some(false),
             Some(_) => {
                 let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
-                return self.do_without_file(number, fault, now);
+                return self.fail_file(number, fault, now);
             }
         }
         Some(true)
     }
 
-    pub(super) fn lose_asset(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        self.do_without_file(number, Fault::new(ErrorClass::Expired, None, Billed::Yes), now)
+    pub(super) fn lose_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+        self.fail_file(number, Fault::new(ErrorClass::Expired, None, Billed::Yes), now)
     }
 
-    fn do_without_file(&mut self, number: u8, fault: Fault, now: Timestamp) -> Option<bool> {
-        let Some(attempt) = self.owes_file(number)? else { return Some(false) };
+    fn fail_file(&mut self, number: u8, fault: Fault, now: Timestamp) -> Option<bool> {
+        let Some(attempt) = self.attempt_awaiting_file(number)? else { return Some(false) };
         attempt.billed = fault.billed;
         attempt.fault = Some(fault.clone());
         if number == self.attempt {
-            self.go_on_without(fault, now);
+            self.fail_over(fault, now);
         }
         Some(true)
     }
 
-    /// The attempt, which must have finished, if its file may still come.
-    fn owes_file(&mut self, number: u8) -> Option<Option<&mut Attempt>> {
+    /// The finished attempt, if its file may still arrive.
+    fn attempt_awaiting_file(&mut self, number: u8) -> Option<Option<&mut Attempt>> {
         if self.state.is_terminal() {
             return Some(None);
         }

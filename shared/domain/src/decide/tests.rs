@@ -1,5 +1,5 @@
-//! What a job's moves promise: the whole table, sequences of events, and what the table
-//! does not show.
+//! The guarantees of the state machine: the golden table, sequences of events, and details that
+//! the table does not show.
 
 mod copies;
 mod missing;
@@ -8,7 +8,7 @@ mod properties;
 mod table;
 
 use super::*;
-use crate::attempt::{GONE_AFTER, LOSS_AFTER, SIGHTING_EVERY, WRONG_FILE_AFTER};
+use crate::attempt::{LOSS_AFTER, NOT_FOUND_AFTER, SIGHTING_EVERY, WRONG_FILE_AFTER};
 use crate::credit::Credits;
 use crate::id::JobId;
 use crate::id::RemoteJob;
@@ -26,7 +26,7 @@ fn claimed() -> Event {
     claimed_where(false)
 }
 
-/// A claim at a provider that bills nothing for what is stopped, or may.
+/// A claim at a provider where a canceled remote job is free or not.
 fn claimed_where(stop_is_free: bool) -> Event {
     Event::Claimed(Claim {
         id: 7,
@@ -42,8 +42,8 @@ fn claimed_where(stop_is_free: bool) -> Event {
 
 const CANCEL: Event = Event::CancelRequested(CancelRefund::LessCost);
 
-fn told(number: u8, news: News) -> Event {
-    Event::Attempt { number, news }
+fn reported(number: u8, event: AttemptEvent) -> Event {
+    Event::Attempt { number, event }
 }
 
 fn remote(id: impl std::fmt::Display) -> RemoteJob {
@@ -51,27 +51,27 @@ fn remote(id: impl std::fmt::Display) -> RemoteJob {
 }
 
 fn accepted(number: u8) -> Event {
-    told(number, News::Accepted { remote: remote(number), cost: None })
+    reported(number, AttemptEvent::Accepted { remote: remote(number), cost: None })
 }
 
 fn refused(number: u8, class: ErrorClass) -> Event {
-    told(number, News::Refused(Fault::new(class, None, Billed::No)))
+    reported(number, AttemptEvent::Refused(Fault::new(class, None, Billed::No)))
 }
 
 fn not_sent(number: u8) -> Event {
-    told(number, News::NotSent(Fault::new(ErrorClass::ProviderUnavailable, None, Billed::No)))
+    reported(number, AttemptEvent::NotSent(Fault::new(ErrorClass::ProviderUnavailable, None, Billed::No)))
 }
 
 fn presumed(number: u8) -> Event {
-    told(number, News::PresumedRefused)
+    reported(number, AttemptEvent::PresumedRefused)
 }
 
 fn unclear(number: u8) -> Event {
-    told(number, News::Unclear)
+    reported(number, AttemptEvent::Unclear)
 }
 
 fn ended(number: u8, verdict: Verdict) -> Event {
-    told(number, News::Ended { remote: Some(remote(number)), verdict })
+    reported(number, AttemptEvent::Ended { remote: Some(remote(number)), verdict })
 }
 
 fn success(cost: Option<MicroUsd>) -> Verdict {
@@ -119,34 +119,35 @@ fn asset_lost(number: u8) -> Event {
 }
 
 /// The job after these events, each of which must move it. A second passes before each;
-/// before a passed deadline, the time until then. What is missing is missed until it is lost.
+/// before a passed deadline, the time until then. "Not found" is repeated until it is a loss.
 fn after(events: &[Event]) -> Job {
     events.iter().fold(new_job(), |job, event| match event {
-        Event::DeadlinePassed => told_at(&job, event, job.deadline),
-        event if misses(event) => told_at(&missing(&job, event), event, soon(&missing(&job, event))),
-        event => told_at(&job, event, soon(&job)),
+        Event::DeadlinePassed => applied_at(&job, event, job.deadline),
+        event if is_not_found(event) => applied_at(&missing(&job, event), event, soon(&missing(&job, event))),
+        event => applied_at(&job, event, soon(&job)),
     })
 }
 
-fn told_at(job: &Job, event: &Event, now: Timestamp) -> Job {
+fn applied_at(job: &Job, event: &Event, now: Timestamp) -> Job {
     match job.decide(event, now) {
         Ok(Decision::Move(transition)) => transition.into_after(),
         other => panic!("{} does not move {job:?}: {other:?}", event.name()),
     }
 }
 
-fn misses(event: &Event) -> bool {
+fn is_not_found(event: &Event) -> bool {
     matches!(
         event,
-        Event::AssetLost { .. } | Event::Attempt { news: News::Ended { verdict: Verdict::Gone, .. }, .. }
+        Event::AssetLost { .. }
+            | Event::Attempt { event: AttemptEvent::Ended { verdict: Verdict::Gone, .. }, .. }
     )
 }
 
-/// The job of which one more such answer makes a loss.
+/// The job for which one more such answer makes a loss.
 fn missing(job: &Job, event: &Event) -> Job {
-    let first = soon(job) + GONE_AFTER;
-    let seen = told_at(job, event, first);
-    told_at(&seen, event, (first + LOSS_AFTER).minus(SIGHTING_EVERY))
+    let first = soon(job) + NOT_FOUND_AFTER;
+    let seen = applied_at(job, event, first);
+    applied_at(&seen, event, (first + LOSS_AFTER).minus(SIGHTING_EVERY))
 }
 
 /// When the next event comes: a second later, or where one more "not found" counts.
@@ -172,14 +173,14 @@ fn a_job_that_was_never_sent_gets_back_the_whole_price() {
 }
 
 #[test]
-fn a_cost_is_the_estimate_until_the_provider_tells_another() {
+fn a_cost_is_the_estimate_until_the_provider_reports_another() {
     let cost = |job: &Job| (job.attempts[0].cost, job.attempts[0].billed, job.cost());
     let estimate = MicroUsd(300_000);
 
     let told_nothing = after(&[claimed(), accepted(1), finished(1)]);
     assert_eq!(cost(&told_nothing), (Some(estimate), Billed::Yes, estimate));
 
-    let dear = told(1, News::Accepted { remote: remote(1), cost: Some(MicroUsd(500_000)) });
+    let dear = reported(1, AttemptEvent::Accepted { remote: remote(1), cost: Some(MicroUsd(500_000)) });
     let job = after(&[claimed(), dear.clone()]);
     assert_eq!(cost(&job), (Some(MicroUsd(500_000)), Billed::Unknown, MicroUsd(500_000)));
 
@@ -189,10 +190,10 @@ fn a_cost_is_the_estimate_until_the_provider_tells_another() {
 }
 
 #[test]
-fn what_did_not_run_costs_nothing() {
+fn an_attempt_that_did_not_run_costs_nothing() {
     let class = ErrorClass::RateLimited;
     let free = ended(1, Verdict::Canceled { cost: Some(MicroUsd(0)) });
-    let unsent = told(1, News::NotSent(Fault::new(class, None, Billed::Unknown)));
+    let unsent = reported(1, AttemptEvent::NotSent(Fault::new(class, None, Billed::Unknown)));
     for end in [vec![refused(1, class)], vec![unsent], vec![accepted(1), free]] {
         let job = after(&[vec![claimed()], end].concat());
         assert_eq!((job.attempts[0].billed, job.cost()), (Billed::No, MicroUsd(0)));
@@ -206,7 +207,7 @@ fn what_did_not_run_costs_nothing() {
 }
 
 #[test]
-fn a_job_that_ends_says_whether_it_was_billed() {
+fn an_ended_job_records_whether_it_was_billed() {
     let billed = |events: &[Event]| after(events).fault.unwrap().billed;
     assert_eq!(billed(&[CANCEL]), Billed::No);
     assert_eq!(billed(&[Event::NoRoute { class: ErrorClass::RateLimited }]), Billed::No);
@@ -221,7 +222,7 @@ fn a_new_job_is_of_the_first_version_and_has_no_attempt() {
 }
 
 #[test]
-fn a_queued_job_of_as_many_attempts_as_may_be_gets_no_other() {
+fn a_job_makes_no_more_than_the_maximum_number_of_attempts() {
     let passes = |number| [claimed(), refused(number, ErrorClass::RateLimited)];
     let mut job = after(&[passes(1), passes(2), passes(3)].concat());
     job.attempts.push(job.attempts[2].clone());
@@ -229,25 +230,25 @@ fn a_queued_job_of_as_many_attempts_as_may_be_gets_no_other() {
 }
 
 #[test]
-fn what_cannot_be_says_which_event_of_which_state() {
+fn an_illegal_event_is_named_with_its_state() {
     let illegal = |job: &Job, event| job.decide(&event, soon(job)).unwrap_err().to_string();
-    assert_eq!(illegal(&new_job(), stored(1)), "a queued job cannot be told `stored`");
-    let other = told(1, News::Accepted { remote: remote("other"), cost: None });
+    assert_eq!(illegal(&new_job(), stored(1)), "illegal event `stored` for a queued job");
+    let other = reported(1, AttemptEvent::Accepted { remote: remote("other"), cost: None });
     let job = after(&[claimed(), accepted(1)]);
-    assert_eq!(illegal(&job, other), "a running job cannot be told `accepted`");
+    assert_eq!(illegal(&job, other), "illegal event `accepted` for a running job");
 }
 
 /// It counts from the attempt's end, if it has ended, and else from its start.
 #[test]
-fn for_ten_minutes_not_found_means_nothing() {
-    let gone = |job: &Job, secs| {
+fn not_found_does_not_count_for_ten_minutes() {
+    let counts = |job: &Job, secs| {
         let attempt = &job.attempts[0];
-        attempt.may_be_gone(START + std::time::Duration::from_secs(secs))
+        attempt.not_found_counts(START + std::time::Duration::from_secs(secs))
     };
     let running = after(&[claimed(), accepted(1)]);
-    assert!(!gone(&running, 1 + 599) && gone(&running, 1 + 600));
+    assert!(!counts(&running, 1 + 599) && counts(&running, 1 + 600));
     let finished = after(&[claimed(), accepted(1), finished(1)]);
-    assert!(!gone(&finished, 3 + 599) && gone(&finished, 3 + 600));
+    assert!(!counts(&finished, 3 + 599) && counts(&finished, 3 + 600));
 }
 
 #[test]
@@ -258,7 +259,7 @@ fn a_success_after_the_refund_is_recorded_as_a_cost() {
 }
 
 #[test]
-fn an_ended_attempt_says_when_and_why() {
+fn an_ended_attempt_records_when_and_why() {
     let job = after(&[claimed(), refused(1, ErrorClass::RateLimited), claimed(), accepted(2)]);
     assert_eq!(job.attempts[0].fault.as_ref().unwrap().class, ErrorClass::RateLimited);
     assert_eq!(job.attempts[0].ended_at, Some(START + std::time::Duration::from_secs(2)));
@@ -276,7 +277,7 @@ fn a_webhook_before_the_create_answer_names_the_remote_job() {
 }
 
 #[test]
-fn a_job_that_ends_says_why() {
+fn an_ended_job_records_why() {
     use ErrorClass::{Expired, InvalidRequest, RateLimited, Stopped, Timeout};
     let cancel = CANCEL;
     let deadline = Event::DeadlinePassed;
@@ -298,7 +299,7 @@ fn a_job_that_ends_says_why() {
 }
 
 #[test]
-fn each_state_lasts_as_long_as_it_may() {
+fn each_state_has_its_deadline() {
     let lasts = |events: &[Event]| {
         let job = after(events);
         job.deadline.since(job.updated_at)
@@ -317,7 +318,7 @@ fn each_state_lasts_as_long_as_it_may() {
 }
 
 #[test]
-fn nothing_is_tried_again_that_was_billed() {
+fn no_failover_after_a_billed_attempt() {
     let passing = |billed| broke(1, ErrorClass::ProviderUnavailable, billed);
     let state = |end| after(&[claimed(), accepted(1), end]).state;
     assert_eq!(state(passing(Billed::No)), State::Queued);
@@ -333,26 +334,26 @@ fn nothing_is_tried_again_that_was_billed() {
 #[test]
 fn a_second_result_makes_up_for_a_lost_first() {
     let both = [claimed(), not_sent(1), claimed(), accepted(2), finished(1), finished(2)];
-    let told = |events: &[Event]| {
+    let outcome = |events: &[Event]| {
         let job = after(&[&both[..], events].concat());
         (job.state, job.attempt)
     };
-    assert_eq!(told(&[]), (State::Settling, 1));
-    assert_eq!(told(&[asset_lost(1)]), (State::Settling, 2));
-    assert_eq!(told(&[asset_lost(1), stored(2)]), (State::Succeeded, 2));
-    assert_eq!(told(&[asset_lost(1), asset_lost(2)]), (State::Failed, 2));
-    assert_eq!(told(&[asset_lost(2), asset_lost(1)]), (State::Failed, 1));
+    assert_eq!(outcome(&[]), (State::Settling, 1));
+    assert_eq!(outcome(&[asset_lost(1)]), (State::Settling, 2));
+    assert_eq!(outcome(&[asset_lost(1), stored(2)]), (State::Succeeded, 2));
+    assert_eq!(outcome(&[asset_lost(1), asset_lost(2)]), (State::Failed, 2));
+    assert_eq!(outcome(&[asset_lost(2), asset_lost(1)]), (State::Failed, 1));
     // It goes before an attempt that still runs.
     let refused = |number| refused(number, ErrorClass::RateLimited);
     let third = [claimed(), refused(1), claimed(), refused(2), claimed(), accepted(3)];
     let job = after(&[&third[..], &[finished(1), finished(2), asset_lost(1)]].concat());
     assert_eq!((job.state, job.attempt), (State::Settling, 2));
-    // Somebody had it after all.
-    assert_eq!(told(&[asset_lost(1), stored(1)]), (State::Succeeded, 1));
+    // A copy of the first file succeeds late.
+    assert_eq!(outcome(&[asset_lost(1), stored(1)]), (State::Succeeded, 1));
 }
 
 #[test]
-fn late_word_of_a_file_that_was_given_up_is_no_defect() {
+fn a_late_report_about_a_lost_file_is_legal() {
     let second = [claimed(), not_sent(1), claimed(), accepted(2), finished(1), asset_lost(1)];
     let job = after(&second);
     assert_eq!((job.state, job.attempt), (State::Running, 2));
@@ -362,17 +363,17 @@ fn late_word_of_a_file_that_was_given_up_is_no_defect() {
     assert_eq!(after(&[&second[..], &[stored(1)]].concat()).state, State::Succeeded);
 
     // Nor does a late answer to its create call bring it back.
-    let unnamed = told(1, News::Ended { remote: None, verdict: success(None) });
+    let unnamed = reported(1, AttemptEvent::Ended { remote: None, verdict: success(None) });
     let job = after(&[claimed(), not_sent(1), claimed(), unnamed, asset_lost(1), accepted(1)]);
     assert_eq!((job.state, job.attempt), (State::Dispatching, 2));
 }
 
 #[test]
-fn what_nobody_wants_is_polled_to_its_end() {
+fn a_superseded_attempt_is_polled_to_its_end() {
     let job = after(&[claimed(), accepted(1)]);
     // (its provider reports, we have to ask)
     assert!(!job.is_polled(1, true) && job.is_polled(1, false));
-    let unwanted = |job: Job| job.is_polled(1, true) && job.is_unwanted(1);
+    let unwanted = |job: Job| job.is_polled(1, true) && job.should_stop(1);
     assert!(unwanted(after(&[claimed(), accepted(1), CANCEL])));
     assert!(unwanted(after(&[claimed(), accepted(1), Event::DeadlinePassed])));
     assert!(unwanted(after(&[claimed(), Event::DeadlinePassed, accepted(1)])));
@@ -383,7 +384,7 @@ fn what_nobody_wants_is_polled_to_its_end() {
 }
 
 #[test]
-fn only_what_is_unbilled_and_may_go_better_elsewhere_is_tried_again() {
+fn only_unbilled_failures_that_another_provider_may_avoid_fail_over() {
     use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited, RouteGone};
     for class in ErrorClass::ALL {
         let again = [Auth, InsufficientFunds, RateLimited, ProviderUnavailable, RouteGone].contains(&class);

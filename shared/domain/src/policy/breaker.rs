@@ -1,4 +1,4 @@
-//! When to stop calling a provider that fails, and when to try it again.
+//! The circuit breaker of a provider.
 
 use std::time::Duration;
 
@@ -10,16 +10,15 @@ use crate::verdict::ErrorClass;
 /// Failures within [`WINDOW`] that open a breaker.
 pub const FAILURES_MAX: usize = 5;
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// An open breaker lets a probe through after this long, and up to twice as long by chance,
-/// so that not all providers are probed at once.
+/// An open breaker admits a probe after this long, with jitter of up to the same again.
 pub const COOL_DOWN: Duration = Duration::from_secs(30);
-/// How long the next probe waits for one of which nothing is heard.
+/// How long a probe without a report blocks the next.
 pub const PROBE_MAX: Duration = Duration::from_secs(60);
-/// Successes in a row that close it again.
+/// Consecutive successes that close an open breaker.
 pub const SUCCESSES_MIN: u8 = 3;
 
-/// A provider's breaker, shared by all instances. While it is closed, a success changes
-/// nothing: there is nothing to write.
+/// A provider's breaker, shared by all instances. A success changes nothing while it is closed,
+/// so it costs no write.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Breaker {
     /// The latest failures while closed, oldest first, at most [`FAILURES_MAX`].
@@ -33,19 +32,19 @@ pub struct Breaker {
 pub struct Open {
     pub since: Timestamp,
     pub why: ErrorClass,
-    /// From when on one attempt may probe.
+    /// When the next probe is due.
     pub probe_at: Timestamp,
     pub successes: u8,
 }
 
-/// What a call says of its provider.
+/// What a call shows about its provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// It answers as it should, if only with a refusal of this order.
+    /// It works, even if it rejected this request.
     Well,
-    /// It is there, and wants to be left alone for a while.
+    /// Rate limited.
     Busy { retry_after: Option<Duration> },
-    /// It fails, or will not work for us.
+    /// It fails, or rejects our account.
     Ill(ErrorClass),
 }
 
@@ -58,7 +57,7 @@ impl Report {
         }
     }
 
-    /// What an error of this class says, if it says anything of the provider.
+    /// What an error of this class shows about the provider.
     pub const fn of(class: ErrorClass, retry_after: Option<Duration>) -> Self {
         match class {
             ErrorClass::InvalidRequest | ErrorClass::ContentPolicy | ErrorClass::RouteGone => Self::Well,
@@ -77,12 +76,12 @@ impl Report {
 }
 
 impl Breaker {
-    /// Whether it is open and no probe is due: only who has nowhere else to go may try.
-    pub fn is_shut(&self, now: Timestamp) -> bool {
+    /// Whether it is open and no probe is due: only forced attempts are admitted.
+    pub fn rejects(&self, now: Timestamp) -> bool {
         self.open.is_some_and(|open| now < open.probe_at)
     }
 
-    /// Takes the probe that is due. Whoever writes this makes it, and no one else meanwhile.
+    /// Takes the probe that is due. The writer of this state makes the probe; others wait.
     #[must_use]
     pub fn probing(&self, now: Timestamp) -> Self {
         let open = self.open.map(|open| Open { probe_at: now + PROBE_MAX, ..open });
@@ -91,8 +90,8 @@ impl Breaker {
 
     /// The breaker after a report. `chance` is uniform in 0..=`u32::MAX`.
     ///
-    /// Five failures within a minute open it, a refused key or an empty balance at once;
-    /// three successes in a row close it.
+    /// Five failures within a minute open it; a rejected key or an empty balance opens it at
+    /// once. Three consecutive successes close it.
     #[must_use]
     pub fn after(&self, report: Report, chance: u32, now: Timestamp) -> Self {
         let cool_down = COOL_DOWN + COOL_DOWN.mul_f64(f64::from(chance) / f64::from(u32::MAX));
@@ -143,14 +142,14 @@ mod tests {
     fn five_failures_within_a_minute_open_it_and_four_or_slower_ones_do_not() {
         let four = (0..4).fold(Breaker::default(), |breaker, n| breaker.after(ILL, 0, later(n)));
         assert_eq!(four.open, None);
-        assert!(opened().is_shut(later(5)));
+        assert!(opened().rejects(later(5)));
         let slow = (0..50).fold(Breaker::default(), |breaker, n| breaker.after(ILL, 0, later(n * 15)));
         assert_eq!(slow.open, None);
         assert!(slow.failures.len() < FAILURES_MAX);
     }
 
     #[test]
-    fn a_refused_key_or_an_empty_balance_opens_it_at_once() {
+    fn a_rejected_key_or_an_empty_balance_opens_it_at_once() {
         for class in [ErrorClass::Auth, ErrorClass::InsufficientFunds] {
             let breaker = Breaker::default().after(Report::Ill(class), 0, START);
             assert_eq!(breaker.open.map(|open| open.why), Some(class));
@@ -158,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_is_let_through_after_the_cool_down_and_three_successes_close_it() {
+    fn one_probe_is_admitted_after_the_cool_down_and_three_successes_close_it() {
         let breaker = opened();
-        assert!(breaker.is_shut(later(4 + 29)) && !breaker.is_shut(later(4 + 30)));
+        assert!(breaker.rejects(later(4 + 29)) && !breaker.rejects(later(4 + 30)));
         let probing = breaker.probing(later(34));
-        assert!(probing.is_shut(later(34)), "one probe at a time");
-        assert!(!probing.is_shut(later(34) + PROBE_MAX), "one that is not heard of does not block");
+        assert!(probing.rejects(later(34)), "one probe at a time");
+        assert!(!probing.rejects(later(34) + PROBE_MAX), "a probe without a report does not block for ever");
         let mut breaker = probing;
         for n in 1..3 {
             breaker = breaker.after(Report::Well, 0, later(34 + n)).probing(later(34 + n));
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_fails_starts_the_cool_down_and_the_count_again() {
+    fn a_failed_probe_restarts_the_cool_down_and_the_count() {
         let half = opened().probing(later(40)).after(Report::Well, 0, later(41)).probing(later(41));
         let again = half.after(ILL, 0, later(42));
         let open = again.open.unwrap();
@@ -181,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn after_a_success_the_next_probe_need_not_wait() {
+    fn after_a_success_the_next_probe_is_due_at_once() {
         let well = opened().probing(later(40)).after(Report::Well, 0, later(41));
-        assert!(!well.is_shut(later(41)));
+        assert!(!well.rejects(later(41)));
     }
 
     #[test]
-    fn an_open_breaker_tells_the_latest_reason() {
+    fn an_open_breaker_keeps_the_latest_reason() {
         let refused = Report::Ill(ErrorClass::Auth);
         let open = opened().probing(later(40)).after(refused, 0, later(41)).open.unwrap();
         assert_eq!((open.why, open.since), (ErrorClass::Auth, later(4)));
@@ -199,19 +198,19 @@ mod tests {
         assert!(four.after(ILL, 0, later(59)).open.is_some());
         assert!(four.after(ILL, 0, later(60)).open.is_none());
         let probing = opened().probing(later(40));
-        assert!(probing.is_shut(later(99)) && !probing.is_shut(later(100)));
+        assert!(probing.rejects(later(99)) && !probing.rejects(later(100)));
     }
 
     proptest! {
         #[test]
-        fn probes_of_an_ill_provider_are_at_least_30_s_apart_and_come_at_most_60_s_after_each_other(
+        fn probes_of_a_failing_provider_are_30_to_60_s_apart(
             steps in prop::collection::vec((0_u64..20_000, any::<u32>()), 1..200),
         ) {
             let (mut breaker, mut now) = (opened(), later(4));
             let mut last = later(4);
             for (gap, chance) in steps {
                 now = now + Duration::from_millis(gap);
-                if breaker.is_shut(now) {
+                if breaker.rejects(now) {
                     prop_assert!(now.since(last) < 2 * COOL_DOWN);
                 } else {
                     prop_assert!(now.since(last) >= COOL_DOWN);

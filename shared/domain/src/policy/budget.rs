@@ -1,4 +1,4 @@
-//! How many attempts may be retries: a tenth of the traffic, and a small reserve.
+//! The retry budget: a tenth of the traffic, and a small reserve.
 
 use std::time::Duration;
 
@@ -9,22 +9,21 @@ use crate::time::Timestamp;
 /// Thousandths of a retry that each first attempt earns: one retry in ten.
 const EARNED: u32 = 100;
 const RETRY: u32 = 1_000;
-/// What there is before any traffic, and again after a while without retries.
+/// The reserve: available before any traffic, and refilled over time.
 const RESERVE: u32 = 5 * RETRY;
-/// The most that is ever saved up, so that a good hour does not pay for a storm.
+/// Cap on accumulated retries.
 const SAVED_MAX: u32 = 100 * RETRY;
-/// How long one retry of the reserve takes to grow back at a provider whose breaker is open.
-pub const GROWS_BACK: Duration = Duration::from_secs(60);
-/// And at one that works: what waits there is sent within a minute or two. A storm opens the
-/// breaker after five failures.
-pub const GROWS_BACK_WELL: Duration = Duration::from_secs(2);
+/// How long one retry of the reserve takes to refill while the breaker is open.
+pub const REFILL_OPEN: Duration = Duration::from_secs(60);
+/// The same while the breaker is closed: waiting jobs are sent within a minute or two.
+pub const REFILL_CLOSED: Duration = Duration::from_secs(2);
 
-/// The retries that a provider's traffic has earned and not used.
+/// Retries that a provider's traffic has earned and not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// In thousandths of a retry.
     pub left: u32,
-    /// Up to when the reserve has been grown back.
+    /// When the reserve was last refilled.
     pub at: Timestamp,
 }
 
@@ -33,10 +32,10 @@ impl Budget {
         Self { left: RESERVE, at: now }
     }
 
-    /// The budget after so many first attempts, at this time; one retry grows back in `pace`.
+    /// The budget after first attempts and elapsed time; one retry refills in `interval`.
     #[must_use]
-    pub fn earn(self, first_attempts: u32, pace: Duration, now: Timestamp) -> Self {
-        let spans = now.since(self.at).as_secs() / pace.as_secs().max(1);
+    pub fn earn(self, first_attempts: u32, interval: Duration, now: Timestamp) -> Self {
+        let spans = now.since(self.at).as_secs() / interval.as_secs().max(1);
         let grown = u32::try_from(spans).unwrap_or(u32::MAX).saturating_mul(RETRY);
         let left = self.left.max(self.left.saturating_add(grown).min(RESERVE));
         let left = left.saturating_add(first_attempts.saturating_mul(EARNED)).min(SAVED_MAX);
@@ -60,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn retries_are_a_tenth_of_the_traffic_and_a_reserve_and_what_time_gives(
+        fn retries_are_bounded_by_traffic_reserve_and_refill(
             steps in prop::collection::vec((0_u64..40, 0_u32..30, any::<bool>()), 1..300),
         ) {
             let (mut budget, mut now) = (Budget::new(START), START);
@@ -68,27 +67,27 @@ mod tests {
             for (gap, fresh, retry) in steps {
                 now = now + Duration::from_secs(gap);
                 first += u64::from(fresh);
-                budget = budget.earn(fresh, GROWS_BACK, now);
+                budget = budget.earn(fresh, REFILL_OPEN, now);
                 if retry && let Some(spent) = budget.spend() {
                     budget = spent;
                     retries += 1;
                 }
-                let by_time = now.since(START).as_secs() / GROWS_BACK.as_secs();
+                let by_time = now.since(START).as_secs() / REFILL_OPEN.as_secs();
                 prop_assert!(retries <= 5 + first / 10 + by_time);
             }
         }
     }
 
     #[test]
-    fn the_reserve_grows_back_and_no_further() {
+    fn the_reserve_refills_and_no_further() {
         let mut budget = Budget::new(START);
         for _ in 0..5 {
             budget = budget.spend().unwrap();
         }
         assert_eq!(budget.spend(), None);
-        assert!(budget.earn(0, GROWS_BACK, START + GROWS_BACK).spend().is_some());
-        assert_eq!(budget.earn(0, GROWS_BACK, START + Duration::from_secs(86_400)).left, RESERVE);
-        assert_eq!(budget.earn(u32::MAX, GROWS_BACK, START).left, SAVED_MAX);
+        assert!(budget.earn(0, REFILL_OPEN, START + REFILL_OPEN).spend().is_some());
+        assert_eq!(budget.earn(0, REFILL_OPEN, START + Duration::from_secs(86_400)).left, RESERVE);
+        assert_eq!(budget.earn(u32::MAX, REFILL_OPEN, START).left, SAVED_MAX);
     }
 
     fn spent() -> Budget {
@@ -96,13 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_grows_back_by_one_a_minute_however_often_it_is_asked() {
+    fn the_reserve_refills_by_one_a_minute_however_often_it_is_computed() {
         let later = |secs| START + Duration::from_secs(secs);
-        assert!(spent().earn(0, GROWS_BACK, later(59)).spend().is_none());
+        assert!(spent().earn(0, REFILL_OPEN, later(59)).spend().is_none());
         let mut budget = spent();
         let mut retries = 0;
         for secs in (0..=600).step_by(20) {
-            budget = budget.earn(0, GROWS_BACK, later(secs));
+            budget = budget.earn(0, REFILL_OPEN, later(secs));
             if let Some(after) = budget.spend() {
                 budget = after;
                 retries += 1;
@@ -112,11 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn at_a_provider_that_works_a_hundred_waiting_jobs_are_sent_within_four_minutes() {
+    fn while_closed_a_hundred_waiting_jobs_are_sent_within_four_minutes() {
         let mut budget = spent();
         let mut retries = 0;
         for secs in 1..=240 {
-            budget = budget.earn(0, GROWS_BACK_WELL, START + Duration::from_secs(secs));
+            budget = budget.earn(0, REFILL_CLOSED, START + Duration::from_secs(secs));
             if let Some(after) = budget.spend() {
                 budget = after;
                 retries += 1;
@@ -135,9 +134,9 @@ mod tests {
             }
             retries
         };
-        assert_eq!(retries(spent().earn(9, GROWS_BACK, START)), 0);
-        assert_eq!(retries(spent().earn(10, GROWS_BACK, START)), 1);
-        assert_eq!(retries(spent().earn(999, GROWS_BACK, START)), 99);
-        assert_eq!(retries(spent().earn(u32::MAX, GROWS_BACK, START)), 100);
+        assert_eq!(retries(spent().earn(9, REFILL_OPEN, START)), 0);
+        assert_eq!(retries(spent().earn(10, REFILL_OPEN, START)), 1);
+        assert_eq!(retries(spent().earn(999, REFILL_OPEN, START)), 99);
+        assert_eq!(retries(spent().earn(u32::MAX, REFILL_OPEN, START)), 100);
     }
 }

@@ -1,27 +1,27 @@
-//! Whether a provider is well: what a series of pings says.
+//! Health of a provider, from its pings.
 
 use serde::{Deserialize, Serialize};
 
 use crate::route::Health;
 use crate::time::Timestamp;
 
-/// Failures in a row after which a provider counts as down.
+/// Consecutive failures after which a provider is down.
 pub const DOWN_AFTER: u32 = 3;
 
-/// A provider's health as the table keeps it, shared by all instances.
+/// The stored health of a provider, shared by all instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gauge {
     pub version: u64,
     pub health: Health,
-    /// Pings in a row that failed.
+    /// Consecutive failed pings.
     pub failures: u32,
-    /// Of the latest ping that was answered, in milliseconds.
+    /// Of the latest successful ping, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// Since when it has been in this health.
+    /// When `health` last changed.
     pub since: Timestamp,
     pub checked_at: Timestamp,
-    /// When its price list was last asked for.
+    /// When its price list was last requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priced_at: Option<Timestamp>,
 }
@@ -47,7 +47,7 @@ impl Gauge {
         }
     }
 
-    /// One failure makes a provider degraded, [`DOWN_AFTER`] in a row make it down, one
+    /// One failure makes a provider degraded, [`DOWN_AFTER`] consecutive ones make it down, one
     /// answer makes it healthy.
     #[must_use]
     pub fn after(&self, ping: Ping, now: Timestamp) -> Self {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_failures_in_a_row_are_down_and_one_answer_is_well_again() {
+    fn three_consecutive_failures_are_down_and_one_answer_is_healthy() {
         let at = Timestamp::from_secs;
         let mut gauge = Gauge::new(at(0));
         let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! How much a provider takes: a rate by GCRA, and attempts at once by leases.
+//! Limits of a provider: a rate limit by GCRA, and concurrency slots held by leases.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -10,34 +10,34 @@ use crate::job::RUNNING_MAX;
 use crate::provider::Provider;
 use crate::time::Timestamp;
 
-/// How long an attempt keeps its place if nobody gives it back: as long as it may run.
-pub const LEASE: Duration = RUNNING_MAX;
-/// When to look again after a provider that had no place free.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How long an attempt holds its concurrency slot if it is not released: as long as it may run.
+pub const SLOT_TTL: Duration = RUNNING_MAX;
+/// When to re-check a provider without a free slot.
+const RECHECK: Duration = Duration::from_secs(2);
 const MINUTE_MS: u64 = 60_000;
 
-/// What the providers say of themselves, by name. One that queues whatever it gets (fal,
-/// Runway) has no limit here: holding a job back on our side would win nothing.
+/// Limits that the providers publish. A provider that queues every request (fal, Runway) needs
+/// no limit here.
 const KNOWN: [(&str, Limits); 1] =
     [("replicate", Limits { per_minute: Some(600), burst: None, at_once: None })];
 
-/// What a provider takes from us. A limit that is absent is none.
+/// Limits of one provider. An absent limit does not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Creates a minute, 1 to 60,000.
     pub per_minute: Option<u32>,
-    /// Creates that may come together; without it, five seconds' worth.
+    /// Creates in one burst; by default, five seconds' worth.
     pub burst: Option<u32>,
-    /// Attempts that may run at once.
+    /// Concurrency slots.
     pub at_once: Option<u32>,
 }
 
-/// The limits of all providers: the known ones, overridden by what an operator says, as
+/// The limits of all providers: the published ones, overridden by the operator's setting, as
 /// `runway=per_minute:60,burst:5;fal=at_once:40`. Naming a provider replaces all its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitTable(BTreeMap<Provider, Limits>);
 
-/// A text that is no table of limits.
+/// An invalid table of limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not like `runway=per_minute:60,burst:5,at_once:10`")]
 pub struct NoLimits(String);
@@ -85,44 +85,44 @@ fn parse(part: &str) -> Option<(Provider, Limits)> {
     Some((provider.trim().parse().ok()?, limits))
 }
 
-/// The name of an attempt's lease, from its claim: random, so that rivals differ.
-pub fn lease(claim: u64) -> String {
+/// The name of an attempt's concurrency slot. The claim is random: each attempt has its own slot.
+pub fn slot_name(claim: u64) -> String {
     format!("{claim:016x}")
 }
 
-/// How much of the limits is used up, as the table keeps it.
+/// The stored use of the limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
-    /// When the bucket is empty again (the "theoretical arrival time"); the past if it is.
+    /// The theoretical arrival time of the GCRA; in the past if the bucket is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_until: Option<Timestamp>,
-    /// Attempts that hold a place, and when each lapses.
+    /// Concurrency slots in use, and when each lease expires.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leases: BTreeMap<String, Timestamp>,
 }
 
 impl Usage {
-    /// Takes a place for this attempt; or says when to ask again. Within any span `s` at most
-    /// `burst + s × rate` attempts are let through, and never more than `at_once` hold a
-    /// lease. Asking again for the same attempt takes no second lease.
-    pub fn take(&self, lease: &str, limits: Limits, now: Timestamp) -> Result<Self, Duration> {
+    /// Takes a concurrency slot and a token of the rate limit, or returns when to try again.
+    /// Within any span `s` at most `burst + s × rate` attempts are admitted, and never more than
+    /// `at_once` hold a slot. A repeat for the same slot takes no second one.
+    pub fn take(&self, slot: &str, limits: Limits, now: Timestamp) -> Result<Self, Duration> {
         let mut after = self.clone();
         if let Some(rate) = limits.per_minute {
-            after.full_until = Some(self.pass(u64::from(rate), limits.burst, now)?);
+            after.full_until = Some(self.take_token(u64::from(rate), limits.burst, now)?);
         }
         if let Some(most) = limits.at_once {
-            after.leases.retain(|_, lapses| *lapses > now);
-            let places = usize::try_from(most).unwrap_or(usize::MAX);
-            if !after.leases.contains_key(lease) && after.leases.len() >= places {
-                let first = after.leases.values().min().map_or(LOOK_AGAIN, |lapses| lapses.since(now));
-                return Err(first.min(LOOK_AGAIN));
+            after.leases.retain(|_, expires| *expires > now);
+            let slots = usize::try_from(most).unwrap_or(usize::MAX);
+            if !after.leases.contains_key(slot) && after.leases.len() >= slots {
+                let first = after.leases.values().min().map_or(RECHECK, |expires| expires.since(now));
+                return Err(first.min(RECHECK));
             }
-            after.leases.insert(lease.to_owned(), now + LEASE);
+            after.leases.insert(slot.to_owned(), now + SLOT_TTL);
         }
         Ok(after)
     }
 
-    fn pass(&self, per_minute: u64, burst: Option<u32>, now: Timestamp) -> Result<Timestamp, Duration> {
+    fn take_token(&self, per_minute: u64, burst: Option<u32>, now: Timestamp) -> Result<Timestamp, Duration> {
         let each = (MINUTE_MS / per_minute.max(1)).max(1);
         let burst = burst.map_or((per_minute / 12).max(1), u64::from);
         let slack = Duration::from_millis(each.saturating_mul(burst.saturating_sub(1)));
@@ -173,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn who_waits_as_long_as_it_is_told_gets_through(rate in 1_u32..2_000, burst in 1_u32..20) {
+        fn the_returned_wait_is_exact(rate in 1_u32..2_000, burst in 1_u32..20) {
             let limits = limits(Some(rate), Some(burst), None);
             let mut usage = Usage::default();
             for _ in 0..burst {
@@ -185,7 +185,7 @@ mod tests {
         }
 
         #[test]
-        fn never_more_hold_a_lease_than_may(
+        fn never_more_slots_are_held_than_configured(
             most in 1_u32..5,
             steps in prop::collection::vec((0_u64..2_400, 0_u8..12, any::<bool>()), 1..100),
         ) {
@@ -205,7 +205,7 @@ mod tests {
                         Ok(after) => {
                             prop_assert!(room);
                             usage = after;
-                            running.insert(name, now + LEASE);
+                            running.insert(name, now + SLOT_TTL);
                         }
                         Err(wait) => prop_assert!(!room && wait > Duration::ZERO),
                     }
@@ -216,26 +216,26 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_takes_nothing_down() {
+    fn without_limits_nothing_is_recorded() {
         assert_eq!(Usage::default().take("a", Limits::default(), START), Ok(Usage::default()));
     }
 
     #[test]
-    fn an_operator_overrides_the_known_limits_and_is_told_of_nonsense() {
+    fn an_operator_overrides_the_published_limits_and_invalid_text_is_rejected() {
         let table: LimitTable = "runway=per_minute:60,burst:5; fal=at_once:40;".parse().unwrap();
         assert_eq!(table.of(Provider::Runway), limits(Some(60), Some(5), None));
         assert_eq!(table.of(Provider::Fal), limits(None, None, Some(40)));
         let none: LimitTable = "runway=".parse().unwrap();
         assert_eq!(none.of(Provider::Runway), Limits::default());
         for text in
-            ["runway", "nobody=at_once:1", "fal=at_once:0", "fal=at_once", "fal=soon:1", "fal=burst:-1"]
+            ["runway", "unknown=at_once:1", "fal=at_once:0", "fal=at_once", "fal=soon:1", "fal=burst:-1"]
         {
             assert!(text.parse::<LimitTable>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_rate_of_sixty_a_minute_lets_one_through_each_second() {
+    fn a_rate_of_sixty_a_minute_admits_one_each_second() {
         let passes = |limits: Limits, gap_ms: u64| {
             let mut usage = Usage::default();
             let mut passes = 0;
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_lapses_with_its_hour_and_a_full_provider_is_looked_at_again_soon() {
+    fn a_slot_expires_after_an_hour_and_a_full_provider_is_rechecked_soon() {
         let limits = limits(None, None, Some(1));
         let full = Usage::default().take("a", limits, START).unwrap();
         let hour = Duration::from_secs(3_600);
@@ -266,9 +266,9 @@ mod tests {
     }
 
     #[test]
-    fn rivals_have_leases_of_their_own() {
-        assert_eq!(lease(7), lease(7));
-        assert_ne!(lease(7), lease(8));
-        assert!(!lease(7).is_empty());
+    fn each_claim_has_its_own_slot() {
+        assert_eq!(slot_name(7), slot_name(7));
+        assert_ne!(slot_name(7), slot_name(8));
+        assert!(!slot_name(7).is_empty());
     }
 }

@@ -1,9 +1,9 @@
-//! Policies as pure functions of (state, outcome, now): when to wait, whom to trust, how much.
+//! Policies as pure functions of (state, outcome, now).
 
+pub mod admission;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
-pub mod gate;
 pub mod health;
 pub mod limit;
 pub mod losses;

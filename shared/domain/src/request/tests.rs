@@ -10,7 +10,7 @@ fn refused(json: serde_json::Value) -> Vec<Cow<'static, str>> {
 }
 
 #[test]
-fn what_is_left_out_is_filled_in() {
+fn absent_fields_get_defaults() {
     let request = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
     assert_eq!((request.duration_s, request.resolution.as_str()), (Some(8), "720p"));
     assert_eq!(request.aspect_ratio.as_deref(), Some("16:9"));
@@ -56,7 +56,7 @@ fn an_image_decides_the_ratio_where_the_model_follows_it() {
 }
 
 #[test]
-fn the_digest_tells_orders_apart_and_not_spellings() {
+fn the_digest_distinguishes_requests_and_not_spellings() {
     let one = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
     let same = parse(serde_json::json!({"prompt": "a boat", "model": "veo-3.1", "duration_s": 8})).unwrap();
     let other = parse(serde_json::json!({"model": "veo-3.1", "prompt": "a coat"})).unwrap();
@@ -64,7 +64,7 @@ fn the_digest_tells_orders_apart_and_not_spellings() {
     assert_ne!(one.digest(), other.digest());
 }
 
-/// An order of `veo-3.1`, changed by these fields.
+/// A request for `veo-3.1`, changed by these fields.
 fn veo(fields: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
     let mut order = serde_json::json!({"model": "veo-3.1", "prompt": "a boat"});
     order.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -72,7 +72,7 @@ fn veo(fields: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
 }
 
 #[test]
-fn what_is_as_long_as_it_may_be_is_taken_and_one_more_is_not() {
+fn maximum_lengths_are_accepted_and_one_more_is_not() {
     let url = |field: &str, chars: usize| {
         let start = "https://example.com/";
         serde_json::json!({field: format!("{start}{}", "x".repeat(chars - start.len()))})
@@ -142,7 +142,7 @@ fn a_fallback_model_makes_what_the_model_makes() {
 }
 
 #[test]
-fn a_model_that_is_not_sold_is_answered_with_those_that_are() {
+fn an_unknown_model_is_answered_with_the_known_ones() {
     let error =
         |model: &str| parse(serde_json::json!({"model": model, "prompt": "a"})).unwrap_err().remove(0);
     let catalog = Catalog::for_providers(Provider::ALL);
@@ -151,7 +151,7 @@ fn a_model_that_is_not_sold_is_answered_with_those_that_are() {
     let retired = error("sora-2");
     assert!(retired.detail.contains("2026-09-24"), "{}", retired.detail);
     assert_eq!(retired.allowed, ["kling-3.0", "veo-3.1"]);
-    // What takes its place is named only where it can be had.
+    // A replacement is named only if it is available.
     let runway = Catalog::for_providers(&[Provider::Runway]);
     let order = Order { model: "sora-2".to_owned(), prompt: "a".to_owned(), ..Order::default() };
     assert_eq!(JobRequest::new(order, &runway).unwrap_err()[0].allowed, ["veo-3.1"]);
@@ -167,7 +167,7 @@ fn a_last_frame_needs_a_first() {
 }
 
 #[test]
-fn a_pin_to_who_does_not_make_it_is_answered_with_who_does() {
+fn a_pin_to_an_incapable_provider_is_answered_with_capable_ones() {
     let errors =
         parse(serde_json::json!({"model": "gen-4.5", "prompt": "a", "provider": "fal", "pin": true}));
     let error = errors.unwrap_err().remove(0);
@@ -175,7 +175,7 @@ fn a_pin_to_who_does_not_make_it_is_answered_with_who_does() {
 }
 
 #[test]
-fn a_model_that_needs_an_image_says_so_and_nothing_of_ratios() {
+fn a_missing_image_is_reported_without_ratios() {
     assert_eq!(refused(serde_json::json!({"model": "gen-4-turbo", "prompt": "a"})), ["image_url"]);
     let image = "https://example.com/a.png";
     let order = |ratio: &str| serde_json::json!({"model": "gen-4-turbo", "prompt": "a", "image_url": image, "aspect_ratio": ratio});
@@ -184,7 +184,7 @@ fn a_model_that_needs_an_image_says_so_and_nothing_of_ratios() {
 }
 
 #[test]
-fn values_that_no_route_takes_together_are_refused_with_the_routes() {
+fn values_that_no_route_accepts_together_are_rejected_with_the_routes() {
     let order = serde_json::json!({"model": "kling-2.6", "prompt": "a", "resolution": "720p", "audio": true});
     let error = parse(order).unwrap_err().remove(0);
     assert_eq!(error.field, "model");
@@ -192,7 +192,7 @@ fn values_that_no_route_takes_together_are_refused_with_the_routes() {
 }
 
 #[test]
-fn a_seed_is_one_that_the_provider_takes() {
+fn a_seed_is_within_the_providers_range() {
     let order = |seed: u32| serde_json::json!({"model": "stable-image-core", "prompt": "a", "seed": seed});
     let error = parse(order(0)).unwrap_err().remove(0);
     assert_eq!((error.field.as_ref(), error.allowed), ("seed", vec!["1 to 4294967294".to_owned()]));
@@ -200,7 +200,7 @@ fn a_seed_is_one_that_the_provider_takes() {
 }
 
 #[test]
-fn sound_that_is_always_there_cannot_be_left_out_and_a_still_has_no_length() {
+fn sound_that_is_always_there_cannot_be_disabled_and_an_image_has_no_duration() {
     let order = |audio: bool| serde_json::json!({"model": "kling-3.0-turbo", "prompt": "a", "audio": audio});
     let error = parse(order(false)).unwrap_err().remove(0);
     assert_eq!((error.field.as_ref(), error.allowed), ("audio", vec!["true".to_owned()]));
@@ -214,7 +214,7 @@ fn sound_that_is_always_there_cannot_be_left_out_and_a_still_has_no_length() {
 }
 
 #[test]
-fn too_long_a_prompt_is_answered_with_the_longest() {
+fn too_long_a_prompt_is_answered_with_the_maximum() {
     let error =
         parse(serde_json::json!({"model": "gen-4.5", "prompt": "x".repeat(1_001)})).unwrap_err().remove(0);
     assert_eq!((error.field.as_ref(), error.allowed), ("prompt", vec!["1000".to_owned()]));

@@ -1,4 +1,4 @@
-//! Who is asked to make a video, and who next.
+//! Choice of the first route and of the next.
 
 use ErrorClass::{Auth, InsufficientFunds, ProviderUnavailable, RateLimited};
 use Health::{Degraded, Down, Healthy};
@@ -118,7 +118,7 @@ fn all_else_equal_the_cheapest_is_taken() {
 }
 
 #[test]
-fn a_route_that_cannot_serve_the_order_is_not_taken_however_cheap_and_well() {
+fn an_incapable_route_is_not_taken_however_cheap_and_healthy() {
     let long = serde_json::json!({"prompt": "x".repeat(50)});
     assert_eq!(first(long.clone(), &[]), "runway/mid");
     assert_eq!(first(long, &[(Runway, Degraded)]), "fal/dear");
@@ -136,7 +136,7 @@ fn a_healthy_provider_goes_before_a_preferred_and_a_preferred_before_a_cheap_one
 }
 
 #[test]
-fn a_provider_that_looks_down_is_taken_last_but_not_never() {
+fn a_provider_that_looks_down_is_taken_last() {
     assert_eq!(first(nothing(), &[(Fal, Down), (Runway, Degraded)]), "runway/mid");
     assert_eq!(first(nothing(), &[(Fal, Down), (Runway, Down)]), "fal/cheap");
     // A fallback model that works goes before the model itself where that does not.
@@ -151,7 +151,7 @@ fn a_pin_allows_no_other_provider_whatever_its_health() {
     let pinned = serde_json::json!({"provider": "runway", "pin": true});
     assert_eq!(first(pinned.clone(), &[(Runway, Down)]), "runway/mid");
     let out_of_money = [("runway/mid", Refused, InsufficientFunds)];
-    assert_eq!(next(&out_of_money, pinned), Err(NoRoute::Ever(InsufficientFunds)));
+    assert_eq!(next(&out_of_money, pinned), Err(NoRoute::Exhausted(InsufficientFunds)));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_key_that_fails_rules_out_its_provider_for_this_job() {
     for class in [Auth, InsufficientFunds] {
         assert_eq!(next(&[("fal/cheap", Refused, class)], nothing()), Ok("runway/mid".to_owned()));
     }
-    // So does a failure that nobody understands, or that may have been billed.
+    // So does an unknown failure, or one that may have been billed.
     for class in [ErrorClass::Unknown, ErrorClass::Timeout, ErrorClass::Expired] {
         assert_eq!(next(&[("fal/cheap", Broke, class)], nothing()), Ok("runway/mid".to_owned()));
     }
@@ -177,7 +177,7 @@ fn a_retry_goes_to_a_route_that_was_not_tried() {
 }
 
 #[test]
-fn what_was_never_sent_rules_nothing_out() {
+fn an_attempt_that_was_not_sent_rules_nothing_out() {
     let pinned = serde_json::json!({"provider": "runway", "pin": true});
     assert_eq!(next(&[("runway/mid", NotSent, Auth)], pinned), Ok("runway/mid".to_owned()));
 }
@@ -196,19 +196,19 @@ fn a_fallback_model_comes_after_the_models_own_routes() {
 }
 
 #[test]
-fn where_nothing_is_left_the_last_failure_says_why() {
+fn without_a_usable_route_the_last_failure_is_the_reason() {
     let both = [("fal/cheap", Refused, Auth), ("runway/mid", Refused, InsufficientFunds)];
-    assert_eq!(next(&both, nothing()), Err(NoRoute::Ever(InsufficientFunds)));
+    assert_eq!(next(&both, nothing()), Err(NoRoute::Exhausted(InsufficientFunds)));
     let none = Catalog::for_providers(&[]);
     assert_eq!(
         choose(&job(&[]), &order(nothing()), &none, &BTreeMap::new()).map(Route::name),
-        Err(NoRoute::Ever(ProviderUnavailable))
+        Err(NoRoute::Exhausted(ProviderUnavailable))
     );
 }
 
 #[test]
 fn a_provider_with_an_open_breaker_comes_after_one_that_only_looks_down() {
-    let broken = || Standing { broken: true, ..Standing::default() };
+    let broken = || Standing { breaker_open: true, ..Standing::default() };
     let down = || Standing { health: Down, ..Standing::default() };
     let standings = |fal, runway| BTreeMap::from([(Fal, fal), (Runway, runway)]);
     let first = |standings| stood(&job(&[]), &order(nothing()), &standings).unwrap();
@@ -219,9 +219,9 @@ fn a_provider_with_an_open_breaker_comes_after_one_that_only_looks_down() {
 }
 
 #[test]
-fn a_route_that_is_gone_comes_last_and_rules_out_no_other_of_its_provider() {
-    let gone = Standing { gone: vec!["fal/cheap".to_owned()], ..Standing::default() };
-    let standings = BTreeMap::from([(Fal, gone)]);
+fn a_missing_route_comes_last_and_rules_out_no_other_of_its_provider() {
+    let missing = Standing { missing_routes: vec!["fal/cheap".to_owned()], ..Standing::default() };
+    let standings = BTreeMap::from([(Fal, missing)]);
     assert_eq!(stood(&job(&[]), &order(nothing()), &standings), Ok("runway/mid".to_owned()));
     let fal = order(serde_json::json!({"provider": "fal", "pin": true}));
     assert_eq!(stood(&job(&[]), &fal, &standings), Ok("fal/dear".to_owned()));
@@ -230,24 +230,24 @@ fn a_route_that_is_gone_comes_last_and_rules_out_no_other_of_its_provider() {
     assert_eq!(stood(&job(&refused), &fal, &BTreeMap::new()), Ok("fal/dear".to_owned()));
     let both = [refused[0], ("fal/dear", Refused, ErrorClass::RouteGone)];
     let none = stood(&job(&both), &fal, &BTreeMap::new());
-    assert_eq!(none, Err(NoRoute::Ever(ErrorClass::RouteGone)));
+    assert_eq!(none, Err(NoRoute::Exhausted(ErrorClass::RouteGone)));
 }
 
 #[test]
-fn a_provider_that_takes_nothing_now_is_waited_for_only_if_no_other_can_serve() {
-    let closed = || Standing { closed: true, ..Standing::default() };
+fn a_provider_that_admits_nothing_is_awaited_only_if_no_other_can_serve() {
+    let closed = || Standing { not_admitted: true, ..Standing::default() };
     let both = BTreeMap::from([(Fal, closed()), (Runway, closed())]);
     let fal = BTreeMap::from([(Fal, closed())]);
     assert_eq!(stood(&job(&[]), &order(nothing()), &fal), Ok("runway/mid".to_owned()));
-    assert_eq!(stood(&job(&[]), &order(nothing()), &both), Err(NoRoute::Now));
+    assert_eq!(stood(&job(&[]), &order(nothing()), &both), Err(NoRoute::NotAdmitted));
     let pinned = order(serde_json::json!({"provider": "fal", "pin": true}));
-    assert_eq!(stood(&job(&[]), &pinned, &fal), Err(NoRoute::Now));
+    assert_eq!(stood(&job(&[]), &pinned, &fal), Err(NoRoute::NotAdmitted));
     let refused = job(&[("fal/cheap", Refused, Auth)]);
-    assert_eq!(stood(&refused, &pinned, &fal), Err(NoRoute::Ever(Auth)), "waiting would not help");
+    assert_eq!(stood(&refused, &pinned, &fal), Err(NoRoute::Exhausted(Auth)), "waiting would not help");
 }
 
 #[test]
-fn who_prefers_the_fastest_gets_the_route_that_takes_least_and_then_the_provider_that_answers_soonest() {
+fn prefer_fastest_sorts_by_expected_duration_then_latency() {
     let fastest = serde_json::json!({"prefer": "fastest"});
     let answers = |latency_ms| Standing { latency_ms: Some(latency_ms), ..Standing::default() };
     let standings = BTreeMap::from([(Fal, answers(90)), (Runway, answers(20))]);
@@ -280,13 +280,13 @@ fn mixed(job: &Job, request: &JobRequest, fal: Standing) -> Result<String, NoRou
 
 #[test]
 fn a_job_that_a_real_provider_could_take_never_goes_to_a_simulator() {
-    let down = Standing { health: Down, broken: true, ..Standing::default() };
-    let closed = Standing { closed: true, ..Standing::default() };
+    let down = Standing { health: Down, breaker_open: true, ..Standing::default() };
+    let closed = Standing { not_admitted: true, ..Standing::default() };
     let request = order(nothing());
     assert_eq!(mixed(&job(&[]), &request, down.clone()), Ok("fal/cheap".to_owned()));
-    assert_eq!(mixed(&job(&[]), &request, closed), Err(NoRoute::Now));
+    assert_eq!(mixed(&job(&[]), &request, closed), Err(NoRoute::NotAdmitted));
     let refused = [("fal/cheap", Refused, Auth)];
-    assert_eq!(mixed(&job(&refused), &request, Standing::default()), Err(NoRoute::Ever(Auth)));
+    assert_eq!(mixed(&job(&refused), &request, Standing::default()), Err(NoRoute::Exhausted(Auth)));
     let failed = [("fal/cheap", Broke, ProviderUnavailable), ("fal/dear", NotSent, ProviderUnavailable)];
     assert!(mixed(&job(&failed), &request, down).is_ok_and(|route| route.starts_with("fal/")));
 }
@@ -298,7 +298,7 @@ fn a_job_of_a_simulator_stays_among_simulators() {
     let mut begun = job(&[("runway/mid", Refused, Auth)]);
     begun.attempts[0].simulated = true;
     for request in [prefers, order(nothing())] {
-        assert_eq!(mixed(&begun, &request, Standing::default()), Err(NoRoute::Ever(Auth)));
+        assert_eq!(mixed(&begun, &request, Standing::default()), Err(NoRoute::Exhausted(Auth)));
     }
     // Where no real provider could take it, a simulator may.
     let fallback = order(serde_json::json!({"provider": "runway", "pin": true}));

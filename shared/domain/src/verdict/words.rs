@@ -1,34 +1,32 @@
-//! What a provider says of a failure for people, cleaned before it is kept: it comes from outside,
-//! and is shown to callers.
+//! Cleans a provider's error message: it is untrusted, and shown to callers.
 
 use super::Fault;
 
-/// Stands for what was taken out.
+/// Placeholder for redacted parts.
 const OUT: &str = "[...]";
-/// Letters of the raw text that are looked at.
+/// Characters of the raw text that are read.
 const RAW_MAX: usize = 4_000;
-/// So many words in a row that are also in the prompt are a repeat of it.
+/// This many consecutive words of the prompt count as a repeat.
 const ROW: usize = 4;
-/// A shorter word is no id and no key.
+/// Minimum length of an id or key.
 const ID_MIN: usize = 12;
 
-/// The text on one line, without URLs, and without what looks like an id or a key; `None` if nothing
-/// is left that says anything.
+/// The text on one line, without URLs, ids and keys; `None` if no text is left.
 pub(super) fn clean(text: &str) -> Option<String> {
     let text: String = text.chars().take(RAW_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let kept = text.split_whitespace().map(|word| if is_secret(word) { OUT } else { word });
     join(kept)
 }
 
-/// The text without what it repeats of the prompt: a row of its words, or all of them.
+/// The text without repeats of the prompt.
 pub(super) fn without(text: &str, prompt: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let plain = |text: &str| -> Vec<String> { text.split_whitespace().map(bare).collect() };
-    let (said, asked) = (plain(text), plain(prompt));
-    let row = ROW.min(asked.len()).max(1);
+    let (found, in_prompt) = (plain(text), plain(prompt));
+    let row = ROW.min(in_prompt.len()).max(1);
     let mut is_repeat = vec![false; words.len()];
-    for (at, window) in said.windows(row).enumerate() {
-        if asked.windows(row).any(|other| other == window) {
+    for (at, window) in found.windows(row).enumerate() {
+        if in_prompt.windows(row).any(|other| other == window) {
             is_repeat[at..at + row].fill(true);
         }
     }
@@ -39,11 +37,11 @@ fn bare(word: &str) -> String {
     word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }
 
-/// Joins words, at most as many as fit; what was taken out in a row shows once.
+/// Joins as many words as fit; consecutive placeholders become one.
 fn join<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut line = String::new();
     let mut last = "";
-    let mut says_something = false;
+    let mut has_text = false;
     for word in words {
         if word == OUT && last == OUT {
             continue;
@@ -56,14 +54,14 @@ fn join<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
             line.push(' ');
         }
         line.push_str(word);
-        says_something |= word != OUT && word.chars().any(char::is_alphanumeric);
+        has_text |= word != OUT && word.chars().any(char::is_alphanumeric);
         last = word;
     }
-    says_something.then_some(line)
+    has_text.then_some(line)
 }
 
-/// Whether a word is a URL, an address, or may be an id or a key: long, with digits in it, or in
-/// one of the forms that keys have.
+/// Whether a word is a URL or an address, or looks like an id or a key: long with digits, or with
+/// a known key prefix.
 fn is_secret(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     if lower.contains("://") || lower.starts_with("www.") || lower.contains('@') || lower.contains("data:") {
@@ -93,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_sentences_stay_as_they_are() {
+    fn plain_sentences_are_unchanged() {
         for text in [
             "Image pixel is invalid",
             "The image must be at least 300x300 px (got 128x96).",
@@ -106,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_ids_keys_and_line_breaks_go() {
+    fn urls_ids_keys_and_line_breaks_are_removed() {
         for (text, left) in [
             ("could not fetch https://a.example/x.png?sig=1 now", Some("could not fetch [...] now")),
             ("task 764cabcf-b745-4b3e-ae38-1200304cf45b failed", Some("task [...] failed")),
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_the_prompt_goes() {
+    fn repeats_of_the_prompt_are_removed() {
         let prompt = "A paper boat sails over a purple sea at dawn";
         let without = |text: &str| without(text, prompt);
         assert_eq!(

@@ -9,24 +9,24 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::super::Error;
-use super::{Books, Source};
+use super::{LedgerSnapshot, Source};
 use domain::time::Timestamp;
 
-/// Files that are asked about at one time.
+/// Concurrent requests.
 const AT_ONCE: usize = 16;
 
 /// A file in the bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Object {
     pub bytes: u64,
-    /// The SHA-256 in its metadata, where that was asked for and is there.
+    /// The SHA-256 in its metadata, if requested and present.
     pub sha256: Option<String>,
     /// The SHA-256 of its content, in a deep audit.
     pub content: Option<String>,
 }
 
 impl Source {
-    /// The files whose keys begin so.
+    /// The files with this key prefix.
     pub(super) async fn objects(&self, prefix: &str) -> Result<BTreeMap<String, Object>, Error> {
         let mut objects = BTreeMap::new();
         let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
@@ -41,22 +41,22 @@ impl Source {
         Ok(objects)
     }
 
-    /// Asks about the file of each job that has one.
-    pub(super) async fn describe_files(&self, books: &mut Books) -> Result<(), Error> {
-        let files = books.rows().filter_map(|row| Some(row.job.media.as_ref()?.key.clone()));
-        let files: Vec<String> = files.filter(|key| books.objects.contains_key(key)).collect();
+    /// Reads the metadata of the file of each job that has one.
+    pub(super) async fn describe_files(&self, snapshot: &mut LedgerSnapshot) -> Result<(), Error> {
+        let files = snapshot.rows().filter_map(|row| Some(row.job.media.as_ref()?.key.clone()));
+        let files: Vec<String> = files.filter(|key| snapshot.objects.contains_key(key)).collect();
         let files = files.into_iter().map(|key| async move { Ok((self.describe(&key).await?, key)) });
         let described: Vec<_> = stream::iter(files).buffer_unordered(AT_ONCE).try_collect().await?;
         for (object, key) in described {
             match object {
-                Some(object) => books.objects.insert(key, object),
-                None => books.objects.remove(&key),
+                Some(object) => snapshot.objects.insert(key, object),
+                None => snapshot.objects.remove(&key),
             };
         }
         Ok(())
     }
 
-    /// A file with its sums; `None` if it is not there.
+    /// A file with its checksums; `None` if missing.
     pub(super) async fn describe(&self, key: &str) -> Result<Option<Object>, Error> {
         let doing = format!("look for {key}");
         let head = match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
@@ -84,7 +84,7 @@ impl Source {
         Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
     }
 
-    /// Every open upload's key, and when its oldest upload was begun.
+    /// The key of every open upload, and the start of its oldest one.
     pub(super) async fn uploads(&self) -> Result<BTreeMap<String, Timestamp>, Error> {
         let mut uploads = BTreeMap::new();
         let (mut key, mut id) = (None, None);

@@ -10,8 +10,7 @@ use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
-pub(super) const STILL_THE_JOB_WE_DECIDED_ABOUT: &str =
-    "#state = :state_before AND #version = :version_before";
+pub(super) const VERSION_UNCHANGED: &str = "#state = :state_before AND #version = :version_before";
 
 pub(super) fn job_update(doing: &str, transition: &Transition, event: &Event) -> Result<Update, Error> {
     let (before, after) = (transition.before(), transition.after());

@@ -1,4 +1,4 @@
-//! Jobs by the page.
+//! Pages of jobs.
 
 use crate::store::Error;
 use crate::store::item::{key, number, text, text_of};
@@ -35,19 +35,19 @@ impl JobStore {
             if is_last {
                 break;
             }
-            // What was left out takes no place of another.
+            // Omitted jobs do not count towards the limit.
             left = limit.saturating_sub(i32::try_from(jobs.len()).unwrap_or(i32::MAX));
         }
         Ok(jobs)
     }
 
-    /// These jobs in this order; one that does not exist is left out, and so is one that cannot be
-    /// read: it must not hide the others.
+    /// These jobs in this order. Missing and unreadable ones are omitted, so that they do not hide the
+    /// others.
     pub(in crate::store) async fn get_many(&self, doing: &str, ids: Vec<JobId>) -> Result<Vec<Job>, Error> {
         Ok(self.get_readable(doing, ids).await?.0)
     }
 
-    /// The same, and those that cannot be read.
+    /// The same, with the unreadable ones.
     pub(in crate::store) async fn get_readable(
         &self,
         doing: &str,

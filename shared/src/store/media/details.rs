@@ -1,5 +1,4 @@
-//! What a film or a picture shows, from that part of its file which says so. Whatever cannot be read
-//! is absent: nothing is refused for it.
+//! Metadata of a video or image. Unreadable values are absent, never an error.
 
 use super::format::Format;
 use domain::media::Details;
@@ -16,7 +15,7 @@ pub(super) fn read(format: Format, kept: &[u8]) -> Details {
     details.unwrap_or_default()
 }
 
-/// Whether the index of an MP4 file names tracks, and none of them is of film.
+/// Whether an MP4 index has tracks but none of video.
 pub(super) fn is_without_film(format: Format, kept: &[u8]) -> bool {
     let is_mp4 = matches!(format, Format::Mp4 | Format::QuickTime);
     let handlers: Vec<_> = boxes(kept).filter(|(kind, _)| kind == b"trak").filter_map(handler).collect();
@@ -85,7 +84,7 @@ fn mp4(moov: &[u8]) -> Option<Details> {
     Some(details)
 }
 
-/// Of a film in fragments, whose headers were written before it was.
+/// The duration of a fragmented video, whose headers were written first.
 fn fragmented(moov: &[u8]) -> Option<(u64, u64)> {
     let mehd = inner(moov, &[b"mvex", b"mehd"])?;
     let units = number(mehd, 4, if *mehd.first()? == 1 { 8 } else { 4 })?;
@@ -93,7 +92,7 @@ fn fragmented(moov: &[u8]) -> Option<(u64, u64)> {
     Some((number(mvhd, if *mvhd.first()? == 1 { 20 } else { 12 }, 4)?, units))
 }
 
-/// Width and height as they are shown: a film may be stored on its side.
+/// Displayed width and height: a video may be stored rotated.
 fn track_sides(tkhd: &[u8]) -> Option<Details> {
     let end = tkhd.len();
     let field = |before_end: usize, length| number(tkhd, end.checked_sub(before_end)?, length);
@@ -206,7 +205,7 @@ mod tests {
         mp4_box(b"trak", &[mp4_box(b"tkhd", &tkhd), mp4_box(b"mdia", &mdia)].concat())
     }
 
-    fn told(details: Details) -> (Option<u32>, Option<u32>, Option<u64>, Option<u32>) {
+    fn values(details: Details) -> (Option<u32>, Option<u32>, Option<u64>, Option<u32>) {
         (details.width, details.height, details.duration_ms, details.frames_per_1000_s)
     }
 
@@ -215,9 +214,9 @@ mod tests {
         let mvhd = mp4_box(b"mvhd", &numbers(&[0, 0, 0, 1_000, 5_000]));
         let moov = [mvhd, track(b"soun", false, &[1, 1]), track(b"vide", false, &[120, 533])].concat();
         let want = (Some(1_280), Some(720), Some(5_000), Some(24_015));
-        assert_eq!(told(read(Format::Mp4, &moov)), want);
+        assert_eq!(values(read(Format::Mp4, &moov)), want);
         let turned = track(b"vide", true, &[]);
-        assert_eq!(told(read(Format::QuickTime, &turned)), (Some(720), Some(1_280), Some(5_000), None));
+        assert_eq!(values(read(Format::QuickTime, &turned)), (Some(720), Some(1_280), Some(5_000), None));
         assert!(!is_without_film(Format::Mp4, &moov));
         assert!(is_without_film(Format::Mp4, &track(b"soun", false, &[1, 1])));
         assert!(!is_without_film(Format::Mp4, &[7; 400]) && !is_without_film(Format::Mp4, b""));
@@ -253,10 +252,10 @@ mod tests {
         let segment =
             [ebml(&[0x15, 0x49, 0xa9, 0x66], &info), ebml(&[0x16, 0x54, 0xae, 0x6b], &tracks)].concat();
         let want = (Some(640), Some(360), Some(4_960), Some(24_000));
-        assert_eq!(told(read(Format::WebM, &segment)), want);
+        assert_eq!(values(read(Format::WebM, &segment)), want);
         // Its film follows, and is not all there.
         let cut = [&segment[..], &[0x1f, 0x43, 0xb6, 0x75, 0x48, 0], &[0; 40]].concat();
-        assert_eq!(told(read(Format::Matroska, &cut)), want);
+        assert_eq!(values(read(Format::Matroska, &cut)), want);
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! What a file is, by how it begins. Names and announced types are not looked at.
+//! Detects the format of a file by its first bytes. Names and announced types are ignored.
 
 use super::details::element;
 use domain::catalog::Kind;
 
-/// A container of films or a format of stills that is sold.
+/// A supported container of videos or format of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// The ISO base media file format.
     Mp4,
-    /// Its ancestor, which has the same boxes.
+    /// Its predecessor, with the same boxes.
     QuickTime,
     WebM,
     Matroska,
@@ -17,21 +17,21 @@ pub(super) enum Format {
     WebP,
 }
 
-/// Major brands of the ISO base media file format that are no films: stills and image sequences,
-/// sound alone, raw photographs, JPEG 2000.
+/// Major brands of the ISO base media file format that are not videos: images and image sequences,
+/// sound, raw photographs, JPEG 2000.
 const OTHER_BRANDS: [&[u8; 4]; 29] = [
     b"avif", b"avis", b"avio", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
     b"mif1", b"mif2", b"msf1", b"miaf", b"1pic", b"jpeg", b"jpgs", b"jp2 ", b"jpx ", b"jpm ", b"jxl ",
     b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"aax ", b"crx ",
 ];
-/// What may be the first box of a QuickTime file that has no `ftyp`.
+/// Possible first boxes of a QuickTime file without `ftyp`.
 const FIRST_BOXES: [&[u8; 4]; 6] = [b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"];
-/// Elements of Matroska: a file's header, and in it, what kind of document the file is.
+/// Matroska elements: the header, and in it the document type.
 const HEADER: u64 = 0x1a45_dfa3;
 const DOC_TYPE: u64 = 0x4282;
 
 impl Format {
-    /// `None` for what is not sold.
+    /// `None` for an unsupported format.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [a, b, c, d, b'f', b't', b'y', b'p', brand @ ..] => {
@@ -58,7 +58,7 @@ impl Format {
         }
     }
 
-    /// By the document's type, which is one of the elements of the header, and which zeros may pad.
+    /// Detects the document type, an element of the header that zeros may pad.
     fn of_ebml(start: &[u8]) -> Option<Self> {
         let doc_type = element(element(start, HEADER)?, DOC_TYPE)?;
         match doc_type.split(|byte| *byte == 0).next()? {
@@ -87,7 +87,7 @@ impl Format {
         }
     }
 
-    /// Smaller files than this hold no film, or no picture.
+    /// Smaller files have no video or image.
     pub(super) fn bytes_min(self) -> u64 {
         match self.kind() {
             Kind::Video => 512,
@@ -96,8 +96,8 @@ impl Format {
     }
 }
 
-/// How a file of this type is given out: what browsers do with it, and under which name. What is no
-/// film and no picture (an earlier release took some) is only ever saved.
+/// Content disposition and file name of a file. Anything but a video or an image (earlier releases
+/// accepted some) is only downloaded, never displayed.
 pub(super) fn disposition(content_type: &str) -> &'static str {
     match content_type {
         "video/mp4" => "inline; filename=\"video.mp4\"",
@@ -114,7 +114,7 @@ pub(super) fn disposition(content_type: &str) -> &'static str {
     }
 }
 
-/// The type that a file is given out as: nothing that a browser would run.
+/// The content type of a file: never one that a browser executes.
 pub(super) fn served_type(content_type: &str) -> &str {
     if disposition(content_type).starts_with("inline") { content_type } else { "application/octet-stream" }
 }

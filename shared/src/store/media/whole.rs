@@ -1,14 +1,14 @@
-//! Whether a file is all there, by its own structure, and the part of it that says what it shows.
-//! Reads it once, as it comes, and keeps a bounded part of it.
+//! Checks that a file is complete, by its structure, and extracts its metadata part. Reads the stream
+//! once, with bounded memory.
 
 use super::format::Format;
 
-/// The largest index of an MP4 file that is kept to be read: hours of film.
+/// Maximum size of a kept MP4 index: hours of video.
 const INDEX_MAX: usize = 4 << 20;
-/// What is kept of a Matroska file's beginning, where it describes its tracks.
+/// Kept bytes at the start of a Matroska file, which describe its tracks.
 const SEGMENT_START: usize = 64 << 10;
 
-/// What the beginning of a unit says.
+/// The result of parsing the start of a unit.
 enum Step {
     /// Nothing yet.
     More,
@@ -19,7 +19,7 @@ enum Step {
     Broken,
 }
 
-/// What a file's structure says of it.
+/// The result of the structure check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
     Whole,
@@ -28,22 +28,22 @@ pub(super) enum Judgement {
     WithoutCore,
     /// It ends in the middle.
     CutOff,
-    /// This is no such file.
+    /// The structure is invalid.
     Broken,
 }
 
-/// A file on its way.
+/// The state of the check of a stream.
 #[derive(Debug)]
 pub(super) struct Whole {
     format: Format,
-    /// The beginning of the present unit.
+    /// The start of the current unit.
     head: Vec<u8>,
     /// Bytes to come before the next unit.
     skip: u64,
     is_first: bool,
     /// The unit without which the file is nothing was there.
     has_core: bool,
-    /// Film or picture was there.
+    /// Video or image data was found.
     has_data: bool,
     /// It has a description that belongs to no film: HEIF and AVIF stills have one instead of an
     /// index, whatever their brand.
@@ -53,7 +53,7 @@ pub(super) struct Whole {
     /// In the compressed data of a JPEG scan.
     in_scan: bool,
     is_broken: bool,
-    /// The unit that describes the film or the picture, without its head, or its beginning.
+    /// The metadata unit, without its header, or its start.
     kept: Vec<u8>,
     /// Bytes of the present unit that are still to be kept.
     keep: usize,
@@ -77,7 +77,7 @@ impl Whole {
         }
     }
 
-    /// Takes in the next bytes.
+    /// Processes the next bytes.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while let [next, rest @ ..] = bytes {
             if self.is_broken {
@@ -113,7 +113,7 @@ impl Whole {
         }
     }
 
-    /// What has come, taken for all of the file.
+    /// The result if the stream ends here.
     pub(super) fn judge(&self) -> Judgement {
         let is_open_ended = self.is_last && self.skip > u64::MAX / 2;
         let is_matroska = matches!(self.format, Format::WebM | Format::Matroska);
@@ -138,7 +138,7 @@ impl Whole {
         self.format
     }
 
-    /// What the file says about what it shows; empty where that is not known.
+    /// The metadata; empty if unknown.
     pub(super) fn described(&self) -> &[u8] {
         &self.kept
     }

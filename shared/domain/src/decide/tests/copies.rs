@@ -1,4 +1,4 @@
-//! One copy of a file at a time, and none for ever.
+//! One copy of a file at a time, each with a lease.
 
 use std::time::Duration;
 
@@ -17,57 +17,57 @@ fn lease(job: &Job) -> (Timestamp, u64) {
 }
 
 #[test]
-fn the_move_to_settling_gives_the_first_lease_and_a_second_copy_waits_for_its_end() {
+fn the_transition_to_settling_grants_the_first_lease_and_a_second_copy_waits() {
     let job = settling();
     assert_eq!(lease(&job), (job.updated_at + COPY_LEASE, job.version));
     let (until, _) = lease(&job);
     assert_eq!(job.decide(&STARTED, until.minus(INSTANT)), Ok(Decision::Stay));
-    let second = told_at(&job, &STARTED, until);
+    let second = applied_at(&job, &STARTED, until);
     assert_eq!(lease(&second), (until + COPY_LEASE, second.version));
 }
 
 #[test]
-fn a_copy_that_goes_on_keeps_its_lease() {
+fn a_running_copy_renews_its_lease() {
     let job = settling();
     let (until, own) = lease(&job);
-    let renewed = told_at(&job, &Event::CopyRenewed { number: 1, lease: own }, until.minus(INSTANT));
+    let renewed = applied_at(&job, &Event::CopyRenewed { number: 1, lease: own }, until.minus(INSTANT));
     assert_eq!(lease(&renewed), (until.minus(INSTANT) + COPY_LEASE, own));
     assert_eq!(renewed.decide(&STARTED, until), Ok(Decision::Stay));
 }
 
 #[test]
-fn a_failed_copy_makes_way_for_the_next() {
+fn after_a_failed_copy_the_next_may_start() {
     let job = settling();
     let (_, own) = lease(&job);
     let failed = Event::CopyFailed { number: 1, lease: own, wait: Duration::ZERO };
-    let freed = told_at(&job, &failed, soon(&job));
+    let freed = applied_at(&job, &failed, soon(&job));
     assert_eq!((freed.state, freed.copy_until, freed.copy_lease), (State::Settling, None, None));
     assert_eq!(freed.decide(&failed, soon(&freed)), Ok(Decision::Stay));
-    assert!(told_at(&freed, &STARTED, soon(&freed)).copy_until.is_some());
-    // Also before "not found" means anything.
-    let early = told_at(&job, &Event::AssetLost { number: 1, lease: own }, soon(&job));
+    assert!(applied_at(&freed, &STARTED, soon(&freed)).copy_until.is_some());
+    // Also before "not found" counts.
+    let early = applied_at(&job, &Event::AssetLost { number: 1, lease: own }, soon(&job));
     assert_eq!((early.copy_until, early.attempts[0].missing), (None, None));
 }
 
 #[test]
-fn a_file_whose_server_wants_to_be_left_alone_is_copied_after_that_or_at_the_deadline() {
+fn after_a_back_off_or_at_the_deadline_the_file_is_copied() {
     let job = settling();
     let (_, own) = lease(&job);
     let wait = Duration::from_secs(600);
-    let put_off = told_at(&job, &Event::CopyFailed { number: 1, lease: own, wait }, soon(&job));
+    let put_off = applied_at(&job, &Event::CopyFailed { number: 1, lease: own, wait }, soon(&job));
     assert_eq!((put_off.copy_until, put_off.copy_lease), (Some(soon(&job) + wait), None));
     assert_eq!(put_off.decide(&STARTED, (soon(&job) + wait).minus(INSTANT)), Ok(Decision::Stay));
-    let next = told_at(&put_off, &STARTED, soon(&job) + wait);
+    let next = applied_at(&put_off, &STARTED, soon(&job) + wait);
     assert_eq!(lease(&next), (soon(&job) + wait + COPY_LEASE, next.version));
     let hasty = Job { deadline: soon(&job), ..put_off };
-    assert!(told_at(&hasty, &STARTED, soon(&job)).copy_lease.is_some());
+    assert!(applied_at(&hasty, &STARTED, soon(&job)).copy_lease.is_some());
 }
 
 #[test]
-fn a_copy_whose_lease_has_lapsed_leaves_that_of_the_next_alone() {
+fn a_copy_with_an_expired_lease_does_not_change_the_next_lease() {
     let job = settling();
     let (until, first) = lease(&job);
-    let second = told_at(&job, &STARTED, until);
+    let second = applied_at(&job, &STARTED, until);
     let late = [
         Event::CopyRenewed { number: 1, lease: first },
         Event::CopyFailed { number: 1, lease: first, wait: Duration::ZERO },
@@ -80,7 +80,7 @@ fn a_copy_whose_lease_has_lapsed_leaves_that_of_the_next_alone() {
 }
 
 #[test]
-fn an_event_of_another_file_leaves_the_lease_alone() {
+fn an_event_of_another_file_does_not_change_the_lease() {
     let job = after(&[claimed(), not_sent(1), claimed(), accepted(2), finished(1), finished(2)]);
     assert_eq!(job.attempt, 1);
     let (_, lease) = lease(&job);
@@ -92,11 +92,11 @@ fn an_event_of_another_file_leaves_the_lease_alone() {
     ] {
         assert_eq!(job.decide(&event, soon(&job)), Ok(Decision::Stay));
     }
-    // The second file has no copy yet when its turn comes.
+    // The second file has no copy yet when it is next.
     let second =
         after(&[claimed(), not_sent(1), claimed(), accepted(2), finished(1), finished(2), asset_lost(1)]);
     assert_eq!((second.attempt, second.copy_until, second.copy_lease), (2, None, None));
-    assert!(told_at(&second, &Event::CopyStarted { number: 2 }, soon(&second)).copy_until.is_some());
+    assert!(applied_at(&second, &Event::CopyStarted { number: 2 }, soon(&second)).copy_until.is_some());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What comes back, and what that may cost us.
+//! Refunds, and the cost at risk.
 
 use super::*;
 
@@ -18,7 +18,7 @@ const RISK: MicroUsd = MicroUsd(300_000);
 const NONE: MicroUsd = MicroUsd(0);
 
 #[test]
-fn a_canceled_job_gets_back_its_price_less_what_it_may_have_cost() {
+fn a_cancel_refunds_the_price_minus_the_possible_cost() {
     let running = [claimed(), accepted(1), CANCEL];
     let and = |end: Event| ends(&[&running[..], &[end]].concat());
     assert_eq!(and(canceled(1)), (State::Canceled, PRICE - COST, NONE));
@@ -26,26 +26,26 @@ fn a_canceled_job_gets_back_its_price_less_what_it_may_have_cost() {
     assert_eq!(and(free), (State::Canceled, PRICE, NONE));
     let half = ended(1, Verdict::Canceled { cost: Some(MicroUsd(150_000)) });
     assert_eq!(and(half), (State::Canceled, PRICE - COST / 2, NONE));
-    // Its fate was never learnt: it may have been billed.
+    // Its outcome is unknown: it may have been billed.
     assert_eq!(ends(&[claimed(), CANCEL, Event::DeadlinePassed]), (State::Canceled, PRICE - COST, NONE));
     assert_eq!(ends(&[CANCEL]), (State::Canceled, PRICE, NONE));
 }
 
 #[test]
-fn where_what_is_stopped_is_free_all_comes_back() {
+fn where_a_canceled_remote_job_is_free_everything_is_refunded() {
     let events = [claimed_where(true), accepted(1), CANCEL, canceled(1)];
     assert_eq!(ends(&events), (State::Canceled, PRICE, NONE));
     assert_eq!(after(&events).attempts[0].billed, Billed::No);
 }
 
 #[test]
-fn an_owner_may_give_back_all_and_bear_the_risk() {
+fn an_operator_may_refund_everything() {
     let full = Event::CancelRequested(CancelRefund::Full);
     assert_eq!(ends(&[claimed(), accepted(1), full, canceled(1)]), (State::Canceled, PRICE, RISK));
 }
 
 #[test]
-fn a_failure_gives_back_all_and_its_risk_is_counted() {
+fn a_failure_refunds_everything_and_its_cost_at_risk_is_counted() {
     let unknown = broke(1, ErrorClass::Unknown, Billed::Unknown);
     assert_eq!(ends(&[claimed(), accepted(1), unknown]), (State::Failed, PRICE, RISK));
     let free = broke(1, ErrorClass::Unknown, Billed::No);
@@ -53,7 +53,7 @@ fn a_failure_gives_back_all_and_its_risk_is_counted() {
 }
 
 #[test]
-fn a_cancel_says_what_will_come_back() {
+fn a_cancel_returns_the_expected_refund() {
     let back = |events: &[Event]| after(events).refund_for_cancel().map(|back| back.micros());
     assert_eq!(back(&[claimed(), accepted(1), CANCEL]), Some(PRICE - COST));
     assert_eq!(back(&[claimed_where(true), accepted(1), CANCEL]), Some(PRICE));
@@ -64,7 +64,7 @@ fn a_cancel_says_what_will_come_back() {
 }
 
 #[test]
-fn a_presumed_refusal_is_tried_again_and_may_run_after_all() {
+fn a_presumed_refusal_fails_over_and_may_still_run() {
     assert_eq!(after(&[claimed(), presumed(1)]).state, State::Queued);
     let runs = after(&[claimed(), presumed(1), accepted(1)]);
     assert_eq!((runs.state, runs.attempt), (State::Running, 1));

@@ -17,30 +17,30 @@ const REFUSALS: std::ops::Range<u8> = 0..ATTEMPTS_MAX as u8;
 /// awaited, and two for one that runs and is asked to stop.
 const DEADLINES_MAX: usize = ATTEMPTS_MAX + 1;
 
-/// A job that is told things, with everything checked at each step.
+/// A job to which events are applied, with all guarantees checked at each step.
 struct Run {
     job: Job,
     now: Timestamp,
     entries: Vec<Entry>,
-    /// Told every event twice; must come to the same.
+    /// The same job with every event applied twice; must be equal.
     doubled: Job,
     doubled_entries: Vec<Entry>,
 }
 
 impl Run {
-    /// A job that was refused so many times.
+    /// A job after this many refusals.
     fn after(refusals: u8) -> Self {
         let (job, doubled) = (new_job(), new_job());
         let mut run = Self { job, now: START, entries: vec![], doubled, doubled_entries: vec![] };
         for number in 1..=refusals {
-            run.tell(&claimed());
-            run.tell(&refused(number, ErrorClass::RateLimited));
+            run.apply(&claimed());
+            run.apply(&refused(number, ErrorClass::RateLimited));
         }
         run
     }
 
-    /// Tells the job; whether that moved it, or `None` if it was illegal.
-    fn tell(&mut self, event: &Event) -> Option<bool> {
+    /// Applies an event; whether it moved the job, or `None` if it was illegal.
+    fn apply(&mut self, event: &Event) -> Option<bool> {
         let decision = self.job.decide(event, self.now);
         for again in [false, true] {
             let repeat = self.doubled.decide(event, self.now);
@@ -153,8 +153,7 @@ fn check_job(job: &Job) {
     assert!(job.copy_lease.is_none() || job.copy_until.is_some(), "a lease without an end: {job:?}");
 }
 
-/// The end that a live job comes to if it is never told anything again, and the entries
-/// written on the way.
+/// The end of an active job without further events, and the ledger entries until then.
 fn outlive_deadlines(job: &Job) -> (Job, Vec<Entry>) {
     let (mut job, mut entries) = (job.clone(), vec![]);
     for _ in 0..DEADLINES_MAX {
@@ -196,12 +195,12 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     ]
 }
 
-/// What happens next in the world around a job.
+/// The next step of the environment.
 #[derive(Debug, Clone)]
 enum Step {
     /// A dispatch message arrives, and the provider answers so.
     Dispatch(Answer),
-    /// A running remote job comes to an end, and its provider says so; some change their mind.
+    /// A running remote job ends, and the provider reports it; some reports change later.
     End {
         verdict: Verdict,
         and_then_finish: bool,
@@ -214,7 +213,7 @@ enum Step {
     /// A copy of the result starts, and ends so.
     Fetch(Copied),
     Cancel,
-    LookAfter,
+    Reconcile,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -223,7 +222,7 @@ enum Copied {
     Failed,
     Lost,
     Wrong,
-    /// We die before we write it down.
+    /// The function crashes before it records the answer.
     Died,
 }
 
@@ -234,7 +233,7 @@ enum Answer {
     NotSent(Fault),
     LostButRuns,
     LostOnTheWay,
-    /// We die before we write it down; it runs.
+    /// As above, and the remote job runs.
     Died,
 }
 
@@ -255,14 +254,14 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<Index>(), any::<bool>()).prop_map(|(which, keep)| Step::Deliver { which, keep }),
         2 => select(vec![Copied::Stored, Copied::Failed, Copied::Lost, Copied::Wrong, Copied::Died]).prop_map(Step::Fetch),
         1 => Just(Step::Cancel),
-        1 => Just(Step::LookAfter),
+        1 => Just(Step::Reconcile),
     ]
 }
 
-/// The world around a job: what truly runs, and the messages under way.
+/// A model of the environment: the running remote jobs and the queued messages.
 struct World {
     run: Run,
-    mail: Vec<Event>,
+    messages: Vec<Event>,
     /// Attempts whose remote jobs run and will bill.
     running: Vec<u8>,
 }
@@ -273,22 +272,23 @@ impl World {
             Step::Dispatch(answer) => self.dispatch(answer),
             Step::End { verdict, and_then_finish } => {
                 let Some(number) = self.running.pop() else { return };
-                self.mail.push(ended(number, verdict));
-                self.mail.extend(and_then_finish.then(|| finished(number)));
+                self.messages.push(ended(number, verdict));
+                self.messages.extend(and_then_finish.then(|| finished(number)));
             }
             Step::Deliver { which, keep } => {
-                if self.mail.is_empty() {
+                if self.messages.is_empty() {
                     return;
                 }
-                let index = which.index(self.mail.len());
-                let event = if keep { self.mail[index].clone() } else { self.mail.swap_remove(index) };
-                self.tell(&event);
+                let index = which.index(self.messages.len());
+                let event =
+                    if keep { self.messages[index].clone() } else { self.messages.swap_remove(index) };
+                self.apply(&event);
             }
             Step::Fetch(copied) if self.run.job.state == State::Settling => {
                 let number = self.run.job.attempt;
-                self.tell(&Event::CopyStarted { number });
+                self.apply(&Event::CopyStarted { number });
                 let lease = self.run.job.copy_lease.unwrap_or(0);
-                self.mail.extend(match copied {
+                self.messages.extend(match copied {
                     Copied::Stored => Some(stored(number)),
                     Copied::Failed => Some(Event::CopyFailed { number, lease, wait: Duration::ZERO }),
                     Copied::Lost => Some(Event::AssetLost { number, lease }),
@@ -297,35 +297,35 @@ impl World {
                 });
             }
             Step::Fetch(_) => {}
-            Step::Cancel => self.tell(&CANCEL),
-            Step::LookAfter => self.tell(&Event::DeadlinePassed),
+            Step::Cancel => self.apply(&CANCEL),
+            Step::Reconcile => self.apply(&Event::DeadlinePassed),
         }
     }
 
     fn dispatch(&mut self, answer: Answer) {
         let before = self.run.job.attempts.len();
-        self.tell(&claimed());
+        self.apply(&claimed());
         let number = self.run.job.attempt;
         if self.run.job.attempts.len() == before {
             return;
         }
-        let (news, runs) = match answer {
+        let (event, runs) = match answer {
             Answer::Accepted => (Some(accepted(number)), true),
-            Answer::Refused(fault) => (Some(told(number, News::Refused(fault))), false),
-            Answer::NotSent(fault) => (Some(told(number, News::NotSent(fault))), false),
+            Answer::Refused(fault) => (Some(reported(number, AttemptEvent::Refused(fault))), false),
+            Answer::NotSent(fault) => (Some(reported(number, AttemptEvent::NotSent(fault))), false),
             Answer::LostButRuns => (Some(unclear(number)), true),
             Answer::LostOnTheWay => (Some(unclear(number)), false),
             Answer::Died => (None, true),
         };
-        self.mail.extend(news);
+        self.messages.extend(event);
         self.running.extend(runs.then_some(number));
     }
 
-    /// Nothing that happens in this world is illegal, and no refund is written while a remote
-    /// job runs, unless its deadline has passed.
-    fn tell(&mut self, event: &Event) {
+    /// No event of this environment is illegal, and no refund is written while a remote job runs,
+    /// unless its deadline has passed.
+    fn apply(&mut self, event: &Event) {
         let before = self.run.entries.len();
-        let moved = self.run.tell(event);
+        let moved = self.run.apply(event);
         assert_ne!(moved, None, "{event:?} is illegal for {:?}", self.run.job);
         if self.run.entries.len() > before {
             for number in &self.running {
@@ -340,13 +340,13 @@ impl World {
 fn any_event() -> impl Strategy<Value = Event> {
     let cost = || proptest::option::of(Just(MicroUsd(1)));
     let remote = || select(vec![remote("a"), remote("b")]);
-    let news = prop_oneof![
-        4 => (remote(), cost()).prop_map(|(remote, cost)| News::Accepted { remote, cost }),
-        4 => fault().prop_map(News::Refused),
-        1 => fault().prop_map(News::NotSent),
-        1 => Just(News::Unclear),
+    let event = prop_oneof![
+        4 => (remote(), cost()).prop_map(|(remote, cost)| AttemptEvent::Accepted { remote, cost }),
+        4 => fault().prop_map(AttemptEvent::Refused),
+        1 => fault().prop_map(AttemptEvent::NotSent),
+        1 => Just(AttemptEvent::Unclear),
         6 => (proptest::option::of(remote()), verdict())
-            .prop_map(|(remote, verdict)| News::Ended { remote, verdict }),
+            .prop_map(|(remote, verdict)| AttemptEvent::Ended { remote, verdict }),
     ];
     prop_oneof![
         8 => (any::<u64>(), any::<bool>()).prop_map(|(id, stop_is_free)| Event::Claimed(Claim {
@@ -360,7 +360,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             simulated: false,
         })),
         1 => class().prop_map(|class| Event::NoRoute { class }),
-        16 => (0..=5_u8, news).prop_map(|(number, news)| told(number, news)),
+        16 => (0..=5_u8, event).prop_map(|(number, event)| reported(number, event)),
         2 => (0..=5_u8).prop_map(stored),
         1 => (0..=5_u8).prop_map(delivered),
         2 => (0..=5_u8).prop_map(|number| Event::CopyStarted { number }),
@@ -386,7 +386,7 @@ proptest! {
         refusals in REFUSALS,
         steps in vec((pause(), step()), 1..=EVENTS_MAX),
     ) {
-        let mut world = World { run: Run::after(refusals), mail: vec![], running: vec![] };
+        let mut world = World { run: Run::after(refusals), messages: vec![], running: vec![] };
         for (pause, step) in steps {
             world.run.now = world.run.now + pause;
             world.take(step);
@@ -395,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn a_job_that_is_told_anything_keeps_its_guarantees(
+    fn a_job_keeps_its_guarantees_under_any_events(
         refusals in REFUSALS,
         events in vec((pause(), any::<bool>(), any_event()), 1..=EVENTS_MAX),
     ) {
@@ -403,23 +403,23 @@ proptest! {
         for (pause, back, event) in events {
             // Clocks of different machines disagree.
             run.now = if back { run.now.minus(Duration::from_secs(2)) } else { run.now + pause };
-            run.tell(&event);
+            run.apply(&event);
         }
         run.finish();
     }
 
     #[test]
-    fn a_second_remote_job_for_one_attempt_is_never_taken_silently(
+    fn a_second_remote_job_for_one_attempt_is_always_an_error(
         refusals in REFUSALS,
         events in vec(any_event(), 1..=EVENTS_MAX),
     ) {
         let mut run = Run::after(refusals);
         for event in events {
             run.now = run.now + Duration::from_secs(1);
-            run.tell(&event);
+            run.apply(&event);
             for attempt in run.job.attempts.iter().filter(|attempt| attempt.remote.is_some()) {
-                let other = News::Accepted { remote: remote("c"), cost: None };
-                prop_assert!(run.job.decide(&told(attempt.number, other), run.now).is_err());
+                let other = AttemptEvent::Accepted { remote: remote("c"), cost: None };
+                prop_assert!(run.job.decide(&reported(attempt.number, other), run.now).is_err());
             }
         }
     }

@@ -52,25 +52,25 @@ fn jobs() -> Vec<(&'static str, Job)> {
 
 /// The job after its copy has failed.
 fn uncopied(job: &Job) -> Job {
-    told_at(
+    applied_at(
         job,
         &Event::CopyFailed { number: job.attempt, lease: job.version, wait: Duration::ZERO },
         soon(job),
     )
 }
 
-/// The job after its file was seen to be another for long enough.
+/// The job after its file was the wrong one for long enough.
 fn wrong_for_long(job: &Job) -> Job {
-    let seen = told_at(job, &wrong_file(1), soon(job));
-    told_at(&seen, &wrong_file(1), soon(job) + WRONG_FILE_AFTER)
+    let seen = applied_at(job, &wrong_file(1), soon(job));
+    applied_at(&seen, &wrong_file(1), soon(job) + WRONG_FILE_AFTER)
 }
 
-/// Every kind of news of one attempt.
-fn news(number: u8, lease: u64) -> Vec<(&'static str, Event)> {
-    let other = News::Accepted { remote: remote("other"), cost: None };
+/// Every kind of event of one attempt.
+fn attempt_events(number: u8, lease: u64) -> Vec<(&'static str, Event)> {
+    let other = AttemptEvent::Accepted { remote: remote("other"), cost: None };
     vec![
         ("accepted", accepted(number)),
-        ("accepted, other id", told(number, other)),
+        ("accepted, other id", reported(number, other)),
         ("refused, passes", refused(number, ErrorClass::RateLimited)),
         ("refused, final", refused(number, ErrorClass::ContentPolicy)),
         ("presumed_refused", presumed(number)),
@@ -93,8 +93,7 @@ fn news(number: u8, lease: u64) -> Vec<(&'static str, Event)> {
     ]
 }
 
-/// Every event for this job, with the moment at which it is told. `None` where the job has
-/// no other attempt to be told of.
+/// Every event for this job, with its time. `None` where the job has no other attempt.
 fn events(job: &Job) -> Vec<(String, Option<(Event, Timestamp)>)> {
     let now = soon(job);
     let current = job.attempt.max(1);
@@ -110,7 +109,7 @@ fn events(job: &Job) -> Vec<(String, Option<(Event, Timestamp)>)> {
     for (whose, number) in [("current", current), ("other", other)] {
         let known = job.attempt(number).is_some();
         events.extend(
-            news(number, job.copy_lease.unwrap_or(0))
+            attempt_events(number, job.copy_lease.unwrap_or(0))
                 .into_iter()
                 .map(|(name, event)| (format!("{whose}: {name}"), known.then_some((event, now)))),
         );
@@ -134,7 +133,7 @@ fn cell(job: &Job, event: &Event, now: Timestamp) -> String {
         (_, Some(attempt)) => format!("* {}{plus}", attempt.phase.name()),
         (_, None) if before.copy_until != after.copy_until => {
             match (before.copy_lease == after.copy_lease, after.copy_until) {
-                (true, _) => "copy goes on",
+                (true, _) => "copy renewed",
                 (false, Some(_)) => "copy starts",
                 (false, None) => "copy ends",
             }
@@ -144,8 +143,8 @@ fn cell(job: &Job, event: &Event, now: Timestamp) -> String {
     }
 }
 
-fn loose(job: &Job) -> String {
-    job.loose_attempts().map(|attempt| attempt.number.to_string()).collect::<Vec<_>>().join(", ")
+fn superseded(job: &Job) -> String {
+    job.superseded_attempts().map(|attempt| attempt.number.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn follow_ups(job: &Job) -> String {
@@ -159,12 +158,12 @@ fn follow_ups(job: &Job) -> String {
 
 fn print() -> String {
     let mut table = "\
-A job (across) is told an event (down), and becomes:
+A job (column) after an event (row):
     running 2   in this state, about attempt 2     * broke     as it was; an attempt's record is now `broke`
-    failed x    ended for the reason x             stop x      as it was; x asked for its end
-    copy starts as it was; a copy of its file has it for itself; copy ends: no longer
+    failed x    ended for the reason x             stop x      as it was; being canceled because of x
+    copy starts as it was; a copy of its file holds the lease; copy ends: it is released
     +           with a refund in the same write    =           stays    .  illegal
-`sending` and `unclear` are dispatching. A blank: the job has no other attempt.
+`sending` and `unclear` jobs are dispatching. Blank: the job has no other attempt.
 "
     .to_owned();
     for block in jobs().chunks(JOBS_PER_BLOCK) {
@@ -186,7 +185,7 @@ A job (across) is told an event (down), and becomes:
             block.iter().map(|(_, job)| format!("{:?}", job.next_step()).to_lowercase()).collect(),
         );
         line("calls for", block.iter().map(|(_, job)| follow_ups(job)).collect());
-        line("attempts to stop", block.iter().map(|(_, job)| loose(job)).collect());
+        line("attempts to stop", block.iter().map(|(_, job)| superseded(job)).collect());
         let columns: Vec<_> = block.iter().map(|(_, job)| (job, events(job))).collect();
         for (row, (name, _)) in columns[0].1.iter().enumerate() {
             let cells = columns.iter().map(|(job, events)| match &events[row].1 {
@@ -199,8 +198,7 @@ A job (across) is told an event (down), and becomes:
     table
 }
 
-/// The table is to be read, not only compared: a change to the machine is a change to it.
-/// `UPDATE_GOLDEN=1` writes it anew.
+/// A change to the machine is a change to the table. `UPDATE_GOLDEN=1` rewrites it.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "asks whether to rewrite the table, in a test alone")]
 fn the_machine_is_as_the_table_says() {

@@ -1,4 +1,4 @@
-//! The whole table and its due index, as one audit holds them.
+//! The snapshot of the table, the due index and the bucket for one audit.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ use super::{Object, Source};
 use domain::credit::Entry;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
-use domain::policy::gate::Gate;
+use domain::policy::admission::Admission;
 use domain::policy::health::Gauge;
 use domain::provider::Provider;
 use domain::request::JobRequest;
@@ -24,41 +24,41 @@ use domain::time::Timestamp;
 
 const DOING: &str = "read an item of the table";
 
-/// Everything that an audit has read.
+/// All data of an audit.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct LedgerSnapshot {
     pub accounts: BTreeMap<AccountId, Account>,
-    /// Every job that anything is about.
+    /// Every job with any item.
     pub jobs: BTreeMap<JobId, AuditedJob>,
-    /// The items that say whose each remote job is, by their keys.
+    /// The owners of remote jobs, by key.
     pub remotes: BTreeMap<String, Held>,
-    pub gates: BTreeMap<Provider, Gate>,
+    pub admissions: BTreeMap<Provider, Admission>,
     pub keys: Vec<ApiKey>,
-    /// The files in the bucket, by their keys.
+    /// The files in the bucket, by key.
     pub objects: BTreeMap<String, Object>,
-    /// Multipart uploads that are open: the key of each, and when the first was begun.
+    /// Open multipart uploads: key, and start of the oldest.
     pub uploads: BTreeMap<String, Timestamp>,
-    /// Items that this release cannot read, by their keys, and why.
+    /// Unreadable items, by key, with the reason.
     pub unreadable: BTreeMap<(String, String), String>,
 }
 
 /// An account's money.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// In micro-credits, as it stands there: a negative one must show. `None`: there is no item.
+    /// The stored balance in micro-credits, even if negative. `None`: no item.
     pub balance: Option<i128>,
-    /// How many live jobs the balance item counts.
+    /// Number of active jobs in the balance item.
     pub live: i64,
     pub lines: Vec<Line>,
-    /// Lines that came while it was read again: the balance may hold them or not.
+    /// Lines that were added during the second read: the balance may include them.
     pub later: Vec<Line>,
-    /// How many live jobs it had at that time, where it was read again.
+    /// Number of its active jobs at that time, if it was read again.
     pub counted: Option<RangeInclusive<i64>>,
-    /// The account has an item that cannot be read, so its sums mean nothing.
+    /// The account has an unreadable item, so its sums are not checked.
     pub is_partial: bool,
 }
 
-/// All that there is about one job.
+/// All items of one job.
 #[derive(Debug, Default)]
 pub struct AuditedJob {
     pub row: Row,
@@ -75,7 +75,7 @@ pub struct AuditedJob {
 pub enum Row {
     #[default]
     Missing,
-    /// With what can be read of it.
+    /// With its readable fields.
     Unreadable {
         account: Option<AccountId>,
         is_live: bool,
@@ -99,7 +99,7 @@ pub struct DueEntry {
     pub check_at: Timestamp,
 }
 
-/// Whose a remote job is, and until when.
+/// The owner of a remote job, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub holder: Holder,
@@ -115,13 +115,13 @@ impl AuditedJob {
     }
 }
 
-impl Books {
-    /// The jobs that can be read.
+impl LedgerSnapshot {
+    /// The readable jobs.
     pub fn rows(&self) -> impl Iterator<Item = &JobRow> {
         self.jobs.values().filter_map(AuditedJob::row)
     }
 
-    /// Takes in an item; names it where it cannot be read.
+    /// Adds an item; records it as unreadable if it is.
     pub(super) fn take(&mut self, item: Item) {
         let part = |name| text_of(&item, name).unwrap_or_default().to_owned();
         let (pk, sk) = (part(PK), part(SK));
@@ -170,8 +170,8 @@ impl Books {
             keys::KEY => self.keys.push(from_item(DOING, item)?),
             keys::GATE => {
                 let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
-                let provider = provider.ok_or_else(|| corrupt("it is the gate of no known provider"))?;
-                self.gates.insert(*provider, from_item(DOING, item)?);
+                let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
+                self.admissions.insert(*provider, from_item(DOING, item)?);
             }
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => {}
@@ -195,19 +195,19 @@ impl JobRow {
 
 impl Held {
     fn read(item: &Item) -> Result<Self, Error> {
-        let holder = holder_of(item).ok_or_else(|| corrupt("it does not say whose it is"))?;
+        let holder = holder_of(item).ok_or_else(|| corrupt("it has no owner"))?;
         let expires_at = number_of(item, keys::EXPIRES_AT).ok_or_else(|| corrupt("it never expires"))?;
         Ok(Self { holder, expires_at: Timestamp::from_secs(expires_at) })
     }
 }
 
 impl Source {
-    /// Reads all pages of the table, consistently, then the due index and the whole bucket. A scan
-    /// is no snapshot: what moves meanwhile may look wrong until it is read again.
-    pub async fn read(&self) -> Result<Books, Error> {
-        let mut books = Books::default();
+    /// Reads all pages of the table, consistently, then the due index and the whole bucket. A scan is
+    /// not atomic: concurrent changes may look wrong until they are read again.
+    pub async fn read(&self) -> Result<LedgerSnapshot, Error> {
+        let mut snapshot = LedgerSnapshot::default();
         let take = |item| {
-            books.take(item);
+            snapshot.take(item);
             Ok(())
         };
         self.table.scan("read the whole table", take).await?;
@@ -217,17 +217,17 @@ impl Source {
             jobs.read_shard(shard, &mut due).await?;
             for due in due {
                 let entry = DueEntry { shard: keys::due_shard(shard), check_at: due.check_at };
-                books.jobs.entry(due.job).or_default().indexed.push(entry);
+                snapshot.jobs.entry(due.job).or_default().indexed.push(entry);
             }
         }
-        books.objects = self.objects("").await?;
-        self.describe_files(&mut books).await?;
-        books.uploads = self.uploads().await?;
-        Ok(books)
+        snapshot.objects = self.objects("").await?;
+        self.describe_files(&mut snapshot).await?;
+        snapshot.uploads = self.uploads().await?;
+        Ok(snapshot)
     }
 }
 
-/// Whether a job's item is that of a live job, also where it cannot be read.
+/// Whether an item is of an active job, even if unreadable.
 pub(super) fn is_live(item: &Item) -> bool {
     let state = State::ALL.into_iter().find(|state| Some(state.name()) == text_of(item, "state"));
     state.map_or(item.contains_key(DUE_SHARD), |state| !state.is_terminal())
@@ -237,11 +237,11 @@ pub(super) fn account_of(item: &Item) -> Option<AccountId> {
     text_of(item, "account")?.parse().ok()
 }
 
-/// A ledger line, which stands under the key that it calls for.
+/// A ledger line, if its key matches.
 pub(super) fn line(sk: &str, item: Item) -> Result<Line, Error> {
     let line: Line = from_item(DOING, item)?;
     if keys::entry(&line.entry) != sk {
-        return Err(corrupt("it is another line than its key says"));
+        return Err(corrupt("its content does not match its key"));
     }
     Ok(line)
 }

@@ -1,43 +1,33 @@
-//! Gauges: what all instances together know of a provider.
+//! Health of the providers.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
-use super::item::{from_item, key, number, text_of, to_item};
-use super::keys::{self, PK};
-use super::{Error, Table};
+use super::super::Error;
+use super::super::item::{from_item, key, number, text_of, to_item};
+use super::super::keys::{self, PK};
+use super::AdmissionStore;
 use domain::policy::health::Gauge;
 use domain::provider::Provider;
 
-/// The gauges of all providers.
-#[derive(Debug, Clone)]
-pub struct Gauges {
-    pub(super) table: Table,
-}
-
-impl Gauges {
-    pub fn new(table: Table) -> Self {
-        Self { table }
-    }
-
-    /// The health gauges of these providers; one that was never written is left out.
+impl AdmissionStore {
+    /// The health of these providers; one that was never written is absent.
     pub async fn health(&self, providers: &[Provider]) -> Result<BTreeMap<Provider, Gauge>, Error> {
         let doing = "read the health of the providers";
         let keys = providers.iter().map(|provider| key(keys::gauge(*provider), keys::HEALTH)).collect();
         let mut gauges = BTreeMap::new();
         for item in self.table.batch_get(doing, keys).await? {
             let name = text_of(&item, PK).unwrap_or_default().to_owned();
-            let known = providers.iter().find(|provider| keys::gauge(**provider) == name);
-            if let Some(provider) = known {
+            let provider = providers.iter().find(|provider| keys::gauge(**provider) == name);
+            if let Some(provider) = provider {
                 gauges.insert(*provider, from_item(doing, item)?);
             }
         }
         Ok(gauges)
     }
 
-    /// Writes a gauge over the version it was made from. `false` if another was faster:
-    /// its ping is as good as ours.
+    /// Writes the next version. `false` if the race was lost.
     #[expect(clippy::disallowed_methods, reason = "the one write of a health gauge")]
     pub async fn set_health(&self, provider: Provider, gauge: &Gauge) -> Result<bool, Error> {
         let doing = format!("write the health of {provider}");
