@@ -180,7 +180,7 @@ fn status(request: &Request) -> Result<Option<State>, Problem> {
     let Some(text) = parameter(request, "status") else { return Ok(None) };
     let state = State::ALL.into_iter().find(|state| state.name() == text);
     let names = || State::ALL.iter().map(|state| state.name().to_owned()).collect();
-    state.map(Some).ok_or_else(|| bad_parameter("status", "is no state of a job", names()))
+    state.map(Some).ok_or_else(|| bad_parameter("status", "is not a job status", names()))
 }
 
 /// A cursor marks the position in a list. It is opaque, and cannot reach another account.

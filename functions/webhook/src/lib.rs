@@ -103,5 +103,5 @@ fn refused(error: VerifyError) -> Problem {
         error if error.is_stale_or_malformed() => (StatusCode::BAD_REQUEST, "malformed_webhook"),
         _ => (StatusCode::UNAUTHORIZED, "bad_signature"),
     };
-    Problem::new(status, code, format!("This is not taken for a webhook of this provider: {error}."))
+    Problem::new(status, code, format!("Webhook verification failed: {error}."))
 }

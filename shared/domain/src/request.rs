@@ -320,7 +320,7 @@ const FIELDS: [Field; 9] = [
     },
     Field {
         name: "duration_s",
-        misfit: "is not a length that this model makes; a still has none",
+        misfit: "is not a length that this model makes; an image has none",
         fits: |request, route| match request.duration_s {
             Some(duration_s) => route.durations_s.contains(&duration_s),
             None => route.durations_s.is_empty(),

@@ -1,5 +1,5 @@
 //! A write whose answer is lost is made again by the SDK: it is done once, and its own trace is
-//! not taken for a rival's.
+//! not mistaken for a concurrent writer's.
 
 use std::convert::Infallible;
 
