@@ -14,9 +14,10 @@ use harness::{Moment, World};
 use reqwest::StatusCode;
 use serde_json::json;
 use shared::store::audit::History;
+use shared::store::dead_letters::{DeadLetter, DeadLetters, PEEK_MAX, QUEUES};
 use shared::store::due::{LiveJob, STUCK_AFTER};
 use shared::store::keys::shard;
-use shared::store::queue::{DeadLetter, DeadLetters, Message, PEEK_MAX, QUEUES, Source};
+use shared::store::queue::{Message, Source};
 
 /// Deliveries before a message is given up, and the longest pause between two.
 const DELIVERIES: usize = 5;

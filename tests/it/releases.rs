@@ -20,8 +20,8 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::boot::Clock;
+use shared::store::dead_letters::{DeadLetters, QUEUES};
 use shared::store::keystore::Scope;
-use shared::store::queue::{DeadLetters, QUEUES};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 

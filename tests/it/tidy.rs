@@ -37,7 +37,9 @@ const PLAIN: [&str; 11] = [
     "shared/src/lib.rs",
     "shared/src/provider",
 ];
-const LINES_MAX: usize = 600;
+const LINES_MAX: usize = 400;
+/// How the head of a file gives the reason for more lines.
+const REASON: &str = "//! In one file, because ";
 const MAIN_LINES_MAX: usize = 25;
 
 /// The code of a text: without the lines that are comments.
@@ -153,7 +155,9 @@ fn texts_are_in_plain_english() {
 fn no_file_is_too_long_to_read() {
     for (file, text) in sources(&["shared", "functions", "infra", "tests"]) {
         let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines", file.display());
+        let has_reason =
+            text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with(REASON));
+        assert!(lines <= LINES_MAX || has_reason, "{} has {lines} lines", file.display());
     }
 }
 

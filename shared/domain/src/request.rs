@@ -1,4 +1,6 @@
 //! The request of a caller, parsed and validated once.
+//!
+//! In one file, because the rules of a request are read together, field by field.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,18 +1,18 @@
 //! The one HTTP path to all providers: sends, bounds, classifies, logs.
 
+mod call;
 mod look_up;
 mod prices;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::redirect;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::access_token::AccessTokenCache;
@@ -23,10 +23,13 @@ use super::outcome::{Canceling, Outcome, Polled, busy, retry_after};
 use super::secret::Secret;
 use super::verify::StandardWebhooks;
 use super::{Adapter, Answer, Body, Call, CreateOrder, Settings, adapter};
+use call::classify;
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+
+pub(super) use call::{NoAnswer, Timer, not_sent, read_body};
 
 /// The default maximum size of an answer, in bytes.
 pub const BODY_MAX: usize = 8 << 20;
@@ -82,24 +85,6 @@ pub struct ProviderClient {
     pub(super) timeouts: Timeouts,
     pub(super) keys: KeyCache,
     pub(super) access_tokens: AccessTokenCache,
-}
-
-/// Why a call has no answer.
-#[derive(Debug, Clone)]
-pub(super) enum NoAnswer {
-    /// The call was not sent.
-    NotSent(Fault),
-    /// It may have arrived.
-    Lost(&'static str),
-}
-
-impl NoAnswer {
-    pub(super) const fn cause(&self) -> &'static str {
-        match self {
-            Self::NotSent(_) => "not_sent",
-            Self::Lost(cause) => cause,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -287,7 +272,7 @@ impl ProviderClient {
             Err(fault) => ("unwell", fault.class.name()),
         };
         timer.log(&sent, summary);
-        (health, timer.started.elapsed())
+        (health, timer.elapsed())
     }
 
     /// The body of a successful call without credentials.
@@ -386,34 +371,6 @@ async fn fetch(downloads: &Downloader, url: Option<&str>, now: Timestamp) -> Res
     }
 }
 
-pub(super) fn not_sent(class: ErrorClass, code: &str) -> NoAnswer {
-    NoAnswer::NotSent(Fault::new(class, Some(code), Billed::No))
-}
-
-/// Not sent if there was no connection; after any other error it may have been sent.
-fn classify(error: &reqwest::Error) -> NoAnswer {
-    if error.is_builder() {
-        not_sent(ErrorClass::InvalidRequest, "malformed_call")
-    } else if error.is_connect() {
-        not_sent(ErrorClass::ProviderUnavailable, "no_connection")
-    } else if error.is_timeout() {
-        NoAnswer::Lost("timeout")
-    } else {
-        NoAnswer::Lost("connection_lost")
-    }
-}
-
-pub(super) async fn read_body(mut response: reqwest::Response, max: usize) -> Result<Bytes, NoAnswer> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-        if body.len() + chunk.len() > max {
-            return Err(NoAnswer::Lost("answer_too_long"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
 fn with_retry_after(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
     match outcome {
         Outcome::Refused { fault, retry_after: None } if fault.class.is_transient() => {
@@ -428,35 +385,6 @@ fn or_busy(polled: Polled, answer: &Answer, now: Timestamp) -> Polled {
     match polled {
         Polled::Unreadable(_) => busy(answer.status, &answer.headers, now).map_or(polled, Polled::Busy),
         polled => polled,
-    }
-}
-
-/// One running call and its log line.
-pub(super) struct Timer {
-    provider: Provider,
-    what: &'static str,
-    started: Instant,
-}
-
-impl Timer {
-    pub(super) fn start(provider: Provider, what: &'static str) -> Self {
-        Self { provider, what, started: Instant::now() }
-    }
-
-    pub(super) fn log(&self, sent: &Result<Answer, NoAnswer>, summary: (&str, &str)) {
-        self.log_status(sent.as_ref().ok().map(|answer| answer.status), summary);
-    }
-
-    pub(super) fn log_status(&self, status: Option<u16>, (outcome, reason): (&str, &str)) {
-        tracing::info!(
-            provider = self.provider.name(),
-            what = self.what,
-            status,
-            outcome,
-            reason,
-            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "provider.called"
-        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod items;
 mod lists;
+mod log;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -19,10 +20,11 @@ use domain::attempt::Attempt;
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::decide::{Decision, Event, Transition};
 use domain::id::JobId;
-use domain::job::{Job, State};
+use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 use items::{VERSION_UNCHANGED, job_item, job_update, request_item};
+use log::log;
 
 pub(super) use items::job_from_item;
 
@@ -389,30 +391,4 @@ fn holds_claim_of(transition: &Transition, winner: &Job) -> bool {
 fn failed_condition(reasons: &[CancellationReason], n: usize) -> Option<Item> {
     let reason = reasons.get(n)?;
     (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item().cloned().unwrap_or_default())
-}
-
-fn log(transition: &Transition, event: &Event) {
-    let (before, after) = (transition.before(), transition.after());
-    tracing::info!(
-        job = %after.id,
-        version = after.version,
-        from = before.state.name(),
-        to = after.state.name(),
-        event = event.name(),
-        attempt = after.attempt,
-        refunded = transition.entry().is_some(),
-        "job.advanced"
-    );
-    if after.state == State::Failed && before.state != State::Failed {
-        let fault = after.fault.as_ref();
-        tracing::warn!(
-            job = %after.id,
-            account = after.account.as_str(),
-            provider = after.current().map(|attempt| attempt.provider.name()),
-            class = fault.map(|fault| fault.class.name()),
-            code = fault.and_then(|fault| fault.code.as_deref()),
-            said = fault.and_then(|fault| fault.words.as_deref()),
-            "job.failed"
-        );
-    }
 }

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod admission;
 pub mod audit;
+pub mod dead_letters;
 pub mod due;
 mod item;
 pub mod jobs;

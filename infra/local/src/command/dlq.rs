@@ -3,7 +3,7 @@
 use anyhow::Result;
 use domain::id::JobId;
 use shared::store::Sqs;
-use shared::store::queue::{DeadLetter, DeadLetters, QUEUES};
+use shared::store::dead_letters::{DeadLetter, DeadLetters, QUEUES};
 
 use super::print::say;
 use super::{DlqCommand, Local, Queues};

@@ -16,9 +16,9 @@ use domain::time::Timestamp;
 use domain::verdict::Fault;
 use shared::store::admission::{AdmissionStore, ProviderState};
 use shared::store::audit::History;
+use shared::store::dead_letters::DeadLetter;
 use shared::store::due::LiveJob;
 use shared::store::jobs::JobStore;
-use shared::store::queue::DeadLetter;
 
 use super::print::{self, say};
 use super::target::LOCAL_STACK;

@@ -25,7 +25,7 @@ use domain::id::{AccountId, JobId};
 use domain::job::State;
 use domain::provider::Provider;
 use domain::request::Prefer;
-use shared::store::queue::QUEUES;
+use shared::store::dead_letters::QUEUES;
 
 /// Genmux: the local stack, a demo and operator commands.
 #[derive(Debug, Parser)]

@@ -1,4 +1,6 @@
 //! The client against a server that returns the exact bytes of a test.
+//!
+//! In one file, because all tests share one server of raw bytes.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};

@@ -1,5 +1,7 @@
 //! Any sequence of events keeps what [`Job`] guarantees: events as providers, queues and
 //! callers make them, and events that nothing ever made.
+//!
+//! In one file, because world, events and guarantees are one model.
 
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! In one file, because each test is a call of one simulator, and all share its client.
+
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use domain::provider::Provider;
 use domain::time::Timestamp;

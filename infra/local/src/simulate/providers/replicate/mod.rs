@@ -5,6 +5,8 @@
 //! `ended=aborted|deadline` ends the run as a deadline does: before it began, or in the middle.
 //! A deadline that the create sets does so by itself. `result=404` is an output that was deleted
 //! already, `result=422` a success without one.
+//!
+//! In one file, because it is one wire format, whose models are apart.
 
 mod models;
 #[cfg(test)]

@@ -1,0 +1,98 @@
+//! What a create call is made of, and what is known of one whose answer was lost.
+
+use std::time::Duration;
+
+use domain::catalog::Route;
+use domain::id::JobId;
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+use serde_json::Value;
+use url::Url;
+
+use super::image::Image;
+use super::outcome::Found;
+use super::reading;
+
+/// The input of a create call.
+#[derive(Debug, Clone, Copy)]
+pub struct CreateOrder<'a> {
+    pub request: &'a JobRequest,
+    pub route: &'a Route,
+    /// The callback URL; `None` if the attempt is only polled.
+    pub callback: Option<&'a Url>,
+    /// Genmux's id of the attempt: `<job>.<attempt>`.
+    pub reference: &'a str,
+    /// The images at `image_url` and `last_frame_url`, if the provider takes bytes.
+    /// [`ProviderClient::create`] downloads them.
+    pub image: Option<&'a Image>,
+    pub last_frame: Option<&'a Image>,
+}
+
+impl<'a> CreateOrder<'a> {
+    /// Without callback and without downloaded images.
+    pub const fn new(request: &'a JobRequest, route: &'a Route, reference: &'a str) -> Self {
+        Self { request, route, callback: None, reference, image: None, last_frame: None }
+    }
+
+    /// The provider's endpoint for this request: with image and last frame, with image, or without.
+    pub(super) fn endpoint(&self) -> &str {
+        let Route { endpoint, image_endpoint, last_frame_endpoint, .. } = self.route;
+        let endpoint = match (&self.request.image_url, &self.request.last_frame_url) {
+            (Some(_), Some(_)) if last_frame_endpoint.is_some() => last_frame_endpoint,
+            (Some(_), _) => image_endpoint,
+            (None, _) => endpoint,
+        };
+        endpoint.as_deref().expect("a request fits only routes that have an endpoint for it")
+    }
+}
+
+/// Genmux's id of an attempt, for providers that accept one.
+pub fn reference(job: &JobId, attempt: u8) -> String {
+    format!("{job}.{attempt}")
+}
+
+/// An unconfirmed create: its answer was lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Lost<'a> {
+    /// As sent, but without the callback: see [`Lost::is_callback`].
+    pub order: CreateOrder<'a>,
+    /// When it was claimed; the create call followed within [`LOST_WITHIN`].
+    pub started_at: Timestamp,
+}
+
+impl Lost<'_> {
+    /// Whether this is the attempt's callback URL: its token starts with the attempt's id.
+    pub fn is_callback(&self, url: &str) -> bool {
+        let name = self.order.reference.strip_prefix(JobId::PREFIX).unwrap_or(self.order.reference);
+        let token = url.rsplit('/').next().unwrap_or_default();
+        token.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+    }
+}
+
+/// The longest time from an attempt's claim to the end of its create call.
+pub const LOST_WITHIN: Duration = Duration::from_secs(60);
+
+/// The maximum difference between a provider's clock and Genmux's.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(30);
+
+impl Lost<'_> {
+    /// The period in which its remote job was created, if it was, including the clock difference.
+    pub(super) fn window(&self) -> (Timestamp, Timestamp) {
+        (self.started_at.minus(CLOCKS_DIFFER), self.started_at + LOST_WITHIN + CLOCKS_DIFFER)
+    }
+
+    /// Of remote jobs with the same input, by id and time: those created in the period.
+    pub(super) fn find<'i>(&self, alike: impl Iterator<Item = (&'i Value, &'i Value)>) -> Found {
+        let (from, to) = self.window();
+        let mut found = Vec::new();
+        for (id, time) in alike {
+            let (Some(remote), Some(time)) = (reading::remote(id), reading::timestamp(time)) else {
+                return Found::Unreadable("unusable_item");
+            };
+            if time >= from && time <= to {
+                found.push(remote);
+            }
+        }
+        if found.is_empty() { Found::Nothing } else { Found::Alike(found) }
+    }
+}
