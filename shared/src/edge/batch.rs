@@ -169,7 +169,8 @@ where
         Category::Io | Category::Syntax | Category::Eof => Unfinished::park(error),
     })?;
     // The call itself may panic before it returns a future.
-    let running = catch_unwind(AssertUnwindSafe(|| handle(message, deadline))).map_err(panicked)?;
+    // On the heap: a handler's future is large, and several of them are held at once.
+    let running = catch_unwind(AssertUnwindSafe(|| Box::pin(handle(message, deadline)))).map_err(panicked)?;
     AssertUnwindSafe(running).catch_unwind().await.map_err(panicked)?
 }
 

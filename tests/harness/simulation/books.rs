@@ -8,7 +8,7 @@ use domain::job::Job;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Billed;
-use genmux::simulate::{Call, CallKind, RemoteState};
+use genmux::simulate::{Call, CallKind, RemoteState, Says};
 use shared::provider::adapter;
 
 /// A remote job, as its provider has it.
@@ -66,14 +66,20 @@ pub(super) fn check(
                 continue;
             }
             Some(owner) => Some(*owner),
-            // Of equal orders, what was made is first of all that of those which have it.
+            // Of equal orders, what was made is first of all that of those which have it; then of
+            // those that were refunded soonest after its end, as it is older than the rest.
             None => attempts
                 .filter(|(job, made)| {
                     made.provider == provider
                         && may_be_nameless(made, bill)
                         && !taken.contains(&(&job.id, made.number))
                 })
-                .min_by_key(|(_, made)| (made.phase == Phase::Finished) != bill.is_due()),
+                .min_by_key(|(job, made)| {
+                    let refund = refunds.get(&job.id);
+                    let is_odd = refund_problem(job, made, bill, refund).is_some();
+                    let is_other = (made.phase == Phase::Finished) != bill.is_due();
+                    (is_other, is_odd, refund.is_none(), refund.map(|refund| refund.at))
+                }),
         };
         let Some((job, attempt)) = owner else {
             problems.push(format!("{provider}'s remote job {id} is known to no attempt of {ordered:?}"));
@@ -149,10 +155,14 @@ impl Losses {
         let delivers = adapter(provider).capabilities().delivers;
         let made = || bills.iter().filter(|bill| bill.provider == provider && !delivers);
         let creates = || calls.iter().filter(|call| call.kind == CallKind::Create);
-        let named = creates().filter(|call| call.status.is_some_and(|status| status < 300)).count();
+        let named = creates().filter(|call| call.says == Some(Says::Accepted)).count();
+        // A 200 that neither accepts nor refuses is an error of the server, too.
+        let is_open = |call: &&Call| {
+            call.status.is_none_or(|status| status >= 500 || (status < 300 && call.says.is_none()))
+        };
         Self {
             lost: attempts().filter(|made| made.phase == Phase::Lost && made.remote.is_none()).count(),
-            unanswered: creates().filter(|call| call.status.is_none_or(|status| status >= 500)).count(),
+            unanswered: creates().filter(is_open).count(),
             nameless: made().filter(|bill| !names.contains(bill.id.as_str())).count(),
             unnamed: made().count().saturating_sub(named),
         }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::directive::{CreatePlay, Failure, Play, Refusal, RetryAfter, Then, WebhookPlay};
 use super::jobs::{Callback, Medium, RemoteJob};
 use super::wire::Answer;
-use super::{Simulator, webhook};
+use super::{Says, Simulator, webhook};
 
 /// A valid create.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ where
         CreatePlay::SameId => {
             let same = |job: &RemoteJob| job.endpoint == order.endpoint;
             if let Some(earlier) = simulator.store.all()?.into_iter().rfind(same) {
-                return Ok(Answer::Reply(accept(earlier).await?));
+                return Ok(Answer::Reply(says(accept(earlier).await?, Says::Accepted)));
             }
         }
         CreatePlay::Accept | CreatePlay::DropAfter | CreatePlay::Slow(_) | CreatePlay::AcceptThen(_) => {}
@@ -72,7 +72,12 @@ where
         CreatePlay::Slow(span) => pause(span).await,
         _ => {}
     }
-    Ok(Answer::Reply(accept(job).await?))
+    Ok(Answer::Reply(says(accept(job).await?, Says::Accepted)))
+}
+
+fn says(mut response: Response, says: Says) -> Response {
+    response.extensions_mut().insert(says);
+    response
 }
 
 /// A refusal in the provider's format, with `Retry-After`.
@@ -81,7 +86,13 @@ pub(super) fn refuse(
     refusal: Refusal,
     retry_after: Option<RetryAfter>,
 ) -> anyhow::Result<Response> {
-    with_retry_after(simulator, simulator.wire.refusal(refusal), retry_after)
+    let response = simulator.wire.refusal(refusal);
+    // After an error of the server, a remote job may exist.
+    let response = match refusal {
+        Refusal::Internal | Refusal::Unavailable => response,
+        _ => says(response, Says::Refused),
+    };
+    with_retry_after(simulator, response, retry_after)
 }
 
 /// Adds `Retry-After` to an answer.

@@ -109,6 +109,17 @@ pub struct Call {
     pub at: Timestamp,
     /// The HTTP status of the answer; `None` without an answer so far.
     pub status: Option<u16>,
+    /// What the answer to a create says: some providers refuse with status 200.
+    pub says: Option<Says>,
+}
+
+/// What the answer to a create says for certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// It names the remote job.
+    Accepted,
+    /// There is no remote job.
+    Refused,
 }
 
 /// A cut connection: it closes without an answer.

@@ -79,6 +79,7 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
     let response = respond(simulator, &call, kind, medium).await?;
     if let Some(noted) = lock(&simulator.desk.calls).get_mut(index) {
         noted.status = Some(response.status().as_u16());
+        noted.says = response.extensions().get().copied();
     }
     Ok(response)
 }
@@ -160,6 +161,7 @@ fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) -> usize {
         authorized: has_key || call.parts.headers.contains_key(AUTHORIZATION),
         at: simulator.clock.now(),
         status: None,
+        says: None,
     });
     calls.len() - 1
 }

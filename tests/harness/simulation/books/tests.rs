@@ -181,29 +181,34 @@ fn a_refund_of_what_was_made_and_billed_is_seen_unless_its_file_is_out_of_reach(
 
 #[test]
 fn what_is_lost_needs_an_answer_that_was_lost() {
-    let create = |status| Call {
+    let create = |status, says| Call {
         kind: CallKind::Create,
         method: "POST".to_owned(),
         path: String::new(),
         authorized: true,
         at: NOW,
         status,
+        says,
     };
     let lost = job("a", vec![attempt(1, Phase::Lost, None)]);
     let jobs = BTreeMap::from([(lost.id.clone(), lost)]);
     let bills = [bill("1", "a", RemoteState::Succeeded)];
     // The provider has answered well, and has named the remote job: nothing may be lost.
-    let answered = Losses::of(Provider::Fal, &jobs, &bills, &[create(Some(200))]);
+    let answered = Losses::of(Provider::Fal, &jobs, &bills, &[create(Some(200), Some(Says::Accepted))]);
     assert_eq!(answered, Losses { lost: 1, unanswered: 0, nameless: 1, unnamed: 0 });
     assert_eq!(answered.problems(Provider::Fal, 0).len(), 2);
     assert_eq!(answered.problems(Provider::Fal, 1), Vec::<String>::new());
-    for status in [None, Some(502)] {
-        let unanswered = Losses::of(Provider::Fal, &jobs, &bills, &[create(status)]);
+    // The last is the error of a server that answers everything with 200.
+    for status in [None, Some(502), Some(200)] {
+        let unanswered = Losses::of(Provider::Fal, &jobs, &bills, &[create(status, None)]);
         assert_eq!(unanswered, Losses { lost: 1, unanswered: 1, nameless: 1, unnamed: 1 });
         assert_eq!(unanswered.problems(Provider::Fal, 0), Vec::<String>::new());
     }
-    let refused = Losses::of(Provider::Fal, &jobs, &[], &[create(Some(429))]);
-    assert_eq!(refused.problems(Provider::Fal, 0).len(), 1);
+    for status in [429, 200] {
+        let refused = [create(Some(status), Some(Says::Refused))];
+        let refused = Losses::of(Provider::Fal, &jobs, &[], &refused);
+        assert_eq!(refused.problems(Provider::Fal, 0).len(), 1);
+    }
 }
 
 #[test]
@@ -220,6 +225,28 @@ fn a_remote_job_of_equal_orders_belongs_to_one_of_them() {
     assert_eq!(problems(vec![job("a", vec![never_made]), job("b", vec![delivered])], &[still]), 0);
     let other = job("c", vec![attempt(1, Phase::Finished, Some("1"))]);
     assert!(problems(vec![lost(), other], &[equal("1")]) > 0);
+}
+
+/// Both failed in their create answers, a day apart: neither was refunded before it had ended.
+#[test]
+fn of_equal_orders_that_failed_each_has_the_remote_job_of_its_time() {
+    let failed = |remote, ends_at| Bill {
+        provider: Provider::Stability,
+        jobs: vec![id("a"), id("b")],
+        ends_at,
+        ..bill(remote, "a", RemoteState::Failed)
+    };
+    let refused =
+        |name| job(name, vec![Attempt { provider: Provider::Stability, ..attempt(1, Phase::Refused, None) }]);
+    let refund = |at| Refund { at, given_up: BTreeSet::new() };
+    let jobs: BTreeMap<_, _> = [refused("a"), refused("b")].map(|job| (job.id.clone(), job)).into();
+    for (a, b) in [(NOW, NOW + DAY), (NOW + DAY, NOW)] {
+        let refunds = BTreeMap::from([(id("a"), refund(a)), (id("b"), refund(b))]);
+        let both = [failed("1", NOW), failed("2", NOW + DAY)];
+        assert_eq!(check(&jobs, &both, &refunds), Vec::<String>::new());
+        let late = [failed("1", NOW), failed("2", NOW + 2 * DAY)];
+        assert_eq!(check(&jobs, &late, &refunds).len(), 1);
+    }
 }
 
 #[test]
