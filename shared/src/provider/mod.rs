@@ -84,7 +84,7 @@ pub trait Adapter: Sync {
         Err(Fault::new(ErrorClass::Auth, Some("no_such_call"), Billed::No))
     }
 
-    /// The call that starts a remote job. The request must [fit](JobRequest::fits) the route. `None` if
+    /// The call that starts a remote job. The request must [fit](domain::request::JobRequest::fits) the route. `None` if
     /// this adapter cannot express it; a test excludes that for every route of the catalogue.
     fn create(&self, order: &CreateOrder<'_>, settings: &Settings) -> Option<Call>;
     fn read_create(&self, answer: &Answer) -> Outcome;

@@ -23,7 +23,7 @@ pub struct CreateOrder<'a> {
     /// Genmux's id of the attempt: `<job>.<attempt>`.
     pub reference: &'a str,
     /// The images at `image_url` and `last_frame_url`, if the provider takes bytes.
-    /// [`ProviderClient::create`] downloads them.
+    /// [`ProviderClient::create`](super::ProviderClient::create) downloads them.
     pub image: Option<&'a Image>,
     pub last_frame: Option<&'a Image>,
 }
