@@ -92,7 +92,7 @@ async fn a_price_that_is_not_ours_is_one_line_of_the_log_and_what_is_not_underst
         for line in lines {
             let told = json!({
                 "level": "WARN", "provider": "fal", "route": "fal/fal-ai/veo3.1", "endpoint": VEO,
-                "unit": "Second", "ours_micro_usd": "[200000, 400000, 600000]", "theirs_micro_usd": 500_000,
+                "unit": "second", "ours_micro_usd": "200000 400000 600000", "theirs_micro_usd": 500_000,
             });
             for (name, value) in told.as_object().unwrap() {
                 assert_eq!(line[name], *value, "{name}");
