@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
@@ -55,7 +55,7 @@ where
         CreatePlay::SameId => {
             let same = |job: &RemoteJob| job.endpoint == order.endpoint;
             if let Some(earlier) = simulator.store.all()?.into_iter().rfind(same) {
-                return Ok(Answer::Reply(says(accept(earlier).await?, Says::Accepted)));
+                return Ok(Answer::Reply(accepted(accept(earlier).await?)));
             }
         }
         CreatePlay::Accept | CreatePlay::DropAfter | CreatePlay::Slow(_) | CreatePlay::AcceptThen(_) => {}
@@ -72,7 +72,13 @@ where
         CreatePlay::Slow(span) => pause(span).await,
         _ => {}
     }
-    Ok(Answer::Reply(says(accept(job).await?, Says::Accepted)))
+    Ok(Answer::Reply(accepted(accept(job).await?)))
+}
+
+/// Notes that the answer names the remote job, or brings what it made: a page does neither.
+fn accepted(response: Response) -> Response {
+    let content = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if content.starts_with(b"text/html") { response } else { says(response, Says::Accepted) }
 }
 
 fn says(mut response: Response, says: Says) -> Response {
