@@ -158,7 +158,9 @@ impl Losses {
         let named = creates().filter(|call| call.says == Some(Says::Accepted)).count();
         // A 200 that neither accepts nor refuses is an error of the server, too.
         let is_open = |call: &&Call| {
-            call.status.is_none_or(|status| status >= 500 || (status < 300 && call.says.is_none()))
+            call.status.is_none_or(|status| {
+                status >= 500 || (status < 300 && matches!(call.says, None | Some(Says::Nothing)))
+            })
         };
         Self {
             lost: attempts().filter(|made| made.phase == Phase::Lost && made.remote.is_none()).count(),

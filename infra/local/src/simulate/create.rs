@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
@@ -75,13 +75,13 @@ where
     Ok(Answer::Reply(accepted(accept(job).await?)))
 }
 
-/// Notes that the answer names the remote job, or brings what it made: a page does neither.
+/// Notes that the answer names the remote job, or brings what it made, if its maker has not noted
+/// that it is spoilt.
 fn accepted(response: Response) -> Response {
-    let content = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if content.starts_with(b"text/html") { response } else { says(response, Says::Accepted) }
+    if response.extensions().get::<Says>().is_some() { response } else { says(response, Says::Accepted) }
 }
 
-fn says(mut response: Response, says: Says) -> Response {
+pub(super) fn says(mut response: Response, says: Says) -> Response {
     response.extensions_mut().insert(says);
     response
 }

@@ -113,13 +113,15 @@ pub struct Call {
     pub says: Option<Says>,
 }
 
-/// What the answer to a create says for certain.
+/// What the answer to a create says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Says {
     /// It names the remote job.
     Accepted,
     /// There is no remote job.
     Refused,
+    /// Nothing, whatever its status: what it should bring is spoilt.
+    Nothing,
 }
 
 /// A cut connection: it closes without an answer.

@@ -25,7 +25,7 @@ use crate::simulate::jobs::{Medium, RemoteJob};
 use crate::simulate::schema::Kind::{Integer, OneOf, Text};
 use crate::simulate::schema::{self, Field, Flaw, optional, required};
 use crate::simulate::wire::{Answer, Inbound, Wire};
-use crate::simulate::{CallKind, Simulator, form, media};
+use crate::simulate::{CallKind, Says, Simulator, form, media};
 
 const GENERATE: &str = "/v2beta/stable-image/generate/";
 const SEED_MAX: i64 = 4_294_967_294;
@@ -180,7 +180,17 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         callback: None,
         play,
     };
-    create::play(simulator, order, async |job| image(simulator, &job, format).await).await
+    create::play(simulator, order, async |job| {
+        let response = image(simulator, &job, format).await?;
+        Ok(if is_spoilt(&job) { create::says(response, Says::Nothing) } else { response })
+    })
+    .await
+}
+
+/// Whether the answer does not bring the image that it should.
+fn is_spoilt(job: &RemoteJob) -> bool {
+    use StatusPlay::{Empty, Error, Html, Junk, Truncated, Unknown};
+    matches!(job.play.status, Some(Unknown | Empty | Html | Junk | Truncated | Error(_)))
 }
 
 /// The requested response format.
