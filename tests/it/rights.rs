@@ -36,7 +36,7 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
             add(&mapping.function, action, &mapping.queue_arn);
         }
     }
-    // Only for messages that no repeat can help.
+    // Only for messages that cannot succeed.
     for function in ["dispatch", "poll", "settle", "fetch"] {
         let dead_letters = template.deployment.arn("sqs", &format!("genmux-{function}-dead"));
         add(function, "sqs:SendMessage", &dead_letters);
@@ -59,8 +59,6 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     // Only after a race whose winner the table did not tell.
     add("dispatch", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     add("reconcile", "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
-    // Only for lost attempts at providers that can be asked for them.
-    add("poll", "dynamodb:Query", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     // Only by providers without webhooks and look-ups that answer a create with the media.
     add("dispatch", "s3:GetObject", media);
     add("dispatch", "s3:PutObject", media);

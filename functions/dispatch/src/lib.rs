@@ -118,7 +118,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     let Some((job, request)) = app.jobs.get_with_request(&job_id).await? else {
         return Err(Unfinished::park(format!("there is no job {job_id}")));
     };
-    note_attempt(&job, job.attempt);
+    note_attempt(&job, job.current());
     match job.state {
         State::Queued => {}
         State::Dispatching => return recover(app, job).await,

@@ -14,9 +14,8 @@ use domain::provider::Provider;
 use domain::verdict::Verdict;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
-use shared::edge::batch::{self, BoxError, Deadline, Unfinished};
+use shared::edge::batch::{self, BoxError, Deadline, Unfinished, attempt_of};
 use shared::edge::http::chain;
-use shared::edge::note_attempt;
 use shared::provider::ProviderClient;
 use shared::provider::download::{DownloadError, Downloader};
 use shared::provider::pace::{GRACE, Pace, Stopped};
@@ -100,10 +99,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     };
     let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
     let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
-    note_attempt(&job, number);
-    let attempt = job
-        .attempt(number)
-        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
+    let attempt = attempt_of(&job, number)?;
     if source == Source::Webhook && attempt.remote.is_none() {
         // Only the webhook knows the remote job: `settle` confirms it.
         let provider = attempt.provider.name();

@@ -15,8 +15,7 @@ use domain::provider::Provider;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
-use shared::edge::batch::{self, Deadline, Unfinished};
-use shared::edge::note_attempt;
+use shared::edge::batch::{self, Deadline, Unfinished, attempt_of};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
@@ -83,12 +82,9 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Un
     };
     let job =
         app.jobs.get(&job_id).await?.ok_or_else(|| Unfinished::park(format!("there is no job {job_id}")))?;
-    note_attempt(&job, number);
-    let attempt = job
-        .attempt(number)
-        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
+    let attempt = attempt_of(&job, number)?;
     if attempt.remote.is_none() && matches!(attempt.phase, Phase::Sending | Phase::Unclear) {
-        return look_up(app, &job_id, number, sequence).await;
+        return look_up(app, &job, attempt, sequence).await;
     }
     // A settling attempt is polled for a fresh link to its file.
     let fetching = job.waits_for_file_of(number);
@@ -249,13 +245,8 @@ async fn poll_later(
 
 /// Looks up an attempt whose create answer was lost. `settle` records a found remote job. An attempt
 /// that certainly never arrived has failed and may fail over.
-async fn look_up(app: &App, job_id: &JobId, number: u8, sequence: Option<u16>) -> Result<(), Unfinished> {
-    let known = app.jobs.get_with_request(job_id).await?;
-    let (job, request) = known.ok_or_else(|| Unfinished::park(format!("there is no job {job_id}")))?;
-    let attempt = job
-        .attempt(number)
-        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
-    let now = app.clock.now();
+async fn look_up(app: &App, job: &Job, attempt: &Attempt, sequence: Option<u16>) -> Result<(), Unfinished> {
+    let (job_id, number, now) = (&job.id, attempt.number, app.clock.now());
     let age = now.since(attempt.started_at);
     let kind = adapter(attempt.provider).capabilities().look_up;
     let Some(route) = app.catalog.route(&attempt.route) else { return Ok(()) };
@@ -269,6 +260,8 @@ async fn look_up(app: &App, job_id: &JobId, number: u8, sequence: Option<u16>) -
     if too_early {
         return Ok(());
     }
+    let request = app.jobs.request(job_id).await?;
+    let request = request.ok_or_else(|| Unfinished::park(format!("job {job_id} has no request")))?;
     let reference = reference(job_id, number);
     let order = CreateOrder::new(&request, route, &reference);
     let lost = Lost { order, started_at: attempt.started_at };

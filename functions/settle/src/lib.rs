@@ -15,8 +15,7 @@ use domain::provider::Provider;
 use domain::verdict::{Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
-use shared::edge::batch::{self, Deadline, Unfinished};
-use shared::edge::note_attempt;
+use shared::edge::batch::{self, Deadline, Unfinished, attempt_of};
 use shared::provider::{CreateOrder, Lost, Polled, ProviderClient, Scheme, Seen, adapter, reference};
 use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, JobStore};
@@ -84,10 +83,7 @@ async fn settle(app: &App, message: Message, _deadline: Deadline) -> Result<(), 
     };
     let origin = Origin { remote: remote.as_ref(), source, sender: sender.as_ref() };
     let Some(job) = app.reports.job(&job_id, number, origin, app.clock.now()).await? else { return Ok(()) };
-    note_attempt(&job, number);
-    let attempt = job
-        .attempt(number)
-        .ok_or_else(|| Unfinished::park(format!("job {job_id} has no attempt {number}")))?;
+    let attempt = attempt_of(&job, number)?;
     if source == Source::Webhook && is_over(attempt, outcome.as_ref()) {
         return Ok(());
     }

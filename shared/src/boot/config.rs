@@ -35,7 +35,7 @@ pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue 
     Queue::new(process.sqs(), read.required(variable))
 }
 
-/// `DEAD_LETTER_QUEUE_URL`: where a function moves messages that no repeat can help.
+/// `DEAD_LETTER_QUEUE_URL`: where a function moves messages that cannot succeed.
 pub fn dead_letters(process: &Process, read: &mut Reader<'_>) -> Queue {
     queue(process, read, "DEAD_LETTER_QUEUE_URL")
 }

@@ -15,8 +15,11 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::edge::http::chain;
+use crate::edge::note_attempt;
 use crate::store;
 use crate::store::queue::{Message, Queue};
+use domain::attempt::Attempt;
+use domain::job::Job;
 use domain::time::Timestamp;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,6 +48,17 @@ impl Unfinished {
     pub fn of_another_queue() -> Self {
         Self::park("this message is for another queue")
     }
+}
+
+/// The attempt that a message is about. Notes it for the log.
+///
+/// # Errors
+///
+/// [`Unfinished::Park`] if the job has no such attempt: attempts are never removed.
+pub fn attempt_of(job: &Job, number: u8) -> Result<&Attempt, Unfinished> {
+    let attempt = job.attempt(number);
+    note_attempt(job, attempt);
+    attempt.ok_or_else(|| Unfinished::park(format!("job {} has no attempt {number}", job.id)))
 }
 
 impl From<store::Error> for Unfinished {
@@ -114,8 +128,8 @@ where
     response
 }
 
-/// Logs why a message is not done, and parks it where no repeat can help. Returns whether it is off
-/// its queue.
+/// Logs why a message is not done, and parks one that cannot succeed. Returns whether it is off its
+/// queue.
 async fn is_dealt_with(unfinished: Unfinished, dead_letters: &Queue, body: &str) -> bool {
     let why = match unfinished {
         Unfinished::Later(why) => {

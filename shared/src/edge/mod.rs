@@ -6,6 +6,7 @@ pub mod http;
 pub mod recent;
 pub mod view;
 
+use domain::attempt::Attempt;
 use domain::id::{AccountId, JobId};
 use domain::job::Job;
 use tracing::Span;
@@ -30,9 +31,9 @@ pub fn note_job(job: &JobId) {
 
 /// Adds what is known of a message's job once it is read: its account, and the provider of the
 /// attempt that the message is about.
-pub fn note_attempt(job: &Job, attempt: u8) {
+pub fn note_attempt(job: &Job, attempt: Option<&Attempt>) {
     note_account(&job.account);
-    if let Some(attempt) = job.attempt(attempt) {
+    if let Some(attempt) = attempt {
         Span::current().record("provider", attempt.provider.name());
     }
 }
