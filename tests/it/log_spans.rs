@@ -1,17 +1,12 @@
 //! Each line of a log says where it belongs.
 
-use harness::World;
-use serde_json::Value;
-use tracing_subscriber::layer::SubscriberExt;
+use harness::{Log, World};
 
 /// On one thread: its log is this test's alone.
 #[tokio::test]
 async fn every_line_about_a_job_names_request_account_job_and_provider() {
     let world = World::new().await;
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
-    let lines = lines.with_writer(log.reopen().unwrap());
-    let _until_the_end = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
+    let log = Log::start();
 
     let ids = [
         world.submit("pika-2.2", "a paper boat", "by webhook").await,
@@ -23,14 +18,8 @@ async fn every_line_about_a_job_names_request_account_job_and_provider() {
         world.cancel(id).await;
     }
 
-    let log = std::fs::read_to_string(log.path()).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let (mut of_messages, mut of_requests) = (0, 0);
-    // Of other tests' filters, finer lines of foreign crates may come in.
-    let is_ours = |line: &Value| {
-        line["target"] != "genmux::host" && !["TRACE", "DEBUG"].map(Value::from).contains(&line["level"])
-    };
-    for line in lines.filter(is_ours) {
+    for line in log.lines().iter().filter(|line| line["target"] != "genmux::host") {
         let (span, event) = (&line["span"], line["message"].as_str().unwrap_or_default());
         let has = |names: &[&str]| {
             for name in names {
@@ -54,5 +43,5 @@ async fn every_line_about_a_job_names_request_account_job_and_provider() {
             _ => {}
         }
     }
-    assert!(of_messages > 10 && of_requests == 4, "{of_messages} {of_requests}: {log}");
+    assert!(of_messages > 10 && of_requests == 4, "{of_messages} {of_requests}: {:?}", log.lines());
 }

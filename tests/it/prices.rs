@@ -5,32 +5,11 @@ use std::time::Duration;
 use axum::Router;
 use domain::provider::Provider::Fal;
 use genmux::simulate::{CallKind, Fault};
-use harness::World;
+use harness::{Log, World};
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const VEO: &str = "fal-ai/veo3.1/image-to-video";
-
-/// The log of what runs on this thread.
-struct Log(NamedTempFile, #[expect(dead_code, reason = "it ends with the log")] DefaultGuard);
-
-impl Log {
-    fn start() -> Self {
-        let file = NamedTempFile::new().unwrap();
-        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
-        let lines = lines.with_writer(file.reopen().unwrap());
-        Self(file, tracing::subscriber::set_default(tracing_subscriber::registry().with(lines)))
-    }
-
-    fn lines(&self, message: &str) -> Vec<Value> {
-        let log = std::fs::read_to_string(self.0.path()).unwrap();
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["message"] == message).collect()
-    }
-}
 
 /// A fal that answers every call with this.
 async fn fal(answer: Value) -> String {
@@ -56,10 +35,10 @@ async fn a_list_is_asked_for_once_a_day_and_the_simulators_agrees_with_the_catal
         asked.push(world.calls(Fal, CallKind::Prices));
     }
     assert_eq!(asked, [1, 1, 1, 2, 3]);
-    let called = log.lines("provider.called");
+    let called = log.of("provider.called");
     let listed = called.iter().filter(|line| line["what"] == "prices" && line["outcome"] == "listed");
     assert_eq!(listed.count(), 3, "{called:?}");
-    assert_eq!(log.lines("price.differs"), Vec::<Value>::new());
+    assert_eq!(log.of("price.differs"), Vec::<Value>::new());
 }
 
 #[tokio::test]
@@ -87,7 +66,7 @@ async fn a_price_that_is_not_ours_is_one_line_of_the_log_and_what_is_not_underst
         let log = Log::start();
         let event = include_str!("../../events/health/schedule.json");
         health.invoke(serde_json::from_str(event).unwrap()).await;
-        let lines = log.lines("price.differs");
+        let lines = log.of("price.differs");
         assert_eq!(lines.len(), differ, "{answer} {lines:?}");
         for line in lines {
             let told = json!({

@@ -7,11 +7,10 @@ use domain::id::{JobId, RemoteJob};
 use domain::job::{CHECK_EVERY, Job, State, Stop};
 use domain::media::{Details, Media};
 use domain::verdict::ErrorClass;
-use harness::World;
-use serde_json::{Value, json};
+use harness::{Log, World};
+use serde_json::json;
 use shared::store::jobs::{Advance, JobStore};
 use shared::store::keys::{self, CHECK_AT, DUE_SHARD};
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     CANCEL, PRICE, claim, job_item, lines, number, remove, snapshot, spoil, spoil_job, stored, text,
@@ -41,19 +40,14 @@ async fn a_move_is_written_once_and_its_repeat_changes_nothing() {
 async fn a_move_is_one_line_of_the_log_and_a_repeat_is_none() {
     let world = World::new().await;
     let job = stored(&world, "a").await;
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let lines =
-        tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(log.reopen().unwrap());
-    let _until_the_end = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
+    let log = Log::start();
 
     for _ in 0..2 {
         tell(&world, &job.id, &CANCEL).await;
     }
 
-    let log = std::fs::read_to_string(log.path()).unwrap();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let moves: Vec<&Value> = lines.iter().filter(|line| line["message"] == "job.advanced").collect();
-    let [line] = moves[..] else { panic!("{log}") };
+    let moves = log.of("job.advanced");
+    let [line] = &moves[..] else { panic!("{moves:?}") };
     let told = json!({
         "job": job.id.to_string(), "version": 2, "from": "queued", "to": "canceled",
         "event": CANCEL.name(), "attempt": 0, "refunded": true,
