@@ -1,11 +1,22 @@
 //! The catalogue: models, their routes, limits and prices, read from `catalog.toml`.
 
+mod fields;
+mod own;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::credit::MicroUsd;
 use super::provider::Provider;
+
+pub use fields::{DurationFormat, Fields, size_key};
+pub use own::{Mistake, Mistakes};
+
+const BUILT_IN: &str = include_str!("../../catalog.toml");
+
+/// Length of a provider's name of a model, in bytes: it is part of a stored attempt.
+const ENDPOINT_MAX: usize = 200;
 
 /// All models, and retired ones.
 #[derive(Debug, Clone)]
@@ -140,39 +151,6 @@ pub enum PromptUnit {
     Utf16,
 }
 
-/// Format of a duration of eight seconds, if a provider's models differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DurationFormat {
-    /// `8`
-    #[default]
-    Integer,
-    /// `"8"`
-    Digits,
-    /// `"8s"`
-    Seconds,
-}
-
-/// Field names of a model's own input, if they differ between a provider's models. Absent: the
-/// provider's usual name; empty: the input has no such field.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Fields {
-    pub image_url: Option<String>,
-    /// The image of a request with a last frame; absent: as without one.
-    pub first_frame_url: Option<String>,
-    pub last_frame_url: Option<String>,
-    pub duration: Option<String>,
-    pub aspect_ratio: Option<String>,
-    pub resolution: Option<String>,
-    /// Its names of resolutions.
-    pub resolutions: BTreeMap<String, String>,
-    /// The default duration of the model. It is never sent: sources disagree on its format.
-    pub unnamed_duration_s: Option<u32>,
-    /// Constant fields of the input.
-    pub always: BTreeMap<String, String>,
-}
-
 /// A retired model that tutorials still name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,15 +202,24 @@ impl Catalog {
         Ok(Self { models, retired })
     }
 
+    /// The compiled-in catalogue.
+    pub fn built_in() -> Self {
+        Self::parse(BUILT_IN).expect("a test parses the catalogue that is compiled in")
+    }
+
     /// The compiled-in catalogue, without the routes of providers that are not configured.
     pub fn for_providers(providers: &[Provider]) -> Self {
-        let mut catalog = Self::parse(include_str!("../../catalog.toml"))
-            .expect("a test parses the catalogue that is compiled in");
-        for model in catalog.models.values_mut() {
+        Self::built_in().only(providers)
+    }
+
+    /// Without the routes of other providers, and without models that have no route left.
+    #[must_use]
+    pub fn only(mut self, providers: &[Provider]) -> Self {
+        for model in self.models.values_mut() {
             model.routes.retain(|route| providers.contains(&route.provider));
         }
-        catalog.models.retain(|_, model| !model.routes.is_empty());
-        catalog
+        self.models.retain(|_, model| !model.routes.is_empty());
+        self
     }
 
     pub fn model(&self, name: &str) -> Option<&Model> {
@@ -282,6 +269,9 @@ impl Model {
             if route.durations_s.is_empty() != (self.kind == Kind::Image) {
                 return Err(format!("route {name} needs durations if, and only if, it makes videos"));
             }
+            if let Some(size) = route.unnamed_size() {
+                return Err(format!("route {name}: `fields.sizes` has no value for `{size}`"));
+            }
             let takes = route.takes();
             if let Some(idle) =
                 route.resolutions.iter().find(|resolution| takes.iter().all(|take| take.1 != *resolution))
@@ -291,7 +281,9 @@ impl Model {
             for (duration_s, resolution, audio) in takes {
                 let price = self.price.get(resolution);
                 if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
-                    return Err(format!("has no price for {duration_s:?} s of {resolution}, sound: {audio}"));
+                    let length = duration_s.map_or_else(String::new, |seconds| format!("{seconds} s of "));
+                    let sound = if audio { "with" } else { "without" };
+                    return Err(format!("has no price for {length}{resolution} {sound} sound"));
                 }
             }
         }
@@ -327,6 +319,27 @@ impl Route {
     pub fn name(&self) -> String {
         let endpoint = self.endpoint.as_ref().or(self.image_endpoint.as_ref());
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
+    }
+
+    /// Whether its endpoints and fields have names that a request can carry.
+    fn check_names(&self) -> Result<(), String> {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':');
+        let is_step =
+            |step: &str| step.bytes().all(is_plain) && step.bytes().any(|b| b.is_ascii_alphanumeric());
+        match self.endpoints().find(|name| name.len() > ENDPOINT_MAX || !name.split('/').all(is_step)) {
+            Some(name) => {
+                Err(format!("`{name}` is no endpoint: a-z, A-Z, 0-9, `.`, `_`, `-`, `:` between slashes"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A resolution and ratio without a value, if the input has one field for both.
+    fn unnamed_size(&self) -> Option<String> {
+        self.fields.size.as_ref()?;
+        let ratios = self.aspect_ratios.iter().chain(&self.image_aspect_ratios);
+        let mut sizes = ratios.flat_map(|ratio| self.resolutions.iter().map(move |it| size_key(it, ratio)));
+        sizes.find(|size| !self.fields.sizes.contains_key(size))
     }
 
     /// Every name of its model at the provider.
