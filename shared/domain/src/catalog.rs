@@ -23,6 +23,8 @@ const ENDPOINT_MAX: usize = 200;
 pub struct Catalog {
     models: BTreeMap<String, Model>,
     retired: Vec<Retired>,
+    /// No longer sold, and still known to attempts that run there.
+    unsold: Vec<Model>,
 }
 
 /// A model by its public name, independent of the provider.
@@ -199,7 +201,7 @@ impl Catalog {
                 return Err(wrong(&old.name, format!("is replaced by {missing}, which does not exist")));
             }
         }
-        Ok(Self { models, retired })
+        Ok(Self { models, retired, unsold: Vec::new() })
     }
 
     /// The compiled-in catalogue.
@@ -228,7 +230,8 @@ impl Catalog {
 
     /// The kind of media of a model; of an unknown model, a video.
     pub fn kind(&self, model: &str) -> Kind {
-        self.model(model).map(|model| model.kind).unwrap_or_default()
+        let unsold = || self.unsold.iter().find(|unsold| unsold.name == model);
+        self.model(model).or_else(unsold).map(|model| model.kind).unwrap_or_default()
     }
 
     pub fn models(&self) -> impl Iterator<Item = &Model> {
@@ -243,9 +246,10 @@ impl Catalog {
         &self.retired
     }
 
-    /// The route of this name.
+    /// The route of this name, also if it is no longer sold.
     pub fn route(&self, name: &str) -> Option<&Route> {
-        self.models.values().flat_map(|model| &model.routes).find(|route| route.name() == name)
+        let models = self.models.values().chain(&self.unsold);
+        models.flat_map(|model| &model.routes).find(|route| route.name() == name)
     }
 }
 

@@ -50,14 +50,20 @@ impl Catalog {
     ///
     /// A model of a new name is added. Of a model that exists, what the file gives replaces what was
     /// there, and the rest stays: prices and costs by resolution, routes by provider and endpoint.
-    /// `remove = true` takes a model or a route out.
+    /// `remove = true` takes a model or a route out of what is sold; attempts that run there go on.
     ///
     /// # Errors
     ///
     /// All mistakes, each with its line.
     pub fn with_own(text: &str) -> Result<Self, Mistakes> {
         let lines = Lines::of(text).map_err(|mistake| Mistakes(vec![mistake]))?;
-        let mut own = Own { lines, mistakes: Vec::new(), models: BTreeMap::new(), retired: Vec::new() };
+        let mut own = Own {
+            lines,
+            mistakes: Vec::new(),
+            models: BTreeMap::new(),
+            retired: Vec::new(),
+            unsold: Vec::new(),
+        };
         own.add_built_in();
         own.add(toml::from_str(text).unwrap_or_default());
         own.finish()
@@ -119,6 +125,7 @@ struct Own<'t> {
     mistakes: Vec<Mistake>,
     models: BTreeMap<String, Table>,
     retired: Vec<Retired>,
+    unsold: Vec<Table>,
 }
 
 impl Own<'_> {
@@ -154,7 +161,7 @@ impl Own<'_> {
         match read::<Retired>(retired) {
             Ok(retired) => {
                 self.retired.retain(|old| old.name != retired.name);
-                self.models.remove(&retired.name);
+                self.unsold.extend(self.models.remove(&retired.name));
                 if let Some(gone) = retired.instead.iter().find(|name| !self.models.contains_key(*name)) {
                     self.mistake(line, place, format!("is replaced by `{gone}`, which does not exist"));
                 }
@@ -171,15 +178,17 @@ impl Own<'_> {
             return self.mistake(line, place, "needs a `name` of 1 to 64 of a-z, 0-9, `.`, `_` and `-`");
         }
         if is_removed(&mut own) {
-            if self.models.remove(&name).is_none() {
-                self.mistake(line, place, "does not exist and cannot be removed");
+            match self.models.remove(&name) {
+                Some(model) => self.unsold.push(model),
+                None => self.mistake(line, place, "does not exist and cannot be removed"),
             }
             return;
         }
-        let mut model = self.models.remove(&name).unwrap_or_default();
+        let new = || Table::from_iter([("name".to_owned(), Value::from(name.clone()))]);
+        let mut model = self.models.remove(&name).unwrap_or_else(new);
         let (known, added) = (tables(model.remove("routes")), tables(own.remove("routes")));
         let mistakes = self.mistakes.len();
-        let routes = self.merge_routes(n, &place, known, added);
+        let routes = self.merge_routes(n, &model, known, added);
         merge(&mut model, own);
         model.insert("routes".to_owned(), Value::Array(routes.into_iter().map(Value::Table).collect()));
         match read::<Model>(model.clone()) {
@@ -196,14 +205,24 @@ impl Own<'_> {
         self.models.insert(name, model);
     }
 
-    fn merge_routes(&mut self, n: usize, place: &str, mut routes: Vec<Table>, own: Vec<Table>) -> Vec<Table> {
+    fn merge_routes(
+        &mut self,
+        n: usize,
+        model: &Table,
+        mut routes: Vec<Table>,
+        own: Vec<Table>,
+    ) -> Vec<Table> {
         for (m, mut own) in own.into_iter().enumerate() {
             let (line, name) = (self.lines.route(n, m), route_name(&own));
-            let place = format!("{place}, route `{name}`");
+            let place = format!("model `{}`, route `{name}`", text_of(model, "name"));
             let known = routes.iter().position(|route| route_name(route) == name);
             if is_removed(&mut own) {
                 match known {
-                    Some(known) => drop(routes.remove(known)),
+                    Some(known) => {
+                        let mut unsold = model.clone();
+                        unsold.insert("routes".to_owned(), vec![routes.remove(known)].into());
+                        self.unsold.push(unsold);
+                    }
                     None => self.mistake(line, place, "does not exist and cannot be removed"),
                 }
                 continue;
@@ -237,8 +256,9 @@ impl Own<'_> {
             }
             names.insert(name);
         }
-        let Self { mistakes, retired, .. } = self;
-        if mistakes.is_empty() { Ok(Catalog { models, retired }) } else { Err(Mistakes(mistakes)) }
+        let Self { mistakes, retired, unsold, .. } = self;
+        let unsold = unsold.into_iter().filter_map(|model| read(model).ok()).collect();
+        if mistakes.is_empty() { Ok(Catalog { models, retired, unsold }) } else { Err(Mistakes(mistakes)) }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::catalog::Kind;
 use crate::credit::MicroUsd;
 use crate::provider::Provider;
 
@@ -73,6 +74,7 @@ remove = true
     assert_eq!(own.price["4k"], old.price["4k"]);
     assert_eq!(own.routes.len(), old.routes.len() - 1);
     assert!(own.routes.iter().all(|route| route.provider != Provider::Runway));
+    assert!(catalog.route("runway/veo3.1").is_some(), "an attempt may run there");
     let fal = catalog.route("fal/fal-ai/veo3.1").unwrap();
     assert_eq!(fal.cost(Some(4), "720p", false), Some(MicroUsd(600_000)));
     assert_eq!(fal.cost(Some(4), "4k", false), Some(MicroUsd(1_600_000)));
@@ -85,6 +87,9 @@ fn models_are_removed_and_retired() {
 [[models]]
 name = "pika-2.2"
 remove = true
+[[models]]
+name = "stable-image-core"
+remove = true
 [[retired]]
 name = "gen-4-turbo"
 since = "2026-12-01"
@@ -92,8 +97,10 @@ why = "we no longer pay for it"
 instead = ["gen-4.5"]
 "#;
     let catalog = Catalog::with_own(own).unwrap();
+    assert_eq!(catalog.kind("stable-image-core"), Kind::Image);
     assert!(catalog.model("pika-2.2").is_none() && catalog.model("gen-4-turbo").is_none());
     assert!(catalog.retired().iter().any(|retired| retired.name == "gen-4-turbo"));
+    assert!(catalog.route("runway/gen4_turbo").is_some(), "an attempt may run there");
 }
 
 #[test]
