@@ -56,7 +56,7 @@ impl App {
             ledger: Ledger::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
-            catalog: Catalog::for_providers(&providers),
+            catalog: config::catalog(&mut read).only(&providers),
             providers,
             clock: process.clock.clone(),
         };

@@ -59,7 +59,7 @@ impl App {
             policies: Recent::default(),
             jobs: JobStore::new(table),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
-            catalog: Catalog::for_providers(&config::providers(&mut read)),
+            catalog: config::sold_catalog(&mut read),
             reach: config::reach(&mut read),
             live_max: config::live_jobs_max(&mut read),
             clock: process.clock.clone(),

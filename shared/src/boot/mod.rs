@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod env;
+pub mod own_catalog;
 pub mod process;
 pub mod random;
 mod secrets;
@@ -21,6 +22,12 @@ pub enum StartError {
     #[error("secret {id} cannot be used")]
     Secret {
         id: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the catalogue at {address} cannot be read")]
+    Catalog {
+        address: String,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
