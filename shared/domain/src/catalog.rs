@@ -1,6 +1,7 @@
 //! The catalogue: models, their routes, limits and prices, read from `catalog.toml`.
 
 mod fields;
+mod model;
 mod own;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use super::credit::MicroUsd;
 use super::provider::Provider;
 
 pub use fields::{DurationFormat, Fields, size_key};
+pub use model::{Defaults, Kind, Model};
 pub use own::{Mistake, Mistakes};
 
 const BUILT_IN: &str = include_str!("../../catalog.toml");
@@ -25,44 +27,6 @@ pub struct Catalog {
     retired: Vec<Retired>,
     /// No longer sold, and still known to attempts that run there.
     unsold: Vec<Model>,
-}
-
-/// A model by its public name, independent of the provider.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    pub name: String,
-    pub title: String,
-    #[serde(default)]
-    pub kind: Kind,
-    /// How long a job usually runs, in seconds; for progress and `Retry-After`.
-    pub expected_s: u32,
-    pub defaults: Defaults,
-    /// The price for callers, in micro-credits, by resolution.
-    pub price: BTreeMap<String, Tariff>,
-    pub routes: Vec<Route>,
-}
-
-/// The kind of media that a model generates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    #[default]
-    Video,
-    /// It has no duration.
-    Image,
-}
-
-/// Defaults of a request.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Defaults {
-    /// Absent for images.
-    pub duration_s: Option<u32>,
-    pub aspect_ratio: String,
-    pub resolution: String,
-    /// Present only if the model can generate sound.
-    pub audio: Option<bool>,
 }
 
 /// The price or cost of media of one resolution, in micro-credits or micro-dollars: a rate per
@@ -250,56 +214,6 @@ impl Catalog {
     pub fn route(&self, name: &str) -> Option<&Route> {
         let models = self.models.values().chain(&self.unsold);
         models.flat_map(|model| &model.routes).find(|route| route.name() == name)
-    }
-}
-
-impl Model {
-    /// Every request that a route accepts has a price, and the defaults are acceptable.
-    fn check(&self) -> Result<(), String> {
-        if self.routes.is_empty() {
-            return Err("has no route".to_owned());
-        }
-        for route in &self.routes {
-            let name = route.name();
-            if route.endpoint.is_none() && route.image_endpoint.is_none() {
-                return Err(format!("route {name} has no endpoint"));
-            }
-            if route.last_frame && route.image_endpoint.is_none() {
-                return Err(format!("route {name} takes a last frame and no image"));
-            }
-            if route.last_frame_endpoint.is_some() && !route.last_frame {
-                return Err(format!("route {name} has an endpoint for last frames and takes none"));
-            }
-            if route.durations_s.is_empty() != (self.kind == Kind::Image) {
-                return Err(format!("route {name} needs durations if, and only if, it makes videos"));
-            }
-            if let Some(size) = route.unnamed_size() {
-                return Err(format!("route {name}: `fields.sizes` has no value for `{size}`"));
-            }
-            let takes = route.takes();
-            if let Some(idle) =
-                route.resolutions.iter().find(|resolution| takes.iter().all(|take| take.1 != *resolution))
-            {
-                return Err(format!("route {name} has no cost for {idle}"));
-            }
-            for (duration_s, resolution, audio) in takes {
-                let price = self.price.get(resolution);
-                if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
-                    let length = duration_s.map_or_else(String::new, |seconds| format!("{seconds} s of "));
-                    let sound = if audio { "with" } else { "without" };
-                    return Err(format!("has no price for {length}{resolution} {sound} sound"));
-                }
-            }
-        }
-        let Defaults { duration_s, aspect_ratio, resolution, audio } = &self.defaults;
-        let ratio = |route: &Route| {
-            route.aspect_ratios.contains(aspect_ratio) || route.image_aspect_ratios.contains(aspect_ratio)
-        };
-        let take = (*duration_s, resolution.as_str(), audio.unwrap_or(false));
-        if !self.routes.iter().any(|route| route.takes().contains(&take) && ratio(route)) {
-            return Err("no route takes the defaults".to_owned());
-        }
-        Ok(())
     }
 }
 
