@@ -87,5 +87,5 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     if matches!(advance, Advance::Moved(_)) || is_stalled(app, job, now).await? {
         app.outbox.send_all(job).await;
     }
-    Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))
+    Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog, now))
 }

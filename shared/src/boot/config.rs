@@ -33,9 +33,9 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 
 /// The catalogue: the compiled-in one, with the owner's own of `CATALOG` on top.
 pub fn catalog(read: &mut Reader<'_>) -> Catalog {
-    let Some(own) = read.text(own_catalog::TEXT) else { return Catalog::built_in() };
+    let Some(own) = read.text(own_catalog::VARIABLE) else { return Catalog::built_in() };
     Catalog::with_own(&own).unwrap_or_else(|Mistakes(mistakes)| {
-        mistakes.iter().for_each(|mistake| read.problem(format!("the catalogue, {mistake}")));
+        mistakes.iter().for_each(|mistake| read.problem(format!("{}, {mistake}", own_catalog::VARIABLE)));
         Catalog::built_in()
     })
 }

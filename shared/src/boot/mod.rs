@@ -3,7 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod env;
-pub mod own_catalog;
+mod own_catalog;
 pub mod process;
 pub mod random;
 mod secrets;

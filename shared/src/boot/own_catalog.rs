@@ -1,19 +1,16 @@
 //! An owner's own catalogue by reference: read once, when a process starts.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 
 use super::{Env, StartError};
 use crate::store::S3;
 
-/// `s3://BUCKET/KEY` of the catalogue, as the template writes it.
-pub const VARIABLE: &str = "CATALOG";
-/// Its text, as far as a start has read it.
-pub(super) const TEXT: &str = "CATALOG_TEXT";
+/// `s3://BUCKET/KEY` of the catalogue, as the template writes it; a start replaces it by the text.
+pub(super) const VARIABLE: &str = "CATALOG";
 /// The largest catalogue, in bytes.
 const BYTES_MAX: i64 = 1024 * 1024;
 
-/// The environment with the text of the catalogue that `CATALOG` refers to.
+/// The environment with the text of the catalogue in the place of its reference.
 ///
 /// # Errors
 ///
@@ -31,5 +28,5 @@ pub(super) async fn overlay(env: Env, s3: &S3) -> Result<Env, StartError> {
     }
     let bytes = object.body.collect().await.map_err(|error| failed(error.into()))?.to_vec();
     let text = String::from_utf8(bytes).map_err(|error| failed(error.into()))?;
-    Ok(env.with_defaults(BTreeMap::from([(TEXT.to_owned(), text)])))
+    Ok(env.with(VARIABLE, text))
 }

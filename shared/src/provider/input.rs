@@ -89,3 +89,68 @@ impl Input {
         self.put(name.as_deref().unwrap_or(usual), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::catalog::Catalog;
+
+    use super::*;
+
+    /// The examples of the page on catalogues.
+    fn block(language: &str) -> &'static str {
+        let page = include_str!("../../../docs/catalogue.md");
+        let (_, block) = page.split_once(&format!("```{language}\n")).unwrap();
+        block.split_once("```").unwrap().0
+    }
+
+    fn input(catalog: &Catalog, order: Value) -> Value {
+        let request = JobRequest::new(serde_json::from_value(order).unwrap(), catalog).unwrap();
+        let route = &catalog.model(&request.model).unwrap().routes[0];
+        model_input(&CreateOrder::new(&request, route, "job.1"))
+    }
+
+    #[test]
+    fn an_order_is_sent_as_the_page_says() {
+        let catalog = Catalog::with_own(block("toml")).unwrap();
+        let order = json!({"model": "paper-boat-1", "prompt": "a paper boat"});
+        let shown: Value = serde_json::from_str(block("json")).unwrap();
+        assert_eq!(input(&catalog, order), shown);
+    }
+
+    #[test]
+    fn every_part_of_an_input_has_a_name_of_its_own() {
+        let fields = r#"
+            [models.routes.fields]
+            prompt = "input.text"
+            image_url = "images"
+            image_in_list = true
+            duration = "input.seconds"
+            size = "input.size"
+            sizes = { "720p 16:9" = "hd", "720p" = "as the image" }
+            seed = "noise"
+            negative_prompt = "avoid"
+            audio = "with_sound"
+            always = { "input.mode" = "pro", fps = 24 }
+        "#;
+        let (own, cost) = block("toml").split_once("[models.routes.fields]").unwrap();
+        let (_, cost) = cost.split_once("[models.routes.cost]").unwrap();
+        let own = own.replace("seed = true", "seed = true\nnegative_prompt = true\naudio = \"switch\"");
+        let own = own.replace(r#"["16:9", "9:16"]"#, r#"["16:9"]"#);
+        let own = format!("{own}{fields}[models.routes.cost]{cost}")
+            .replace("per_second = 80_000", "per_second = 80_000, per_second_audio = 80_000");
+        let catalog = Catalog::with_own(&own).unwrap();
+        let order =
+            json!({"model": "paper-boat-1", "prompt": "a", "seed": 7, "negative_prompt": "b", "audio": true});
+        assert_eq!(
+            input(&catalog, order),
+            json!({
+                "input": {"text": "a", "seconds": 5, "size": "hd", "mode": "pro"},
+                "noise": 7, "avoid": "b", "with_sound": true, "fps": 24,
+            })
+        );
+        let order = json!({"model": "paper-boat-1", "prompt": "a", "image_url": "https://a.example/b.png"});
+        let sent = input(&catalog, order);
+        assert_eq!(sent["images"], json!(["https://a.example/b.png"]));
+        assert_eq!(sent["input"]["size"], "as the image");
+    }
+}
