@@ -29,8 +29,10 @@ pub enum StartError {
     Catalog {
         address: String,
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: crate::store::Error,
     },
+    #[error("CATALOG must be s3://BUCKET/KEY")]
+    CatalogAddress,
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]

@@ -58,7 +58,7 @@ impl Process {
         if started.env.get(own_catalog::VARIABLE).is_none() {
             return Ok(started);
         }
-        Ok(Self { env: own_catalog::overlay(started.env.clone(), &started.s3()).await?, ..started })
+        Ok(Self { env: own_catalog::overlay(started.env.clone(), started.s3()).await?, ..started })
     }
 
     /// Reads the secrets that `SECRETS` refers to, if any, into the environment: what is a
