@@ -7,7 +7,6 @@ use domain::catalog::Catalog;
 use domain::decide::Event;
 use domain::id::JobId;
 use domain::job::{CHECK_EVERY, CancelRefund, Job, State};
-use domain::provider::Provider;
 use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -45,7 +44,7 @@ impl App {
             polls: Polls::new(table),
             outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
             refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
-            catalog: Catalog::for_providers(Provider::ALL),
+            catalog: config::catalog(&mut read),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -88,5 +87,5 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     if matches!(advance, Advance::Moved(_)) || is_stalled(app, job, now).await? {
         app.outbox.send_all(job).await;
     }
-    Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog))
+    Ok(job_response(StatusCode::ACCEPTED, job, &JobView::new(job, None, None), &app.catalog, now))
 }

@@ -93,7 +93,7 @@ impl App {
             outbox: config::outbox(process, &mut read),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),
-            catalog: Catalog::for_providers(&sold),
+            catalog: config::catalog(&mut read).only(&sold),
             providers,
             callbacks,
             dead_letters: config::dead_letters(process, &mut read),

@@ -10,7 +10,6 @@ use domain::decide::Event;
 use domain::job::Job;
 use domain::media::Media;
 use domain::policy::limit::LimitTable;
-use domain::provider::Provider;
 use domain::verdict::Verdict;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
@@ -79,7 +78,7 @@ impl App {
             fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             reports: Reports::new(table.clone()),
-            catalog: Catalog::for_providers(Provider::ALL),
+            catalog: config::catalog(&mut read),
             dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),

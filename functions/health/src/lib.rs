@@ -39,7 +39,7 @@ impl App {
         let sold = config::providers(&mut read);
         let app = Self {
             admission: AdmissionStore::new(config::table(process, &mut read)),
-            catalog: Catalog::for_providers(&sold),
+            catalog: config::catalog(&mut read).only(&sold),
             sold,
             providers: config::provider_client(&mut read)?,
             clock: process.clock.clone(),

@@ -11,7 +11,6 @@ use domain::decide::Event;
 use domain::id::JobId;
 use domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use domain::policy::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
-use domain::provider::Provider;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config};
@@ -61,7 +60,7 @@ impl App {
             providers: config::provider_client(&mut read)?,
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             verdicts: config::verdicts(process, &mut read),
-            catalog: Catalog::for_providers(Provider::ALL),
+            catalog: config::catalog(&mut read),
             dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
         };

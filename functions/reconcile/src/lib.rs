@@ -7,7 +7,6 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use domain::catalog::Catalog;
 use domain::decide::Event;
 use domain::job::{CHECK_EVERY, Job, NextStep};
-use domain::provider::Provider;
 use domain::time::Timestamp;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, join, stream};
@@ -52,7 +51,7 @@ impl App {
             jobs: JobStore::new(config::table(process, &mut read)),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
-            catalog: Catalog::for_providers(Provider::ALL),
+            catalog: config::catalog(&mut read),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)

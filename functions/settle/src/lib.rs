@@ -11,7 +11,6 @@ use domain::decide::Event;
 use domain::id::{JobId, RemoteJob};
 use domain::job::Job;
 use domain::policy::limit::LimitTable;
-use domain::provider::Provider;
 use domain::verdict::{Fault, Verdict};
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
@@ -61,7 +60,7 @@ impl App {
             providers: config::provider_client(&mut read)?,
             outbox: config::outbox(process, &mut read),
             verdicts: config::verdicts(process, &mut read),
-            catalog: Catalog::for_providers(Provider::ALL),
+            catalog: config::catalog(&mut read),
             dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),

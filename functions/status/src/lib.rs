@@ -23,6 +23,7 @@ use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
 
 mod lists;
+mod models;
 mod prefer;
 pub mod routes;
 
@@ -56,7 +57,7 @@ impl App {
             ledger: Ledger::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
-            catalog: Catalog::for_providers(&providers),
+            catalog: config::catalog(&mut read).only(&providers),
             providers,
             clock: process.clock.clone(),
         };
@@ -73,14 +74,20 @@ async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let route = routes::key(request);
     match route {
         routes::OPENAPI => return Ok(openapi()),
-        routes::JOBS | routes::JOB | routes::MODELS | routes::PROVIDERS | routes::ACCOUNT => {}
+        routes::JOBS
+        | routes::JOB
+        | routes::MODELS
+        | routes::VIDEO_MODELS
+        | routes::PROVIDERS
+        | routes::ACCOUNT => {}
         _ => return Err(routes::refuse(request)),
     }
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Read, app.clock.now()).await?;
     match route {
         routes::JOBS => lists::jobs(app, request, &account).await,
-        routes::MODELS => Ok(json(StatusCode::OK, &lists::models(&app.catalog))),
+        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog))),
+        routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog))),
         routes::PROVIDERS => lists::providers(app).await,
         routes::ACCOUNT => lists::account(app, request, &account).await,
         _ => job(app, request, &account).await,
@@ -99,10 +106,11 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
         job = changed(app, request.headers(), job, span).await?;
     }
     let mut response = if is_known(request.headers(), &job) {
-        not_modified(&job, &app.catalog)
+        not_modified(&job, &app.catalog, app.clock.now())
     } else {
         let link = link(app, &job).await?;
-        job_response(StatusCode::OK, &job, &JobView::new(&job, Some(&order), link), &app.catalog)
+        let view = JobView::new(&job, Some(&order), link);
+        job_response(StatusCode::OK, &job, &view, &app.catalog, app.clock.now())
     };
     if let Some(span) = waits_for
         && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", span.as_secs()))

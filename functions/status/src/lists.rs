@@ -1,7 +1,6 @@
 //! Lists: jobs, models, providers, an account's money.
 
 use data_encoding::BASE64URL_NOPAD;
-use domain::catalog::{Catalog, Model, Route};
 use domain::credit::Entry;
 use domain::id::{AccountId, JobId};
 use domain::job::State;
@@ -109,61 +108,6 @@ pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
         })
         .collect();
     Ok(answer(StatusCode::OK, &json!({"providers": providers})))
-}
-
-/// `GET /v1/models`: the catalogue, without our costs.
-pub(crate) fn models(catalog: &Catalog) -> Value {
-    json!({"models": catalog.models().map(model).collect::<Vec<_>>(), "retired": catalog.retired()})
-}
-
-fn model(model: &Model) -> Value {
-    let price: serde_json::Map<String, Value> = model
-        .price
-        .iter()
-        .map(|(resolution, price)| {
-            let price = json!({
-                "micro_credits_per_s": price.per_second,
-                "micro_credits_per_s_with_audio": price.per_second_audio,
-                "micro_credits_by_length": (!price.by_length.is_empty()).then_some(&price.by_length),
-                "micro_credits_per_image": price.per_image,
-            });
-            (resolution.clone(), price)
-        })
-        .collect();
-    json!({
-        "name": model.name,
-        "title": model.title,
-        "kind": model.kind,
-        "expected_s": model.expected_s,
-        "defaults": {
-            "duration_s": model.defaults.duration_s,
-            "aspect_ratio": model.defaults.aspect_ratio,
-            "resolution": model.defaults.resolution,
-            "audio": model.defaults.audio,
-        },
-        "price": price,
-        "routes": model.routes.iter().map(route).collect::<Vec<_>>(),
-    })
-}
-
-fn route(route: &Route) -> Value {
-    json!({
-        "name": route.name(),
-        "provider": route.provider,
-        "from_text": route.endpoint.is_some(),
-        "from_image": route.image_endpoint.is_some(),
-        "last_frame": route.last_frame,
-        "durations_s": route.durations_s,
-        "aspect_ratios": route.aspect_ratios,
-        "image_aspect_ratios": route.image_aspect_ratios,
-        "resolutions": route.resolutions,
-        "prompt_max": route.prompt_max,
-        "prompt_unit": route.prompt_unit,
-        "seed": route.seed,
-        "negative_prompt": route.negative_prompt,
-        "audio": route.audio,
-        "retention_s": route.retention_s,
-    })
 }
 
 fn parameter(request: &Request, name: &str) -> Option<String> {

@@ -8,17 +8,19 @@ use shared::edge::http::Problem;
 pub(crate) const JOBS: &str = "GET /v1/jobs";
 pub(crate) const JOB: &str = "GET /v1/jobs/{id}";
 pub(crate) const MODELS: &str = "GET /v1/models";
+pub(crate) const VIDEO_MODELS: &str = "GET /v1/videos/models";
 pub(crate) const PROVIDERS: &str = "GET /v1/providers";
 pub(crate) const ACCOUNT: &str = "GET /v1/account";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 9] = [
+pub const ROUTES: [&str; 10] = [
     JOBS,
     "POST /v1/jobs",
     JOB,
     "POST /v1/jobs/{id}/cancel",
     MODELS,
+    VIDEO_MODELS,
     PROVIDERS,
     ACCOUNT,
     OPENAPI,

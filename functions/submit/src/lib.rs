@@ -59,7 +59,7 @@ impl App {
             policies: Recent::default(),
             jobs: JobStore::new(table),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
-            catalog: Catalog::for_providers(&config::providers(&mut read)),
+            catalog: config::sold_catalog(&mut read),
             reach: config::reach(&mut read),
             live_max: config::live_jobs_max(&mut read),
             clock: process.clock.clone(),
@@ -83,13 +83,13 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(&account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let (mut order, price) = match parse_order(app, request) {
+    let (mut order, price) = match parse_order(app, request, now) {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
             let earlier = app.jobs.get_with_request(&id).await?;
             let earlier = earlier.filter(|(job, _)| job.body_digest == body_digest);
-            return earlier.map(|(job, order)| replayed(&job, &order, &app.catalog)).ok_or(problem);
+            return earlier.map(|(job, order)| replayed(&job, &order, &app.catalog, now)).ok_or(problem);
         }
         Err(problem) => return Err(problem),
     };
@@ -111,9 +111,9 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
                 tracing::warn!(job = %job.id, error = chain(&error), "dispatch.not_queued");
             }
             tracing::info!(job = %job.id, model = job.model, price_micros = price.micros(), "job.created");
-            Ok(accepted(&job, &order, &app.catalog))
+            Ok(accepted(&job, &order, &app.catalog, now))
         }
-        Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog)),
+        Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog, now)),
         Created::KeyReused => {
             let detail = "This Idempotency-Key was used for another body. Nothing was changed.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
@@ -138,24 +138,24 @@ async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy
 }
 
 /// The validated request and its price.
-fn parse_order(app: &App, request: &Request) -> Result<(JobRequest, Credits), Problem> {
-    let order =
-        JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach).map_err(Problem::invalid)?;
+fn parse_order(app: &App, request: &Request, now: Timestamp) -> Result<(JobRequest, Credits), Problem> {
+    let order = JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach, now)
+        .map_err(Problem::invalid)?;
     let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
     Ok((order, price))
 }
 
-fn replayed(job: &Job, order: &JobRequest, catalog: &Catalog) -> Response<Body> {
-    let mut response = accepted(job, order, catalog);
+fn replayed(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
+    let mut response = accepted(job, order, catalog, now);
     response
         .headers_mut()
         .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
     response
 }
 
-fn accepted(job: &Job, order: &JobRequest, catalog: &Catalog) -> Response<Body> {
+fn accepted(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
     let view = JobView::new(job, Some(order), None);
-    let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog);
+    let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog, now);
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
         response.headers_mut().insert(LOCATION, location);
     }

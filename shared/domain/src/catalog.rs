@@ -1,5 +1,9 @@
 //! The catalogue: models, their routes, limits and prices, read from `catalog.toml`.
 
+mod fields;
+mod model;
+mod own;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,49 +11,22 @@ use serde::{Deserialize, Serialize};
 use super::credit::MicroUsd;
 use super::provider::Provider;
 
+pub use fields::{DurationFormat, Fields, size_key};
+pub use model::{Defaults, Kind, Model};
+pub use own::{Mistake, Mistakes};
+
+const BUILT_IN: &str = include_str!("../../catalog.toml");
+
+/// Length of a provider's name of a model, in bytes: it is part of a stored attempt.
+const ENDPOINT_MAX: usize = 200;
+
 /// All models, and retired ones.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     models: BTreeMap<String, Model>,
     retired: Vec<Retired>,
-}
-
-/// A model by its public name, independent of the provider.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    pub name: String,
-    pub title: String,
-    #[serde(default)]
-    pub kind: Kind,
-    /// How long a job usually runs, in seconds; for progress and `Retry-After`.
-    pub expected_s: u32,
-    pub defaults: Defaults,
-    /// The price for callers, in micro-credits, by resolution.
-    pub price: BTreeMap<String, Tariff>,
-    pub routes: Vec<Route>,
-}
-
-/// The kind of media that a model generates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    #[default]
-    Video,
-    /// It has no duration.
-    Image,
-}
-
-/// Defaults of a request.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Defaults {
-    /// Absent for images.
-    pub duration_s: Option<u32>,
-    pub aspect_ratio: String,
-    pub resolution: String,
-    /// Present only if the model can generate sound.
-    pub audio: Option<bool>,
+    /// No longer sold, and still known to attempts that run there.
+    unsold: Vec<Model>,
 }
 
 /// The price or cost of media of one resolution, in micro-credits or micro-dollars: a rate per
@@ -140,39 +117,6 @@ pub enum PromptUnit {
     Utf16,
 }
 
-/// Format of a duration of eight seconds, if a provider's models differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DurationFormat {
-    /// `8`
-    #[default]
-    Integer,
-    /// `"8"`
-    Digits,
-    /// `"8s"`
-    Seconds,
-}
-
-/// Field names of a model's own input, if they differ between a provider's models. Absent: the
-/// provider's usual name; empty: the input has no such field.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Fields {
-    pub image_url: Option<String>,
-    /// The image of a request with a last frame; absent: as without one.
-    pub first_frame_url: Option<String>,
-    pub last_frame_url: Option<String>,
-    pub duration: Option<String>,
-    pub aspect_ratio: Option<String>,
-    pub resolution: Option<String>,
-    /// Its names of resolutions.
-    pub resolutions: BTreeMap<String, String>,
-    /// The default duration of the model. It is never sent: sources disagree on its format.
-    pub unnamed_duration_s: Option<u32>,
-    /// Constant fields of the input.
-    pub always: BTreeMap<String, String>,
-}
-
 /// A retired model that tutorials still name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -221,18 +165,27 @@ impl Catalog {
                 return Err(wrong(&old.name, format!("is replaced by {missing}, which does not exist")));
             }
         }
-        Ok(Self { models, retired })
+        Ok(Self { models, retired, unsold: Vec::new() })
+    }
+
+    /// The compiled-in catalogue.
+    pub fn built_in() -> Self {
+        Self::parse(BUILT_IN).expect("a test parses the catalogue that is compiled in")
     }
 
     /// The compiled-in catalogue, without the routes of providers that are not configured.
     pub fn for_providers(providers: &[Provider]) -> Self {
-        let mut catalog = Self::parse(include_str!("../../catalog.toml"))
-            .expect("a test parses the catalogue that is compiled in");
-        for model in catalog.models.values_mut() {
+        Self::built_in().only(providers)
+    }
+
+    /// Without the routes of other providers, and without models that have no route left.
+    #[must_use]
+    pub fn only(mut self, providers: &[Provider]) -> Self {
+        for model in self.models.values_mut() {
             model.routes.retain(|route| providers.contains(&route.provider));
         }
-        catalog.models.retain(|_, model| !model.routes.is_empty());
-        catalog
+        self.models.retain(|_, model| !model.routes.is_empty());
+        self
     }
 
     pub fn model(&self, name: &str) -> Option<&Model> {
@@ -241,7 +194,8 @@ impl Catalog {
 
     /// The kind of media of a model; of an unknown model, a video.
     pub fn kind(&self, model: &str) -> Kind {
-        self.model(model).map(|model| model.kind).unwrap_or_default()
+        let unsold = || self.unsold.iter().find(|unsold| unsold.name == model);
+        self.model(model).or_else(unsold).map(|model| model.kind).unwrap_or_default()
     }
 
     pub fn models(&self) -> impl Iterator<Item = &Model> {
@@ -256,54 +210,10 @@ impl Catalog {
         &self.retired
     }
 
-    /// The route of this name.
+    /// The route of this name, also if it is no longer sold.
     pub fn route(&self, name: &str) -> Option<&Route> {
-        self.models.values().flat_map(|model| &model.routes).find(|route| route.name() == name)
-    }
-}
-
-impl Model {
-    /// Every request that a route accepts has a price, and the defaults are acceptable.
-    fn check(&self) -> Result<(), String> {
-        if self.routes.is_empty() {
-            return Err("has no route".to_owned());
-        }
-        for route in &self.routes {
-            let name = route.name();
-            if route.endpoint.is_none() && route.image_endpoint.is_none() {
-                return Err(format!("route {name} has no endpoint"));
-            }
-            if route.last_frame && route.image_endpoint.is_none() {
-                return Err(format!("route {name} takes a last frame and no image"));
-            }
-            if route.last_frame_endpoint.is_some() && !route.last_frame {
-                return Err(format!("route {name} has an endpoint for last frames and takes none"));
-            }
-            if route.durations_s.is_empty() != (self.kind == Kind::Image) {
-                return Err(format!("route {name} needs durations if, and only if, it makes videos"));
-            }
-            let takes = route.takes();
-            if let Some(idle) =
-                route.resolutions.iter().find(|resolution| takes.iter().all(|take| take.1 != *resolution))
-            {
-                return Err(format!("route {name} has no cost for {idle}"));
-            }
-            for (duration_s, resolution, audio) in takes {
-                let price = self.price.get(resolution);
-                if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
-                    return Err(format!("has no price for {duration_s:?} s of {resolution}, sound: {audio}"));
-                }
-            }
-        }
-        let Defaults { duration_s, aspect_ratio, resolution, audio } = &self.defaults;
-        let ratio = |route: &Route| {
-            route.aspect_ratios.contains(aspect_ratio) || route.image_aspect_ratios.contains(aspect_ratio)
-        };
-        let take = (*duration_s, resolution.as_str(), audio.unwrap_or(false));
-        if !self.routes.iter().any(|route| route.takes().contains(&take) && ratio(route)) {
-            return Err("no route takes the defaults".to_owned());
-        }
-        Ok(())
+        let models = self.models.values().chain(&self.unsold);
+        models.flat_map(|model| &model.routes).find(|route| route.name() == name)
     }
 }
 
@@ -327,6 +237,27 @@ impl Route {
     pub fn name(&self) -> String {
         let endpoint = self.endpoint.as_ref().or(self.image_endpoint.as_ref());
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
+    }
+
+    /// Whether its endpoints and fields have names that a request can carry.
+    fn check_names(&self) -> Result<(), String> {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':');
+        let is_step =
+            |step: &str| step.bytes().all(is_plain) && step.bytes().any(|b| b.is_ascii_alphanumeric());
+        match self.endpoints().find(|name| name.len() > ENDPOINT_MAX || !name.split('/').all(is_step)) {
+            Some(name) => {
+                Err(format!("`{name}` is no endpoint: a-z, A-Z, 0-9, `.`, `_`, `-`, `:` between slashes"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A resolution and ratio without a value, if the input has one field for both.
+    fn unnamed_size(&self) -> Option<String> {
+        self.fields.size.as_ref()?;
+        let ratios = self.aspect_ratios.iter().chain(&self.image_aspect_ratios);
+        let mut sizes = ratios.flat_map(|ratio| self.resolutions.iter().map(move |it| size_key(it, ratio)));
+        sizes.find(|size| !self.fields.sizes.contains_key(size))
     }
 
     /// Every name of its model at the provider.

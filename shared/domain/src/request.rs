@@ -12,6 +12,7 @@ use super::catalog::{Audio, Catalog, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
 use super::provider::Provider;
 use super::public_url::{self, PublicUrl, Reach};
+use super::time::Timestamp;
 use super::verdict::Fault;
 use super::word;
 
@@ -135,13 +136,20 @@ impl JobRequest {
 
     /// The request with its defaults, or all its invalid fields.
     pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
-        Self::within(order, catalog, Reach::Public)
+        Self::within(order, catalog, Reach::Public, Timestamp::from_secs(0))
     }
 
-    /// As [`JobRequest::new`], with the hosts that URLs may have.
-    pub fn within(order: Order, catalog: &Catalog, reach: Reach) -> Result<Self, Vec<FieldError>> {
-        let Some(model) = catalog.model(&order.model) else {
-            return Err(vec![unknown_model(&order.model, catalog)]);
+    /// As [`JobRequest::new`], with the hosts that URLs may have, and without models that have ended.
+    pub fn within(
+        order: Order,
+        catalog: &Catalog,
+        reach: Reach,
+        now: Timestamp,
+    ) -> Result<Self, Vec<FieldError>> {
+        let model = match catalog.model(&order.model) {
+            Some(model) if model.has_ended(now) => return Err(vec![ended_model(model, catalog, now)]),
+            Some(model) => model,
+            None => return Err(vec![unknown_model(&order.model, catalog)]),
         };
         let mut errors = Vec::new();
         let mut url = |field, text: &Option<String>| {
@@ -153,7 +161,7 @@ impl JobRequest {
         let image_url = url("image_url", &order.image_url);
         let last_frame_url = url("last_frame_url", &order.last_frame_url);
         let callback_url = url("callback_url", &order.callback_url);
-        errors.extend(order.form_errors(model, catalog));
+        errors.extend(order.form_errors(model, catalog, now));
         let defaults = &model.defaults;
         let follows_image = order.image_url.is_some()
             && order.aspect_ratio.is_none()
@@ -243,7 +251,7 @@ impl JobRequest {
 
 impl Order {
     /// Errors that do not depend on the routes.
-    fn form_errors(&self, model: &Model, catalog: &Catalog) -> Vec<FieldError> {
+    fn form_errors(&self, model: &Model, catalog: &Catalog, now: Timestamp) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut check = |ok: bool, field, detail: String| {
             if !ok {
@@ -274,7 +282,7 @@ impl Order {
         check(!self.pin || self.provider.is_some(), "pin", "needs `provider`".to_owned());
         let many = self.fallback_models.len() > FALLBACK_MODELS_MAX;
         check(!many, "fallback_models", format!("takes at most {FALLBACK_MODELS_MAX} models"));
-        let alike = |other: &&Model| other.kind == model.kind;
+        let alike = |other: &&Model| other.kind == model.kind && !other.has_ended(now);
         if !self.fallback_models.iter().all(|name| catalog.model(name).as_ref().is_some_and(alike)) {
             let allowed = catalog.models().filter(alike).map(|model| model.name.clone()).collect();
             errors.push(wrong("fallback_models", "names a model that makes no such media", allowed));
@@ -380,6 +388,13 @@ const FIELDS: [Field; 9] = [
         allowed: |_, route| vec![(route.audio == Audio::Always).to_string()],
     },
 ];
+
+fn ended_model(model: &Model, catalog: &Catalog, now: Timestamp) -> FieldError {
+    let is_sold = |name: &&String| catalog.model(name).is_some_and(|other| !other.has_ended(now));
+    let since = model.ends.as_deref().unwrap_or_default();
+    let instead = model.instead.iter().filter(is_sold).cloned().collect();
+    wrong("model", format!("has been retired since {since}"), instead)
+}
 
 fn unknown_model(name: &str, catalog: &Catalog) -> FieldError {
     match catalog.retired().iter().find(|retired| retired.name == name) {

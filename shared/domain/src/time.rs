@@ -22,6 +22,12 @@ impl Timestamp {
         Self(secs * 1_000)
     }
 
+    /// The start of a day in UTC, as `2027-03-01`.
+    pub fn of_day(day: &str) -> Option<Self> {
+        let midnight = day.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        (day.len() == 10).then(|| Self(midnight.timestamp().as_millisecond()))
+    }
+
     pub const fn as_millis(self) -> i64 {
         self.0
     }
@@ -71,6 +77,14 @@ mod tests {
     #[test]
     fn it_prints_as_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_700_000_000_120).to_string(), "2023-11-14T22:13:20.120Z");
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_utc() {
+        assert_eq!(Timestamp::of_day("2027-03-01"), Some(Timestamp::from_secs(1_803_859_200)));
+        for wrong in ["", "2027-3-1", "2027-02-29", "2027-03-01T00:00:00", "20270301", "soon"] {
+            assert_eq!(Timestamp::of_day(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

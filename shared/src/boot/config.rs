@@ -3,13 +3,14 @@
 use url::Url;
 
 use super::env::Reader;
-use super::{Process, StartError};
+use super::{Process, StartError, own_catalog};
 use crate::provider::verify::StandardWebhooks;
 use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
 use crate::store::Table;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
+use domain::catalog::{Catalog, Mistakes};
 use domain::policy::limit::LimitTable;
 use domain::provider::Provider;
 use domain::public_url::Reach;
@@ -28,6 +29,21 @@ pub fn webhook_secret_variable(provider: Provider) -> String {
 /// `TABLE`: name of the table.
 pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
     Table::new(process.dynamodb(), read.required("TABLE"))
+}
+
+/// The catalogue: the compiled-in one, with the owner's own of `CATALOG` on top.
+pub fn catalog(read: &mut Reader<'_>) -> Catalog {
+    let Some(own) = read.text(own_catalog::VARIABLE) else { return Catalog::built_in() };
+    Catalog::with_own(&own).unwrap_or_else(|Mistakes(mistakes)| {
+        mistakes.iter().for_each(|mistake| read.problem(format!("{}, {mistake}", own_catalog::VARIABLE)));
+        Catalog::built_in()
+    })
+}
+
+/// As [`catalog`], without the routes of providers that `PROVIDERS` does not name.
+pub fn sold_catalog(read: &mut Reader<'_>) -> Catalog {
+    let providers = providers(read);
+    catalog(read).only(&providers)
 }
 
 /// A queue by the variable that holds its URL.

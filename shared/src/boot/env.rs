@@ -34,6 +34,12 @@ impl Env {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// Sets a variable.
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
     /// Sets what is not set yet.
     pub fn with_defaults(mut self, values: BTreeMap<String, String>) -> Self {
         for (name, value) in values {
@@ -76,6 +82,11 @@ impl Reader<'_> {
             self.problems.push(format!("{name} {wrong}"));
         }
         key
+    }
+
+    /// The variable's value, of any form.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.env.get(name).map(str::to_owned)
     }
 
     pub fn is_set(&self, name: &str) -> bool {

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod env;
+mod own_catalog;
 pub mod process;
 pub mod random;
 mod secrets;
@@ -24,6 +25,14 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the catalogue at {address} cannot be read")]
+    Catalog {
+        address: String,
+        #[source]
+        source: crate::store::Error,
+    },
+    #[error("CATALOG must be s3://BUCKET/KEY")]
+    CatalogAddress,
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]

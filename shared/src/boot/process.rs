@@ -6,7 +6,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Clock, Env, Random, StartError, secrets, telemetry};
+use super::{Clock, Env, Random, StartError, own_catalog, secrets, telemetry};
 use crate::store::{DynamoDb, S3, Sqs};
 
 /// How long a call of AWS may take to connect, one try of it, and all its tries. Without these,
@@ -39,13 +39,26 @@ pub struct Process {
 
 impl Process {
     /// Starts telemetry and loads the AWS configuration: credentials, region and endpoints
-    /// from where the SDK always reads them. Then [`Process::with_secrets`].
+    /// from where the SDK always reads them. Then [`Process::with_references`].
     pub async fn start(function: &'static str) -> Result<Self, StartError> {
         let env = Env::from_process();
         telemetry::init(function, &env);
         end_at_sigterm();
         let aws = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).load().await;
-        Self { env, aws, clock: Clock::System, random: Random::System }.with_secrets().await
+        Self { env, aws, clock: Clock::System, random: Random::System }.with_references().await
+    }
+
+    /// Reads what the environment refers to into it: secrets, and the owner's own catalogue.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be read.
+    pub async fn with_references(self) -> Result<Self, StartError> {
+        let started = self.with_secrets().await?;
+        if started.env.get(own_catalog::VARIABLE).is_none() {
+            return Ok(started);
+        }
+        Ok(Self { env: own_catalog::overlay(started.env.clone(), started.s3()).await?, ..started })
     }
 
     /// Reads the secrets that `SECRETS` refers to, if any, into the environment: what is a

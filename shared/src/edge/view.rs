@@ -1,13 +1,15 @@
 //! JSON views of a job.
 
-use http::header::{CACHE_CONTROL, ETAG, HeaderValue, RETRY_AFTER};
+use std::time::{Duration, SystemTime};
+
+use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 
 use super::http::json;
 use domain::attempt::Attempt;
-use domain::catalog::Catalog;
+use domain::catalog::{Catalog, Model};
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State, Stop};
@@ -193,21 +195,27 @@ pub fn is_known(headers: &HeaderMap, job: &Job) -> bool {
 }
 
 /// A job as a response: with its `ETag` and, while it is live, `Retry-After`.
-pub fn job_response(status: StatusCode, job: &Job, view: &JobView<'_>, catalog: &Catalog) -> Response<Body> {
+pub fn job_response(
+    status: StatusCode,
+    job: &Job,
+    view: &JobView<'_>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Response<Body> {
     let mut response = json(status, view);
-    tag(&mut response, job, catalog);
+    tag(&mut response, job, catalog, now);
     response
 }
 
 /// A 304 response.
-pub fn not_modified(job: &Job, catalog: &Catalog) -> Response<Body> {
+pub fn not_modified(job: &Job, catalog: &Catalog, now: Timestamp) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    tag(&mut response, job, catalog);
+    tag(&mut response, job, catalog, now);
     response
 }
 
-fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog) {
+fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog, now: Timestamp) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(tag) = HeaderValue::from_str(&etag(job)) {
@@ -215,6 +223,20 @@ fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog) {
     }
     if !job.state.is_terminal() {
         headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s(job, catalog)));
+    }
+    warn_of_end(headers, catalog.model(&job.model), now);
+}
+
+/// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) of a model that ends soon or has ended.
+fn warn_of_end(headers: &mut HeaderMap, model: Option<&Model>, now: Timestamp) {
+    let Some((warned, end)) = model.and_then(|model| model.retirement(now)) else { return };
+    let sunset = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(end.as_secs()).unwrap_or(0));
+    let values =
+        [("deprecation", format!("@{}", warned.as_secs())), ("sunset", httpdate::fmt_http_date(sunset))];
+    for (name, value) in values {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
 }
 

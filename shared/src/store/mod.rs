@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod media;
 pub mod moves;
 pub mod outbox;
+pub mod own_catalog;
 pub mod pins;
 pub mod polls;
 pub mod queue;

@@ -57,6 +57,7 @@ impl Caller {
             "/v1/jobs",
             "/v1/jobs?limit=2",
             "/v1/models",
+            "/v1/videos/models",
             "/v1/providers",
             "/v1/account",
             "/v1/account?limit=1",
@@ -74,7 +75,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 7);
+        assert_eq!(operations.len(), 8);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;

@@ -39,7 +39,7 @@ pub(super) async fn all(
         let endpoints =
             ENDPOINTS.map(|name| (name.to_owned(), operator.env.get(name).unwrap_or_default().to_owned()));
         let env = Env::from_pairs(spec.environment.clone().into_iter().chain(endpoints));
-        let process = Process { env, ..operator.clone() }.with_secrets().await?;
+        let process = Process { env, ..operator.clone() }.with_references().await?;
         let start = |process: &Process| {
             start_function(name, process).with_context(|| format!("function {name} does not start"))
         };

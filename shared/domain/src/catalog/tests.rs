@@ -1,6 +1,9 @@
 //! The compiled-in catalogue, and what makes one invalid.
 
+use std::time::Duration;
+
 use super::*;
+use crate::time::Timestamp;
 
 #[test]
 fn the_catalogue_that_is_compiled_in_is_valid() {
@@ -114,5 +117,22 @@ fn veo_at_4k_is_made_at_vertex_with_sound_and_for_eight_seconds_only() {
             assert_eq!(vertex.cost(Some(length), "4k", audio).is_some(), (length, audio) == (8, true));
             assert!(fal.cost(Some(length), "4k", audio).is_some());
         }
+    }
+}
+
+#[test]
+fn callers_are_warned_sixty_days_before_a_model_ends() {
+    let own = "[[models]]\nname = \"pika-2.2\"\nends = \"2027-03-01\"\ninstead = [\"gen-4.5\"]";
+    let catalog = Catalog::with_own(own).unwrap();
+    let [ends, stays] = ["pika-2.2", "gen-4.5"].map(|name| catalog.model(name).unwrap());
+    let [warned, end] = ["2026-12-31", "2027-03-01"].map(|day| Timestamp::of_day(day).unwrap());
+    assert_eq!(ends.retirement(warned.minus(Duration::from_millis(1))), None);
+    for now in [warned, end, end + Duration::from_secs(86_400)] {
+        assert_eq!(ends.retirement(now), Some((warned, end)));
+        assert_eq!(stays.retirement(now), None);
+    }
+    for day in ["soon", "2027-02-29", "1.3.2027"] {
+        let wrong = Catalog::with_own(&own.replace("2027-03-01", day)).unwrap_err().to_string();
+        assert!(wrong.contains(&format!("must be a day like 2027-03-01, not `{day}`")), "{wrong}");
     }
 }

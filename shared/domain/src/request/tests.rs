@@ -1,4 +1,8 @@
+use std::time::Duration;
+
 use super::*;
+
+const EARLY: Timestamp = Timestamp::from_secs(0);
 
 fn parse(json: serde_json::Value) -> Result<JobRequest, Vec<FieldError>> {
     let order = serde_json::from_value(json).unwrap();
@@ -129,8 +133,8 @@ fn the_local_stack_takes_urls_of_this_machine() {
     });
     let order = || serde_json::from_value(order.clone()).unwrap();
     let catalog = Catalog::for_providers(Provider::ALL);
-    assert!(JobRequest::within(order(), &catalog, Reach::Loopback).is_ok());
-    assert_eq!(JobRequest::within(order(), &catalog, Reach::Public).unwrap_err().len(), 2);
+    assert!(JobRequest::within(order(), &catalog, Reach::Loopback, EARLY).is_ok());
+    assert_eq!(JobRequest::within(order(), &catalog, Reach::Public, EARLY).unwrap_err().len(), 2);
 }
 
 #[test]
@@ -139,6 +143,33 @@ fn a_fallback_model_makes_what_the_model_makes() {
     assert_eq!(errors[0].field, "fallback_models");
     assert!(errors[0].allowed.contains(&"gen-4.5".to_owned()));
     assert!(!errors[0].allowed.contains(&"uni-1".to_owned()));
+}
+
+#[test]
+fn a_model_is_refused_by_name_from_the_day_of_its_end() {
+    let own = r#"
+        [[models]]
+        name = "pika-2.2"
+        ends = "2027-03-01"
+        instead = ["sora-2", "gen-4.5"]
+    "#;
+    let catalog = Catalog::with_own(own).unwrap();
+    let end = Timestamp::of_day("2027-03-01").unwrap();
+    let parse = |model: &str, more: serde_json::Value, now| {
+        let mut order = serde_json::json!({"model": model, "prompt": "a"});
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        JobRequest::within(serde_json::from_value(order).unwrap(), &catalog, Reach::Public, now)
+    };
+    let none = || serde_json::json!({});
+    let before = end.minus(Duration::from_millis(1));
+    assert!(parse("pika-2.2", none(), before).is_ok());
+    let [error] = &parse("pika-2.2", none(), end).unwrap_err()[..] else { panic!("one error") };
+    assert_eq!((error.field.as_ref(), error.detail.as_str()), ("model", "has been retired since 2027-03-01"));
+    assert_eq!(error.allowed, ["gen-4.5"], "what is sold");
+    // Nor does another model fall back to it.
+    let fallback = || serde_json::json!({"fallback_models": ["pika-2.2"]});
+    assert!(parse("gen-4.5", fallback(), before).is_ok());
+    assert_eq!(parse("gen-4.5", fallback(), end).unwrap_err()[0].field, "fallback_models");
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! A model: what callers see of it, and when it ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Route, Tariff};
+use crate::time::Timestamp;
+
+/// How long before its retirement callers of a model are warned.
+const WARNED_BEFORE: Duration = Duration::from_secs(60 * 86_400);
+
+/// A model by its public name, independent of the provider.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub name: String,
+    pub title: String,
+    #[serde(default)]
+    pub kind: Kind,
+    /// How long a job usually runs, in seconds; for progress and `Retry-After`.
+    pub expected_s: u32,
+    /// The day of its retirement, in UTC, as `2027-03-01`: no order is accepted from then on.
+    pub ends: Option<String>,
+    /// Models that replace it.
+    #[serde(default)]
+    pub instead: Vec<String>,
+    pub defaults: Defaults,
+    /// The price for callers, in micro-credits, by resolution.
+    pub price: BTreeMap<String, Tariff>,
+    pub routes: Vec<Route>,
+}
+
+/// The kind of media that a model generates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    #[default]
+    Video,
+    /// It has no duration.
+    Image,
+}
+
+/// Defaults of a request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// Absent for images.
+    pub duration_s: Option<u32>,
+    pub aspect_ratio: String,
+    pub resolution: String,
+    /// Present only if the model can generate sound.
+    pub audio: Option<bool>,
+}
+
+impl Model {
+    /// When its retirement begins.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        Timestamp::of_day(self.ends.as_deref()?)
+    }
+
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.ends_at().is_some_and(|end| end <= now)
+    }
+
+    /// When callers were first warned of its retirement, and the retirement; `None` before.
+    pub fn retirement(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let end = self.ends_at()?;
+        let warned = end.minus(WARNED_BEFORE);
+        (warned <= now).then_some((warned, end))
+    }
+
+    /// Every request that a route accepts has a price, and the defaults are acceptable.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.routes.is_empty() {
+            return Err("has no route".to_owned());
+        }
+        if let Some(day) = self.ends.as_ref().filter(|_| self.ends_at().is_none()) {
+            return Err(format!("`ends` must be a day like 2027-03-01, not `{day}`"));
+        }
+        for route in &self.routes {
+            let name = route.name();
+            if route.endpoint.is_none() && route.image_endpoint.is_none() {
+                return Err(format!("route {name} has no endpoint"));
+            }
+            if route.last_frame && route.image_endpoint.is_none() {
+                return Err(format!("route {name} takes a last frame and no image"));
+            }
+            if route.last_frame_endpoint.is_some() && !route.last_frame {
+                return Err(format!("route {name} has an endpoint for last frames and takes none"));
+            }
+            if route.durations_s.is_empty() != (self.kind == Kind::Image) {
+                return Err(format!("route {name} needs durations if, and only if, it makes videos"));
+            }
+            if let Some(size) = route.unnamed_size() {
+                return Err(format!("route {name}: `fields.sizes` has no value for `{size}`"));
+            }
+            let takes = route.takes();
+            if let Some(idle) =
+                route.resolutions.iter().find(|resolution| takes.iter().all(|take| take.1 != *resolution))
+            {
+                return Err(format!("route {name} has no cost for {idle}"));
+            }
+            for (duration_s, resolution, audio) in takes {
+                let price = self.price.get(resolution);
+                if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
+                    let length = duration_s.map_or_else(String::new, |seconds| format!("{seconds} s of "));
+                    let sound = if audio { "with" } else { "without" };
+                    return Err(format!("has no price for {length}{resolution} {sound} sound"));
+                }
+            }
+        }
+        let Defaults { duration_s, aspect_ratio, resolution, audio } = &self.defaults;
+        let ratio = |route: &Route| {
+            route.aspect_ratios.contains(aspect_ratio) || route.image_aspect_ratios.contains(aspect_ratio)
+        };
+        let take = (*duration_s, resolution.as_str(), audio.unwrap_or(false));
+        if !self.routes.iter().any(|route| route.takes().contains(&take) && ratio(route)) {
+            return Err("no route takes the defaults".to_owned());
+        }
+        Ok(())
+    }
+}

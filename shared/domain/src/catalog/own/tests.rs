@@ -1,0 +1,156 @@
+//! An owner's own catalogue: what it adds, replaces and removes, and every mistake in it.
+
+use serde_json::json;
+
+use super::*;
+use crate::catalog::Kind;
+use crate::credit::MicroUsd;
+use crate::provider::Provider;
+
+/// A model that the compiled-in catalogue lacks.
+const NEW: &str = r#"
+[[models]]
+name = "paper-boat"
+title = "Paper Boat"
+expected_s = 60
+defaults = { duration_s = 5, aspect_ratio = "16:9", resolution = "720p" }
+[models.price]
+"720p" = { per_second = 10_000_000 }
+[[models.routes]]
+provider = "fal"
+endpoint = "someone/paper-boat/text-to-video"
+durations_s = [5, 10]
+aspect_ratios = ["16:9"]
+resolutions = ["720p"]
+prompt_max = 2_000
+fields = { prompt = "text", durations = { "5" = 81, "10" = 161 }, duration = "num_frames", always = { fps = 16 } }
+[models.routes.cost]
+"720p" = { per_second = 100_000 }
+"#;
+
+fn mistakes(text: &str) -> Vec<String> {
+    Catalog::with_own(text).unwrap_err().0.iter().map(Mistake::to_string).collect()
+}
+
+#[test]
+fn an_empty_file_changes_nothing() {
+    let (own, built_in) = (Catalog::with_own("").unwrap(), Catalog::built_in());
+    assert_eq!(own.names(), built_in.names());
+    assert_eq!(own.retired().len(), built_in.retired().len());
+}
+
+#[test]
+fn a_model_is_added() {
+    let catalog = Catalog::with_own(NEW).unwrap();
+    assert_eq!(catalog.names().len(), Catalog::built_in().names().len() + 1);
+    let model = catalog.model("paper-boat").unwrap();
+    let [route] = &model.routes[..] else { panic!("{:?}", model.routes) };
+    assert_eq!(route.name(), "fal/someone/paper-boat/text-to-video");
+    assert_eq!(route.fields.durations["10"], json!(161));
+    assert_eq!(route.fields.always["fps"], json!(16));
+    assert!(catalog.only(&[Provider::Runway]).model("paper-boat").is_none());
+}
+
+#[test]
+fn of_a_model_that_exists_only_what_is_given_is_replaced() {
+    let own = r#"
+[[models]]
+name = "veo-3.1"
+title = "Our Veo"
+price = { "720p" = { per_second = 30_000_000, per_second_audio = 60_000_000 } }
+[[models.routes]]
+provider = "fal"
+endpoint = "fal-ai/veo3.1"
+cost = { "720p" = { per_second = 150_000, per_second_audio = 300_000 } }
+[[models.routes]]
+provider = "runway"
+endpoint = "veo3.1"
+remove = true
+"#;
+    let (catalog, built_in) = (Catalog::with_own(own).unwrap(), Catalog::built_in());
+    let [own, old] = [&catalog, &built_in].map(|catalog| catalog.model("veo-3.1").unwrap());
+    assert_eq!((own.title.as_str(), own.expected_s), ("Our Veo", old.expected_s));
+    assert_eq!(own.price["720p"].per_second, Some(30_000_000));
+    assert_eq!(own.price["4k"], old.price["4k"]);
+    assert_eq!(own.routes.len(), old.routes.len() - 1);
+    assert!(own.routes.iter().all(|route| route.provider != Provider::Runway));
+    assert!(catalog.route("runway/veo3.1").is_some(), "an attempt may run there");
+    let fal = catalog.route("fal/fal-ai/veo3.1").unwrap();
+    assert_eq!(fal.cost(Some(4), "720p", false), Some(MicroUsd(600_000)));
+    assert_eq!(fal.cost(Some(4), "4k", false), Some(MicroUsd(1_600_000)));
+    assert_eq!(own.routes[0].name(), fal.name(), "at its old place");
+}
+
+#[test]
+fn models_are_removed_and_retired() {
+    let own = r#"
+[[models]]
+name = "pika-2.2"
+remove = true
+[[models]]
+name = "stable-image-core"
+remove = true
+[[retired]]
+name = "gen-4-turbo"
+since = "2026-12-01"
+why = "we no longer pay for it"
+instead = ["gen-4.5"]
+"#;
+    let catalog = Catalog::with_own(own).unwrap();
+    assert_eq!(catalog.kind("stable-image-core"), Kind::Image);
+    assert!(catalog.model("pika-2.2").is_none() && catalog.model("gen-4-turbo").is_none());
+    assert!(catalog.retired().iter().any(|retired| retired.name == "gen-4-turbo"));
+    assert!(catalog.route("runway/gen4_turbo").is_some(), "an attempt may run there");
+}
+
+#[test]
+fn what_is_no_catalogue_is_named_with_its_line() {
+    for (text, expected) in [
+        ("models = 3", "line 1: invalid type: integer `3`, expected a sequence"),
+        ("\n\n[[models]\n", "line 3: "),
+        ("\n[[models]]\nroutes = 3\n", "line 3: invalid type"),
+        ("model = []", "line 1: `model` is unknown: a catalogue has `models` and `retired`"),
+        ("[[models]]\ntitle = 'x'", "line 1: model ``: needs a `name`"),
+        ("[[models]]\nname = 'A B'", "line 1: model `A B`: needs a `name`"),
+        ("\n[[models]]\nname = 'nothing'\nremove = true", "line 2: model `nothing`: does not exist"),
+        ("[[models]]\nname = 'nothing'", "line 1: model `nothing`: missing field"),
+        ("[[retired]]\nname = 'x'", "line 1: retired `x`: missing field"),
+    ] {
+        let found = mistakes(text);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place() {
+    let text = NEW
+        .replace("aspect_ratios = [\"16:9\"]", "aspect_ratio = [\"16:9\"]")
+        .replace("expected_s = 60", "expected_s = \"long\"")
+        + &NEW.replace("paper-boat", "sail").replace("per_second = 10_000_000", "per_image = 1")
+        + &NEW.replace("paper-boat", "kite").replace("someone/", "some one/");
+    let found = mistakes(&text);
+    let [route, model, price, endpoint] = &found[..] else { panic!("{found:#?}") };
+    assert!(route.starts_with("line 9: model `paper-boat`, route `fal/someone/paper-boat/text-to-video`: "));
+    assert!(route.contains("aspect_ratio: unknown field `aspect_ratio`"), "{route}");
+    assert!(model.starts_with("line 2: model `paper-boat`: expected_s: invalid type"), "{model}");
+    assert_eq!(price, "line 20: model `sail`: has no price for 5 s of 720p without sound");
+    assert!(
+        endpoint.contains("line 45: model `kite`, route `fal/some one/kite/text-to-video`: "),
+        "{endpoint}"
+    );
+}
+
+#[test]
+fn a_route_belongs_to_one_model() {
+    let found = mistakes(&NEW.replace("someone/paper-boat/text-to-video", "fal-ai/veo3.1"));
+    assert_eq!(found, ["line 1: model `veo-3.1`: route `fal/fal-ai/veo3.1` is another model's too"]);
+}
+
+#[test]
+fn one_field_for_the_size_has_a_value_for_each() {
+    let size = r#"fields = { size = "image_size", sizes = { "720p 16:9" = "landscape_16_9" } }"#;
+    let line = NEW.lines().find(|line| line.starts_with("fields")).unwrap();
+    assert!(Catalog::with_own(&NEW.replace(line, size)).is_ok());
+    let found = mistakes(&NEW.replace(line, &size.replace("16:9", "9:16")));
+    assert!(found[0].contains("`fields.sizes` has no value for `720p 16:9`"), "{found:?}");
+}
