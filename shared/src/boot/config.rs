@@ -4,8 +4,7 @@ use url::Url;
 
 use super::env::Reader;
 use super::{Process, StartError};
-use crate::provider::verify::StandardWebhooks;
-use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
+use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Timeouts, adapter};
 use crate::store::Table;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
@@ -13,6 +12,7 @@ use crate::store::verdicts::Verdicts;
 use domain::policy::limit::LimitTable;
 use domain::provider::Provider;
 use domain::public_url::Reach;
+use signatures::{Secret, StandardWebhooks};
 
 /// Variable that holds another origin of a provider, for tests, gateways and simulators.
 pub fn base_url_variable(provider: Provider) -> String {

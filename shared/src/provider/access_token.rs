@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::adapter;
 use super::client::{Credentials, NoAnswer, ProviderClient, ProviderConfig, Timer, not_sent};
-use super::secret::Secret;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::ErrorClass;
+use signatures::Secret;
 
 /// A cached token is no longer used this long before it expires.
 const SPARE: Duration = Duration::from_secs(120);

@@ -20,14 +20,13 @@ use super::download::{Downloader, SILENCE_MAX};
 use super::image::Image;
 use super::jwks::KeyCache;
 use super::outcome::{Canceling, Outcome, Polled, busy, retry_after};
-use super::secret::Secret;
-use super::verify::StandardWebhooks;
 use super::{Adapter, Answer, Body, Call, CreateOrder, Settings, adapter};
 use call::classify;
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, StandardWebhooks};
 
 pub(super) use call::{NoAnswer, Timer, not_sent, read_body};
 

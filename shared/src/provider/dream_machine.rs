@@ -6,12 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::reading::{self, asset_url, class_of_status, items, step, text, timestamp, word};
-use super::secret::Secret;
-use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Scheme, Settings, Setup};
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
+use signatures::{Secret, Verified};
 
 const API: &str = "api.lumalabs.ai";
 /// How many generations a page of a look-up has, newest first.

@@ -12,15 +12,14 @@ use super::fal_reason::{Reason, detail_types};
 use super::input::model_input;
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::reading::{self, amount, asset_url, items, micro_usd, remote_job, step, text, word};
-use super::secret::Secret;
-use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Scheme, Settings, Setup};
 use domain::catalog::Route;
 use domain::id::RemoteJob;
 use domain::price_list::{Listed, Unit};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Fault, Verdict};
+use signatures::{Secret, Verified};
 
 const QUEUE: &str = "queue.fal.run";
 const REST: &str = "rest.fal.ai";

@@ -13,10 +13,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::verify::{CallbackSecrets, Delivery, Token, Verified};
+use super::callback_token::CallbackSecrets;
+use super::callback_token::Token;
+use super::jwks::Delivery;
 use super::{
-    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Page, Polled, Secret,
-    Settings, adapter,
+    Adapter, Answer, Body, Call, Canceling, CreateOrder, Found, Image, Lost, Outcome, Page, Polled, Settings,
+    adapter,
 };
 use domain::catalog::{Catalog, Route};
 use domain::id::{JobId, RemoteJob};
@@ -24,6 +26,7 @@ use domain::price_list::Listed;
 use domain::provider::Provider;
 use domain::request::{JobRequest, Order};
 use domain::time::Timestamp;
+use signatures::{Secret, Verified};
 
 pub(super) const REMOTE_ID: &str = "764cabcf-b745-4b3e-ae38-1200304cf45b";
 

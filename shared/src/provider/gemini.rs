@@ -11,12 +11,11 @@ use url::Url;
 
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use super::reading::{self, asset_url, items, step, text, word};
-use super::secret::Secret;
-use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup, google};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Scheme, Settings, Setup, google};
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, Verified};
 
 const API: &str = "generativelanguage.googleapis.com";
 const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");

@@ -5,83 +5,35 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use data_encoding::BASE64URL_NOPAD;
-use ed25519_dalek::VerifyingKey;
 use http::HeaderMap;
-use serde::Deserialize;
 
-use super::adapter;
+use super::callback_token::Token;
 use super::client::ProviderClient;
-use super::verify::{Delivery, Scheme, SignedToken, Signing, Token, Verified, VerifyError, verify_signed};
+use super::{Scheme, adapter};
 use domain::provider::Provider;
 use domain::time::Timestamp;
+use signatures::{Jwks, SignedToken, Signing, Verified, VerifyError, verify_signed};
 
-/// The maximum number of keys of a key set; the rest are ignored.
-const KEYS_MAX: usize = 16;
 /// How long a key set is cached.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// The minimum interval of refetches after a signature that no key matches: forgeries cost nothing.
 const REFRESH_MIN: Duration = Duration::from_secs(60);
 
-/// A provider's public keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Jwks {
-    ed25519: Vec<VerifyingKey>,
-    rsa: Vec<RsaKey>,
+/// A webhook with a verified callback token and, if signed, a verified signature.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub body: Verified<Bytes>,
+    /// Whether the provider signed it. Otherwise it is an unsigned notification, which only triggers a
+    /// poll: anyone who knows the URL can send one.
+    pub signed: bool,
+    /// The provider account, if the signature covers it.
+    pub user: Option<String>,
 }
 
-/// An RSA key by its name: modulus and exponent, big-endian.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RsaKey {
-    pub(super) kid: String,
-    pub(super) n: Vec<u8>,
-    pub(super) e: Vec<u8>,
-}
-
-impl Jwks {
-    /// The Ed25519 and RSA keys of a JSON Web Key Set, at most 16 of either; keys of other kinds
-    /// are skipped. `None` if there is none.
-    pub fn parse(json: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Set {
-            keys: Vec<serde_json::Value>,
-        }
-        #[derive(Deserialize)]
-        struct Key {
-            kty: String,
-            crv: String,
-            x: String,
-        }
-        #[derive(Deserialize)]
-        struct Rsa {
-            kty: String,
-            kid: String,
-            n: String,
-            e: String,
-        }
-        let set: Set = serde_json::from_slice(json).ok()?;
-        let decode = |text: &str| BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok();
-        let ed25519 = |value: &serde_json::Value| {
-            let key = Key::deserialize(value).ok().filter(|key| key.kty == "OKP" && key.crv == "Ed25519")?;
-            VerifyingKey::from_bytes(&decode(&key.x)?.try_into().ok()?).ok()
-        };
-        let rsa = |value: &serde_json::Value| {
-            let key = Rsa::deserialize(value).ok().filter(|key| key.kty == "RSA")?;
-            Some(RsaKey { n: decode(&key.n)?, e: decode(&key.e)?, kid: key.kid })
-        };
-        let keys = Self {
-            ed25519: set.keys.iter().filter_map(ed25519).take(KEYS_MAX).collect(),
-            rsa: set.keys.iter().filter_map(rsa).take(KEYS_MAX).collect(),
-        };
-        (!keys.ed25519.is_empty() || !keys.rsa.is_empty()).then_some(keys)
-    }
-
-    pub(super) fn ed25519(&self) -> &[VerifyingKey] {
-        &self.ed25519
-    }
-
-    pub(super) fn rsa(&self) -> &[RsaKey] {
-        &self.rsa
+impl Delivery {
+    /// A delivery with a valid token and no signature.
+    pub fn unsigned(token: &Verified<Token>, body: Bytes) -> Self {
+        Self { body: token.clone().map(|_token| body), signed: false, user: None }
     }
 }
 
@@ -124,7 +76,7 @@ impl ProviderClient {
         let scheme = adapter(provider).capabilities().webhooks.filter(|_| self.is_configured(provider));
         let scheme = scheme.filter(|_| token.get().provider == provider).ok_or(VerifyError::NoWebhooks)?;
         let by = |keys: Jwks| match scheme {
-            Scheme::SignedToken => Signing::SignedToken(SignedToken::new(keys, token.get())),
+            Scheme::SignedToken => Signing::SignedToken(SignedToken::new(keys, token.get().name())),
             Scheme::TokenOnly | Scheme::Fal | Scheme::StandardWebhooks => Signing::Fal(keys),
         };
         let signing = match scheme {
@@ -134,10 +86,10 @@ impl ProviderClient {
         };
         let Some(signing) = signing else { return Ok(Delivery::unsigned(token, body)) };
         // These schemes do not sign the URL.
-        let proved = match verify_signed(&signing, "", headers, body.clone(), now) {
+        let proved = match verify_signed(&signing, "", headers, body.clone(), now.as_secs()) {
             Err(VerifyError::BadSignature) if scheme.has_public_keys() => {
                 let keys = self.newer_jwks(provider, now).await.ok_or(VerifyError::BadSignature)?;
-                verify_signed(&by(keys), "", headers, body, now)
+                verify_signed(&by(keys), "", headers, body, now.as_secs())
             }
             known => known,
         };
@@ -165,31 +117,5 @@ impl ProviderClient {
         let keys = Jwks::parse(&self.fetch_keys(provider, call).await?)?;
         self.keys.set(provider, Held { keys: Some((keys.clone(), now)), asked_at: now });
         Some(keys)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn a_key_set_is_read_leniently_and_bounded() {
-        let good = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "1"});
-        let parse = |keys: Vec<Value>| Jwks::parse(json!({"keys": keys}).to_string().as_bytes());
-        let odd = vec![
-            json!(7),
-            json!({"kty": "EC"}),
-            json!({"kty": "OKP", "crv": "Ed25519", "x": "!"}),
-            good.clone(),
-        ];
-        assert_eq!(parse(odd).unwrap().ed25519.len(), 1);
-        assert_eq!(parse(vec![good.clone(); 100]).unwrap().ed25519.len(), KEYS_MAX);
-        let rsa = json!({"kty": "RSA", "kid": "1", "n": "AQAB", "e": "AQAB"});
-        let both = parse(vec![good, rsa, json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"})]).unwrap();
-        assert_eq!((both.ed25519.len(), both.rsa.len()), (1, 1));
-        assert_eq!(parse(vec![]), None);
-        assert_eq!(Jwks::parse(b"<html>"), None);
     }
 }

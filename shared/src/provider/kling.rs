@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use super::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use super::reading::{self, amount, asset_url, class_of_status, items, step, text, word};
-use super::secret::Secret;
-use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup, certain};
+use super::{
+    Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Scheme, Settings, Setup, certain,
+};
 use domain::catalog::Audio;
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, Verified};
 
 /// The host outside mainland China. The host of older tutorials does not have these paths.
 pub(super) const API: &str = "api-singapore.klingai.com";

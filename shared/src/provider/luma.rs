@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::{Outcome, Polled};
 use super::reading::{self, asset_url, class_of_status, items, step, text, word};
-use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
+use signatures::Secret;
 
 const API: &str = "agents.lumalabs.ai";
 /// Videos up to this length take frames as `start_frame` and `end_frame`; longer ones take them by

@@ -8,14 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use super::reading::{self, asset_url, class_of_status, step, text, word};
-use super::secret::Secret;
-use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Scheme, Settings, Setup};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::PublicUrl;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, Verified};
 
 /// The host outside mainland China; set `MINIMAX_BASE_URL` for the other.
 const API: &str = "api.minimax.io";

@@ -6,6 +6,7 @@
 
 mod access_token;
 mod authenticated;
+pub mod callback_token;
 mod certain;
 pub mod client;
 pub mod download;
@@ -32,11 +33,9 @@ mod replicate;
 #[cfg(test)]
 mod routes;
 mod runway;
-pub mod secret;
 mod service_account;
 mod stability;
 mod unlisted;
-pub mod verify;
 mod vertex;
 
 use std::borrow::Cow;
@@ -53,15 +52,17 @@ use domain::price_list::Listed;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
+use signatures::Secret;
+use signatures::schemes::fal as fal_scheme;
 
 pub use access_token::AccessToken;
+pub use callback_token::{CallbackSecrets, Token};
 pub use client::{ProviderClient, ProviderConfig, Timeouts};
 pub use image::{FETCH_MAX as IMAGE_WITHIN, Image};
-pub use jwks::Jwks;
+pub use jwks::Delivery;
 pub use order::{CreateOrder, LOST_WITHIN, Lost, reference};
 pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Seen, Unreadable};
-pub use secret::Secret;
-pub use verify::{CallbackSecrets, Delivery, Scheme, Token, Verified, VerifyError};
+pub use signatures::{Verified, VerifyError};
 
 /// Translates one provider's API. Pure: builds calls and reads answers; no I/O.
 pub trait Adapter: Sync {
@@ -187,6 +188,47 @@ pub struct Capabilities {
     pub inline_images: bool,
     /// Calls use an access token instead of the configured key.
     pub exchanges_key: bool,
+}
+
+/// The longest name of a provider account that is kept.
+const USER_CHARS_MAX: usize = 200;
+
+/// How a provider authenticates its webhooks, in addition to the token in the callback URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// No signature.
+    TokenOnly,
+    /// Ed25519 over id, user, time and body digest, by any key of a public key set.
+    Fal,
+    /// HMAC-SHA256 over id, time and body, if the secret is configured.
+    StandardWebhooks,
+    /// A token of the sender's, by the key of a public key set that it names. It
+    /// is not known to cover the body: only an unsigned notification.
+    SignedToken,
+}
+
+impl Scheme {
+    /// Whether it uses `<NAME>_WEBHOOK_SECRET`.
+    pub const fn has_secret(self) -> bool {
+        match self {
+            Self::TokenOnly | Self::Fal | Self::SignedToken => false,
+            Self::StandardWebhooks => true,
+        }
+    }
+
+    const fn has_public_keys(self) -> bool {
+        matches!(self, Self::Fal | Self::SignedToken)
+    }
+
+    const fn covers_body(self) -> bool {
+        matches!(self, Self::Fal | Self::StandardWebhooks)
+    }
+
+    /// The provider account in these headers. Valid only after the signature was verified.
+    fn user(self, headers: &HeaderMap) -> Option<String> {
+        let id = headers.get(fal_scheme::USER).filter(|_| self == Self::Fal)?.to_str().ok()?;
+        Some(id.chars().take(USER_CHARS_MAX).collect())
+    }
 }
 
 /// Whether a remote job can be found without its id.

@@ -12,11 +12,11 @@ use url::Url;
 
 use super::outcome::{Outcome, Polled};
 use super::reading::{self, asset_url, class_of_status, folded, step, text};
-use super::secret::Secret;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup};
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::Secret;
 
 /// A host that does not exist: the key is sent only to `OPENAI_BASE_URL`.
 const NOWHERE: &str = "openai.invalid";

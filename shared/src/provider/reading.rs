@@ -12,14 +12,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::outcome::{Outcome, Polled, Unreadable};
-use super::secret::Secret;
-use super::verify::Verified;
 use super::{Answer, certain};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::{PublicUrl, Reach};
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, Verified};
 
 /// A trimmed text, or a number as its digits. `None` for an empty text and for everything else.
 pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {

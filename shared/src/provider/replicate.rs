@@ -12,14 +12,13 @@ use url::{Url, form_urlencoded};
 use super::input::model_input;
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTER_MAX, Unreadable};
 use super::reading::{self, asset_urls, class_of_status, items, step, text, timestamp, word};
-use super::secret::Secret;
-use super::verify::{Scheme, Verified};
-use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Settings, Setup};
+use super::{Adapter, Answer, Call, Capabilities, CreateOrder, LookUp, Lost, Scheme, Settings, Setup};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::job::RUNNING_MAX;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, Verified};
 
 const API: &str = "api.replicate.com";
 /// How much of a log's end is read, in bytes.

@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::{Canceling, Outcome, Polled};
 use super::reading::{self, amount, asset_urls, class_of_status, items, step, text, word};
-use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use domain::catalog::Audio;
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::Secret;
 
 const API: &str = "api.dev.runwayml.com"; // production, whatever its name says
 const VERSION: HeaderValue = HeaderValue::from_static("2024-11-06");

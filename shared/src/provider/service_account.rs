@@ -1,16 +1,10 @@
 //! A Google service account: its key, and what is signed with it.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
-use data_encoding::BASE64URL_NOPAD;
-use rustls_pki_types::PrivatePkcs8KeyDer;
-use rustls_pki_types::pem::PemObject;
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use super::secret::Secret;
 use domain::time::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use signatures::Secret;
+use signatures::jwt::RsaSigner;
 
 /// How long an assertion may be used, in seconds: the longest that Google takes.
 const LASTS_S: i64 = 3_600;
@@ -34,9 +28,6 @@ impl ServiceAccount {
     /// A JSON Web Token, RS256, by which the account asks an audience for a token of this scope.
     /// `None` if its key is not an RSA key of at least 2048 bits.
     pub(super) fn assertion(&self, audience: &str, scope: &str, now: Timestamp) -> Option<String> {
-        let key = PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes()).ok()?;
-        let key = KeyPair::from_pkcs8(key.secret_pkcs8_der()).ok()?;
-        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.private_key_id});
         let issued = now.as_secs();
         let claims = json!({
             "iss": self.client_email,
@@ -45,22 +36,16 @@ impl ServiceAccount {
             "iat": issued,
             "exp": issued + LASTS_S,
         });
-        sign(&key, &header, &claims)
+        RsaSigner::from_pem(&self.private_key)?.sign(self.private_key_id.as_deref(), &claims)
     }
-}
-
-fn sign(key: &KeyPair, header: &Value, claims: &Value) -> Option<String> {
-    let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
-    let signed = format!("{}.{}", encode(header), encode(claims));
-    let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).ok()?;
-    Some(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature)))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+    use data_encoding::BASE64URL_NOPAD;
+    use serde_json::Value;
 
     /// Made for these tests alone: no account has it.
     const TEST_KEY: &str = include_str!("../../fixtures/vertex/throw_away_test_key.pem");
@@ -81,31 +66,14 @@ pub(super) mod tests {
         )
     }
 
-    fn key() -> KeyPair {
-        let key = PrivatePkcs8KeyDer::from_pem_slice(TEST_KEY.as_bytes()).unwrap();
-        KeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap()
-    }
-
-    /// A token that the test key signs.
-    pub(in crate::provider) fn token(header: &Value, claims: &Value) -> String {
-        sign(&key(), header, claims).unwrap()
-    }
-
-    /// The key set that those are proved by.
-    pub(in crate::provider) fn jwks() -> Value {
-        json!({"keys": [{"kty": "RSA", "kid": "test-key", "alg": "RS256", "use": "sig", "e": "AQAB", "n": MODULUS}]})
-    }
-
     /// The claims of a token that the test key signed.
     pub(in crate::provider) fn claims(token: &str) -> Value {
-        let key = key();
         let (signed, signature) = token.rsplit_once('.').unwrap();
-        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap();
-        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key())
-            .verify(signed.as_bytes(), &signature)
-            .unwrap();
+        let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
+        let key = RsaPublicKeyComponents { n: decode(MODULUS), e: vec![1, 0, 1] };
+        key.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &decode(signature)).unwrap();
         let (_, claims) = signed.split_once('.').unwrap();
-        serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap()).unwrap()
+        serde_json::from_slice(&decode(claims)).unwrap()
     }
 
     #[test]

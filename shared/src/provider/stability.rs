@@ -6,11 +6,11 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::outcome::{Outcome, Polled};
 use super::reading::{self, class_of_status, items, step, text};
-use super::secret::Secret;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, certain};
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
+use signatures::Secret;
 
 const API: &str = "api.stability.ai";
 /// The maximum file size in bytes: several times an image of 1.5 megapixels.

@@ -4,11 +4,11 @@
 use http::{HeaderName, Method};
 
 use super::outcome::{Outcome, Polled};
-use super::secret::Secret;
 use super::{Adapter, Answer, Call, Capabilities, CreateOrder, Settings, Setup};
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
+use signatures::Secret;
 
 const CAUSE: &str = "unknown_provider";
 

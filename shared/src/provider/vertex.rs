@@ -12,13 +12,13 @@ use super::access_token::AccessToken;
 use super::image::Image;
 use super::outcome::{Outcome, Polled};
 use super::reading::{self, items, remote_job, text, word};
-use super::secret::Secret;
 use super::service_account::ServiceAccount;
 use super::{Adapter, Answer, Body, Call, Capabilities, CreateOrder, Settings, Setup, google};
 use domain::catalog::Audio;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::Secret;
 
 const LOCATION: &str = "GOOGLE_CLOUD_LOCATION";
 const PROJECT: &str = "GOOGLE_CLOUD_PROJECT";

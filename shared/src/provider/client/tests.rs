@@ -14,12 +14,13 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::provider::callback_token::{CallbackSecrets, Token};
 use crate::provider::fixtures::REMOTE_ID;
-use crate::provider::verify::{CallbackSecrets, Token, VerifyError};
 use domain::catalog::Catalog;
 use domain::id::JobId;
 use domain::public_url::Reach;
 use domain::request::{JobRequest, Order};
+use signatures::VerifyError;
 
 const KEY: &str = "key-that-must-stay-secret";
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);

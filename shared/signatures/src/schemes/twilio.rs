@@ -10,9 +10,9 @@ use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::mac::{Hash, MacKeys};
-use super::{BadKey, VerifyError, only};
-use crate::provider::secret::Secret;
+use crate::headers::only;
+use crate::mac::{Hash, MacKeys};
+use crate::{BadKey, Secret, VerifyError};
 
 const SIGNATURE: &str = "x-twilio-signature";
 const SETTINGS: &str = "x-twilio-webhooks-signature-settings";

@@ -15,8 +15,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert, aws_lc_rs as alg
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::{BadKey, TOLERANCE_S, VerifyError, only};
-use domain::time::Timestamp;
+use crate::headers::only;
+use crate::{BadKey, TOLERANCE_S, VerifyError};
 
 const URL: &str = "paypal-cert-url";
 /// Certificates that are read of one file; the rest are ignored.
@@ -60,7 +60,7 @@ impl PayPal {
     }
 
     /// Fails with [`VerifyError::NoKeys`] while the certificate is not at hand.
-    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
+    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> Result<(), VerifyError> {
         const ID: &str = "paypal-transmission-id";
         const TIME: &str = "paypal-transmission-time";
         const SIGNATURE: &str = "paypal-transmission-sig";
@@ -76,13 +76,13 @@ impl PayPal {
         }
         let sent = std::str::from_utf8(time).ok().and_then(|time| time.parse::<jiff::Timestamp>().ok());
         let sent = sent.ok_or(VerifyError::Malformed(TIME))?;
-        if now.as_secs().abs_diff(sent.as_second()) > TOLERANCE_S {
+        if now_s.abs_diff(sent.as_second()) > TOLERANCE_S {
             return Err(VerifyError::Stale);
         }
         let chain = self.chains.get(&Self::certificate_url(headers)?).ok_or(VerifyError::NoKeys)?;
         let crc = crc32fast::hash(body).to_string();
         let text = [id, time, self.webhook_id.as_bytes(), crc.as_bytes()].join(&b'|');
-        self.is_signed(chain, &text, &signature, now).ok_or(VerifyError::BadSignature)
+        self.is_signed(chain, &text, &signature, now_s).ok_or(VerifyError::BadSignature)
     }
 
     fn is_signed(
@@ -90,11 +90,11 @@ impl PayPal {
         chain: &[CertificateDer<'_>],
         text: &[u8],
         signature: &[u8],
-        now: Timestamp,
+        now_s: i64,
     ) -> Option<()> {
         let (first, others) = chain.split_first()?;
         let signer = EndEntityCert::try_from(first).ok()?;
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().try_into().ok()?));
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(now_s.try_into().ok()?));
         let usage = KeyUsage::server_auth();
         signer.verify_for_usage(CHAIN, &self.anchors, others, time, usage, None, None).ok()?;
         let named = signer.valid_dns_names().any(is_paypals)

@@ -7,8 +7,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::BadKey;
-use crate::provider::secret::Secret;
+use super::{BadKey, Secret};
 
 /// The hash under an HMAC. It comes from configuration, never from a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,22 +20,22 @@ pub enum Hash {
 
 /// The keys that are live, at least one and none empty. `Debug` prints only their number.
 #[derive(Clone)]
-pub(super) struct MacKeys(Vec<Vec<u8>>);
+pub(crate) struct MacKeys(Vec<Vec<u8>>);
 
 impl MacKeys {
-    pub(super) fn new(keys: Vec<Vec<u8>>) -> Result<Self, BadKey> {
+    pub(crate) fn new(keys: Vec<Vec<u8>>) -> Result<Self, BadKey> {
         let usable = !keys.is_empty() && keys.iter().all(|key| !key.is_empty());
         if usable { Ok(Self(keys)) } else { Err(BadKey) }
     }
 
     /// The texts themselves are the keys.
-    pub(super) fn text(secrets: &[Secret]) -> Result<Self, BadKey> {
+    pub(crate) fn text(secrets: &[Secret]) -> Result<Self, BadKey> {
         Self::new(secrets.iter().map(|secret| secret.expose().as_bytes().to_vec()).collect())
     }
 
     /// Whether one of the keys made one of the signatures over these parts, one after another.
     /// It takes as long for a wrong signature as for a right one.
-    pub(super) fn made(&self, hash: Hash, parts: &[&[u8]], signatures: &[Vec<u8>]) -> bool {
+    pub(crate) fn made(&self, hash: Hash, parts: &[&[u8]], signatures: &[Vec<u8>]) -> bool {
         let mut made = Choice::from(0);
         for key in &self.0 {
             let mac = match hash {
@@ -52,7 +51,7 @@ impl MacKeys {
     }
 
     /// Whether this text is one of the keys.
-    pub(super) fn holds(&self, text: &[u8]) -> bool {
+    pub(crate) fn holds(&self, text: &[u8]) -> bool {
         let held = self.0.iter().map(|key| key.as_slice().ct_eq(text));
         held.fold(Choice::from(0), |any, one| any | one).into()
     }

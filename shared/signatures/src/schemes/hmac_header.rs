@@ -3,10 +3,9 @@
 use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderMap, HeaderName};
 
-use super::mac::{Hash, MacKeys};
-use super::{BadKey, VerifyError, fresh_text, one};
-use crate::provider::secret::Secret;
-use domain::time::Timestamp;
+use crate::headers::{fresh_text, one};
+use crate::mac::{Hash, MacKeys};
+use crate::{BadKey, Secret, VerifyError};
 
 /// How a signature is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +79,14 @@ impl HmacHeader {
         Self::new(rules, secrets)
     }
 
-    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
+    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> Result<(), VerifyError> {
         const SIGNATURE: &str = "of the signature";
         const TIMESTAMP: &str = "of the timestamp";
         let names = &self.rules.signature_headers;
         let name = names.iter().find(|name| headers.contains_key(*name)).unwrap_or(&names[0]);
         let signature = one(headers.get_all(name), SIGNATURE)?;
         let timestamp = match &self.rules.timestamp_header {
-            Some(name) => fresh_text(one(headers.get_all(name), TIMESTAMP)?, TIMESTAMP, now)?,
+            Some(name) => fresh_text(one(headers.get_all(name), TIMESTAMP)?, TIMESTAMP, now_s)?,
             None => "",
         };
         let encoding = match self.rules.encoding {

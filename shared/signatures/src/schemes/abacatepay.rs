@@ -6,9 +6,9 @@ use data_encoding::BASE64;
 use http::HeaderMap;
 use url::Url;
 
-use super::mac::{Hash, MacKeys};
-use super::{BadKey, VerifyError, only};
-use crate::provider::secret::Secret;
+use crate::headers::only;
+use crate::mac::{Hash, MacKeys};
+use crate::{BadKey, Secret, VerifyError};
 
 /// `AbacatePay`, by the secrets of one's own webhook and the key that it publishes for all.
 #[derive(Debug, Clone)]

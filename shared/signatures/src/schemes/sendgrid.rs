@@ -6,8 +6,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
 use data_encoding::BASE64;
 use http::HeaderMap;
 
-use super::{BadKey, VerifyError, fresh, only};
-use domain::time::Timestamp;
+use crate::headers::{fresh, only};
+use crate::{BadKey, VerifyError};
 
 /// `SendGrid`, by the public keys of an account.
 #[derive(Clone)]
@@ -24,12 +24,12 @@ impl SendGrid {
         if keys.is_empty() { Err(BadKey) } else { Ok(Self(keys)) }
     }
 
-    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
+    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> Result<(), VerifyError> {
         const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
         const TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
         let signature = only(headers, SIGNATURE)?;
         let signature = BASE64.decode(signature).ok().ok_or(VerifyError::Malformed(SIGNATURE))?;
-        let text = [fresh(headers, TIMESTAMP, now)?, body].concat();
+        let text = [fresh(headers, TIMESTAMP, now_s)?, body].concat();
         let genuine = self.0.iter().any(|key| key.verify_sig(&text, &signature).is_ok());
         if genuine { Ok(()) } else { Err(VerifyError::BadSignature) }
     }

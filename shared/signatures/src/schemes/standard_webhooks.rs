@@ -6,10 +6,9 @@ use data_encoding::BASE64;
 use ed25519_dalek::{Signature, VerifyingKey};
 use http::HeaderMap;
 
-use super::mac::{Hash, MacKeys};
-use super::{BadKey, ENTRIES_MAX, VerifyError, fresh, only};
-use crate::provider::secret::Secret;
-use domain::time::Timestamp;
+use crate::headers::{fresh, only};
+use crate::mac::{Hash, MacKeys};
+use crate::{BadKey, ENTRIES_MAX, Secret, VerifyError};
 
 const NAMES: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 const SVIX_NAMES: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
@@ -70,7 +69,7 @@ impl StandardWebhooks {
         Self { keys, svix: false, bare: false }
     }
 
-    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
+    pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> Result<(), VerifyError> {
         let [id_name, timestamp_name, signature_name] = [0, 1, 2].map(|at| {
             let branded = self.svix && headers.contains_key(SVIX_NAMES[at]);
             if branded { SVIX_NAMES[at] } else { NAMES[at] }
@@ -81,7 +80,7 @@ impl StandardWebhooks {
             return Err(VerifyError::Malformed(id_name));
         }
         let list = only(headers, signature_name)?;
-        let timestamp = fresh(headers, timestamp_name, now)?;
+        let timestamp = fresh(headers, timestamp_name, now_s)?;
         let parts = [id, b".", timestamp, b".", body];
         let genuine = match &self.keys {
             Keys::V1(keys) => keys.made(Hash::Sha256, &parts, &self.entries(list, b"v1,")),
