@@ -27,7 +27,7 @@ pub enum StartError {
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]
-    CallbackSecrets(#[source] crate::provider::callback_token::EmptySecret),
+    CallbackSecrets(#[source] crate::provider::EmptySecret),
 }
 
 impl std::fmt::Debug for StartError {

@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::image::Image;
+use super::fetch::image::Image;
 use super::outcome::Found;
 use super::reading;
 

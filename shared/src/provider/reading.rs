@@ -3,6 +3,8 @@
 //! Id and status are required; every other field is optional. `null` and unreadable optional fields
 //! count as absent, so that an odd field never invalidates id and status.
 
+pub(super) mod certain;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -11,8 +13,8 @@ use http::header::AUTHORIZATION;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use super::call::Answer;
 use super::outcome::{Outcome, Polled, Unreadable};
-use super::{Answer, certain};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::{PublicUrl, Reach};

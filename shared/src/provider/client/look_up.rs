@@ -1,8 +1,12 @@
 //! Look-up of unconfirmed creates, through all pages of a list.
 
-use super::{Credentials, ProviderClient, Timer};
-use crate::provider::outcome::busy;
-use crate::provider::{Answer, Found, LookUp, Lost, Seen, adapter};
+use super::transport::Timer;
+use super::{Credentials, ProviderClient};
+use crate::provider::adapter::LookUp;
+use crate::provider::adapters::adapter;
+use crate::provider::call::Answer;
+use crate::provider::order::Lost;
+use crate::provider::outcome::{Found, Seen, busy};
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
@@ -119,9 +123,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::provider::CreateOrder;
-    use crate::provider::client::tests::{NOW, Reply, Server, answer, client};
-    use crate::provider::input::model_input;
+    use crate::provider::adapters::model_input::model_input;
+    use crate::provider::order::CreateOrder;
+    use crate::provider::tests::server::{NOW, Reply, Server, answer, client};
     use domain::catalog::Catalog;
     use domain::request::{JobRequest, Order};
 

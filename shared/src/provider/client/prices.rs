@@ -1,7 +1,8 @@
 //! The price lists of providers.
 
-use super::{Credentials, ProviderClient, Timer};
-use crate::provider::adapter;
+use super::transport::Timer;
+use super::{Credentials, ProviderClient};
+use crate::provider::adapters::adapter;
 use domain::catalog::Route;
 use domain::price_list::Listed;
 use domain::provider::Provider;
