@@ -123,7 +123,7 @@ pub struct Capabilities {
     /// Canceling a finished job destroys its result.
     pub cancel_destroys: bool,
     /// A canceled job is not billed, according to the provider's documentation: see the table of bills
-    /// in `certain.rs`.
+    /// in `reading/certain.rs`.
     pub stop_is_free: bool,
     /// How reliable a look-up of an unconfirmed create is.
     pub look_up: LookUp,

@@ -94,7 +94,7 @@ impl CameOut {
 fn all(provider: Provider) -> Vec<(String, Fixture)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider.name());
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    // The others are signature vectors: see verify.rs.
+    // The others are for the crate `signatures`.
     let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let read = |path: PathBuf| {
         let case = path.file_stem().unwrap().to_str().unwrap().to_owned();
