@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::call::Answer;
-use super::outcome::{Outcome, Polled, Unreadable};
+use super::outcome::{Notice, Outcome, Polled, Unreadable};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::{PublicUrl, Reach};
@@ -200,6 +200,12 @@ pub(super) fn event(body: &Verified<Bytes>, members: &[&str]) -> Result<Value, U
     let event: Value = serde_json::from_slice(body.get()).unwrap_or_default();
     let is_known = members.iter().any(|name| text(&event[*name]).is_some());
     is_known.then_some(event).ok_or(Unreadable("not an event of theirs"))
+}
+
+/// A webhook about the remote job of this id.
+pub(super) fn notice(id: &Value, verdict: Option<Verdict>) -> Result<Notice, Unreadable> {
+    let remote = remote(id).ok_or(Unreadable("no usable id"))?;
+    Ok(Notice { remote: Some(remote), verdict })
 }
 
 /// The final state in a webhook, if any. A success without a file is polled.

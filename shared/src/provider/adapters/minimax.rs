@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use http::{HeaderName, Method};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::provider::adapter::{Adapter, Capabilities, Scheme, Settings, Setup};
 use crate::provider::call::{Answer, Call};
-use crate::provider::order::CreateOrder;
+use crate::provider::order::{CreateOrder, without_nulls};
 use crate::provider::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use crate::provider::reading::{self, asset_url, class_of_status, step, text, word};
 use domain::credit::MicroUsd;
@@ -167,22 +167,15 @@ fn resolution(order: &CreateOrder<'_>) -> String {
 
 fn input_1(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
-    let mut input = Map::new();
-    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
-    put("model", json!(order.endpoint()));
-    put("prompt", json!(request.prompt));
-    put("duration", json!(request.duration_s));
-    put("resolution", json!(resolution(order)));
-    if let Some(url) = &request.image_url {
-        put("first_frame_image", json!(url));
-    }
-    if let Some(url) = &request.last_frame_url {
-        put("last_frame_image", json!(url));
-    }
-    if let Some(callback) = order.callback {
-        put("callback_url", json!(callback));
-    }
-    Value::Object(input)
+    without_nulls(json!({
+        "model": order.endpoint(),
+        "prompt": request.prompt,
+        "duration": request.duration_s,
+        "resolution": resolution(order),
+        "first_frame_image": request.image_url,
+        "last_frame_image": request.last_frame_url,
+        "callback_url": order.callback,
+    }))
 }
 
 /// A ratio is required without an image; with one the video follows the image.
@@ -194,17 +187,14 @@ fn input_2(order: &CreateOrder<'_>) -> Value {
     let text = Some(json!({"type": "text", "text": request.prompt}));
     let frames = [frame(&request.image_url, "first_frame"), frame(&request.last_frame_url, "last_frame")];
     let content: Vec<Value> = [text].into_iter().chain(frames).flatten().collect();
-    let mut input = json!({
+    without_nulls(json!({
         "model": order.endpoint(),
         "content": content,
         "duration": request.duration_s,
         "resolution": resolution(order),
         "ratio": request.aspect_ratio.as_deref().unwrap_or("adaptive"),
-    });
-    if let Some(callback) = order.callback {
-        input["callback_url"] = json!(callback);
-    }
-    input
+        "callback_url": order.callback,
+    }))
 }
 
 /// Whether a job that was to be stopped had ended, and its record was deleted in its place. Which of
@@ -356,27 +346,13 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Minimax);
-        for class in [
-            "auth",
-            "insufficient_funds",
-            "content_policy",
-            "invalid_request",
-            "rate_limited",
-            "server_error",
-        ] {
-            came_out.some("create", class);
-        }
-        for verdict in
-            ["finished", "broke", "gone", "pending", "canceled", "content_policy", "timeout", "fetch"]
-        {
-            came_out.some("poll", verdict);
-        }
-        for verdict in ["finished", "gone", "unreadable"] {
-            came_out.some("result", verdict);
-        }
-        for what in ["asked", "impossible", "gone"] {
-            came_out.some("cancel", what);
-        }
+        fixtures::run(Provider::Minimax)
+            .some(
+                "create",
+                "auth insufficient_funds content_policy invalid_request rate_limited server_error",
+            )
+            .some("poll", "finished broke gone pending canceled content_policy timeout fetch")
+            .some("result", "finished gone unreadable")
+            .some("cancel", "asked impossible gone");
     }
 }

@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::provider::order::CreateOrder;
-use domain::catalog::{Audio, DurationFormat};
+use domain::catalog::DurationFormat;
 
-/// The order in the words of its route. Sound is always spelt out where there is a choice: the
-/// default is with sound, at twice the price.
+/// The order in the words of its route.
 pub(in crate::provider) fn model_input(order: &CreateOrder<'_>) -> Value {
     let (request, route) = (order.request, order.route);
     let fields = &route.fields;
@@ -46,8 +45,8 @@ pub(in crate::provider) fn model_input(order: &CreateOrder<'_>) -> Value {
     if let Some(text) = &request.negative_prompt {
         put("negative_prompt", json!(text));
     }
-    if route.audio == Audio::Switch {
-        put("generate_audio", json!(request.audio.unwrap_or(false)));
+    if let Some(sound) = order.audio() {
+        put("generate_audio", json!(sound));
     }
     Value::Object(input)
 }

@@ -106,8 +106,7 @@ impl Adapter for Replicate {
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event = reading::event(body, &["status"])?;
-        let remote = reading::remote(&event["id"]).ok_or(Unreadable("no usable id"))?;
-        Ok(Notice { remote: Some(remote), verdict: reading::verdict(polled(&event)) })
+        reading::notice(&event["id"], reading::verdict(polled(&event)))
     }
 
     fn ping(&self, _: &Settings) -> Call {
@@ -254,17 +253,9 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Replicate);
-        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"] {
-            came_out.some("create", class);
-        }
-        for verdict in
-            ["finished", "broke", "gone", "pending", "canceled", "timeout", "content_policy", "unknown"]
-        {
-            came_out.some("poll", verdict);
-        }
-        for verdict in ["finished", "broke", "canceled", "null"] {
-            came_out.some("webhook", verdict);
-        }
+        fixtures::run(Provider::Replicate)
+            .some("create", "auth insufficient_funds invalid_request rate_limited server_error")
+            .some("poll", "finished broke gone pending canceled timeout content_policy unknown")
+            .some("webhook", "finished broke canceled null");
     }
 }

@@ -1,14 +1,13 @@
 //! Runway: one union of models; polling only; sizes as pairs of pixels.
 
 use http::{HeaderName, HeaderValue, Method};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::provider::adapter::{Adapter, Capabilities, Settings, Setup};
 use crate::provider::call::{Answer, Call};
-use crate::provider::order::CreateOrder;
+use crate::provider::order::{CreateOrder, without_nulls};
 use crate::provider::outcome::{Canceling, Outcome, Polled};
 use crate::provider::reading::{self, amount, asset_urls, class_of_status, items, step, text, word};
-use domain::catalog::Audio;
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
@@ -110,40 +109,33 @@ fn call(method: Method, path: impl Into<String>) -> Call {
     call
 }
 
-/// Sound is always spelt out where there is a choice: the default is with sound, at twice the price.
 /// `None` for a size that Runway has no pair of pixels for.
 fn input(order: &CreateOrder<'_>) -> Option<Value> {
-    let (request, route) = (order.request, order.route);
-    let mut input = Map::new();
-    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
-    put("model", json!(order.endpoint()));
-    put("promptText", json!(request.prompt));
-    put("duration", json!(request.duration_s));
-    if let Some(ratio) = &request.aspect_ratio {
-        let of_order = |&&(resolution, aspect, _): &&(&str, &str, &str)| {
-            resolution == request.resolution && aspect == ratio.as_str()
-        };
-        let (_, _, pixels) = RATIOS.iter().find(of_order)?;
-        put("ratio", json!(pixels));
-    }
-    if let Some(first) = &request.image_url {
-        let frame = |position, url| json!({"uri": url, "position": position});
-        let images = match &request.last_frame_url {
-            Some(last) => json!([frame("first", first), frame("last", last)]),
-            None => json!(first),
-        };
-        put("promptImage", images);
-    }
-    if let Some(seed) = request.seed {
-        put("seed", json!(seed));
-    }
-    if let Some(text) = &request.negative_prompt {
-        put("negativePrompt", json!(text));
-    }
-    if route.audio == Audio::Switch {
-        put("audio", json!(request.audio.unwrap_or(false)));
-    }
-    Some(Value::Object(input))
+    let request = order.request;
+    let pixels = match &request.aspect_ratio {
+        Some(ratio) => {
+            let of_order = |&&(resolution, aspect, _): &&(&str, &str, &str)| {
+                resolution == request.resolution && aspect == ratio.as_str()
+            };
+            Some(RATIOS.iter().find(of_order)?.2)
+        }
+        None => None,
+    };
+    let frame = |position, url| json!({"uri": url, "position": position});
+    let images = request.image_url.as_ref().map(|first| match &request.last_frame_url {
+        Some(last) => json!([frame("first", first), frame("last", last)]),
+        None => json!(first),
+    });
+    Some(without_nulls(json!({
+        "model": order.endpoint(),
+        "promptText": request.prompt,
+        "duration": request.duration_s,
+        "ratio": pixels,
+        "promptImage": images,
+        "seed": request.seed,
+        "negativePrompt": request.negative_prompt,
+        "audio": order.audio(),
+    })))
 }
 
 /// What an estimate or a bill comes to.
@@ -191,12 +183,8 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Runway);
-        for class in ["auth", "insufficient_funds", "invalid_request", "rate_limited", "server_error"] {
-            came_out.some("create", class);
-        }
-        for verdict in ["finished", "broke", "gone", "pending", "canceled", "content_policy"] {
-            came_out.some("poll", verdict);
-        }
+        fixtures::run(Provider::Runway)
+            .some("create", "auth insufficient_funds invalid_request rate_limited server_error")
+            .some("poll", "finished broke gone pending canceled content_policy");
     }
 }

@@ -83,10 +83,13 @@ impl Given {
 pub(in crate::provider) struct CameOut(BTreeSet<String>);
 
 impl CameOut {
-    /// Some fixture that reads `what` must have this in what comes out.
-    pub(in crate::provider) fn some(&self, what: &str, text: &str) {
-        let found = self.0.iter().any(|case| case.starts_with(what) && case.contains(text));
-        assert!(found, "no fixture has {text} come out of a {what}");
+    /// For each of these words, some fixture that reads `what` must have it in what comes out.
+    pub(in crate::provider) fn some(self, what: &str, words: &str) -> Self {
+        for word in words.split(' ') {
+            let found = self.0.iter().any(|case| case.starts_with(what) && case.contains(word));
+            assert!(found, "no fixture has {word} come out of a {what}");
+        }
+        self
     }
 }
 

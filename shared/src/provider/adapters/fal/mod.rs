@@ -162,8 +162,7 @@ impl Adapter for Fal {
 
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event = reading::event(body, &["request_id"])?;
-        let remote = reading::remote(&event["request_id"]).ok_or(Unreadable("no usable request id"))?;
-        Ok(Notice { remote: Some(remote), verdict: verdict_of(&event) })
+        reading::notice(&event["request_id"], verdict_of(&event))
     }
 
     fn jwks(&self) -> Option<Call> {
@@ -292,25 +291,11 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Fal);
-        for class in [
-            "auth",
-            "insufficient_funds",
-            "content_policy",
-            "invalid_request",
-            "rate_limited",
-            "timeout",
-            "server_error",
-            "unknown",
-        ] {
-            came_out.some("create", class);
-        }
-        for verdict in ["finished", "broke", "gone", "pending", "canceled"] {
-            came_out.some("result", verdict);
-        }
-        for verdict in ["finished", "broke", "canceled", "null"] {
-            came_out.some("webhook", verdict);
-        }
+        fixtures::run(Provider::Fal)
+            .some("create", "auth insufficient_funds content_policy invalid_request rate_limited")
+            .some("create", "timeout server_error unknown")
+            .some("result", "finished broke gone pending canceled")
+            .some("webhook", "finished broke canceled null");
     }
 
     #[test]

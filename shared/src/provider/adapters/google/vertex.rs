@@ -16,7 +16,6 @@ use crate::provider::fetch::image::Image;
 use crate::provider::order::CreateOrder;
 use crate::provider::outcome::{Outcome, Polled};
 use crate::provider::reading::{self, items, remote_job, text, word};
-use domain::catalog::Audio;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -191,7 +190,7 @@ fn is_plain(text: &str) -> bool {
 /// Sound is always spelt out: the default is with sound, at twice the price. `None` if an image
 /// was not fetched, or if there is no bucket to write to.
 fn input(order: &CreateOrder<'_>, storage: &str) -> Option<Value> {
-    let (request, route) = (order.request, order.route);
+    let request = order.request;
     let mut instance = Map::from_iter([("prompt".to_owned(), json!(request.prompt))]);
     let frames = [
         ("image", &request.image_url, order.image),
@@ -211,8 +210,8 @@ fn input(order: &CreateOrder<'_>, storage: &str) -> Option<Value> {
         // folder, in which theirs has a folder again.
         "storageUri": format!("gs://{}/{}/", storage.strip_prefix("gs://")?.trim_end_matches('/'), order.reference),
     });
-    if route.audio == Audio::Switch {
-        parameters["generateAudio"] = json!(request.audio.unwrap_or(false));
+    if let Some(sound) = order.audio() {
+        parameters["generateAudio"] = json!(sound);
     }
     if let Some(text) = &request.negative_prompt {
         parameters["negativePrompt"] = json!(text);
@@ -312,33 +311,11 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Vertex);
-        for class in [
-            "auth",
-            "insufficient_funds",
-            "content_policy",
-            "invalid_request",
-            "rate_limited",
-            "server_error",
-            "their_timeout",
-        ] {
-            came_out.some("create", class);
-        }
-        for verdict in [
-            "pending",
-            "finished",
-            "canceled",
-            "gone",
-            "content_policy",
-            "invalid_request",
-            "timeout",
-            "auth",
-            "rate_limited",
-            "provider_unavailable",
-            "unknown",
-        ] {
-            came_out.some("poll", verdict);
-        }
+        fixtures::run(Provider::Vertex)
+            .some("create", "auth insufficient_funds content_policy invalid_request rate_limited")
+            .some("create", "server_error their_timeout")
+            .some("poll", "pending finished canceled gone content_policy invalid_request timeout auth")
+            .some("poll", "rate_limited provider_unavailable unknown");
     }
 
     #[test]

@@ -54,10 +54,11 @@ pub(super) fn no_task(answer: &Answer) -> Polled {
 
 /// What a webhook says about a remote job that is in this state.
 pub(super) fn notice(id: &Value, state: Polled) -> Result<Notice, Unreadable> {
-    let remote = Some(reading::remote(id).ok_or(Unreadable("no usable id"))?);
     match state {
-        Polled::Unreadable(_) => Err(Unreadable("a state that tells nothing")),
-        state => Ok(Notice { remote, verdict: reading::verdict(state) }),
+        Polled::Unreadable(_) if reading::remote(id).is_some() => {
+            Err(Unreadable("a state that tells nothing"))
+        }
+        state => reading::notice(id, reading::verdict(state)),
     }
 }
 

@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use super::common::{API, PING, billed, class_of_failure, data, no_task, notice, read_create, read_ping};
 use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 use crate::provider::call::{Answer, Call};
-use crate::provider::order::{CreateOrder, Lost};
+use crate::provider::order::{CreateOrder, Lost, without_nulls};
 use crate::provider::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use crate::provider::reading::{self, amount, asset_url, items, step, text, word};
-use domain::catalog::Audio;
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
@@ -97,24 +96,21 @@ impl Adapter for Kling {
     }
 }
 
-/// Sound is always explicit if it can be chosen. With an image, the video follows its ratio, and prompt
-/// and images go into one list.
+/// With an image, the video follows its ratio, and prompt and images go into one list.
 fn input(order: &CreateOrder<'_>) -> Value {
-    let (request, route) = (order.request, order.route);
-    let mut settings = json!({"resolution": request.resolution, "duration": request.duration_s});
-    if let Some(ratio) = &request.aspect_ratio {
-        settings["aspect_ratio"] = json!(ratio);
-    }
-    if route.audio == Audio::Switch {
-        settings["audio"] = json!(if request.audio.unwrap_or(false) { "native" } else { "off" });
-    }
-    if order.endpoint().ends_with(MULTI_SHOT) {
-        settings["multi_shot"] = json!(false);
-    }
-    let mut options = json!({"external_task_id": order.reference, "watermark_info": {"enabled": false}});
-    if let Some(callback) = order.callback {
-        options["callback_url"] = json!(callback);
-    }
+    let request = order.request;
+    let settings = without_nulls(json!({
+        "resolution": request.resolution,
+        "duration": request.duration_s,
+        "aspect_ratio": request.aspect_ratio,
+        "audio": order.audio().map(|sound| if sound { "native" } else { "off" }),
+        "multi_shot": order.endpoint().ends_with(MULTI_SHOT).then_some(false),
+    }));
+    let options = without_nulls(json!({
+        "external_task_id": order.reference,
+        "watermark_info": {"enabled": false},
+        "callback_url": order.callback,
+    }));
     let mut input = json!({"settings": settings, "options": options});
     match &request.image_url {
         None => input["prompt"] = json!(request.prompt),
@@ -170,23 +166,10 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Kling);
-        for class in [
-            "auth",
-            "insufficient_funds",
-            "content_policy",
-            "invalid_request",
-            "rate_limited",
-            "server_error",
-            "their_timeout",
-        ] {
-            came_out.some("create", class);
-        }
-        for verdict in ["finished", "broke", "gone", "pending", "content_policy", "unknown_status"] {
-            came_out.some("poll", verdict);
-        }
-        for found in ["found", "nothing", "other_job"] {
-            came_out.some("look_up", found);
-        }
+        fixtures::run(Provider::Kling)
+            .some("create", "auth insufficient_funds content_policy invalid_request rate_limited")
+            .some("create", "server_error their_timeout")
+            .some("poll", "finished broke gone pending content_policy unknown_status")
+            .some("look_up", "found nothing other_job");
     }
 }

@@ -8,15 +8,14 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, Method};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::common::{API, PING, billed, class_of_failure, data, no_task, notice, read_create, read_ping};
 use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 use crate::provider::call::{Answer, Call};
-use crate::provider::order::{CreateOrder, Lost};
+use crate::provider::order::{CreateOrder, Lost, without_nulls};
 use crate::provider::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use crate::provider::reading::{self, amount, asset_url, items, step, text, word};
-use domain::catalog::Audio;
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
@@ -131,36 +130,23 @@ fn kind_of(route: &str) -> &str {
     endpoint.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
-/// Sound is spelt out where there is a choice. `None` for a size that they have no mode for.
+/// `None` for a size that they have no mode for.
 fn input(order: &CreateOrder<'_>, model: &str) -> Option<Value> {
-    let (request, route) = (order.request, order.route);
+    let request = order.request;
     let (_, mode) = MODES.iter().find(|(resolution, _)| *resolution == request.resolution)?;
-    let mut input = Map::new();
-    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
-    put("model_name", json!(model));
-    put("mode", json!(mode));
-    put("prompt", json!(request.prompt));
-    put("duration", json!(request.duration_s?.to_string()));
-    put("external_task_id", json!(order.reference));
-    if let Some(callback) = order.callback {
-        put("callback_url", json!(callback));
-    }
-    if let Some(text) = &request.negative_prompt {
-        put("negative_prompt", json!(text));
-    }
-    if let Some(ratio) = &request.aspect_ratio {
-        put("aspect_ratio", json!(ratio));
-    }
-    if let Some(url) = &request.image_url {
-        put("image", json!(url));
-    }
-    if let Some(url) = &request.last_frame_url {
-        put("image_tail", json!(url));
-    }
-    if route.audio == Audio::Switch {
-        put("sound", json!(if request.audio.unwrap_or(false) { "on" } else { "off" }));
-    }
-    Some(Value::Object(input))
+    Some(without_nulls(json!({
+        "model_name": model,
+        "mode": mode,
+        "prompt": request.prompt,
+        "duration": request.duration_s?.to_string(),
+        "external_task_id": order.reference,
+        "callback_url": order.callback,
+        "negative_prompt": request.negative_prompt,
+        "aspect_ratio": request.aspect_ratio,
+        "image": request.image_url,
+        "image_tail": request.last_frame_url,
+        "sound": order.audio().map(|sound| if sound { "on" } else { "off" }),
+    })))
 }
 
 fn polled(task: &Value) -> Polled {
@@ -192,16 +178,10 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::KlingLegacy);
-        for class in ["auth", "insufficient_funds", "content_policy", "invalid_request", "rate_limited"] {
-            came_out.some("create", class);
-        }
-        for verdict in ["finished", "broke", "gone", "pending", "content_policy", "unknown_status"] {
-            came_out.some("poll", verdict);
-        }
-        for found in ["found", "nothing", "other_job"] {
-            came_out.some("look_up", found);
-        }
+        fixtures::run(Provider::KlingLegacy)
+            .some("create", "auth insufficient_funds content_policy invalid_request rate_limited")
+            .some("poll", "finished broke gone pending content_policy unknown_status")
+            .some("look_up", "found nothing other_job");
     }
 
     /// Made by another program. The members of its header may stand in any order.

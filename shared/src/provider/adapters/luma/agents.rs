@@ -1,14 +1,15 @@
 //! Luma's newer API, the "Luma Agents API": videos and images at one endpoint; polling only.
 
 use http::{HeaderName, Method};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::provider::adapter::{Adapter, Capabilities, Settings, Setup};
 use crate::provider::call::{Answer, Call};
-use crate::provider::order::CreateOrder;
+use crate::provider::order::{CreateOrder, without_nulls};
 use crate::provider::outcome::{Outcome, Polled};
 use crate::provider::reading::{self, asset_url, class_of_status, items, step, text, word};
 use domain::id::RemoteJob;
+use domain::request::JobRequest;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
 use signatures::Secret;
@@ -74,36 +75,37 @@ impl Adapter for Luma {
 /// An image is a PNG of a fixed size. Seed and negative prompt are not supported.
 fn input(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
-    let mut input = Map::new();
-    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
-    put("prompt", json!(request.prompt));
-    put("model", json!(order.endpoint()));
-    if let Some(ratio) = &request.aspect_ratio {
-        put("aspect_ratio", json!(ratio));
-    }
-    let Some(seconds) = request.duration_s else {
-        put("type", json!("image"));
-        put("output_format", json!("png"));
-        return Value::Object(input);
-    };
-    put("type", json!("video"));
-    let mut video = json!({"duration": format!("{seconds}s"), "resolution": request.resolution});
+    let video = request.duration_s.map(|seconds| video(request, seconds));
+    without_nulls(json!({
+        "prompt": request.prompt,
+        "model": order.endpoint(),
+        "aspect_ratio": request.aspect_ratio,
+        "type": if video.is_some() { "video" } else { "image" },
+        "output_format": video.is_none().then_some("png"),
+        "video": video,
+    }))
+}
+
+fn video(request: &JobRequest, seconds: u32) -> Value {
+    let length = format!("{seconds}s");
     let first = request.image_url.as_ref().map(|url| (json!({"url": url}), 0));
     let last = request.last_frame_url.as_ref().map(|url| (json!({"url": url}), seconds * FRAMES_PER_S));
     if seconds <= ANCHORED_MAX_S {
-        let named = [("start_frame", first), ("end_frame", last)];
-        for (name, frame) in named {
-            if let Some((frame, _)) = frame {
-                video[name] = frame;
-            }
-        }
-    } else if first.is_some() {
-        let (frames, places): (Vec<_>, Vec<_>) = first.into_iter().chain(last).unzip();
-        video["keyframes"] = json!(frames);
-        video["keyframe_indexes"] = json!(places);
+        return without_nulls(json!({
+            "duration": length,
+            "resolution": request.resolution,
+            "start_frame": first.map(|(frame, _)| frame),
+            "end_frame": last.map(|(frame, _)| frame),
+        }));
     }
-    put("video", video);
-    Value::Object(input)
+    let (frames, places): (Vec<_>, Vec<_>) = first.into_iter().chain(last).unzip();
+    let is_text = frames.is_empty();
+    without_nulls(json!({
+        "duration": length,
+        "resolution": request.resolution,
+        "keyframes": (!is_text).then_some(frames),
+        "keyframe_indexes": (!is_text).then_some(places),
+    }))
 }
 
 /// Why a generation failed. Money and rates may be found wanting after the acceptance, too.
@@ -142,13 +144,9 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::Luma);
-        for class in ["auth", "insufficient_funds", "content_policy", "invalid_request", "rate_limited"] {
-            came_out.some("create", class);
-            came_out.some("poll", if class == "auth" { "gone" } else { class });
-        }
-        for verdict in ["finished", "broke", "pending", "\"unknown\""] {
-            came_out.some("poll", verdict);
-        }
+        fixtures::run(Provider::Luma)
+            .some("create", "auth insufficient_funds content_policy invalid_request rate_limited")
+            .some("poll", "gone insufficient_funds content_policy invalid_request rate_limited")
+            .some("poll", r#"finished broke pending "unknown""#);
     }
 }

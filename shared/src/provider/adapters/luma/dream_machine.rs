@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 use crate::provider::call::{Answer, Call};
-use crate::provider::order::{CreateOrder, Lost};
+use crate::provider::order::{CreateOrder, Lost, without_nulls};
 use crate::provider::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use crate::provider::reading::{self, asset_url, class_of_status, items, step, text, timestamp, word};
 use domain::id::RemoteJob;
+use domain::public_url::PublicUrl;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
 use signatures::{Secret, Verified};
@@ -98,8 +99,7 @@ impl Adapter for DreamMachine {
     /// Unsigned: treated as a poll trigger only.
     fn read_webhook(&self, body: &Verified<Bytes>) -> Result<Notice, Unreadable> {
         let event = reading::event(body, &["state"])?;
-        let remote = reading::remote(&event["id"]).ok_or(Unreadable("no usable id"))?;
-        Ok(Notice { remote: Some(remote), verdict: None })
+        reading::notice(&event["id"], None)
     }
 
     fn ping(&self, _: &Settings) -> Call {
@@ -122,29 +122,19 @@ fn list(offset: usize) -> Call {
 /// Seed and negative prompt are not supported.
 fn input(order: &CreateOrder<'_>) -> Value {
     let request = order.request;
-    let mut input = Map::new();
-    let mut put = |name: &str, value: Value| input.insert(name.to_owned(), value);
-    put("model", json!(order.endpoint()));
-    put("prompt", json!(request.prompt));
-    put("resolution", json!(request.resolution));
-    if let Some(seconds) = request.duration_s {
-        put("duration", json!(format!("{seconds}s")));
-    }
-    if let Some(ratio) = &request.aspect_ratio {
-        put("aspect_ratio", json!(ratio));
-    }
-    let frames = [("frame0", &request.image_url), ("frame1", &request.last_frame_url)];
-    let frames: Map<String, Value> = frames
-        .into_iter()
-        .filter_map(|(name, url)| Some((name.to_owned(), json!({"type": "image", "url": url.as_ref()?}))))
-        .collect();
-    if !frames.is_empty() {
-        put("keyframes", Value::Object(frames));
-    }
-    if let Some(callback) = order.callback {
-        put("callback_url", json!(callback));
-    }
-    Value::Object(input)
+    let frame = |url: &Option<PublicUrl>| Some(json!({"type": "image", "url": url.as_ref()?}));
+    let frames = [("frame0", frame(&request.image_url)), ("frame1", frame(&request.last_frame_url))];
+    let frames: Map<String, Value> =
+        frames.into_iter().filter_map(|(name, frame)| Some((name.to_owned(), frame?))).collect();
+    without_nulls(json!({
+        "model": order.endpoint(),
+        "prompt": request.prompt,
+        "resolution": request.resolution,
+        "duration": request.duration_s.map(|seconds| format!("{seconds}s")),
+        "aspect_ratio": request.aspect_ratio,
+        "keyframes": (!frames.is_empty()).then_some(frames),
+        "callback_url": order.callback,
+    }))
 }
 
 /// The call for what is older than this list, unless all of that is older than the lost one.
@@ -186,22 +176,12 @@ mod tests {
 
     #[test]
     fn every_fixture_reads_as_it_says() {
-        let came_out = fixtures::run(Provider::DreamMachine);
-        for class in [
-            "auth",
-            "insufficient_funds",
-            "content_policy",
-            "invalid_request",
-            "rate_limited",
-            "server_error",
-        ] {
-            came_out.some("create", class);
-        }
-        for verdict in ["finished", "broke", "gone", "pending", "content_policy", "insufficient_funds"] {
-            came_out.some("poll", verdict);
-        }
-        for what in ["found", "nothing", "unreadable"] {
-            came_out.some("look_up", what);
-        }
+        fixtures::run(Provider::DreamMachine)
+            .some(
+                "create",
+                "auth insufficient_funds content_policy invalid_request rate_limited server_error",
+            )
+            .some("poll", "finished broke gone pending content_policy insufficient_funds")
+            .some("look_up", "found nothing unreadable");
     }
 }
