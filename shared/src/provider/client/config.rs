@@ -5,13 +5,13 @@ use std::time::Duration;
 use url::Url;
 
 use crate::provider::adapter::Settings;
-use domain::provider::Provider;
+use crate::provider::credential::CredentialId;
 use signatures::{Secret, StandardWebhooks};
 
-/// How to reach one provider.
+/// How to reach one provider with one key.
 #[derive(Debug, Clone)]
 pub struct ProviderConfig {
-    pub provider: Provider,
+    pub credential: CredentialId,
     pub key: Secret,
     pub settings: Settings,
     /// The secret of its webhook signatures, if configured.
@@ -46,8 +46,9 @@ impl Default for Timeouts {
 
 impl ProviderConfig {
     /// A provider at its default origin.
-    pub fn new(provider: Provider, key: Secret) -> Self {
-        Self { provider, key, settings: Settings::default(), webhook_secret: None, base_url: None }
+    pub fn new(credential: impl Into<CredentialId>, key: Secret) -> Self {
+        let credential = credential.into();
+        Self { credential, key, settings: Settings::default(), webhook_secret: None, base_url: None }
     }
 
     pub(in crate::provider) fn url(&self, host: &str, path_and_query: &str) -> String {

@@ -8,8 +8,8 @@ use super::transport::{Timer, read_body};
 use super::{Credentials, ProviderClient};
 use crate::provider::adapters::adapter;
 use crate::provider::call::Answer;
+use crate::provider::credential::CredentialId;
 use crate::provider::fetch::download::{Download, DownloadError, Downloader, File, later};
-use domain::provider::Provider;
 use domain::time::Timestamp;
 
 impl ProviderClient {
@@ -18,15 +18,17 @@ impl ProviderClient {
     pub async fn download(
         &self,
         downloads: &Downloader,
-        provider: Provider,
+        credential: impl Into<CredentialId>,
         url: &str,
         now: Timestamp,
     ) -> Result<Download<File>, DownloadError> {
-        let call = Url::parse(url).ok().and_then(|url| adapter(provider).download(&url));
+        let credential = &credential.into();
+        let adapter = adapter(credential.provider);
+        let call = Url::parse(url).ok().and_then(|url| adapter.download(&url));
         let Some(call) = call else { return downloads.open(url, now).await };
         let answer_max = call.answer_max;
-        let timer = Timer::start(provider, "download");
-        let request = self.request(provider, call, Credentials::Key(now)).await;
+        let timer = Timer::start(credential.provider, "download");
+        let request = self.request(credential, call, Credentials::Key(now)).await;
         let sent = match request {
             Ok(request) => request.send().await.map_err(|error| later(error.without_url())),
             Err(lost) => Err(later(lost.cause())),
@@ -37,7 +39,7 @@ impl ProviderClient {
         let response = sent?;
         if matches!(response.status().as_u16(), 401 | 403) {
             // The key was rejected; the file may exist.
-            self.access_tokens.forget(provider);
+            self.access_tokens.forget(credential);
             return Err(later("the key was not taken"));
         }
         let elsewhere = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
@@ -52,7 +54,7 @@ impl ProviderClient {
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());
                 let body = read_body(response, answer_max).await.map_err(|lost| later(lost.cause()))?;
                 let answer = Answer { status, headers, body };
-                let file = adapter(provider).read_download(&answer);
+                let file = adapter.read_download(&answer);
                 file.map(Download::whole).ok_or(DownloadError::NotTheFile)
             }
             None => Download::of(response, now),

@@ -27,6 +27,7 @@ use self::transport::{NoAnswer, Timer, classify, not_sent, read_body};
 use crate::provider::adapter::{Adapter, Settings};
 use crate::provider::adapters::adapter;
 use crate::provider::call::{Answer, Body, Call};
+use crate::provider::credential::CredentialId;
 use crate::provider::fetch::download::{Downloader, SILENCE_MAX};
 use crate::provider::fetch::image::Image;
 use crate::provider::order::CreateOrder;
@@ -35,7 +36,7 @@ use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use signatures::{Secret, StandardWebhooks};
+use signatures::Secret;
 
 pub use config::{ProviderConfig, Timeouts};
 pub use delivery::Delivery;
@@ -51,7 +52,7 @@ pub use delivery::Delivery;
 #[derive(Debug)]
 pub struct ProviderClient {
     http: reqwest::Client,
-    providers: BTreeMap<Provider, ProviderConfig>,
+    configs: BTreeMap<CredentialId, ProviderConfig>,
     timeouts: Timeouts,
     keys: KeyCache,
     access_tokens: AccessTokenCache,
@@ -65,8 +66,8 @@ enum Credentials {
 }
 
 impl ProviderClient {
-    /// A client for these providers. Fails only if the system has no usable TLS.
-    pub fn new(providers: Vec<ProviderConfig>, timeouts: Timeouts) -> Result<Self, reqwest::Error> {
+    /// A client for these providers and keys. Fails only if the system has no usable TLS.
+    pub fn new(configs: Vec<ProviderConfig>, timeouts: Timeouts) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("genmux/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -79,39 +80,30 @@ impl ProviderClient {
             .pool_max_idle_per_host(0)
             .build()?;
         let complete = |mut config: ProviderConfig| {
-            adapter(config.provider).complete(&mut config.settings, &config.key);
-            (config.provider, config)
+            adapter(config.credential.provider).complete(&mut config.settings, &config.key);
+            (config.credential.clone(), config)
         };
-        let providers = providers.into_iter().map(complete).collect();
+        let configs = configs.into_iter().map(complete).collect();
         Ok(Self {
             http,
-            providers,
+            configs,
             timeouts,
             keys: KeyCache::default(),
             access_tokens: AccessTokenCache::default(),
         })
     }
 
-    fn webhook_secret(&self, provider: Provider) -> Option<StandardWebhooks> {
-        self.providers.get(&provider)?.webhook_secret.clone()
+    fn config(&self, credential: &CredentialId) -> Option<&ProviderConfig> {
+        self.configs.get(credential)
     }
 
-    /// Identifies the provider's current key and origin without revealing them: the first four bytes
-    /// of a hash. `None` if the provider is not configured.
-    pub fn key_mark(&self, provider: Provider) -> Option<u32> {
-        let config = self.providers.get(&provider)?;
+    /// Identifies the current key and origin without revealing them: the first four bytes
+    /// of a hash. `None` if there is none.
+    pub fn key_mark(&self, credential: impl Into<CredentialId>) -> Option<u32> {
+        let config = self.config(&credential.into())?;
         let origin = config.base_url.as_ref().map_or("", Url::as_str);
         let hash = Sha256::new().chain_update(origin).chain_update([0]).chain_update(config.key.expose());
         hash.finalize().first_chunk().map(|first| u32::from_be_bytes(*first))
-    }
-
-    fn is_configured(&self, provider: Provider) -> bool {
-        self.providers.contains_key(&provider)
-    }
-
-    /// The configured providers.
-    pub fn providers(&self) -> impl Iterator<Item = Provider> {
-        self.providers.keys().copied()
     }
 
     /// Starts a remote job, or returns whether it may have started. Must be called at most once per
@@ -121,12 +113,13 @@ impl ProviderClient {
     pub async fn create(
         &self,
         downloads: &Downloader,
-        provider: Provider,
+        credential: impl Into<CredentialId>,
         order: &CreateOrder<'_>,
         now: Timestamp,
     ) -> Outcome {
-        let adapter = adapter(provider);
-        let timer = Timer::start(provider, "create");
+        let credential = &credential.into();
+        let adapter = adapter(credential.provider);
+        let timer = Timer::start(credential.provider, "create");
         let request = order.request;
         let images = match adapter.capabilities().inline_images {
             true => tokio::try_join!(
@@ -144,9 +137,9 @@ impl ProviderClient {
             }
         };
         let order = &CreateOrder { image: image.as_ref(), last_frame: last_frame.as_ref(), ..*order };
-        let settings = self.providers.get(&provider).map(|config| &config.settings);
+        let settings = self.config(credential).map(|config| &config.settings);
         let sent = match adapter.create(order, settings.unwrap_or(&Settings::default())) {
-            Some(call) => self.send(provider, call, Credentials::Key(now), self.timeouts.create).await,
+            Some(call) => self.send(credential, call, Credentials::Key(now), self.timeouts.create).await,
             None => Err(not_sent(ErrorClass::InvalidRequest, "cannot_be_said")),
         };
         let outcome = match &sent {
@@ -159,14 +152,21 @@ impl ProviderClient {
     }
 
     /// Polls a remote job; `route` is the attempt's route name. Never returns [`Polled::Fetch`].
-    pub async fn poll(&self, provider: Provider, remote: &RemoteJob, route: &str, now: Timestamp) -> Polled {
-        let adapter = adapter(provider);
+    pub async fn poll(
+        &self,
+        credential: impl Into<CredentialId>,
+        remote: &RemoteJob,
+        route: &str,
+        now: Timestamp,
+    ) -> Polled {
+        let credential = &credential.into();
+        let adapter = adapter(credential.provider);
         let call = adapter.poll(remote, route);
         let read = |answer: &Answer| adapter.read_poll(remote, route, answer);
-        let polled = self.ask(provider, "poll", call, now, read).await;
+        let polled = self.ask(credential, "poll", call, now, read).await;
         let Polled::Fetch(call) = polled else { return polled };
         let read = |answer: &Answer| adapter.read_result(remote, answer);
-        let polled = self.ask(provider, "result", *call, now, read).await;
+        let polled = self.ask(credential, "result", *call, now, read).await;
         match polled {
             Polled::Fetch(_) => Polled::Unreadable("fetch_again"),
             polled => polled,
@@ -175,14 +175,14 @@ impl ProviderClient {
 
     async fn ask(
         &self,
-        provider: Provider,
+        credential: &CredentialId,
         what: &'static str,
         call: Call,
         now: Timestamp,
         read: impl FnOnce(&Answer) -> Polled,
     ) -> Polled {
-        let timer = Timer::start(provider, what);
-        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
+        let timer = Timer::start(credential.provider, what);
+        let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ask).await;
         let polled = match &sent {
             Ok(answer) => or_busy(read(answer), answer, now),
             Err(lost) => Polled::Unreadable(lost.cause()),
@@ -197,15 +197,16 @@ impl ProviderClient {
     /// is finished.
     pub async fn cancel(
         &self,
-        provider: Provider,
+        credential: impl Into<CredentialId>,
         remote: &RemoteJob,
         route: &str,
         now: Timestamp,
     ) -> Canceling {
-        let adapter = adapter(provider);
+        let credential = &credential.into();
+        let adapter = adapter(credential.provider);
         let Some(call) = adapter.cancel(remote, route) else { return Canceling::Impossible };
         if adapter.capabilities().cancel_destroys {
-            match self.poll(provider, remote, route, now).await {
+            match self.poll(credential.clone(), remote, route, now).await {
                 Polled::Pending => {}
                 Polled::Ended(Verdict::Gone) => return Canceling::Gone,
                 Polled::Ended(_) | Polled::Empty(_) | Polled::Fetch(_) => return Canceling::TooLate,
@@ -213,8 +214,8 @@ impl ProviderClient {
                 Polled::Unreadable(cause) => return Canceling::Unreadable(cause),
             }
         }
-        let timer = Timer::start(provider, "cancel");
-        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
+        let timer = Timer::start(credential.provider, "cancel");
+        let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ask).await;
         let canceling = match &sent {
             Ok(answer) => adapter.read_cancel(answer),
             Err(lost) => Canceling::Unreadable(lost.cause()),
@@ -224,12 +225,17 @@ impl ProviderClient {
     }
 
     /// Makes a free authenticated call; returns its latency.
-    pub async fn ping(&self, provider: Provider, now: Timestamp) -> (Result<(), Fault>, Duration) {
-        let adapter = adapter(provider);
-        let timer = Timer::start(provider, "ping");
-        let settings = self.providers.get(&provider).map(|config| &config.settings);
+    pub async fn ping(
+        &self,
+        credential: impl Into<CredentialId>,
+        now: Timestamp,
+    ) -> (Result<(), Fault>, Duration) {
+        let credential = &credential.into();
+        let adapter = adapter(credential.provider);
+        let timer = Timer::start(credential.provider, "ping");
+        let settings = self.config(credential).map(|config| &config.settings);
         let call = adapter.ping(settings.unwrap_or(&Settings::default()));
-        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ping).await;
+        let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ping).await;
         let health = match &sent {
             Ok(answer) => adapter.read_ping(answer),
             Err(NoAnswer::NotSent(fault)) => Err(fault.clone()),
@@ -248,7 +254,8 @@ impl ProviderClient {
     /// The body of a successful call without credentials.
     async fn fetch_keys(&self, provider: Provider, call: Call) -> Option<Bytes> {
         let timer = Timer::start(provider, "keys");
-        let sent = self.send(provider, call, Credentials::None, self.timeouts.ping).await;
+        let sent =
+            self.send(&CredentialId::deployment(provider), call, Credentials::None, self.timeouts.ping).await;
         let body = sent.as_ref().ok().filter(|answer| answer.is_ok()).map(|answer| answer.body.clone());
         timer.log(&sent, (if body.is_some() { "fetched" } else { "unavailable" }, ""));
         body
@@ -256,35 +263,35 @@ impl ProviderClient {
 
     async fn send(
         &self,
-        provider: Provider,
+        credential: &CredentialId,
         call: Call,
         credentials: Credentials,
         timeout: Duration,
     ) -> Result<Answer, NoAnswer> {
         let answer_max = call.answer_max;
-        let request = self.request(provider, call, credentials).await?;
+        let request = self.request(credential, call, credentials).await?;
         let response = request.timeout(timeout).send().await.map_err(|error| classify(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         if status == 401 {
-            self.access_tokens.forget(provider);
+            self.access_tokens.forget(credential);
         }
         Ok(Answer { status, headers, body: read_body(response, answer_max).await? })
     }
 
     async fn request(
         &self,
-        provider: Provider,
+        credential: &CredentialId,
         call: Call,
         credentials: Credentials,
     ) -> Result<reqwest::RequestBuilder, NoAnswer> {
-        let Some(config) = self.providers.get(&provider) else {
+        let Some(config) = self.config(credential) else {
             return Err(not_sent(ErrorClass::Auth, "not_configured"));
         };
         let url = config.url(&call.host, &call.path_and_query);
         let mut request = self.http.request(call.method, url).headers(call.headers);
         if let Credentials::Key(now) = credentials {
             let key = self.key(config, now).await?;
-            let (name, value) = authorization(adapter(provider), &key, now)?;
+            let (name, value) = authorization(adapter(credential.provider), &key, now)?;
             request = request.header(name, value);
         }
         Ok(match call.body {
@@ -304,19 +311,19 @@ impl ProviderClient {
     /// The credential of a call: the configured key or its access token. If the exchange fails, the
     /// call is not sent.
     async fn key(&self, config: &ProviderConfig, now: Timestamp) -> Result<Secret, NoAnswer> {
-        let provider = config.provider;
-        let adapter = adapter(provider);
+        let credential = &config.credential;
+        let adapter = adapter(credential.provider);
         if !adapter.capabilities().exchanges_key {
             return Ok(config.key.clone());
         }
-        if let Some(key) = self.access_tokens.get(provider, now) {
+        if let Some(key) = self.access_tokens.get(credential, now) {
             return Ok(key);
         }
         let call = adapter.exchange(&config.key, now);
         let call = call.ok_or_else(|| not_sent(ErrorClass::Auth, "malformed_key"))?;
-        let timer = Timer::start(provider, "token");
+        let timer = Timer::start(credential.provider, "token");
         // Boxed, because `send` calls this function.
-        let sent = Box::pin(self.send(provider, call, Credentials::None, self.timeouts.ping)).await;
+        let sent = Box::pin(self.send(credential, call, Credentials::None, self.timeouts.ping)).await;
         let access = match &sent {
             Ok(answer) => adapter.read_exchange(answer).map_err(NoAnswer::NotSent),
             Err(NoAnswer::NotSent(fault)) => Err(NoAnswer::NotSent(fault.clone())),
@@ -325,7 +332,7 @@ impl ProviderClient {
         timer.log(&sent, (if access.is_ok() { "given" } else { "not_given" }, ""));
         let access = access?;
         let key = access.key.clone();
-        self.access_tokens.set(provider, access, now);
+        self.access_tokens.set(credential.clone(), access, now);
         Ok(key)
     }
 }

@@ -9,6 +9,7 @@ use super::jwks::{Held, KEPT_MAX, REFRESH_MIN};
 use crate::provider::adapter::Scheme;
 use crate::provider::adapters::adapter;
 use crate::provider::callback_token::Token;
+use crate::provider::credential::CredentialId;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use signatures::{Jwks, SignedToken, Signing, Verified, VerifyError, verify_signed};
@@ -27,7 +28,8 @@ impl ProviderClient {
         body: Bytes,
         now: Timestamp,
     ) -> Result<Delivery, VerifyError> {
-        let scheme = adapter(provider).capabilities().webhooks.filter(|_| self.is_configured(provider));
+        let config = self.config(&CredentialId::deployment(provider)).ok_or(VerifyError::NoWebhooks)?;
+        let scheme = adapter(provider).capabilities().webhooks;
         let scheme = scheme.filter(|_| token.get().provider == provider).ok_or(VerifyError::NoWebhooks)?;
         let by = |keys: Jwks| match scheme {
             Scheme::SignedToken => Signing::SignedToken(SignedToken::new(keys, token.get().name())),
@@ -36,7 +38,7 @@ impl ProviderClient {
         let signing = match scheme {
             Scheme::TokenOnly => None,
             Scheme::Fal | Scheme::SignedToken => Some(by(self.jwks(provider, now).await.unwrap_or_default())),
-            Scheme::StandardWebhooks => self.webhook_secret(provider).map(Signing::StandardWebhooks),
+            Scheme::StandardWebhooks => config.webhook_secret.clone().map(Signing::StandardWebhooks),
         };
         let Some(signing) = signing else { return Ok(Delivery::unsigned(token, body)) };
         // These schemes do not sign the URL.

@@ -7,7 +7,7 @@ use url::Url;
 use super::google_key::file;
 use super::server::{NOW, Reply, Server, answer};
 use crate::provider::fetch::{DownloadError, Downloader};
-use crate::provider::{CreateOrder, Outcome, ProviderClient, ProviderConfig, Timeouts};
+use crate::provider::{CreateOrder, CredentialId, Outcome, ProviderClient, ProviderConfig, Timeouts};
 use domain::catalog::Catalog;
 use domain::provider::Provider;
 use domain::public_url::{PublicUrl, Reach};
@@ -60,6 +60,35 @@ async fn a_key_is_exchanged_once_an_hour_and_when_its_token_is_not_taken() {
     assert_eq!(bearers(&server), ["/token -".to_owned(), format!("{model} second")]);
     assert_eq!(ping(3_501).await, Ok(()));
     assert_eq!(bearers(&server), ["/token -".to_owned(), format!("{model} third")]);
+}
+
+#[tokio::test]
+async fn two_keys_at_one_provider_share_neither_call_nor_token() {
+    let server = Server::start(vec![
+        token("ours"),
+        well(),
+        token("theirs"),
+        answer(401, "", "{}"),
+        well(),
+        token("theirs-anew"),
+        well(),
+    ]);
+    let account = CredentialId::of_account("acct_anna".parse().unwrap(), Provider::Vertex);
+    let config = |credential| ProviderConfig {
+        base_url: Some(server.url.clone()),
+        ..ProviderConfig::new(credential, file())
+    };
+    let configs = vec![config(CredentialId::deployment(Provider::Vertex)), config(account.clone())];
+    let client = ProviderClient::new(configs, Timeouts::default()).unwrap();
+    assert_eq!(client.ping(Provider::Vertex, NOW).await.0, Ok(()));
+    assert!(client.ping(account.clone(), NOW).await.0.is_err());
+    assert_eq!(client.ping(Provider::Vertex, NOW).await.0, Ok(()));
+    assert_eq!(client.ping(account, NOW).await.0, Ok(()));
+    let sent: Vec<_> =
+        bearers(&server).iter().map(|line| line.split(' ').next_back().unwrap().to_owned()).collect();
+    assert_eq!(sent, ["-", "ours", "-", "theirs", "ours", "-", "theirs-anew"]);
+    let other = CredentialId::of_account("acct_bert".parse().unwrap(), Provider::Vertex);
+    assert_eq!(client.ping(other, NOW).await.0.unwrap_err().code.as_deref(), Some("not_configured"));
 }
 
 #[tokio::test]
