@@ -13,7 +13,7 @@ demo PROMPT="a paper boat on a rainy street" *ARGS:
 
 # The rules alone: seconds, and no AWS SDK.
 rules:
-    cargo test --package domain
+    cargo test --package domain --package signatures
 
 # Less than a minute once built: rules, adapters, pages and plain flows.
 fast:

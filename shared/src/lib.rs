@@ -1,8 +1,9 @@
-//! What the functions share beside the rules of `domain`: four rooms with a one-way import rule.
+//! What the functions share beside the crates `domain` (the rules) and `signatures` (what verifies and
+//! signs): four rooms with a one-way import rule.
 //!
 //! ```text
 //! store       → domain                the only room that names an AWS type
-//! provider    → domain                the outside world that makes video
+//! provider    → domain, signatures    the outside world that makes video
 //! edge        → domain, errors        events in, answers out
 //! boot        → everything            process start, and only that
 //! ```

@@ -11,9 +11,10 @@ use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::json;
 use shared::boot::config::base_url_variable;
-use shared::provider::{CallbackSecrets, Secret, Token, adapter};
+use shared::provider::{CallbackSecrets, Token, adapter};
 use shared::store::pins::Pins;
 use shared::store::queue::{Message, Queue, Sender};
+use signatures::Secret;
 
 /// A job's id, and the callback URL of the remote job that was made for it last.
 async fn begin(world: &World, provider: Provider, model: &str, prompt: &str) -> (JobId, String) {

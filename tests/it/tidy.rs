@@ -9,22 +9,24 @@ use domain::provider::Provider;
 
 use crate::documents::{files, root, sources};
 
-/// What each room of `shared` may name of the crate, beside itself. That `domain` imports none of
-/// them, Cargo ensures.
-const ROOMS: [(&str, &[&str]); 4] = [
-    ("store", &[]),
-    ("provider", &[]),
+/// What each room of `shared` may name of the crate, beside itself, and whether it may name
+/// `signatures`. That `domain` and `signatures` import nothing of ours, their manifests ensure.
+const ROOMS: [(&str, &[&str], bool); 4] = [
+    ("store", &[], false),
+    ("provider", &[], true),
     // Of the store only its error, whom a key belongs to, and what a message says.
-    ("edge", &["store"]),
-    ("boot", &["provider", "store"]),
+    ("edge", &["store"], false),
+    ("boot", &["provider", "store"], true),
 ];
+/// The crates that import nothing of ours.
+const LOWEST: [&str; 2] = ["shared/domain", "shared/signatures"];
 const EDGE_OF_STORE: [&str; 3] = ["Error", "keystore", "queue"];
 /// Words that section "Words" of `CONTRIBUTING.md` replaces, and where they must not occur.
 const BANNED: [&str; 16] = [
     "told", "nobody", "whoever", "somebody", "letter", "letters", "twin", "twins", "rival", "rivals",
     "weather", "storm", "keyed", "hint", "hints", "lever",
 ];
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 12] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -33,6 +35,7 @@ const PLAIN: [&str; 11] = [
     "docs",
     "infra/local",
     "infra/openapi.yaml",
+    "shared/signatures",
     "shared/src/edge",
     "shared/src/lib.rs",
     "shared/src/provider",
@@ -57,15 +60,18 @@ fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 
 fn manifests() -> Vec<(PathBuf, String)> {
     let functions = fs::read_dir(root().join("functions")).unwrap().map(|entry| entry.unwrap().path());
-    let others = ["shared", "shared/domain", "infra/local", "tests"].map(|folder| root().join(folder));
+    let others = ["shared", "shared/domain", "shared/signatures", "infra/local", "tests"]
+        .map(|folder| root().join(folder));
     let manifest = |folder: PathBuf| (folder.clone(), fs::read_to_string(folder.join("Cargo.toml")).unwrap());
     functions.chain(others).map(manifest).collect()
 }
 
 #[test]
 fn each_room_imports_only_what_it_may() {
-    for (room, allowed) in ROOMS {
+    for (room, allowed, signs) in ROOMS {
         for (file, text) in sources(&[&format!("shared/src/{room}")]) {
+            let signs = signs || !code(&text).any(|line| line.contains("signatures::"));
+            assert!(signs, "{} names signatures", file.display());
             let named = names_after(&text, "crate::");
             let strange: Vec<_> =
                 named.iter().filter(|name| **name != room && !allowed.contains(name)).collect();
@@ -84,12 +90,27 @@ fn each_room_imports_only_what_it_may() {
     let rooms = fs::read_dir(root().join("shared/src")).unwrap().map(|entry| entry.unwrap());
     let rooms =
         rooms.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap());
-    assert_eq!(rooms.collect::<BTreeSet<_>>(), ROOMS.map(|(room, _)| room.to_owned()).into());
+    assert_eq!(rooms.collect::<BTreeSet<_>>(), ROOMS.map(|(room, ..)| room.to_owned()).into());
+}
+
+#[test]
+fn the_lowest_crates_import_nothing_of_ours() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let ours = workspace.lines().filter(|line| line.contains("path = "));
+    let ours: Vec<_> = ours.filter_map(|line| line.split(' ').next()).collect();
+    assert!(ours.contains(&"domain") && ours.contains(&"shared"), "{ours:?}");
+    for folder in LOWEST {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let lines = manifest.lines().skip_while(|line| !line.contains("dependencies]"));
+        let names: Vec<_> = lines.filter_map(|line| line.split(['.', ' ', '=']).next()).collect();
+        let strange = names.iter().find(|name| ours.contains(name) || name.starts_with("aws-sdk"));
+        assert_eq!(strange, None, "{folder}");
+    }
 }
 
 #[test]
 fn the_pure_rooms_wait_for_nothing_and_read_nothing() {
-    for (file, text) in sources(&["shared/domain/src"]) {
+    for (file, text) in sources(&["shared/domain/src", "shared/signatures/src"]) {
         for line in code(&text) {
             let impure = ["async ", ".await", "tokio", "std::net", "SystemTime", "getrandom"];
             assert!(!impure.iter().any(|word| line.contains(word)), "{}: {line}", file.display());
@@ -99,7 +120,7 @@ fn the_pure_rooms_wait_for_nothing_and_read_nothing() {
 
 #[test]
 fn aws_types_stay_in_the_store_and_http_clients_with_the_providers() {
-    for (file, text) in sources(&["shared/src", "shared/domain/src", "functions"]) {
+    for (file, text) in sources(&["shared/src", "shared/domain/src", "shared/signatures/src", "functions"]) {
         let may = |room: &str| {
             file.starts_with(format!("shared/src/{room}")) || file.starts_with("shared/src/boot")
         };
@@ -164,8 +185,10 @@ fn no_file_is_too_long_to_read() {
 /// Each provider's tests run every JSON file of its folder; any other is named where it is used.
 #[test]
 fn every_fixture_is_used() {
-    let text: String =
-        sources(&["shared/src", "shared/domain/src", "tests/it"]).into_iter().map(|(_, text)| text).collect();
+    let text: String = sources(&["shared/src", "shared/domain/src", "shared/signatures/src", "tests/it"])
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
     let mut folders = BTreeSet::new();
     for folder in fs::read_dir(root().join("shared/fixtures")).unwrap().map(|entry| entry.unwrap().path()) {
         let provider = folder.file_name().unwrap().to_str().unwrap().to_owned();

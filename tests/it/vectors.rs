@@ -9,15 +9,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use domain::time::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::provider::verify::{
-    AbacatePay, BadKey, Encoding, Hash, HmacHeader, HmacRules, PayPal, SendGrid, Signing, StandardWebhooks,
-    Stripe, Twilio, verify_signed,
+use signatures::{
+    AbacatePay, BadKey, Encoding, Hash, HmacHeader, HmacRules, Jwks, PayPal, Secret, SendGrid, Signing,
+    StandardWebhooks, Stripe, Twilio, verify_signed,
 };
-use shared::provider::{Jwks, Secret};
 
 #[derive(Deserialize)]
 struct Case {
@@ -133,8 +131,7 @@ impl Case {
         assert!(matches!(self.tolerance_s, None | Some(300)), "{}: our window is 300 seconds", self.id);
         let body = Bytes::from(BASE64.decode(self.body_b64.as_bytes()).unwrap());
         let (Ok(signing), Some(headers)) = (self.signing(), self.headers()) else { return false };
-        let verified =
-            verify_signed(&signing, &self.url, &headers, body.clone(), Timestamp::from_secs(self.now_unix));
+        let verified = verify_signed(&signing, &self.url, &headers, body.clone(), self.now_unix);
         verified.is_ok_and(|verified| *verified.get() == body)
     }
 }

@@ -22,7 +22,7 @@ use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::edge::http::chain;
 use shared::edge::note_attempt;
-use shared::provider::download::Downloader;
+use shared::provider::fetch::Downloader;
 use shared::provider::{CreateOrder, Outcome, ProviderClient, adapter, reference};
 use shared::store;
 use shared::store::admission::AdmissionStore;

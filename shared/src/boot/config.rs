@@ -4,8 +4,7 @@ use url::Url;
 
 use super::env::Reader;
 use super::{Process, StartError, own_catalog};
-use crate::provider::verify::StandardWebhooks;
-use crate::provider::{CallbackSecrets, ProviderClient, ProviderConfig, Secret, Timeouts, adapter};
+use crate::provider::{CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter};
 use crate::store::Table;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
@@ -14,6 +13,7 @@ use domain::catalog::{Catalog, Mistakes};
 use domain::policy::limit::LimitTable;
 use domain::provider::Provider;
 use domain::public_url::Reach;
+use signatures::{Secret, StandardWebhooks};
 
 /// Variable that holds another origin of a provider, for tests, gateways and simulators.
 pub fn base_url_variable(provider: Provider) -> String {
@@ -163,8 +163,10 @@ pub fn provider_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartErr
             None => (*variable, read.required(variable)),
         };
         let settings = setup.settings.iter().map(&mut value).collect();
-        let mut config =
-            ProviderConfig { settings, ..ProviderConfig::new(provider, Secret::new(key.join(":"))) };
+        let mut config = ProviderConfig {
+            settings,
+            ..ProviderConfig::new(CredentialId::deployment(provider), Secret::new(key.join(":")))
+        };
         config.base_url = base_url(read, provider);
         if setup.homeless && config.base_url.is_none() {
             read.problem(format!("{} is missing", base_url_variable(provider)));
@@ -191,7 +193,7 @@ pub fn keyless_client(read: &mut Reader<'_>) -> Result<ProviderClient, StartErro
     client(read, senders, |read, provider| ProviderConfig {
         base_url: base_url(read, provider),
         webhook_secret: webhook_secret(read, provider),
-        ..ProviderConfig::new(provider, Secret::new(""))
+        ..ProviderConfig::new(CredentialId::deployment(provider), Secret::new(""))
     })
 }
 

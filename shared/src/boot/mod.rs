@@ -36,7 +36,7 @@ pub enum StartError {
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]
-    CallbackSecrets(#[source] crate::provider::verify::EmptySecret),
+    CallbackSecrets(#[source] crate::provider::EmptySecret),
 }
 
 impl std::fmt::Debug for StartError {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use domain::catalog::Route;
+use domain::catalog::{Audio, Route};
 use domain::id::JobId;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::image::Image;
+use super::fetch::image::Image;
 use super::outcome::Found;
 use super::reading;
 
@@ -44,6 +44,20 @@ impl<'a> CreateOrder<'a> {
         };
         endpoint.as_deref().expect("a request fits only routes that have an endpoint for it")
     }
+
+    /// Whether there shall be sound, where there is a choice: always explicit, because the default of many
+    /// providers is with sound, at twice the price.
+    pub(super) fn audio(&self) -> Option<bool> {
+        (self.route.audio == Audio::Switch).then_some(self.request.audio.unwrap_or(false))
+    }
+}
+
+/// An object without its members that are null: what a request leaves open is not sent.
+pub(super) fn without_nulls(mut object: Value) -> Value {
+    if let Value::Object(members) = &mut object {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 /// Genmux's id of an attempt, for providers that accept one.

@@ -7,14 +7,14 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::fmt::rfc2822;
 
-use super::Call;
+use super::call::Call;
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Fault, Verdict};
 
 /// The maximum accepted `Retry-After`.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// The outcome of a create call. Confusing these variants loses or doubles money.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub enum Polled {
     Pending,
     /// Ended; this call returns the result. Never returned by [`ProviderClient::poll`].
     ///
-    /// [`ProviderClient::poll`]: super::client::ProviderClient::poll
+    /// [`ProviderClient::poll`]: super::ProviderClient::poll
     Fetch(Box<Call>),
     Ended(Verdict),
     /// Succeeded, but the answer has no file: outputs may lag behind the status. If it stays so, it is a
@@ -216,7 +216,7 @@ pub(super) fn busy(status: u16, headers: &HeaderMap, now: Timestamp) -> Option<D
 
 /// `Retry-After` as seconds, also with a fraction, or as an HTTP date in any of its forms; at most
 /// [`RETRY_AFTER_MAX`]. `None` if absent or malformed.
-pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let span = if is_number {

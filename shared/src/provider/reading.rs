@@ -3,6 +3,8 @@
 //! Id and status are required; every other field is optional. `null` and unreadable optional fields
 //! count as absent, so that an odd field never invalidates id and status.
 
+pub(super) mod certain;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -11,15 +13,14 @@ use http::header::AUTHORIZATION;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::outcome::{Outcome, Polled, Unreadable};
-use super::secret::Secret;
-use super::verify::Verified;
-use super::{Answer, certain};
+use super::call::Answer;
+use super::outcome::{Notice, Outcome, Polled, Unreadable};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::{PublicUrl, Reach};
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
+use signatures::{Secret, Verified};
 
 /// A trimmed text, or a number as its digits. `None` for an empty text and for everything else.
 pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
@@ -199,6 +200,12 @@ pub(super) fn event(body: &Verified<Bytes>, members: &[&str]) -> Result<Value, U
     let event: Value = serde_json::from_slice(body.get()).unwrap_or_default();
     let is_known = members.iter().any(|name| text(&event[*name]).is_some());
     is_known.then_some(event).ok_or(Unreadable("not an event of theirs"))
+}
+
+/// A webhook about the remote job of this id.
+pub(super) fn notice(id: &Value, verdict: Option<Verdict>) -> Result<Notice, Unreadable> {
+    let remote = remote(id).ok_or(Unreadable("no usable id"))?;
+    Ok(Notice { remote: Some(remote), verdict })
 }
 
 /// The final state in a webhook, if any. A success without a file is polled.

@@ -7,7 +7,8 @@ use domain::job::COPY_LEASE;
 use genmux::host::Template;
 use harness::World;
 use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
-use shared::provider::{IMAGE_WITHIN, Timeouts};
+use shared::provider::Timeouts;
+use shared::provider::fetch::IMAGE_WITHIN;
 
 /// The most that each function waits for in a row, provider and AWS, where each call takes all the
 /// time that it may have. Copies of files are not in it: they have limits of their own.

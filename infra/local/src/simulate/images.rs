@@ -7,7 +7,7 @@
 //! fetched from where it is, and without a network it is not there. Data URLs are taken as they are.
 
 use serde_json::Value;
-use shared::provider::Image;
+use shared::provider::fetch::Image;
 use url::{Host, Url};
 
 use super::wire::Inbound;

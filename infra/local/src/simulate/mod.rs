@@ -50,7 +50,7 @@ use domain::provider::Provider;
 use domain::public_url::Reach;
 use domain::time::Timestamp;
 use shared::boot::Clock;
-use shared::provider::download::Downloader;
+use shared::provider::fetch::Downloader;
 use tokio::net::TcpListener;
 
 use directive::Play;

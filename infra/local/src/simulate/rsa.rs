@@ -4,19 +4,22 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
 use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Value, json};
-use x509_cert::der::Decode;
-use x509_cert::der::asn1::Uint;
+use signatures::jwt::RsaSigner;
 
 /// What the key is called in tokens and key sets.
 pub(super) const KID: &str = "simulated-key";
 
 #[derive(Debug)]
-pub(super) struct RsaKey(KeyPair);
+pub(super) struct RsaKey {
+    signer: RsaSigner,
+    pair: KeyPair,
+}
 
 impl RsaKey {
     /// A new key in PKCS#8. Making one takes a while: simulators of one process share theirs.
@@ -34,25 +37,21 @@ impl RsaKey {
     ///
     /// If these are not the bytes of [`RsaKey::draw`].
     pub(super) fn new(pkcs8: &[u8]) -> anyhow::Result<Self> {
-        Ok(Self(KeyPair::from_pkcs8(pkcs8).context("not an RSA key in PKCS#8")?))
+        let pair = KeyPair::from_pkcs8(pkcs8).context("not an RSA key in PKCS#8")?;
+        Ok(Self { signer: RsaSigner::from_pkcs8(pkcs8).context("not a key in PKCS#8")?, pair })
     }
 
     /// A token of these claims, RS256.
     pub(super) fn token(&self, claims: &Value) -> anyhow::Result<String> {
-        let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
-        let header = json!({"alg": "RS256", "typ": "JWT", "kid": KID});
-        let signed = format!("{}.{}", encode(&header), encode(claims));
-        let mut signature = vec![0; self.0.public_modulus_len()];
-        let signing = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature);
-        signing.ok().context("an RSA key does not sign")?;
-        Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature)))
+        self.signer.sign(Some(KID), claims).context("an RSA key does not sign")
     }
 
-    /// The claims of a token that this key signed; nothing in them is checked.
+    /// The claims of a token that this key signed; nothing in them is checked. Proved without the crate
+    /// that the tokens to Google are signed with.
     pub(super) fn claims(&self, token: &str) -> anyhow::Result<Value> {
         let (signed, signature) = token.rsplit_once('.').context("no signature")?;
         let signature = BASE64URL_NOPAD.decode(signature.as_bytes())?;
-        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.0.public_key());
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.pair.public_key());
         if key.verify(signed.as_bytes(), &signature).is_err() {
             bail!("the signature is not this key's");
         }
@@ -61,14 +60,10 @@ impl RsaKey {
     }
 
     /// The document at `/.well-known/jwks.json`.
-    pub(super) fn jwks(&self) -> anyhow::Result<Value> {
-        // Modulus and exponent, which is all that an RSA public key is.
-        let numbers = Vec::<Uint>::from_der(self.0.public_key().as_ref())?;
-        let [n, e] = &numbers[..] else { bail!("an RSA public key of {} numbers", numbers.len()) };
-        let encode = |number: &Uint| BASE64URL_NOPAD.encode(number.as_bytes());
-        let key =
-            json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KID, "n": encode(n), "e": encode(e)});
-        Ok(json!({"keys": [key]}))
+    pub(super) fn jwks(&self) -> Value {
+        let public = RsaPublicKeyComponents::<Vec<u8>>::from(self.pair.public_key());
+        let [n, e] = [public.n, public.e].map(|number| BASE64URL_NOPAD.encode(&number));
+        json!({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KID, "n": n, "e": e}]})
     }
 
     /// The private key, as Google's key files have it.
@@ -89,9 +84,10 @@ mod tests {
         let claims = json!({"sub": "a boat"});
         let token = key.token(&claims).unwrap();
         assert_eq!(key.claims(&token).unwrap(), claims);
-        let other = RsaKey(KeyPair::generate(KeySize::Rsa2048).unwrap());
+        let other = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let other = RsaKey::new(other.as_der().unwrap().as_ref()).unwrap();
         assert!(other.claims(&token).is_err());
         assert!(key.claims("a.b.c").is_err());
-        assert_eq!(key.jwks().unwrap()["keys"][0]["e"], "AQAB");
+        assert_eq!(key.jwks()["keys"][0]["e"], "AQAB");
     }
 }

@@ -1,10 +1,14 @@
 //! Look-up of unconfirmed creates, through all pages of a list.
 
-use super::{Credentials, ProviderClient, Timer};
-use crate::provider::outcome::busy;
-use crate::provider::{Answer, Found, LookUp, Lost, Seen, adapter};
+use super::transport::Timer;
+use super::{Credentials, ProviderClient};
+use crate::provider::adapter::LookUp;
+use crate::provider::adapters::adapter;
+use crate::provider::call::Answer;
+use crate::provider::credential::CredentialId;
+use crate::provider::order::Lost;
+use crate::provider::outcome::{Found, Seen, busy};
 use domain::id::RemoteJob;
-use domain::provider::Provider;
 use domain::time::Timestamp;
 
 /// How many pages of a list a look-up reads: a thousand remote jobs, more than any provider lets
@@ -17,20 +21,26 @@ const ALIKE_MAX: usize = 100;
 impl ProviderClient {
     /// Looks for the remote job of an attempt whose create answer was lost, on as many pages as
     /// there are, up to `PAGES_MAX`: what is missing from half a list may be in the other half.
-    pub async fn look_up(&self, provider: Provider, lost: &Lost<'_>, now: Timestamp) -> Found {
-        self.look_within(provider, lost, now, |_| ()).await
+    pub async fn look_up(
+        &self,
+        credential: impl Into<CredentialId>,
+        lost: &Lost<'_>,
+        now: Timestamp,
+    ) -> Found {
+        self.look_within(&credential.into(), lost, now, |_| ()).await
     }
 
     /// Whether a reported remote job belongs to an unconfirmed create: by callback URL, Genmux's
     /// reference, or input and time.
     pub async fn is_of(
         &self,
-        provider: Provider,
+        credential: impl Into<CredentialId>,
         lost: &Lost<'_>,
         reported: &RemoteJob,
         now: Timestamp,
     ) -> Seen {
-        let kind = adapter(provider).capabilities().look_up;
+        let credential = &credential.into();
+        let kind = adapter(credential.provider).capabilities().look_up;
         if kind == LookUp::Never {
             return Seen::Nowhere;
         }
@@ -39,7 +49,7 @@ impl ProviderClient {
             let mut windows = answer.body.windows(name.len());
             is_listed |= windows.any(|text| text == name.as_bytes());
         };
-        let found = self.look_within(provider, lost, now, see).await;
+        let found = self.look_within(credential, lost, now, see).await;
         let is_reported = |remote: &RemoteJob| remote.id == reported.id;
         match found {
             Found::Job(remote) if is_reported(&remote) => Seen::Ours(remote),
@@ -56,29 +66,29 @@ impl ProviderClient {
 
     async fn look_within(
         &self,
-        provider: Provider,
+        credential: &CredentialId,
         lost: &Lost<'_>,
         now: Timestamp,
         see: impl FnMut(&Answer),
     ) -> Found {
-        let pages = self.look_through(provider, lost, now, see);
+        let pages = self.look_through(credential, lost, now, see);
         let found = tokio::time::timeout(self.timeouts.ask * 2, pages).await;
         found.unwrap_or(Found::Unreadable("timeout"))
     }
 
     async fn look_through(
         &self,
-        provider: Provider,
+        credential: &CredentialId,
         lost: &Lost<'_>,
         now: Timestamp,
         mut see: impl FnMut(&Answer),
     ) -> Found {
-        let adapter = adapter(provider);
+        let adapter = adapter(credential.provider);
         let Some(mut call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
         let mut alike: Vec<RemoteJob> = Vec::new();
         for _ in 0..PAGES_MAX {
-            let timer = Timer::start(provider, "look_up");
-            let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ask).await;
+            let timer = Timer::start(credential.provider, "look_up");
+            let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ask).await;
             let page = match &sent {
                 Ok(answer) => {
                     see(answer);
@@ -119,10 +129,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::provider::CreateOrder;
-    use crate::provider::client::tests::{NOW, Reply, Server, answer, client};
-    use crate::provider::input::model_input;
+    use crate::provider::adapters::model_input::model_input;
+    use crate::provider::order::CreateOrder;
+    use crate::provider::tests::server::{NOW, Reply, Server, answer, client};
     use domain::catalog::Catalog;
+    use domain::provider::Provider;
     use domain::request::{JobRequest, Order};
 
     /// What a look-up at fal comes to, and the requests that it took. Each page has the remote

@@ -1,20 +1,27 @@
 //! The price lists of providers.
 
-use super::{Credentials, ProviderClient, Timer};
-use crate::provider::adapter;
+use super::transport::Timer;
+use super::{Credentials, ProviderClient};
+use crate::provider::adapters::adapter;
+use crate::provider::credential::CredentialId;
 use domain::catalog::Route;
 use domain::price_list::Listed;
-use domain::provider::Provider;
 use domain::time::Timestamp;
 
 impl ProviderClient {
     /// The listed prices of these routes. Empty if the provider has no price list or its answer cannot
     /// be read.
-    pub async fn prices(&self, provider: Provider, routes: &[&Route], now: Timestamp) -> Vec<Listed> {
-        let adapter = adapter(provider);
+    pub async fn prices(
+        &self,
+        credential: impl Into<CredentialId>,
+        routes: &[&Route],
+        now: Timestamp,
+    ) -> Vec<Listed> {
+        let credential = &credential.into();
+        let adapter = adapter(credential.provider);
         let Some(call) = adapter.prices(routes) else { return Vec::new() };
-        let timer = Timer::start(provider, "prices");
-        let sent = self.send(provider, call, Credentials::Key(now), self.timeouts.ping).await;
+        let timer = Timer::start(credential.provider, "prices");
+        let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ping).await;
         let (list, summary) = match &sent {
             Ok(answer) => match adapter.read_prices(answer) {
                 Some(list) => (list, ("listed", "")),

@@ -1,0 +1,9 @@
+//! Google's APIs: Gemini and Vertex.
+
+mod errors;
+mod gemini;
+mod service_account;
+mod vertex;
+
+pub(super) use gemini::Gemini;
+pub(super) use vertex::Vertex;

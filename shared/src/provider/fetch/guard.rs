@@ -1,0 +1,67 @@
+//! The SSRF guard of downloads.
+//!
+//! It checks the *resolved* address of each connection, so that DNS rebinding cannot bypass it.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use domain::public_url::Reach;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// A name that resolves to no allowed address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name has no public address")]
+struct NoPublicAddress;
+
+/// Why the guard blocked it, if it did.
+pub(super) fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
+    if error.is_redirect() {
+        return Some("it redirects to where we do not fetch from");
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<NoPublicAddress>() {
+            return Some("its name has no public address");
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Resolves names to allowed addresses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guard(pub(super) Reach);
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let Self(reach) = *self;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<_> =
+                found.iter().filter(|address| reach.allows(address.ip())).copied().collect();
+            if allowed.is_empty() && !found.is_empty() {
+                return Err(NoPublicAddress.into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_dialled() {
+        let name = || "localhost".parse::<Name>().unwrap();
+        let refused = Guard(Reach::Public).resolve(name()).await.err().unwrap();
+        assert!(refused.is::<NoPublicAddress>(), "{refused}");
+        assert!(Guard(Reach::Loopback).resolve(name()).await.unwrap().next().is_some());
+        // As the HTTP client reports it.
+        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Guard(Reach::Public)));
+        let error = client.build().unwrap().get("https://localhost/").send().await.unwrap_err();
+        assert_eq!(is_forbidden(&error), Some("its name has no public address"), "{error:?}");
+    }
+}

@@ -1,0 +1,88 @@
+//! The catalogue against the adapters: what a route promises, its adapter can say.
+
+use std::collections::BTreeSet;
+
+use super::fixtures::picture;
+use crate::provider::adapter::Settings;
+use crate::provider::adapters::adapter;
+use crate::provider::order::CreateOrder;
+use domain::catalog::{Audio, Catalog, Model, Route};
+use domain::provider::Provider;
+use domain::public_url::{PublicUrl, Reach};
+use domain::request::JobRequest;
+
+fn picture_url(name: &str) -> PublicUrl {
+    PublicUrl::parse(&format!("https://images.example/{name}.png"), Reach::Public).unwrap()
+}
+
+/// Every order that a route takes, but for the texts in it, one choice at a time.
+fn orders(model: &Model, route: &Route) -> Vec<JobRequest> {
+    let mut all = Vec::new();
+    let images = [(route.endpoint.is_some(), None), (route.image_endpoint.is_some(), Some("a"))];
+    for (_, image) in images.into_iter().filter(|(possible, _)| *possible) {
+        let ratios = if image.is_some() { &route.image_aspect_ratios } else { &route.aspect_ratios };
+        let follows = ratios.is_empty().then_some(None);
+        for (duration_s, resolution, audio) in route.takes() {
+            for aspect_ratio in ratios.iter().cloned().map(Some).chain(follows.clone()) {
+                let plain = JobRequest {
+                    model: model.name.clone(),
+                    prompt: "a boat".to_owned(),
+                    image_url: image.map(picture_url),
+                    duration_s,
+                    aspect_ratio,
+                    resolution: resolution.to_owned(),
+                    audio: (route.audio != Audio::Never).then_some(audio),
+                    ..JobRequest::default()
+                };
+                let last = Some(picture_url("z"));
+                let variants = [
+                    (route.seed, JobRequest { seed: Some(7), ..plain.clone() }),
+                    (
+                        route.negative_prompt,
+                        JobRequest { negative_prompt: Some("rain".to_owned()), ..plain.clone() },
+                    ),
+                    (
+                        route.last_frame && image.is_some(),
+                        JobRequest { last_frame_url: last, ..plain.clone() },
+                    ),
+                    (true, plain),
+                ];
+                all.extend(variants.into_iter().filter(|(possible, _)| *possible).map(|(_, order)| order));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_choice_that_a_route_offers_reaches_its_provider() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    for model in catalog.models() {
+        for route in &model.routes {
+            let adapter = adapter(route.provider);
+            let settings: Settings = adapter
+                .setup()
+                .settings
+                .iter()
+                .map(|(name, default)| (*name, default.unwrap_or("gs://bucket/x").to_owned()))
+                .collect();
+            let mut said = BTreeSet::new();
+            for request in orders(model, route) {
+                assert!(request.fits(route), "{}: {request:?}", route.name());
+                let image = picture("image");
+                let order = CreateOrder {
+                    request: &request,
+                    route,
+                    callback: None,
+                    reference: "job_a.1",
+                    image: request.image_url.as_ref().map(|_| &image),
+                    last_frame: request.last_frame_url.as_ref().map(|_| &image),
+                };
+                let call = adapter.create(&order, &settings);
+                let call = call.unwrap_or_else(|| panic!("{} cannot say {request:?}", route.name()));
+                let text = format!("{} {:?}", call.path_and_query, call.body);
+                assert!(said.insert(text), "{} says two orders alike: {request:?}", route.name());
+            }
+        }
+    }
+}
