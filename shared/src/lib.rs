@@ -1,9 +1,10 @@
-//! What the functions share beside the rules of `domain`: four rooms with a one-way import rule.
+//! What the functions share beside the rules of `domain`: five rooms with a one-way import rule.
 //!
 //! ```text
 //! store       → domain                the only room that names an AWS type
 //! provider    → domain                the outside world that makes video
-//! edge        → domain, errors        events in, answers out
+//! operate     → domain, store         use cases of operators
+//! edge        → domain, operate       events in, answers out; of store its errors and keys
 //! boot        → everything            process start, and only that
 //! ```
 //!
@@ -11,5 +12,6 @@
 
 pub mod boot;
 pub mod edge;
+pub mod operate;
 pub mod provider;
 pub mod store;

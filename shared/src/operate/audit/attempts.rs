@@ -6,8 +6,9 @@ use domain::attempt::{Attempt, Phase};
 use domain::job::{ATTEMPTS_MAX, Job, RUNNING_MAX, STOPPING_MAX, State};
 use domain::time::Timestamp;
 use domain::verdict::Billed;
-use shared::store::audit::JobRow;
-use shared::store::moves::Move;
+
+use crate::store::audit::JobRow;
+use crate::store::moves::Move;
 
 /// What is wrong with a job's attempts.
 pub(super) fn problems(row: &JobRow, now: Timestamp) -> Vec<String> {

@@ -6,12 +6,12 @@ use domain::attempt::Phase;
 use domain::catalog::Kind;
 use domain::job::{Job, State};
 use domain::media::Media;
+use domain::provider::Provider;
 use domain::time::Timestamp;
-use shared::provider::adapter;
-use shared::store::audit::{AuditedJob, JobRow, LedgerSnapshot, Object, Row, Subject};
-use shared::store::media::attempt_media_key;
 
 use super::Report;
+use crate::store::audit::{AuditedJob, JobRow, LedgerSnapshot, Object, Row, Subject};
+use crate::store::media::attempt_media_key;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long an upload may stay open: the bucket ends it after one day, at the midnight after that.
@@ -20,7 +20,7 @@ const UPLOAD_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// What is wrong with a job's file.
 pub(super) fn problems(
     row: &JobRow,
-    books: &LedgerSnapshot,
+    snapshot: &LedgerSnapshot,
     media_days: Option<u32>,
     now: Timestamp,
 ) -> Vec<String> {
@@ -32,7 +32,7 @@ pub(super) fn problems(
     if !keys_of(job, job.attempt).contains(&media.key) {
         problems.push(format!("its media is at {}, which is not its attempt's key", media.key));
     }
-    match books.objects.get(&media.key) {
+    match snapshot.objects.get(&media.key) {
         Some(object) => problems.extend(differences(media, object)),
         None if media_days.is_some_and(|days| now > job.created_at + DAY * days) => {}
         None => problems.push("its media is not in the bucket".to_owned()),
@@ -56,12 +56,17 @@ fn differences(media: &Media, object: &Object) -> Vec<String> {
 }
 
 /// Every file is an attempt's, and no upload is left open.
-pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
-    report.objects = books.objects.len();
-    report.object_bytes = books.objects.values().map(|object| object.bytes).sum();
-    for key in books.objects.keys() {
-        let job = job_of(key, books);
-        if job.is_some_and(|audited| may_have(audited, key)) {
+pub(super) fn check(
+    snapshot: &LedgerSnapshot,
+    delivers: fn(Provider) -> bool,
+    now: Timestamp,
+    report: &mut Report,
+) {
+    report.objects = snapshot.objects.len();
+    report.object_bytes = snapshot.objects.values().map(|object| object.bytes).sum();
+    for key in snapshot.objects.keys() {
+        let job = job_of(key, snapshot);
+        if job.is_some_and(|audited| may_have(audited, key, delivers)) {
             continue;
         }
         let subject = match job.and_then(AuditedJob::row) {
@@ -70,19 +75,19 @@ pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report)
         };
         report.violation(subject, format!("the object {key} belongs to no settled job"));
     }
-    for (key, begun) in books.uploads.iter().filter(|(_, begun)| now > **begun + UPLOAD_MAX) {
+    for (key, begun) in snapshot.uploads.iter().filter(|(_, begun)| now > **begun + UPLOAD_MAX) {
         let text = format!("an upload of {key} is open since {begun}");
         report.violation(Subject::Upload(key.clone()), text);
     }
 }
 
-fn job_of<'a>(key: &str, books: &'a LedgerSnapshot) -> Option<&'a AuditedJob> {
+fn job_of<'a>(key: &str, snapshot: &'a LedgerSnapshot) -> Option<&'a AuditedJob> {
     let id = key.split('/').nth(2)?.parse().ok()?;
-    books.jobs.get(&id)
+    snapshot.jobs.get(&id)
 }
 
 /// Whether a file at this key may be one of the job's.
-fn may_have(audited: &AuditedJob, key: &str) -> bool {
+fn may_have(audited: &AuditedJob, key: &str, delivers: fn(Provider) -> bool) -> bool {
     let job = match &audited.row {
         Row::Read(row) => &row.job,
         Row::Unreadable { .. } => return true,
@@ -91,7 +96,7 @@ fn may_have(audited: &AuditedJob, key: &str) -> bool {
     let is_settled = job.state.is_terminal() || job.state == State::Settling;
     job.attempts.iter().any(|attempt| {
         // An image that came with the create answer is stored before its job knows of it.
-        let may_come = adapter(attempt.provider).capabilities().delivers || attempt.phase == Phase::Finished;
+        let may_come = delivers(attempt.provider) || attempt.phase == Phase::Finished;
         (is_settled || may_come) && keys_of(job, attempt.number).iter().any(|known| known == key)
     })
 }

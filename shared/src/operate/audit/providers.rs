@@ -9,24 +9,22 @@ use domain::job::ATTEMPTS_MAX;
 use domain::policy::limit::{SLOT_TTL, slot_name};
 use domain::provider::Provider;
 use domain::time::Timestamp;
-use shared::provider::adapter;
-use shared::store::audit::{LedgerSnapshot, Row, Subject};
-use shared::store::keys;
-use shared::store::remotes::HELD_FOR;
 
-use super::Report;
-use crate::simulate::{RemoteJobView, RemoteState};
+use super::{RemoteJob, Report};
+use crate::store::audit::{LedgerSnapshot, Row, Subject};
+use crate::store::keys;
+use crate::store::remotes::HELD_FOR;
 
 /// By how much a lease may seem too long: the time between it and its attempt.
 const LEASE_SLACK: Duration = Duration::from_secs(300);
 
-pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
+pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let mut owners: BTreeMap<(Provider, &str), Vec<(&JobId, &Attempt)>> = BTreeMap::new();
-    for row in books.rows() {
+    for row in snapshot.rows() {
         for attempt in &row.job.attempts {
             if let Some(remote) = &attempt.remote {
                 owners.entry((attempt.provider, &remote.id)).or_default().push((&row.job.id, attempt));
-                holder(books, &row.job.id, attempt, now, report);
+                holder(snapshot, &row.job.id, attempt, now, report);
             }
         }
     }
@@ -47,34 +45,34 @@ pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report)
             }
         }
     }
-    leases(books, now, report);
+    leases(snapshot, now, report);
 }
 
 /// The remote job's own item names the attempt, as long as it is kept.
-fn holder(books: &LedgerSnapshot, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
+fn holder(snapshot: &LedgerSnapshot, job: &JobId, attempt: &Attempt, now: Timestamp, report: &mut Report) {
     let Some(remote) = attempt.remote.as_ref().filter(|_| now < attempt.started_at + HELD_FOR) else {
         return;
     };
     let (pk, number) = (keys::remote(attempt.provider, &remote.id), attempt.number);
-    match books.remotes.get(&pk) {
+    match snapshot.remotes.get(&pk) {
         Some(held) if held.holder.job == *job && held.holder.attempt == number => {}
         Some(held) => {
             let (other, of) = (&held.holder.job, held.holder.attempt);
             report.of_job(job, &format!("{pk} of its attempt {number} names attempt {of} of {other}"));
         }
-        None if books.unreadable.keys().any(|(known, _)| *known == pk) => {}
+        None if snapshot.unreadable.keys().any(|(known, _)| *known == pk) => {}
         // Made by a release from before there were such items.
         None if attempt.key_mark.is_none() => {}
         None => report.of_job(job, &format!("no item {pk} names its attempt {number}")),
     }
 }
 
-/// No place outlives its attempt by more than the time after which it lapses.
-fn leases(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
-    let attempts = books.rows().flat_map(|row| &row.job.attempts);
+/// No concurrency slot outlives its attempt by more than the time after which it expires.
+fn leases(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
+    let attempts = snapshot.rows().flat_map(|row| &row.job.attempts);
     let by_lease: BTreeMap<String, &Attempt> =
         attempts.map(|attempt| (slot_name(attempt.claim), attempt)).collect();
-    for (provider, admission) in &books.admissions {
+    for (provider, admission) in &snapshot.admissions {
         for (name, lapses) in admission.usage.leases.iter().filter(|(_, lapses)| **lapses > now) {
             let ended = by_lease.get(name).filter(|attempt| !attempt.phase.is_open());
             report.idle_leases += usize::from(ended.is_some());
@@ -91,13 +89,14 @@ fn leases(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
 /// Every remote job that may bill is known to an attempt, or may be one whose fate an
 /// attempt waits for; and no attempt has two.
 pub(super) fn check_simulated(
-    books: &LedgerSnapshot,
+    snapshot: &LedgerSnapshot,
     provider: Provider,
-    remote_jobs: &[RemoteJobView],
+    delivers: fn(Provider) -> bool,
+    remote_jobs: &[RemoteJob],
     report: &mut Report,
 ) {
     let mut violation = |text| report.violation(Subject::Provider(provider), text);
-    let attempts: Vec<&Attempt> = books
+    let attempts: Vec<&Attempt> = snapshot
         .rows()
         .flat_map(|row| &row.job.attempts)
         .filter(|attempt| attempt.provider == provider)
@@ -109,13 +108,13 @@ pub(super) fn check_simulated(
         .collect();
     let unknown = remote_jobs.iter().filter(|remote| !known.contains(remote.id.as_str())).count();
     // What is delivered at once has no name that an attempt could know it by.
-    let delivers = adapter(provider).capabilities().delivers;
+    let delivers = delivers(provider);
     let open = |attempt: &&&Attempt| {
         let unsettled = matches!(attempt.phase, Phase::Sending | Phase::Unclear | Phase::Lost);
         attempt.remote.is_none() && (delivers || unsettled)
     };
     // Those of a job that cannot be read are unknown.
-    let unreadable = books.jobs.values().filter(|audited| matches!(audited.row, Row::Unreadable { .. }));
+    let unreadable = snapshot.jobs.values().filter(|audited| matches!(audited.row, Row::Unreadable { .. }));
     let hidden = unreadable.count() * ATTEMPTS_MAX;
     let waiting = attempts.iter().filter(open).count() + hidden;
     if unknown > waiting {
@@ -130,7 +129,7 @@ pub(super) fn check_simulated(
             attempts.len()
         ));
     }
-    let settled: BTreeSet<&str> = books
+    let settled: BTreeSet<&str> = snapshot
         .rows()
         .filter(|row| row.job.state.is_terminal() && row.job.superseded_attempts().next().is_none())
         .flat_map(|row| &row.job.attempts)
@@ -138,8 +137,7 @@ pub(super) fn check_simulated(
         .map(|remote| remote.id.as_str())
         .collect();
     for remote in remote_jobs {
-        let runs = matches!(remote.state, RemoteState::Queued | RemoteState::Running);
-        if runs && settled.contains(remote.id.as_str()) {
+        if remote.is_running && settled.contains(remote.id.as_str()) {
             violation(format!("{provider}'s remote job {} runs on after its job has ended", remote.id));
         }
     }

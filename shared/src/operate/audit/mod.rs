@@ -18,17 +18,23 @@ use domain::credit::{Credits, MicroUsd};
 use domain::id::{AccountId, JobId};
 use domain::provider::Provider;
 use domain::time::Timestamp;
-use shared::boot::Clock;
-use shared::store;
-use shared::store::audit::{LedgerSnapshot, Row, Source, Subject};
 
-use crate::simulate::RemoteJobView;
+use crate::store;
+use crate::store::audit::{LedgerSnapshot, Row, Source, Subject};
 
 pub use accounts::Sums;
 pub use attempts::was_given_up;
 
+/// A remote job of a simulated provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteJob {
+    pub id: String,
+    /// Whether it has not ended.
+    pub is_running: bool,
+}
+
 /// The remote jobs of simulated providers.
-pub type RemoteJobs = BTreeMap<Provider, Vec<RemoteJobView>>;
+pub type RemoteJobs = BTreeMap<Provider, Vec<RemoteJob>>;
 
 /// How often a suspected violation is read again.
 const READINGS: u32 = 3;
@@ -40,6 +46,8 @@ pub struct Options {
     pub media_days: Option<u32>,
     /// The pause before each further reading: for an index that lags, and for moves under way.
     pub pause: Duration,
+    /// Whether a provider's create answer brings the file itself, without an id of a remote job.
+    pub delivers: fn(Provider) -> bool,
 }
 
 /// The result of an audit: sums and violations.
@@ -76,10 +84,10 @@ pub async fn audit(
     source: &Source,
     remote_jobs: &RemoteJobs,
     options: Options,
-    clock: &Clock,
+    now: impl Fn() -> Timestamp,
 ) -> Result<Report, store::Error> {
-    let mut books = source.read().await?;
-    let mut report = check(&books, remote_jobs, options, clock.now());
+    let mut snapshot = source.read().await?;
+    let mut report = check(&snapshot, remote_jobs, options, now());
     for _ in 0..READINGS {
         let suspects: BTreeSet<Subject> =
             report.violations.iter().map(|violation| violation.subject.clone()).collect();
@@ -88,23 +96,28 @@ pub async fn audit(
         }
         tokio::time::sleep(options.pause).await;
         for subject in &suspects {
-            source.read_again(&mut books, subject).await?;
+            source.read_again(&mut snapshot, subject).await?;
         }
-        report = check(&books, remote_jobs, options, clock.now());
+        report = check(&snapshot, remote_jobs, options, now());
         report.violations.retain(|violation| suspects.contains(&violation.subject));
     }
     Ok(report)
 }
 
 /// Checks what was read.
-pub fn check(books: &LedgerSnapshot, remote_jobs: &RemoteJobs, options: Options, now: Timestamp) -> Report {
+pub fn check(
+    snapshot: &LedgerSnapshot,
+    remote_jobs: &RemoteJobs,
+    options: Options,
+    now: Timestamp,
+) -> Report {
     let mut report = Report::default();
-    for ((pk, sk), why) in &books.unreadable {
+    for ((pk, sk), why) in &snapshot.unreadable {
         let subject = Subject::Item(pk.clone(), sk.clone());
         report.violation(subject, format!("{pk} {sk} cannot be read by this release: {why}"));
     }
-    accounts::check(books, now, &mut report);
-    for (id, audited) in &books.jobs {
+    accounts::check(snapshot, now, &mut report);
+    for (id, audited) in &snapshot.jobs {
         let state = match &audited.row {
             Row::Read(row) => row.job.state.name(),
             Row::Unreadable { .. } => "unreadable",
@@ -115,14 +128,14 @@ pub fn check(books: &LedgerSnapshot, remote_jobs: &RemoteJobs, options: Options,
         if let Some(row) = audited.row() {
             report.cost = MicroUsd(report.cost.0.saturating_add(row.job.cost().0));
             problems.extend(attempts::problems(row, now));
-            problems.extend(files::problems(row, books, options.media_days, now));
+            problems.extend(files::problems(row, snapshot, options.media_days, now));
         }
         problems.into_iter().for_each(|problem| report.of_job(id, &problem));
     }
-    files::check(books, now, &mut report);
-    providers::check(books, now, &mut report);
+    files::check(snapshot, options.delivers, now, &mut report);
+    providers::check(snapshot, now, &mut report);
     for (provider, remote_jobs) in remote_jobs {
-        providers::check_simulated(books, *provider, remote_jobs, &mut report);
+        providers::check_simulated(snapshot, *provider, options.delivers, remote_jobs, &mut report);
     }
     report
 }

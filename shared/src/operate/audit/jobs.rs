@@ -6,10 +6,11 @@ use domain::credit::{Credits, Entry};
 use domain::id::{AccountId, JobId};
 use domain::job::{CancelRefund, Job, State, Stop};
 use domain::time::Timestamp;
-use shared::store::audit::{AuditedJob, DueEntry, JobRow, Row};
-use shared::store::keys;
-use shared::store::ledger::Line;
-use shared::store::moves::Move;
+
+use crate::store::audit::{AuditedJob, DueEntry, JobRow, Row};
+use crate::store::keys;
+use crate::store::ledger::Line;
+use crate::store::moves::Move;
 
 /// The latest next check of a live job: a failed check is postponed by at most an hour.
 const CHECK_WITHIN: Duration = Duration::from_secs(65 * 60);

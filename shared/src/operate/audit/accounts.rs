@@ -6,10 +6,10 @@ use std::time::Duration;
 use domain::credit::Entry;
 use domain::id::AccountId;
 use domain::time::Timestamp;
-use shared::store::audit::{Account, LedgerSnapshot, Row, Subject};
-use shared::store::ledger::Line;
 
 use super::Report;
+use crate::store::audit::{Account, LedgerSnapshot, Row, Subject};
+use crate::store::ledger::Line;
 
 /// How old a key may be whose account was granted nothing.
 const NEW_KEY: Duration = Duration::from_secs(24 * 3_600);
@@ -39,9 +39,9 @@ impl Sums {
     }
 }
 
-pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
-    let live = live_jobs(books);
-    for (id, account) in &books.accounts {
+pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
+    let live = live_jobs(snapshot);
+    for (id, account) in &snapshot.accounts {
         let mut sums = Sums { balance: account.balance.unwrap_or(0), ..Sums::default() };
         account.lines.iter().for_each(|line| sums.add(line));
         report.accounts.insert(id.clone(), sums);
@@ -52,8 +52,8 @@ pub(super) fn check(books: &LedgerSnapshot, now: Timestamp, report: &mut Report)
             report.violation(Subject::Account(id.clone()), format!("{id}: {problem}"));
         }
     }
-    for key in books.keys.iter().filter(|key| !key.revoked && now > key.created_at + NEW_KEY) {
-        if books.accounts.get(&key.account).is_none_or(|account| account.balance.is_none()) {
+    for key in snapshot.keys.iter().filter(|key| !key.revoked && now > key.created_at + NEW_KEY) {
+        if snapshot.accounts.get(&key.account).is_none_or(|account| account.balance.is_none()) {
             let (key, account) = (&key.id, &key.account);
             report.violation(
                 Subject::Account(account.clone()),
@@ -96,9 +96,9 @@ fn problems(account: &Account, sums: Sums, live: Option<(i64, i64)>) -> Vec<Stri
 }
 
 /// How many live jobs each account has, at least and at most.
-fn live_jobs(books: &LedgerSnapshot) -> BTreeMap<&AccountId, (i64, i64)> {
+fn live_jobs(snapshot: &LedgerSnapshot) -> BTreeMap<&AccountId, (i64, i64)> {
     let mut live: BTreeMap<&AccountId, (i64, i64)> = BTreeMap::new();
-    for audited in books.jobs.values() {
+    for audited in snapshot.jobs.values() {
         match &audited.row {
             Row::Read(row) if !row.job.state.is_terminal() => {
                 let (least, most) = live.entry(&row.job.account).or_default();
