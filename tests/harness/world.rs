@@ -11,7 +11,6 @@ use domain::job::{Job, State};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use genmux::host::{Function, Invocation};
-use genmux::simulate::{CallKind, RemoteJobView, Simulator};
 use genmux::stack::{self, Options, Pool, Stack, audited, start_function};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -26,6 +25,7 @@ use shared::store::jobs::JobStore;
 use shared::store::keys::shard;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
+use sim::{CallKind, RemoteJobView, Simulator};
 use tempfile::TempDir;
 
 use crate::wire::Wire;

@@ -6,7 +6,6 @@ use domain::attempt::Phase;
 use domain::id::JobId;
 use domain::job::State;
 use domain::provider::Provider;
-use genmux::simulate::CallKind;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::json;
@@ -14,6 +13,7 @@ use shared::boot::config::base_url_variable;
 use shared::provider::{CallbackSecrets, Secret, Token, adapter};
 use shared::store::pins::Pins;
 use shared::store::queue::{Message, Queue, Sender};
+use sim::CallKind;
 
 /// A job's id, and the callback URL of the remote job that was made for it last.
 async fn begin(world: &World, provider: Provider, model: &str, prompt: &str) -> (JobId, String) {

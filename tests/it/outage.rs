@@ -14,7 +14,6 @@ use domain::provider::Provider;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genmux::host::{Function, FunctionError, Invocation};
-use genmux::simulate::CallKind;
 use genmux::stack::Around;
 use harness::World;
 use reqwest::StatusCode;
@@ -23,6 +22,7 @@ use shared::operate::providers::pause;
 use shared::provider::adapter;
 use shared::store::admission::AdmissionStore;
 use shared::store::audit::History;
+use sim::CallKind;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

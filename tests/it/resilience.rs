@@ -9,11 +9,11 @@ use domain::policy::admission::Admission;
 use domain::policy::breaker::COOL_DOWN;
 use domain::provider::Provider::{self, Fal, Runway};
 use domain::time::Timestamp;
-use genmux::simulate::CallKind;
 use harness::{World, how_many};
 use shared::boot::Env;
 use shared::operate::providers::{Overview, pause};
 use shared::store::admission::AdmissionStore;
+use sim::CallKind;
 
 /// A prompt by which fal answers every create with an error.
 const FAL_DOWN: &str = "[[sim: create=refuse:503, only=fal]]";

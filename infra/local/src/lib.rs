@@ -3,7 +3,5 @@
 
 pub mod aws;
 pub mod command;
-mod guard;
 pub mod host;
-pub mod simulate;
 pub mod stack;

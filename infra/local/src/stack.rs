@@ -23,6 +23,8 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::operate::audit::{RemoteJob, RemoteJobs};
+use sim::guard::guarded;
+use sim::{RemoteJobView, RemoteState, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,12 +34,10 @@ use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
 use crate::aws::secrets::Secrets;
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
-use crate::guard::guarded;
 use crate::host::{Deployment, Function, Host, Template};
-use crate::simulate::{RemoteJobView, RemoteState, Simulator};
 
 pub use functions::start_function;
-pub use providers::Pool;
+pub use providers::{Pool, clock, outward};
 pub(crate) use providers::{Providers, deliver, start as providers};
 
 const REGION: &str = "us-east-1";
