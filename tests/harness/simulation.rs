@@ -25,12 +25,12 @@ use domain::credit::Credits;
 use domain::id::JobId;
 use domain::time::Timestamp;
 use futures_util::future::join_all;
-use genmux::simulate::{CallKind, Fault};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use shared::boot::Random;
 use shared::store::keys::{self, CHECK_AT, DUE_INDEX};
 use shared::store::keystore::Scope;
+use sim::{CallKind, Fault};
 
 use crate::wire::Storm;
 use crate::world::{Answer, ROUNDS_MAX, World};

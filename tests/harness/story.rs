@@ -11,7 +11,7 @@ use domain::job::{CHECK_EVERY, Job, State};
 use domain::provider::Provider;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use genmux::simulate::{CallKind, Fault};
+use sim::{CallKind, Fault};
 
 use crate::wire::Moment;
 use crate::world::World;

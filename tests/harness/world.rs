@@ -10,21 +10,22 @@ use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
 use domain::provider::Provider;
 use domain::time::Timestamp;
-use genmux::audit::{self, RemoteJobs, Report};
 use genmux::host::{Function, Invocation};
-use genmux::simulate::{CallKind, Simulator};
-use genmux::stack::{self, Options, Pool, Stack, start_function};
+use genmux::stack::{self, Options, Pool, Stack, audited, start_function};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::boot::{Clock, Env, Process, Random};
-use shared::edge::auth::make_key;
+use shared::operate;
+use shared::operate::audit::{self, Report};
+use shared::provider::adapter;
 use shared::store::Table;
 use shared::store::audit::{LedgerSnapshot, Source};
 use shared::store::jobs::JobStore;
 use shared::store::keys::shard;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
+use sim::{CallKind, RemoteJobView, Simulator};
 use tempfile::TempDir;
 
 use crate::wire::Wire;
@@ -34,7 +35,14 @@ pub const LATENCY: Duration = Duration::from_secs(30);
 /// Credits of the account that every world begins with.
 pub const CREDITS: u64 = 1_000_000;
 /// How the books are checked: files are kept, and nothing lags.
-pub const AUDIT: audit::Options = audit::Options { media_days: None, pause: Duration::from_millis(5) };
+/// The remote jobs of the simulated providers.
+pub type RemoteJobViews = BTreeMap<Provider, Vec<RemoteJobView>>;
+
+pub const AUDIT: audit::Options = audit::Options {
+    media_days: None,
+    pause: Duration::from_millis(5),
+    delivers: |provider| adapter(provider).capabilities().delivers,
+};
 /// Rounds in which everything must have come to rest.
 pub(crate) const ROUNDS_MAX: usize = 400;
 
@@ -152,9 +160,9 @@ impl World {
 
     pub async fn new_key(&self, account: &AccountId, scopes: Vec<Scope>) -> String {
         let random = Random::System.bytes();
-        let (key, token) = make_key(account.clone(), scopes, random, self.clock.now());
-        KeyStore::new(self.table()).create(&key).await.expect("the key is stored");
-        token
+        let (keys, now) = (KeyStore::new(self.table()), self.clock.now());
+        let token = operate::keys::create(&keys, account.clone(), scopes, random, now).await;
+        token.expect("the key is stored")
     }
 
     pub async fn grant(&self, account: &AccountId, amount: Credits) {
@@ -354,9 +362,12 @@ impl World {
     }
 
     /// Checks the books in another way.
-    pub async fn inspect_as(&self, options: audit::Options, remote_jobs: &RemoteJobs) -> Report {
-        let report = audit::audit(&self.source(), remote_jobs, options, &self.clock).await;
-        report.expect("the books are read")
+    pub async fn inspect_as(&self, options: audit::Options, remote_jobs: &RemoteJobViews) -> Report {
+        let remote_jobs =
+            remote_jobs.iter().map(|(provider, jobs)| (*provider, jobs.iter().map(audited).collect()));
+        let remote_jobs = remote_jobs.collect();
+        let report = audit::audit(&self.source(), &remote_jobs, options, || self.clock.now()).await;
+        report.expect("the table is read")
     }
 
     /// What the audit reads: also the content of each file.
@@ -370,7 +381,7 @@ impl World {
     }
 
     /// What the simulated providers have made.
-    pub fn remote_jobs(&self) -> RemoteJobs {
+    pub fn remote_jobs(&self) -> RemoteJobViews {
         let simulators = self.stack.simulators.iter();
         let made = simulators.map(|(provider, simulator)| (*provider, simulator.remote_jobs()));
         made.map(|(provider, jobs)| (provider, jobs.expect("the simulator answers"))).collect()

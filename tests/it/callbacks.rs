@@ -6,7 +6,6 @@ use domain::attempt::Phase;
 use domain::id::JobId;
 use domain::job::State;
 use domain::provider::Provider;
-use genmux::simulate::CallKind;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::json;
@@ -15,6 +14,7 @@ use shared::provider::{CallbackSecrets, Token, adapter};
 use shared::store::pins::Pins;
 use shared::store::queue::{Message, Queue, Sender};
 use signatures::Secret;
+use sim::CallKind;
 
 /// A job's id, and the callback URL of the remote job that was made for it last.
 async fn begin(world: &World, provider: Provider, model: &str, prompt: &str) -> (JobId, String) {

@@ -7,10 +7,10 @@ use domain::attempt::Phase;
 use domain::credit::Credits;
 use domain::job::State;
 use domain::provider::Provider;
-use genmux::simulate::CallKind;
 use harness::World;
 use serde_json::{Value, json};
 use shared::store::keys::{PK, SK};
+use sim::CallKind;
 
 const OLD: &str = "a callback secret that is long enough for tests";
 const NEW: &str = "another callback secret that is long enough too";

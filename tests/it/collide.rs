@@ -8,9 +8,9 @@ use domain::id::JobId;
 use domain::job::{CHECK_EVERY, State};
 use domain::provider::Provider;
 use futures_util::FutureExt;
-use genmux::simulate::CallKind;
 use harness::World;
 use shared::store::queue::{Message, Queue};
+use sim::CallKind;
 
 /// Who acts on a running job whose remote job has just ended and whose check is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

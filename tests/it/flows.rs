@@ -7,10 +7,10 @@ use domain::id::JobId;
 use domain::job::{CHECK_EVERY, Job, QUEUED_MAX, RUNNING_MAX, State, UNCLEAR_MAX};
 use domain::provider::Provider;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use genmux::simulate::CallKind;
 use harness::World;
 use harness::story::STORIES;
 use shared::store::queue::{Message, Queue, Source};
+use sim::CallKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_ends_as_it_should_when_nothing_comes_between() {

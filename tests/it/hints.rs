@@ -6,9 +6,9 @@ use domain::id::JobId;
 use domain::job::{Job, State};
 use domain::provider::Provider;
 use domain::verdict::ErrorClass;
-use genmux::simulate::CallKind;
 use harness::World;
 use serde_json::json;
+use sim::CallKind;
 
 /// Orders a model where it is at home, though others may run it too.
 async fn submit(world: &World, model: &str, prompt: &str) -> JobId {

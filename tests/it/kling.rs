@@ -6,7 +6,7 @@ use domain::provider::Provider;
 use domain::verdict::{Billed, ErrorClass};
 use harness::World;
 
-use genmux::simulate::CallKind;
+use sim::CallKind;
 
 async fn play(world: &World, model: &str, prompt: &str) -> Job {
     let id = world.submit(model, prompt, prompt).await;

@@ -9,10 +9,11 @@ use domain::id::JobId;
 use domain::job::{CHECK_EVERY, QUEUED_MAX, State};
 use domain::provider::Provider;
 use domain::verdict::Verdict;
-use genmux::command::jobs::{list, parameters, timeline};
+use genmux::command::jobs::{list, text_of};
 use harness::{Moment, World};
 use reqwest::StatusCode;
 use serde_json::json;
+use shared::operate::timeline::parameters;
 use shared::store::audit::History;
 use shared::store::dead_letters::{DeadLetter, DeadLetters, PEEK_MAX, QUEUES};
 use shared::store::due::{LiveJob, STUCK_AFTER};
@@ -190,7 +191,7 @@ async fn a_timeline_tells_the_jobs_dead_letters_among_many_of_others() {
     let dead = dead(&world, "poll").await;
     for receives in 1..=2 {
         let letters = dead.of_job(&id).await.unwrap();
-        let told = timeline(&history(&world, &id).await, &letters);
+        let told = text_of(&history(&world, &id).await, &letters);
         let line = format!("poll.v7 sent, now in the dead-letter queue: receives {receives}\n");
         assert!(letters.len() == 1 && told.contains(&line), "{told}");
         assert_eq!(dead.of_job(&id).await.unwrap(), [], "hidden for a while");
@@ -298,7 +299,7 @@ async fn a_job_whose_message_is_lost_is_listed_as_stuck_and_finishes_after_all()
     let finished = history(&world, &id).await;
     assert_eq!((job.state, finished.check_at, live(&world, 1).await.len()), (State::Succeeded, None, 0));
     assert_eq!((&finished.job, finished.lines.len()), (&job, 1));
-    assert!(timeline(&finished, &[]).contains(&job.media.unwrap().key));
+    assert!(text_of(&finished, &[]).contains(&job.media.unwrap().key));
     world.audit().await;
 }
 
@@ -351,7 +352,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     assert_eq!((job.state, job.attempts.len()), (State::Failed, 2), "{job:?}");
     let history = history(&world, &id).await;
     assert_eq!(history.request.negative_prompt.as_deref(), Some("SECRETSTORM"));
-    let text = timeline(&history, &[]);
+    let text = text_of(&history, &[]);
     println!("{text}");
     let told = [
         "state     failed: content_policy",
@@ -376,7 +377,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     assert_eq!(history.moves.len() as u64, job.version - 1, "every move is on record: {text}");
     let order = ["created", "CHARGE", "attempt 1 at", "attempt 2 at", "REFUND"].map(|part| text.find(part));
     assert!(order.is_sorted(), "{text}");
-    let parameters = parameters(&history.request).unwrap();
+    let parameters = format!("{:#}", parameters(&history.request).unwrap());
     assert!(
         parameters.contains("\"duration_s\"") && parameters.contains("\"order\": \"17\""),
         "{parameters}"

@@ -9,10 +9,10 @@ use domain::id::JobId;
 use domain::job::{State, UNCLEAR_MAX};
 use domain::provider::Provider;
 use domain::verdict::Billed;
-use genmux::simulate::{CallKind, Fault};
 use harness::World;
 use serde_json::json;
 use shared::store::outbox::LOOK_UP_AFTER;
+use sim::{CallKind, Fault};
 
 const BOTH: [Provider; 2] = [Provider::Fal, Provider::Replicate];
 

@@ -13,16 +13,16 @@ use domain::policy::backoff::{POLL_MAX, POLLS_MAX};
 use domain::provider::Provider;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use genmux::command::providers::pause;
 use genmux::host::{Function, FunctionError, Invocation};
-use genmux::simulate::CallKind;
 use genmux::stack::Around;
 use harness::World;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use shared::operate::providers::pause;
 use shared::provider::adapter;
 use shared::store::admission::AdmissionStore;
 use shared::store::audit::History;
+use sim::CallKind;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

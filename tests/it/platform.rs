@@ -8,13 +8,13 @@ use domain::attempt::Phase;
 use domain::job::{CHECK_EVERY, State};
 use domain::provider::Provider;
 use futures_util::FutureExt;
-use genmux::simulate::CallKind;
 use harness::story::{FAILURE_WITH_REFUND, SUCCESS_BY_WEBHOOK};
 use harness::{Moment, Refusal, World};
 use shared::boot::process::{AWS_CALL, S3_CALL, S3_TRY, timeouts};
 use shared::boot::{Env, Process};
 use shared::store::Table;
 use shared::store::jobs::JobStore;
+use sim::CallKind;
 use tokio::time::Instant;
 
 fn creates(world: &World) -> usize {

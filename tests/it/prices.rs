@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::Router;
 use domain::provider::Provider::Fal;
-use genmux::simulate::{CallKind, Fault};
 use harness::{Log, World};
 use serde_json::{Value, json};
+use sim::{CallKind, Fault};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const VEO: &str = "fal-ai/veo3.1/image-to-video";

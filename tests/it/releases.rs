@@ -13,13 +13,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::id::JobId;
 use domain::time::Timestamp;
-use genmux::audit::Options;
 use harness::World;
 use harness::world::AUDIT;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::boot::Clock;
+use shared::operate::audit::Options;
 use shared::store::dead_letters::{DeadLetters, QUEUES};
 use shared::store::keystore::Scope;
 

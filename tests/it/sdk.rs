@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use domain::provider::Provider;
-use genmux::simulate::{Options, Outward, Simulator};
+use genmux::stack::{clock, outward};
 use shared::boot::{Clock, Env};
+use sim::Options;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -18,7 +19,7 @@ async fn talk(provider: Provider, script: &str) {
     let env = Env::from_process();
     let python = env.get("SDK_PYTHON").expect("tests/sdk/run.sh sets it");
     let options = Options { latency: Duration::from_millis(500), ..Options::default() };
-    let simulator = Simulator::open(provider, None, Clock::System, options, Outward::new().unwrap()).unwrap();
+    let simulator = sim::open(provider, None, clock(&Clock::System), options, outward().unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(script);

@@ -7,7 +7,7 @@ use domain::verdict::{Billed, ErrorClass};
 use harness::World;
 use serde_json::json;
 
-use genmux::simulate::CallKind;
+use sim::CallKind;
 
 async fn play(world: &World, model: &str, prompt: &str) -> Job {
     let id = world.submit(model, prompt, prompt).await;

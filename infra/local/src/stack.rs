@@ -22,6 +22,9 @@ use axum::Router;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::boot::{Clock, Env, Process, Random};
+use shared::operate::audit::{RemoteJob, RemoteJobs};
+use sim::guard::guarded;
+use sim::{RemoteJobView, RemoteState, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,12 +34,10 @@ use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
 use crate::aws::secrets::Secrets;
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
-use crate::guard::guarded;
 use crate::host::{Deployment, Function, Host, Template};
-use crate::simulate::Simulator;
 
 pub use functions::start_function;
-pub use providers::Pool;
+pub use providers::{Pool, clock, outward};
 pub(crate) use providers::{Providers, deliver, start as providers};
 
 const REGION: &str = "us-east-1";
@@ -214,6 +215,14 @@ impl Stack {
         Ok(())
     }
 
+    /// The remote jobs of all simulators, for the audit.
+    pub fn remote_jobs(&self) -> Result<RemoteJobs> {
+        let of = |(provider, simulator): (&Provider, &Simulator)| {
+            Ok((*provider, simulator.remote_jobs()?.iter().map(audited).collect()))
+        };
+        self.simulators.iter().map(of).collect()
+    }
+
     pub fn stopper(&self) -> CancellationToken {
         self.shutdown.clone()
     }
@@ -234,6 +243,12 @@ impl Drop for Stack {
         self.shutdown.cancel();
         self.storage.cancel();
     }
+}
+
+/// What the audit reads of a simulated remote job.
+pub fn audited(job: &RemoteJobView) -> RemoteJob {
+    let is_running = matches!(job.state, RemoteState::Queued | RemoteState::Running);
+    RemoteJob { id: job.id.clone(), is_running }
 }
 
 fn shown(file: Option<&Path>) -> String {

@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::http::Problem;
 use super::note_account;
 use super::recent::Recent;
+use crate::operate::keys::{PREFIX, secret_sha256};
 use crate::store::Error;
 use crate::store::keystore::{ApiKey, KeyStore, Scope};
-use domain::id::{AccountId, KeyId, base32};
+use domain::id::{AccountId, KeyId};
 use domain::policy::limit::{Limits, Usage};
 use domain::time::Timestamp;
-
-const PREFIX: &str = "gmx";
 
 /// The burst of a key, in seconds of its rate.
 const BURST_S: u32 = 10;
@@ -104,21 +102,6 @@ impl Authenticator {
     }
 }
 
-/// A new key and its bearer token, which is shown only once and never stored.
-pub fn make_key(
-    account: AccountId,
-    scopes: Vec<Scope>,
-    random: [u8; 42],
-    now: Timestamp,
-) -> (ApiKey, String) {
-    let mut id = [0; 10];
-    id.copy_from_slice(&random[..10]);
-    let (id, secret) = (KeyId::from_bytes(id), base32(&random[10..]));
-    let token = format!("{PREFIX}_{id}_{secret}");
-    let secret_sha256 = secret_sha256(&secret);
-    (ApiKey { id, account, secret_sha256, scopes, revoked: false, created_at: now }, token)
-}
-
 fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     // RFC 9110, 11.1 and 11.4: a case-insensitive scheme, then one or more blanks.
@@ -129,10 +112,6 @@ fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
     }
     let (id, secret) = token.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
     Some((id.parse().ok()?, secret))
-}
-
-fn secret_sha256(secret: &str) -> String {
-    data_encoding::HEXLOWER.encode(&Sha256::digest(secret.as_bytes()))
 }
 
 fn too_fast(pause: Duration) -> Problem {
@@ -149,6 +128,7 @@ fn unauthenticated() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operate::keys::make_key;
 
     #[test]
     fn the_scheme_is_read_in_any_case_and_nothing_else_is_forgiven() {

@@ -8,8 +8,8 @@ use domain::job::Job;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Billed;
-use genmux::simulate::{Call, CallKind, RemoteState, Says};
 use shared::provider::adapter;
+use sim::{Call, CallKind, RemoteState, Says};
 
 /// A remote job, as its provider has it.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use domain::id::JobId;
 use domain::job::Job;
 use domain::provider::Provider;
 use domain::verdict::Billed;
-use genmux::audit::was_given_up;
-use genmux::simulate::{CallKind, RemoteJobView};
+use shared::operate::audit::was_given_up;
 use shared::store::audit::LedgerSnapshot;
+use sim::{CallKind, RemoteJobView};
 
 use super::books::{self, Bill, Losses, Refund};
 use super::{Run, START, chance};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use domain::attempt::Phase;
 use domain::job::{Job, State};
 use domain::provider::Provider;
-use genmux::simulate::{CallKind, Fault};
 use harness::World;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sim::{CallKind, Fault};
 
 /// How long `dispatch` goes by the health that it has read.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -10,11 +10,11 @@ use domain::provider::Provider;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
-use genmux::simulate::CallKind;
 use harness::{Answer, Moment, World, how_many};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::keystore::Scope;
+use sim::CallKind;
 
 use super::{Snapshot, assert_problem, assert_unchanged};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use domain::job::State;
 use domain::provider::Provider;
-use genmux::simulate::CallKind;
 use harness::World;
 use serde_json::{Value, json};
+use sim::CallKind;
 
 use crate::documents::openapi::root;
 

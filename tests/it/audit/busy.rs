@@ -12,9 +12,9 @@ use domain::job::{CHECK_EVERY, CancelRefund, Job};
 use domain::provider::Provider;
 use domain::request::JobRequest;
 use futures_util::future::join_all;
-use genmux::audit::check;
 use harness::World;
 use harness::world::AUDIT;
+use shared::operate::audit::check;
 use shared::store::ledger::Limits;
 
 use super::order;

@@ -11,10 +11,9 @@ use anyhow::{Context, bail};
 use dynoxide::{Database, DynoxideError};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use sim::guard::guarded;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-use crate::guard::guarded;
 
 /// What of a table's declaration means something here. The rest (backups,
 /// alarms, encryption) only means something in an account.

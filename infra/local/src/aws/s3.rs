@@ -21,12 +21,11 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use sim::guard;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use objects::Objects;
-
-use crate::guard;
 
 /// The access key id, and the secret too, that signatures are checked against.
 pub const CREDENTIAL: &str = "local";

@@ -4,6 +4,7 @@ use anyhow::Result;
 use domain::credit::Credits;
 use domain::request::Prefer;
 use serde_json::Value;
+use shared::operate;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::ledger::Ledger;
 
@@ -15,16 +16,16 @@ pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local
     let accounts = Accounts::new(opened.table());
     match command {
         AccountsCommand::Show { account } => {
-            say!("balance    {}", Ledger::new(opened.table()).balance(&account).await?);
-            print::text(settings(&accounts.policy(&account).await?));
+            let ledger = Ledger::new(opened.table());
+            let shown = operate::accounts::show(&ledger, &accounts, &account).await?;
+            say!("balance    {}", shown.balance);
+            print::text(settings(&shown.policy));
         }
         AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day } => {
-            if reset {
-                accounts.set_policy(&account, &Policy::default()).await?;
-            }
             let loss_per_day = loss_per_day.map(Credits::as_usd);
             let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day };
-            print::text(settings(&accounts.change_policy(&account, &named).await?));
+            let policy = operate::accounts::set(&accounts, &account, reset, &named).await?;
+            print::text(settings(&policy));
             say!("takes effect within 60 s");
         }
     }

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use shared::operate::audit::{Options, RemoteJobs, audit};
+use shared::provider::adapter;
 use shared::store::audit::Source;
 
 use super::print::say;
 use super::{Audit, Local};
-use crate::audit::{Options, RemoteJobs, audit};
 
 /// The pause before a suspected violation is read again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -25,14 +26,13 @@ pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
         Some(days) => Some(days).filter(|days| *days > 0),
         None => source.media_days().await.context("set them with --media-days")?,
     };
-    let mut remote_jobs = RemoteJobs::new();
-    if let Some((stack, _)) = &opened.stack {
-        for (provider, simulator) in &stack.simulators {
-            remote_jobs.insert(*provider, simulator.remote_jobs()?);
-        }
-    }
-    let options = Options { media_days, pause: PAUSE };
-    let report = audit(&source, &remote_jobs, options, &opened.process.clock).await?;
+    let remote_jobs = match &opened.stack {
+        Some((stack, _)) => stack.remote_jobs()?,
+        None => RemoteJobs::new(),
+    };
+    let delivers = |provider| adapter(provider).capabilities().delivers;
+    let options = Options { media_days, pause: PAUSE, delivers };
+    let report = audit(&source, &remote_jobs, options, || opened.process.clock.now()).await?;
     say!("{report}");
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

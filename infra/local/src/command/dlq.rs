@@ -1,9 +1,8 @@
 //! `genmux dlq`: lists the messages of the dead-letter queues and moves them back.
 
 use anyhow::Result;
-use domain::id::JobId;
-use shared::store::Sqs;
-use shared::store::dead_letters::{DeadLetter, DeadLetters, QUEUES};
+use shared::operate::dead_letters;
+use shared::store::dead_letters::{DeadLetter, QUEUES};
 
 use super::print::say;
 use super::{DlqCommand, Local, Queues};
@@ -15,26 +14,18 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues, local: &Local) -> 
         DlqCommand::List => None,
     };
     for queue in QUEUES.into_iter().filter(|queue| only.is_none_or(|only| only == *queue)) {
-        let dead = DeadLetters::of(opened.process.sqs(), stack, queue).await?;
+        let sqs = opened.process.sqs();
         if matches!(command, DlqCommand::List) {
-            say!("dead-letter queue of {queue}: {}", dead.depth().await?);
-            for message in dead.peek().await? {
+            let shown = dead_letters::list(&sqs, stack, queue).await?;
+            say!("dead-letter queue of {queue}: {}", shown.depth);
+            for message in shown.first {
                 say!("  {}", line(&message));
             }
         } else {
-            say!("moved back to {queue}: {}", dead.redrive().await?);
+            say!("moved back to {queue}: {}", dead_letters::redrive(&sqs, stack, queue).await?);
         }
     }
     Ok(())
-}
-
-/// The messages about one job in a stack's dead-letter queues.
-pub(super) async fn of_job(sqs: &Sqs, stack: &str, job: &JobId) -> Result<Vec<DeadLetter>> {
-    let mut found = Vec::new();
-    for queue in QUEUES {
-        found.extend(DeadLetters::of(sqs.clone(), stack, queue).await?.of_job(job).await?);
-    }
-    Ok(found)
 }
 
 fn line(message: &DeadLetter) -> String {

@@ -1,7 +1,7 @@
 //! `genmux keys`: creates, revokes and lists API keys.
 
 use anyhow::{Result, ensure};
-use shared::edge::auth::make_key;
+use shared::operate;
 use shared::store::keystore::{KeyStore, Scope};
 
 use super::print::say;
@@ -14,10 +14,8 @@ pub(super) async fn run(command: KeysCommand, target: &Target, local: &Local) ->
     match command {
         KeysCommand::Create { account, read_only } => {
             let scopes = if read_only { vec![Scope::Read] } else { vec![Scope::Read, Scope::Write] };
-            let (key, token) =
-                make_key(account.parse()?, scopes, process.random.bytes(), process.clock.now());
-            keys.create(&key).await?;
-            say!("{token}");
+            let (random, now) = (process.random.bytes(), process.clock.now());
+            say!("{}", operate::keys::create(&keys, account.parse()?, scopes, random, now).await?);
         }
         KeysCommand::Revoke { id } => {
             ensure!(keys.revoke(&id.parse()?).await?, "there is no key {id}");

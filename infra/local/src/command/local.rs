@@ -12,7 +12,7 @@ use domain::id::{AccountId, base32};
 use serde::{Deserialize, Serialize};
 use shared::boot::config::parse_public_url;
 use shared::boot::{Clock, Env, Process, Random};
-use shared::edge::auth::make_key;
+use shared::operate;
 use shared::store::Table;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
@@ -178,8 +178,8 @@ impl Folder {
         let now = operator.clock.now();
         let amount = Credits::ONE.checked_mul(DEMO_CREDITS).context("the demo credits overflow")?;
         Ledger::new(table.clone()).grant(&account, "welcome", amount, now).await?;
-        let (key, token) = make_key(account, vec![Scope::Read, Scope::Write], operator.random.bytes(), now);
-        KeyStore::new(table).create(&key).await?;
+        let (keys, scopes) = (KeyStore::new(table), vec![Scope::Read, Scope::Write]);
+        let token = operate::keys::create(&keys, account, scopes, operator.random.bytes(), now).await?;
         write_private(&file, &token)?;
         Ok(token)
     }

@@ -11,7 +11,7 @@ pub mod jobs;
 mod keys;
 mod local;
 mod print;
-pub mod providers;
+mod providers;
 mod serve;
 mod target;
 

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use domain::policy::admission::Admission;
 use domain::provider::Provider;
-use domain::time::Timestamp;
-use shared::store::admission::{AdmissionStore, ProviderState};
+use domain::route::Health;
+use shared::operate::providers::{self, Overview};
+use shared::store::admission::AdmissionStore;
 
 use super::print::{self, say};
 use super::{Local, ProvidersCommand, Target};
@@ -14,61 +14,46 @@ use super::{Local, ProvidersCommand, Target};
 pub(super) async fn run(command: ProvidersCommand, target: &Target, local: &Local) -> Result<()> {
     let opened = target.open(local).await?;
     let (store, now) = (AdmissionStore::new(opened.table()), opened.process.clock.now());
-    match command {
+    let (name, pause) = match command {
         ProvidersCommand::List => {
-            let known = store.states(Provider::ALL).await?;
-            let of = |provider| known.get(&provider).cloned().unwrap_or_default();
-            print::text(list(Provider::ALL.iter().map(|provider| (*provider, of(*provider))), now));
+            print::text(list(&providers::list(&store, now).await?));
+            return Ok(());
         }
-        ProvidersCommand::Pause { name } => {
-            say!("{}", pause(&store, name, true, opened.process.random.u64(), now).await?);
-        }
-        ProvidersCommand::Resume { name } => {
-            say!("{}", pause(&store, name, false, opened.process.random.u64(), now).await?);
-        }
-    }
+        ProvidersCommand::Pause { name } => (name, true),
+        ProvidersCommand::Resume { name } => (name, false),
+    };
+    let is_changed = providers::pause(&store, name, pause, opened.process.random.u64(), now).await?;
+    say!("{}", outcome(name, pause, is_changed));
     Ok(())
 }
 
-/// Pauses or resumes a provider; idempotent. Returns a message for the operator.
-pub async fn pause(
-    store: &AdmissionStore,
-    provider: Provider,
-    pause: bool,
-    stamp: u64,
-    now: Timestamp,
-) -> Result<String> {
-    let before = store.admission(provider, now).await?;
-    let change = |admission: &Admission| Ok::<_, shared::store::Error>(admission.paused(pause, now));
-    let (after, _) = store.change(provider, before.clone(), stamp, change).await?;
-    Ok(match (pause, after.version == before.version) {
-        (true, true) => format!("{provider} is already paused"),
-        (true, false) => {
+/// The outcome of a pause, or of its end.
+fn outcome(provider: Provider, pause: bool, is_changed: bool) -> String {
+    match (pause, is_changed) {
+        (true, false) => format!("{provider} is already paused"),
+        (true, true) => {
             format!("paused {provider}: running attempts continue; takes effect within 60 s")
         }
-        (false, true) => format!("{provider} is not paused"),
-        (false, false) => format!("resumed {provider}"),
-    })
+        (false, false) => format!("{provider} is not paused"),
+        (false, true) => format!("resumed {provider}"),
+    }
 }
 
 /// A table of providers, with a line of headings.
-pub fn list(providers: impl Iterator<Item = (Provider, ProviderState)>, now: Timestamp) -> String {
+fn list(providers: &[Overview]) -> String {
     let mut text = row(["NAME", "HEALTH", "BREAKER", "PAUSED", "SLOTS", "RETRIES"]);
-    for (provider, ProviderState { health, admission }) in providers {
-        let health = health.map_or_else(|| "unknown".to_owned(), |gauge| format!("{:?}", gauge.health));
-        let admission = admission.unwrap_or_else(|| Admission::new(now));
-        let breaker = match admission.breaker.open {
+    for shown in providers {
+        let breaker = match shown.open {
             Some(open) => format!("open ({}) since {}", open.why.name(), open.since),
             None => "closed".to_owned(),
         };
-        let slots = admission.usage.leases.values().filter(|lapses| **lapses > now).count();
         text += &row([
-            provider.name(),
-            &health.to_lowercase(),
+            shown.provider.name(),
+            shown.health.map_or("unknown", Health::name),
             &breaker,
-            &admission.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
-            &slots.to_string(),
-            &(admission.earn(0, now).budget.left / 1_000).to_string(),
+            &shown.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
+            &shown.slots.to_string(),
+            &shown.retries.to_string(),
         ]);
     }
     text
@@ -79,4 +64,27 @@ fn row([name, health, breaker, paused, slots, retries]: [&str; 6]) -> String {
     let _infallible =
         writeln!(text, "{name:<12}  {health:<9}  {breaker:<58}  {paused:<30}  {slots:<5}  {retries}");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::store::admission::ProviderState;
+
+    use super::*;
+
+    #[test]
+    fn the_outcome_of_a_pause_names_provider_and_change() {
+        assert!(outcome(Provider::Fal, true, true).starts_with("paused fal: "));
+        assert_eq!(outcome(Provider::Fal, true, false), "fal is already paused");
+        assert_eq!(outcome(Provider::Fal, false, true), "resumed fal");
+        assert_eq!(outcome(Provider::Fal, false, false), "fal is not paused");
+    }
+
+    #[test]
+    fn the_table_shows_since_when_a_provider_is_paused() {
+        let now = domain::time::Timestamp::from_secs(1_800_000_000);
+        let shown = Overview::new(Provider::Fal, ProviderState::default(), now);
+        assert!(list(std::slice::from_ref(&shown)).contains("fal           unknown    closed"));
+        assert!(list(&[Overview { paused_at: Some(now), ..shown }]).contains("since 2027-01-15"));
+    }
 }

@@ -26,13 +26,12 @@ use anyhow::{Result, ensure};
 use axum::Router;
 use serde_json::Value;
 use shared::boot::Clock;
+use sim::guard::guarded;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use lineage::Lineage;
-
-use crate::guard::guarded;
 
 pub use function::{Function, FunctionError, Invocation, event_function, http_function};
 pub use intrinsics::Deployment;

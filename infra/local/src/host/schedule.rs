@@ -1,8 +1,5 @@
 //! EventBridge as far as the functions see it: rules that fire at a rate.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
@@ -42,21 +39,4 @@ fn document(host: &Host, schedule: &Schedule, now: Timestamp) -> Value {
         "resources": [schedule.rule_arn],
         "detail": {},
     })
-}
-
-/// The period of a `rate(…)` expression, with the service's own rule on singular and plural.
-pub(super) fn rate(expression: &str) -> Result<Duration> {
-    let understood = || {
-        let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
-        let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
-        let minutes = match (unit, count) {
-            ("minute", 1) => 1,
-            ("minutes", 2..) => count,
-            ("hour", 1) => 60,
-            ("hours", 2..) => count.checked_mul(60)?,
-            _ => return None,
-        };
-        Some(Duration::from_secs(minutes.checked_mul(60)?))
-    };
-    understood().with_context(|| format!("{expression} is not understood"))
 }

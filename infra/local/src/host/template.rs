@@ -15,7 +15,6 @@ use super::resources::{
     Document, FunctionProperties, Integration, MappingProperties, Permission, QueueProperties, RecursiveLoop,
     RedrivePolicy, RoleProperties, RouteProperties, Rule, Stack, TableProperties, Unread,
 };
-use super::schedule::rate;
 
 pub(super) const TEMPLATE: &str = include_str!("../../../template.yaml");
 
@@ -307,6 +306,23 @@ fn schedules(stack: &Stack<'_>, names: &Names) -> Result<Vec<Schedule>> {
         }
     }
     Ok(schedules)
+}
+
+/// The period of a `rate(…)` expression, with the service's own rule on singular and plural.
+pub(super) fn rate(expression: &str) -> Result<Duration> {
+    let understood = || {
+        let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+        let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
+        let minutes = match (unit, count) {
+            ("minute", 1) => 1,
+            ("minutes", 2..) => count,
+            ("hour", 1) => 60,
+            ("hours", 2..) => count.checked_mul(60)?,
+            _ => return None,
+        };
+        Some(Duration::from_secs(minutes.checked_mul(60)?))
+    };
+    understood().with_context(|| format!("{expression} is not understood"))
 }
 
 fn secrets(stack: &Stack<'_>) -> Result<BTreeMap<String, String>> {

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use domain::provider::Provider;
+use domain::public_url::Reach;
+use futures_util::FutureExt;
+use shared::boot::Clock;
 use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::env::{Env, check_key};
+use shared::provider::fetch::{Downloader, Image};
 use shared::provider::{Scheme, adapter};
+use sim::{Outward, Simulator};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
-use crate::simulate::{self, Outward, Simulator};
 
 /// Environment variables, and the template parameters that they set.
 const SETTINGS: [(&str, &str); 5] = [
@@ -91,7 +96,7 @@ pub(crate) async fn start(
     for (variable, parameter) in SETTINGS {
         parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
     }
-    let outward = Outward::new()?;
+    let outward = outward()?;
     let mut keys = Members::new();
     let mut of_webhooks =
         Members::from([("WEBHOOK_TOKEN_SECRET".to_owned(), options.callback_secret.clone())]);
@@ -150,6 +155,21 @@ fn check_keys(real: &[Provider], env: &Env) -> Result<()> {
     Ok(())
 }
 
+/// The HTTP clients of simulators. They fetch images as the functions do, also from this machine.
+pub fn outward() -> Result<Outward> {
+    let downloader = Downloader::new(Reach::Loopback)?;
+    Outward::new(Arc::new(move |url, now| {
+        let downloader = downloader.clone();
+        async move { Image::fetch(&downloader, &url, now).await.is_ok() }.boxed()
+    }))
+}
+
+/// A clock of the stack, as simulators read it.
+pub fn clock(clock: &Clock) -> sim::Clock {
+    let clock = clock.clone();
+    sim::Clock::new(move || clock.now())
+}
+
 async fn simulator(
     provider: Provider,
     options: &Options,
@@ -158,8 +178,8 @@ async fn simulator(
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) -> Result<(Simulator, String)> {
-    let settings = simulate::Options { latency: options.latency, ..simulate::Options::default() };
-    let simulator = Simulator::open(provider, file, options.clock.clone(), settings, outward.clone())?;
+    let settings = sim::Options { latency: options.latency, ..sim::Options::default() };
+    let simulator = sim::open(provider, file, clock(&options.clock), settings, outward.clone())?;
     let listener = listen(0).await?;
     let url = url_of(&listener)?;
     if options.unreachable.contains(&provider) {

@@ -8,7 +8,7 @@ use shared::boot::Clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::super::schedule::rate;
+use super::super::template::rate;
 use super::super::{Functions, Host, Template, event_function};
 use super::{Memory, NOW, deployment, fails, host, script};
 

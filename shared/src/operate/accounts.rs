@@ -1,0 +1,33 @@
+//! An account's balance and policy.
+
+use domain::credit::Credits;
+use domain::id::AccountId;
+
+use crate::store::Error;
+use crate::store::accounts::{Accounts, Policy};
+use crate::store::ledger::Ledger;
+
+/// What an operator sees of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    pub balance: Credits,
+    pub policy: Policy,
+}
+
+pub async fn show(ledger: &Ledger, accounts: &Accounts, account: &AccountId) -> Result<Overview, Error> {
+    let balance = ledger.balance(account).await?;
+    Ok(Overview { balance, policy: accounts.policy(account).await? })
+}
+
+/// Changes the fields that `changes` has, after a reset to the defaults if `reset`. Returns the policy.
+pub async fn set(
+    accounts: &Accounts,
+    account: &AccountId,
+    reset: bool,
+    changes: &Policy,
+) -> Result<Policy, Error> {
+    if reset {
+        accounts.set_policy(account, &Policy::default()).await?;
+    }
+    accounts.change_policy(account, changes).await
+}
