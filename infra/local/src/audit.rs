@@ -106,7 +106,7 @@ pub fn check(books: &LedgerSnapshot, remote_jobs: &RemoteJobs, options: Options,
     accounts::check(books, now, &mut report);
     for (id, audited) in &books.jobs {
         let state = match &audited.row {
-            Row::Read(row) => row.job.state.name(),
+            Row::Read(row) => row.job.state().name(),
             Row::Unreadable { .. } => "unreadable",
             Row::Missing => "missing",
         };

@@ -41,7 +41,7 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
                 "jobs that have ended are listed by account: add --account"
             );
             let wanted = |live: &LiveJob| {
-                (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state == status)
+                (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state() == status)
             };
             let live = JobStore::new(opened.table()).live(limit, wanted).await?;
             print::text(list(&live.jobs, now));
@@ -59,7 +59,7 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
                 None => Vec::new(),
             };
             print::text(timeline(&history, &dead));
-            if history.job.state == State::Queued {
+            if history.job.state() == State::Queued {
                 let known = AdmissionStore::new(opened.table()).states(Provider::ALL).await?;
                 for reason in waits(&history.request, &known, now) {
                     say!("waits     {reason}");
@@ -92,8 +92,8 @@ async fn of_account(
     while found.len() < limit {
         let page = store.list(account, PAGE, cursor).await?;
         let Some(last) = page.last() else { break };
-        cursor = Some((last.created_at, last.id.clone()));
-        found.extend(page.into_iter().filter(|job| status.is_none_or(|status| job.state == status)));
+        cursor = Some((last.created_at(), last.id().clone()));
+        found.extend(page.into_iter().filter(|job| status.is_none_or(|status| job.state() == status)));
     }
     found.truncate(limit);
     Ok(found)
@@ -130,14 +130,14 @@ fn table<'a>(jobs: impl Iterator<Item = (&'a Job, Option<Timestamp>)>, now: Time
     let mut text = row(["ID", "ACCOUNT", "STATE", "ATTEMPTS", "PROVIDER", "AGE", "CHECK_AT", "DEADLINE"]);
     for (job, check_at) in jobs {
         text += &row([
-            job.id.as_str(),
-            job.account.as_str(),
-            job.state.name(),
-            &job.attempts.len().to_string(),
+            job.id().as_str(),
+            job.account().as_str(),
+            job.state().name(),
+            &job.attempts().len().to_string(),
             job.current().map_or("-", |attempt| attempt.provider.name()),
-            &span(now.since(job.created_at)),
+            &span(now.since(job.created_at())),
             &check_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
-            &job.deadline.to_string(),
+            &job.deadline().to_string(),
         ]);
     }
     text
@@ -166,22 +166,22 @@ pub fn timeline(history: &History, dead: &[DeadLetter]) -> String {
     let mut fact = |name: &str, value: String| {
         let _infallible = writeln!(text, "{name:<9} {value}");
     };
-    fact("job", job.id.to_string());
-    fact("account", job.account.to_string());
-    fact("model", job.model.clone());
-    let why = job.fault.as_ref().map(|fault| format!(": {}", fault_text(fault)));
-    fact("state", format!("{}{} (version {})", job.state.name(), why.unwrap_or_default(), job.version));
-    fact("updated", job.updated_at.to_string());
-    if let Some(stop) = job.stop {
+    fact("job", job.id().to_string());
+    fact("account", job.account().to_string());
+    fact("model", job.model().to_owned());
+    let why = job.fault().map(|fault| format!(": {}", fault_text(fault)));
+    fact("state", format!("{}{} (version {})", job.state().name(), why.unwrap_or_default(), job.version()));
+    fact("updated", job.updated_at().to_string());
+    if let Some(stop) = job.stop() {
         fact("stop", format!("requested by {stop:?}").to_lowercase());
     }
     if let Some(check_at) = history.check_at {
         fact("check_at", check_at.to_string());
     }
-    if !job.state.is_terminal() {
-        fact("deadline", job.deadline.to_string());
+    if !job.state().is_terminal() {
+        fact("deadline", job.deadline().to_string());
     }
-    if let Some(media) = &job.media {
+    if let Some(media) = &job.media() {
         fact("media", format!("{} ({} bytes)", media.key, media.bytes));
     }
     fact("cost", job.cost().to_string());
@@ -194,7 +194,7 @@ pub fn timeline(history: &History, dead: &[DeadLetter]) -> String {
 /// All events with their times, oldest first.
 fn events(history: &History, dead: &[DeadLetter]) -> Vec<(Timestamp, String)> {
     let job = &history.job;
-    let mut events = vec![(job.created_at, "created".to_owned())];
+    let mut events = vec![(job.created_at(), "created".to_owned())];
     for line in &history.lines {
         let kind = match line.entry {
             Entry::Charge { .. } => "CHARGE",
@@ -211,7 +211,7 @@ fn events(history: &History, dead: &[DeadLetter]) -> Vec<(Timestamp, String)> {
         events.push((moved.at, format!("{step}: {}{about}", moved.event)));
         state = moved.state;
     }
-    for attempt in &job.attempts {
+    for attempt in job.attempts() {
         events.push((attempt.started_at, attempt_text(attempt)));
         if let Some(at) = attempt.ended_at {
             events.push((at, format!("attempt {} ended {}", attempt.number, attempt.phase.name())));
