@@ -116,7 +116,7 @@ impl Story {
     async fn undisturbed(&self, world: &World) -> Job {
         world.wire.reset();
         let job = self.play(world, "undisturbed").await;
-        assert_eq!(job.state, self.ends, "{}: {job:?}", self.name);
+        assert_eq!(job.state(), self.ends, "{}: {job:?}", self.name);
         job
     }
 
@@ -141,8 +141,8 @@ impl Story {
                 assert!(world.wire.is_spent(), "{at}: the effect never came");
                 world.audit().await;
                 // Only a crash that hid what became of the create call may change the end.
-                let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
-                assert!(job.state == self.ends || hidden, "{at}");
+                let hidden = job.attempts().iter().any(|attempt| attempt.phase == Phase::Lost);
+                assert!(job.state() == self.ends || hidden, "{at}");
                 assert!(creates(&world) - before <= creates_of(&job), "{at}: more creates than attempts");
             }
         }
@@ -159,8 +159,8 @@ impl Story {
                 let job = self.play(&world, &format!("fail {moment:?} {k}")).await;
                 let at = format!("{}: failure {moment:?} effect {k}: {job:?}", self.name);
                 world.audit().await;
-                let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
-                assert!(job.state == self.ends || hidden, "{at}");
+                let hidden = job.attempts().iter().any(|attempt| attempt.phase == Phase::Lost);
+                assert!(job.state() == self.ends || hidden, "{at}");
             }
         }
     }
@@ -200,8 +200,8 @@ impl Story {
                     let at = format!("{}: {fault:?} at {provider}'s {kind:?}: {job:?}", self.name);
                     world.audit().await;
                     assert_eq!(creates(&world) - before, creates_of(&job), "{at}");
-                    let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
-                    assert!(job.state == self.ends || (hidden && kind == CallKind::Create), "{at}");
+                    let hidden = job.attempts().iter().any(|attempt| attempt.phase == Phase::Lost);
+                    assert!(job.state() == self.ends || (hidden && kind == CallKind::Create), "{at}");
                 }
             }
         }
@@ -216,8 +216,8 @@ impl Story {
         world.wire.reset();
         world.wire.double();
         let job = self.play(&world, "twice").await;
-        assert_eq!(job.state, self.ends, "{}: {job:?}", self.name);
-        assert_eq!(creates(&world) - before, job.attempts.len(), "{}", self.name);
+        assert_eq!(job.state(), self.ends, "{}: {job:?}", self.name);
+        assert_eq!(creates(&world) - before, job.attempts().len(), "{}", self.name);
         world.audit().await;
 
         let invocations = world.wire.invocations();
@@ -225,8 +225,8 @@ impl Story {
             let _answer = world.stack.host.invoke(&function, event).await;
         }
         world.drain().await;
-        assert_eq!(world.job(&job.id).await, job, "{}: a repeat changed the job", self.name);
-        assert_eq!(creates(&world) - before, job.attempts.len(), "{}", self.name);
+        assert_eq!(world.job(job.id()).await, job, "{}: a repeat changed the job", self.name);
+        assert_eq!(creates(&world) - before, job.attempts().len(), "{}", self.name);
         world.audit().await;
     }
 
@@ -243,8 +243,8 @@ impl Story {
             let at = format!("{}: {rival:?} at effect {k}: {job:?}", self.name);
             world.audit().await;
             assert_eq!(creates(&world) - before, creates_of(&job), "{at}");
-            let canceled = rival == Rival::Cancel && job.state == State::Canceled;
-            assert!(job.state == self.ends || canceled, "{at}");
+            let canceled = rival == Rival::Cancel && job.state() == State::Canceled;
+            assert!(job.state() == self.ends || canceled, "{at}");
         }
     }
 }
@@ -260,7 +260,7 @@ impl Rival {
                 }
                 Self::Cancel => {
                     for job in world.jobs().list(&world.account, 1, None).await.unwrap_or_default() {
-                        world.cancel(&job.id).await;
+                        world.cancel(job.id()).await;
                     }
                 }
                 Self::Reconcile => {
@@ -275,8 +275,8 @@ impl Rival {
 
 /// What became of a job, and how long it took.
 fn outline(job: &Job) -> (State, Vec<(Provider, Phase)>, Duration) {
-    let attempts = job.attempts.iter().map(|attempt| (attempt.provider, attempt.phase)).collect();
-    (job.state, attempts, job.updated_at.since(job.created_at))
+    let attempts = job.attempts().iter().map(|attempt| (attempt.provider, attempt.phase)).collect();
+    (job.state(), attempts, job.updated_at().since(job.created_at()))
 }
 
 /// Create calls that any provider was sent.
@@ -286,5 +286,5 @@ fn creates(world: &World) -> usize {
 
 /// Create calls that a job may have made: one for each attempt, none twice.
 fn creates_of(job: &Job) -> usize {
-    job.attempts.len()
+    job.attempts().len()
 }

@@ -250,7 +250,7 @@ impl World {
     }
 
     pub async fn state(&self, id: &JobId) -> State {
-        self.job(id).await.state
+        self.job(id).await.state()
     }
 
     pub async fn balance(&self) -> Credits {
@@ -290,7 +290,7 @@ impl World {
         self.drain().await;
         for _ in 0..ROUNDS_MAX {
             let job = self.job(id).await;
-            if job.state.is_terminal() && job.superseded_attempts().next().is_none() {
+            if job.state().is_terminal() && job.superseded_attempts().next().is_none() {
                 return job;
             }
             self.pass_time(id).await;

@@ -29,7 +29,7 @@ async fn an_account_that_wants_speed_gets_the_fastest_route_unless_an_order_says
     }
     let first = async |prompt: &str, more: Value| {
         let id = submit(&world, prompt, &more).await.text("/id").parse().unwrap();
-        world.finish(&id).await.attempts[0].provider
+        world.finish(&id).await.attempts()[0].provider
     };
     assert_eq!(first("as for everybody", json!({})).await, Fal);
     set(&world, Policy { prefer: Some(Prefer::Fastest), ..Policy::default() }).await;

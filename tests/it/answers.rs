@@ -39,10 +39,10 @@ async fn done_without_a_file_is_an_end_after_a_minute_wherever_it_is_said() {
     let before = world.balance().await;
     for (model, provider) in MODELS {
         let job = play(&world, model, provider, "answer=no-file, latency=1").await;
-        let fault = job.fault.clone().unwrap();
-        assert_eq!((job.state, fault.class), (State::Failed, ErrorClass::NoOutput), "{provider}: {job:?}");
-        let attempt = &job.attempts[0];
-        assert_eq!((job.attempts.len(), attempt.billed), (1, Billed::Unknown), "{provider}");
+        let fault = job.fault().cloned().unwrap();
+        assert_eq!((job.state(), fault.class), (State::Failed, ErrorClass::NoOutput), "{provider}: {job:?}");
+        let attempt = &job.attempts()[0];
+        assert_eq!((job.attempts().len(), attempt.billed), (1, Billed::Unknown), "{provider}");
         let lasted = attempt.ended_at.unwrap().since(attempt.started_at);
         assert!((EMPTY_AFTER..Duration::from_secs(300)).contains(&lasted), "{provider}: {lasted:?}");
     }
@@ -55,7 +55,7 @@ async fn odd_parts_and_long_answers_keep_no_result_back() {
     for (model, provider) in MODELS {
         for answer in ["null", "number", "long"] {
             let job = play(&world, model, provider, &format!("answer={answer}")).await;
-            assert_eq!(job.state, State::Succeeded, "{provider} {answer}: {job:?}");
+            assert_eq!(job.state(), State::Succeeded, "{provider} {answer}: {job:?}");
         }
     }
 }
@@ -64,8 +64,8 @@ async fn odd_parts_and_long_answers_keep_no_result_back() {
 async fn a_fraction_of_retry_after_is_waited_for() {
     let world = World::new().await;
     let job = play(&world, "pika-2.2", "fal", "create=refuse:429, times=1, retry_after=19.6").await;
-    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 2), "{job:?}");
-    let waited = job.attempts[1].started_at.since(job.attempts[0].started_at);
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 2), "{job:?}");
+    let waited = job.attempts()[1].started_at.since(job.attempts()[0].started_at);
     assert!(waited >= Duration::from_secs(20), "{waited:?}");
 }
 
@@ -78,10 +78,10 @@ async fn the_providers_words_are_shown_and_those_of_the_caller_are_not() {
         ("gen-4.5", "runway", "fail=content_policy"),
     ] {
         let job = play(&world, model, provider, directives).await;
-        let fault = job.attempts[0].fault.clone().unwrap();
+        let fault = job.attempts()[0].fault.clone().unwrap();
         let said = fault.words.clone().unwrap_or_else(|| panic!("{provider} {directives}: {job:?}"));
         assert!(!said.contains("a boat at sea") && !said.contains("://"), "{said}");
-        let shown = world.status(&job.id).await.body;
+        let shown = world.status(job.id()).await.body;
         assert_eq!(shown["error"]["message"], said, "{shown}");
         assert_eq!(shown["attempts"][0]["error"]["message"], said);
     }

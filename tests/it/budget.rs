@@ -11,7 +11,7 @@ async fn a_job_on_the_webhook_path_keeps_to_its_budget() {
     SUCCESS_BY_WEBHOOK.play(&world, "warms the instances").await;
     world.wire.reset();
     let id = world.submit(SUCCESS_BY_WEBHOOK.model, SUCCESS_BY_WEBHOOK.prompt, "counted").await;
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
 
     let calls = world.wire.calls();
     let capacity = world.wire.capacity();

@@ -81,7 +81,7 @@ async fn every_providers_token_is_refused_at_every_path_but_its_own() {
 async fn a_hint_about_what_has_ended_or_never_was_makes_no_call_and_is_not_tried_again() {
     let world = World::new().await;
     let (id, url) = begin(&world, Provider::Minimax, "hailuo-2.3", "a boat").await;
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
     let job = world.job(&id).await;
     let calls = world.simulator(Provider::Minimax).calls().len();
     let secret = Secret::new("a callback secret that is long enough for tests");
@@ -109,13 +109,13 @@ async fn a_strangers_signed_film_does_not_end_a_job_whose_remote_job_is_unknown(
     let strange = strange_job(&world, Provider::Fal, &path, &json!({"prompt": "a strange boat"})).await;
     for _ in 0..12 {
         world.advance(Duration::from_secs(60)).await;
-        let attempt = &world.job(&id).await.attempts[0];
+        let attempt = world.job(&id).await.attempts()[0].clone();
         assert_ne!(attempt.remote.as_ref().map(|remote| &remote.id), Some(&strange));
         assert_ne!(attempt.phase, Phase::Finished);
     }
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
-    assert_eq!(job.attempts[0].remote.as_ref().map(|remote| &remote.id), Some(&own));
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
+    assert_eq!(job.attempts()[0].remote.as_ref().map(|remote| &remote.id), Some(&own));
 }
 
 /// An unsigned hint names a remote job that runs with our key, and whose callback URL is another.
@@ -131,10 +131,10 @@ async fn a_hint_does_not_give_a_job_the_remote_job_of_somebody_else() {
     let hint = json!({"id": strange, "state": "dreaming"}).to_string();
     assert_eq!(post(&world, &url, &hint).await.status, 200);
     world.drain().await;
-    assert_eq!(world.job(&id).await.attempts[0].remote, None);
+    assert_eq!(world.job(&id).await.attempts()[0].remote, None);
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
-    assert_eq!(job.attempts[0].remote.as_ref().map(|remote| &remote.id), Some(&own));
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
+    assert_eq!(job.attempts()[0].remote.as_ref().map(|remote| &remote.id), Some(&own));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +143,7 @@ async fn the_account_that_fal_signs_for_is_learnt_and_another_one_is_not_heard()
     let pins = Pins::new(world.table());
     let (id, _) = begin(&world, Provider::Fal, "pika-2.2", "a boat").await;
     assert_eq!(pins.get(Provider::Fal).await.unwrap(), None);
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
     let ours = pins.get(Provider::Fal).await.unwrap().expect("it is pinned");
 
     let prompt = "a coat [[sim: create=drop-after, webhook=lost, latency=900]]";
@@ -161,9 +161,9 @@ async fn the_account_that_fal_signs_for_is_learnt_and_another_one_is_not_heard()
     };
     assert_eq!(report(Provider::Fal, "somebody else").await, 0, "another account");
     assert_eq!(report(Provider::Minimax, &ours).await, 0, "another provider");
-    assert_eq!(world.job(&id).await.attempts[0].remote, None);
+    assert_eq!(world.job(&id).await.attempts()[0].remote, None);
     assert!(report(Provider::Fal, &ours).await > 0);
-    assert_eq!(world.job(&id).await.attempts[0].phase, Phase::Running);
+    assert_eq!(world.job(&id).await.attempts()[0].phase, Phase::Running);
 
     // Of a remote job that is ours, another account is ours too: the key was changed.
     report(Provider::Fal, "our new account").await;

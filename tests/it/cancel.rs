@@ -29,7 +29,7 @@ async fn a_queued_job_is_canceled_at_once_and_never_sent() {
     let world = World::new().await;
     let before = world.balance().await;
     let job = canceled(&world, "pika-2.2", "a boat", State::Queued).await;
-    assert_eq!((job.state, job.attempts.len()), (State::Canceled, 0));
+    assert_eq!((job.state(), job.attempts().len()), (State::Canceled, 0));
     assert_eq!(world.balance().await, before);
 }
 
@@ -40,7 +40,7 @@ async fn a_running_job_is_canceled_at_its_provider() {
     for model in ["pika-2.2", "gen-4.5"] {
         let job = canceled(&world, model, "a boat [[sim: latency=600]]", State::Running).await;
         assert_eq!(
-            (job.state, job.attempts[0].phase),
+            (job.state(), job.attempts()[0].phase),
             (State::Canceled, Phase::Canceled),
             "{model}: {job:?}"
         );
@@ -64,7 +64,7 @@ async fn a_cancel_says_what_comes_back() {
         }
         let said = world.cancel(&id).await.body["refund_micro_credits"].as_u64().unwrap();
         let job = world.finish(&id).await;
-        assert_eq!(job.state, State::Canceled);
+        assert_eq!(job.state(), State::Canceled);
         assert_eq!(said < charged.micros(), kept, "{refund}: {said} of {charged}");
         assert_eq!(world.balance().await.micros(), before.less(charged).micros() + said, "{refund}");
         assert_eq!(world.status(&id).await.body["refund_micro_credits"].as_u64(), Some(said));
@@ -78,12 +78,12 @@ async fn a_job_whose_acceptance_is_unknown_waits_for_its_verdict() {
     let before = world.balance().await;
     // Its webhook names the remote job, which has finished by then: paid, so delivered.
     let job = canceled(&world, "pika-2.2", "a boat [[sim: create=drop-after]]", State::Dispatching).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     assert!(world.balance().await < before);
     // Nothing is known of this one until its deadline. It may have been billed, so its cost is kept.
     let charged = world.balance().await;
     let job = canceled(&world, "gen-4.5", "a boat [[sim: create=drop-after]]", State::Dispatching).await;
-    assert_eq!((job.state, job.attempts[0].phase), (State::Canceled, Phase::Lost), "{job:?}");
+    assert_eq!((job.state(), job.attempts()[0].phase), (State::Canceled, Phase::Lost), "{job:?}");
     assert_eq!(world.balance().await, charged.less(job.cost().as_credits()));
 }
 
@@ -92,7 +92,7 @@ async fn a_provider_that_finishes_all_the_same_is_paid_and_its_work_delivered() 
     let world = World::new().await;
     let before = world.balance().await;
     let job = canceled(&world, "pika-2.2", "a boat [[sim: cancel=ignored]]", State::Running).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     assert!(world.balance().await < before);
 }
 
@@ -106,7 +106,7 @@ async fn what_has_ended_or_is_being_fetched_cannot_be_canceled() {
     let answer = world.cancel(&id).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "too_late_to_cancel"));
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded);
+    assert_eq!(job.state(), State::Succeeded);
     assert_eq!(world.cancel(&id).await.code(), "too_late_to_cancel");
     world.audit().await;
 }

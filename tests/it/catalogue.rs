@@ -32,9 +32,9 @@ async fn make_all(webhooks: bool) {
     let world = World::with(|options| options.webhooks = webhooks).await;
     for model in Catalog::for_providers(Provider::ALL).models() {
         for (provider, job) in make(&world, model).await {
-            assert_eq!(job.state, State::Succeeded, "{} at {provider}: {job:?}", model.name);
-            assert_eq!(job.attempts.len(), 1, "{} at {provider}: {job:?}", model.name);
-            let kind = job.media.unwrap().content_type;
+            assert_eq!(job.state(), State::Succeeded, "{} at {provider}: {job:?}", model.name);
+            assert_eq!(job.attempts().len(), 1, "{} at {provider}: {job:?}", model.name);
+            let kind = &job.media().unwrap().content_type;
             let wanted = match model.kind {
                 Kind::Video => "video/mp4",
                 Kind::Image => "image/png",

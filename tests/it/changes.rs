@@ -46,7 +46,7 @@ async fn the_secret_of_callback_urls_is_replaced_while_jobs_run() {
         assert_eq!(statuses, taken, "{secrets}");
     }
     for job in [before, after] {
-        assert_eq!(world.finish(&job).await.state, State::Succeeded);
+        assert_eq!(world.finish(&job).await.state(), State::Succeeded);
     }
     world.audit().await;
 }
@@ -59,12 +59,12 @@ async fn no_job_is_lost_because_its_provider_does_not_know_it_under_a_new_key() 
     let dispatch = world.start("dispatch", &[("RUNWAYML_API_SECRET", "the-key-of-before")]).await;
     dispatch.handle(&json!({"type": "dispatch.v1", "job_id": id})).await;
     let job = world.job(&id).await;
-    assert_eq!((job.state, job.attempts[0].phase), (State::Running, Phase::Running), "{job:?}");
+    assert_eq!((job.state(), job.attempts()[0].phase), (State::Running, Phase::Running), "{job:?}");
     let unknown = world.clock.now() + Duration::from_secs(3_000);
     while world.clock.now() < unknown + Duration::from_secs(4_900) {
         world.pass_time(&id).await;
         let job = world.job(&id).await;
-        assert_eq!((job.attempts[0].phase, job.attempts[0].missing), (Phase::Running, None), "{job:?}");
+        assert_eq!((job.attempts()[0].phase, job.attempts()[0].missing), (Phase::Running, None), "{job:?}");
     }
     assert!(world.calls(Provider::Runway, CallKind::Poll) > 10);
     world.audit().await;
@@ -84,7 +84,7 @@ async fn no_order_is_taken_for_one_that_never_arrived_because_another_account_wa
     let begun = world.clock.now();
     while world.clock.now() < begun + Duration::from_secs(3_600) {
         let job = world.job(&id).await;
-        assert_eq!((job.state, job.attempts[0].phase), (State::Dispatching, Phase::Unclear), "{job:?}");
+        assert_eq!((job.state(), job.attempts()[0].phase), (State::Dispatching, Phase::Unclear), "{job:?}");
         world.pass_time(&id).await;
     }
     assert!(world.calls(Provider::Kling, CallKind::LookUp) > 0);
@@ -108,7 +108,7 @@ async fn a_job_is_refunded_what_it_was_charged_whatever_its_model_costs_now() {
     let id = world.submit("pika-2.2", "a boat [[sim: fail=content_policy]]", "old price").await;
     let account = format!("ACCT#{}", world.account);
     let price = Credits::from_micros(7_000_000);
-    assert_ne!(world.job(&id).await.price, price);
+    assert_ne!(world.job(&id).await.price(), price);
     let left = granted.less(price);
     set(&world, &format!("JOB#{id}"), "JOB", "price", &price.micros().to_string()).await;
     set(&world, &account, &format!("ENTRY#{id}#CHARGE"), "amount", &price.micros().to_string()).await;
@@ -118,7 +118,7 @@ async fn a_job_is_refunded_what_it_was_charged_whatever_its_model_costs_now() {
     assert_eq!(again.body["price_micro_credits"], json!(price.micros()), "{again:?}");
     assert_eq!(world.balance().await, left, "a repeat charges nothing");
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.refunded), (State::Failed, Some(price)));
+    assert_eq!((job.state(), job.refunded()), (State::Failed, Some(price)));
     assert_eq!(world.balance().await, granted);
     world.audit().await;
 }

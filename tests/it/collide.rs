@@ -71,9 +71,9 @@ async fn collide(world: &Arc<World>, prompt: &str, first: Actor, second: Actor, 
 
     let job = world.finish(&id).await;
     let end = if prompt.contains("fail=") { State::Failed } else { State::Succeeded };
-    let canceled = [first, second].contains(&Actor::Cancel) && job.state == State::Canceled;
-    assert!(job.state == end || canceled, "{key}: {job:?}");
-    assert_eq!(job.attempts.len(), 1, "{key}: {job:?}");
+    let canceled = [first, second].contains(&Actor::Cancel) && job.state() == State::Canceled;
+    assert!(job.state() == end || canceled, "{key}: {job:?}");
+    assert_eq!(job.attempts().len(), 1, "{key}: {job:?}");
     assert_eq!(world.calls(Provider::Fal, CallKind::Create) - creates, 1, "{key}");
     world.audit().await;
     met

@@ -62,17 +62,17 @@ async fn fickle() -> String {
 
 async fn object(world: &World, job: &Job) -> Vec<u8> {
     let bucket = world.operator.env.get("MEDIA_BUCKET").unwrap();
-    let get = world.operator.s3().get_object().bucket(bucket).key(&job.media.as_ref().unwrap().key);
+    let get = world.operator.s3().get_object().bucket(bucket).key(&job.media().unwrap().key);
     get.send().await.unwrap().body.collect().await.unwrap().to_vec()
 }
 
 async fn assert_described_right(world: &World, id: &JobId) {
     let job = world.job(id).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     let bytes = object(world, &job).await;
     let sum = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
-    let media = job.media.unwrap();
-    assert_eq!((media.sha256, media.bytes), (sum, bytes.len() as u64));
+    let media = job.media().unwrap();
+    assert_eq!((&media.sha256, media.bytes), (&sum, bytes.len() as u64));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,7 +129,7 @@ async fn a_copy_that_takes_long_renews_its_lease() {
     wait(&world, &id, State::Running).await;
     world.stack.host.invoke("fetch", fetch(&id, &url)).await.unwrap();
     let history = History::read(&world.table(), &id).await.unwrap().unwrap();
-    assert_eq!(history.job.state, State::Succeeded);
+    assert_eq!(history.job.state(), State::Succeeded);
     assert!(history.moves.iter().any(|made| made.event == "copy_renewed"), "{:?}", history.moves);
 }
 
@@ -144,7 +144,7 @@ async fn a_file_that_a_dead_copy_has_left_is_taken_as_it_is() {
     world.stack.host.invoke("fetch", fetch(&id, &url)).await.unwrap_err();
     assert_eq!(world.wire.calls().last().map(String::as_str), Some("S3.PUT"), "{:?}", world.wire.calls());
     let job = world.job(&id).await;
-    assert_eq!((job.state, job.copy_until), (State::Settling, Some(world.clock.now() + COPY_LEASE)));
+    assert_eq!((job.state(), job.copy_until()), (State::Settling, Some(world.clock.now() + COPY_LEASE)));
 
     // Its lease holds, and then it lapses.
     world.wire.reset();
@@ -164,17 +164,17 @@ async fn a_copy_under_way_is_not_joined_and_a_failed_one_gives_its_lease_back() 
     world.drain().await;
     world.advance(harness::world::LATENCY).await;
     let job = world.job(&id).await;
-    assert_eq!((job.state, job.copy_until), (State::Settling, None), "{job:?}");
+    assert_eq!((job.state(), job.copy_until()), (State::Settling, None), "{job:?}");
     assert_eq!(world.calls(Provider::Fal, CallKind::Media), 3, "three tries in one go");
     // Tried again by its own queue: six by now, then the one that works.
     world.advance(5 * SECOND).await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Media), 6);
     let held = world.jobs().advance(&id, &Event::CopyStarted { number: 1 }, world.clock.now()).await.unwrap();
-    assert!(held.job().copy_lease.is_some());
+    assert!(held.job().copy_lease().is_some());
     world.advance(15 * SECOND).await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Media), 6, "another copy has the lease");
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.copy_until), (State::Succeeded, None));
+    assert_eq!((job.state(), job.copy_until()), (State::Succeeded, None));
     assert_eq!(world.calls(Provider::Fal, CallKind::Media), 8);
     world.audit().await;
 }
@@ -188,7 +188,7 @@ async fn a_file_whose_server_wants_to_be_left_alone_is_left_alone_for_so_long() 
     world.advance(harness::world::LATENCY).await;
     let job = world.job(&id).await;
     let until = world.clock.now() + 300 * SECOND;
-    assert_eq!((job.state, job.copy_until, job.copy_lease), (State::Settling, Some(until), None));
+    assert_eq!((job.state(), job.copy_until(), job.copy_lease()), (State::Settling, Some(until), None));
     for _ in 0..29 {
         world.advance(10 * SECOND).await;
         world.reconcile().await;
@@ -207,7 +207,7 @@ async fn a_back_off_ends_before_the_provider_deletes_the_file() {
     let id = world.submit("ray-3.2", prompt, "busy").await;
     world.drain().await;
     world.advance(harness::world::LATENCY).await;
-    let ended_at = world.job(&id).await.attempts[0].ended_at.expect("it has ended");
+    let ended_at = world.job(&id).await.attempts()[0].ended_at.expect("it has ended");
     let mut copied_at = Vec::new();
     while world.state(&id).await == State::Settling {
         let before = world.calls(Provider::Luma, CallKind::Media);
@@ -235,7 +235,7 @@ async fn a_file_without_a_length_that_ends_half_way_is_not_taken_for_whole() {
         let job = world.job(&id).await;
         let delivered = model == "stable-image-core";
         let want = if delivered { State::Succeeded } else { State::Settling };
-        assert_eq!(job.state, want, "{model}: {job:?}");
+        assert_eq!(job.state(), want, "{model}: {job:?}");
         world.audit().await;
     }
 }
@@ -252,7 +252,7 @@ async fn a_file_that_is_forbidden_is_not_lost() {
         world.pass_time(&id).await;
     }
     let job = world.job(&id).await;
-    assert_eq!((job.state, job.attempts[0].missing), (State::Settling, None), "{job:?}");
+    assert_eq!((job.state(), job.attempts()[0].missing), (State::Settling, None), "{job:?}");
     world.audit().await;
 }
 
@@ -274,7 +274,7 @@ async fn a_still_in_the_create_answer_outlives_a_bucket_that_fails_once() {
         let id = play(&format!("{moment:?}")).await;
         world.drain().await;
         let job = world.job(&id).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{moment:?}: {job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{moment:?}: {job:?}");
         assert!(world.wire.is_spent(), "{moment:?}");
     }
     world.audit().await;
@@ -339,6 +339,6 @@ async fn twenty_files_that_trickle_hold_up_no_other_provider_and_no_refund() {
     println!("alone {alone:?}, beside twenty {beside:?}; refunded after {failed:?}");
     assert!(beside < alone + 2 * SECOND, "{beside:?}, alone {alone:?}");
     assert!(failed < SECOND + 5 * SECOND, "{failed:?}");
-    let price = world.job(&kept).await.price;
+    let price = world.job(&kept).await.price();
     assert_eq!(world.balance().await, before.less(price), "the failure gave all back");
 }

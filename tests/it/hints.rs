@@ -30,7 +30,7 @@ async fn play(world: &World, model: &str, prompt: &str) -> Job {
 }
 
 fn classes(job: &Job) -> Vec<Option<ErrorClass>> {
-    job.attempts.iter().map(|attempt| attempt.fault.as_ref().map(|fault| fault.class)).collect()
+    job.attempts().iter().map(|attempt| attempt.fault.as_ref().map(|fault| fault.class)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +39,7 @@ async fn callbacks_that_are_lost_late_early_or_doubled_change_nothing() {
     for model in ["ray-2", "minimax-h3", "hailuo-2.3"] {
         for what in ["lost", "late:900", "early", "twice"] {
             let job = play(&world, model, &format!("a boat [[sim: webhook={what}]]")).await;
-            assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{model} {what}: {job:?}");
+            assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{model} {what}: {job:?}");
         }
     }
 }
@@ -49,11 +49,11 @@ async fn a_lost_create_answer_is_found_by_our_callback_url_or_by_the_callback() 
     let world = World::new().await;
     let prompt = "a boat [[sim: create=drop-after, webhook=lost]]";
     let job = play(&world, "ray-2", prompt).await;
-    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     assert!(world.calls(Provider::DreamMachine, CallKind::LookUp) > 0);
     for model in ["minimax-h3", "hailuo-2.3"] {
         let job = play(&world, model, "a boat [[sim: create=drop-after]]").await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_create_that_nobody_has_heard_of_is_not_repeated() {
     for (provider, model) in [(Provider::DreamMachine, "ray-flash-2"), (Provider::Minimax, "hailuo-02")] {
         let before = world.balance().await;
         let job = play(&world, model, "a boat [[sim: create=drop-before]]").await;
-        assert_eq!((job.state, job.attempts[0].phase), (State::Failed, Phase::Lost), "{job:?}");
+        assert_eq!((job.state(), job.attempts()[0].phase), (State::Failed, Phase::Lost), "{job:?}");
         assert_eq!(world.calls(provider, CallKind::Create), 1);
         assert_eq!(world.balance().await, before, "refunded by the deadline");
     }
@@ -76,15 +76,15 @@ async fn a_code_in_a_200_is_as_good_as_a_status() {
     for model in ["minimax-h3", "hailuo-2.3"] {
         for what in ["create=refuse:policy", "fail=content_policy"] {
             let job = play(&world, model, &format!("a boat [[sim: {what}]]")).await;
-            let told = (job.state, classes(&job));
+            let told = (job.state(), classes(&job));
             assert_eq!(told, (State::Failed, vec![Some(ErrorClass::ContentPolicy)]), "{model} {what}");
         }
         let job = play(&world, model, &format!("{model} [[sim: create=refuse:429, times=1]]")).await;
-        let told = (job.state, classes(&job));
+        let told = (job.state(), classes(&job));
         assert_eq!(told, (State::Succeeded, vec![Some(ErrorClass::RateLimited), None]), "{model}");
     }
     let job = play(&world, "hailuo-2.3", "a boat [[sim: result=500:2]]").await;
-    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +92,7 @@ async fn a_file_that_cannot_be_fetched_at_once_is_asked_for_again() {
     let world = World::with(|options| options.webhooks = false).await;
     for model in ["ray-3.2", "hailuo-2.3", "minimax-h3"] {
         let job = play(&world, model, "a boat [[sim: asset=500:1]]").await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     }
 }
 
@@ -110,7 +110,7 @@ async fn only_what_still_waits_is_given_up_and_the_rest_is_delivered() {
         world.drain().await;
         assert_eq!(world.cancel(&id).await.status, 202, "{model}");
         let job = world.finish(&id).await;
-        assert_eq!(job.state, ends, "{model}: {job:?}");
+        assert_eq!(job.state(), ends, "{model}: {job:?}");
         assert_eq!(world.balance().await == before, ends == State::Canceled, "{model}");
         world.audit().await;
     }

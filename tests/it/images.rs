@@ -73,13 +73,13 @@ async fn an_image_on_this_machine_is_fetched_and_one_that_is_not_there_fails_the
             let name = route.name();
             let before = world.balance().await;
             let job = play(&world, &order(model, route, &nowhere), &format!("{name} lost")).await;
-            let class = job.fault.as_ref().map(|fault| fault.class);
-            assert_eq!(job.state, State::Failed, "{name}: {job:?}");
+            let class = job.fault().map(|fault| fault.class);
+            assert_eq!(job.state(), State::Failed, "{name}: {job:?}");
             assert_ne!(class, Some(ErrorClass::Timeout), "{name}: {job:?}");
             assert_eq!(world.balance().await, before, "{name}");
             let asked_before = asked.load(Ordering::SeqCst);
             let job = play(&world, &order(model, route, &there), &format!("{name} there")).await;
-            assert_eq!(job.state, State::Succeeded, "{name}: {job:?}");
+            assert_eq!(job.state(), State::Succeeded, "{name}: {job:?}");
             assert!(asked.load(Ordering::SeqCst) > asked_before, "{name} did not look");
         }
     }
@@ -108,7 +108,7 @@ async fn an_own_server_is_not_asked_to_fetch_anything() {
     }
     let nowhere = json!({"model": "wan-2.2", "prompt": "a boat", "image_url": nowhere().await});
     let job = play(&world, &nowhere, "nowhere").await;
-    let fault = job.fault.unwrap();
+    let fault = job.fault().unwrap();
     assert_eq!((fault.class, fault.code.as_deref()), (ErrorClass::InvalidRequest, Some("image_unavailable")));
     assert_eq!(world.simulator(Provider::Openai).remote_jobs().unwrap().len(), 0);
     world.audit().await;

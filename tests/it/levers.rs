@@ -107,7 +107,7 @@ async fn what_no_repeat_can_help_is_parked_at_once_on_every_queue() {
     let gone = JobId::for_key(&world.account, "gone");
     let finished = world.submit("pika-2.2", "a paper boat", "unreadable").await;
     let made = world.finish(&finished).await;
-    assert_eq!(made.state, State::Succeeded);
+    assert_eq!(made.state(), State::Succeeded);
     let no_attempt = world.submit("pika-2.2", "a paper boat", "one attempt").await;
     world.finish(&no_attempt).await;
     let of_job = |queue: &str, job: &JobId, attempt: u8| {
@@ -234,7 +234,7 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
     let id = world.submit("pika-2.2", "a paper boat", "later").await;
     assert_eq!(id, job_id);
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     let calls = world.simulator(Provider::Fal).calls().len();
     let books = (world.balance().await, world.audit().await.to_string());
     for (queue, ..) in &messages {
@@ -256,7 +256,7 @@ async fn of_a_batch_only_what_failed_comes_back_on_every_queue() {
     let world = World::new().await;
     let id = world.submit("gen-4.5", "a paper boat", "batched").await;
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     let failed = world.submit("gen-4.5", "a [[sim: fail=content_policy]]", "failed").await;
     world.finish(&failed).await;
     for queue in QUEUES {
@@ -280,10 +280,10 @@ async fn a_job_whose_message_is_lost_is_listed_as_stuck_and_finishes_after_all()
     let id = world.submit("pika-2.2", "a paper boat", "lost").await;
     purge(&world, "dispatch").await;
     let submitted = history(&world, &id).await;
-    assert_eq!(submitted.check_at, Some(submitted.job.created_at + CHECK_EVERY));
-    let charge = Entry::Charge { job: id.clone(), amount: submitted.job.price };
+    assert_eq!(submitted.check_at, Some(submitted.job.created_at() + CHECK_EVERY));
+    let charge = Entry::Charge { job: id.clone(), amount: submitted.job.price() };
     let lines: Vec<_> = submitted.lines.iter().map(|line| &line.entry).collect();
-    assert_eq!((submitted.job.state, lines), (State::Queued, vec![&charge]));
+    assert_eq!((submitted.job.state(), lines), (State::Queued, vec![&charge]));
 
     world.clock.advance(CHECK_EVERY + STUCK_AFTER);
     assert_eq!(stuck(&world).await, [], "overdue by ten minutes, and not by more");
@@ -297,9 +297,9 @@ async fn a_job_whose_message_is_lost_is_listed_as_stuck_and_finishes_after_all()
     assert_eq!(stuck(&world).await, []);
     let job = world.finish(&id).await;
     let finished = history(&world, &id).await;
-    assert_eq!((job.state, finished.check_at, live(&world, 1).await.len()), (State::Succeeded, None, 0));
+    assert_eq!((job.state(), finished.check_at, live(&world, 1).await.len()), (State::Succeeded, None, 0));
     assert_eq!((&finished.job, finished.lines.len()), (&job, 1));
-    assert!(text_of(&finished, &[]).contains(&job.media.unwrap().key));
+    assert!(text_of(&finished, &[]).contains(&job.media().unwrap().key));
     world.audit().await;
 }
 
@@ -312,14 +312,14 @@ async fn live_jobs_are_listed_longest_overdue_first_over_all_shards() {
         world.clock.advance(SECOND);
     }
     assert!(ids.iter().map(shard).collect::<HashSet<_>>().len() > 1, "one shard would prove little");
-    let listed = |jobs: Vec<LiveJob>| jobs.into_iter().map(|live| live.job.id).collect::<Vec<_>>();
+    let listed = |jobs: Vec<LiveJob>| jobs.into_iter().map(|live| live.job.id().clone()).collect::<Vec<_>>();
     assert_eq!(listed(live(&world, ids.len()).await), ids);
     assert_eq!(listed(live(&world, 5).await), ids[..5]);
     assert_eq!(world.cancel(&ids[0]).await.status, StatusCode::ACCEPTED);
     assert_eq!(listed(live(&world, ids.len()).await), ids[1..], "what has ended is not live");
-    let last = world.jobs().live(1, |live| live.job.id == ids[PAGE]).await.unwrap().jobs;
+    let last = world.jobs().live(1, |live| *live.job.id() == ids[PAGE]).await.unwrap().jobs;
     assert_eq!(listed(last), ids[PAGE..], "the limit counts what is wanted");
-    let running = world.jobs().live(1, |live| live.job.state == State::Running).await.unwrap().jobs;
+    let running = world.jobs().live(1, |live| live.job.state() == State::Running).await.unwrap().jobs;
     assert_eq!(running, []);
 }
 
@@ -349,7 +349,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     let answer = world.post_job(&body, "told").await;
     let id: JobId = answer.text("/id").parse().unwrap();
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.attempts.len()), (State::Failed, 2), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len()), (State::Failed, 2), "{job:?}");
     let history = history(&world, &id).await;
     assert_eq!(history.request.negative_prompt.as_deref(), Some("SECRETSTORM"));
     let text = text_of(&history, &[]);
@@ -357,13 +357,13 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     let told = [
         "state     failed: content_policy",
         "created\n",
-        &format!("CHARGE {} credits", job.price),
-        &format!("REFUND {} credits", job.price),
-        &format!("attempt 1 at fal by {}: phase refused, remote -,", job.attempts[0].route),
+        &format!("CHARGE {} credits", job.price()),
+        &format!("REFUND {} credits", job.price()),
+        &format!("attempt 1 at fal by {}: phase refused, remote -,", job.attempts()[0].route),
         "billed no, fault rate_limited",
         "attempt 1 ended refused",
-        &format!("attempt 2 at runway by {}: phase broke", job.attempts[1].route),
-        &format!("remote {}, cost $", job.attempts[1].remote.as_ref().unwrap().id),
+        &format!("attempt 2 at runway by {}: phase broke", job.attempts()[1].route),
+        &format!("remote {}, cost $", job.attempts()[1].remote.as_ref().unwrap().id),
         "attempt 2 ended broke",
         "queued → dispatching: claimed, attempt 1",
         "dispatching → queued: refused, attempt 1",
@@ -374,7 +374,7 @@ async fn a_timeline_tells_attempts_and_money_and_never_the_prompt() {
     for part in told {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
-    assert_eq!(history.moves.len() as u64, job.version - 1, "every move is on record: {text}");
+    assert_eq!(history.moves.len() as u64, job.version() - 1, "every move is on record: {text}");
     let order = ["created", "CHARGE", "attempt 1 at", "attempt 2 at", "REFUND"].map(|part| text.find(part));
     assert!(order.is_sorted(), "{text}");
     let parameters = format!("{:#}", parameters(&history.request).unwrap());

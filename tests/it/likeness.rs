@@ -32,10 +32,10 @@ async fn the_only_remote_job_of_the_same_input_and_time_is_it() {
         let other = submit(&world, provider, "a paper boat", "other").await;
         let lost = submit(&world, provider, "a [[sim: create=drop-after]]", "lost").await;
         let job = world.finish(&lost).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
-        assert_eq!((job.attempts[0].phase, job.attempts[0].billed), (Phase::Finished, Billed::Yes));
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
+        assert_eq!((job.attempts()[0].phase, job.attempts()[0].billed), (Phase::Finished, Billed::Yes));
         assert!(world.calls(provider, CallKind::LookUp) > 0);
-        assert_eq!(world.finish(&other).await.state, State::Succeeded);
+        assert_eq!(world.finish(&other).await.state(), State::Succeeded);
         world.audit().await;
     }
 }
@@ -57,8 +57,8 @@ async fn of_some_that_are_alike_each_job_gets_one_and_none_gets_anothers() {
         let mut found = BTreeSet::new();
         for id in &jobs {
             let job = world.finish(id).await;
-            assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
-            found.insert(job.attempts[0].remote.as_ref().unwrap().id.clone());
+            assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
+            found.insert(job.attempts()[0].remote.as_ref().unwrap().id.clone());
         }
         assert_eq!(found.len(), jobs.len(), "{found:?}");
         assert_eq!(world.calls(provider, CallKind::Create), jobs.len());
@@ -78,17 +78,17 @@ async fn what_is_anothers_is_not_taken_and_a_cancel_does_not_stop_it() {
         world.drain().await;
         let arrived = submit(&world, provider, prompt, "arrived").await;
         world.drain().await;
-        let price = world.job(&arrived).await.price;
+        let price = world.job(&arrived).await.price();
         for _ in 0..5 {
             world.advance(Duration::from_secs(60)).await;
             world.tick().await;
         }
         assert!(world.calls(provider, CallKind::LookUp) > 0);
         world.cancel(&never).await;
-        assert_eq!(world.finish(&arrived).await.state, State::Succeeded);
+        assert_eq!(world.finish(&arrived).await.state(), State::Succeeded);
         let job = world.finish(&never).await;
-        assert_eq!((job.state, job.attempts[0].phase), (State::Canceled, Phase::Lost), "{job:?}");
-        assert_eq!(job.attempts[0].remote, None);
+        assert_eq!((job.state(), job.attempts()[0].phase), (State::Canceled, Phase::Lost), "{job:?}");
+        assert_eq!(job.attempts()[0].remote, None);
         let kept = job.cost().as_credits();
         assert_eq!(world.balance().await, before.less(price).less(kept));
         assert_eq!(world.calls(provider, CallKind::Cancel), 0);
@@ -118,7 +118,7 @@ async fn who_wants_to_be_left_alone_is_not_searched_for_so_long() {
         }
         let job = world.finish(&id).await;
         assert!(world.calls(Provider::Fal, CallKind::LookUp) > asked);
-        assert_eq!((job.state, job.attempts[0].phase), (State::Succeeded, Phase::Finished), "{job:?}");
+        assert_eq!((job.state(), job.attempts()[0].phase), (State::Succeeded, Phase::Finished), "{job:?}");
         world.audit().await;
     }
 }
@@ -128,12 +128,12 @@ async fn who_wants_to_be_left_alone_is_not_searched_for_so_long() {
 async fn one_remote_job_is_never_two_attempts() {
     let world = World::new().await;
     let first = world.submit("gen-4.5", "a boat", "first").await;
-    assert_eq!(world.finish(&first).await.state, State::Succeeded);
+    assert_eq!(world.finish(&first).await.state(), State::Succeeded);
     let second = world.submit("gen-4.5", "a boat [[sim: create=same-id]]", "second").await;
     world.drain().await;
     let job = world.job(&second).await;
-    assert_eq!((job.attempts[0].phase, &job.attempts[0].remote), (Phase::Unclear, &None), "{job:?}");
-    assert_eq!(world.finish(&second).await.state, State::Failed);
+    assert_eq!((job.attempts()[0].phase, &job.attempts()[0].remote), (Phase::Unclear, &None), "{job:?}");
+    assert_eq!(world.finish(&second).await.state(), State::Failed);
     world.audit().await;
 }
 
@@ -145,8 +145,8 @@ async fn what_is_not_found_may_still_be() {
         let before = world.balance().await;
         let never = submit(&world, provider, "a [[sim: create=drop-before]]", "never").await;
         let job = world.finish(&never).await;
-        assert_eq!((job.state, job.attempts[0].phase), (State::Failed, Phase::Lost), "{job:?}");
-        assert!(job.updated_at.since(job.created_at) >= UNCLEAR_MAX);
+        assert_eq!((job.state(), job.attempts()[0].phase), (State::Failed, Phase::Lost), "{job:?}");
+        assert!(job.updated_at().since(job.created_at()) >= UNCLEAR_MAX);
         assert_eq!(world.balance().await, before, "refunded by the deadline");
         assert_eq!(world.calls(provider, CallKind::Create), 1);
         world.audit().await;

@@ -114,8 +114,8 @@ async fn after_a_day_without_compute_every_job_ends_as_its_provider_says() {
     }
     for ((name, .., end), id) in jobs.iter().zip(&ids) {
         let job = world.job(id).await;
-        assert_eq!(job.state, *end, "{name}: {job:?}");
-        assert!(job.attempts.len() <= 1, "{name}: {job:?}");
+        assert_eq!(job.state(), *end, "{name}: {job:?}");
+        assert!(job.attempts().len() <= 1, "{name}: {job:?}");
     }
     assert_eq!(creates(Provider::Fal) + creates(Provider::Runway), before, "nothing is made anew");
     world.audit().await;
@@ -143,23 +143,23 @@ async fn no_job_outlives_its_deadline_by_ten_minutes() {
             world.cancel(&id).await;
         }
         let mut job: Job = world.job(&id).await;
-        while !job.state.is_terminal() {
-            let deadline = job.deadline;
+        while !job.state().is_terminal() {
+            let deadline = job.deadline();
             world.advance(deadline.since(world.clock.now()).saturating_sub(MINUTE / 2)).await;
             world.reconcile().await;
             job = world.job(&id).await;
-            while job.deadline == deadline {
+            while job.deadline() == deadline {
                 let late = world.clock.now().since(deadline);
                 assert!(late + MINUTE <= LATE_MAX, "{prompt}: {late:?} past its deadline: {job:?}");
                 minute(&world).await;
                 job = world.job(&id).await;
             }
         }
-        assert_eq!(job.state == State::Canceled, cancel, "{job:?}");
+        assert_eq!(job.state() == State::Canceled, cancel, "{job:?}");
         // The money is back with the verdict: in the same write.
         let lines = History::read(&world.table(), &id).await.unwrap().unwrap().lines;
         let refunds = lines.iter().filter(|line| matches!(line.entry, Entry::Refund { .. }));
-        assert_eq!(refunds.map(|line| line.at).collect::<Vec<_>>(), [job.updated_at], "{prompt}");
+        assert_eq!(refunds.map(|line| line.at).collect::<Vec<_>>(), [job.updated_at()], "{prompt}");
         world.audit().await;
     }
 }
@@ -190,8 +190,8 @@ async fn without_any_webhook_an_end_is_known_within_a_check_and_a_minute() {
     }
     for id in &jobs {
         let job = world.job(id).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
-        assert!(job.updated_at >= end, "{job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
+        assert!(job.updated_at() >= end, "{job:?}");
     }
     world.audit().await;
 }
@@ -207,7 +207,7 @@ async fn a_paid_result_that_answers_5xx_for_most_of_a_day_is_still_had() {
             world.reconcile().await;
         }
         let job = world.job(&id).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{play}: {job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{play}: {job:?}");
         assert!(world.clock.now().since(start) >= 15 * HOUR, "{play}: it came too easily");
         world.audit().await;
     }
@@ -218,7 +218,7 @@ async fn a_failure_is_refunded_within_five_seconds_of_its_end() {
     let world = World::new().await;
     let id = begin(&world, "pika-2.2", "a [[sim: fail=content_policy]]").await;
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Failed);
+    assert_eq!(job.state(), State::Failed);
     let ended = world.simulator(Provider::Fal).remote_jobs().unwrap()[0].ends_at;
     let lines = History::read(&world.table(), &id).await.unwrap().unwrap().lines;
     assert_eq!(lines.len(), 2);
@@ -231,7 +231,7 @@ async fn a_job_that_runs_for_long_is_asked_about_less_often() {
     let world = World::new().await;
     let id = begin(&world, "gen-4.5", &format!("a [[sim: latency={LATENCY}]]")).await;
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     // The chain, then one for each check, and one at the end.
     let most = u64::from(POLLS_MAX) + LATENCY / CHECK_EVERY.as_secs() + 1;
     let polls = world.calls(Provider::Runway, CallKind::Poll) as u64;
@@ -257,7 +257,7 @@ async fn one_chain_asks_about_an_attempt_however_often_its_messages_come() {
             assert_eq!(world.cancel(&id).await.status, StatusCode::ACCEPTED);
         }
         let job = world.finish(&id).await;
-        assert_eq!(job.state, State::Succeeded, "what runs on is paid for, and had: {job:?}");
+        assert_eq!(job.state(), State::Succeeded, "what runs on is paid for, and had: {job:?}");
         *polls = world.calls(Provider::Runway, CallKind::Poll);
         world.audit().await;
     }
@@ -273,8 +273,8 @@ async fn what_is_asked_to_stop_late_is_asked_about_as_often_as_what_has_just_beg
     world.advance(MINUTE * 8).await;
     assert_eq!(world.cancel(&id).await.status, StatusCode::ACCEPTED);
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded, "{job:?}");
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     let ended = world.simulator(Provider::Runway).remote_jobs().unwrap()[0].ends_at;
-    assert!(job.updated_at.since(ended) <= 2 * POLL_MAX, "{:?} after {ended:?}", job.updated_at);
+    assert!(job.updated_at().since(ended) <= 2 * POLL_MAX, "{:?} after {ended:?}", job.updated_at());
     world.audit().await;
 }

@@ -90,7 +90,7 @@ async fn nothing_is_claimed_that_the_time_left_does_not_cover() {
     assert_eq!((world.state(&id).await, creates(&world)), (State::Queued, 0));
     // Its message comes back.
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.attempts.len(), creates(&world)), (State::Succeeded, 1, 1), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len(), creates(&world)), (State::Succeeded, 1, 1), "{job:?}");
     world.audit().await;
 }
 
@@ -109,9 +109,9 @@ async fn a_job_survives_a_call_that_hangs_wherever_it_is() {
             assert!(world.wire.is_spent(), "effect {k} never came");
             world.audit().await;
             // Only what hid that a claim had landed may change the end.
-            let hidden = job.attempts.iter().any(|attempt| attempt.phase == Phase::Lost);
-            assert!(job.state == State::Succeeded || hidden, "{moment:?} {k}: {job:?}");
-            assert!(creates(&world) - before <= job.attempts.len(), "{moment:?} {k}: {job:?}");
+            let hidden = job.attempts().iter().any(|attempt| attempt.phase == Phase::Lost);
+            assert!(job.state() == State::Succeeded || hidden, "{moment:?} {k}: {job:?}");
+            assert!(creates(&world) - before <= job.attempts().len(), "{moment:?} {k}: {job:?}");
         }
     }
 }
@@ -124,7 +124,7 @@ async fn a_job_survives_a_table_that_is_away_for_half_a_minute() {
     world.drain().await;
     assert_eq!((world.state(&id).await, creates(&world)), (State::Queued, 0));
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.attempts.len(), creates(&world)), (State::Succeeded, 1, 1), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len(), creates(&world)), (State::Succeeded, 1, 1), "{job:?}");
 
     // Away when the file is there: it is had all the same, and once.
     let id = world.submit("pika-2.2", "another boat", "away again").await;
@@ -133,7 +133,7 @@ async fn a_job_survives_a_table_that_is_away_for_half_a_minute() {
     world.wire.table_is_down_for(Duration::from_secs(30), &world.clock);
     world.drain().await;
     assert_eq!(world.state(&id).await, State::Running);
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
     world.audit().await;
 }
 
@@ -151,7 +151,7 @@ async fn an_end_whose_transaction_is_throttled_is_refunded_once() {
         world.wire.refuse_at(end, Refusal::Transaction(reasons.clone()));
         let job = FAILURE_WITH_REFUND.play(&world, &reasons.join(" ")).await;
         assert!(world.wire.is_spent(), "{reasons:?}: the end never came");
-        assert_eq!(job.state, State::Failed, "{reasons:?}: {job:?}");
+        assert_eq!(job.state(), State::Failed, "{reasons:?}: {job:?}");
         world.audit().await;
     }
 }
@@ -168,7 +168,7 @@ async fn a_write_that_is_throttled_is_made_again() {
     let job = SUCCESS_BY_WEBHOOK.play(&world, "throttled").await;
     let calls = world.wire.calls();
     assert_eq!((&*calls[claim], &*calls[claim + 1]), ("UpdateItem", "UpdateItem"));
-    assert_eq!((job.state, creates(&world) - before), (State::Succeeded, 1), "{job:?}");
+    assert_eq!((job.state(), creates(&world) - before), (State::Succeeded, 1), "{job:?}");
     world.audit().await;
 }
 

@@ -68,7 +68,7 @@ async fn keys_and_urls_in_the_environment_make_no_provider_real() {
     let world = World::with(|options| options.env = keys(&url)).await;
     for model in ["pika-2.2", "gemini-omni-1.1-flash", "veo-3.1"] {
         let id = world.submit(model, "a boat", model).await;
-        assert_eq!(world.finish(&id).await.state, State::Succeeded, "{model}");
+        assert_eq!(world.finish(&id).await.state(), State::Succeeded, "{model}");
         for attempt in attempts(&world, &id).await {
             assert_eq!(attempt["simulated"], true, "{attempt}");
         }
@@ -83,7 +83,7 @@ async fn a_job_never_goes_from_a_real_provider_to_a_simulator() {
     // Veo is at fal and, simulated, at Runway.
     let id = world.submit("veo-3.1", "a boat", "real").await;
     let job = world.finish(&id).await;
-    assert_eq!((job.state, job.attempts.len()), (State::Failed, 4), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len()), (State::Failed, 4), "{job:?}");
     for attempt in attempts(&world, &id).await {
         assert_eq!((&attempt["provider"], attempt.get("simulated")), (&json!("fal"), None), "{attempt}");
     }
@@ -94,8 +94,8 @@ async fn a_job_never_goes_from_a_real_provider_to_a_simulator() {
     }
     let id = world.submit("veo-3.1", "another boat", "down").await;
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Failed, "{job:?}");
-    assert!(job.attempts.iter().all(|attempt| attempt.provider == Fal), "{job:?}");
+    assert_eq!(job.state(), State::Failed, "{job:?}");
+    assert!(job.attempts().iter().all(|attempt| attempt.provider == Fal), "{job:?}");
     assert!(world.stack.simulators[&Runway].remote_jobs().unwrap().is_empty());
     world.audit().await;
 }
@@ -107,11 +107,11 @@ async fn a_job_never_goes_from_a_simulator_to_a_real_provider() {
     let world = World::with(|options| real_fal(options, &url)).await;
     // Preferred by the order, Runway is where this job begins; and it stays among simulators.
     let order = json!({"model": "veo-3.1", "prompt": "a [[sim: create=refuse:401]]", "provider": "runway"});
-    let id = begin(&world, order, "simulated").await.id;
+    let id = begin(&world, order, "simulated").await.id().clone();
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Failed, "{job:?}");
-    assert_eq!(job.fault.as_ref().map(|fault| fault.class), Some(ErrorClass::Auth));
-    assert!(job.attempts.iter().all(|attempt| attempt.simulated && attempt.provider != Fal), "{job:?}");
+    assert_eq!(job.state(), State::Failed, "{job:?}");
+    assert_eq!(job.fault().map(|fault| fault.class), Some(ErrorClass::Auth));
+    assert!(job.attempts().iter().all(|attempt| attempt.simulated && attempt.provider != Fal), "{job:?}");
     assert_eq!(real.calls(), Vec::<String>::new());
 }
 
@@ -121,7 +121,7 @@ async fn a_real_provider_without_a_public_url_is_polled_and_a_simulator_still_re
     let url = real.serve().await;
     let world = World::with(|options| real_fal(options, &url)).await;
     let job = begin(&world, json!({"model": "pika-2.2", "prompt": "a boat"}), "real").await;
-    assert_eq!((job.attempts[0].phase, job.attempts[0].reports), (Phase::Running, false), "{job:?}");
+    assert_eq!((job.attempts()[0].phase, job.attempts()[0].reports), (Phase::Running, false), "{job:?}");
     let create = real.calls().into_iter().find(|call| call.starts_with("POST")).unwrap();
     assert!(!create.contains("webhook"), "{create}");
     let before = real.calls().len();
@@ -131,7 +131,7 @@ async fn a_real_provider_without_a_public_url_is_polled_and_a_simulator_still_re
 
     let order = json!({"model": "kling-2.6", "prompt": "a boat", "provider": "kling"});
     let job = begin(&world, order, "simulated").await;
-    assert_eq!((job.attempts[0].simulated, job.attempts[0].reports), (true, true), "{job:?}");
+    assert_eq!((job.attempts()[0].simulated, job.attempts()[0].reports), (true, true), "{job:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +145,7 @@ async fn a_callback_url_keeps_the_path_of_the_public_url() {
         })
         .await;
         let job = begin(&world, json!({"model": "pika-2.2", "prompt": "a boat"}), "one").await;
-        assert!(job.attempts[0].reports, "{job:?}");
+        assert!(job.attempts()[0].reports, "{job:?}");
         let create = real.calls().into_iter().find(|call| call.starts_with("POST")).unwrap();
         let query = create.split_once('?').unwrap().1;
         let told =

@@ -82,8 +82,8 @@ async fn play_steadily(world: &World, prompt: &str, count: usize) -> (Vec<Job>, 
     let (mut ended, mut made, mut took) = (Vec::new(), 0, Vec::new());
     for id in &jobs {
         let job = world.finish(id).await;
-        made += usize::from(job.state == State::Succeeded);
-        took.push(job.updated_at.since(job.created_at));
+        made += usize::from(job.state() == State::Succeeded);
+        took.push(job.updated_at().since(job.created_at()));
         ended.push(job);
     }
     took.sort();
@@ -104,7 +104,7 @@ async fn with_one_of_three_providers_down_all_jobs_succeed_as_soon_and_few_calls
 
     let world = without(down).await;
     let (ended, made, took) = play_steadily(&world, "a boat", jobs).await;
-    let attempts = ended.iter().flat_map(|job| &job.attempts).filter(|attempt| attempt.provider == down);
+    let attempts = ended.iter().flat_map(|job| job.attempts()).filter(|attempt| attempt.provider == down);
     let mut calls: Vec<_> = attempts.map(|attempt| attempt.started_at).collect();
     calls.sort();
     let (all, vain) = (creates(&world) + calls.len(), calls.len());
@@ -160,8 +160,8 @@ async fn jobs_that_an_outage_holds_back_are_made_after_it() {
     let mut made = 0;
     for id in &jobs {
         let job = world.finish(id).await;
-        assert!(job.state == State::Succeeded || job.attempts.len() == 4, "{job:?}");
-        made += usize::from(job.state == State::Succeeded);
+        assert!(job.state() == State::Succeeded || job.attempts().len() == 4, "{job:?}");
+        made += usize::from(job.state() == State::Succeeded);
     }
     assert!(made >= JOBS - REFUSED / 4, "{made} of {JOBS}");
     assert_eq!(world.calls(Fal, CallKind::Create), made + REFUSED);
@@ -202,7 +202,7 @@ async fn a_refused_key_keeps_all_others_away_at_once() {
     world.drain().await;
     assert_eq!(world.calls(Fal, CallKind::Create), 1);
     for id in &jobs {
-        assert_eq!(world.finish(id).await.attempts.len(), 1);
+        assert_eq!(world.finish(id).await.attempts().len(), 1);
     }
 }
 
@@ -212,7 +212,7 @@ async fn a_remote_job_that_breaks_counts_against_its_provider() {
     let jobs = submit(&world, "veo-3.1", "[[sim: fail=internal, only=fal]]", 5).await;
     for id in &jobs {
         let job = world.finish(id).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 2), "{job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 2), "{job:?}");
     }
     assert!(admission(&world, Fal).await.breaker.open.is_some());
     world.audit().await;
@@ -235,7 +235,7 @@ async fn no_more_run_at_once_than_a_provider_takes_and_no_attempt_is_burnt_by_wa
     }
     for id in &jobs {
         let job = world.job(id).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     }
     assert!(admission(&world, Runway).await.usage.leases.is_empty(), "every slot was released");
     world.audit().await;
@@ -250,11 +250,11 @@ async fn no_more_creates_come_within_a_minute_than_a_provider_takes() {
     let start = world.clock.now();
     for id in &jobs {
         let job = world.finish(id).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     }
     let mut starts = Vec::new();
     for id in &jobs {
-        starts.push(world.job(id).await.attempts[0].started_at);
+        starts.push(world.job(id).await.attempts()[0].started_at);
     }
     starts.sort();
     for (n, at) in starts.iter().enumerate().skip(2) {
@@ -270,7 +270,7 @@ async fn a_full_provider_is_passed_over_where_another_takes_the_job() {
     world.drain().await;
     assert_eq!((world.calls(Fal, CallKind::Create), world.calls(Runway, CallKind::Create)), (1, 2));
     for id in &jobs {
-        assert_eq!(world.finish(id).await.attempts.len(), 1);
+        assert_eq!(world.finish(id).await.attempts().len(), 1);
     }
 }
 
@@ -284,7 +284,7 @@ async fn a_provider_that_says_too_fast_is_left_alone_by_all_jobs() {
     assert_eq!(world.calls(Fal, CallKind::Create), 1);
     assert_eq!(states(&world, &others, State::Queued).await, 3);
     for id in first.iter().chain(&others) {
-        assert_eq!(world.finish(id).await.state, State::Succeeded);
+        assert_eq!(world.finish(id).await.state(), State::Succeeded);
     }
     assert_eq!(world.calls(Fal, CallKind::Create), 5);
 }
@@ -303,8 +303,8 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     let elsewhere = submit(&world, "veo-3.1", "a boat", 1).await;
     let waits = submit(&world, "pika-2.2", "a coat", 1).await;
     world.drain().await;
-    assert_eq!(world.finish(&runs[0]).await.state, State::Succeeded);
-    assert_eq!(world.finish(&elsewhere[0]).await.attempts[0].provider, Runway);
+    assert_eq!(world.finish(&runs[0]).await.state(), State::Succeeded);
+    assert_eq!(world.finish(&elsewhere[0]).await.attempts()[0].provider, Runway);
     world.advance(Duration::from_secs(300)).await;
     assert_eq!(states(&world, &waits, State::Queued).await, 1);
     assert_eq!(world.calls(Fal, CallKind::Create), 1);
@@ -312,7 +312,7 @@ async fn a_paused_provider_gets_no_new_attempts_and_those_that_run_go_on() {
     assert_eq!(Overview::new(Fal, known, now).paused_at, Some(now));
 
     assert!(pause(&store, Fal, false, 8, world.clock.now()).await.unwrap());
-    assert_eq!(world.finish(&waits[0]).await.state, State::Succeeded);
+    assert_eq!(world.finish(&waits[0]).await.state(), State::Succeeded);
     world.audit().await;
 }
 
@@ -351,22 +351,22 @@ async fn pins_fallback_models_and_policy_decide_who_is_asked_next() {
         job
     };
     let providers = |job: &domain::job::Job| -> Vec<Provider> {
-        job.attempts.iter().map(|attempt| attempt.provider).collect()
+        job.attempts().iter().map(|attempt| attempt.provider).collect()
     };
     let refused = "[[sim: create=refuse:429, only=fal]]";
     let pinned = serde_json::json!(
         {"model": "veo-3.1", "prompt": refused, "provider": "fal", "pin": true});
     let job = submit(pinned).await;
-    assert_eq!((job.state, providers(&job)), (State::Failed, vec![Fal; 4]));
+    assert_eq!((job.state(), providers(&job)), (State::Failed, vec![Fal; 4]));
 
     let fallback = serde_json::json!(
         {"model": "pika-2.2", "prompt": refused, "duration_s": 5, "fallback_models": ["gen-4.5"]});
     let job = submit(fallback).await;
-    assert_eq!((job.state, providers(&job)), (State::Succeeded, vec![Fal, Runway]));
+    assert_eq!((job.state(), providers(&job)), (State::Succeeded, vec![Fal, Runway]));
 
     let policy = serde_json::json!(
         {"model": "veo-3.1", "prompt": "[[sim: fail=content_policy, only=fal]]"});
     let job = submit(policy).await;
-    assert_eq!((job.state, providers(&job)), (State::Failed, vec![Fal]), "accepted, run, and refused");
+    assert_eq!((job.state(), providers(&job)), (State::Failed, vec![Fal]), "accepted, run, and refused");
     world.audit().await;
 }

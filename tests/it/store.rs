@@ -65,13 +65,18 @@ fn order(prompt: &str) -> JobRequest {
 
 /// A job that is not yet stored, for an order of that name under a key of that name.
 fn new_job(account: &AccountId, name: &str, now: Timestamp) -> Job {
-    let id = JobId::for_key(account, name);
-    Job::new(id, account.clone(), "veo-3.1".to_owned(), PRICE, order(name).digest(), now)
+    job_of(account, name, name, now)
+}
+
+/// A job that is not yet stored, for an order of this prompt under this key.
+fn job_of(account: &AccountId, key: &str, prompt: &str, now: Timestamp) -> Job {
+    let id = JobId::for_key(account, key);
+    Job::new(id, account.clone(), "veo-3.1".to_owned(), PRICE, order(prompt).digest(), now)
 }
 
 /// Creates `job` for an order called `prompt`.
 async fn create(jobs: &JobStore, job: &Job, prompt: &str) -> Created {
-    let check_at = job.created_at + CHECK_EVERY;
+    let check_at = job.created_at() + CHECK_EVERY;
     jobs.create(job, &order(prompt), check_at, LIVE_MAX).await.expect("the table answers")
 }
 

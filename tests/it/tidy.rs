@@ -27,7 +27,7 @@ const BANNED: [&str; 16] = [
     "told", "nobody", "whoever", "somebody", "letter", "letters", "twin", "twins", "rival", "rivals",
     "weather", "storm", "keyed", "hint", "hints", "lever",
 ];
-const PLAIN: [&str; 12] = [
+const PLAIN: [&str; 13] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",

@@ -58,10 +58,10 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 /// Whether the messages of an earlier call may be lost, so that a repeat sends them again: nothing has
 /// changed for one interval of `reconcile`.
 async fn is_stalled(app: &App, job: &Job, now: Timestamp) -> Result<bool, Problem> {
-    if now.since(job.updated_at) < CHECK_EVERY {
+    if now.since(job.updated_at()) < CHECK_EVERY {
         return Ok(false);
     }
-    let last = app.polls.last(&job.id, job.attempt).await?;
+    let last = app.polls.last(job.id(), job.current_number()).await?;
     Ok(last.is_none_or(|last| now.since(last) >= CHECK_EVERY))
 }
 
@@ -73,13 +73,14 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let id = id.ok_or_else(Problem::not_found)?;
     note_job(&id);
     // Jobs of other accounts are reported as not found.
-    let job = app.jobs.get(&id).await?.filter(|job| job.account == account).ok_or_else(Problem::not_found)?;
+    let job =
+        app.jobs.get(&id).await?.filter(|job| *job.account() == account).ok_or_else(Problem::not_found)?;
 
     let advance = app.jobs.advance_from(job, &Event::CancelRequested(app.refund), now).await?;
     let job = advance.job();
-    match job.state {
+    match job.state() {
         State::Settling | State::Succeeded | State::Failed => {
-            let detail = format!("The job is {}: it can no longer be canceled.", job.state.name());
+            let detail = format!("The job is {}: it can no longer be canceled.", job.state().name());
             return Err(Problem::new(StatusCode::CONFLICT, "too_late_to_cancel", detail));
         }
         State::Queued | State::Dispatching | State::Running | State::Canceled | State::Other(_) => {}

@@ -153,7 +153,7 @@ impl AdmissionControl {
         now: Timestamp,
     ) -> Result<Option<NotAdmitted>, store::Error> {
         let slot = slot_name(planned.claim);
-        let retry = !planned.job.attempts.is_empty();
+        let retry = !planned.job.attempts().is_empty();
         let request = AdmissionRequest { slot: &slot, retry, forced, limits: self.limits.of(provider) };
         let unreported = self.cache().unreported.remove(&provider).unwrap_or(0);
         let change = |admission: &Admission| admission.earn(unreported, now).admit(&request, now);
@@ -173,7 +173,7 @@ impl AdmissionControl {
                 *self.cache().unreported.entry(provider).or_default() += 1;
             }
             if after.breaker.open.is_some() {
-                tracing::info!(provider = %provider, job = %planned.job.id, forced, "provider.probe");
+                tracing::info!(provider = %provider, job = %planned.job.id(), forced, "provider.probe");
             }
         }
         Ok(rejection)
@@ -291,7 +291,7 @@ impl Observed {
 /// How long a job waits that was not admitted: the reported wait, with jitter of up to half the
 /// time that it has already waited.
 pub(crate) fn pause(wait: Duration, job: &Job, random: u32, now: Timestamp) -> Duration {
-    let ceiling = (now.since(job.updated_at) / 2).clamp(RETRY_BASE, CHECK_EVERY);
+    let ceiling = (now.since(job.updated_at()) / 2).clamp(RETRY_BASE, CHECK_EVERY);
     let pause = wait.min(CHECK_EVERY) + full_jitter(0, ceiling, ceiling, random);
     // The queue counts whole seconds; round up.
     Duration::from_millis(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).next_multiple_of(1_000))

@@ -33,7 +33,8 @@ impl Callbacks {
     /// them even if we crash before the remote job is recorded.
     pub(crate) fn url(&self, job: &Job, provider: Provider) -> Option<Url> {
         let base = self.base(provider)?;
-        let token = self.secrets.sign(&Token { job: job.id.clone(), attempt: job.attempt, provider });
+        let token =
+            self.secrets.sign(&Token { job: job.id().clone(), attempt: job.current_number(), provider });
         base.join(&format!("v1/webhooks/{provider}/{token}")).ok()
     }
 

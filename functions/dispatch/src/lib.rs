@@ -119,7 +119,7 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         return Err(Unfinished::park(format!("there is no job {job_id}")));
     };
     note_attempt(&job, job.current());
-    match job.state {
+    match job.state() {
         State::Queued => {}
         State::Dispatching => return recover(app, job).await,
         State::Running
@@ -155,14 +155,14 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     // The claim allows this one call: a repeat of the message finds the job dispatching. After a
     // crash here, the webhook, a look-up or the deadline decides.
     let callback = app.callbacks.url(&job, route.provider);
-    let outcome = match job.stop {
+    let outcome = match job.stop() {
         None => send(app, &job, &request, route, callback.as_ref()).await,
         // Canceled since the claim was decided.
         Some(_) => Outcome::NotSent(Fault::new(ErrorClass::Stopped, None, Billed::No)),
     };
     let observed = Observed::from_outcome(&outcome);
     let Reading { event, retry_after, unconfirmed } = read(app, &job, &request, outcome, deadline).await?;
-    let attempt = job.attempt;
+    let attempt = job.current_number();
     let job = record(app, job, &event, deadline).await?;
     if let Some(remote) = unconfirmed {
         confirm(app, &job, remote).await;
@@ -170,10 +170,10 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     app.admission.report(route, claim, observed, app.clock.now()).await;
 
     let mut pause = Duration::ZERO;
-    if job.state == State::Queued {
+    if job.state() == State::Queued {
         let now = app.clock.now();
         let elsewhere = app.admission.goes_elsewhere(&job, &request, &app.catalog, route.provider, now);
-        tracing::info!(job = %job.id, attempt, provider = %route.provider, elsewhere, "job.failover");
+        tracing::info!(job = %job.id(), attempt, provider = %route.provider, elsewhere, "job.failover");
         let jitter = || full_jitter(u32::from(attempt), RETRY_BASE, RETRY_MAX, app.random.u32());
         pause = if elsewhere { Duration::ZERO } else { retry_after.unwrap_or_else(jitter) };
     }
@@ -190,7 +190,7 @@ async fn claim_attempt(
     id: u64,
     deadline: Deadline,
 ) -> Result<Option<Job>, Unfinished> {
-    let job_id = job.id.clone();
+    let job_id = job.id().clone();
     let claimed = Event::Claimed(Claim {
         id,
         provider: route.provider,
@@ -221,7 +221,7 @@ async fn claim_attempt(
 /// Records the outcome of the create call, which only this function knows. If the table fails, the
 /// outcome goes to the settle queue; if that fails too, to the log.
 async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Result<Job, Unfinished> {
-    let number = job.attempt;
+    let number = job.current_number();
     let advance = persist(app, deadline, "create.not_recorded", || {
         app.jobs.advance_from(job.clone(), event, app.clock.now())
     });
@@ -238,7 +238,7 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
                 if let Err(unsent) = &sent {
                     let remote = named(event).map(|remote| remote.id.as_str());
                     tracing::error!(
-                        job = %job.id, attempt = number, event = event.name(), remote,
+                        job = %job.id(), attempt = number, event = event.name(), remote,
                         error = chain(unsent), "create.lost"
                     );
                 }
@@ -250,10 +250,12 @@ async fn record(app: &App, job: Job, event: &Event, deadline: Deadline) -> Resul
 
 /// Queues a check of an unconfirmed id: if the provider knows it, it is the attempt's remote job.
 async fn confirm(app: &App, job: &Job, remote: RemoteJob) {
-    let (job_id, attempt, remote) = (job.id.clone(), job.attempt, Some(remote));
+    let (job_id, attempt, remote) = (job.id().clone(), job.current_number(), Some(remote));
     let message = Message::verdict(job_id, attempt, remote, None, Source::Poll);
-    if let Err(error) = app.settle.send(&message, Some(job.provider_of(job.attempt)), CONFIRM_AFTER).await {
-        tracing::warn!(job = %job.id, error = chain(&error), "message.not_queued");
+    if let Err(error) =
+        app.settle.send(&message, Some(job.provider_of(job.current_number())), CONFIRM_AFTER).await
+    {
+        tracing::warn!(job = %job.id(), error = chain(&error), "message.not_queued");
     }
 }
 
@@ -268,7 +270,7 @@ fn as_message(job: &Job, event: &Event) -> Option<Message> {
         AttemptEvent::PresumedRefused | AttemptEvent::Unclear | AttemptEvent::Ended { .. } => return None,
     };
     let remote = named(event).cloned();
-    let (job_id, attempt) = (job.id.clone(), *number);
+    let (job_id, attempt) = (job.id().clone(), *number);
     Some(Message::verdict(job_id, attempt, remote, outcome, Source::Poll))
 }
 
@@ -312,14 +314,14 @@ where
 /// `once` is not sent again.
 async fn wait(app: &App, job: &Job, span: Duration, once: bool) {
     let pause = admission::pause(span, job, app.random.u32(), app.clock.now());
-    tracing::info!(job = %job.id, pause_ms = pause.as_millis(), once, "job.held_back");
+    tracing::info!(job = %job.id(), pause_ms = pause.as_millis(), once, "job.held_back");
     if !once {
         app.outbox.send_all_after(job, pause).await;
     }
 }
 
 async fn send(app: &App, job: &Job, request: &JobRequest, route: &Route, callback: Option<&Url>) -> Outcome {
-    let reference = reference(&job.id, job.attempt);
+    let reference = reference(job.id(), job.current_number());
     let order = CreateOrder { callback, ..CreateOrder::new(request, route, &reference) };
     app.providers.create(&app.downloads, route.provider, &order, app.clock.now()).await
 }

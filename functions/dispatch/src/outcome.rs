@@ -39,8 +39,8 @@ pub(crate) async fn read(
         Outcome::Delivered { media, cost } => {
             // The media cannot be requested again. It is stored first: after a crash, a repeat of
             // the message finds it in the bucket.
-            let kind = app.catalog.kind(&job.model);
-            let (number, key) = (job.attempt, media_key(job, kind));
+            let kind = app.catalog.kind(job.model());
+            let (number, key) = (job.current_number(), media_key(job, kind));
             let length = u64::try_from(media.len()).unwrap_or(u64::MAX);
             let copied = persist(app, deadline, "media.not_copied", || async {
                 let source = stream::iter([Ok::<_, Infallible>(media.clone())]);
@@ -53,7 +53,7 @@ pub(crate) async fn read(
                 Ok(media) => Event::Delivered { number, cost, media },
                 // There will be no other answer.
                 Err(error @ CopyError::NotMedia(_)) => {
-                    tracing::warn!(job = %job.id, error = chain(&error), "media.wrong");
+                    tracing::warn!(job = %job.id(), error = chain(&error), "media.wrong");
                     let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
                     let verdict = Verdict::Broke { fault, cost };
                     Event::Attempt { number, event: AttemptEvent::Ended { remote: None, verdict } }
@@ -71,14 +71,14 @@ pub(crate) async fn read(
         Outcome::Unknown { answered: true, remote: None, .. }
             if app.unclear_create == UnclearCreate::Failover =>
         {
-            tracing::warn!(job = %job.id, attempt = job.attempt, "create.presumed_refused");
+            tracing::warn!(job = %job.id(), attempt = job.current_number(), "create.presumed_refused");
             AttemptEvent::PresumedRefused
         }
         Outcome::Unknown { cause, remote, .. } => {
             if matches!(cause, "no_id" | "unusable_id") {
                 // It was created and billed, and cannot be polled.
                 tracing::error!(
-                    job = %job.id, attempt = job.attempt, provider = job.provider_of(job.attempt),
+                    job = %job.id(), attempt = job.current_number(), provider = job.provider_of(job.current_number()),
                     alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
                 );
             }
@@ -86,7 +86,11 @@ pub(crate) async fn read(
             AttemptEvent::Unclear
         }
     };
-    Ok(Reading { event: Event::Attempt { number: job.attempt, event: reported }, retry_after, unconfirmed })
+    Ok(Reading {
+        event: Event::Attempt { number: job.current_number(), event: reported },
+        retry_after,
+        unconfirmed,
+    })
 }
 
 /// Finishes a job whose dispatcher crashed after it had stored the media.
@@ -97,8 +101,8 @@ pub(crate) async fn recover(app: &App, job: Job) -> Result<(), Unfinished> {
     if !adapter(attempt.provider).capabilities().delivers {
         return Ok(());
     }
-    if let Some(media) = app.media.find(&media_key(&job, app.catalog.kind(&job.model))).await? {
-        let delivered = Event::Delivered { number: job.attempt, cost: None, media };
+    if let Some(media) = app.media.find(&media_key(&job, app.catalog.kind(job.model()))).await? {
+        let delivered = Event::Delivered { number: job.current_number(), cost: None, media };
         app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
     }
     Ok(())

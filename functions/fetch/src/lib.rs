@@ -120,7 +120,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
         return Ok(());
     }
     // The lease is the version that granted it.
-    let lease = job.version;
+    let lease = job.version();
     let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
     let copied = accept_loss(app, &job, copied).await?;
     let later = match copied {
@@ -181,11 +181,11 @@ async fn begin(app: &App, job: Job, number: u8, ended: &Event) -> Result<Work, U
     if !job.waits_for_file_of(number) {
         return Ok(Work { job, copies: Copies::Nothing });
     }
-    if is_move && job.copy_lease == Some(job.version) {
+    if is_move && job.copy_lease() == Some(job.version()) {
         return Ok(Work { job, copies: Copies::First });
     }
     Ok(match app.jobs.advance_from(job, &Event::CopyStarted { number }, now).await? {
-        Advance::Moved(job) if job.copy_lease == Some(job.version) => Work { job, copies: Copies::Again },
+        Advance::Moved(job) if job.copy_lease() == Some(job.version()) => Work { job, copies: Copies::Again },
         other => Work { job: other.into_job(), copies: Copies::Nothing },
     })
 }
@@ -212,19 +212,19 @@ async fn accept_loss(app: &App, job: &Job, copied: Copied) -> Result<Copied, Unf
 
 /// Renews the lease while a copy runs; ends the copy if the lease is lost.
 async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output = Copied> + Unpin) -> Copied {
-    let renewal = Event::CopyRenewed { number: job.attempt, lease };
+    let renewal = Event::CopyRenewed { number: job.current_number(), lease };
     loop {
         if let Ok(copied) = tokio::time::timeout(RENEW_EVERY, &mut copying).await {
             return copied;
         }
-        match app.jobs.advance(&job.id, &renewal, app.clock.now()).await {
-            Ok(renewed) if renewed.job().copy_lease != Some(lease) => {
-                tracing::warn!(job = %job.id, "media.lease_lost");
+        match app.jobs.advance(job.id(), &renewal, app.clock.now()).await {
+            Ok(renewed) if renewed.job().copy_lease() != Some(lease) => {
+                tracing::warn!(job = %job.id(), "media.lease_lost");
                 return Copied::Later(Duration::ZERO);
             }
             Ok(_) => {}
             // A second copy changes nothing in the bucket, so this one may continue.
-            Err(error) => tracing::warn!(job = %job.id, error = chain(&error), "media.lease_not_renewed"),
+            Err(error) => tracing::warn!(job = %job.id(), error = chain(&error), "media.lease_not_renewed"),
         }
     }
 }
@@ -232,14 +232,14 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
 /// Copies an attempt's file into the bucket, within the remaining time.
 async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
     if copies == Copies::Again {
-        match app.media.find(&media_key(job, app.catalog.kind(&job.model))).await {
+        match app.media.find(&media_key(job, app.catalog.kind(job.model()))).await {
             Ok(Some(media)) => return Copied::Stored(media),
             Ok(None) => {}
             Err(error) => return later(job, &error),
         }
     }
     let mut worst: Option<Copied> = None;
-    for url in by_likeness(urls, app.catalog.kind(&job.model)) {
+    for url in by_likeness(urls, app.catalog.kind(job.model())) {
         let copied = copy_one(app, job, url, deadline).await;
         worst = match (copied, worst) {
             (Copied::Stored(media), _) => return Copied::Stored(media),
@@ -290,7 +290,7 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
     let opened = app.providers.download(&app.downloads, provider, url, app.clock.now());
     let file = match pace.begin(opened).await {
         Err(Stopped::Failed(error @ DownloadError::Gone(_))) => {
-            tracing::warn!(job = %job.id, error = chain(&error), "media.missing");
+            tracing::warn!(job = %job.id(), error = chain(&error), "media.missing");
             return Ok(Copied::Missing);
         }
         Err(Stopped::Failed(error @ (DownloadError::Forbidden(_) | DownloadError::NotTheFile))) => {
@@ -302,7 +302,7 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
         }
         opened => opened?,
     };
-    let kind = app.catalog.kind(&job.model);
+    let kind = app.catalog.kind(job.model());
     match app.media.copy(&media_key(job, kind), kind, file.length, pace.apply(file.body)).await {
         Err(error @ CopyError::NotMedia(_)) => Ok(wrong(job, &error)),
         copied => Ok(Copied::Stored(copied?)),
@@ -317,8 +317,8 @@ fn allowed(app: &App, job: &Job, wait: Duration) -> Duration {
 }
 
 fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
-    let provider = job.provider_of(job.attempt);
-    tracing::warn!(job = %job.id, provider, error = chain(error), "media.wrong");
+    let provider = job.provider_of(job.current_number());
+    tracing::warn!(job = %job.id(), provider, error = chain(error), "media.wrong");
     Copied::Wrong
 }
 
@@ -327,21 +327,21 @@ async fn warn_if_short(app: &App, job: &Job, media: &Media) {
     if media.details.duration_ms.is_none() {
         return;
     }
-    let request = match app.jobs.request(&job.id).await {
+    let request = match app.jobs.request(job.id()).await {
         Ok(request) => request,
         Err(error) => {
-            return tracing::warn!(job = %job.id, error = chain(&error), "media.length_not_checked");
+            return tracing::warn!(job = %job.id(), error = chain(&error), "media.length_not_checked");
         }
     };
     let ordered_s = request.and_then(|request| request.duration_s).unwrap_or(0);
     if media.details.is_short(ordered_s) {
-        let (provider, made_ms) = (job.provider_of(job.attempt), media.details.duration_ms);
-        tracing::warn!(job = %job.id, provider, ordered_s, made_ms, "media.short");
+        let (provider, made_ms) = (job.provider_of(job.current_number()), media.details.duration_ms);
+        tracing::warn!(job = %job.id(), provider, ordered_s, made_ms, "media.short");
     }
 }
 
 fn later(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
-    tracing::warn!(job = %job.id, error = chain(error), "media.not_copied");
+    tracing::warn!(job = %job.id(), error = chain(error), "media.not_copied");
     Copied::Later(Duration::ZERO)
 }
 

@@ -139,7 +139,7 @@ async fn apply(
         Polled::Ended(Verdict::Gone) if is_stopping && !fetching => Verdict::Canceled { cost: None },
         Polled::Ended(Verdict::Gone) if has_another_key(app, attempt) => {
             tracing::error!(
-                job = %job.id, attempt = number, provider = %attempt.provider,
+                job = %job.id(), attempt = number, provider = %attempt.provider,
                 alert = true, class = "key_changed", "provider.needs_attention"
             );
             return Ok(Some(Duration::ZERO));
@@ -153,7 +153,7 @@ async fn apply(
         }
         Polled::Ended(verdict) => verdict.clone(),
         Polled::Empty(fault)
-            if !fetching && persists(app, &job.id, number, "no_output", OUTPUT_LAGS).await? =>
+            if !fetching && persists(app, job.id(), number, "no_output", OUTPUT_LAGS).await? =>
         {
             Verdict::Broke { fault: fault.clone(), cost: None }
         }
@@ -165,7 +165,7 @@ async fn apply(
             return Ok(Some(Duration::ZERO));
         }
         Polled::Unreadable(cause) => {
-            alert_unreadable(app, &job.id, attempt, cause).await?;
+            alert_unreadable(app, job.id(), attempt, cause).await?;
             return Ok(Some(Duration::ZERO));
         }
         Polled::Busy(asked) => return Ok(Some(*asked)),
@@ -209,7 +209,7 @@ fn has_another_key(app: &App, attempt: &Attempt) -> bool {
 /// is not retried.
 async fn queue_verdict(app: &App, job: &Job, attempt: &Attempt, verdict: Verdict) -> Result<(), Unfinished> {
     let (number, remote) = (attempt.number, attempt.remote.clone());
-    let mut message = Message::verdict(job.id.clone(), number, remote, Some(verdict), Source::Poll);
+    let mut message = Message::verdict(job.id().clone(), number, remote, Some(verdict), Source::Poll);
     if let Message::Fetch { tried, .. } = &mut message
         && job.waits_for_file_of(number)
     {
@@ -230,14 +230,14 @@ async fn poll_later(
     let Some(sequence) = sequence.filter(|_| !is_expired) else { return Ok(()) };
     // `reconcile` polls the attempt that an active job waits for: its sequence ends. For other
     // attempts the sequence continues at longer intervals.
-    let is_reconciled = !job.state.is_terminal() && job.attempt == attempt.number;
+    let is_reconciled = !job.state().is_terminal() && job.current_number() == attempt.number;
     let polls = sequence % CANCEL_SEQUENCE;
     let pause = match polls < POLLS_MAX {
         true => poll_pause(polls, POLL_FIRST, POLL_MAX),
         false if is_reconciled => return Ok(()),
         false => POLL_RARELY,
     };
-    let (job_id, attempt, provider) = (job.id.clone(), attempt.number, attempt.provider);
+    let (job_id, attempt, provider) = (job.id().clone(), attempt.number, attempt.provider);
     let next = Message::Poll { job_id, attempt, round: Some(sequence.saturating_add(1)) };
     Ok(app.poll.send(&next, Some(provider.name()), pause.max(wait)).await?)
 }
@@ -245,7 +245,7 @@ async fn poll_later(
 /// Looks up an attempt whose create answer was lost. `settle` records a found remote job. An attempt
 /// that certainly never arrived has failed and may fail over.
 async fn look_up(app: &App, job: &Job, attempt: &Attempt, sequence: Option<u16>) -> Result<(), Unfinished> {
-    let (job_id, number, now) = (&job.id, attempt.number, app.clock.now());
+    let (job_id, number, now) = (job.id(), attempt.number, app.clock.now());
     let age = now.since(attempt.started_at);
     let kind = adapter(attempt.provider).capabilities().look_up;
     let Some(route) = app.catalog.route(&attempt.route) else { return Ok(()) };
@@ -269,7 +269,7 @@ async fn look_up(app: &App, job: &Job, attempt: &Attempt, sequence: Option<u16>)
     let never_arrived = kind == LookUp::Certain && attempt.not_found_counts(now) && would_know;
     let back_off = app.polls.back_off_until(job_id, number).await?;
     let mut wait = Duration::ZERO;
-    let found = match back_off.filter(|until| *until > now && now < job.deadline) {
+    let found = match back_off.filter(|until| *until > now && now < job.deadline()) {
         Some(until) => Found::Busy(until.since(now)),
         None => app.providers.look_up(attempt.provider, &lost, now).await,
     };

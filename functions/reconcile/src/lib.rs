@@ -159,17 +159,17 @@ impl Run<'_> {
         let (app, now) = (self.app, self.now);
         // A job that may have finished is polled once more at its deadline: after an outage of ours,
         // the last poll may be long ago.
-        let final_poll = now >= job.deadline && job.may_have_finished() && due.check_at <= job.deadline;
-        if now >= job.deadline && !final_poll {
+        let final_poll = now >= job.deadline() && job.may_have_finished() && due.check_at <= job.deadline();
+        if now >= job.deadline() && !final_poll {
             job = app.jobs.advance_from(job, &Event::DeadlinePassed, now).await?.job().clone();
         }
         let step = match job.next_step() {
-            NextStep::Wait if can_look_up(&job) => NextStep::Poll(job.attempt),
+            NextStep::Wait if can_look_up(&job) => NextStep::Poll(job.current_number()),
             step => step,
         };
-        let job_id = job.id.clone();
+        let job_id = job.id().clone();
         let message = match step {
-            NextStep::Dispatch => Some((Message::Dispatch { job_id, once: true }, job.account.to_string())),
+            NextStep::Dispatch => Some((Message::Dispatch { job_id, once: true }, job.account().to_string())),
             NextStep::Poll(attempt) => {
                 let group = job.provider_of(attempt).to_owned();
                 Some((Message::Poll { job_id, attempt, round: None }, group))
@@ -180,7 +180,7 @@ impl Run<'_> {
         // final poll is sent first: twice is better than never.
         let first_sent = final_poll && message.is_some();
         // A check after the deadline marks that the final poll was sent.
-        let check = if final_poll { now + ANSWER_WITHIN } else { job.deadline.min(now + CHECK_EVERY) };
+        let check = if final_poll { now + ANSWER_WITHIN } else { job.deadline().min(now + CHECK_EVERY) };
         if !first_sent && !app.jobs.check_again(due, check).await? {
             return Ok(None);
         }

@@ -101,7 +101,8 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     let waits_for = prefer::wait(request.headers()).map(|span| span.min(WAIT_MAX));
     let found = app.jobs.get_with_request(&id).await?;
     // Jobs of other accounts are reported as not found.
-    let (mut job, order) = found.filter(|(job, _)| job.account == *account).ok_or_else(Problem::not_found)?;
+    let (mut job, order) =
+        found.filter(|(job, _)| job.account() == account).ok_or_else(Problem::not_found)?;
     if let Some(span) = waits_for {
         job = changed(app, request.headers(), job, span).await?;
     }
@@ -126,19 +127,19 @@ async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> 
     let knows = headers.contains_key(lambda_http::http::header::IF_NONE_MATCH);
     let mut job = first.clone();
     for _ in 0..span.as_millis() / LOOK_EVERY.as_millis() {
-        let is_changed = if knows { !is_known(headers, &job) } else { job.version != first.version };
-        if is_changed || job.state.is_terminal() {
+        let is_changed = if knows { !is_known(headers, &job) } else { job.version() != first.version() };
+        if is_changed || job.state().is_terminal() {
             break;
         }
         #[expect(clippy::disallowed_methods, reason = "the caller asked this very request to wait")]
         tokio::time::sleep(LOOK_EVERY).await;
-        job = app.jobs.get(&first.id).await?.ok_or_else(Problem::not_found)?;
+        job = app.jobs.get(first.id()).await?.ok_or_else(Problem::not_found)?;
     }
     Ok(job)
 }
 
 async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {
-    let Some(media) = job.media.as_ref().filter(|_| job.state == State::Succeeded) else { return Ok(None) };
+    let Some(media) = job.media().filter(|_| job.state() == State::Succeeded) else { return Ok(None) };
     let now = app.clock.now();
     let url = app.media.link(media, now, LINK_VALID_FOR).await?;
     Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))

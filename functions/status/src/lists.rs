@@ -39,8 +39,8 @@ pub(crate) async fn jobs(
         let page = app.jobs.list(account, size, cursor.clone()).await?;
         more = page.len() == usize::try_from(size).unwrap_or(0);
         for job in page {
-            cursor = Some((job.created_at, job.id.clone()));
-            if status.is_none_or(|status| status == job.state) {
+            cursor = Some((job.created_at(), job.id().clone()));
+            if status.is_none_or(|status| status == job.state()) {
                 found.push(job);
             }
             if found.len() == usize::try_from(limit).unwrap_or(0) {

@@ -88,7 +88,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
             let earlier = app.jobs.get_with_request(&id).await?;
-            let earlier = earlier.filter(|(job, _)| job.body_digest == body_digest);
+            let earlier = earlier.filter(|(job, _)| job.body_digest() == body_digest.as_deref());
             return earlier.map(|(job, order)| replayed(&job, &order, &app.catalog, now)).ok_or(problem);
         }
         Err(problem) => return Err(problem),
@@ -101,16 +101,17 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
 
     note_job(&id);
-    let job = Job { body_digest, ..Job::new(id, account, order.model.clone(), price, digest, now) };
+    let job = Job::new(id, account, order.model.clone(), price, digest, now).with_body_digest(body_digest);
     match app.jobs.create(&job, &order, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
-            let message = Message::Dispatch { job_id: job.id.clone(), once: false };
+            let message = Message::Dispatch { job_id: job.id().clone(), once: false };
             // The job is charged and durable: `reconcile` sends a lost message again.
-            if let Err(error) = app.dispatch.send(&message, Some(job.account.as_str()), Duration::ZERO).await
+            if let Err(error) =
+                app.dispatch.send(&message, Some(job.account().as_str()), Duration::ZERO).await
             {
-                tracing::warn!(job = %job.id, error = chain(&error), "dispatch.not_queued");
+                tracing::warn!(job = %job.id(), error = chain(&error), "dispatch.not_queued");
             }
-            tracing::info!(job = %job.id, model = job.model, price_micros = price.micros(), "job.created");
+            tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
             Ok(accepted(&job, &order, &app.catalog, now))
         }
         Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog, now)),
@@ -156,7 +157,7 @@ fn replayed(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) ->
 fn accepted(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
     let view = JobView::new(job, Some(order), None);
     let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog, now);
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id())) {
         response.headers_mut().insert(LOCATION, location);
     }
     response

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::Catalog;
 use super::credit::MicroUsd;
+use super::effect::Effect;
 use super::id::RemoteJob;
 use super::provider::Provider;
 use super::time::Timestamp;
@@ -230,10 +231,10 @@ pub enum AttemptEvent {
 }
 
 impl Attempt {
-    /// Applies an event; whether it changed anything. `None` if it contradicts the known state.
-    pub(super) fn apply(&mut self, event: &AttemptEvent, now: Timestamp) -> Option<bool> {
+    /// Applies an event. Illegal if it contradicts the known state.
+    pub(super) fn apply(&mut self, event: &AttemptEvent, now: Timestamp) -> Effect {
         if matches!(self.phase, Phase::Other(_)) {
-            return Some(false); // handled by the newer release
+            return Effect::Unchanged; // handled by the newer release
         }
         let waiting = matches!(self.phase, Phase::Sending | Phase::Unclear);
         match event {
@@ -253,21 +254,22 @@ impl Attempt {
             | AttemptEvent::NotSent(_)
             | AttemptEvent::PresumedRefused
             | AttemptEvent::Unclear => {
-                return Some(false);
+                return Effect::Unchanged;
             }
             AttemptEvent::Ended { remote, verdict } => {
-                return Some(self.take_verdict(remote.as_ref(), verdict, now));
+                return self.take_verdict(remote.as_ref(), verdict, now);
             }
         }
-        Some(true)
+        Effect::Moved
     }
 
-    fn accept(&mut self, remote: &RemoteJob, cost: Option<MicroUsd>) -> Option<bool> {
+    fn accept(&mut self, remote: &RemoteJob, cost: Option<MicroUsd>) -> Effect {
         match &self.remote {
             // Two remote jobs for one attempt are billed twice: a defect.
-            Some(known) if known.id != remote.id => None,
+            Some(known) if known.id != remote.id => Effect::Illegal,
             // It still runs: earlier "not found" answers are cleared.
-            Some(_) => Some(self.phase.is_open() && self.missing.take().is_some()),
+            Some(_) if self.phase.is_open() && self.missing.take().is_some() => Effect::Moved,
+            Some(_) => Effect::Unchanged,
             None => {
                 self.missing = None;
                 self.remote = Some(remote.clone());
@@ -276,26 +278,26 @@ impl Attempt {
                     self.phase = Phase::Running;
                     self.ended_at = None;
                 }
-                Some(true)
+                Effect::Moved
             }
         }
     }
 
-    fn take_verdict(&mut self, remote: Option<&RemoteJob>, verdict: &Verdict, now: Timestamp) -> bool {
+    fn take_verdict(&mut self, remote: Option<&RemoteJob>, verdict: &Verdict, now: Timestamp) -> Effect {
         let success = matches!(verdict, Verdict::Finished { .. });
         if self.phase == Phase::Finished {
-            return false;
+            return Effect::Unchanged;
         }
         if !self.phase.may_run() && !success {
-            return false;
+            return Effect::Unchanged;
         }
         if *verdict == Verdict::Gone {
             if !self.phase.is_open() {
-                return false;
+                return Effect::Unchanged;
             }
             match self.record_not_found(now) {
-                Sighting::Nothing => return false,
-                Sighting::Noted => return true,
+                Sighting::Nothing => return Effect::Unchanged,
+                Sighting::Noted => return Effect::Moved,
                 Sighting::Loss => {}
             }
         }
@@ -304,7 +306,7 @@ impl Attempt {
         }
         self.missing = None;
         self.conclude(verdict, now);
-        true
+        Effect::Moved
     }
 
     fn conclude(&mut self, verdict: &Verdict, now: Timestamp) {

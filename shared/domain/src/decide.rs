@@ -5,63 +5,18 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, AttemptEvent, Phase};
 use super::credit::{Entry, MicroUsd};
+use super::effect::Effect;
 use super::job::{
     ATTEMPTS_MAX, CancelRefund, Job, QUEUED_MAX, RUNNING_MAX, SETTLING_MAX, STOPPING_MAX, State, Stop,
     UNCLEAR_MAX, timed_out,
 };
-use super::media::Media;
-use super::provider::Provider;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault, Verdict};
 
+mod event;
 mod files;
 
-/// Something that happened to a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A dispatcher is about to call this route. The winner of this transition makes the call;
-    /// the claim's random id distinguishes concurrent dispatchers.
-    Claimed(Claim),
-    /// No route is left to try, for this reason.
-    NoRoute { class: ErrorClass },
-    /// A report about one attempt.
-    Attempt { number: u8, event: AttemptEvent },
-    /// The create call returned the media, and it is stored.
-    Delivered { number: u8, cost: Option<MicroUsd>, media: Media },
-    /// An attempt's media is stored.
-    Stored { number: u8, media: Media },
-    /// A copy of an attempt's media is about to start. Its lease is the new version.
-    CopyStarted { number: u8 },
-    /// The copy with this lease is still running.
-    CopyRenewed { number: u8, lease: u64 },
-    /// The copy with this lease has failed; another may start after this wait.
-    CopyFailed { number: u8, lease: u64, wait: Duration },
-    /// As `CopyFailed`, and the source reports the file as not found.
-    AssetLost { number: u8, lease: u64 },
-    /// As `CopyFailed`, and the file is certainly the wrong one.
-    WrongFile { number: u8, lease: u64 },
-    /// The caller canceled the job, with this refund.
-    CancelRequested(CancelRefund),
-    /// The deadline of the current state has passed.
-    DeadlinePassed,
-}
-
-/// The attempt that a dispatcher is about to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Random: identifies the dispatcher.
-    pub id: u64,
-    pub provider: Provider,
-    pub route: String,
-    pub cost: Option<MicroUsd>,
-    pub key_mark: Option<u32>,
-    /// The provider gets a callback URL.
-    pub reports: bool,
-    /// The provider does not bill a remote job that is canceled before its end.
-    pub stop_is_free: bool,
-    /// The provider is a simulator.
-    pub simulated: bool,
-}
+pub use event::{Claim, Event};
 
 /// A legal transition, not yet written. Only [`Job::decide`] creates one.
 ///
@@ -132,34 +87,35 @@ impl Job {
             return Ok(Decision::Stay); // handled by the newer release
         }
         let mut after = self.clone();
-        let moved = match event {
+        let effect = match event {
             Event::Claimed(claim) => after.claim(claim, now),
             Event::NoRoute { class } => after.fail_without_route(*class, now),
             Event::Attempt { number, event } => after.apply_attempt_event(*number, event, now),
             Event::Delivered { number, cost, media } => {
                 let verdict = Verdict::Finished { asset_url: String::new(), cost: *cost };
                 let ended = AttemptEvent::Ended { remote: None, verdict };
-                let moved = after.apply_attempt_event(*number, &ended, now);
-                moved.and_then(|moved| Some(after.store(*number, media)? || moved))
+                after.apply_attempt_event(*number, &ended, now).and(|| after.store(*number, media))
             }
             Event::Stored { number, media } => after.store(*number, media),
             Event::CopyStarted { number } => after.start_copy(*number, now),
             Event::CopyRenewed { number, lease } => after.renew_copy(*number, *lease, now),
-            Event::CopyFailed { number, lease, wait } => after.fail_copy(*number, *lease, *wait, now),
+            Event::CopyFailed { number, lease, wait } => {
+                let next = (!wait.is_zero()).then(|| now + *wait);
+                after.end_copy(*number, *lease, next)
+            }
             Event::AssetLost { number, lease } => {
-                let ended = after.end_copy(*number, *lease);
-                ended.and_then(|ended| Some(after.record_missing_file(*number, now)? || ended))
+                after.end_copy(*number, *lease, None).and(|| after.record_missing_file(*number, now))
             }
             Event::WrongFile { number, lease } => {
-                let ended = after.end_copy(*number, *lease);
-                ended.and_then(|ended| Some(after.record_wrong_file(*number, now)? || ended))
+                after.end_copy(*number, *lease, None).and(|| after.record_wrong_file(*number, now))
             }
             Event::CancelRequested(refund) => after.request_cancel(*refund, now),
             Event::DeadlinePassed => after.expire(now),
-        }
-        .ok_or_else(|| Illegal { state: self.state.name(), event: event.name() })?;
-        if !moved {
-            return Ok(Decision::Stay);
+        };
+        match effect {
+            Effect::Moved => {}
+            Effect::Unchanged => return Ok(Decision::Stay),
+            Effect::Illegal => return Err(Illegal { state: self.state.name(), event: event.name() }),
         }
         after.version += 1;
         after.updated_at = now;
@@ -175,18 +131,14 @@ impl Job {
         Ok(Decision::Move(Box::new(transition)))
     }
 
-    // Each of these returns whether it changed `self`; `None` means illegal.
-
-    fn claim(&mut self, claim: &Claim, now: Timestamp) -> Option<bool> {
+    fn claim(&mut self, claim: &Claim, now: Timestamp) -> Effect {
         if self.state != State::Queued {
-            return Some(false);
+            return Effect::Unchanged;
         }
-        if self.attempts.len() >= ATTEMPTS_MAX {
-            return None;
-        }
-        self.attempt = u8::try_from(self.attempts.len() + 1).ok()?;
+        let Some(number) = self.next_number() else { return Effect::Illegal };
+        self.attempt = number;
         self.attempts.push(Attempt {
-            number: self.attempt,
+            number,
             claim: claim.id,
             key_mark: claim.key_mark,
             reports: claim.reports,
@@ -206,31 +158,47 @@ impl Job {
             rest: BTreeMap::new(),
         });
         self.enter(State::Dispatching, now);
-        Some(true)
+        Effect::Moved
     }
 
-    fn fail_without_route(&mut self, class: ErrorClass, now: Timestamp) -> Option<bool> {
+    /// The number of the next attempt; `None` after the last.
+    fn next_number(&self) -> Option<u8> {
+        if self.attempts.len() >= ATTEMPTS_MAX {
+            return None;
+        }
+        u8::try_from(self.attempts.len() + 1).ok()
+    }
+
+    fn attempt_mut(&mut self, number: u8) -> Option<&mut Attempt> {
+        self.attempts.get_mut(usize::from(number.checked_sub(1)?))
+    }
+
+    fn fail_without_route(&mut self, class: ErrorClass, now: Timestamp) -> Effect {
         if self.state != State::Queued {
-            return Some(false);
+            return Effect::Unchanged;
         }
         self.fail(Fault::new(class, None, Billed::No), now);
-        Some(true)
+        Effect::Moved
     }
 
-    fn apply_attempt_event(&mut self, number: u8, event: &AttemptEvent, now: Timestamp) -> Option<bool> {
-        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if !attempt.apply(event, now)? {
-            // The provider dropped the result before it was stored: the file is lost.
-            let not_found = matches!(event, AttemptEvent::Ended { verdict: Verdict::Gone, .. });
-            return if not_found && attempt.phase == Phase::Finished {
-                self.record_missing_file(number, now)
-            } else {
-                Some(false)
-            };
+    fn apply_attempt_event(&mut self, number: u8, event: &AttemptEvent, now: Timestamp) -> Effect {
+        let Some(attempt) = self.attempt_mut(number) else { return Effect::Illegal };
+        match attempt.apply(event, now) {
+            Effect::Moved => {}
+            Effect::Unchanged => {
+                // The provider dropped the result before it was stored: the file is lost.
+                let not_found = matches!(event, AttemptEvent::Ended { verdict: Verdict::Gone, .. });
+                return if not_found && attempt.phase == Phase::Finished {
+                    self.record_missing_file(number, now)
+                } else {
+                    Effect::Unchanged
+                };
+            }
+            Effect::Illegal => return Effect::Illegal,
         }
         let (phase, fault) = (attempt.phase, attempt.fault.clone());
         if attempt.missing.is_some() {
-            return Some(true); // not found, and not yet a loss
+            return Effect::Moved; // not found, and not yet a loss
         }
         match self.state {
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
@@ -255,16 +223,16 @@ impl Job {
                 self.fail_over(fault.unwrap_or_else(timed_out), now);
             }
         }
-        Some(true)
+        Effect::Moved
     }
 
-    fn request_cancel(&mut self, refund: CancelRefund, now: Timestamp) -> Option<bool> {
+    fn request_cancel(&mut self, refund: CancelRefund, now: Timestamp) -> Effect {
         match self.state {
             State::Queued => {
                 self.stop = Some(Stop::Caller);
                 self.cancel_refund = refund;
                 self.fail(Fault::new(ErrorClass::Stopped, None, Billed::No), now);
-                Some(true)
+                Effect::Moved
             }
             State::Dispatching | State::Running if self.stop != Some(Stop::Caller) => {
                 if self.state == State::Running {
@@ -272,7 +240,7 @@ impl Job {
                 }
                 self.stop = Some(Stop::Caller);
                 self.cancel_refund = refund;
-                Some(true)
+                Effect::Moved
             }
             // Settling is too late: the provider has billed, and the caller gets the result.
             State::Dispatching
@@ -281,13 +249,13 @@ impl Job {
             | State::Succeeded
             | State::Failed
             | State::Canceled
-            | State::Other(_) => Some(false),
+            | State::Other(_) => Effect::Unchanged,
         }
     }
 
-    fn expire(&mut self, now: Timestamp) -> Option<bool> {
+    fn expire(&mut self, now: Timestamp) -> Effect {
         if now < self.deadline || self.state.is_terminal() {
-            return Some(false);
+            return Effect::Unchanged;
         }
         match self.state {
             State::Queued => self.fail(timed_out(), now),
@@ -297,15 +265,14 @@ impl Job {
                 self.deadline = now + STOPPING_MAX;
             }
             State::Dispatching | State::Running => {
-                let number = usize::from(self.attempt);
-                let attempt = self.attempts.get_mut(number.checked_sub(1)?)?;
+                let Some(attempt) = self.attempt_mut(self.attempt) else { return Effect::Illegal };
                 attempt.end(Phase::Lost, Some(timed_out()), None, now);
                 self.fail_over(timed_out(), now);
             }
             State::Settling => return self.lose_file(self.attempt, now),
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
         }
-        Some(true)
+        Effect::Moved
     }
 
     /// Replaces the failed current attempt: by another that has finished, or else by one that may
@@ -357,30 +324,11 @@ impl Job {
             State::Running if self.stop.is_some() => STOPPING_MAX,
             State::Running => RUNNING_MAX,
             State::Settling => SETTLING_MAX,
-            State::Succeeded | State::Failed | State::Canceled | State::Other(_) => std::time::Duration::ZERO,
+            State::Succeeded | State::Failed | State::Canceled | State::Other(_) => Duration::ZERO,
         };
         self.state = state;
         (self.copy_until, self.copy_lease) = (None, None);
         self.deadline = now + time_limit;
-    }
-}
-
-impl Event {
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Claimed(_) => "claimed",
-            Self::NoRoute { .. } => "no_route",
-            Self::Attempt { event, .. } => event.name(),
-            Self::Delivered { .. } => "delivered",
-            Self::Stored { .. } => "stored",
-            Self::CopyStarted { .. } => "copy_started",
-            Self::CopyRenewed { .. } => "copy_renewed",
-            Self::CopyFailed { .. } => "copy_failed",
-            Self::AssetLost { .. } => "asset_lost",
-            Self::WrongFile { .. } => "wrong_file",
-            Self::CancelRequested(_) => "cancel_requested",
-            Self::DeadlinePassed => "deadline_passed",
-        }
     }
 }
 

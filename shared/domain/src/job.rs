@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strum::EnumString;
 
 use super::attempt::{Attempt, Phase};
 use super::credit::{Credits, MicroUsd};
@@ -11,7 +10,10 @@ use super::id::{AccountId, JobId};
 use super::media::Media;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
-use super::word::stored_by_word;
+
+mod state;
+
+pub use state::{CancelRefund, State, Stop, UnclearCreate};
 
 /// Maximum number of attempts of one job.
 pub const ATTEMPTS_MAX: usize = 4;
@@ -40,152 +42,58 @@ pub const SETTLING_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// - It ends `failed` or `canceled` with exactly one refund, `succeeded` with none.
 /// - It is not refunded while an attempt may still run and bill, unless that attempt's deadline
 ///   has passed.
+///
+/// Its fields are private, so that nothing else breaks these:
+///
+/// ```compile_fail,E0616
+/// fn end(job: &mut domain::job::Job) {
+///     job.state = domain::job::State::Succeeded;
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    pub id: JobId,
-    pub account: AccountId,
-    pub version: u64,
-    pub state: State,
-    pub model: String,
+    pub(crate) id: JobId,
+    pub(crate) account: AccountId,
+    pub(crate) version: u64,
+    pub(crate) state: State,
+    pub(crate) model: String,
     /// What the caller was charged.
-    pub price: Credits,
+    pub(crate) price: Credits,
     /// Digest of the request; see [`JobRequest::digest`](super::request::JobRequest::digest).
-    pub request_hash: String,
+    pub(crate) request_hash: String,
     /// Digest of the request body; `None` for jobs of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body_digest: Option<String>,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
+    pub(crate) body_digest: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
     /// Deadline of the current state.
-    pub deadline: Timestamp,
+    pub(crate) deadline: Timestamp,
     /// Number of the current attempt; 0 before the first.
-    pub attempt: u8,
+    pub(crate) attempt: u8,
     /// In the order they were made: attempt `n` at index `n - 1`.
-    pub attempts: Vec<Attempt>,
+    pub(crate) attempts: Vec<Attempt>,
     /// While it is settling: end of the lease of the running copy, or of the back-off before the
     /// next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copy_until: Option<Timestamp>,
+    pub(crate) copy_until: Option<Timestamp>,
     /// The lease of that copy: the version that granted it, unique to each copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copy_lease: Option<u64>,
+    pub(crate) copy_lease: Option<u64>,
     /// Why it is being canceled, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop: Option<Stop>,
+    pub(crate) stop: Option<Stop>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media: Option<Media>,
+    pub(crate) media: Option<Media>,
     /// Why it ended without a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
     /// Refund policy, as of the cancel request.
     #[serde(default, skip_serializing_if = "CancelRefund::is_default")]
-    pub cancel_refund: CancelRefund,
+    pub(crate) cancel_refund: CancelRefund,
     /// The refund; `None` while the job is active, after a success, and for ended jobs of older
     /// releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refunded: Option<Credits>,
-}
-
-/// How to treat a create call that was answered with a server error: the request may have been
-/// accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
-#[strum(serialize_all = "snake_case")]
-pub enum UnclearCreate {
-    /// Wait for the webhook, a look-up or the deadline.
-    #[default]
-    Wait,
-    /// Treat it as rejected and fail over: it may be created, and billed, twice.
-    Failover,
-}
-
-/// The refund of a canceled job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, EnumString)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum CancelRefund {
-    /// The price minus the possible cost of the attempts.
-    #[default]
-    LessCost,
-    /// The full price, whatever the providers bill.
-    Full,
-}
-
-impl CancelRefund {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Waits for an attempt.
-    Queued,
-    /// An attempt is being sent, or was sent with an unknown outcome.
-    Dispatching,
-    /// A remote job is known and may be running.
-    Running,
-    /// A remote job has finished and is billed; its media is being downloaded.
-    Settling,
-    Succeeded,
-    Failed,
-    Canceled,
-    /// A state of a newer release, which alone handles such a job.
-    Other(&'static str),
-}
-
-stored_by_word!(State);
-
-impl State {
-    pub const ALL: [Self; 7] = [
-        Self::Queued,
-        Self::Dispatching,
-        Self::Running,
-        Self::Settling,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Canceled,
-    ];
-
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Dispatching => "dispatching",
-            Self::Running => "running",
-            Self::Settling => "settling",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Other(word) => word,
-        }
-    }
-}
-
-/// Why a job is canceled early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stop {
-    Caller,
-    Deadline,
-    /// A value of a newer release.
-    Other(&'static str),
-}
-
-stored_by_word!(Stop);
-
-impl Stop {
-    const ALL: [Self; 2] = [Self::Caller, Self::Deadline];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Deadline => "deadline",
-            Self::Other(word) => word,
-        }
-    }
+    pub(crate) refunded: Option<Credits>,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -233,6 +141,12 @@ impl Job {
             cancel_refund: CancelRefund::default(),
             refunded: None,
         }
+    }
+
+    /// With the digest of the request body.
+    #[must_use]
+    pub fn with_body_digest(self, body_digest: Option<String>) -> Self {
+        Self { body_digest, ..self }
     }
 
     pub fn attempt(&self, number: u8) -> Option<&Attempt> {
@@ -342,6 +256,90 @@ impl Job {
                 Some(self.price.less(self.cost_of(may_bill).as_credits()))
             }
         }
+    }
+}
+
+/// What it records.
+impl Job {
+    pub const fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    pub const fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub const fn price(&self) -> Credits {
+        self.price
+    }
+
+    pub fn request_hash(&self) -> &str {
+        &self.request_hash
+    }
+
+    pub fn body_digest(&self) -> Option<&str> {
+        self.body_digest.as_deref()
+    }
+
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    pub const fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    pub const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// The number of the current attempt; 0 before the first.
+    pub const fn current_number(&self) -> u8 {
+        self.attempt
+    }
+
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    pub const fn copy_until(&self) -> Option<Timestamp> {
+        self.copy_until
+    }
+
+    pub const fn copy_lease(&self) -> Option<u64> {
+        self.copy_lease
+    }
+
+    pub const fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    pub const fn media(&self) -> Option<&Media> {
+        self.media.as_ref()
+    }
+
+    pub const fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub const fn cancel_refund(&self) -> CancelRefund {
+        self.cancel_refund
+    }
+
+    pub const fn refunded(&self) -> Option<Credits> {
+        self.refunded
     }
 }
 

@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod catalog;
 pub mod credit;
 pub mod decide;
+mod effect;
 pub mod id;
 pub mod job;
 pub mod media;

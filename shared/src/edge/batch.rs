@@ -58,7 +58,7 @@ impl Unfinished {
 pub fn attempt_of(job: &Job, number: u8) -> Result<&Attempt, Unfinished> {
     let attempt = job.attempt(number);
     note_attempt(job, attempt);
-    attempt.ok_or_else(|| Unfinished::park(format!("job {} has no attempt {number}", job.id)))
+    attempt.ok_or_else(|| Unfinished::park(format!("job {} has no attempt {number}", job.id())))
 }
 
 impl From<store::Error> for Unfinished {

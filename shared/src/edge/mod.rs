@@ -32,7 +32,7 @@ pub fn note_job(job: &JobId) {
 /// Adds what is known of a message's job once it is read: its account, and the provider of the
 /// attempt that the message is about.
 pub fn note_attempt(job: &Job, attempt: Option<&Attempt>) {
-    note_account(&job.account);
+    note_account(job.account());
     if let Some(attempt) = attempt {
         Span::current().record("provider", attempt.provider.name());
     }

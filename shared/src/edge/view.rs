@@ -98,9 +98,9 @@ pub struct Link {
 impl<'a> JobView<'a> {
     /// `link` is the link to the job's media, if it has any and the response includes it.
     pub fn new(job: &'a Job, request: Option<&'a JobRequest>, link: Option<Link>) -> Self {
-        let cancel_requested = job.stop == Some(Stop::Caller);
-        let refund = job.refund_for_cancel().filter(|_| cancel_requested || job.state.is_terminal());
-        let media = job.media.as_ref().zip(link).map(|(media, link)| MediaView {
+        let cancel_requested = job.stop() == Some(Stop::Caller);
+        let refund = job.refund_for_cancel().filter(|_| cancel_requested || job.state().is_terminal());
+        let media = job.media().zip(link).map(|(media, link)| MediaView {
             url: link.url,
             url_expires_at: link.expires_at.to_string(),
             content_type: &media.content_type,
@@ -112,18 +112,18 @@ impl<'a> JobView<'a> {
             fps: media.details.frames_per_1000_s.map(|frames| thousandths(frames.into())),
         });
         Self {
-            id: &job.id,
-            account: &job.account,
-            status: job.state.name(),
-            model: &job.model,
-            price_micro_credits: job.price.micros(),
-            created_at: job.created_at.to_string(),
-            updated_at: job.updated_at.to_string(),
+            id: job.id(),
+            account: job.account(),
+            status: job.state().name(),
+            model: job.model(),
+            price_micro_credits: job.price().micros(),
+            created_at: job.created_at().to_string(),
+            updated_at: job.updated_at().to_string(),
             cancel_requested,
             refund_micro_credits: refund.map(Credits::micros),
-            attempts: job.attempts.iter().map(AttemptView::new).collect(),
+            attempts: job.attempts().iter().map(AttemptView::new).collect(),
             media: media.into_iter().collect(),
-            error: job.fault.as_ref().map(ErrorView::new),
+            error: job.fault().map(ErrorView::new),
             request,
         }
     }
@@ -181,7 +181,7 @@ fn thousandths(number: u64) -> f64 {
 
 /// A job's entity tag: its version. Weak, because links differ between responses.
 pub fn etag(job: &Job) -> String {
-    format!("W/\"{}\"", job.version)
+    format!("W/\"{}\"", job.version())
 }
 
 /// Whether `If-None-Match` matches this version of the job.
@@ -221,10 +221,10 @@ fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog, now: Timesta
     if let Ok(tag) = HeaderValue::from_str(&etag(job)) {
         headers.insert(ETAG, tag);
     }
-    if !job.state.is_terminal() {
+    if !job.state().is_terminal() {
         headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s(job, catalog)));
     }
-    warn_of_end(headers, catalog.model(&job.model), now);
+    warn_of_end(headers, catalog.model(&job.model()), now);
 }
 
 /// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) of a model that ends soon or has ended.
@@ -242,8 +242,8 @@ fn warn_of_end(headers: &mut HeaderMap, model: Option<&Model>, now: Timestamp) {
 
 /// `Retry-After` of a live job, in seconds.
 fn retry_after_s(job: &Job, catalog: &Catalog) -> u32 {
-    let expected_s = catalog.model(&job.model).map_or(30, |model| model.expected_s);
-    match job.state {
+    let expected_s = catalog.model(job.model()).map_or(30, |model| model.expected_s);
+    match job.state() {
         State::Queued | State::Dispatching | State::Running => (expected_s / 12).clamp(2, 15),
         State::Settling | State::Succeeded | State::Failed | State::Canceled | State::Other(_) => 2,
     }

@@ -22,8 +22,8 @@ pub async fn of_account(
     while found.len() < limit {
         let page = store.list(account, PAGE, cursor).await?;
         let Some(last) = page.last() else { break };
-        cursor = Some((last.created_at, last.id.clone()));
-        found.extend(page.into_iter().filter(|job| status.is_none_or(|status| job.state == status)));
+        cursor = Some((last.created_at(), last.id().clone()));
+        found.extend(page.into_iter().filter(|job| status.is_none_or(|status| job.state() == status)));
     }
     found.truncate(limit);
     Ok(found)
@@ -39,7 +39,7 @@ pub async fn active(
     now: Timestamp,
 ) -> Result<Live, Error> {
     let is_listed = |live: &LiveJob| {
-        (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state == status)
+        (!stuck || live.is_stuck(now)) && status.is_none_or(|status| live.job.state() == status)
     };
     store.live(limit, is_listed).await
 }

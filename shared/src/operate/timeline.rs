@@ -33,14 +33,14 @@ pub enum Event<'a> {
 /// All events with their times, oldest first.
 pub fn events<'a>(history: &'a History, dead: &'a [DeadLetter]) -> Vec<(Timestamp, Event<'a>)> {
     let job = &history.job;
-    let mut events = vec![(job.created_at, Event::Created)];
+    let mut events = vec![(job.created_at(), Event::Created)];
     events.extend(history.lines.iter().map(|line| (line.at, Event::Ledger(&line.entry))));
     let mut state = State::Queued;
     for moved in &history.moves {
         events.push((moved.at, Event::Moved(state, moved)));
         state = moved.state;
     }
-    for attempt in &job.attempts {
+    for attempt in job.attempts() {
         events.push((attempt.started_at, Event::AttemptStarted(attempt)));
         events.extend(attempt.ended_at.map(|at| (at, Event::AttemptEnded(attempt))));
     }

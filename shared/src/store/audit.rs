@@ -78,12 +78,12 @@ impl History {
 }
 
 async fn job_lines(table: &Table, doing: &str, job: &Job) -> Result<Vec<Line>, Error> {
-    let (id, amount) = (job.id.clone(), job.price);
+    let (id, amount) = (job.id().clone(), job.price());
     let entries = [Entry::Charge { job: id.clone(), amount }, Entry::Refund { job: id, amount }];
     let mut lines = Vec::new();
     for entry in entries {
         let read = table.client.get_item().table_name(&table.name).consistent_read(true);
-        let read = read.set_key(Some(key(keys::account(&job.account), keys::entry(&entry))));
+        let read = read.set_key(Some(key(keys::account(job.account()), keys::entry(&entry))));
         let answer = read.send().await.map_err(|source| Error::sdk(doing, source))?;
         if let Some(item) = answer.item {
             lines.push(from_item(doing, item)?);

@@ -68,7 +68,7 @@ pub struct Live {
 impl LiveJob {
     /// Whether its check is long overdue, or its deadline has passed.
     pub fn is_stuck(&self, now: Timestamp) -> bool {
-        now > self.check_at + STUCK_AFTER || now >= self.job.deadline
+        now > self.check_at + STUCK_AFTER || now >= self.job.deadline()
     }
 }
 
@@ -89,8 +89,8 @@ impl JobStore {
             let (jobs, others) = self.get_readable("read the live jobs", ids).await?;
             unreadable.extend(others);
             for job in jobs {
-                let check_at = page.iter().find(|due| due.job == job.id).map(|due| due.check_at);
-                let live = check_at.filter(|_| !job.state.is_terminal());
+                let check_at = page.iter().find(|due| due.job == *job.id()).map(|due| due.check_at);
+                let live = check_at.filter(|_| !job.state().is_terminal());
                 found.extend(live.map(|check_at| LiveJob { job, check_at }).filter(&filter));
             }
             if found.len() >= limit {

@@ -104,13 +104,13 @@ impl JobStore {
         check_at: Timestamp,
         limits: Limits,
     ) -> Result<Created, Error> {
-        let doing = format!("create job {}", job.id);
-        let charge = Entry::Charge { job: job.id.clone(), amount: job.price };
+        let doing = format!("create job {}", job.id());
+        let charge = Entry::Charge { job: job.id().clone(), amount: job.price() };
         let writes = vec![
             self.put_if_absent(job_item(&doing, job, check_at)?, true),
-            self.put_if_absent(request_item(&doing, &job.id, request)?, false),
-            ledger::take(&self.table, &job.account, job.price, limits, job.created_at),
-            ledger::entry_put(&self.table, &job.account, &charge, job.created_at),
+            self.put_if_absent(request_item(&doing, job.id(), request)?, false),
+            ledger::take(&self.table, job.account(), job.price(), limits, job.created_at()),
+            ledger::entry_put(&self.table, job.account(), &charge, job.created_at()),
         ];
         for tries in 0..RACES_MAX {
             let Err(error) = self.transact(writes.clone()).await else {
@@ -120,8 +120,8 @@ impl JobStore {
             // The order of the reasons is the order of the writes.
             if let Some(item) = failed_condition(reasons, 0) {
                 let earlier = job_from_item(&doing, item)?;
-                let same_body = job.body_digest.is_some() && earlier.body_digest == job.body_digest;
-                let same = same_body || earlier.request_hash == job.request_hash;
+                let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
+                let same = same_body || earlier.request_hash() == job.request_hash();
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
             }
             if is_transient(reasons) {
@@ -130,10 +130,10 @@ impl JobStore {
             }
             if let Some(item) = failed_condition(reasons, 2) {
                 let balance = ledger::balance_of(&doing, &item)?;
-                if balance < job.price {
+                if balance < job.price() {
                     return Ok(Created::NoCredit { balance });
                 }
-                let lost = ledger::at_risk_of(&item, job.created_at);
+                let lost = ledger::at_risk_of(&item, job.created_at());
                 if limits.loss_per_day.is_some_and(|most| lost >= most) {
                     return Ok(Created::TooMuchLost { lost });
                 }
@@ -204,7 +204,7 @@ impl JobStore {
     /// As [`advance`](Self::advance), from a job that was just read.
     pub async fn advance_from(&self, mut job: Job, event: &Event, now: Timestamp) -> Result<Advance, Error> {
         for tries in 0..RACES_MAX {
-            let doing = format!("apply `{}` to job {}", event.name(), job.id);
+            let doing = format!("apply `{}` to job {}", event.name(), job.id());
             let decision = job.decide(event, now).map_err(|illegal| Error::corrupt(&doing, illegal))?;
             let Decision::Move(transition) = decision else { return Ok(Advance::Unchanged(job)) };
             if !self.claim_remote(&transition, now).await? {
@@ -222,19 +222,19 @@ impl JobStore {
                 Commit::Lost { winner: Some(winner) } => job = *winner,
                 Commit::Lost { winner: None } => {
                     back_off(tries).await;
-                    let id = &transition.before().id;
+                    let id = transition.before().id();
                     job = self.get(id).await?.ok_or_else(|| Error::missing(format!("find job {id}")))?;
                 }
             }
         }
-        Err(Error::contended(format!("apply `{}` to job {}", event.name(), job.id)))
+        Err(Error::contended(format!("apply `{}` to job {}", event.name(), job.id())))
     }
 
     /// Assigns the remote job of a transition to its attempt. `false` if it belongs to another
     /// attempt: a remote job never has two.
     async fn claim_remote(&self, transition: &Transition, now: Timestamp) -> Result<bool, Error> {
         let Some(attempt) = transition.named() else { return Ok(true) };
-        self.hold_remote(&transition.before().id, attempt, now).await
+        self.hold_remote(transition.before().id(), attempt, now).await
     }
 
     /// Assigns a remote job to its attempt. `false` if it belongs to another attempt. Attempts of old
@@ -263,15 +263,15 @@ impl JobStore {
         now: Timestamp,
     ) -> Result<Commit, Error> {
         let update = job_update(doing, transition, event)?;
-        let ends = transition.after().state.is_terminal() && !transition.before().state.is_terminal();
+        let ends = transition.after().state().is_terminal() && !transition.before().state().is_terminal();
         if !ends {
             return self.commit_alone(doing, update, transition).await;
         }
         let refund = transition.entry().map_or(Credits::ZERO, Entry::amount);
-        let account = &transition.before().account;
+        let account = transition.before().account();
         let job_write = TransactUpdate::builder()
             .table_name(&self.table.name)
-            .set_key(Some(key(keys::job(&transition.before().id), keys::JOB)))
+            .set_key(Some(key(keys::job(transition.before().id()), keys::JOB)))
             .update_expression(update.expression())
             .condition_expression(VERSION_UNCHANGED)
             .set_expression_attribute_names(Some(update.names))
@@ -297,7 +297,7 @@ impl JobStore {
         if failed_condition(reasons, 2).is_some() {
             // A refund exists for a job that has not ended: the ledger is wrong. An alarm watches
             // this line.
-            tracing::error!(job = %transition.before().id, event = event.name(), "ledger.mismatch");
+            tracing::error!(job = %transition.before().id(), event = event.name(), "ledger.mismatch");
             return Err(Error::corrupt(doing, error));
         }
         Err(Error::sdk(doing, error))
@@ -315,7 +315,7 @@ impl JobStore {
             .client
             .update_item()
             .table_name(&self.table.name)
-            .set_key(Some(key(keys::job(&transition.before().id), keys::JOB)))
+            .set_key(Some(key(keys::job(transition.before().id()), keys::JOB)))
             .update_expression(update.expression())
             .condition_expression(VERSION_UNCHANGED)
             .set_expression_attribute_names(Some(update.names))
@@ -381,7 +381,7 @@ fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<&[Cancellat
 /// random, so it is ours.
 fn holds_claim_of(transition: &Transition, winner: &Job) -> bool {
     let (before, after) = (transition.before(), transition.after());
-    let claimed = after.attempts.get(before.attempts.len());
+    let claimed = after.attempts().get(before.attempts().len());
     claimed.is_some_and(|claimed| {
         winner.attempt(claimed.number).is_some_and(|found| found.claim == claimed.claim)
     })

@@ -54,7 +54,7 @@ pub enum CopyError {
 
 /// The key of the media of a job's current attempt.
 pub fn media_key(job: &Job, kind: Kind) -> String {
-    attempt_media_key(&job.account, &job.id, job.attempt, kind)
+    attempt_media_key(job.account(), job.id(), job.current_number(), kind)
 }
 
 /// The key of an attempt's media. A repeated copy has the same key.

@@ -34,10 +34,10 @@ impl Move {
             | Event::AssetLost { number, .. }
             | Event::WrongFile { number, .. } => *number,
             Event::Claimed(_) | Event::NoRoute { .. } | Event::CancelRequested(_) | Event::DeadlinePassed => {
-                after.attempt
+                after.current_number()
             }
         };
-        Self { at: after.updated_at, event: event.name().to_owned(), attempt, state: after.state }
+        Self { at: after.updated_at(), event: event.name().to_owned(), attempt, state: after.state() }
     }
 }
 

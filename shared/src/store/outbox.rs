@@ -38,10 +38,10 @@ impl Outbox {
     }
 
     async fn send(&self, job: &Job, follow_up: FollowUp, pause: Duration) {
-        let job_id = job.id.clone();
+        let job_id = job.id().clone();
         let (queue, group, message) = match follow_up {
             FollowUp::Dispatch => {
-                (self.dispatch.as_ref(), job.account.as_str(), Message::Dispatch { job_id, once: false })
+                (self.dispatch.as_ref(), job.account().as_str(), Message::Dispatch { job_id, once: false })
             }
             FollowUp::Poll(attempt) | FollowUp::LookUp(attempt) => (
                 Some(&self.poll),
@@ -51,7 +51,7 @@ impl Outbox {
         };
         let Some(queue) = queue else { return };
         if let Err(error) = queue.send(&message, Some(group), pause).await {
-            tracing::warn!(job = %job.id, error = error.with_causes(), "message.not_queued");
+            tracing::warn!(job = %job.id(), error = error.with_causes(), "message.not_queued");
         }
     }
 }

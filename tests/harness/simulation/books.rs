@@ -58,10 +58,10 @@ pub(super) fn check(
             problems.push(format!("{provider}'s remote job {id} was made for no job"));
             continue;
         }
-        let attempts = ordered.iter().flat_map(|job| job.attempts.iter().map(|made| (*job, made)));
+        let attempts = ordered.iter().flat_map(|job| job.attempts().iter().map(|made| (*job, made)));
         let owner = match named.get(&(provider, id.as_str())) {
-            Some((owner, _)) if !bill.jobs.contains(&owner.id) => {
-                let (owner, jobs) = (&owner.id, &bill.jobs);
+            Some((owner, _)) if !bill.jobs.contains(owner.id()) => {
+                let (owner, jobs) = (owner.id(), &bill.jobs);
                 problems.push(format!("{provider}'s remote job {id} of {jobs:?} is recorded for {owner}"));
                 continue;
             }
@@ -72,10 +72,10 @@ pub(super) fn check(
                 .filter(|(job, made)| {
                     made.provider == provider
                         && may_be_nameless(made, bill)
-                        && !taken.contains(&(&job.id, made.number))
+                        && !taken.contains(&(job.id(), made.number))
                 })
                 .min_by_key(|(job, made)| {
-                    let refund = refunds.get(&job.id);
+                    let refund = refunds.get(job.id());
                     let is_odd = refund_problem(job, made, bill, refund).is_some();
                     let is_other = (made.phase == Phase::Finished) != bill.is_due();
                     (is_other, is_odd, refund.is_none(), refund.map(|refund| refund.at))
@@ -85,19 +85,19 @@ pub(super) fn check(
             problems.push(format!("{provider}'s remote job {id} is known to no attempt of {ordered:?}"));
             continue;
         };
-        if !taken.insert((&job.id, attempt.number)) {
-            problems.push(format!("attempt {} of {} has made two remote jobs", attempt.number, job.id));
+        if !taken.insert((job.id(), attempt.number)) {
+            problems.push(format!("attempt {} of {} has made two remote jobs", attempt.number, job.id()));
         }
-        problems.extend(refund_problem(job, attempt, bill, refunds.get(&job.id)));
+        problems.extend(refund_problem(job, attempt, bill, refunds.get(job.id())));
         if bill.is_due() {
-            billed.insert((&job.id, attempt.number));
+            billed.insert((job.id(), attempt.number));
             // What has failed may be billed, and most providers do not say.
             let gave_nothing = matches!(attempt.phase, Phase::Broke | Phase::Refused | Phase::NotSent)
                 && bill.state != RemoteState::Failed;
             let known =
                 if gave_nothing { attempt.billed == Billed::Yes } else { attempt.billed != Billed::No };
             if !known || attempt.cost.is_none() {
-                problems.push(format!("{provider} bills {id}, and {} says {attempt:?}", job.id));
+                problems.push(format!("{provider} bills {id}, and {} says {attempt:?}", job.id()));
             }
         }
     }
@@ -115,7 +115,7 @@ fn refund_problem(job: &Job, attempt: &Attempt, bill: &Bill, refund: Option<&Ref
     if is_lost || refund.given_up.contains(&attempt.number) {
         return None;
     }
-    let (job, Bill { provider, id, .. }) = (&job.id, bill);
+    let (job, Bill { provider, id, .. }) = (job.id(), bill);
     if refund.at < bill.ends_at {
         return Some(format!("{job} was refunded at {}, and {provider}'s {id} ran on", refund.at));
     }
@@ -146,7 +146,7 @@ impl Losses {
         calls: &[Call],
     ) -> Self {
         let attempts =
-            || jobs.values().flat_map(|job| &job.attempts).filter(|made| made.provider == provider);
+            || jobs.values().flat_map(|job| job.attempts()).filter(|made| made.provider == provider);
         let names: BTreeSet<&str> = attempts()
             .filter_map(|attempt| attempt.remote.as_ref())
             .map(|remote| remote.id.as_str())
@@ -186,19 +186,19 @@ impl Losses {
 }
 
 fn job_problems(job: &Job, billed: &BTreeSet<(&JobId, u8)>) -> Vec<String> {
-    let is_billed = |attempt: &&Attempt| billed.contains(&(&job.id, attempt.number));
+    let is_billed = |attempt: &&Attempt| billed.contains(&(job.id(), attempt.number));
     let mut problems = Vec::new();
-    for attempt in job.attempts.iter().filter(|attempt| attempt.phase == Phase::Finished) {
+    for attempt in job.attempts().iter().filter(|attempt| attempt.phase == Phase::Finished) {
         if !is_billed(&attempt) {
-            problems.push(format!("{} has paid for attempt {}, which nobody made", job.id, attempt.number));
+            problems.push(format!("{} has paid for attempt {}, which nobody made", job.id(), attempt.number));
         }
     }
-    let paid: Vec<&Attempt> = job.attempts.iter().filter(is_billed).collect();
+    let paid: Vec<&Attempt> = job.attempts().iter().filter(is_billed).collect();
     for pair in paid.windows(2) {
         // What its provider has lost or we could not get may be paid for once more.
         let excused = pair[0].phase == Phase::Lost || pair[0].fault.is_some();
         if !excused {
-            problems.push(format!("{} was paid twice without need: {pair:?}", job.id));
+            problems.push(format!("{} was paid twice without need: {pair:?}", job.id()));
         }
     }
     problems
@@ -211,7 +211,7 @@ fn names<'a>(
 ) -> BTreeMap<(Provider, &'a str), (&'a Job, &'a Attempt)> {
     let mut names = BTreeMap::new();
     for job in jobs.values() {
-        for attempt in &job.attempts {
+        for attempt in job.attempts() {
             let Some(remote) = &attempt.remote else { continue };
             if names.insert((attempt.provider, remote.id.as_str()), (job, attempt)).is_some() {
                 problems.push(format!("{}'s remote job {} has two attempts", attempt.provider, remote.id));

@@ -22,14 +22,14 @@ impl Run {
         let report = self.world.inspect_as(AUDIT, &theirs).await;
         self.outcome.violations.extend(report.violations.iter().map(ToString::to_string));
         let ours = self.world.books().await;
-        let jobs: BTreeMap<_, _> = ours.rows().map(|row| (row.job.id.clone(), row.job.clone())).collect();
+        let jobs: BTreeMap<_, _> = ours.rows().map(|row| (row.job.id().clone(), row.job.clone())).collect();
         for job in jobs.values() {
-            *self.outcome.ended.entry(job.state.name()).or_default() += 1;
+            *self.outcome.ended.entry(job.state().name()).or_default() += 1;
             self.outcome.jobs += 1;
-            self.outcome.attempts += job.attempts.len();
-            let lost = job.attempts.iter().filter(|attempt| attempt.phase == Phase::Lost).count();
+            self.outcome.attempts += job.attempts().len();
+            let lost = job.attempts().iter().filter(|attempt| attempt.phase == Phase::Lost).count();
             self.outcome.lost += lost;
-            let billed = job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).count();
+            let billed = job.attempts().iter().filter(|attempt| attempt.billed == Billed::Yes).count();
             self.outcome.paid_twice += usize::from(billed > 1);
         }
         for (id, _) in self.made.values().filter(|(id, _)| !jobs.contains_key(id)) {
@@ -63,7 +63,7 @@ impl Run {
         let landed = self.world.wire.refunds();
         let refunds = landed.into_iter().filter_map(|(id, at)| {
             let row = ours.jobs.get(&id)?.row()?;
-            let given_up = row.job.attempts.iter().filter(|made| was_given_up(made, &row.moves));
+            let given_up = row.job.attempts().iter().filter(|made| was_given_up(made, &row.moves));
             Some((id, Refund { at, given_up: given_up.map(|made| made.number).collect() }))
         });
         refunds.collect()

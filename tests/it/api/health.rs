@@ -36,7 +36,7 @@ async fn ended(world: &World, key: &str) -> Job {
 }
 
 fn route(job: &Job) -> Vec<Provider> {
-    job.attempts.iter().map(|attempt| attempt.provider).collect()
+    job.attempts().iter().map(|attempt| attempt.provider).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +85,7 @@ async fn a_provider_that_is_down_is_avoided_until_it_answers_again() {
         minute(&world, &[Provider::Fal]).await;
     }
     let job = ended(&world, "down").await;
-    assert_eq!((job.state, route(&job)), (State::Succeeded, vec![Provider::Runway]));
+    assert_eq!((job.state(), route(&job)), (State::Succeeded, vec![Provider::Runway]));
     minute(&world, &[]).await;
     assert_eq!(route(&ended(&world, "well again").await), [Provider::Fal]);
 }
@@ -107,23 +107,23 @@ async fn with_everything_down_a_job_is_still_tried() {
         assert_eq!(provider(&world, name).await["health"], "down");
     }
     let job = ended(&world, "all down").await;
-    assert_eq!((job.state, job.attempts.len()), (State::Succeeded, 1), "{job:?}");
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
     // A model of one provider has no other way to go.
     let id = world.submit("pika-2.2", "a boat", "only one").await;
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_cannot_be_reached_costs_an_attempt_and_then_is_down() {
     let world = World::with(|options| options.unreachable = vec![Provider::Fal]).await;
     let job = ended(&world, "not known yet").await;
-    assert_eq!((job.state, route(&job)), (State::Succeeded, vec![Provider::Fal, Provider::Runway]));
-    assert_eq!(job.attempts[0].phase, Phase::NotSent);
+    assert_eq!((job.state(), route(&job)), (State::Succeeded, vec![Provider::Fal, Provider::Runway]));
+    assert_eq!(job.attempts()[0].phase, Phase::NotSent);
     for _ in 0..3 {
         minute(&world, &[]).await;
     }
     let fal = provider(&world, "fal").await;
     assert_eq!((&fal["health"], &fal["latency_ms"]), (&json!("down"), &Value::Null));
     let job = ended(&world, "known").await;
-    assert_eq!((job.state, route(&job)), (State::Succeeded, vec![Provider::Runway]));
+    assert_eq!((job.state(), route(&job)), (State::Succeeded, vec![Provider::Runway]));
 }

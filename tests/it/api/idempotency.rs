@@ -79,7 +79,7 @@ async fn a_thousand_submits_with_one_key_are_one_job_one_charge_and_one_create()
     assert_eq!(before.micros() - world.balance().await.micros(), PRICE);
 
     let job = world.finish(&ids.first().unwrap().parse().unwrap()).await;
-    assert_eq!(job.state, State::Succeeded);
+    assert_eq!(job.state(), State::Succeeded);
     assert_eq!(world.calls(Provider::Fal, CallKind::Create), 1);
     let report = world.audit().await;
     assert_eq!(report.jobs.values().sum::<usize>(), 1);

@@ -176,7 +176,7 @@ async fn a_media_link_gives_a_playable_file_without_credentials() {
     let world = World::new().await;
     for model in ["pika-2.2", "gen-4.5"] {
         let id = world.submit(model, "a boat", model).await;
-        assert_eq!(world.finish(&id).await.state, State::Succeeded);
+        assert_eq!(world.finish(&id).await.state(), State::Succeeded);
         let job = world.status(&id).await;
         let media = &job.body["media"][0];
         let expires = world.clock.now() + Duration::from_secs(3_600);

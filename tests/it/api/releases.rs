@@ -53,5 +53,5 @@ async fn a_job_at_a_provider_that_was_taken_out_is_polled_to_its_end() {
     let before = world.calls(Provider::Fal, CallKind::Poll);
     poll.handle(&json!({"type": "poll.v1", "job_id": id, "attempt": 1})).await;
     assert_eq!(world.calls(Provider::Fal, CallKind::Poll), before + 1);
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
 }

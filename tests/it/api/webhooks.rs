@@ -112,7 +112,7 @@ async fn a_forged_truncated_or_unsigned_webhook_is_refused() {
         let answer = deliver(&world, genuine.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.body), (200, &json!({"received": true})));
     }
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
     world.audit().await;
 }
 
@@ -176,7 +176,7 @@ async fn a_genuine_webhook_of_one_job_does_not_end_another() {
     let _answer = deliver(&world, with(&genuine, "/pathParameters/token", |_| token.clone())).await;
     world.drain().await;
     let job = world.job(&second).await;
-    assert_eq!(job.state, State::Running, "{job:?}");
-    assert_eq!(world.finish(&second).await.state, State::Succeeded);
+    assert_eq!(job.state(), State::Running, "{job:?}");
+    assert_eq!(world.finish(&second).await.state(), State::Succeeded);
     world.audit().await;
 }

@@ -31,7 +31,7 @@ async fn ballast(world: &World) {
         let job = Job::new(id, account, request.model.clone(), Credits::ONE, digest, now);
         let limits = Limits { live_jobs: 1_000, loss_per_day: None };
         world.jobs().create(&job, &request, now + CHECK_EVERY, limits).await.unwrap();
-        world.jobs().advance(&job.id, &Event::CancelRequested(CancelRefund::LessCost), now).await.unwrap();
+        world.jobs().advance(job.id(), &Event::CancelRequested(CancelRefund::LessCost), now).await.unwrap();
     }
 }
 

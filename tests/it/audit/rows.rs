@@ -36,7 +36,7 @@ fn refund(job: &JobId) -> String {
 async fn a_spoilt_attempt_is_seen() {
     let cast = Cast::new().await;
     let world = &cast.world;
-    let known = world.job(&cast.succeeded).await.attempts[0].clone();
+    let known = world.job(&cast.succeeded).await.attempts()[0].clone();
     let remote = known.remote.as_ref().expect("it has a name").id.clone();
     let old = (world.clock.now().minus(DAY + 2 * HOUR)).as_millis();
 
@@ -233,7 +233,7 @@ async fn an_index_that_differs_from_its_table_is_seen() {
 async fn a_wrong_file_is_seen() {
     let cast = Cast::new().await;
     let world = &cast.world;
-    let media = world.job(&cast.succeeded).await.media.expect("it has a file");
+    let media = world.job(&cast.succeeded).await.media().expect("it has a file").clone();
     let place = keys::job(&cast.succeeded);
     let change = |name: &'static str, value| {
         move |job: &mut Item| {
@@ -269,7 +269,7 @@ async fn a_file_that_the_bucket_has_deleted_in_time_is_no_finding() {
     let cast = Cast::new().await;
     let world = &cast.world;
     world.finish(&cast.live).await;
-    let media = world.job(&cast.succeeded).await.media.expect("it has a file");
+    let media = world.job(&cast.succeeded).await.media().expect("it has a file").clone();
     let bucket = world.source().bucket;
     world.operator.s3().delete_object().bucket(bucket).key(&media.key).send().await.unwrap();
     let kept_for = async |days| {
@@ -317,7 +317,7 @@ async fn a_place_that_outlives_its_attempt_is_seen() {
     let cast = Cast::new().await;
     let world = &cast.world;
     let now = world.clock.now();
-    let ended = world.job(&cast.failed).await.attempts[0].clone();
+    let ended = world.job(&cast.failed).await.attempts()[0].clone();
     let holds = async |span: Duration| {
         let store = AdmissionStore::new(world.table());
         let seen = store.admission(ended.provider, now).await.unwrap();

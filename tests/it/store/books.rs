@@ -47,17 +47,17 @@ async fn a_job_shows_whether_it_is_watched_and_whether_its_request_is_there() {
     let world = World::new().await;
     let (live, ended, half) =
         (stored(&world, "live").await, stored(&world, "ended").await, stored(&world, "half").await);
-    world.jobs().advance(&ended.id, &CANCEL, world.clock.now()).await.unwrap();
-    remove(&world, &keys::job(&half.id), keys::REQUEST).await;
+    world.jobs().advance(ended.id(), &CANCEL, world.clock.now()).await.unwrap();
+    remove(&world, &keys::job(half.id()), keys::REQUEST).await;
 
     let books = world.books().await;
 
     let marks = |id| {
-        let audited = &books.jobs[&id];
+        let audited = &books.jobs[id];
         (!audited.indexed.is_empty(), audited.has_request)
     };
     assert_eq!(
-        (marks(live.id), marks(ended.id), marks(half.id)),
+        (marks(live.id()), marks(ended.id()), marks(half.id())),
         ((true, true), (false, true), (true, false))
     );
 }
@@ -107,14 +107,14 @@ async fn an_item_that_cannot_be_read_is_named_and_hides_no_other() {
     for (pk, sk, name, value) in strays {
         spoil(&world, pk, sk, name, value).await;
         assert_eq!(unreadable(&world.books().await), [(pk.to_owned(), sk.to_owned())]);
-        assert!(world.books().await.jobs[&job.id].row().is_some());
+        assert!(world.books().await.jobs[job.id()].row().is_some());
         remove(&world, pk, sk).await;
     }
     assert_eq!(unreadable(&world.books().await), []);
-    spoil_job(&world, &job.id, "state", number(7)).await;
+    spoil_job(&world, job.id(), "state", number(7)).await;
     let books = world.books().await;
-    assert_eq!(unreadable(&books), [(keys::job(&job.id), keys::JOB.to_owned())]);
-    let audited = &books.jobs[&job.id];
+    assert_eq!(unreadable(&books), [(keys::job(job.id()), keys::JOB.to_owned())]);
+    let audited = &books.jobs[job.id()];
     assert!(matches!(&audited.row, Row::Unreadable { account: Some(_), is_live: true }), "{audited:?}");
 }
 

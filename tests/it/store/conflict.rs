@@ -32,7 +32,7 @@ async fn a_create_that_meets_others_is_made_once_or_gives_up_and_changes_nothing
     let untouched = snapshot(&world).await;
 
     let busy = JobStore::new(refusing_table(&world, TOO_MANY, &["None", "None", "None", CONFLICT]));
-    let gave_up = busy.create(&job, &order("a"), job.created_at, LIVE_MAX).await.unwrap_err();
+    let gave_up = busy.create(&job, &order("a"), job.created_at(), LIVE_MAX).await.unwrap_err();
     assert!(!gave_up.is_corrupt() && !gave_up.is_missing(), "a repeat may pass: {gave_up:?}");
     assert_eq!(snapshot(&world).await, untouched);
 
@@ -52,15 +52,15 @@ async fn an_end_that_meets_others_is_refunded_once_or_gives_up_and_changes_nothi
     // The second one: a concurrent end has written its ledger line, and its job is not read yet.
     for codes in [["None", "None", CONFLICT], [CONFLICT, "None", CONDITION]] {
         let busy = JobStore::new(refusing_table(&world, TOO_MANY, &codes));
-        let gave_up = busy.advance(&job.id, &CANCEL, now).await.unwrap_err();
+        let gave_up = busy.advance(job.id(), &CANCEL, now).await.unwrap_err();
         assert!(!gave_up.is_corrupt() && !gave_up.is_missing(), "a repeat may pass: {gave_up:?}");
         assert_eq!(snapshot(&world).await, untouched);
     }
     assert_eq!(log.of("ledger.mismatch"), Vec::<Value>::new());
 
     let busy = JobStore::new(refusing_table(&world, FEW, &[CONFLICT, "None", CONDITION]));
-    let canceled = busy.advance(&job.id, &CANCEL, now).await.unwrap();
-    assert!(matches!(&canceled, Advance::Moved(job) if job.state == State::Canceled), "{canceled:?}");
+    let canceled = busy.advance(job.id(), &CANCEL, now).await.unwrap();
+    assert!(matches!(&canceled, Advance::Moved(job) if job.state() == State::Canceled), "{canceled:?}");
     assert_eq!(world.balance().await, before);
 }
 

@@ -10,7 +10,7 @@ use shared::store::keys::{self, DUE_SHARDS};
 use tokio::task::JoinSet;
 
 use super::{
-    CANCEL, LIVE_MAX, PRICE, account, at_most, balance, claim, create, lines, new_job, number, order,
+    CANCEL, LIVE_MAX, PRICE, account, at_most, balance, claim, create, job_of, lines, new_job, number, order,
     snapshot, spoil, stored, wired_table,
 };
 
@@ -29,7 +29,8 @@ async fn of_rivals_for_the_last_places_exactly_as_many_are_let_in_as_there_are()
             // One that lost too many races repeats itself, as a caller does.
             loop {
                 let order = order(&format!("{n}"));
-                if let Ok(made) = jobs.create(&job, &order, job.created_at + CHECK_EVERY, at_most(MAY)).await
+                if let Ok(made) =
+                    jobs.create(&job, &order, job.created_at() + CHECK_EVERY, at_most(MAY)).await
                 {
                     return made;
                 }
@@ -47,11 +48,11 @@ async fn of_rivals_for_the_last_places_exactly_as_many_are_let_in_as_there_are()
 
     // A place comes free with the job's end, and a repeat of the end frees no second one.
     for _ in 0..2 {
-        world.jobs().advance(&new[0].id, &CANCEL, world.clock.now()).await.unwrap();
+        world.jobs().advance(new[0].id(), &CANCEL, world.clock.now()).await.unwrap();
     }
     for (name, let_in) in [("one", true), ("another", false)] {
         let job = new_job(&world.account, name, world.clock.now());
-        let made = world.jobs().create(&job, &order(name), job.created_at, at_most(MAY)).await.unwrap();
+        let made = world.jobs().create(&job, &order(name), job.created_at(), at_most(MAY)).await.unwrap();
         assert_eq!(matches!(made, Created::New(_)), let_in, "{made:?}");
     }
     let again = world.jobs().create(new[1], &order("x"), world.clock.now(), at_most(MAY)).await.unwrap();
@@ -66,19 +67,19 @@ async fn a_new_job_is_written_with_its_request_its_charge_and_its_check() {
 
     let job = stored(&world, "a boat").await;
 
-    let found = world.jobs().get_with_request(&job.id).await.unwrap();
+    let found = world.jobs().get_with_request(job.id()).await.unwrap();
     assert_eq!(found, Some((job.clone(), order("a boat"))));
     assert_eq!(world.balance().await.checked_add(PRICE), Some(before));
     let charge =
         lines(&world, &world.account).await.into_iter().find(|line| line.entry.job().is_some()).unwrap();
-    assert_eq!(charge.entry, Entry::Charge { job: job.id.clone(), amount: PRICE });
+    assert_eq!(charge.entry, Entry::Charge { job: job.id().clone(), amount: PRICE });
     assert_eq!(charge.at, now);
     let mut due = Vec::new();
     for shard in 0..DUE_SHARDS {
         assert_eq!(world.jobs().due(shard, now, 10).await.unwrap(), [], "it is not due yet");
         due.extend(world.jobs().due(shard, now + CHECK_EVERY, 10).await.unwrap());
     }
-    assert_eq!(due.iter().map(|due| &due.job).collect::<Vec<_>>(), [&job.id]);
+    assert_eq!(due.iter().map(|due| &due.job).collect::<Vec<_>>(), [job.id()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +89,7 @@ async fn the_same_order_again_is_the_job_as_it_is_now_even_if_the_credits_are_us
     world.grant(&poor, PRICE).await;
     let job = new_job(&poor, "a boat", world.clock.now());
     assert_eq!(create(&world.jobs(), &job, "a boat").await, Created::New(job.clone()));
-    let moved = world.jobs().advance(&job.id, &claim(1), world.clock.now()).await.unwrap().job().clone();
+    let moved = world.jobs().advance(job.id(), &claim(1), world.clock.now()).await.unwrap().job().clone();
     let before = snapshot(&world).await;
 
     let later = new_job(&poor, "a boat", world.clock.now() + Duration::from_secs(60));
@@ -104,8 +105,7 @@ async fn another_order_under_the_same_key_changes_nothing() {
     let job = stored(&world, "a boat").await;
     let before = snapshot(&world).await;
 
-    let mut other = job.clone();
-    other.request_hash = order("a coat").digest();
+    let other = job_of(job.account(), "a boat", "a coat", job.created_at());
     let reused = create(&world.jobs(), &other, "a coat").await;
 
     assert_eq!(reused, Created::KeyReused);
@@ -138,7 +138,7 @@ async fn who_can_just_pay_for_a_job_too_many_is_told_of_the_jobs() {
     let job = new_job(&anna, "a", world.clock.now());
     assert_eq!(create(&world.jobs(), &job, "a").await, Created::New(job));
     let second = new_job(&anna, "b", world.clock.now());
-    let refused = world.jobs().create(&second, &order("b"), second.created_at, at_most(1)).await.unwrap();
+    let refused = world.jobs().create(&second, &order("b"), second.created_at(), at_most(1)).await.unwrap();
     assert_eq!(refused, Created::TooMany { live: 1 });
     assert_eq!(balance(&world, &anna).await, PRICE);
 }
@@ -215,12 +215,12 @@ async fn of_rivals_with_one_key_and_two_orders_one_order_wins_and_the_other_is_t
 async fn what_stands_already_without_its_job_is_an_error_and_nothing_is_charged() {
     let world = World::new().await;
     let job = new_job(&world.account, "a", world.clock.now());
-    let charge = keys::entry(&Entry::Charge { job: job.id.clone(), amount: PRICE });
-    let strays = [(keys::account(&world.account), charge), (keys::job(&job.id), keys::REQUEST.to_owned())];
+    let charge = keys::entry(&Entry::Charge { job: job.id().clone(), amount: PRICE });
+    let strays = [(keys::account(&world.account), charge), (keys::job(job.id()), keys::REQUEST.to_owned())];
     for (pk, sk) in strays {
         spoil(&world, &pk, &sk, "stray", number(1)).await;
         let before = snapshot(&world).await;
-        let refused = world.jobs().create(&job, &order("a"), job.created_at, LIVE_MAX).await;
+        let refused = world.jobs().create(&job, &order("a"), job.created_at(), LIVE_MAX).await;
         assert!(refused.is_err(), "{sk}: {refused:?}");
         assert_eq!(snapshot(&world).await, before);
         super::remove(&world, &pk, &sk).await;
@@ -237,7 +237,7 @@ async fn a_create_whose_fate_is_unknown_is_settled_by_its_repeat() {
         let job = new_job(&world.account, name, world.clock.now());
         world.wire.reset();
         world.wire.fail_at(0, moment);
-        let unknown = over_wire.create(&job, &order(name), job.created_at, LIVE_MAX).await.unwrap_err();
+        let unknown = over_wire.create(&job, &order(name), job.created_at(), LIVE_MAX).await.unwrap_err();
         assert!(!unknown.is_missing() && !unknown.is_corrupt(), "{unknown:?}");
 
         let want = match moment {
@@ -259,8 +259,7 @@ async fn at_once(
     let mut rivals = JoinSet::new();
     for n in 0..RIVALS {
         let (account, key, prompt) = nth(n);
-        let mut job = new_job(&account, &key, now);
-        job.request_hash = order(&prompt).digest();
+        let job = job_of(&account, &key, &prompt, now);
         let jobs = jobs.clone();
         rivals.spawn(async move { create(&jobs, &job, &prompt).await });
     }

@@ -32,7 +32,7 @@ async fn store_due(world: &World, names: Vec<String>) -> Vec<JobId> {
             let created =
                 jobs.create(&job, &order(&name), now, at_most(1_000_000)).await.expect("the table answers");
             assert_eq!(created, Created::New(job.clone()));
-            job.id
+            job.id().clone()
         }
     });
     stored.buffered(16).collect().await

@@ -81,7 +81,7 @@ async fn the_ledger_is_listed_newest_first_page_by_page_and_without_jobs() {
         Entry::Grant { id, .. } => id.clone(),
         entry => entry.job().unwrap().to_string(),
     };
-    let want = [job.id.as_str(), "a", "x", "c", "m"];
+    let want = [job.id().as_str(), "a", "x", "c", "m"];
 
     let all = ledger.lines(&anna, 100, None).await.unwrap();
     assert_eq!(all.iter().map(what).collect::<Vec<_>>(), want);

@@ -24,8 +24,8 @@ async fn a_job_is_read_as_it_was_written_and_a_missing_one_is_none() {
     let world = World::new().await;
     let job = stored(&world, "a").await;
     let nobody = JobId::from_bytes([9; 16]);
-    assert_eq!(world.jobs().get(&job.id).await.unwrap(), Some(job.clone()));
-    assert_eq!(world.jobs().get_with_request(&job.id).await.unwrap(), Some((job, order("a"))));
+    assert_eq!(world.jobs().get(job.id()).await.unwrap(), Some(job.clone()));
+    assert_eq!(world.jobs().get_with_request(job.id()).await.unwrap(), Some((job, order("a"))));
     assert_eq!(world.jobs().get(&nobody).await.unwrap(), None);
     assert_eq!(world.jobs().get_with_request(&nobody).await.unwrap(), None);
 }
@@ -35,8 +35,8 @@ async fn half_a_job_is_an_error() {
     let world = World::new().await;
     for sk in [keys::JOB, keys::REQUEST] {
         let job = stored(&world, sk).await;
-        remove(&world, &keys::job(&job.id), sk).await;
-        let half = world.jobs().get_with_request(&job.id).await.unwrap_err();
+        remove(&world, &keys::job(job.id()), sk).await;
+        let half = world.jobs().get_with_request(job.id()).await.unwrap_err();
         assert!(half.is_corrupt(), "without {sk}: {half:?}");
     }
 }
@@ -48,18 +48,18 @@ async fn an_item_that_cannot_be_read_is_an_error_and_never_a_default() {
         [("state", "not a word"), ("price", "free"), ("account", "nobody"), ("attempts", "none")]
     {
         let job = stored(&world, name).await;
-        spoil_job(&world, &job.id, name, text(value)).await;
+        spoil_job(&world, job.id(), name, text(value)).await;
         let (jobs, now) = (world.jobs(), world.clock.now());
         for error in [
-            jobs.get(&job.id).await.unwrap_err(),
-            jobs.get_with_request(&job.id).await.unwrap_err(),
+            jobs.get(job.id()).await.unwrap_err(),
+            jobs.get_with_request(job.id()).await.unwrap_err(),
             jobs.create(&job, &order(name), now, LIVE_MAX).await.unwrap_err(),
-            jobs.advance(&job.id, &CANCEL, now).await.unwrap_err(),
+            jobs.advance(job.id(), &CANCEL, now).await.unwrap_err(),
         ] {
             assert!(error.is_corrupt(), "{name}: {error:?}");
         }
         assert_eq!(jobs.list(&world.account, 100, None).await.unwrap(), [], "it hides no other");
-        remove(&world, &keys::job(&job.id), keys::JOB).await;
+        remove(&world, &keys::job(job.id()), keys::JOB).await;
     }
 }
 
@@ -89,7 +89,7 @@ async fn a_message_about_a_job_that_cannot_be_read_is_delivered_again() {
     let calls = world.wire.invocations().iter().filter(|(name, _)| name == "dispatch").count();
     assert_eq!((calls, dead.depth().await.unwrap()), (1, 0));
     spoil_job(&world, &id, "attempts", AttributeValue::L(Vec::new())).await;
-    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
     world.audit().await;
 }
 
@@ -98,7 +98,7 @@ async fn a_winner_that_cannot_be_read_is_an_error() {
     let world = World::new().await;
     for (name, event) in [("alone", claim(1)), ("with money", CANCEL)] {
         let job = stored(&world, name).await;
-        spoil_job(&world, &job.id, "state", text("not a word")).await;
+        spoil_job(&world, job.id(), "state", text("not a word")).await;
         let before = snapshot(&world).await;
         let unreadable = world.jobs().advance_from(job, &event, world.clock.now()).await.unwrap_err();
         assert!(unreadable.is_corrupt(), "{name}: {unreadable:?}");
@@ -125,7 +125,7 @@ async fn an_account_lists_its_own_jobs_newest_first_page_by_page() {
         let page = world.jobs().list(&anna, 2, cursor).await.unwrap();
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2, "{page:?}");
-        cursor = Some((last.created_at, last.id.clone()));
+        cursor = Some((last.created_at(), last.id().clone()));
         pages.extend(page);
     }
     assert_eq!(pages, made);
@@ -144,7 +144,7 @@ async fn jobs_of_the_same_instant_are_each_on_one_page_also_past_a_hundred() {
     // A batch read takes a hundred keys at once.
     let all = list(1_000, None).await;
     let first = list(50, None).await;
-    let rest = list(1_000, Some((world.clock.now(), first[49].id.clone()))).await;
+    let rest = list(1_000, Some((world.clock.now(), first[49].id().clone()))).await;
 
     assert_eq!(all.len(), MADE);
     assert_eq!([first, rest].concat(), all);
@@ -187,7 +187,7 @@ async fn a_check_is_moved_once_and_only_from_where_it_was_seen() {
     let now = world.clock.now();
     let name = &names_of_shard(&world.account, 0, 1)[0];
     let job = stored(&world, name).await;
-    let seen = Due { job: job.id.clone(), check_at: now + CHECK_EVERY };
+    let seen = Due { job: job.id().clone(), check_at: now + CHECK_EVERY };
     let later = now + CHECK_EVERY * 2;
 
     assert!(world.jobs().check_again(&seen, later).await.unwrap());
@@ -195,8 +195,8 @@ async fn a_check_is_moved_once_and_only_from_where_it_was_seen() {
 
     assert_eq!(world.jobs().due(0, later.minus(SECOND), 10).await.unwrap(), []);
     let due = world.jobs().due(0, later, 10).await.unwrap();
-    assert_eq!(due, [Due { job: job.id.clone(), check_at: later }]);
-    assert_eq!(world.job(&job.id).await, job, "a check changes no job");
+    assert_eq!(due, [Due { job: job.id().clone(), check_at: later }]);
+    assert_eq!(world.job(job.id()).await, job, "a check changes no job");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,14 +204,14 @@ async fn a_job_that_has_ended_or_never_was_is_not_checked_again() {
     let world = World::new().await;
     let now = world.clock.now();
     let job = stored(&world, "a").await;
-    world.jobs().advance(&job.id, &CANCEL, now).await.unwrap();
-    let before = job_item(&world, &job.id).await;
+    world.jobs().advance(job.id(), &CANCEL, now).await.unwrap();
+    let before = job_item(&world, job.id()).await;
 
-    for id in [job.id.clone(), JobId::from_bytes([9; 16])] {
+    for id in [job.id().clone(), JobId::from_bytes([9; 16])] {
         let seen = Due { job: id.clone(), check_at: now + CHECK_EVERY };
         assert!(!world.jobs().check_again(&seen, now).await.unwrap(), "{id}");
     }
-    assert_eq!(job_item(&world, &job.id).await, before);
+    assert_eq!(job_item(&world, job.id()).await, before);
     assert_eq!(world.jobs().get(&JobId::from_bytes([9; 16])).await.unwrap(), None);
 }
 

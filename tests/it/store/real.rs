@@ -25,8 +25,8 @@ async fn a_job_and_a_balance_are_read_as_they_stand_and_not_as_they_stood() {
     let world = World::new().await;
     let job = stored(&world, "a").await;
     let jobs = JobStore::new(real_table(&world));
-    assert_eq!(jobs.get(&job.id).await.unwrap(), Some(job.clone()));
-    assert_eq!(jobs.get_with_request(&job.id).await.unwrap(), Some((job, order("a"))));
+    assert_eq!(jobs.get(job.id()).await.unwrap(), Some(job.clone()));
+    assert_eq!(jobs.get_with_request(job.id()).await.unwrap(), Some((job, order("a"))));
     let present = balance(&world, &world.account).await;
     assert_ne!(present, Credits::ZERO);
     assert_eq!(Ledger::new(real_table(&world)).balance(&world.account).await.unwrap(), present);

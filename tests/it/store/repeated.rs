@@ -80,7 +80,7 @@ async fn a_grant_a_charge_a_claim_and_a_refund_are_made_once() {
         let Ok(Decision::Move(due)) = job.decide(&event, now) else { panic!("{event:?} moves nothing") };
         world.wire.reset();
         world.wire.lose_answer_at(1);
-        assert_eq!(jobs.advance(&job.id, &event, now).await.unwrap(), Advance::Moved(due.into_after()));
+        assert_eq!(jobs.advance(job.id(), &event, now).await.unwrap(), Advance::Moved(due.into_after()));
         was_repeated(&world);
     }
     let refunds =

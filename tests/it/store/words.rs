@@ -45,7 +45,7 @@ async fn a_job_of_a_newer_release_is_finished_and_its_words_are_kept() {
     assert_eq!(list.text("/jobs/0/attempts/0/provider"), "next_video", "{list:?}");
     assert_eq!(list.text("/jobs/0/attempts/0/error/code"), "region_closed");
     let job = world.finish(&id).await;
-    assert_eq!(job.state, State::Succeeded);
+    assert_eq!(job.state(), State::Succeeded);
     let item = job_item(&world, &id).await;
     assert_eq!(first_attempt(&item), before, "nothing in it was changed or dropped");
     assert_eq!(item["audience"], text("children"));

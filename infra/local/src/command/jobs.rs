@@ -51,7 +51,7 @@ pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) ->
                 None => Vec::new(),
             };
             print::text(text_of(&history, &dead));
-            if history.job.state == State::Queued {
+            if history.job.state() == State::Queued {
                 let known = AdmissionStore::new(opened.table()).states(Provider::ALL).await?;
                 for wait in timeline::waits(&history.request, &known, now) {
                     say!("waits     {}", wait_text(wait));
@@ -83,14 +83,14 @@ fn table<'a>(jobs: impl Iterator<Item = (&'a Job, Option<Timestamp>)>, now: Time
     let mut text = row(["ID", "ACCOUNT", "STATE", "ATTEMPTS", "PROVIDER", "AGE", "CHECK_AT", "DEADLINE"]);
     for (job, check_at) in jobs {
         text += &row([
-            job.id.as_str(),
-            job.account.as_str(),
-            job.state.name(),
-            &job.attempts.len().to_string(),
+            job.id().as_str(),
+            job.account().as_str(),
+            job.state().name(),
+            &job.attempts().len().to_string(),
             job.current().map_or("-", |attempt| attempt.provider.name()),
-            &span(now.since(job.created_at)),
+            &span(now.since(job.created_at())),
             &check_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
-            &job.deadline.to_string(),
+            &job.deadline().to_string(),
         ]);
     }
     text
@@ -119,22 +119,22 @@ pub fn text_of(history: &History, dead: &[DeadLetter]) -> String {
     let mut fact = |name: &str, value: String| {
         let _infallible = writeln!(text, "{name:<9} {value}");
     };
-    fact("job", job.id.to_string());
-    fact("account", job.account.to_string());
-    fact("model", job.model.clone());
-    let why = job.fault.as_ref().map(|fault| format!(": {}", fault_text(fault)));
-    fact("state", format!("{}{} (version {})", job.state.name(), why.unwrap_or_default(), job.version));
-    fact("updated", job.updated_at.to_string());
-    if let Some(stop) = job.stop {
+    fact("job", job.id().to_string());
+    fact("account", job.account().to_string());
+    fact("model", job.model().to_owned());
+    let why = job.fault().map(|fault| format!(": {}", fault_text(fault)));
+    fact("state", format!("{}{} (version {})", job.state().name(), why.unwrap_or_default(), job.version()));
+    fact("updated", job.updated_at().to_string());
+    if let Some(stop) = job.stop() {
         fact("stop", format!("requested by {stop:?}").to_lowercase());
     }
     if let Some(check_at) = history.check_at {
         fact("check_at", check_at.to_string());
     }
-    if !job.state.is_terminal() {
-        fact("deadline", job.deadline.to_string());
+    if !job.state().is_terminal() {
+        fact("deadline", job.deadline().to_string());
     }
-    if let Some(media) = &job.media {
+    if let Some(media) = &job.media() {
         fact("media", format!("{} ({} bytes)", media.key, media.bytes));
     }
     fact("cost", job.cost().to_string());

@@ -1,27 +1,26 @@
 //! The files of finished attempts: copied, missing, lost.
 
-use std::time::Duration;
-
-use super::{Attempt, Job, Phase, State};
+use super::{Attempt, Effect, Job, Phase, State};
 use crate::attempt::{Sighting, WRONG_FILE_AFTER};
 use crate::job::COPY_LEASE;
 use crate::media::Media;
 use crate::time::Timestamp;
 use crate::verdict::{Billed, ErrorClass, Fault};
 
-// As in `decide`: each returns whether it changed `self`; `None` means illegal.
 impl Job {
-    pub(super) fn store(&mut self, number: u8, media: &Media) -> Option<bool> {
+    pub(super) fn store(&mut self, number: u8, media: &Media) -> Effect {
         if self.state.is_terminal() {
-            return Some(false);
+            return Effect::Unchanged;
         }
         // A stored file is a result, whichever attempt the job waits for.
-        self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
+        if !self.has_finished(number) {
+            return Effect::Illegal;
+        }
         self.attempt = number;
         self.media = Some(media.clone());
         (self.copy_until, self.copy_lease) = (None, None);
         self.state = State::Succeeded;
-        Some(true)
+        Effect::Moved
     }
 
     /// Gives a copy of the file a lease. The lease is the new version.
@@ -30,101 +29,96 @@ impl Job {
         self.copy_lease = Some(self.version + 1);
     }
 
-    pub(super) fn start_copy(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+    pub(super) fn start_copy(&mut self, number: u8, now: Timestamp) -> Effect {
         let is_last = self.copy_lease.is_none() && now >= self.deadline;
         let is_free = is_last || self.copy_until.is_none_or(|until| until <= now);
-        let starts = self.copies_file_of(number)? && is_free;
-        if starts {
-            self.lease_copy(now);
-        }
-        Some(starts)
+        self.change_copy(number, is_free, |job| job.lease_copy(now))
     }
 
-    pub(super) fn renew_copy(&mut self, number: u8, lease: u64, now: Timestamp) -> Option<bool> {
-        let (is_own, until) = (self.copy_lease == Some(lease), Some(now + COPY_LEASE));
-        let renews = self.copies_file_of(number)? && is_own && self.copy_until < until;
-        if renews {
-            self.copy_until = until;
-        }
-        Some(renews)
+    pub(super) fn renew_copy(&mut self, number: u8, lease: u64, now: Timestamp) -> Effect {
+        let until = Some(now + COPY_LEASE);
+        let renews = self.copy_lease == Some(lease) && self.copy_until < until;
+        self.change_copy(number, renews, |job| job.copy_until = until)
     }
 
-    pub(super) fn end_copy(&mut self, number: u8, lease: u64) -> Option<bool> {
-        let ends = self.copies_file_of(number)? && self.copy_lease == Some(lease);
-        if ends {
-            (self.copy_until, self.copy_lease) = (None, None);
-        }
-        Some(ends)
+    /// Releases the lease. The next copy may start at `next`, or at once; the last one at any time.
+    pub(super) fn end_copy(&mut self, number: u8, lease: u64, next: Option<Timestamp>) -> Effect {
+        let is_own = self.copy_lease == Some(lease);
+        self.change_copy(number, is_own, |job| (job.copy_until, job.copy_lease) = (next, None))
     }
 
-    /// As `end_copy`; the next copy starts after the wait, except the last one.
-    pub(super) fn fail_copy(
-        &mut self,
-        number: u8,
-        lease: u64,
-        wait: Duration,
-        now: Timestamp,
-    ) -> Option<bool> {
-        let ends = self.end_copy(number, lease)?;
-        if ends && !wait.is_zero() {
-            self.copy_until = Some(now + wait);
+    /// Changes the copy of this finished attempt's file, if it may and the job waits for that file.
+    fn change_copy(&mut self, number: u8, may: bool, change: impl FnOnce(&mut Self)) -> Effect {
+        if !self.has_finished(number) {
+            return Effect::Illegal;
         }
-        Some(ends)
+        if !may || !self.waits_for_file_of(number) {
+            return Effect::Unchanged;
+        }
+        change(self);
+        Effect::Moved
     }
 
-    /// Whether the job waits for the file of this finished attempt.
-    fn copies_file_of(&self, number: u8) -> Option<bool> {
-        self.attempt(number).filter(|attempt| attempt.phase == Phase::Finished)?;
-        Some(self.waits_for_file_of(number))
+    fn has_finished(&self, number: u8) -> bool {
+        self.attempt(number).is_some_and(|attempt| attempt.phase == Phase::Finished)
     }
 
     /// One answer reported the file as not found.
-    pub(super) fn record_missing_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        let Some(attempt) = self.attempt_awaiting_file(number)? else { return Some(false) };
+    pub(super) fn record_missing_file(&mut self, number: u8, now: Timestamp) -> Effect {
+        let attempt = match self.attempt_awaiting_file(number) {
+            Ok(attempt) => attempt,
+            Err(effect) => return effect,
+        };
         match attempt.record_not_found(now) {
-            Sighting::Nothing => Some(false),
-            Sighting::Noted => Some(true),
+            Sighting::Nothing => Effect::Unchanged,
+            Sighting::Noted => Effect::Moved,
             Sighting::Loss => self.lose_file(number, now),
         }
     }
 
     /// One download was certainly the wrong file. The provider may still replace it.
-    pub(super) fn record_wrong_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
-        let Some(attempt) = self.attempt_awaiting_file(number)? else { return Some(false) };
+    pub(super) fn record_wrong_file(&mut self, number: u8, now: Timestamp) -> Effect {
+        let attempt = match self.attempt_awaiting_file(number) {
+            Ok(attempt) => attempt,
+            Err(effect) => return effect,
+        };
         match attempt.wrong_since {
             None => attempt.wrong_since = Some(now),
-            Some(since) if now.since(since) < WRONG_FILE_AFTER => return Some(false),
+            Some(since) if now.since(since) < WRONG_FILE_AFTER => return Effect::Unchanged,
             Some(_) => {
                 let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
                 return self.fail_file(number, fault, now);
             }
         }
-        Some(true)
+        Effect::Moved
     }
 
-    pub(super) fn lose_file(&mut self, number: u8, now: Timestamp) -> Option<bool> {
+    pub(super) fn lose_file(&mut self, number: u8, now: Timestamp) -> Effect {
         self.fail_file(number, Fault::new(ErrorClass::Expired, None, Billed::Yes), now)
     }
 
-    fn fail_file(&mut self, number: u8, fault: Fault, now: Timestamp) -> Option<bool> {
-        let Some(attempt) = self.attempt_awaiting_file(number)? else { return Some(false) };
+    fn fail_file(&mut self, number: u8, fault: Fault, now: Timestamp) -> Effect {
+        let attempt = match self.attempt_awaiting_file(number) {
+            Ok(attempt) => attempt,
+            Err(effect) => return effect,
+        };
         attempt.billed = fault.billed;
         attempt.fault = Some(fault.clone());
         if number == self.attempt {
             self.fail_over(fault, now);
         }
-        Some(true)
+        Effect::Moved
     }
 
-    /// The finished attempt, if its file may still arrive.
-    fn attempt_awaiting_file(&mut self, number: u8) -> Option<Option<&mut Attempt>> {
+    /// The finished attempt whose file may still arrive, or the effect of news about any other.
+    fn attempt_awaiting_file(&mut self, number: u8) -> Result<&mut Attempt, Effect> {
         if self.state.is_terminal() {
-            return Some(None);
+            return Err(Effect::Unchanged);
         }
-        let attempt = self.attempts.get_mut(usize::from(number.checked_sub(1)?))?;
-        if attempt.phase != Phase::Finished {
-            return None;
+        match self.attempt_mut(number) {
+            Some(attempt) if attempt.phase == Phase::Finished && attempt.fault.is_none() => Ok(attempt),
+            Some(attempt) if attempt.phase == Phase::Finished => Err(Effect::Unchanged),
+            Some(_) | None => Err(Effect::Illegal),
         }
-        Some(Some(attempt).filter(|attempt| attempt.fault.is_none()))
     }
 }

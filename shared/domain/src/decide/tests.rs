@@ -13,6 +13,8 @@ use crate::credit::Credits;
 use crate::id::JobId;
 use crate::id::RemoteJob;
 use crate::job::FollowUp;
+use crate::media::Media;
+use crate::provider::Provider;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -153,8 +155,7 @@ fn missing(job: &Job, event: &Event) -> Job {
 /// When the next event comes: a second later, or where one more "not found" counts.
 fn soon(job: &Job) -> Timestamp {
     let missing = job.attempts.iter().find_map(|attempt| attempt.missing);
-    missing
-        .map_or(job.updated_at + std::time::Duration::from_secs(1), |missing| missing.last + SIGHTING_EVERY)
+    missing.map_or(job.updated_at + Duration::from_secs(1), |missing| missing.last + SIGHTING_EVERY)
 }
 
 fn refund_of(job: &Job) -> Entry {
@@ -243,7 +244,7 @@ fn an_illegal_event_is_named_with_its_state() {
 fn not_found_does_not_count_for_ten_minutes() {
     let counts = |job: &Job, secs| {
         let attempt = &job.attempts[0];
-        attempt.not_found_counts(START + std::time::Duration::from_secs(secs))
+        attempt.not_found_counts(START + Duration::from_secs(secs))
     };
     let running = after(&[claimed(), accepted(1)]);
     assert!(!counts(&running, 1 + 599) && counts(&running, 1 + 600));
@@ -262,7 +263,7 @@ fn a_success_after_the_refund_is_recorded_as_a_cost() {
 fn an_ended_attempt_records_when_and_why() {
     let job = after(&[claimed(), refused(1, ErrorClass::RateLimited), claimed(), accepted(2)]);
     assert_eq!(job.attempts[0].fault.as_ref().unwrap().class, ErrorClass::RateLimited);
-    assert_eq!(job.attempts[0].ended_at, Some(START + std::time::Duration::from_secs(2)));
+    assert_eq!(job.attempts[0].ended_at, Some(START + Duration::from_secs(2)));
     assert_eq!((job.attempts[1].ended_at, &job.attempts[1].remote), (None, &Some(remote(2))));
     let made = |attempt: &Attempt| (attempt.claim, attempt.provider, attempt.route.clone());
     assert_eq!(made(&job.attempts[1]), (7, Provider::Fal, "fal/veo".to_owned()));

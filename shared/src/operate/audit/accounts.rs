@@ -100,8 +100,8 @@ fn live_jobs(snapshot: &LedgerSnapshot) -> BTreeMap<&AccountId, (i64, i64)> {
     let mut live: BTreeMap<&AccountId, (i64, i64)> = BTreeMap::new();
     for audited in snapshot.jobs.values() {
         match &audited.row {
-            Row::Read(row) if !row.job.state.is_terminal() => {
-                let (least, most) = live.entry(&row.job.account).or_default();
+            Row::Read(row) if !row.job.state().is_terminal() => {
+                let (least, most) = live.entry(row.job.account()).or_default();
                 (*least, *most) = (*least + 1, *most + 1);
             }
             Row::Unreadable { account: Some(account), is_live } => {

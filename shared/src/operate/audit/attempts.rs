@@ -13,10 +13,10 @@ use crate::store::moves::Move;
 /// What is wrong with a job's attempts.
 pub(super) fn problems(row: &JobRow, now: Timestamp) -> Vec<String> {
     let (job, mut problems) = (&row.job, Vec::new());
-    if job.attempts.len() > ATTEMPTS_MAX {
-        problems.push(format!("made {} attempts", job.attempts.len()));
+    if job.attempts().len() > ATTEMPTS_MAX {
+        problems.push(format!("made {} attempts", job.attempts().len()));
     }
-    for (index, attempt) in job.attempts.iter().enumerate() {
+    for (index, attempt) in job.attempts().iter().enumerate() {
         if usize::from(attempt.number) != index + 1 {
             problems.push(format!("its attempt {} has the number {}", index + 1, attempt.number));
         }
@@ -24,12 +24,12 @@ pub(super) fn problems(row: &JobRow, now: Timestamp) -> Vec<String> {
             problems.push(format!("attempt {} was billed, and has no cost", attempt.number));
         }
     }
-    if usize::from(job.attempt) > job.attempts.len() {
-        problems.push(format!("is about attempt {}, which it did not make", job.attempt));
+    if usize::from(job.current_number()) > job.attempts().len() {
+        problems.push(format!("is about attempt {}, which it did not make", job.current_number()));
     }
     let finished = job.current().is_some_and(|attempt| attempt.phase == Phase::Finished);
-    if matches!(job.state, State::Settling | State::Succeeded) && !finished {
-        problems.push(format!("is {} without a finished attempt", job.state.name()));
+    if matches!(job.state(), State::Settling | State::Succeeded) && !finished {
+        problems.push(format!("is {} without a finished attempt", job.state().name()));
     }
     problems.extend(open(row, now));
     problems.extend(paid_twice(job, &row.moves));
@@ -40,15 +40,16 @@ pub(super) fn problems(row: &JobRow, now: Timestamp) -> Vec<String> {
 fn open(row: &JobRow, now: Timestamp) -> Vec<String> {
     const STOPPED_WITHIN: Duration = RUNNING_MAX.saturating_add(STOPPING_MAX);
     let (job, mut problems) = (&row.job, Vec::new());
-    let is_refunded = matches!(job.state, State::Failed | State::Canceled);
-    for attempt in job.attempts.iter().filter(|attempt| attempt.phase.is_open()) {
+    let is_refunded = matches!(job.state(), State::Failed | State::Canceled);
+    for attempt in job.attempts().iter().filter(|attempt| attempt.phase.is_open()) {
         let (number, phase) = (attempt.number, attempt.phase.name());
         if is_refunded && !was_given_up(attempt, &row.moves) {
             problems.push(format!("was refunded while its attempt {number} was {phase}"));
         }
-        let is_late = now > job.updated_at + STOPPED_WITHIN;
-        if job.state.is_terminal() && attempt.phase == Phase::Running && is_late {
-            problems.push(format!("has ended, and its attempt {number} is {phase} since {}", job.updated_at));
+        let is_late = now > job.updated_at() + STOPPED_WITHIN;
+        if job.state().is_terminal() && attempt.phase == Phase::Running && is_late {
+            problems
+                .push(format!("has ended, and its attempt {number} is {phase} since {}", job.updated_at()));
         }
     }
     problems
@@ -75,7 +76,8 @@ pub fn was_given_up(attempt: &Attempt, moves: &[Move]) -> bool {
 
 /// Attempts that were made although an earlier one had given a result.
 fn paid_twice(job: &Job, moves: &[Move]) -> Vec<String> {
-    let billed: Vec<&Attempt> = job.attempts.iter().filter(|attempt| attempt.billed == Billed::Yes).collect();
+    let billed: Vec<&Attempt> =
+        job.attempts().iter().filter(|attempt| attempt.billed == Billed::Yes).collect();
     let pairs = billed.windows(2).filter(|pair| !gave_nothing(pair[0], moves));
     pairs.map(|pair| format!("paid for attempts {} and {}", pair[0].number, pair[1].number)).collect()
 }

@@ -25,16 +25,16 @@ pub(super) fn problems(
     now: Timestamp,
 ) -> Vec<String> {
     let (job, mut problems) = (&row.job, Vec::new());
-    if (job.state == State::Succeeded) != job.media.is_some() {
+    if (job.state() == State::Succeeded) != job.media().is_some() {
         problems.push("has media and has not succeeded, or the reverse".to_owned());
     }
-    let Some(media) = &job.media else { return problems };
-    if !keys_of(job, job.attempt).contains(&media.key) {
+    let Some(media) = &job.media() else { return problems };
+    if !keys_of(job, job.current_number()).contains(&media.key) {
         problems.push(format!("its media is at {}, which is not its attempt's key", media.key));
     }
     match snapshot.objects.get(&media.key) {
         Some(object) => problems.extend(differences(media, object)),
-        None if media_days.is_some_and(|days| now > job.created_at + DAY * days) => {}
+        None if media_days.is_some_and(|days| now > job.created_at() + DAY * days) => {}
         None => problems.push("its media is not in the bucket".to_owned()),
     }
     problems
@@ -70,7 +70,7 @@ pub(super) fn check(
             continue;
         }
         let subject = match job.and_then(AuditedJob::row) {
-            Some(row) => Subject::Job(row.job.id.clone()),
+            Some(row) => Subject::Job(row.job.id().clone()),
             None => Subject::Object(key.clone()),
         };
         report.violation(subject, format!("the object {key} belongs to no settled job"));
@@ -93,8 +93,8 @@ fn may_have(audited: &AuditedJob, key: &str, delivers: fn(Provider) -> bool) -> 
         Row::Unreadable { .. } => return true,
         Row::Missing => return false,
     };
-    let is_settled = job.state.is_terminal() || job.state == State::Settling;
-    job.attempts.iter().any(|attempt| {
+    let is_settled = job.state().is_terminal() || job.state() == State::Settling;
+    job.attempts().iter().any(|attempt| {
         // An image that came with the create answer is stored before its job knows of it.
         let may_come = delivers(attempt.provider) || attempt.phase == Phase::Finished;
         (is_settled || may_come) && keys_of(job, attempt.number).iter().any(|known| known == key)
@@ -103,5 +103,5 @@ fn may_have(audited: &AuditedJob, key: &str, delivers: fn(Provider) -> bool) -> 
 
 /// Where an attempt's file may be.
 fn keys_of(job: &Job, attempt: u8) -> [String; 2] {
-    [Kind::Video, Kind::Image].map(|kind| attempt_media_key(&job.account, &job.id, attempt, kind))
+    [Kind::Video, Kind::Image].map(|kind| attempt_media_key(job.account(), job.id(), attempt, kind))
 }

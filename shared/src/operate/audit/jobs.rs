@@ -54,30 +54,30 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
         let lines = lines.iter().filter(move |(_, line)| is_kind(&line.entry));
         lines.map(|(account, line)| (account, line.entry.amount())).collect::<Vec<_>>()
     };
-    if job.price == Credits::ZERO {
+    if job.price() == Credits::ZERO {
         problems.push("has no price".to_owned());
     }
-    if of_kind(|entry| matches!(entry, Entry::Charge { .. })) != [(&job.account, job.price)] {
+    if of_kind(|entry| matches!(entry, Entry::Charge { .. })) != [(job.account(), job.price())] {
         problems.push("was not charged its price, once, to its account".to_owned());
     }
     let refunds = of_kind(|entry| matches!(entry, Entry::Refund { .. }));
-    if !matches!(job.state, State::Failed | State::Canceled) {
-        if !refunds.is_empty() || job.refunded.is_some() {
-            problems.push(format!("is {} and was refunded", job.state.name()));
+    if !matches!(job.state(), State::Failed | State::Canceled) {
+        if !refunds.is_empty() || job.refunded().is_some() {
+            problems.push(format!("is {} and was refunded", job.state().name()));
         }
         return problems;
     }
     // A row from before the amount was recorded got back the price.
-    let refunded = job.refunded.unwrap_or(job.price);
-    if refunds != [(&job.account, refunded)] {
+    let refunded = job.refunded().unwrap_or(job.price());
+    if refunds != [(job.account(), refunded)] {
         problems.push(format!(
             "is {} and was not refunded {refunded} credits, once, to its account",
-            job.state.name()
+            job.state().name()
         ));
     }
     if let Some(owed) = owed(row).filter(|owed| *owed != refunded) {
         problems
-            .push(format!("is {} and was refunded {refunded} credits instead of {owed}", job.state.name()));
+            .push(format!("is {} and was refunded {refunded} credits instead of {owed}", job.state().name()));
     }
     problems.extend(refund_time(row, lines));
     problems
@@ -87,12 +87,12 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
 /// learnt of it since.
 fn owed(row: &JobRow) -> Option<Credits> {
     let job = &row.job;
-    let is_less_cost = job.stop == Some(Stop::Caller) && job.cancel_refund == CancelRefund::LessCost;
-    if job.state == State::Failed || !is_less_cost || job.refunded.is_none() {
-        return Some(job.price);
+    let is_less_cost = job.stop() == Some(Stop::Caller) && job.cancel_refund() == CancelRefund::LessCost;
+    if job.state() == State::Failed || !is_less_cost || job.refunded().is_none() {
+        return Some(job.price());
     }
     let is_last = ending(&row.moves).is_some_and(|(index, _)| index + 1 == row.moves.len());
-    is_last.then(|| job.price.less(job.cost().as_credits()))
+    is_last.then(|| job.price().less(job.cost().as_credits()))
 }
 
 /// The move that ended the job, and its place.
@@ -106,7 +106,7 @@ fn refund_time(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
         if ending(&row.moves).is_some_and(|(_, end)| end.at != line.at) {
             problems.push(format!("was refunded at {}, which is not when it ended", line.at));
         }
-        if line.at + CLOCKS_DIFFER < row.job.created_at {
+        if line.at + CLOCKS_DIFFER < row.job.created_at() {
             problems.push(format!("was refunded at {}, before it was charged", line.at));
         }
     }
@@ -121,16 +121,16 @@ fn due(row: &JobRow, indexed: &[DueEntry], now: Timestamp) -> Vec<String> {
         _ => None,
     };
     let has_either = row.due_shard.is_some() || row.check_at.is_some();
-    if job.state.is_terminal() {
+    if job.state().is_terminal() {
         if has_either || !indexed.is_empty() {
-            problems.push(format!("is {} and in the due index", job.state.name()));
+            problems.push(format!("is {} and in the due index", job.state().name()));
         }
         return problems;
     }
     match &entry {
-        None => problems.push(format!("is {} and not in the due index", job.state.name())),
+        None => problems.push(format!("is {} and not in the due index", job.state().name())),
         Some(entry) => {
-            let shard = keys::shard(&job.id);
+            let shard = keys::shard(job.id());
             if ![shard, shard % OLD_SHARDS].map(keys::due_shard).contains(&entry.shard) {
                 problems.push(format!("is in the shard {} of the due index", entry.shard));
             }
@@ -142,8 +142,8 @@ fn due(row: &JobRow, indexed: &[DueEntry], now: Timestamp) -> Vec<String> {
             }
         }
     }
-    if now > job.deadline + LATE_MAX {
-        problems.push(format!("is {} and its deadline was {}", job.state.name(), job.deadline));
+    if now > job.deadline() + LATE_MAX {
+        problems.push(format!("is {} and its deadline was {}", job.state().name(), job.deadline()));
     }
     problems
 }
@@ -154,8 +154,8 @@ fn moves(row: &JobRow) -> Vec<String> {
     // A row from before moves were recorded has none.
     let Some(last) = moves.last() else { return Vec::new() };
     let mut problems = Vec::new();
-    if u64::try_from(moves.len() + 1) != Ok(job.version) {
-        problems.push(format!("has version {} and {} transitions", job.version, moves.len()));
+    if u64::try_from(moves.len() + 1) != Ok(job.version()) {
+        problems.push(format!("has version {} and {} transitions", job.version(), moves.len()));
     }
     let mut state = State::Queued;
     for moved in moves {
@@ -165,10 +165,10 @@ fn moves(row: &JobRow) -> Vec<String> {
         }
         state = moved.state;
     }
-    if (last.state, last.at) != (job.state, job.updated_at) {
+    if (last.state, last.at) != (job.state(), job.updated_at()) {
         problems.push(format!(
             "is {}, but its last transition is to {}",
-            job.state.name(),
+            job.state().name(),
             last.state.name()
         ));
     }
@@ -191,7 +191,7 @@ fn request(job: &Job, audited: &AuditedJob) -> Vec<String> {
     if !audited.has_request {
         problems.push("has no request".to_owned());
     }
-    if !audited.digests.is_empty() && !audited.digests.contains(&job.request_hash) {
+    if !audited.digests.is_empty() && !audited.digests.iter().any(|digest| digest == job.request_hash()) {
         problems.push("its request differs from the submitted one".to_owned());
     }
     problems

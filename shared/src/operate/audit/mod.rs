@@ -119,7 +119,7 @@ pub fn check(
     accounts::check(snapshot, now, &mut report);
     for (id, audited) in &snapshot.jobs {
         let state = match &audited.row {
-            Row::Read(row) => row.job.state.name(),
+            Row::Read(row) => row.job.state().name(),
             Row::Unreadable { .. } => "unreadable",
             Row::Missing => "missing",
         };

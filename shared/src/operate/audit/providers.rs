@@ -21,10 +21,10 @@ const LEASE_SLACK: Duration = Duration::from_secs(300);
 pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
     let mut owners: BTreeMap<(Provider, &str), Vec<(&JobId, &Attempt)>> = BTreeMap::new();
     for row in snapshot.rows() {
-        for attempt in &row.job.attempts {
+        for attempt in row.job.attempts() {
             if let Some(remote) = &attempt.remote {
-                owners.entry((attempt.provider, &remote.id)).or_default().push((&row.job.id, attempt));
-                holder(snapshot, &row.job.id, attempt, now, report);
+                owners.entry((attempt.provider, &remote.id)).or_default().push((row.job.id(), attempt));
+                holder(snapshot, row.job.id(), attempt, now, report);
             }
         }
     }
@@ -69,7 +69,7 @@ fn holder(snapshot: &LedgerSnapshot, job: &JobId, attempt: &Attempt, now: Timest
 
 /// No concurrency slot outlives its attempt by more than the time after which it expires.
 fn leases(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
-    let attempts = snapshot.rows().flat_map(|row| &row.job.attempts);
+    let attempts = snapshot.rows().flat_map(|row| row.job.attempts());
     let by_lease: BTreeMap<String, &Attempt> =
         attempts.map(|attempt| (slot_name(attempt.claim), attempt)).collect();
     for (provider, admission) in &snapshot.admissions {
@@ -98,7 +98,7 @@ pub(super) fn check_simulated(
     let mut violation = |text| report.violation(Subject::Provider(provider), text);
     let attempts: Vec<&Attempt> = snapshot
         .rows()
-        .flat_map(|row| &row.job.attempts)
+        .flat_map(|row| row.job.attempts())
         .filter(|attempt| attempt.provider == provider)
         .collect();
     let known: BTreeSet<&str> = attempts
@@ -131,8 +131,8 @@ pub(super) fn check_simulated(
     }
     let settled: BTreeSet<&str> = snapshot
         .rows()
-        .filter(|row| row.job.state.is_terminal() && row.job.superseded_attempts().next().is_none())
-        .flat_map(|row| &row.job.attempts)
+        .filter(|row| row.job.state().is_terminal() && row.job.superseded_attempts().next().is_none())
+        .flat_map(|row| row.job.attempts())
         .filter_map(|attempt| attempt.remote.as_ref().filter(|_| attempt.phase != Phase::Lost))
         .map(|remote| remote.id.as_str())
         .collect();

@@ -126,7 +126,7 @@ impl Source {
     }
 
     async fn remotes_again(&self, snapshot: &mut LedgerSnapshot, found: &AuditedJob) -> Result<(), Error> {
-        let attempts = found.row().map(|row| row.job.attempts.as_slice()).unwrap_or_default();
+        let attempts = found.row().map(|row| row.job.attempts()).unwrap_or_default();
         for attempt in attempts {
             if let Some(remote) = &attempt.remote {
                 let pk = keys::remote(attempt.provider, &remote.id);
@@ -144,18 +144,18 @@ impl Source {
         found: &AuditedJob,
     ) -> Result<(), Error> {
         let Row::Read(row) = &found.row else { return Ok(()) };
-        let prefix = format!("media/{}/{id}/", row.job.account);
+        let prefix = format!("media/{}/{id}/", row.job.account());
         snapshot.objects.retain(|key, _| !key.starts_with(&prefix));
         snapshot.objects.extend(self.objects(&prefix).await?);
-        match &row.job.media {
+        match &row.job.media() {
             Some(media) => self.file_again(snapshot, &media.key).await,
             None => Ok(()),
         }
     }
 
     async fn account_again(&self, snapshot: &mut LedgerSnapshot, id: &AccountId) -> Result<(), Error> {
-        let rows = snapshot.rows().filter(|row| row.job.account == *id && row.job.state.is_terminal());
-        let ended: BTreeSet<JobId> = rows.map(|row| row.job.id.clone()).collect();
+        let rows = snapshot.rows().filter(|row| row.job.account() == id && row.job.state().is_terminal());
+        let ended: BTreeSet<JobId> = rows.map(|row| row.job.id().clone()).collect();
         let pk = keys::account(id);
         for tries in 0..READINGS_MAX {
             snapshot.unreadable.retain(|(known, sk), _| *known != pk || !is_money(sk));

@@ -43,7 +43,7 @@ impl Source {
 
     /// Reads the metadata of the file of each job that has one.
     pub(super) async fn describe_files(&self, snapshot: &mut LedgerSnapshot) -> Result<(), Error> {
-        let files = snapshot.rows().filter_map(|row| Some(row.job.media.as_ref()?.key.clone()));
+        let files = snapshot.rows().filter_map(|row| Some(row.job.media()?.key.clone()));
         let files: Vec<String> = files.filter(|key| snapshot.objects.contains_key(key)).collect();
         let files = files.into_iter().map(|key| async move { Ok((self.describe(&key).await?, key)) });
         let described: Vec<_> = stream::iter(files).buffer_unordered(AT_ONCE).try_collect().await?;

@@ -186,7 +186,7 @@ impl JobRow {
         let check_at = number_of(&item, CHECK_AT).map(Timestamp::from_millis);
         let moves = item.remove(MOVES).map_or_else(|| Ok(Vec::new()), |list| from_value(DOING, list))?;
         let job = job_from_item(DOING, item)?;
-        if keys::job(&job.id) != pk {
+        if keys::job(job.id()) != pk {
             return Err(corrupt("it holds the id of another job"));
         }
         Ok(Self { job, moves, due_shard, check_at })

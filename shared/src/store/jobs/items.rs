@@ -19,9 +19,9 @@ pub(super) fn job_update(doing: &str, transition: &Transition, event: &Event) ->
     for name in ["state", "version"] {
         update.name(name);
     }
-    update.values.insert(":state_before".to_owned(), text(before.state.name()));
-    update.values.insert(":version_before".to_owned(), number(before.version));
-    if after.state.is_terminal() && !before.state.is_terminal() {
+    update.values.insert(":state_before".to_owned(), text(before.state().name()));
+    update.values.insert(":version_before".to_owned(), number(before.version()));
+    if after.state().is_terminal() && !before.state().is_terminal() {
         update.remove(DUE_SHARD);
         update.remove(CHECK_AT);
     }
@@ -30,10 +30,10 @@ pub(super) fn job_update(doing: &str, transition: &Transition, event: &Event) ->
 
 pub(super) fn job_item(doing: &str, job: &Job, check_at: Timestamp) -> Result<Item, Error> {
     let mut item = to_item(doing, job)?;
-    item.extend(key(keys::job(&job.id), keys::JOB));
-    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(keys::shard(&job.id))));
+    item.extend(key(keys::job(job.id()), keys::JOB));
+    item.insert(DUE_SHARD.to_owned(), text(keys::due_shard(keys::shard(job.id()))));
     item.insert(CHECK_AT.to_owned(), number(check_at.as_millis()));
-    item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(&job.account)));
+    item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::account(job.account())));
     Ok(item)
 }
 

@@ -65,7 +65,7 @@ impl JobStore {
                 }
             }
         }
-        jobs.sort_by_key(|job: &Job| ids.iter().position(|id| *id == job.id));
+        jobs.sort_by_key(|job: &Job| ids.iter().position(|id| id == job.id()));
         Ok((jobs, unreadable))
     }
 }
