@@ -11,7 +11,7 @@ serve *ARGS:
 demo PROMPT="a paper boat on a rainy street" *ARGS:
     cargo run -- demo "{{PROMPT}}" {{ARGS}}
 
-# The rules alone: seconds, and no AWS SDK.
+# The rules and the signatures alone: seconds, and no AWS SDK.
 rules:
     cargo test --package domain --package signatures
 

@@ -7,13 +7,14 @@ mod headers;
 mod jwks;
 pub mod jwt;
 mod mac;
-pub mod schemes;
+mod schemes;
 mod secret;
 pub mod tag;
 mod verified;
 
 pub use jwks::Jwks;
 pub use mac::Hash;
+pub use schemes::fal::USER as FAL_USER;
 pub use schemes::{
     AbacatePay, Encoding, HmacHeader, HmacRules, PayPal, SendGrid, SignedToken, Signing, StandardWebhooks,
     Stripe, Twilio, verify_signed,

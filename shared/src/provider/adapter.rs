@@ -16,8 +16,7 @@ use domain::id::RemoteJob;
 use domain::price_list::Listed;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
-use signatures::schemes::fal;
-use signatures::{Secret, Verified};
+use signatures::{FAL_USER, Secret, Verified};
 
 /// Translates one provider's API. Pure: builds calls and reads answers; no I/O.
 pub trait Adapter: Sync {
@@ -169,7 +168,7 @@ impl Scheme {
 
     /// The provider account in these headers. Valid only after the signature was verified.
     pub(super) fn user(self, headers: &HeaderMap) -> Option<String> {
-        let id = headers.get(fal::USER).filter(|_| self == Self::Fal)?.to_str().ok()?;
+        let id = headers.get(FAL_USER).filter(|_| self == Self::Fal)?.to_str().ok()?;
         Some(id.chars().take(USER_CHARS_MAX).collect())
     }
 }

@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::call::Answer;
-use super::outcome::{Notice, Outcome, Polled, Unreadable};
+use super::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::{PublicUrl, Reach};
@@ -200,6 +200,15 @@ pub(super) fn event(body: &Verified<Bytes>, members: &[&str]) -> Result<Value, U
     let event: Value = serde_json::from_slice(body.get()).unwrap_or_default();
     let is_known = members.iter().any(|name| text(&event[*name]).is_some());
     is_known.then_some(event).ok_or(Unreadable("not an event of theirs"))
+}
+
+/// The result of a cancel request by its status alone.
+pub(super) fn canceling(answer: &Answer) -> Canceling {
+    match answer.status {
+        _ if answer.is_taken() => Canceling::Asked,
+        404 if answer.says_not_found() => Canceling::Gone,
+        _ => Canceling::Unreadable(answer.cause()),
+    }
 }
 
 /// A webhook about the remote job of this id.

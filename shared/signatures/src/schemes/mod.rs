@@ -1,7 +1,7 @@
 //! Webhook signature schemes, one file each.
 
 mod abacatepay;
-pub mod fal;
+pub(crate) mod fal;
 mod hmac_header;
 mod paypal;
 mod sendgrid;

@@ -79,9 +79,7 @@ impl Adapter for Replicate {
         };
         match answer.status {
             200..=299 if is_over() => Canceling::TooLate,
-            _ if answer.is_taken() => Canceling::Asked,
-            404 if answer.says_not_found() => Canceling::Gone,
-            _ => Canceling::Unreadable(answer.cause()),
+            _ => reading::canceling(answer),
         }
     }
 

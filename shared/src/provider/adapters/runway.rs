@@ -87,11 +87,7 @@ impl Adapter for Runway {
     }
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
-        match answer.status {
-            _ if answer.is_taken() => Canceling::Asked,
-            404 if answer.says_not_found() => Canceling::Gone,
-            _ => Canceling::Unreadable(answer.cause()),
-        }
+        reading::canceling(answer)
     }
 
     fn ping(&self, _: &Settings) -> Call {

@@ -133,10 +133,9 @@ impl Adapter for Fal {
         let is_over = || word(&body["status"]) == "ALREADY_COMPLETED";
         let is_refused = || body["success"] == false;
         match answer.status {
-            _ if answer.is_taken() && !is_refused() => Canceling::Asked,
+            200..=299 if is_refused() => Canceling::Unreadable(answer.cause()),
             400 if is_over() => Canceling::TooLate,
-            404 if answer.says_not_found() => Canceling::Gone,
-            _ => Canceling::Unreadable(answer.cause()),
+            _ => reading::canceling(answer),
         }
     }
 

@@ -104,11 +104,9 @@ impl Adapter for Gemini {
 
     fn read_cancel(&self, answer: &Answer) -> Canceling {
         match answer.status {
-            _ if answer.is_taken() => Canceling::Asked,
-            404 if answer.says_not_found() => Canceling::Gone,
             // An ended interaction cannot be canceled; a poll returns its state.
             400 if errors::fault(answer).code.as_deref() == Some("FAILED_PRECONDITION") => Canceling::TooLate,
-            _ => Canceling::Unreadable(answer.cause()),
+            _ => reading::canceling(answer),
         }
     }
 
