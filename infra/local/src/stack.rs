@@ -22,6 +22,7 @@ use axum::Router;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use shared::boot::{Clock, Env, Process, Random};
+use shared::store::own_catalog::OwnCatalog;
 use shared::operate::audit::{RemoteJob, RemoteJobs};
 use sim::guard::guarded;
 use sim::{RemoteJobView, RemoteState, Simulator};
@@ -44,6 +45,8 @@ const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
+/// Where the owner's own catalogue is in the bucket.
+const CATALOG: &str = "config/catalog";
 /// Functions that accept and fetch loopback URLs here, but not when deployed.
 const REACH_THIS_MACHINE: [&str; 3] = ["submit", "dispatch", "fetch"];
 /// The interval at which expired items are deleted.
@@ -65,6 +68,8 @@ pub struct Options {
     pub env: Env,
     /// The providers.
     pub pool: Pool,
+    /// The owner's own catalogue, as text.
+    pub catalog: Option<String>,
     /// The API's public URL, for callbacks of real providers.
     pub public_url: Option<Url>,
     /// Whether creates have callback URLs; without, every attempt is polled.
@@ -181,6 +186,9 @@ impl Stack {
             clock: options.clock.clone(),
             random: options.random,
         };
+        if let Some(text) = &options.catalog {
+            OwnCatalog::new(operator.s3(), BUCKET, CATALOG).write(text).await?;
+        }
         let mut functions = functions::all(&template, &operator, &options.clocks).await?;
         if let Some(Around(around)) = &options.around {
             functions =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use domain::catalog::{Catalog, Kind};
 use domain::provider::Provider;
 use domain::public_url::Reach;
 use futures_util::FutureExt;
@@ -18,7 +19,7 @@ use sim::{Outward, Simulator};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Options, every, listen, url_of};
+use super::{CATALOG, Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
@@ -96,6 +97,7 @@ pub(crate) async fn start(
     for (variable, parameter) in SETTINGS {
         parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
     }
+    parameters.extend(options.catalog.is_some().then(|| ("Catalog".to_owned(), CATALOG.to_owned())));
     let outward = outward()?;
     let mut keys = Members::new();
     let mut of_webhooks =
@@ -170,6 +172,15 @@ pub fn clock(clock: &Clock) -> sim::Clock {
     sim::Clock::new(move || clock.now())
 }
 
+/// The endpoints of a provider that an owner's own catalogue names, and what they make.
+fn further(own: &str, provider: Provider) -> Result<BTreeMap<String, Kind>> {
+    let catalog = Catalog::with_own(own)?.only(&[provider]);
+    let routes = catalog.models().flat_map(|model| model.routes.iter().map(|route| (route, model.kind)));
+    let endpoints =
+        routes.flat_map(|(route, kind)| route.endpoints().map(move |endpoint| (endpoint.to_owned(), kind)));
+    Ok(endpoints.collect())
+}
+
 async fn simulator(
     provider: Provider,
     options: &Options,
@@ -178,7 +189,9 @@ async fn simulator(
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) -> Result<(Simulator, String)> {
-    let settings = sim::Options { latency: options.latency, ..sim::Options::default() };
+    let further = options.catalog.as_deref().map(|own| further(own, provider)).transpose()?;
+    let further = further.unwrap_or_default();
+    let settings = sim::Options { latency: options.latency, further, ..sim::Options::default() };
     let simulator = sim::open(provider, file, clock(&options.clock), settings, outward.clone())?;
     let listener = listen(0).await?;
     let url = url_of(&listener)?;

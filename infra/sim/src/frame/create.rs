@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::call::Says;
 use super::jobs::{Callback, Medium, RemoteJob};
@@ -30,6 +30,13 @@ pub(crate) struct Order {
     pub(crate) callback: Option<Callback>,
     pub(crate) extra: Value,
     pub(crate) play: Play,
+}
+
+/// The prompt of an input: its field `prompt`, or the first text with a blank.
+pub(crate) fn prompt(input: &Map<String, Value>) -> String {
+    let named = input.get("prompt").and_then(Value::as_str);
+    let sentence = || input.values().filter_map(Value::as_str).find(|text| text.contains(' '));
+    named.or_else(sentence).unwrap_or_default().to_owned()
 }
 
 /// Runs a create with its faults; `accept` builds the provider's answer to a success.

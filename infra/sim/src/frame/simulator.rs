@@ -1,12 +1,13 @@
 //! One simulated provider: its remote jobs, its calls, its fault profile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::catalog::Kind;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use futures_util::future::BoxFuture;
@@ -32,11 +33,13 @@ pub struct Options {
     pub public_url: Option<String>,
     /// The accepted keys. Default: every key except an empty one and `invalid`.
     pub keys: Option<Vec<String>>,
+    /// Endpoints of fal and Replicate whose input types are not known here, and what they make.
+    pub further: BTreeMap<String, Kind>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { latency: Duration::from_secs(6), public_url: None, keys: None }
+        Self { latency: Duration::from_secs(6), public_url: None, keys: None, further: BTreeMap::new() }
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<An
     let invalid = |text: &str| Ok(platform_error(StatusCode::BAD_REQUEST, "validation_error", text).into());
     let asked = call.query("endpoint_id").unwrap_or_default();
     let endpoints: Vec<_> = asked.split(',').collect();
-    if !endpoints.iter().all(|id| models::find(id).is_some()) {
+    let is_known = |id: &&str| models::find(id).is_some() || simulator.options.further.contains_key(*id);
+    if !endpoints.iter().all(is_known) {
         return Ok(platform_error(StatusCode::NOT_FOUND, "not_found", "Endpoint not found").into());
     }
     let time = |name: &str, otherwise: Timestamp| match call.query(name) {

@@ -13,6 +13,7 @@ pub(crate) mod tests;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::catalog::Kind;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -159,9 +160,10 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
 }
 
 async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Result<Answer> {
-    let Some(endpoint) = models::find(id) else {
+    let (endpoint, further) = (models::find(id), simulator.options.further.get(id));
+    if endpoint.is_none() && further.is_none() {
         return Ok(detail(StatusCode::NOT_FOUND, &format!("Application '{id}' not found")).into());
-    };
+    }
     let input = match call.object() {
         Ok(input) => input,
         Err(NoObject::OtherJson) => {
@@ -173,7 +175,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
             return Ok(invalid(vec![issue(&["body"], "JSON decode error", "json_invalid")]).into());
         }
     };
-    let issues = issues(endpoint, &input);
+    let issues = endpoint.map(|endpoint| issues(endpoint, &input)).unwrap_or_default();
     if !issues.is_empty() {
         return Ok(invalid(issues).into());
     }
@@ -181,7 +183,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
     if webhook_url.as_ref().is_some_and(|address| url::Url::parse(address).is_err()) {
         return Ok(detail(StatusCode::BAD_REQUEST, "Invalid webhook URL").into());
     }
-    let prompt = input.get("prompt").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let prompt = create::prompt(&input);
     let play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => {
@@ -190,8 +192,11 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
     };
     let order = Order {
         id: create::uuid()?,
-        endpoint: endpoint.id.to_owned(),
-        medium: Medium::Video { seconds: endpoint.seconds(&input) },
+        endpoint: id.to_owned(),
+        medium: match further {
+            Some(Kind::Image) => Medium::Image,
+            _ => Medium::Video { seconds: endpoint.map_or(5, |endpoint| endpoint.seconds(&input)) },
+        },
         aspect: models::aspect(&input),
         // The id of fal's last internal attempt; it differs from the job's, as it may at the real one.
         extra: json!({"gateway_request_id": create::uuid()?, "input": input}),
@@ -199,12 +204,12 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
         callback: webhook_url.map(|url| Callback { url, start: false, cancel: false }),
         play,
     };
-    let accept = async |job| Ok(named(&job, Json(accepted(simulator, endpoint, &job))));
+    let accept = async |job| Ok(named(&job, Json(accepted(simulator, &job))));
     create::play(simulator, order, accept).await
 }
 
-fn accepted(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> Value {
-    let response_url = response_url(simulator, endpoint, job);
+fn accepted(simulator: &Simulator, job: &RemoteJob) -> Value {
+    let response_url = response_url(simulator, job);
     json!({
         "status": "IN_QUEUE",
         "request_id": job.id,
@@ -215,8 +220,8 @@ fn accepted(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> Valu
     })
 }
 
-fn response_url(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> String {
-    format!("{}/{}/requests/{}", simulator.base(), endpoint.app(), job.id)
+fn response_url(simulator: &Simulator, job: &RemoteJob) -> String {
+    format!("{}/{}/requests/{}", simulator.base(), models::app(&job.endpoint), job.id)
 }
 
 fn issues(endpoint: &Endpoint, input: &Map<String, Value>) -> Vec<Value> {
@@ -243,9 +248,7 @@ fn status(simulator: &Simulator, call: &Inbound, job: &RemoteJob, now: Timestamp
         }
     };
     status["request_id"] = json!(job.id);
-    if let Some(endpoint) = models::find(&job.endpoint) {
-        status["response_url"] = json!(response_url(simulator, endpoint, job));
-    }
+    status["response_url"] = json!(response_url(simulator, job));
     if code == StatusCode::OK
         && let Some((error, kind)) = status_error(job, now)
     {
@@ -322,10 +325,9 @@ fn with_job(
     address: &Address<'_>,
     answer: impl FnOnce(&RemoteJob) -> anyhow::Result<Response>,
 ) -> anyhow::Result<Answer> {
-    let job = simulator.find(address.id)?.filter(|job| {
-        models::find(&job.endpoint)
-            .is_some_and(|endpoint| address.app == endpoint.id || address.app == endpoint.app())
-    });
+    let job = simulator
+        .find(address.id)?
+        .filter(|job| address.app == job.endpoint || address.app == models::app(&job.endpoint));
     Ok(match job {
         Some(job) => named(&job, answer(&job)?).into(),
         None => not_found().into(),
@@ -352,7 +354,9 @@ fn pricing(simulator: &Simulator, call: &Inbound) -> Response {
     if !(1..=PRICES_MAX).contains(&asked.len()) {
         return platform_error(StatusCode::BAD_REQUEST, "validation_error", "Invalid request parameters");
     }
-    let endpoints: Option<Vec<_>> = asked.iter().map(|id| models::find(id)).collect();
+    // Of the others it knows no price.
+    let asked = asked.iter().filter(|id| !simulator.options.further.contains_key(*id));
+    let endpoints: Option<Vec<_>> = asked.map(|id| models::find(id)).collect();
     let Some(endpoints) = endpoints else {
         return platform_error(StatusCode::NOT_FOUND, "not_found", "Endpoint not found");
     };

@@ -22,12 +22,12 @@ pub(super) fn find(id: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|endpoint| endpoint.id == id)
 }
 
-impl Endpoint {
-    /// `owner/app`: all that the addresses of a remote job hold of the id.
-    pub(super) fn app(&self) -> String {
-        self.id.splitn(3, '/').take(2).collect::<Vec<_>>().join("/")
-    }
+/// `owner/app`: all that the addresses of a remote job hold of an endpoint's id.
+pub(super) fn app(id: &str) -> String {
+    id.splitn(3, '/').take(2).collect::<Vec<_>>().join("/")
+}
 
+impl Endpoint {
     /// Seconds of video that a valid input orders; Veo writes `8s` where others write `8`.
     pub(super) fn seconds(&self, input: &Map<String, Value>) -> u32 {
         let asked = input.get("duration").and_then(Value::as_str);

@@ -18,6 +18,7 @@ use anyhow::Context;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE32_NOPAD;
+use domain::catalog::Kind;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -169,7 +170,8 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
     let Some(version) = named.or_else(|| body.get("version")?.as_str()) else {
         return invalid(&["version: is required".to_owned()]);
     };
-    let Some(model) = models::find(version) else {
+    let (model, further) = (models::find(version), simulator.options.further.get(version));
+    if model.is_none() && further.is_none() {
         return Ok(match named {
             Some(_) => not_found(),
             None => problem(
@@ -179,7 +181,7 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
             ),
         }
         .into());
-    };
+    }
     let input = body.get("input").and_then(Value::as_object).cloned().unwrap_or_default();
     let deadline = match deadline(call) {
         Ok(deadline) => deadline,
@@ -189,7 +191,7 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
     if !flaws.is_empty() {
         return invalid(&flaws);
     }
-    let prompt = input.get("prompt").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let prompt = create::prompt(&input);
     let mut play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return invalid(&[format!("input.prompt: {message}")]),
@@ -198,9 +200,13 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
     let now = simulator.clock.now();
     let order = Order {
         id: id()?,
-        endpoint: model.id.to_owned(),
-        medium: model.medium(&input),
-        aspect: model.aspect(&input),
+        endpoint: version.to_owned(),
+        medium: match (model, further) {
+            (Some(model), _) => model.medium(&input),
+            (None, Some(Kind::Image)) => Medium::Image,
+            (None, _) => Medium::Video { seconds: 5 },
+        },
+        aspect: model.map_or((16, 9), |model| model.aspect(&input)),
         callback: callback(&body),
         extra: json!({"input": input, "deadline": deadline.map(|span| (now + span).to_string())}),
         prompt,
@@ -258,7 +264,7 @@ fn callback(body: &Map<String, Value>) -> Option<Callback> {
     Some(Callback { url, start, cancel: true })
 }
 
-fn flaws(body: &Map<String, Value>, input: &Map<String, Value>, model: &Model) -> Vec<String> {
+fn flaws(body: &Map<String, Value>, input: &Map<String, Value>, model: Option<&Model>) -> Vec<String> {
     let mut flaws = Vec::new();
     if !body.get("input").is_some_and(Value::is_object) {
         flaws.push("input: is required and must be an object".to_owned());
@@ -272,7 +278,8 @@ fn flaws(body: &Map<String, Value>, input: &Map<String, Value>, model: &Model) -
     if events.is_some_and(|events| events.is_none_or(|events| !events.iter().all(known))) {
         flaws.push(format!("webhook_events_filter: must hold only {}", EVENTS.join(", ")));
     }
-    flaws.extend(schema::flaws(model.fields, input).into_iter().map(|(field, flaw)| {
+    let fields = model.map(|model| schema::flaws(model.fields, input)).unwrap_or_default();
+    flaws.extend(fields.into_iter().map(|(field, flaw)| {
         let flaw = match flaw {
             Flaw::Missing => "is required".to_owned(),
             Flaw::Type(kind) => format!("Invalid type. Expected: {kind}"),
