@@ -5,6 +5,7 @@
 
 mod errors;
 mod history;
+mod inputs;
 mod models;
 mod outcome;
 mod signature;
@@ -25,7 +26,7 @@ use self::outcome::outcome;
 use self::signature::Signer;
 use crate::frame::call::CallKind;
 use crate::frame::create::{self, Order};
-use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
+use crate::frame::jobs::{Callback, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal, ResultPlay};
 use crate::frame::simulator::Simulator;
 use crate::frame::wire::{Answer, Inbound, NoObject, Payload, Wire};
@@ -191,7 +192,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
     let order = Order {
         id: create::uuid()?,
         endpoint: endpoint.id.to_owned(),
-        medium: Medium::Video { seconds: endpoint.seconds(&input) },
+        medium: endpoint.medium(&input),
         aspect: models::aspect(&input),
         // The id of fal's last internal attempt; it differs from the job's, as it may at the real one.
         extra: json!({"gateway_request_id": create::uuid()?, "input": input}),

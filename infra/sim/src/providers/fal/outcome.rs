@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::errors::{POLICY, issue};
-use crate::frame::jobs::{Phase, RemoteJob};
+use crate::frame::jobs::{Medium, Phase, RemoteJob};
 use crate::frame::media;
 use crate::frame::play::{Failure, ResultPlay};
 use crate::frame::simulator::Simulator;
@@ -36,9 +36,15 @@ pub(super) fn outcome(simulator: &Simulator, job: &RemoteJob, now: Timestamp) ->
         ),
         _ if job.play.result == Some(ResultPlay::NoMedia) => no_media(),
         Phase::Succeeded | Phase::Throttled | Phase::Queued | Phase::Running(_) => {
-            let file = json!({"url": media::url(simulator, job, None), "content_type": "video/mp4",
-                              "file_name": format!("{}.mp4", job.id)});
-            (StatusCode::OK, json!({"video": file}))
+            let file = |kind: &str, ending: &str| {
+                json!({"url": media::url(simulator, job, None), "content_type": kind,
+                       "file_name": format!("{}.{ending}", job.id)})
+            };
+            let output = match job.medium {
+                Medium::Video { .. } => json!({"video": file("video/mp4", "mp4")}),
+                Medium::Image => json!({"images": [file("image/png", "png")], "description": ""}),
+            };
+            (StatusCode::OK, output)
         }
     }
 }
