@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Uri;
 use domain::provider::Provider::Fal;
 use harness::{Log, World};
 use serde_json::{Value, json};
@@ -11,9 +12,14 @@ use sim::{CallKind, Fault};
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const VEO: &str = "fal-ai/veo3.1/image-to-video";
 
-/// A fal that answers every call with this.
+/// A fal that answers every call that names [`VEO`] or no endpoint with this.
 async fn fal(answer: Value) -> String {
-    let answer = move || std::future::ready(axum::Json(answer.clone()));
+    let answer = move |uri: Uri| {
+        let query = uri.query().unwrap_or_default();
+        let is_other = query.contains("endpoint_id=") && !query.contains(&VEO.replace('/', "%2F"));
+        let answer = if is_other { json!({"prices": []}) } else { answer.clone() };
+        std::future::ready(axum::Json(answer))
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
@@ -34,10 +40,11 @@ async fn a_list_is_asked_for_once_a_day_and_the_simulators_agrees_with_the_catal
         world.stack.host.fire_schedules().await;
         asked.push(world.calls(Fal, CallKind::Prices));
     }
-    assert_eq!(asked, [1, 1, 1, 2, 3]);
+    // Two calls: fal has more endpoints than one takes.
+    assert_eq!(asked, [2, 2, 2, 4, 6]);
     let called = log.of("provider.called");
     let listed = called.iter().filter(|line| line["what"] == "prices" && line["outcome"] == "listed");
-    assert_eq!(listed.count(), 3, "{called:?}");
+    assert_eq!(listed.count(), 6, "{called:?}");
     assert_eq!(log.of("price.differs"), Vec::<Value>::new());
 }
 
@@ -48,7 +55,7 @@ async fn a_provider_that_does_not_answer_its_ping_is_asked_for_no_prices() {
     world.stack.host.fire_schedules().await;
     assert_eq!(world.calls(Fal, CallKind::Prices), 0);
     world.stack.host.fire_schedules().await;
-    assert_eq!(world.calls(Fal, CallKind::Prices), 1);
+    assert_eq!(world.calls(Fal, CallKind::Prices), 2);
 }
 
 #[tokio::test]

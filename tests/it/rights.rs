@@ -103,7 +103,7 @@ async fn everything(world: &World) {
         STORIES[1].play(world, &format!("crash {k}")).await;
     }
     // A create whose answer was lost is looked for where its provider can be asked.
-    let id = world.submit("kling-3.0-turbo", "a boat [[sim: create=drop-after, webhook=lost]]", "lost").await;
+    let id = world.submit("kling-2.5-turbo", "a boat [[sim: create=drop-after, webhook=lost]]", "lost").await;
     world.finish(&id).await;
     // Or by a webhook, whose word is compared with what its provider lists.
     let id = world.submit("pika-2.2", "a boat [[sim: create=drop-after]]", "told").await;

@@ -95,9 +95,9 @@ pub trait Adapter: Sync {
     fn ping(&self, settings: &Settings) -> Call;
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault>;
 
-    /// The free call that returns the prices of these routes.
-    fn prices(&self, _routes: &[&Route]) -> Option<Call> {
-        None
+    /// The free calls that return the prices of these routes.
+    fn prices(&self, _routes: &[&Route]) -> Vec<Call> {
+        Vec::new()
     }
     /// The known lines of the price list; `None` if the answer is not a price list.
     fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {

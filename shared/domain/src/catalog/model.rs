@@ -112,8 +112,12 @@ impl Model {
             }
         }
         let Defaults { duration_s, aspect_ratio, resolution, audio } = &self.defaults;
+        // A model that needs an image may follow its ratio on every route.
+        let needs_image = self.routes.iter().all(|route| route.endpoint.is_none());
         let ratio = |route: &Route| {
-            route.aspect_ratios.contains(aspect_ratio) || route.image_aspect_ratios.contains(aspect_ratio)
+            let follows_image = needs_image && route.image_aspect_ratios.is_empty();
+            let ratios = [&route.aspect_ratios, &route.image_aspect_ratios];
+            follows_image || ratios.iter().any(|ratios| ratios.contains(aspect_ratio))
         };
         let take = (*duration_s, resolution.as_str(), audio.unwrap_or(false));
         if !self.routes.iter().any(|route| route.takes().contains(&take) && ratio(route)) {

@@ -9,8 +9,8 @@ use domain::price_list::Listed;
 use domain::time::Timestamp;
 
 impl ProviderClient {
-    /// The listed prices of these routes. Empty if the provider has no price list or its answer cannot
-    /// be read.
+    /// The listed prices of these routes. Empty if the provider has no price list; without those whose
+    /// answer cannot be read.
     pub async fn prices(
         &self,
         credential: impl Into<CredentialId>,
@@ -19,17 +19,20 @@ impl ProviderClient {
     ) -> Vec<Listed> {
         let credential = &credential.into();
         let adapter = adapter(credential.provider);
-        let Some(call) = adapter.prices(routes) else { return Vec::new() };
-        let timer = Timer::start(credential.provider, "prices");
-        let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ping).await;
-        let (list, summary) = match &sent {
-            Ok(answer) => match adapter.read_prices(answer) {
-                Some(list) => (list, ("listed", "")),
-                None => (Vec::new(), ("unreadable", answer.cause())),
-            },
-            Err(lost) => (Vec::new(), ("unreadable", lost.cause())),
-        };
-        timer.log(&sent, summary);
-        list
+        let mut listed = Vec::new();
+        for call in adapter.prices(routes) {
+            let timer = Timer::start(credential.provider, "prices");
+            let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ping).await;
+            let (list, summary) = match &sent {
+                Ok(answer) => match adapter.read_prices(answer) {
+                    Some(list) => (list, ("listed", "")),
+                    None => (Vec::new(), ("unreadable", answer.cause())),
+                },
+                Err(lost) => (Vec::new(), ("unreadable", lost.cause())),
+            };
+            timer.log(&sent, summary);
+            listed.extend(list);
+        }
+        listed
     }
 }

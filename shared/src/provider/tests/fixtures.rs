@@ -137,7 +137,7 @@ impl Fixture {
                 "download" => adapter.download(self.asset.as_ref().unwrap()),
                 "ping" => Some(adapter.ping(&self.settings(adapter))),
                 "jwks" => adapter.jwks(),
-                "prices" => adapter.prices(&[self.route(&Catalog::for_providers(Provider::ALL))]),
+                "prices" => adapter.prices(&[self.route(&Catalog::for_providers(Provider::ALL))]).pop(),
                 other => panic!("nothing builds {other}"),
             };
             return built.as_ref().map_or(Value::Null, call);

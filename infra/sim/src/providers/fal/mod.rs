@@ -5,6 +5,7 @@
 
 mod errors;
 mod history;
+mod inputs;
 mod models;
 mod outcome;
 mod signature;
@@ -26,7 +27,7 @@ use self::outcome::outcome;
 use self::signature::Signer;
 use crate::frame::call::CallKind;
 use crate::frame::create::{self, Order};
-use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
+use crate::frame::jobs::{Callback, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal, ResultPlay};
 use crate::frame::simulator::Simulator;
 use crate::frame::wire::{Answer, Inbound, NoObject, Payload, Wire};
@@ -193,9 +194,10 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
     let order = Order {
         id: create::uuid()?,
         endpoint: id.to_owned(),
-        medium: match further {
-            Some(Kind::Image) => Medium::Image,
-            _ => Medium::Video { seconds: endpoint.map_or(5, |endpoint| endpoint.seconds(&input)) },
+        medium: match (endpoint, further) {
+            (Some(endpoint), _) => endpoint.medium(&input),
+            (None, Some(Kind::Image)) => Medium::Image,
+            (None, _) => Medium::Video { seconds: 5 },
         },
         aspect: models::aspect(&input),
         // The id of fal's last internal attempt; it differs from the job's, as it may at the real one.

@@ -36,13 +36,13 @@ pub(super) fn outcome(simulator: &Simulator, job: &RemoteJob, now: Timestamp) ->
         ),
         _ if job.play.result == Some(ResultPlay::NoMedia) => no_media(),
         Phase::Succeeded | Phase::Throttled | Phase::Queued | Phase::Running(_) => {
-            let url = media::url(simulator, job, None);
+            let file = |kind: &str, ending: &str| {
+                json!({"url": media::url(simulator, job, None), "content_type": kind,
+                       "file_name": format!("{}.{ending}", job.id)})
+            };
             let output = match job.medium {
-                Medium::Video { .. } => {
-                    let name = format!("{}.mp4", job.id);
-                    json!({"video": {"url": url, "content_type": "video/mp4", "file_name": name}})
-                }
-                Medium::Image => json!({"images": [{"url": url, "content_type": "image/png"}]}),
+                Medium::Video { .. } => json!({"video": file("video/mp4", "mp4")}),
+                Medium::Image => json!({"images": [file("image/png", "png")], "description": ""}),
             };
             (StatusCode::OK, output)
         }

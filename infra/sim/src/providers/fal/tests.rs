@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::frame::call::CallKind;
-use crate::frame::jobs::RemoteState;
+use crate::frame::jobs::{Medium, RemoteState};
 use crate::test_bench::{Bench, Client, Receiver, read, text};
 
 pub(crate) static CLIENT: Client = Client {
@@ -103,6 +103,7 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
     let kling = "/fal-ai/kling-video/v3/standard/text-to-video";
     let kling_image = "/fal-ai/kling-video/v3/standard/image-to-video";
     let pika = "/fal-ai/pika/v2.2/text-to-video";
+    let [wan, vidu] = ["/fal-ai/wan/v2.7/text-to-video", "/fal-ai/vidu/q3/text-to-video"];
     let image = "https://example.com/a.png";
     for (path, body, field, kind) in [
         (VEO, json!({}), "prompt", "missing"),
@@ -132,6 +133,22 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
         (kling, json!({"prompt": "a", "duration": "2"}), "duration", "literal_error"),
         (kling, json!({"prompt": "a", "cfg_scale": "high"}), "cfg_scale", "float_type"),
         (kling_image, json!({"prompt": "a", "image_url": image}), "start_image_url", "missing"),
+        (wan, json!({"prompt": "a", "duration": "5"}), "duration", "literal_error"),
+        (
+            wan,
+            json!({"prompt": "a", "negative_prompt": "b".repeat(501)}),
+            "negative_prompt",
+            "string_too_long",
+        ),
+        (vidu, json!({"prompt": "a", "duration": "5"}), "duration", "float_type"),
+        (vidu, json!({"prompt": "a", "audio": "yes"}), "audio", "bool_type"),
+        (
+            "/fal-ai/ltx-2.3/text-to-video",
+            json!({"prompt": "a", "duration": 12}),
+            "duration",
+            "literal_error",
+        ),
+        ("/fal-ai/nano-banana-2", json!({"prompt": "a", "resolution": "2k"}), "resolution", "literal_error"),
     ] {
         let (code, answer) = bench.post(path, &body).await;
         assert_eq!(code, 422, "{path} {body}");
@@ -186,6 +203,30 @@ async fn every_known_endpoint_takes_a_full_input() {
         assert_eq!((code, &refused["error"]["type"]), (400, &json!("validation_error")));
     }
     assert_eq!(bench.get("/v1/models/pricing?endpoint_id=fal-ai/veo9").await.1["error"]["type"], "not_found");
+}
+
+#[tokio::test]
+async fn a_number_of_seconds_is_made_and_an_image_is_the_first_of_a_list() {
+    let bench = Bench::of(&CLIENT).await;
+    for (endpoint, input, seconds) in [
+        ("fal-ai/wan/v2.7/text-to-video", json!({"prompt": "a", "duration": 7}), Some(7)),
+        ("xai/grok-imagine-video/text-to-video", json!({"prompt": "a"}), Some(6)),
+        ("fal-ai/nano-banana-2", json!({"prompt": "a", "aspect_ratio": "8:1"}), None),
+    ] {
+        let (code, job) = bench.post(&format!("/{endpoint}"), &input).await;
+        assert_eq!(code, 200, "{endpoint} {job}");
+        bench.wait(120);
+        let (code, output) = bench.get(text(&job, "response_url")).await;
+        assert_eq!(code, 200, "{endpoint} {output}");
+        let made = bench.simulator.store.get(text(&job, "request_id")).unwrap().unwrap().medium;
+        let (wanted, file) = match seconds {
+            Some(seconds) => (Medium::Video { seconds }, &output["video"]),
+            None => (Medium::Image, &output["images"][0]),
+        };
+        assert_eq!(made, wanted, "{endpoint}");
+        let media = bench.call(Method::GET, text(file, "url")).send().await.unwrap();
+        assert_eq!(media.headers()["content-type"], text(file, "content_type"), "{endpoint}");
+    }
 }
 
 #[tokio::test]

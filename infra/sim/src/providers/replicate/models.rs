@@ -70,6 +70,18 @@ const KLING: &[Field] = &[
     GENERATE_AUDIO,
 ];
 
+const KLING_3: &[Field] = &[
+    PROMPT,
+    NEGATIVE_PROMPT,
+    optional("start_image", Media),
+    optional("end_image", Media),
+    optional("mode", OneOf(&["standard", "pro"])),
+    optional("aspect_ratio", OneOf(&["16:9", "9:16", "1:1"])),
+    optional("duration", Integer(3, 15)),
+    optional("multi_prompt", ANY),
+    GENERATE_AUDIO,
+];
+
 const HAILUO: &[Field] = &[
     PROMPT,
     optional("duration", IntegerOf(&[6, 10])),
@@ -93,6 +105,7 @@ const MODELS: &[Model] = &[
     video("google/veo-3.1", VEO, 8),
     video("google/veo-3.1-fast", VEO, 8),
     video("kwaivgi/kling-v2.6", KLING, 5),
+    video("kwaivgi/kling-v3-video", KLING_3, 5),
     video("minimax/hailuo-2.3", HAILUO, 6),
     image("stability-ai/stable-diffusion-3.5-large", true),
     image("stability-ai/stable-diffusion-3.5-large-turbo", false),

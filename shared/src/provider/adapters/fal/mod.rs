@@ -182,13 +182,15 @@ impl Adapter for Fal {
 
     /// They take up to [`PRICES_MAX`] endpoints at a time; an unknown one spoils the call, and so the
     /// ping asks for one only.
-    fn prices(&self, routes: &[&Route]) -> Option<Call> {
-        let endpoints: Vec<&str> =
-            routes.iter().flat_map(|route| route.endpoints()).take(PRICES_MAX).collect();
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("endpoint_id", &endpoints.join(","))
-            .finish();
-        Some(Call::new(Method::GET, PLATFORM, format!("/v1/models/pricing?{query}")))
+    fn prices(&self, routes: &[&Route]) -> Vec<Call> {
+        let endpoints: Vec<&str> = routes.iter().flat_map(|route| route.endpoints()).collect();
+        let call = |endpoints: &[&str]| {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("endpoint_id", &endpoints.join(","))
+                .finish();
+            Call::new(Method::GET, PLATFORM, format!("/v1/models/pricing?{query}"))
+        };
+        endpoints.chunks(PRICES_MAX).map(call).collect()
     }
 
     fn read_prices(&self, answer: &Answer) -> Option<Vec<Listed>> {
@@ -259,9 +261,10 @@ fn failure(status: &Value) -> Option<Reason> {
     (is_error || !types.is_empty()).then(|| Reason::of_body(reading::says(error).unwrap_or_default(), types))
 }
 
-/// The file in an output: a video, or the field that some endpoints have instead.
+/// The file in an output: a video or an image, or the field that some endpoints have instead.
 fn file(output: &Value) -> Option<String> {
-    const NAMES: [&str; 5] = ["/video/url", "/video", "/videos/0/url", "/output/url", "/url"];
+    const NAMES: [&str; 6] =
+        ["/video/url", "/video", "/videos/0/url", "/images/0/url", "/output/url", "/url"];
     NAMES.iter().find_map(|name| asset_url(output.pointer(name)?))
 }
 
@@ -298,10 +301,19 @@ mod tests {
     }
 
     #[test]
-    fn one_call_asks_for_all_prices() {
+    fn all_prices_are_asked_for_in_calls_that_are_not_too_long() {
         let catalog = Catalog::for_providers(&[Provider::Fal]);
-        let endpoints = catalog.models().flat_map(|model| &model.routes).flat_map(Route::endpoints);
-        assert!(endpoints.count() <= PRICES_MAX);
+        let routes: Vec<_> = catalog.models().flat_map(|model| &model.routes).collect();
+        let of_call = |call: Call| {
+            let (_, query) = call.path_and_query.split_once('?').unwrap();
+            let (_, endpoints) = form_urlencoded::parse(query.as_bytes()).next().unwrap();
+            endpoints.split(',').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let asked: Vec<_> = Fal.prices(&routes).into_iter().map(of_call).collect();
+        assert!(asked.len() > 1 && asked.iter().all(|endpoints| endpoints.len() <= PRICES_MAX));
+        let all: Vec<_> = routes.iter().flat_map(|route| route.endpoints()).collect();
+        assert_eq!(asked.concat(), all);
+        assert!(Fal.prices(&[]).is_empty());
     }
 
     #[test]
