@@ -25,14 +25,16 @@ const BANNED: [&str; 16] = [
     "told", "nobody", "whoever", "somebody", "letter", "letters", "twin", "twins", "rival", "rivals",
     "weather", "storm", "keyed", "hint", "hints", "lever",
 ];
-const PLAIN: [&str; 12] = [
+const PLAIN: [&str; 14] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "docs",
+    "infra/cli",
     "infra/local",
+    "infra/sim",
     "infra/openapi.yaml",
     "shared/src/edge",
     "shared/src/lib.rs",
@@ -59,7 +61,8 @@ fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 
 fn manifests() -> Vec<(PathBuf, String)> {
     let functions = fs::read_dir(root().join("functions")).unwrap().map(|entry| entry.unwrap().path());
-    let others = ["shared", "shared/domain", "infra/local", "tests"].map(|folder| root().join(folder));
+    let others = ["shared", "shared/domain", "infra/cli", "infra/local", "infra/sim", "tests"]
+        .map(|folder| root().join(folder));
     let manifest = |folder: PathBuf| (folder.clone(), fs::read_to_string(folder.join("Cargo.toml")).unwrap());
     functions.chain(others).map(manifest).collect()
 }

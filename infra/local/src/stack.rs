@@ -37,8 +37,7 @@ use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::host::{Deployment, Function, Host, Template};
 
 pub use functions::start_function;
-pub use providers::{Pool, clock, outward};
-pub(crate) use providers::{Providers, deliver, start as providers};
+pub use providers::{Pool, Providers, clock, deliver, outward, start as providers};
 
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
