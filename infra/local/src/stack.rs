@@ -308,7 +308,7 @@ fn spec(queue: &crate::host::Queue) -> QueueSpec {
     }
 }
 
-/// Serves until shutdown, then finishes the requests in hand.
+/// Serves until shutdown, then finishes the requests in progress.
 fn serve(
     listener: TcpListener,
     router: Router,

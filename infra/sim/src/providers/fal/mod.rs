@@ -15,7 +15,6 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -24,11 +23,11 @@ use self::models::Endpoint;
 use self::outcome::outcome;
 use self::signature::Signer;
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal, ResultPlay};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, NoObject, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, NoObject, Payload, Wire};
 use crate::frame::{poll, schema};
 
 /// The account in the signed text of a webhook.
@@ -54,11 +53,7 @@ impl Wire for Fal {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -188,7 +183,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
             return Ok(invalid(vec![issue(&["body", "prompt"], &message, "simulator_directive")]).into());
         }
     };
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: endpoint.id.to_owned(),
         medium: Medium::Video { seconds: endpoint.seconds(&input) },
@@ -200,7 +195,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
         play,
     };
     let accept = async |job| Ok(named(&job, Json(accepted(simulator, endpoint, &job))));
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 fn accepted(simulator: &Simulator, endpoint: &Endpoint, job: &RemoteJob) -> Value {

@@ -28,14 +28,14 @@ impl Endpoint {
         self.id.splitn(3, '/').take(2).collect::<Vec<_>>().join("/")
     }
 
-    /// Seconds of video that a valid input orders; Veo writes `8s` where others write `8`.
+    /// Seconds of video of a valid input; Veo writes `8s` where others write `8`.
     pub(super) fn seconds(&self, input: &Map<String, Value>) -> u32 {
         let asked = input.get("duration").and_then(Value::as_str);
         asked.and_then(|text| text.trim_end_matches('s').parse().ok()).unwrap_or(self.seconds)
     }
 }
 
-/// The ratio that a valid input orders; 16:9 where the input leaves it to the model or an image.
+/// The ratio of a valid input; 16:9 where the input leaves it to the model or an image.
 pub(super) fn aspect(input: &Map<String, Value>) -> (u32, u32) {
     let asked = input.get("aspect_ratio").and_then(Value::as_str).and_then(|text| text.split_once(':'));
     asked.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?))).unwrap_or((16, 9))
