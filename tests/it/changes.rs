@@ -122,3 +122,15 @@ async fn a_job_is_refunded_what_it_was_charged_whatever_its_model_costs_now() {
     assert_eq!(world.balance().await, granted);
     world.audit().await;
 }
+
+/// A newer `submit` may accept a job that an older `dispatch` has no route for.
+#[test]
+fn submit_is_deployed_after_the_functions_that_carry_out_its_jobs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let template = std::fs::read_to_string(root.join("infra/template.yaml")).unwrap();
+    let (_, submit) = template.split_once("  SubmitFunction:\n").unwrap();
+    let (submit, _) = submit.split_once("    Properties:\n").unwrap();
+    for function in ["Dispatch", "Fetch", "Poll", "Settle"] {
+        assert!(submit.contains(&format!("{function}Function")), "{function}: {submit}");
+    }
+}

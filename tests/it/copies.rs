@@ -199,6 +199,31 @@ async fn a_file_whose_server_wants_to_be_left_alone_is_left_alone_for_so_long() 
     world.audit().await;
 }
 
+/// This provider deletes its files after an hour: waiting as long as it asks would lose the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_back_off_ends_before_the_provider_deletes_the_file() {
+    let world = World::new().await;
+    let prompt = "a [[sim: asset=503:4, retry_after=100000]]";
+    let id = world.submit("ray-3.2", prompt, "busy").await;
+    world.drain().await;
+    world.advance(harness::world::LATENCY).await;
+    let ended_at = world.job(&id).await.attempts[0].ended_at.expect("it has ended");
+    let mut copied_at = Vec::new();
+    while world.state(&id).await == State::Settling {
+        let before = world.calls(Provider::Luma, CallKind::Media);
+        world.advance(10 * SECOND).await;
+        world.reconcile().await;
+        if world.calls(Provider::Luma, CallKind::Media) > before {
+            copied_at.push(world.clock.now().since(ended_at).as_secs());
+        }
+    }
+    assert_eq!(world.state(&id).await, State::Succeeded, "{copied_at:?}");
+    let [first, second, third, last] = copied_at[..] else { panic!("{copied_at:?}") };
+    assert!(first >= 900 && second >= first + 900 && third >= second + 900, "{copied_at:?}");
+    assert!((3_000..3_200).contains(&last), "{copied_at:?}");
+    world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_without_a_length_that_ends_half_way_is_not_taken_for_whole() {
     let world = World::new().await;

@@ -293,7 +293,7 @@ where
     let mut tries = 0;
     loop {
         match operation().await {
-            Err(error) if error.is_corrupt() || error.is_missing() => return Err(error),
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 let pause = PERSIST_FIRST * 2_u32.pow(tries);
                 tracing::warn!(error = chain(&error), tries, "{event}");

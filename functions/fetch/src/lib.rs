@@ -32,6 +32,8 @@ const COPIES_MAX: usize = 3;
 /// Delays of the retries of a message. After that, `reconcile` retries with a fresh link for as long
 /// as the file may exist: a failed copy is not a failed job.
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(45)];
+/// A back-off ends this long before the provider may delete the file; from then on copies go on at our own pace.
+const LAST_COPIES: Duration = Duration::from_secs(600);
 /// Interval of lease renewals; the lease survives two failed ones.
 pub const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Time reserved for the end of an upload and the record of the result.
@@ -243,7 +245,7 @@ async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadli
         worst = match (copied, worst) {
             (Copied::Stored(media), _) => return Copied::Stored(media),
             // While one of them may still be the file, the result is not final.
-            (Copied::Later(wait), Some(Copied::Later(other))) => Some(Copied::Later(wait.max(other))),
+            (Copied::Later(wait), Some(Copied::Later(other))) => Some(Copied::Later(wait.min(other))),
             (Copied::Later(wait), _) | (_, Some(Copied::Later(wait))) => Some(Copied::Later(wait)),
             (Copied::Wrong, _) | (_, Some(Copied::Wrong)) => Some(Copied::Wrong),
             (Copied::Missing, _) => Some(Copied::Missing),
@@ -297,7 +299,7 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
         }
         Err(Stopped::Failed(error @ DownloadError::Busy(wait))) => {
             later(job, &error);
-            return Ok(Copied::Later(wait.min(DELAY_MAX)));
+            return Ok(Copied::Later(allowed(app, job, wait)));
         }
         opened => opened?,
     };
@@ -306,6 +308,13 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
         Err(error @ CopyError::NotMedia(_)) => Ok(wrong(job, &error)),
         copied => Ok(Copied::Stored(copied?)),
     }
+}
+
+/// The source's back-off, as far as it leaves time for copies before the provider may delete the file.
+fn allowed(app: &App, job: &Job, wait: Duration) -> Duration {
+    let expiry = job.current().and_then(|attempt| attempt.file_expires_at(&app.catalog));
+    let left = expiry.map_or(DELAY_MAX, |at| at.minus(LAST_COPIES).since(app.clock.now()));
+    wait.min(DELAY_MAX).min(left).max(Duration::from_secs(1))
 }
 
 fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {

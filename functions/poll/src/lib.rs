@@ -22,7 +22,7 @@ use shared::provider::{
 use shared::store::jobs::JobStore;
 use shared::store::outbox::LOOK_UP_AFTER;
 use shared::store::polls::{PollLease, Polls};
-use shared::store::queue::{Message, Queue, Source};
+use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
 use shared::store::remotes::{Holder, Remotes};
 use shared::store::verdicts::Verdicts;
 
@@ -287,9 +287,10 @@ async fn look_up(app: &App, job: &Job, attempt: &Attempt, sequence: Option<u16>)
             (None, Some(Verdict::Broke { fault, cost: Some(MicroUsd(0)) }))
         }
         Found::Busy(asked) => {
-            wait = asked;
-            if back_off.is_none_or(|until| until < now + asked) {
-                app.polls.set_back_off(job_id, number, now + asked).await?;
+            // A provider that asks for an hour would hide a running job for an hour.
+            wait = asked.min(DELAY_MAX);
+            if back_off.is_none_or(|until| until < now + wait) {
+                app.polls.set_back_off(job_id, number, now + wait).await?;
             }
             (None, None)
         }

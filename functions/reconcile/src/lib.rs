@@ -213,17 +213,14 @@ impl Run<'_> {
     }
 }
 
+/// The earliest time at which the provider may delete a job's file.
+fn expires_at(catalog: &Catalog, job: &Job) -> Timestamp {
+    let expiry = job.current().and_then(|attempt| attempt.file_expires_at(catalog));
+    expiry.unwrap_or(Timestamp::from_secs(i64::from(u32::MAX)))
+}
+
 /// Whether the provider supports look-ups of an attempt without a known remote job.
 fn can_look_up(job: &Job) -> bool {
     let provider = job.current().map(|attempt| attempt.provider);
     provider.is_some_and(|provider| adapter(provider).capabilities().look_up != LookUp::Never)
-}
-
-/// The earliest time at which the provider may delete a job's result.
-fn expires_at(catalog: &Catalog, job: &Job) -> Timestamp {
-    let expiry = job.current().and_then(|attempt| {
-        let kept_s = catalog.route(&attempt.route)?.retention_s?;
-        Some(attempt.ended_at.unwrap_or(attempt.started_at) + Duration::from_secs(kept_s))
-    });
-    expiry.unwrap_or(Timestamp::from_secs(i64::from(u32::MAX)))
 }

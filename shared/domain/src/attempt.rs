@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::catalog::Catalog;
 use super::credit::MicroUsd;
 use super::id::RemoteJob;
 use super::provider::Provider;
@@ -98,6 +99,13 @@ impl Attempt {
                 && now.since(missing.since) >= LOSS_AFTER
                 && missing.sightings + 1 >= LOSS_SIGHTINGS
         })
+    }
+
+    /// The earliest time at which the provider may delete the file; `None` if it keeps files for at
+    /// least a day.
+    pub fn file_expires_at(&self, catalog: &Catalog) -> Option<Timestamp> {
+        let kept_s = catalog.route(&self.route)?.retention_s?;
+        Some(self.ended_at.unwrap_or(self.started_at) + Duration::from_secs(kept_s))
     }
 
     /// Whether one more "not found" changes anything.

@@ -63,7 +63,7 @@ pub fn attempt_of(job: &Job, number: u8) -> Result<&Attempt, Unfinished> {
 
 impl From<store::Error> for Unfinished {
     fn from(error: store::Error) -> Self {
-        if error.is_missing() || error.is_corrupt() { Self::park(error) } else { Self::retry(error) }
+        if error.is_final() { Self::park(error) } else { Self::retry(error) }
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn to_item<T: Serialize>(doing: &str, value: &T) -> Result<Item, Erro
 }
 
 pub(super) fn from_item<T: DeserializeOwned>(doing: &str, item: Item) -> Result<T, Error> {
-    serde_dynamo::from_item(item).map_err(|source| Error::corrupt(doing, source))
+    serde_dynamo::from_item(item).map_err(|source| Error::unreadable(doing, source))
 }
 
 pub(super) fn to_value<T: Serialize>(doing: &str, value: &T) -> Result<AttributeValue, Error> {
@@ -24,7 +24,7 @@ pub(super) fn to_value<T: Serialize>(doing: &str, value: &T) -> Result<Attribute
 }
 
 pub(super) fn from_value<T: DeserializeOwned>(doing: &str, value: AttributeValue) -> Result<T, Error> {
-    serde_dynamo::from_attribute_value(value).map_err(|source| Error::corrupt(doing, source))
+    serde_dynamo::from_attribute_value(value).map_err(|source| Error::unreadable(doing, source))
 }
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {

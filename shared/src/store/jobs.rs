@@ -291,14 +291,14 @@ impl JobStore {
             let winner = (!item.is_empty()).then(|| job_from_item(doing, item)).transpose()?;
             return Ok(Commit::Lost { winner: winner.map(Box::new) });
         }
+        if is_transient(reasons) {
+            return Ok(Commit::Lost { winner: None });
+        }
         if failed_condition(reasons, 2).is_some() {
             // A refund exists for a job that has not ended: the ledger is wrong. An alarm watches
             // this line.
             tracing::error!(job = %transition.before().id, event = event.name(), "ledger.mismatch");
             return Err(Error::corrupt(doing, error));
-        }
-        if is_transient(reasons) {
-            return Ok(Commit::Lost { winner: None });
         }
         Err(Error::sdk(doing, error))
     }

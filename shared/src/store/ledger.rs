@@ -90,13 +90,14 @@ impl Ledger {
                 let same = earlier == Some(amount.micros());
                 return Ok(if same { Granted::Exists } else { Granted::Conflict });
             }
+            if is_transient(reasons) {
+                back_off(tries).await;
+                continue;
+            }
             if reasons.get(1).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed") {
                 return Ok(Granted::TooMuch);
             }
-            if !is_transient(reasons) {
-                return Err(Error::sdk(doing, error));
-            }
-            back_off(tries).await;
+            return Err(Error::sdk(doing, error));
         }
         Err(Error::contended(doing))
     }
@@ -247,7 +248,7 @@ pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
     let micros = number_of(item, "balance");
     micros
         .map(Credits::from_micros)
-        .ok_or_else(|| Error::corrupt(doing, "the balance is no number of credits"))
+        .ok_or_else(|| Error::unreadable(doing, "the balance is no number of credits"))
 }
 
 /// The possibly billed refunds of this day (UTC).

@@ -122,7 +122,9 @@ impl MediaStore {
     /// The file of a concurrent copy that won.
     async fn existing(&self, key: &str) -> Result<Media, CopyError> {
         let found = self.find(key).await?;
-        found.ok_or_else(|| CopyError::Store(Error::missing(format!("find {key}, which was there"))))
+        found.ok_or_else(|| {
+            CopyError::Store(Error::failed(format!("find {key}"), "a write of it found it present"))
+        })
     }
 
     /// A presigned link to a file.
@@ -149,7 +151,7 @@ impl MediaStore {
             Err(error) => return Err(Error::sdk(doing, error)),
         };
         let Some(content_type) = object.content_type else {
-            return Err(Error::corrupt(doing, "its type is missing"));
+            return Err(Error::failed(doing, "its type is missing"));
         };
         let source = pin!(stream::unfold(object.body, async |mut body| Some((body.next().await?, body))));
         let mut source = Parts::new(source, None);
@@ -178,7 +180,7 @@ impl MediaStore {
         let start = start.content_type(content_type).content_disposition(disposition(content_type));
         let started = start.send().await;
         let started = started.map_err(|source| Error::sdk(&doing, source))?;
-        started.upload_id.ok_or_else(|| Error::corrupt(doing, "the answer names no upload"))
+        started.upload_id.ok_or_else(|| Error::failed(doing, "the answer names no upload"))
     }
 
     async fn send_parts<S, E>(

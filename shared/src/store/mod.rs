@@ -85,8 +85,10 @@ enum Kind {
     Contended,
     /// The item does not exist.
     Missing,
-    /// A stored item is unreadable or breaks the rules: a defect.
+    /// A stored item breaks the rules: a defect.
     Corrupt,
+    /// A stored item has no form that this release reads: a defect, or the item of a newer release.
+    Unreadable,
 }
 
 impl Error {
@@ -125,6 +127,10 @@ impl Error {
         Self { doing: doing.into(), kind: Kind::Corrupt, source: Some(source.into()) }
     }
 
+    fn unreadable(doing: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { doing: doing.into(), kind: Kind::Unreadable, source: Some(source.into()) }
+    }
+
     /// The error and every cause, in one line.
     pub fn with_causes(&self) -> String {
         let causes = std::iter::successors(StdError::source(self), |error| (*error).source());
@@ -136,8 +142,14 @@ impl Error {
         self.kind == Kind::Missing
     }
 
-    /// A stored item or an event breaks the rules: a repeat fails too.
+    /// A stored item is unreadable, or an item or an event breaks the rules: a defect.
     pub fn is_corrupt(&self) -> bool {
-        self.kind == Kind::Corrupt
+        matches!(self.kind, Kind::Corrupt | Kind::Unreadable)
+    }
+
+    /// Whether a repeat fails too. A newer release that is being deployed may read an item that this
+    /// one does not.
+    pub fn is_final(&self) -> bool {
+        matches!(self.kind, Kind::Missing | Kind::Corrupt)
     }
 }

@@ -64,7 +64,7 @@ impl Remotes {
             return Err(Error::sdk(doing, error));
         };
         let other = failed.item.as_ref().and_then(holder_of);
-        other.map(Some).ok_or_else(|| Error::corrupt(doing, "it has no owner"))
+        other.map(Some).ok_or_else(|| Error::unreadable(doing, "it has no owner"))
     }
 
     /// The given remote jobs that no attempt other than `own` owns, in order.

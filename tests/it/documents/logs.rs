@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use super::openapi::{root, sources};
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// One kind of event: its levels and its fields.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,18 +53,50 @@ fn arguments(text: &str) -> Vec<String> {
     parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
+/// Every event and span is written `tracing::level!` or `tracing::level_span!`, where this test sees it.
+fn assert_macros_are_named_in_full(file: &Path, text: &str) {
+    for import in text.split("use tracing::").skip(1) {
+        let import = import.split(';').next().unwrap();
+        let names = import.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let hidden: Vec<_> = names
+            .filter(|name| LEVELS.contains(name) || name.ends_with("span") || *name == "event")
+            .collect();
+        assert!(hidden.is_empty(), "{}: use tracing::{import}", file.display());
+    }
+    assert!(!text.contains("tracing::event!"), "{}: an event without its level", file.display());
+    assert!(!text.contains("tracing::instrument"), "{}: a span of all arguments", file.display());
+}
+
+/// The fields of the spans, by the span's name.
+fn spans() -> BTreeMap<String, BTreeSet<String>> {
+    let mut spans = BTreeMap::new();
+    for (file, text) in sources(&["shared/src", "shared/domain/src", "functions"]) {
+        for call in text.split("_span!(").skip(1) {
+            let mut fields = arguments(bracketed(call).0);
+            let name = fields.remove(0).trim_matches('"').to_owned();
+            let field = |text: &String| text.split('=').next().unwrap_or_default().trim().to_owned();
+            let fields = fields.iter().map(field).collect();
+            assert!(spans.insert(name, fields).is_none(), "{}: one name for two spans", file.display());
+        }
+    }
+    spans
+}
+
 /// What the code logs in functions, and the events that it says need a person.
 fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
     let (mut kinds, mut alerts) = (BTreeMap::<String, Kind>::new(), BTreeSet::new());
     // Named where a write is repeated.
     let (mut repeated, mut of_repeats) = (BTreeSet::new(), Vec::new());
     for (file, text) in sources(&["shared/src", "shared/domain/src", "functions"]) {
-        for call in text.split("persist(app, deadline, \"").skip(1) {
-            repeated.insert(call.split('"').next().unwrap().to_owned());
+        assert_macros_are_named_in_full(&file, &text);
+        for call in text.split("persist(").skip(1) {
+            let arguments = arguments(bracketed(call).0);
+            let name = arguments[2].trim_matches('"');
+            repeated.insert(name.to_owned());
         }
         for rest in text.split("tracing::").skip(1) {
             let Some((level, rest)) = rest.split_once("!(") else { continue };
-            if !["error", "warn", "info", "debug", "trace"].contains(&level) {
+            if !LEVELS.contains(&level) {
                 continue;
             }
             let mut fields = arguments(bracketed(rest).0);
@@ -71,11 +106,8 @@ fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
             let is_alert = fields.iter().any(|field| field == "alert = true");
             let field = |text: String| {
                 let name = text.split('=').next().unwrap_or_default().trim();
-                assert!(
-                    !text.contains("= ?") && !text.starts_with('?'),
-                    "{}: {text}: not by name",
-                    file.display()
-                );
+                let value = text.split_once('=').map_or(&*text, |(_, value)| value.trim_start());
+                assert!(!value.starts_with('?'), "{}: {text}: not by name", file.display());
                 name.trim_start_matches('%').to_owned()
             };
             let fields: BTreeSet<_> = fields.into_iter().map(field).collect();
@@ -133,6 +165,20 @@ fn the_page_lists_every_event_with_its_levels_and_fields() {
     }
     let gone: Vec<_> = listed.keys().filter(|name| !logged.contains_key(*name)).collect();
     assert!(gone.is_empty(), "docs/logs.md lists what nothing logs: {gone:?}");
+}
+
+#[test]
+fn the_page_lists_the_fields_of_every_span() {
+    let page = fs::read_to_string(root().join("docs/logs.md")).unwrap();
+    let of_page: BTreeMap<String, BTreeSet<String>> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("- Span "))
+        .map(|line| {
+            let mut names = line.split('`').skip(1).step_by(2).map(str::to_owned);
+            (names.next().unwrap(), names.collect())
+        })
+        .collect();
+    assert_eq!(spans(), of_page, "docs/logs.md");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::id::{AccountId, JobId};
-use domain::job::{CHECK_EVERY, Job};
+use domain::job::{CHECK_EVERY, Job, State};
 use domain::time::Timestamp;
 use harness::World;
+use shared::store::dead_letters::DeadLetters;
 use shared::store::due::Due;
 use shared::store::jobs::Created;
 use shared::store::keys;
@@ -74,6 +76,21 @@ async fn a_caller_is_told_of_a_job_that_cannot_be_read_and_not_to_repeat() {
         let detail = answer.text("/detail");
         assert!(!detail.contains(id.as_str()) && !detail.contains("junk"), "{detail}");
     }
+}
+
+/// A newer release may read it, so its messages stay in their queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_about_a_job_that_cannot_be_read_is_delivered_again() {
+    let world = World::new().await;
+    let id = world.submit("pika-2.2", "a paper boat", "unreadable").await;
+    spoil_job(&world, &id, "attempts", text("of a newer release")).await;
+    let dead = DeadLetters::of(world.operator.sqs(), "genmux", "dispatch").await.unwrap();
+    world.drain().await;
+    let calls = world.wire.invocations().iter().filter(|(name, _)| name == "dispatch").count();
+    assert_eq!((calls, dead.depth().await.unwrap()), (1, 0));
+    spoil_job(&world, &id, "attempts", AttributeValue::L(Vec::new())).await;
+    assert_eq!(world.finish(&id).await.state, State::Succeeded);
+    world.audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
