@@ -7,10 +7,8 @@ use shared::operate::audit::RemoteJobs;
 use shared::store::Table;
 
 #[cfg(feature = "local")]
-use super::local::Folder;
+use super::local::Storage;
 use super::{Local, Queues, Target};
-#[cfg(feature = "local")]
-use ::local::stack::Stack;
 
 /// The stack name of the local stack: the prefix of its queues.
 pub(super) const LOCAL_STACK: &str = "genmux";
@@ -20,7 +18,7 @@ pub(super) const LOCAL_STACK: &str = "genmux";
 pub(super) struct Opened {
     pub(super) process: Process,
     #[cfg(feature = "local")]
-    pub(super) stack: Option<(Stack, Folder)>,
+    storage: Option<Storage>,
 }
 
 impl Target {
@@ -54,8 +52,14 @@ impl Opened {
         Self {
             process,
             #[cfg(feature = "local")]
-            stack: None,
+            storage: None,
         }
+    }
+
+    #[cfg(feature = "local")]
+    async fn local(local: &Local) -> Result<Self> {
+        let (process, storage) = Storage::open(local).await?;
+        Ok(Self { process, storage })
     }
 
     /// Without the local stack there is no data folder.
@@ -67,8 +71,8 @@ impl Opened {
     /// The remote jobs of the local simulators, if they are not those of a running stack.
     pub(super) fn remote_jobs(&self) -> Result<RemoteJobs> {
         #[cfg(feature = "local")]
-        if let Some((stack, _)) = &self.stack {
-            return stack.remote_jobs();
+        if let Some(storage) = &self.storage {
+            return storage.stack.remote_jobs();
         }
         Ok(RemoteJobs::new())
     }

@@ -27,7 +27,6 @@ use shared::store::ledger::Ledger;
 use url::Url;
 
 use super::Command;
-use super::target::Opened;
 use ::local::stack::{Options, Pool, Stack, aws};
 
 const DEMO_ACCOUNT: &str = "acct_demo";
@@ -119,19 +118,25 @@ impl Local {
     }
 }
 
-impl Opened {
-    /// Opens a data folder. If no stack runs on it, its storage runs until this is dropped.
-    pub(super) async fn local(local: &Local) -> Result<Self> {
+/// The storage of a data folder on which no stack ran; it runs until this is dropped.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) stack: Stack,
+    _folder: Folder,
+}
+
+impl Storage {
+    /// Opens a data folder; the storage is `None` if a stack runs on it.
+    pub(super) async fn open(local: &Local) -> Result<(Process, Option<Self>)> {
         match Folder::open(&local.data)? {
             Some(folder) => {
                 let stack = folder.start(Start::for_operator()).await?;
-                Ok(Self { process: stack.operator.clone(), stack: Some((stack, folder)) })
+                Ok((stack.operator.clone(), Some(Self { stack, _folder: folder })))
             }
             None => {
                 let env = Env::from_pairs(running(&local.data)?.env);
-                let process =
-                    Process { env, aws: aws(None).await, clock: Clock::System, random: Random::System };
-                Ok(Self { process, stack: None })
+                let aws = aws(None).await;
+                Ok((Process { env, aws, clock: Clock::System, random: Random::System }, None))
             }
         }
     }
@@ -139,7 +144,7 @@ impl Opened {
 
 /// A data folder, locked for this process until this is dropped.
 #[derive(Debug)]
-pub(super) struct Folder {
+struct Folder {
     path: PathBuf,
     _lock: File,
 }
