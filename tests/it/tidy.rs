@@ -130,6 +130,30 @@ fn a_function_depends_on_no_client_and_on_no_other_function() {
     }
 }
 
+/// The packages of the workspace that those of `infra` may depend on, beside the functions for `local`.
+const PACKAGES: [(&str, &[&str]); 3] =
+    [("cli", &["domain", "local", "shared"]), ("local", &["domain", "shared", "sim"]), ("sim", &["domain"])];
+
+#[test]
+fn the_packages_of_infra_depend_one_way_and_the_simulators_on_the_rules_alone() {
+    for (package, allowed) in PACKAGES {
+        let text = fs::read_to_string(root().join("infra").join(package).join("Cargo.toml")).unwrap();
+        let names: Vec<_> = text
+            .lines()
+            .skip_while(|line| !line.contains("dependencies]"))
+            .map(|line| line.split(['.', ' ', '=']).next().unwrap_or_default())
+            .collect();
+        assert!(names.contains(&"domain"), "{package}: {names:?}");
+        let ours = ["domain", "genmux", "local", "shared", "sim", "tests"];
+        let strange: Vec<_> =
+            names.iter().filter(|name| ours.contains(name) && !allowed.contains(name)).collect();
+        assert!(strange.is_empty(), "{package} depends on {strange:?}");
+    }
+    for (file, text) in sources(&["infra/sim/src/frame"]) {
+        assert!(!code(&text).any(|line| line.contains("crate::providers")), "{}", file.display());
+    }
+}
+
 #[test]
 fn every_member_takes_the_workspaces_lints_and_every_main_is_wiring() {
     for (folder, text) in manifests() {
