@@ -325,7 +325,7 @@ class Suite:
         entries = [{"Id": it["type"].replace(".", ""), "MessageBody": json.dumps(it)} for it in messages]
         self.sqs.send_message_batch(QueueUrl=self.queue("poll"), Entries=entries)
         until("the dead letter", lambda: self.depth("poll-dead") == 1)
-        assert "dead letters of poll: 1" in self.genmux("dlq", "list", "--stack", STACK)
+        assert "dead-letter queue of poll: 1" in self.genmux("dlq", "list", "--stack", STACK)
         self.ended(job, "succeeded")
 
         # The emulator has no StartMessageMoveTask, so the move is made by hand.

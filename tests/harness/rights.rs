@@ -1,7 +1,7 @@
 //! Which right each call needs: what the platform would look for in the caller's policies.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use genmux::host::Grant;
+use local::host::Grant;
 use serde_json::Value;
 
 /// Where the local stack is, by its ARNs.

@@ -10,8 +10,8 @@ use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
 use domain::provider::Provider;
 use domain::time::Timestamp;
-use genmux::host::{Function, Invocation};
-use genmux::stack::{self, Options, Pool, Stack, audited, start_function};
+use local::host::{Function, Invocation};
+use local::stack::{self, Options, Pool, Stack, audited, start_function};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -127,6 +127,7 @@ impl World {
             env: Env::default(),
             pool: Pool::simulated(),
             public_url: None,
+            catalog: None,
             webhooks: true,
             callback_secret: "a callback secret that is long enough for tests".to_owned(),
             latency: LATENCY,

@@ -19,7 +19,7 @@ async fn every_line_about_a_job_names_request_account_job_and_provider() {
     }
 
     let (mut of_messages, mut of_requests) = (0, 0);
-    for line in log.lines().iter().filter(|line| line["target"] != "genmux::host") {
+    for line in log.lines().iter().filter(|line| line["target"] != "local::host") {
         let (span, event) = (&line["span"], line["message"].as_str().unwrap_or_default());
         let has = |names: &[&str]| {
             for name in names {

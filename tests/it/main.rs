@@ -27,6 +27,7 @@ mod levers;
 mod likeness;
 mod log_spans;
 mod outage;
+mod own_catalogue;
 mod platform;
 mod pools;
 mod prices;

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
-use genmux::host::{Grant, Template};
 use harness::story::STORIES;
 use harness::{Moment, World};
+use local::host::{Grant, Template};
 use reqwest::Method;
 use shared::store::queue::{Message, Queue, Source};
 

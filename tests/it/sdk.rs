@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use domain::provider::Provider;
-use genmux::stack::{clock, outward};
+use local::stack::{clock, outward};
 use shared::boot::{Clock, Env};
 use sim::Options;
 use tokio::net::TcpListener;

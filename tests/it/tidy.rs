@@ -27,14 +27,16 @@ const BANNED: [&str; 16] = [
     "told", "nobody", "whoever", "somebody", "letter", "letters", "twin", "twins", "rival", "rivals",
     "weather", "storm", "keyed", "hint", "hints", "lever",
 ];
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 15] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "docs",
+    "infra/cli",
     "infra/local",
+    "infra/sim",
     "infra/openapi.yaml",
     "shared/signatures",
     "shared/src/edge",
@@ -62,8 +64,9 @@ fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 
 fn manifests() -> Vec<(PathBuf, String)> {
     let functions = fs::read_dir(root().join("functions")).unwrap().map(|entry| entry.unwrap().path());
-    let others = ["shared", "shared/domain", "shared/signatures", "infra/local", "tests"]
-        .map(|folder| root().join(folder));
+    let others =
+        ["shared", "shared/domain", "shared/signatures", "infra/cli", "infra/local", "infra/sim", "tests"]
+            .map(|folder| root().join(folder));
     let manifest = |folder: PathBuf| (folder.clone(), fs::read_to_string(folder.join("Cargo.toml")).unwrap());
     functions.chain(others).map(manifest).collect()
 }
@@ -145,6 +148,30 @@ fn a_function_depends_on_no_client_and_on_no_other_function() {
             let client = name.starts_with("aws-") || ["reqwest", "hyper", "hyper-util"].contains(&name);
             assert!(!client && !functions.contains(name), "{}: {line}", folder.display());
         }
+    }
+}
+
+/// The packages of the workspace that those of `infra` may depend on, beside the functions for `local`.
+const PACKAGES: [(&str, &[&str]); 3] =
+    [("cli", &["domain", "local", "shared"]), ("local", &["domain", "shared", "sim"]), ("sim", &["domain"])];
+
+#[test]
+fn the_packages_of_infra_depend_one_way_and_the_simulators_on_the_rules_alone() {
+    for (package, allowed) in PACKAGES {
+        let text = fs::read_to_string(root().join("infra").join(package).join("Cargo.toml")).unwrap();
+        let names: Vec<_> = text
+            .lines()
+            .skip_while(|line| !line.contains("dependencies]"))
+            .map(|line| line.split(['.', ' ', '=']).next().unwrap_or_default())
+            .collect();
+        assert!(names.contains(&"domain"), "{package}: {names:?}");
+        let ours = ["domain", "genmux", "local", "shared", "sim", "tests"];
+        let strange: Vec<_> =
+            names.iter().filter(|name| ours.contains(name) && !allowed.contains(name)).collect();
+        assert!(strange.is_empty(), "{package} depends on {strange:?}");
+    }
+    for (file, text) in sources(&["infra/sim/src/frame"]) {
+        assert!(!code(&text).any(|line| line.contains("crate::providers")), "{}", file.display());
     }
 }
 

@@ -38,8 +38,7 @@ use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::host::{Deployment, Function, Host, Template};
 
 pub use functions::start_function;
-pub use providers::{Pool, clock, outward};
-pub(crate) use providers::{Providers, deliver, start as providers};
+pub use providers::{Pool, Providers, clock, deliver, outward, start as providers};
 
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
@@ -317,7 +316,7 @@ fn spec(queue: &crate::host::Queue) -> QueueSpec {
     }
 }
 
-/// Serves until shutdown, then finishes the requests in hand.
+/// Serves until shutdown, then finishes the requests in progress.
 fn serve(
     listener: TcpListener,
     router: Router,

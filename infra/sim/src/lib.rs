@@ -9,7 +9,7 @@
 //!
 //! A module in `providers/` with a unit struct that implements `frame::wire::Wire`, and its arm in
 //! `providers::wire`. The module classifies calls, checks bodies (`schema`), builds answers and
-//! refusals, and renders webhooks. A create parses the prompt (`Simulator::play`) and passes an `Order`
+//! refusals, and renders webhooks. A create parses the prompt (`Simulator::play`) and passes an `NewJob`
 //! to `create::play`; a poll or a cancel calls `Simulator::find`; a poll returns `RemoteJob::phase`
 //! through `poll::answer`; a call for the output calls `poll::result_play` first; media are at
 //! `media::url` or at the paths of `Wire::media`. Further data of a job is in `RemoteJob::extra`. Its

@@ -15,6 +15,8 @@ pub use fields::{DurationFormat, Fields, size_key};
 pub use model::{Defaults, Kind, Model};
 pub use own::{Mistake, Mistakes};
 
+/// A credit is a cent.
+const MICRO_CREDITS_PER_MICRO_USD: u64 = 100;
 const BUILT_IN: &str = include_str!("../../catalog.toml");
 
 /// Length of a provider's name of a model, in bytes: it is part of a stored attempt.
@@ -206,6 +208,28 @@ impl Catalog {
         self.models.keys().cloned().collect()
     }
 
+    /// What is sold for less than it costs, in words: a credit is a cent.
+    pub fn losses(&self) -> Vec<String> {
+        let mut losses = Vec::new();
+        for (model, route) in self.models().flat_map(|model| model.routes.iter().map(move |it| (model, it))) {
+            for (length, resolution, audio) in route.takes() {
+                let price = model.price.get(resolution).and_then(|price| price.amount(length, audio));
+                let cost = route.cost(length, resolution, audio);
+                if let Some((price, cost)) = price.zip(cost)
+                    && price < cost.0.saturating_mul(MICRO_CREDITS_PER_MICRO_USD)
+                {
+                    let what = media_name(length, resolution, audio);
+                    let (name, route) = (&model.name, route.name());
+                    losses.push(format!(
+                        "model `{name}`, route `{route}`: {what} is sold for {price} micro-credits and costs {cost} micro-dollars",
+                        cost = cost.0
+                    ));
+                }
+            }
+        }
+        losses
+    }
+
     pub fn retired(&self) -> &[Retired] {
         &self.retired
     }
@@ -215,6 +239,13 @@ impl Catalog {
         let models = self.models.values().chain(&self.unsold);
         models.flat_map(|model| &model.routes).find(|route| route.name() == name)
     }
+}
+
+/// A duration, resolution and sound in words: `5 s of 720p without sound`.
+fn media_name(duration_s: Option<u32>, resolution: &str, audio: bool) -> String {
+    let length = duration_s.map_or_else(String::new, |seconds| format!("{seconds} s of "));
+    let sound = if audio { "with" } else { "without" };
+    format!("{length}{resolution} {sound} sound")
 }
 
 impl Tariff {

@@ -1,6 +1,7 @@
 //! The bucket: streams media in with constant memory, and presigns links.
 
 mod details;
+mod ebml;
 mod format;
 mod whole;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use genmux::host::{Function, FunctionError, Invocation};
+use local::host::{Function, FunctionError, Invocation};
 use serde_json::Value;
 use tokio::sync::Notify;
 

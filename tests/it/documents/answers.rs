@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use domain::provider::Provider;
-use genmux::stack::Options;
 use harness::world::LATENCY;
 use harness::{Answer, Moment, World};
+use local::stack::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::boot::Env;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::provider::Provider;
-use genmux::host::FunctionSpec;
-use genmux::stack::start_function;
 use harness::World;
+use local::host::FunctionSpec;
+use local::stack::start_function;
 use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Env, Process};
 use shared::provider::{Scheme, adapter};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::job::COPY_LEASE;
-use genmux::host::Template;
 use harness::World;
+use local::host::Template;
 use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
 use shared::provider::Timeouts;
 use shared::provider::fetch::IMAGE_WITHIN;

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use genmux::host::DEFAULT_ROUTE;
 use harness::World;
+use local::host::DEFAULT_ROUTE;
 use serde_json::Value;
 use shared::edge::http::VERSIONS;
 

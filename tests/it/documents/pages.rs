@@ -143,10 +143,8 @@ fn every_path_that_a_page_names_exists() {
 /// Constants, functions and tests that the map of the code names.
 #[test]
 fn every_name_that_the_architecture_has_is_one_of_the_code() {
-    let code: String = sources(&["shared", "functions", "tests", "infra/local/src"])
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let code: String =
+        sources(&["shared", "functions", "tests", "infra"]).into_iter().map(|(_, text)| text).collect();
     let is_name = |name: &&str| {
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let is_constant = |c: char| c.is_ascii_uppercase() || c == '_';

@@ -111,7 +111,7 @@ impl DynamoDb {
     }
 
     /// Deletes every item whose TTL lies before `now_secs` (Unix seconds), and
-    /// says how many. Nothing else ever does: the host calls this on a timer.
+    /// returns their number. Nothing else deletes them: the stack calls this on a timer.
     ///
     /// Blocks while it reads all tables, a page at a time.
     ///
@@ -132,7 +132,7 @@ impl DynamoDb {
         Ok(deleted)
     }
 
-    // The crate's own sweep knows no other clock than the wall's when it has a file.
+    // The crate's own sweep of a file uses the system clock only.
     fn sweep_table(&self, table: &str, ttl: &str, now_secs: i64) -> anyhow::Result<usize> {
         let keys: Vec<String> = rows(&self.describe(table)?["KeySchema"])
             .filter_map(|key| key["AttributeName"].as_str().map(str::to_owned))
@@ -181,7 +181,7 @@ async fn open(file: &Path) -> anyhow::Result<Database> {
         tokio::fs::create_dir_all(folder).await?;
     }
     let database = Database::new(file.to_str().context("the path is not Unicode")?)?;
-    // Leaves SQLite at `synchronous = NORMAL`, the crate's only way to say so:
+    // Leaves SQLite at `synchronous = NORMAL`, the crate's only setting for it:
     // no write waits for the disk, and only a power cut can undo one.
     database.disable_bulk_loading()?;
     Ok(database)

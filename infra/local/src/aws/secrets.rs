@@ -1,4 +1,4 @@
-//! A stand-in for Secrets Manager: it gives out what it was started with.
+//! A stand-in for Secrets Manager: it returns the secrets that it was started with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Secrets(Arc<BTreeMap<String, Members>>);
 pub type Members = BTreeMap<String, String>;
 
 impl std::fmt::Debug for Secrets {
-    /// What there is, and not what is in it.
+    /// The names, never the values.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }

@@ -33,7 +33,7 @@ pub struct Invocation {
     pub trace_id: String,
 }
 
-/// Why a function gave no answer.
+/// Why a function returned no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionError {
     #[error("it returned an error: {error_message} ({error_type})")]

@@ -5,7 +5,7 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     /// The only value with which it does what the service would.
     pub(super) only: &'static [(&'static str, &'static str)],
-    /// Access, encryption, packaging, deletion, watching: nothing that a function could notice here.
+    /// Access, encryption, packaging, deletion, monitoring: nothing that a function could observe here.
     pub(super) without_effect: &'static [&'static str],
 }
 
@@ -68,7 +68,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "AWS::ApiGatewayV2::Stage",
         only: &[("StageName", "$default"), ("AutoDeploy", "true")],
-        // Who may call how often is not what a function could notice.
+        // A function does not observe its rate limits.
         without_effect: &["AccessLogSettings", "ApiId", "DefaultRouteSettings", "RouteSettings"],
     },
     Kind {

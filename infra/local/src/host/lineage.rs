@@ -10,7 +10,7 @@
 //! <https://aws.amazon.com/about-aws/whats-new/2023/07/aws-lambda-detects-recursive-loops-lambda-functions/>
 //!
 //! What becomes of the other messages of a stopped batch is not documented. Here the batch goes
-//! by the highest count in it, and all of it is given up: the worst that can be.
+//! by the highest count in it, and all of it goes to the dead-letter queue: the worst case.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -45,7 +45,7 @@ pub struct Received {
     pub receive_count: u32,
     pub sent_at: Timestamp,
     pub first_received_at: Timestamp,
-    /// The ARN of the queue that gave it up, if this one is its dead-letter queue.
+    /// The ARN of its source queue, if this one is a dead-letter queue.
     pub dead_letter_source: Option<String>,
 }
 
@@ -59,12 +59,12 @@ pub struct Attribute {
 }
 
 /// Handles batches until `shutdown`, at most the mapping's `max_concurrency` at a time, then waits for those
-/// in hand. Dropped, it abandons them, and their messages turn visible again.
+/// in progress. Dropped, it abandons them, and their messages turn visible again.
 pub(super) async fn run(host: Host, mapping: Mapping, shutdown: CancellationToken) -> Result<()> {
     let mut batches = JoinSet::new();
     let mut failure = Ok(());
     loop {
-        // Room first: what is received can be invoked at once.
+        // Waits for capacity before it receives, so that a received batch is invoked at once.
         while batches.len() >= mapping.max_concurrency {
             batches.join_next().await;
         }
@@ -84,7 +84,7 @@ pub(super) async fn run(host: Host, mapping: Mapping, shutdown: CancellationToke
     failure
 }
 
-/// Receives, invokes and deletes once, and says how many messages the function was given.
+/// Receives, invokes and deletes once, and returns the number of messages that the function was given.
 pub(super) async fn step(host: &Host, mapping: &Mapping) -> Result<usize> {
     let batch = host.source().receive(&mapping.queue, mapping.batch_size)?;
     let count = batch.len();
@@ -120,7 +120,7 @@ async fn handle(host: &Host, mapping: &Mapping, batch: Vec<Received>) {
         return each(&batch, |message| host.source().give_up(&mapping.queue, &message.receipt_handle));
     }
     let document = document(host, mapping, &batch);
-    // The host logged why the function failed; the messages come back by themselves.
+    // The host has logged the failure; the messages become visible again after their timeout.
     let invoked = host.invoke_traced(&mapping.function, document, lineage.to_string()).await;
     let Ok(answer) = invoked else { return };
     let Some(failed) = failures(&answer, &batch) else {

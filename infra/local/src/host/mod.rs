@@ -1,7 +1,7 @@
 //! The Lambda service as far as the functions see it: routes, queues, schedules.
 //!
-//! `infra/template.yaml` says what there is. Functions run in this process and see only documents:
-//! nothing here knows what they do.
+//! `infra/template.yaml` declares all of it. Functions run in this process and see only documents; the host
+//! does not know what they do.
 
 mod function;
 mod gateway;
@@ -87,7 +87,7 @@ impl Host {
         gateway::router(self)
     }
 
-    /// Serves the HTTP API until `shutdown`, then finishes the requests in hand.
+    /// Serves the HTTP API until `shutdown`, then finishes the requests in progress.
     pub async fn serve_http(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let public = self.template().deployment.api_endpoint.parse().ok();
         let service =
@@ -95,7 +95,7 @@ impl Host {
         axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 
-    /// Runs every mapping and schedule until `shutdown`, then finishes the batches in hand.
+    /// Runs every mapping and schedule until `shutdown`, then finishes the batches in progress.
     ///
     /// Dropped, it abandons them as the end of the process would.
     ///
@@ -120,7 +120,7 @@ impl Host {
         Ok(())
     }
 
-    /// Gives every mapping one batch, one after the other, and says how many messages there were.
+    /// Gives every mapping one batch, one after the other, and returns the number of messages.
     ///
     /// Zero means that no queue has a visible message for a function.
     ///

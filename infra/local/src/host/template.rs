@@ -57,14 +57,14 @@ pub struct Grant {
     pub resource: String,
 }
 
-/// The key of the route that takes what no other does.
+/// The key of the route for requests that match no other.
 pub const DEFAULT_ROUTE: &str = "$default";
 
 #[derive(Debug, Clone)]
 pub struct Route {
     /// As the template has it: `GET /v1/jobs/{id}`, or [`DEFAULT_ROUTE`].
     pub key: String,
-    /// Method and path; the default route takes what no other does.
+    /// Method and path; the default route takes requests that match no other.
     pub matches: Option<(Method, String)>,
     pub function: String,
 }
@@ -106,7 +106,7 @@ pub struct Schedule {
     pub every: Duration,
 }
 
-/// What is only read to see that it says nothing else than is known.
+/// Properties that are only read to check that they have no unknown value.
 const WITHOUT_EFFECT: [&str; 11] = [
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",

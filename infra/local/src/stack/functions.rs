@@ -22,7 +22,7 @@ macro_rules! deploy {
     }};
 }
 
-/// AWS endpoints are not the template's business: the platform has them.
+/// The platform has the AWS endpoints; the template does not.
 const ENDPOINTS: [&str; 4] = [
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_S3",

@@ -74,16 +74,17 @@ pub(super) fn names(providers: &[Provider]) -> String {
 }
 
 /// What a stack knows of its providers.
-pub(crate) struct Providers {
-    pub(crate) simulators: BTreeMap<Provider, Simulator>,
+#[derive(Debug)]
+pub struct Providers {
+    pub simulators: BTreeMap<Provider, Simulator>,
     /// Of the template.
-    pub(crate) parameters: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
     /// What is in the template's secrets, by logical id.
-    pub(crate) secrets: BTreeMap<&'static str, Members>,
+    pub secrets: BTreeMap<&'static str, Members>,
 }
 
 /// Starts the simulators, and gathers the keys and origins of all providers.
-pub(crate) async fn start(
+pub async fn start(
     options: &Options,
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
@@ -204,7 +205,7 @@ async fn simulator(
 }
 
 /// Delivers the simulated providers' webhooks when they are due, until shutdown.
-pub(crate) fn deliver(
+pub fn deliver(
     simulators: &BTreeMap<Provider, Simulator>,
     shutdown: &CancellationToken,
     timers: &mut JoinSet<()>,

@@ -47,7 +47,7 @@ pub enum Says {
     Accepted,
     /// There is no remote job.
     Refused,
-    /// Nothing, whatever its status: what it should bring is spoilt.
+    /// Neither, whatever its status: its content is spoilt.
     Nothing,
 }
 

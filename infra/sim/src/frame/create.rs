@@ -20,7 +20,7 @@ use super::wire::Answer;
 
 /// A valid create.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct NewJob {
     /// The id of the new remote job.
     pub(crate) id: String,
     pub(crate) endpoint: String,
@@ -42,35 +42,35 @@ pub(crate) fn prompt(input: &Map<String, Value>) -> String {
 /// Runs a create with its faults; `accept` builds the provider's answer to a success.
 pub(crate) async fn play<F>(
     simulator: &Simulator,
-    mut order: Order,
+    mut new_job: NewJob,
     accept: impl FnOnce(RemoteJob) -> F,
 ) -> anyhow::Result<Answer>
 where
     F: Future<Output = anyhow::Result<Response>>,
 {
     if simulator.lacks_image {
-        order.play.fail = Some(Failure::Invalid);
+        new_job.play.fail = Some(Failure::Invalid);
     }
-    let create = match order.play.times {
-        Some(times) if simulator.store.count_create(&order.prompt)? > times => CreatePlay::Accept,
-        _ => order.play.create,
+    let create = match new_job.play.times {
+        Some(times) if simulator.store.count_create(&new_job.prompt)? > times => CreatePlay::Accept,
+        _ => new_job.play.create,
     };
     match create {
         CreatePlay::Refuse(refusal) => {
-            return Ok(Answer::Reply(refuse(simulator, refusal, order.play.retry_after)?));
+            return Ok(Answer::Reply(refuse(simulator, refusal, new_job.play.retry_after)?));
         }
         CreatePlay::DropBefore => return Ok(Answer::Hangup),
         CreatePlay::Html => return Ok((StatusCode::BAD_GATEWAY, gateway_page()).into()),
         CreatePlay::SameId => {
-            let same = |job: &RemoteJob| job.endpoint == order.endpoint;
+            let same = |job: &RemoteJob| job.endpoint == new_job.endpoint;
             if let Some(earlier) = simulator.store.all()?.into_iter().rfind(same) {
                 return Ok(Answer::Reply(accepted(accept(earlier).await?)));
             }
         }
         CreatePlay::Accept | CreatePlay::DropAfter | CreatePlay::Slow(_) | CreatePlay::AcceptThen(_) => {}
     }
-    let early = order.play.webhook == WebhookPlay::Early;
-    let job = remote_job(simulator, order);
+    let early = new_job.play.webhook == WebhookPlay::Early;
+    let job = remote_job(simulator, new_job);
     simulator.store.insert(&job)?;
     if early {
         webhook::deliver_one(simulator, &job.id).await?;
@@ -84,8 +84,8 @@ where
     Ok(Answer::Reply(accepted(accept(job).await?)))
 }
 
-/// Notes that the answer names the remote job, or brings what it made, if its maker has not noted
-/// that it is spoilt.
+/// Marks the answer as one that names the remote job or contains its output, unless it is already marked
+/// as spoilt.
 fn accepted(response: Response) -> Response {
     if response.extensions().get::<Says>().is_some() { response } else { says(response, Says::Accepted) }
 }
@@ -151,29 +151,29 @@ pub(crate) fn error(simulator: &Simulator, code: u16) -> Response {
     response
 }
 
-fn remote_job(simulator: &Simulator, order: Order) -> RemoteJob {
-    let latency = match order.play.webhook {
+fn remote_job(simulator: &Simulator, new_job: NewJob) -> RemoteJob {
+    let latency = match new_job.play.webhook {
         WebhookPlay::Early => Duration::ZERO,
-        _ => order.play.latency.unwrap_or(simulator.options.latency),
+        _ => new_job.play.latency.unwrap_or(simulator.options.latency),
     };
     let mut job = RemoteJob {
-        id: order.id,
-        endpoint: order.endpoint,
-        prompt: order.prompt,
-        medium: order.medium,
-        aspect: order.aspect,
-        extra: order.extra,
+        id: new_job.id,
+        endpoint: new_job.endpoint,
+        prompt: new_job.prompt,
+        medium: new_job.medium,
+        aspect: new_job.aspect,
+        extra: new_job.extra,
         created_at: simulator.clock.now(),
         latency,
-        play: order.play,
+        play: new_job.play,
         canceled_at: None,
         deleted: false,
         webhook: None,
         results: 0,
         downloads: 0,
     };
-    if let Some(callback) = order.callback {
-        job.order_webhook(callback);
+    if let Some(callback) = new_job.callback {
+        job.request_webhook(callback);
     }
     job
 }
@@ -194,7 +194,7 @@ pub(crate) fn gateway_page() -> Response {
         .into_response()
 }
 
-/// Waits in real time: slowness is for the caller's own timeouts, which know no other.
+/// Waits in real time, because the caller's timeouts run in real time.
 #[expect(clippy::disallowed_methods, reason = "a slow provider is slow in real time")]
 pub(crate) async fn pause(span: Duration) {
     tokio::time::sleep(span).await;

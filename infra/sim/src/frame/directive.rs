@@ -114,7 +114,7 @@ pub(crate) fn read(prompt: &str, provider: Provider, is_own: IsOwn) -> Result<Pl
     Ok(play)
 }
 
-/// The prompt without its blocks: what the video shows.
+/// The prompt without its blocks: the caption of the video.
 pub(crate) fn caption(prompt: &str) -> String {
     let mut words = String::new();
     let mut rest = prompt;

@@ -1,10 +1,10 @@
-//! The images that orders name: the providers fetch them, and so do the simulators.
+//! The images that creates name: the providers fetch them, and so do the simulators.
 //!
-//! An order whose image cannot be fetched, or is no PNG, JPEG or WebP, is accepted, and its remote
+//! A create whose image cannot be fetched, or is no PNG, JPEG or WebP, is accepted, and its remote
 //! job ends as with `fail=invalid`. Images on this machine are fetched over http too. Names that are
 //! reserved for documents (`.example`, `.test`, `example.com` and its like) have no servers: images
-//! there count as fetched, so that examples can be played without a network. Every other image is
-//! fetched from where it is, and without a network it is not there. Data URLs are taken as they are.
+//! there count as fetched, so that examples run without a network. Every other image is
+//! fetched from its URL; without a network it counts as missing. Data URLs are accepted unchecked.
 
 use serde_json::Value;
 use url::{Host, Url};
@@ -13,7 +13,7 @@ use super::form;
 use super::simulator::Simulator;
 use super::wire::Inbound;
 
-/// What a body may name by a URL that is no image.
+/// Fields of a body whose URL is not that of an image.
 const OTHER: [&str; 10] = [
     "prompt",
     "promptText",
@@ -28,7 +28,7 @@ const OTHER: [&str; 10] = [
 ];
 const FOR_DOCUMENTS: [&str; 5] = ["example", "test", "example.com", "example.net", "example.org"];
 
-/// Whether every image of an order is there.
+/// Whether every image of a create can be fetched.
 pub(crate) async fn are_there(simulator: &Simulator, call: &Inbound) -> bool {
     let body = call.object().ok().or_else(|| form::object(call)).unwrap_or_default();
     let mut urls = Vec::new();
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_images_of_an_order_are_found_and_nothing_else() {
+    fn the_images_of_a_create_are_found_and_nothing_else() {
         let body = json!({
             "prompt": "https://example.com/a", "promptImage": [{"uri": "https://a.example/1", "position": "first"}],
             "contents": [{"type": "prompt", "text": "http://b.example"}, {"type": "first_frame", "url": "https://a.example/2"}],

@@ -69,24 +69,24 @@ pub(crate) enum Medium {
     Image,
 }
 
-/// Where a create asked for webhooks, and which of them the provider sends.
+/// The callback URL of a create, and which webhooks the provider sends to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Callback {
     pub(crate) url: String,
     /// One when the run starts, which is tried once, besides the one at the end.
     pub(crate) start: bool,
-    /// One when the job is canceled; without, a canceled job is silent.
+    /// One when the job is canceled; without it, a canceled job sends none.
     pub(crate) cancel: bool,
 }
 
-/// How far the delivery of a job's webhooks has come.
+/// The progress of the delivery of a job's webhooks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Webhook {
     pub(crate) callback: Callback,
     /// The time whose state the next webhook reports.
     #[serde(rename = "tells")]
     pub(crate) state_at: Timestamp,
-    /// When to send it next; nothing is left to send without.
+    /// When to send it next; `None` if nothing is left to send.
     pub(crate) due: Option<Timestamp>,
     /// Tries of the present copy.
     pub(crate) tries: u32,
@@ -139,7 +139,7 @@ impl RemoteJob {
     }
 
     /// Whether it is billed, as it is at a time. What was stopped in the queue never is;
-    /// `stopped` says whether what was stopped later is.
+    /// `stopped` is whether a run that was stopped later is billed.
     pub(crate) fn bills(&self, at: Timestamp, stopped: bool) -> bool {
         match self.phase(at) {
             Phase::Succeeded => true,
@@ -175,8 +175,8 @@ impl RemoteJob {
         changes.into_iter().filter(|change| *change > now && *change <= ends_at).min()
     }
 
-    /// Asks for webhooks, to be sent when the play says so.
-    pub(crate) fn order_webhook(&mut self, callback: Callback) {
+    /// Schedules the webhooks of the callback at the times that the directives give.
+    pub(crate) fn request_webhook(&mut self, callback: Callback) {
         let first = if callback.start { self.at(QUEUED) } else { self.ends_at() };
         self.plan_webhook(callback, first);
     }

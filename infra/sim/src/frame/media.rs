@@ -20,13 +20,13 @@ use super::simulator::{Simulator, lock};
 use super::video::{self, Picture};
 use super::wire::{Answer, Inbound};
 
-/// Rendered media kept in memory; one that fell out is rendered again, to the same bytes.
+/// Rendered media kept in memory. Dropped media is rendered again, to the same bytes.
 const KEPT_MAX: usize = 64;
 const TRICKLES: usize = 20;
 const TRICKLE_EVERY: Duration = Duration::from_millis(100);
 
-/// The address of the medium, where the provider has no other for it. `issued` starts the clock
-/// of an expiry; without it the end does.
+/// The URL of the media, unless the provider has its own kind of URL. An expiry counts from `issued`, or
+/// else from the end of the run.
 pub(crate) fn url(simulator: &Simulator, job: &RemoteJob, issued: Option<Timestamp>) -> String {
     let ending = match job.medium {
         Medium::Video { .. } => "mp4",
@@ -36,7 +36,7 @@ pub(crate) fn url(simulator: &Simulator, job: &RemoteJob, issued: Option<Timesta
     issued.map_or(plain.clone(), |issued| format!("{plain}?issued={}", issued.as_millis()))
 }
 
-/// Answers a download; that the caller may have it is settled.
+/// Answers a download. The key has been checked.
 pub(crate) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Result<Answer> {
     let now = simulator.clock.now();
     let Some(job) = simulator.store.get(id)?.filter(|job| is_there(job, now)) else {
@@ -138,7 +138,7 @@ fn trickle(bytes: Bytes, drop: usize, every: Duration) -> Body {
     })
 }
 
-/// The medium, and then 4 MB a second for ever: fast enough, and never whole.
+/// The media, and then 4 MB a second without an end: above the least rate, and never complete.
 fn endless(bytes: Bytes) -> Body {
     let filler = Bytes::from_static(&[0; 64 * 1024]);
     Body::from_stream(generate! {
@@ -152,16 +152,16 @@ fn endless(bytes: Bytes) -> Body {
 
 /// The job's video or image, for a download or inline.
 pub(crate) async fn bytes(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Bytes> {
-    let order = Picture { caption: caption(&job.prompt), medium: job.medium, aspect: job.aspect };
-    if let Some(bytes) = lock(&simulator.memory.media).get(&order) {
+    let picture = Picture { caption: caption(&job.prompt), medium: job.medium, aspect: job.aspect };
+    if let Some(bytes) = lock(&simulator.memory.media).get(&picture) {
         return Ok(bytes.clone());
     }
-    let ordered = order.clone();
-    let bytes = Bytes::from(tokio::task::spawn_blocking(move || video::render(&ordered)).await??);
+    let rendered = picture.clone();
+    let bytes = Bytes::from(tokio::task::spawn_blocking(move || video::render(&rendered)).await??);
     let mut media = lock(&simulator.memory.media);
     if media.len() >= KEPT_MAX {
         media.clear();
     }
-    media.insert(order, bytes.clone());
+    media.insert(picture, bytes.clone());
     Ok(bytes)
 }

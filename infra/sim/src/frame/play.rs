@@ -1,4 +1,4 @@
-//! What a simulator plays: the faults that the directives of a prompt or a fault profile order.
+//! The faults that the directives of a prompt or of a fault profile order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(crate) enum CreatePlay {
     DropAfter,
     Slow(Duration),
     Html,
-    /// Made, and then no answer that says so.
+    /// The remote job exists, and the answer is an error.
     AcceptThen(Then),
     SameId,
 }
@@ -93,7 +93,7 @@ pub(crate) enum StatusPlay {
     Missing(Duration),
 }
 
-/// What is odd in every answer about a remote job.
+/// What is unusual in every answer about a remote job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AnswerPlay {
     NoFile,
@@ -127,7 +127,7 @@ pub(crate) enum AssetPlay {
     Broken(u32),
     Busy(u32),
     Cut(u32),
-    /// After how long, and with which status then.
+    /// The time until it expires, and the status after that.
     Expires(Duration, u16),
     Slow,
     /// Bytes a second.

@@ -9,7 +9,7 @@ const BLOCK_MAX: usize = 0xffff;
 pub(crate) fn encode(width: u32, palette: &[[u8; 3]; 256], pixels: &[u8]) -> anyhow::Result<Vec<u8>> {
     let rows: Vec<_> = pixels.chunks(usize::try_from(width)?).collect();
     let height = u32::try_from(rows.len())?;
-    // Every row says by which filter it is packed: none.
+    // Every row starts with its filter type: none.
     let raw: Vec<u8> = rows.into_iter().flat_map(|row| [&[0], row].concat()).collect();
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &FORMAT].concat();
     let mut png = SIGNATURE.to_vec();

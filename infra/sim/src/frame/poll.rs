@@ -1,4 +1,4 @@
-//! Calls that go wrong after a good create.
+//! Calls that fail after a successful create.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ const JUNK_BYTES: usize = 1 << 20;
 /// Of 18 bytes each: 1.5 MB.
 const LOG_LINES: usize = 83_000;
 
-/// Marks a response that the server holds back for so long, in real time.
+/// Marks a response that the server delays, in real time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hang(pub(crate) Duration);
 
-/// Answers a poll with the truth, or with what the play has in its place. `word` points at the
-/// status word in the truth.
+/// Answers a poll with the true state, or with the fault that the directives order. `word` points at
+/// the status word in the true answer.
 pub(crate) fn answer(
     simulator: &Simulator,
     job: &RemoteJob,
@@ -34,7 +34,7 @@ pub(crate) fn answer(
 ) -> Response {
     let truth = played(job, now, truth, word);
     match job.spoilt(now) {
-        // What hides the job is not played here.
+        // A hidden job does not get here.
         None | Some(StatusPlay::Backwards | StatusPlay::Invisible(_) | StatusPlay::Missing(_)) => {
             (code, Json(truth)).into_response()
         }
@@ -62,7 +62,7 @@ pub(crate) fn answer(
     }
 }
 
-/// The truth with what the play has in it. `word` points at its status word.
+/// The true answer with the changes that the directives order. `word` points at its status word.
 pub(crate) fn played(job: &RemoteJob, now: Timestamp, mut truth: Value, word: &str) -> Value {
     let (parent, word) = word.rsplit_once('/').unwrap_or_default();
     let odd = match job.play.answer {
@@ -120,7 +120,7 @@ fn json_text(text: String) -> Response {
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// What the play has for this call for the output of a finished job, which is counted.
+/// The fault of this call for the output of a finished job. Counts the call.
 pub(crate) fn result_play(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Option<ResultPlay>> {
     let Some(ResultPlay::Broken(times)) = job.play.result else { return Ok(job.play.result) };
     let asked = simulator.store.update(&job.id, |job| job.results += 1)?;

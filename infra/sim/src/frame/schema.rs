@@ -1,4 +1,4 @@
-//! Checking a JSON body against a table of fields; each provider words the flaws its own way.
+//! Checks a JSON body against a table of fields. Each provider has its own texts for the flaws.
 
 use serde_json::{Map, Value};
 
@@ -50,7 +50,7 @@ pub(crate) const fn optional(name: &'static str, kind: Kind) -> Field {
     Field { name, required: false, kind }
 }
 
-/// Every flaw of the body, in the order of the table. Fields outside the table are not looked at.
+/// Every flaw of the body, in the order of the table. Fields outside the table are ignored.
 pub(crate) fn flaws(fields: &[Field], body: &Map<String, Value>) -> Vec<(&'static str, Flaw)> {
     fields
         .iter()
@@ -118,7 +118,7 @@ fn media(value: &Value) -> Option<Flaw> {
     (!known).then_some(Flaw::BadAddress)
 }
 
-/// Width and height of a ratio written as `16:9`, which is also what holds without one.
+/// Width and height of a ratio written as `16:9`, which is also the default.
 pub(crate) fn ratio(text: Option<&Value>) -> (u32, u32) {
     let sides = text.and_then(Value::as_str).and_then(|text| text.split_once(':'));
     sides.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?))).unwrap_or((16, 9))

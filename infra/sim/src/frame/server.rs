@@ -59,7 +59,7 @@ impl Simulator {
 
 async fn serve(simulator: &Simulator, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
-    // Elsewhere it is reached by whatever name that machine has.
+    // On another address, the name of that machine is not known.
     let is_guarded = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let mut connections = JoinSet::new();
     loop {
@@ -140,7 +140,7 @@ async fn respond(
         return Err(Cut);
     }
     match (answer, profile.all) {
-        // A refusal stays one.
+        // A refusal is not replaced.
         (Ok(Answer::Reply(response)), CreatePlay::AcceptThen(then)) if response.status().is_success() => {
             Ok(create::in_place_of_success(simulator, then))
         }
@@ -170,7 +170,7 @@ fn or_failed(answer: anyhow::Result<Response>, call: &Inbound) -> Response {
     })
 }
 
-/// Logs a call; its place in the log.
+/// Logs a call, and returns its index in the log.
 fn note(simulator: &Simulator, kind: CallKind, call: &Inbound) -> usize {
     let has_key = simulator.wire.key(call).is_some();
     let mut calls = lock(&simulator.memory.calls);

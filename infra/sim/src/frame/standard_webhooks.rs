@@ -7,7 +7,7 @@ use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What one simulator signs its webhooks with.
+/// The key that signs the webhooks of one simulator.
 #[derive(Clone)]
 pub struct WebhookSecret(Vec<u8>);
 

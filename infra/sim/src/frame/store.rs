@@ -40,7 +40,7 @@ const SCHEMA: &str = "
 ";
 
 impl Store {
-    /// Opens the file, or a store in memory that dies with the process.
+    /// Opens the file, or a store in memory.
     pub(crate) fn open(file: Option<&Path>, provider: Provider) -> anyhow::Result<Self> {
         let connection = match file {
             Some(file) => {
@@ -125,7 +125,7 @@ impl Store {
         Ok(self.lock().query_row(sql, [self.provider, prompt], |row| row.get(0))?)
     }
 
-    /// The secret: drawn at the first call, the same ever after.
+    /// The secret: created by the first call, then constant.
     pub(crate) fn secret(&self, draw: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
         self.write(|transaction| {
             let sql = "SELECT seed FROM seeds WHERE provider = ?1";

@@ -22,11 +22,7 @@ pub(crate) trait Wire: Debug + Send + Sync {
     fn kind(&self, call: &Inbound) -> CallKind;
 
     /// Answers any call except those to [`Wire::media`], with all side effects.
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>>;
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a>;
 
     /// The refusal of a create; [`Refusal::WrongKey`] for every other call too.
     fn refusal(&self, refusal: Refusal) -> Response;
@@ -90,6 +86,9 @@ fn media_id(path: &str) -> Option<&str> {
     let (id, ending) = path.strip_prefix("/media/")?.rsplit_once('.')?;
     ["mp4", "png"].contains(&ending).then_some(id)
 }
+
+/// The reaction to a call, when it is ready.
+pub(crate) type Answering<'a> = BoxFuture<'a, anyhow::Result<Answer>>;
 
 /// A webhook payload.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Google's way to say no.
+//! Google's error answers.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -21,7 +21,7 @@ pub(super) fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "NOT_FOUND", "Requested entity was not found.")
 }
 
-/// Everything but a wrong key, which each API has its own word for.
+/// Refusals with the status words that both APIs share.
 pub(super) fn refusal(refusal: Refusal) -> Response {
     let unauthenticated = "Request had invalid authentication credentials.";
     let depleted = "Your prepayment credits are depleted.";
@@ -45,7 +45,7 @@ pub(super) fn refusal(refusal: Refusal) -> Response {
     }
 }
 
-/// The first thing that is wrong with an object, by its path; unknown members are.
+/// The first flaw of an object, by its path. Unknown members are flaws.
 pub(super) fn flaw(path: &str, fields: &[Field], object: &Map<String, Value>) -> Option<String> {
     let unknown = object.keys().find(|key| !fields.iter().any(|field| field.name == **key));
     if let Some(key) = unknown {

@@ -1,4 +1,4 @@
-//! What real servers do and a tidy simulator would not: creates that are taken and then answered
+//! Faults of real servers: creates that are accepted and then answered
 //! with an error, jobs that are not found for a while, failures that are billed.
 
 use super::*;

@@ -1,4 +1,4 @@
-//! What all providers do alike: cut wires, spoilt polls, media, restarts, webhooks.
+//! What all simulators have in common: cut connections, spoilt polls, media, restarts, webhooks.
 
 mod fault_profile;
 mod faults;

@@ -8,16 +8,15 @@ use axum::response::{IntoResponse, Response};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::Refusal;
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll, webhook};
 use crate::test_bench::{Bench, Client, Receiver, text};
 
@@ -50,11 +49,7 @@ impl Wire for Toy {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -133,7 +128,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         medium = Medium::Image;
         play.latency = Some(Duration::ZERO);
     }
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: "toy".to_owned(),
         prompt,
@@ -149,7 +144,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
             Medium::Image => media::bytes(simulator, &job).await?.into_response(),
         })
     };
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 fn statuses_sent_to(receiver: &Receiver) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Route, Tariff};
+use super::{Route, Tariff, media_name};
 use crate::time::Timestamp;
 
 /// How long before its retirement callers of a model are warned.
@@ -105,9 +105,7 @@ impl Model {
             for (duration_s, resolution, audio) in takes {
                 let price = self.price.get(resolution);
                 if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
-                    let length = duration_s.map_or_else(String::new, |seconds| format!("{seconds} s of "));
-                    let sound = if audio { "with" } else { "without" };
-                    return Err(format!("has no price for {length}{resolution} {sound} sound"));
+                    return Err(format!("has no price for {}", media_name(duration_s, resolution, audio)));
                 }
             }
         }

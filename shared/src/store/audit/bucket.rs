@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::super::Error;
+use super::super::own_catalog::OwnCatalog;
 use super::{LedgerSnapshot, Source};
 use domain::time::Timestamp;
 
@@ -26,7 +27,7 @@ pub struct Object {
 }
 
 impl Source {
-    /// The files with this key prefix.
+    /// The media files with this key prefix: all but the owner's own catalogue.
     pub(super) async fn objects(&self, prefix: &str) -> Result<BTreeMap<String, Object>, Error> {
         let mut objects = BTreeMap::new();
         let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
@@ -34,8 +35,12 @@ impl Source {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|source| Error::sdk("list the bucket", source))?;
             for object in page.contents.unwrap_or_default() {
-                let bytes = u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
-                objects.insert(object.key.unwrap_or_default(), Object { bytes, ..Object::default() });
+                let (key, bytes) = (object.key.unwrap_or_default(), object.size.unwrap_or(0));
+                if key.starts_with(OwnCatalog::PREFIX) {
+                    continue;
+                }
+                let bytes = u64::try_from(bytes).unwrap_or(0);
+                objects.insert(key, Object { bytes, ..Object::default() });
             }
         }
         Ok(objects)

@@ -1,5 +1,6 @@
 //! Metadata of a video or image. Unreadable values are absent, never an error.
 
+use super::ebml::{element, elements, number};
 use super::format::Format;
 use domain::media::Details;
 
@@ -25,12 +26,6 @@ pub(super) fn is_without_film(format: Format, kept: &[u8]) -> bool {
 fn sides(width: Option<u64>, height: Option<u64>) -> Option<Details> {
     let side = |side: Option<u64>| side.and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
     Some(Details { width: Some(side(width)?), height: Some(side(height)?), ..Details::default() })
-}
-
-/// A big-endian number.
-fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(length)?)?;
-    Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
 fn ratio(dividend: u64, factor: u64, divisor: u64) -> Option<u64> {
@@ -126,27 +121,6 @@ fn webp(riff: &[u8]) -> Option<Details> {
         }
         _ => None,
     }
-}
-
-/// The elements in an element, as far as they are whole; the last may be cut off.
-fn elements(mut rest: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
-    std::iter::from_fn(move || {
-        let id_length = rest.first()?.leading_zeros() as usize + 1;
-        let size_length = rest.get(id_length)?.leading_zeros() as usize + 1;
-        if id_length > 4 || size_length > 8 {
-            return None;
-        }
-        let id = number(rest, 0, id_length)?;
-        let size = number(rest, id_length, size_length)? & ((1 << (7 * size_length)) - 1);
-        let content = rest.get(id_length + size_length..)?;
-        let content = &content[..usize::try_from(size).unwrap_or(usize::MAX).min(content.len())];
-        rest = &rest[id_length + size_length + content.len()..];
-        Some((id, content))
-    })
-}
-
-pub(super) fn element(content: &[u8], id: u64) -> Option<&[u8]> {
-    elements(content).find(|(found, _)| *found == id).map(|(_, content)| content)
 }
 
 fn matroska(segment: &[u8]) -> Option<Details> {

@@ -1,6 +1,6 @@
 //! Detects the format of a file by its first bytes. Names and announced types are ignored.
 
-use super::details::element;
+use super::ebml::element;
 use domain::catalog::Kind;
 
 /// A supported container of videos or format of images.

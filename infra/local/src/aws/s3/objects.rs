@@ -35,7 +35,7 @@ impl Objects {
     async fn put(&self, mut request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
         let input = &mut request.input;
         self.require_bucket(&input.bucket)?;
-        // Judged here alone, after the last byte: a sender that is cut off in
+        // Checked only here, after the last byte: a sender that is cut off in
         // the middle of its content would never read our answer.
         let create = input.if_none_match.take_if(|condition| condition.is_any()).is_some();
         let absent = create.then(|| self.folder.join(&input.bucket).join(&input.key));

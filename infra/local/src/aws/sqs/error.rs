@@ -33,7 +33,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// What `__type` says in the JSON body, and the older name, on which the SDKs match, for the
+    /// The `__type` of the JSON body, and the older name, on which the SDKs match, for the
     /// `x-amzn-query-error` header and for batch results.
     pub(super) fn names(self) -> (&'static str, Option<&'static str>) {
         match self {

@@ -43,7 +43,7 @@ pub struct Received {
     pub receive_count: u32,
     pub sent_at: Timestamp,
     pub first_received_at: Timestamp,
-    /// The queue that gave it up, if this one is its dead-letter queue.
+    /// Its source queue, if this one is a dead-letter queue.
     pub dead_letter_source: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The queues in SQLite. A message that was answered for survives the death of the process.
+//! The queues in SQLite. An acknowledged message survives a crash of the process.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ const NEW_ID: &str = "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '
 #[derive(Debug)]
 pub(super) struct Store {
     db: Mutex<Connection>,
-    /// Rung after every commit that may have made a message visible, in any queue.
+    /// Notified after every commit that may have made a message visible, in any queue.
     pub(super) bell: Notify,
 }
 
@@ -194,14 +194,14 @@ impl Store {
                          SELECT seq, visible_at, group_id,
                                 row_number() OVER (PARTITION BY coalesce(group_id, message_id)
                                                    ORDER BY visible_at, seq) AS place,
-                                count(*) OVER (PARTITION BY coalesce(group_id, message_id)) AS crowd
+                                count(*) OVER (PARTITION BY coalesce(group_id, message_id)) AS in_group
                          FROM message WHERE queue = :queue AND visible_at <= :now
                      ) AS waiting
                      LEFT JOIN (
                          SELECT group_id, count(*) AS running FROM message
                          WHERE queue = :queue AND visible_at > :now AND receives > 0 GROUP BY group_id
                      ) AS flight USING (group_id)
-                     ORDER BY place + coalesce(running, 0), crowd, visible_at, seq LIMIT :max)
+                     ORDER BY place + coalesce(running, 0), in_group, visible_at, seq LIMIT :max)
                  RETURNING *",
             )?
             .query_map(

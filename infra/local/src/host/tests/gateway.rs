@@ -287,13 +287,13 @@ async fn a_body_of_10_mb_passes_and_one_byte_more_does_not() {
 
 /// Says that it began, and ends when it is let go.
 #[derive(Default)]
-struct Gate {
+struct Held {
     begun: Notify,
     open: Notify,
     ended: Notify,
 }
 
-impl Function for Arc<Gate> {
+impl Function for Arc<Held> {
     fn invoke(&self, _: Value, _: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
         async {
             self.begun.notify_one();
@@ -307,30 +307,30 @@ impl Function for Arc<Gate> {
 
 #[tokio::test]
 async fn a_caller_that_hangs_up_does_not_stop_the_function() {
-    let gate = Arc::new(Gate::default());
-    let host = host("submit", Arc::new(Arc::clone(&gate)), &Arc::default());
+    let held = Arc::new(Held::default());
+    let host = host("submit", Arc::new(Arc::clone(&held)), &Arc::default());
     let caller = tokio::spawn(async move { send(&host, post("/v1/jobs", "", "")).await });
-    gate.begun.notified().await;
+    held.begun.notified().await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
-    gate.open.notify_one();
-    gate.ended.notified().await;
+    held.open.notify_one();
+    held.ended.notified().await;
 }
 
 #[tokio::test]
 async fn the_server_answers_over_tcp_and_finishes_what_it_began() {
-    let gate = Arc::new(Gate::default());
+    let held = Arc::new(Held::default());
     let source = Arc::<Memory>::default();
-    let host = host("submit", Arc::new(Arc::clone(&gate)), &source);
+    let host = host("submit", Arc::new(Arc::clone(&held)), &source);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/jobs", listener.local_addr().unwrap());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let server = tokio::spawn(async move { host.serve_http(listener, stop).await });
     let caller = tokio::spawn(async move { reqwest::Client::new().post(url).send().await });
-    gate.begun.notified().await;
+    held.begun.notified().await;
     shutdown.cancel();
-    gate.open.notify_one();
+    held.open.notify_one();
     assert_eq!(caller.await.unwrap().unwrap().status(), 200);
     server.await.unwrap().unwrap();
 }

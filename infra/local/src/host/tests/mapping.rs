@@ -166,14 +166,14 @@ async fn a_step_takes_one_batch_of_the_mappings_size() {
 }
 
 /// Counts how many of it run at a time; each waits for a permit.
-struct Crowd {
+struct Parallel {
     running: AtomicUsize,
     most: AtomicUsize,
     arrived: Notify,
     permits: Semaphore,
 }
 
-impl Function for Arc<Crowd> {
+impl Function for Arc<Parallel> {
     fn invoke(&self, _: Value, _: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
         async {
             let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
@@ -189,32 +189,32 @@ impl Function for Arc<Crowd> {
 
 #[tokio::test]
 async fn a_running_mapping_keeps_to_its_concurrency_and_finishes_what_it_began() {
-    let crowd = Arc::new(Crowd {
+    let parallel = Arc::new(Parallel {
         running: AtomicUsize::new(0),
         most: AtomicUsize::new(0),
         arrived: Notify::new(),
         permits: Semaphore::new(0),
     });
     let source = Arc::<Memory>::default();
-    let host = host("dispatch", Arc::new(Arc::clone(&crowd)), &source);
+    let host = host("dispatch", Arc::new(Arc::clone(&parallel)), &source);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let background = tokio::spawn(async move { host.run_background(stop).await });
     for id in 0..50 {
         source.send("genmux-dispatch", &format!("{id:02}"));
     }
-    while crowd.running.load(Ordering::SeqCst) < 20 {
-        crowd.arrived.notified().await;
+    while parallel.running.load(Ordering::SeqCst) < 20 {
+        parallel.arrived.notified().await;
     }
-    crowd.permits.add_permits(30);
-    while source.deleted().len() < 30 || crowd.running.load(Ordering::SeqCst) < 20 {
-        crowd.arrived.notified().await;
+    parallel.permits.add_permits(30);
+    while source.deleted().len() < 30 || parallel.running.load(Ordering::SeqCst) < 20 {
+        parallel.arrived.notified().await;
     }
     shutdown.cancel();
-    crowd.permits.add_permits(20);
+    parallel.permits.add_permits(20);
     background.await.unwrap().unwrap();
     assert_eq!(source.deleted().len(), 50);
-    assert_eq!(crowd.most.load(Ordering::SeqCst), 20);
+    assert_eq!(parallel.most.load(Ordering::SeqCst), 20);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The words of directives.
+//! Parses the keys and values of directives.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) fn pairs(block: &str) -> Result<Vec<(&str, &str)>, String> {
         .collect()
 }
 
-/// Notes what one pair orders.
+/// Applies one pair.
 pub(super) fn apply(play: &mut Play, key: &str, value: &str, is_own: IsOwn) -> Result<(), String> {
     let unknown = || format!("unknown directive {key}={value}");
     let (word, argument) = value.split_once(':').unwrap_or((value, ""));

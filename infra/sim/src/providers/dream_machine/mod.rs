@@ -7,18 +7,17 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal};
 use crate::frame::schema::Kind::{Flag, List, Object, OneOf, Text};
 use crate::frame::schema::{self, Field, optional, ratio, required};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll};
 
 const LISTED: usize = 100;
@@ -38,11 +37,7 @@ impl Wire for DreamMachine {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -138,7 +133,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Ok(play) => play,
         Err(message) => return Ok(invalid(&[message]).into()),
     };
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: word("model").unwrap_or_default(),
         medium: Medium::Video { seconds: if word("duration").as_deref() == Some("9s") { 9 } else { 5 } },
@@ -152,7 +147,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let accept = async |job: RemoteJob| {
         Ok((StatusCode::CREATED, Json(job_json(simulator, &job, job.created_at))).into_response())
     };
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 fn frame_flaws(keyframes: Option<&Value>) -> Vec<String> {

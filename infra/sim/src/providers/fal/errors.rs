@@ -1,4 +1,4 @@
-//! The words in which fal refuses.
+//! fal's error answers.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

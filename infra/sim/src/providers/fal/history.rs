@@ -12,7 +12,7 @@ use crate::frame::jobs::RemoteJob;
 use crate::frame::simulator::Simulator;
 use crate::frame::wire::{Answer, Inbound};
 
-/// How soon a new job is listed is not known: one that is ordered so never is.
+/// How soon a new job is listed is not known: with this directive it never is.
 pub(super) const UNLISTED: (&str, &str) = ("history", "unlisted");
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 100;

@@ -17,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use domain::catalog::Kind;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -26,11 +25,11 @@ use self::models::Endpoint;
 use self::outcome::outcome;
 use self::signature::Signer;
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
-use crate::frame::jobs::{Callback, Phase, RemoteJob};
+use crate::frame::create::{self, NewJob};
+use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal, ResultPlay};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, NoObject, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, NoObject, Payload, Wire};
 use crate::frame::{poll, schema};
 
 /// The account in the signed text of a webhook.
@@ -56,11 +55,7 @@ impl Wire for Fal {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -191,7 +186,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
             return Ok(invalid(vec![issue(&["body", "prompt"], &message, "simulator_directive")]).into());
         }
     };
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: id.to_owned(),
         medium: match (endpoint, further) {
@@ -207,7 +202,7 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str) -> anyhow::Resu
         play,
     };
     let accept = async |job| Ok(named(&job, Json(accepted(simulator, &job))));
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 fn accepted(simulator: &Simulator, job: &RemoteJob) -> Value {

@@ -36,7 +36,7 @@ pub(super) fn app(id: &str) -> String {
 }
 
 impl Endpoint {
-    /// What a valid input orders; Veo writes `"8s"` where others write `"8"` or `8`.
+    /// What a valid input asks for; Veo writes `"8s"` where others write `"8"` or `8`.
     pub(super) fn medium(&self, input: &Map<String, Value>) -> Medium {
         let asked = input.get("duration").and_then(|asked| match asked {
             Value::String(text) => text.trim_end_matches('s').parse().ok(),
@@ -46,7 +46,7 @@ impl Endpoint {
     }
 }
 
-/// The ratio that a valid input orders; 16:9 where the input leaves it to the model or an image.
+/// The ratio of a valid input; 16:9 where the input leaves it to the model or an image.
 pub(super) fn aspect(input: &Map<String, Value>) -> (u32, u32) {
     let asked = input.get("aspect_ratio").and_then(Value::as_str).and_then(|text| text.split_once(':'));
     asked.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?))).unwrap_or((16, 9))

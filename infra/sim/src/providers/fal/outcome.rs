@@ -1,4 +1,4 @@
-//! What a run at fal comes to.
+//! The result of a run at fal.
 
 use domain::time::Timestamp;
 use http::StatusCode;

@@ -14,17 +14,16 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::models::Video;
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal, ResultPlay, WebhookPlay};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll};
 use crate::providers::google::{error, invalid, not_found, refusal};
 use crate::providers::rsa::RsaKey;
@@ -38,7 +37,7 @@ const OWN: [&str; 7] = [
     "requires_continuation",
     "budget_exceeded",
 ];
-/// How long a webhook's token is good, in seconds.
+/// How long a webhook's token is valid, in seconds.
 const TOKEN_LASTS_S: i64 = 300;
 
 #[derive(Debug)]
@@ -57,11 +56,7 @@ impl Wire for Gemini {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -89,7 +84,7 @@ impl Wire for Gemini {
         true
     }
 
-    /// The token proves the sender and says nothing of the body.
+    /// The token proves the sender; it does not cover the body.
     fn payload(
         &self,
         simulator: &Simulator,
@@ -223,7 +218,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };
-    let order = Order {
+    let new_job = NewJob {
         id: format!("v1_{}", create::uuid()?.replace('-', "")),
         endpoint: model,
         medium: Medium::Video { seconds },
@@ -237,7 +232,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         let now = simulator.clock.now();
         Ok(Json(interaction(simulator, &job, now).await?).into_response())
     };
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 /// The JSON of an interaction at a time.

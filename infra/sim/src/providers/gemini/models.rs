@@ -38,7 +38,7 @@ const IMAGE: &[Field] = &[
     required("data", Text(4, 16 << 20)),
 ];
 
-/// What a body orders.
+/// The settings of a body.
 #[derive(Debug)]
 pub(super) struct Video {
     pub(super) model: String,

@@ -1,4 +1,4 @@
-//! How Kling words what it says, in both of its APIs: a code in every body.
+//! The errors of both of Kling's APIs: a code in every body.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -56,7 +56,7 @@ pub(crate) fn reason(failure: Failure) -> &'static str {
     }
 }
 
-/// What is wrong with a body or a part of it; unknown fields are wrong, too.
+/// What is wrong with a body or a part of it. Unknown fields are refused.
 pub(crate) fn flaw(fields: &[Field], body: &Map<String, Value>) -> Option<String> {
     let unknown = body.keys().find(|key| !fields.iter().any(|field| field.name == **key));
     if let Some(name) = unknown {

@@ -12,20 +12,19 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use self::errors::{NO_KEY, NO_METHOD, NOTHING, error, flaw, invalid, reason, success};
 use self::models::Model;
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::Refusal;
 use crate::frame::schema::Kind::{Flag, List, Media, Object, OneOf, Text};
 use crate::frame::schema::{Field, optional, required};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll};
 
 #[derive(Debug)]
@@ -42,11 +41,7 @@ impl Wire for Kling {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -111,8 +106,8 @@ const FURTHER: &[Field] = &[
     optional("watermark_info", Object),
 ];
 
-/// A valid order, taken apart.
-struct Ordered {
+/// A valid create, parsed.
+struct Parsed {
     prompt: String,
     video: models::Video,
     callback_url: Option<String>,
@@ -122,29 +117,28 @@ struct Ordered {
 async fn create(simulator: &Simulator, call: &Inbound, id: &str, from_image: bool) -> anyhow::Result<Answer> {
     let Some(model) = models::find(id) else { return Ok(error(NOTHING).into()) };
     let Ok(body) = call.object() else { return Ok(invalid("the body is not a JSON object").into()) };
-    let ordered = match ordered(model, &body, from_image) {
-        Ok(ordered) => ordered,
+    let parsed = match parsed(model, &body, from_image) {
+        Ok(parsed) => parsed,
         Err(message) => return Ok(invalid(&message).into()),
     };
-    let play = match simulator.play(&ordered.prompt) {
+    let play = match simulator.play(&parsed.prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };
-    // What the real one says to a reference that it knows is not documented, only that there
-    // must be no two.
-    if let Some(reference) = &ordered.reference
+    // The documentation requires unique references, but not the error for a repeated one.
+    if let Some(reference) = &parsed.reference
         && by_reference(simulator, reference)?.is_some()
     {
         return Ok(invalid("external_task_id must be unique").into());
     }
-    let order = Order {
+    let new_job = NewJob {
         id: number()?,
         endpoint: call.path().trim_start_matches('/').to_owned(),
-        prompt: ordered.prompt,
-        medium: Medium::Video { seconds: ordered.video.seconds },
-        aspect: ordered.video.aspect,
-        callback: ordered.callback_url.map(|url| Callback { url, start: true, cancel: false }),
-        extra: json!({"external_id": ordered.reference, "micro_usd": ordered.video.micro_usd}),
+        prompt: parsed.prompt,
+        medium: Medium::Video { seconds: parsed.video.seconds },
+        aspect: parsed.video.aspect,
+        callback: parsed.callback_url.map(|url| Callback { url, start: true, cancel: false }),
+        extra: json!({"external_id": parsed.reference, "micro_usd": parsed.video.micro_usd}),
         play,
     };
     let accept = async |job: RemoteJob| {
@@ -154,11 +148,11 @@ async fn create(simulator: &Simulator, call: &Inbound, id: &str, from_image: boo
         }
         Ok(Json(success(&data)).into_response())
     };
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 /// Parses a create, or returns its first error.
-fn ordered(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result<Ordered, String> {
+fn parsed(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result<Parsed, String> {
     let refuse = |flaw: Option<String>| flaw.map_or(Ok(()), Err);
     let part = |name: &str| body.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
     let (fields, settings_fields) = match from_image {
@@ -179,7 +173,7 @@ fn ordered(model: &Model, body: &Map<String, Value>, from_image: bool) -> Result
     }
     let video = model.video(&settings, last_frame)?;
     let text = |name: &str| options.get(name).and_then(Value::as_str).map(str::to_owned);
-    Ok(Ordered { prompt, video, callback_url: text("callback_url"), reference: text("external_task_id") })
+    Ok(Parsed { prompt, video, callback_url: text("callback_url"), reference: text("external_task_id") })
 }
 
 /// The prompt in the content list, and whether it has a last frame.

@@ -26,7 +26,7 @@ pub(super) enum LastFrame {
     Always,
 }
 
-/// What valid settings order.
+/// The video of valid settings.
 #[derive(Debug)]
 pub(super) struct Video {
     pub(super) seconds: u32,

@@ -11,19 +11,18 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use self::models::Ordered;
+use self::models::Parsed;
 use super::kling::errors::{self, NO_KEY, NO_METHOD, NOTHING, error, invalid, reason, success};
 use super::kling::{costs, number};
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::Refusal;
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll};
 
 const KINDS: [&str; 2] = ["text2video", "image2video"];
@@ -43,11 +42,7 @@ impl Wire for KlingLegacy {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -106,9 +101,9 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
     let Ok(body) = call.object() else { return Ok(invalid("the body is not a JSON object").into()) };
     let asked = body.get("model_name").and_then(Value::as_str).unwrap_or_default();
     let Some(model) = models::find(asked) else { return Ok(error(NOTHING).into()) };
-    let Ordered { prompt, seconds, aspect, callback_url, reference } =
-        match model.ordered(&body, kind == "image2video") {
-            Ok(ordered) => ordered,
+    let Parsed { prompt, seconds, aspect, callback_url, reference } =
+        match model.parsed(&body, kind == "image2video") {
+            Ok(parsed) => parsed,
             Err(message) => return Ok(invalid(&message).into()),
         };
     let play = match simulator.play(&prompt) {
@@ -120,7 +115,7 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
     {
         return Ok(invalid("external_task_id must be unique").into());
     }
-    let order = Order {
+    let new_job = NewJob {
         id: number()?,
         endpoint: format!("{kind}/{}", model.id),
         prompt,
@@ -136,7 +131,7 @@ async fn create(simulator: &Simulator, call: &Inbound, kind: &str) -> anyhow::Re
                           "created_at": times.0, "updated_at": times.1});
         Ok(Json(success(&data)).into_response())
     };
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 /// One remote job, by its id or its owner's reference, under the path that made it.
@@ -159,7 +154,7 @@ fn info(job: &RemoteJob) -> Value {
     }
 }
 
-/// A remote job as polls and callbacks tell it. Their word for success is not the newer API's.
+/// A remote job as polls and callbacks report it. Their word for success differs from the newer API's.
 fn job_json(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let (status, message) = match job.phase(at) {
         Phase::Throttled | Phase::Queued => ("submitted", ""),

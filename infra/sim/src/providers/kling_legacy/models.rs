@@ -24,9 +24,9 @@ enum Sound {
     Always,
 }
 
-/// A valid order, taken apart.
+/// A valid create, parsed.
 #[derive(Debug)]
-pub(super) struct Ordered {
+pub(super) struct Parsed {
     pub(super) prompt: String,
     pub(super) seconds: u32,
     pub(super) aspect: (u32, u32),
@@ -41,7 +41,7 @@ pub(super) fn find(id: &str) -> Option<&'static Model> {
 
 impl Model {
     /// Parses a body, or returns its first error.
-    pub(super) fn ordered(&self, body: &Map<String, Value>, from_image: bool) -> Result<Ordered, String> {
+    pub(super) fn parsed(&self, body: &Map<String, Value>, from_image: bool) -> Result<Parsed, String> {
         let mut fields = vec![
             required("model_name", Text(1, 64)),
             required("prompt", Text(1, 2_500)),
@@ -67,7 +67,7 @@ impl Model {
         if text("image_tail").is_some() && !self.last_frame.contains(&mode) {
             return Err(format!("image_tail is not supported in mode {mode}"));
         }
-        Ok(Ordered {
+        Ok(Parsed {
             prompt: text("prompt").unwrap_or_default().to_owned(),
             seconds: text("duration").and_then(|text| text.parse().ok()).unwrap_or(5),
             aspect: aspect(text("aspect_ratio").unwrap_or_default()),

@@ -8,18 +8,17 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal};
 use crate::frame::schema::Kind::{Flag, List, Object, OneOf, Text};
 use crate::frame::schema::{self, Field, optional, ratio, required};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Wire};
 use crate::frame::{media, poll};
 
 const FRAMES_PER_S: u64 = 24;
@@ -37,11 +36,7 @@ impl Wire for Luma {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         let dated = |answer| match answer {
             Answer::Reply(mut response) => {
                 response.headers_mut().insert("x-api-version", HeaderValue::from_static("2026-04-01"));
@@ -156,7 +151,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Err(message) => return Ok(invalid(&[message]).into()),
     };
     let medium = if is_video { Medium::Video { seconds: seconds(&video) } } else { Medium::Image };
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
         medium,
@@ -167,7 +162,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         play,
     };
     let accept = async |job: RemoteJob| Ok(Json(job_json(simulator, &job, job.created_at)).into_response());
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 fn seconds(video: &Map<String, Value>) -> u32 {

@@ -12,18 +12,17 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use self::words::{INVALID, Version, WRONG_KEY, error, refused, success};
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::{Refusal, ResultPlay};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll, schema, webhook};
 
 /// How long a receiver may take to repeat the challenge.
@@ -44,11 +43,7 @@ impl Wire for Minimax {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -150,7 +145,7 @@ async fn create(simulator: &Simulator, call: &Inbound, version: Version) -> anyh
     {
         return invalid("callback_url did not repeat the challenge");
     }
-    let order = Order {
+    let new_job = NewJob {
         id: task_id()?,
         endpoint: word("model").unwrap_or_default(),
         medium: Medium::Video { seconds: models::seconds(&body) },
@@ -164,7 +159,7 @@ async fn create(simulator: &Simulator, call: &Inbound, version: Version) -> anyh
         let body = json!({"task_id": job.id});
         Ok(Json(if version == Version::One { success(body) } else { body }).into_response())
     };
-    Ok(match create::play(simulator, order, accept).await? {
+    Ok(match create::play(simulator, new_job, accept).await? {
         Answer::Reply(response) if version == Version::One => Answer::Reply(in_words_of_1(response)),
         answer => answer,
     })

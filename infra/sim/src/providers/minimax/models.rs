@@ -98,7 +98,7 @@ pub(super) fn prompt(body: &Map<String, Value>) -> &str {
     text.or_else(|| body.get("prompt")?.as_str()).unwrap_or_default()
 }
 
-/// Seconds of video that a valid body orders.
+/// Seconds of video of a valid body.
 pub(super) fn seconds(body: &Map<String, Value>) -> u32 {
     let asked = body.get("duration").and_then(Value::as_u64);
     asked.and_then(|seconds| seconds.try_into().ok()).unwrap_or(6)

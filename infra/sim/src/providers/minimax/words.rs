@@ -59,7 +59,7 @@ pub(super) fn refused(version: Version, refusal: Refusal) -> Response {
     error(version, code, text)
 }
 
-/// v1's body with the words that say all is well.
+/// v1's body with the code and message of a success.
 pub(super) fn success(mut body: Value) -> Value {
     body["base_resp"] = json!({"status_code": 0, "status_msg": "success"});
     body
@@ -74,7 +74,7 @@ fn failure(failure: Failure) -> u16 {
     }
 }
 
-/// What v1 says of a job.
+/// The JSON of a job in v1.
 pub(super) fn json_v1(job: &RemoteJob, at: Timestamp) -> Value {
     let mut body = success(json!({"task_id": job.id, "file_id": "", "video_width": 0, "video_height": 0}));
     let status = match job.phase(at) {
@@ -96,7 +96,7 @@ pub(super) fn json_v1(job: &RemoteJob, at: Timestamp) -> Value {
     body
 }
 
-/// What v1's callback says of a job: other words than the poll's.
+/// The JSON of a job in v1's callback: its status words differ from the poll's.
 pub(super) fn event(job: &RemoteJob, at: Timestamp) -> Value {
     let mut body = json_v1(job, at);
     body["status"] = json!(match job.phase(at) {
@@ -107,7 +107,7 @@ pub(super) fn event(job: &RemoteJob, at: Timestamp) -> Value {
     body
 }
 
-/// What v2 says of a job, by poll and by callback.
+/// The JSON of a job in v2, in polls and callbacks.
 pub(super) fn json_v2(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
     let mut task = job.extra.clone();
     task["id"] = json!(job.id);

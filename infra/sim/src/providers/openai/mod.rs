@@ -8,19 +8,18 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal};
 use crate::frame::poll;
 use crate::frame::schema::Kind::{Object, OneOf, Text};
 use crate::frame::schema::{self, Field, Flaw, optional, required};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Wire};
 
 /// What the server has loaded.
 const MODELS: [&str; 2] = ["Wan-AI/Wan2.2-T2V-A14B-Diffusers", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"];
@@ -47,11 +46,7 @@ impl Wire for Openai {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -119,7 +114,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     };
     let sides = size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let seconds = text("seconds", "4");
-    let order = Order {
+    let new_job = NewJob {
         id: format!("video_{}", create::uuid()?.replace('-', "")),
         endpoint: text("model", MODELS[0]),
         prompt,
@@ -130,7 +125,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         play,
     };
     let accept = async |job: RemoteJob| Ok(Json(video(&job, job.created_at)).into_response());
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 /// What is wrong with a body first, unknown fields included.

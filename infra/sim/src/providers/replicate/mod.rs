@@ -21,18 +21,17 @@ use data_encoding::BASE32_NOPAD;
 use domain::catalog::Kind;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use self::models::Model;
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Play, Refusal, ResultPlay};
 use crate::frame::schema::{self, Flaw};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Payload, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll};
 
 /// What is kept of a prediction after its end, is kept so long.
@@ -57,11 +56,7 @@ impl Wire for Replicate {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -198,7 +193,7 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
     };
     end_at_deadline(&mut play, deadline, simulator.options.latency);
     let now = simulator.clock.now();
-    let order = Order {
+    let new_job = NewJob {
         id: id()?,
         endpoint: version.to_owned(),
         medium: match (model, further) {
@@ -216,7 +211,7 @@ async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> a
         let shown = prediction(simulator, &job, job.created_at);
         Ok((StatusCode::CREATED, Json(shown)).into_response())
     };
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 /// How long a prediction may take in all: `30s`, `5m`, `1h30m`, or seconds without a unit.

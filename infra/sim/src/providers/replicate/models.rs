@@ -22,14 +22,14 @@ pub(super) fn find(id: &str) -> Option<&'static Model> {
 }
 
 impl Model {
-    /// What a valid input orders.
+    /// What of a valid input.
     pub(super) fn medium(&self, input: &Map<String, Value>) -> Medium {
         let asked = input.get("duration").and_then(Value::as_u64);
         let asked = asked.and_then(|seconds| u32::try_from(seconds).ok());
         self.seconds.map_or(Medium::Image, |seconds| Medium::Video { seconds: asked.unwrap_or(seconds) })
     }
 
-    /// The ratio that a valid input orders; the model's own where it leaves that open.
+    /// The ratio that of a valid input; the model's own where it leaves that open.
     pub(super) fn aspect(&self, input: &Map<String, Value>) -> (u32, u32) {
         let asked = input.get("aspect_ratio").and_then(Value::as_str).and_then(|text| text.split_once(':'));
         let asked = asked.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));

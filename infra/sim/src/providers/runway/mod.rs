@@ -8,18 +8,17 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use self::models::{MODELS, Model};
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal};
 use crate::frame::schema::{self, Field, Flaw};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Wire};
 use crate::frame::{media, poll};
 
 const VERSION: &str = "2024-11-06";
@@ -38,11 +37,7 @@ impl Wire for Runway {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -127,12 +122,12 @@ async fn create(
         Ok(play) => play,
         Err(message) => return Ok(invalid(vec![issue("custom", &["promptText"], &message)]).into()),
     };
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: model.id.to_owned(),
         medium: Medium::Video { seconds: model.seconds(&body) },
         aspect: models::aspect(&body),
-        // The price as the answers tell it.
+        // The price as the answers contain it.
         extra: json!({"credits": model.credits(&body)}),
         prompt,
         callback: None,
@@ -140,7 +135,7 @@ async fn create(
     };
     let accept =
         async |job: RemoteJob| Ok(Json(json!({"id": job.id, "estimatedCost": job.extra})).into_response());
-    create::play(simulator, order, accept).await
+    create::play(simulator, new_job, accept).await
 }
 
 fn issues(fields: &[Field], body: &Map<String, Value>) -> Vec<Value> {

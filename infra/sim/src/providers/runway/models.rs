@@ -19,7 +19,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Seconds of video that a valid body orders.
+    /// Seconds of video of a valid body.
     pub(super) fn seconds(&self, body: &Map<String, Value>) -> u32 {
         let asked = body.get("duration").and_then(Value::as_u64);
         asked.and_then(|seconds| seconds.try_into().ok()).unwrap_or(self.seconds)

@@ -14,19 +14,18 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::frame::call::{CallKind, Says};
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Medium, RemoteJob};
 use crate::frame::play::{Failure, Refusal, StatusPlay};
 use crate::frame::schema::Kind::{Integer, OneOf, Text};
 use crate::frame::schema::{self, Field, Flaw, optional, required};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Wire};
 use crate::frame::{form, media};
 
 const GENERATE: &str = "/v2beta/stable-image/generate/";
@@ -76,11 +75,7 @@ impl Wire for Stability {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -172,7 +167,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     let ratio = text("aspect_ratio").and_then(|ratio| ratio.split_once(':'));
     let ratio = ratio.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let seed = body.get("seed").and_then(Value::as_i64).filter(|seed| *seed != 0);
-    let order = Order {
+    let new_job = NewJob {
         id: create::uuid()?,
         endpoint: text("model").map_or(generator.to_owned(), |model| format!("{generator}/{model}")),
         medium: Medium::Image,
@@ -182,7 +177,7 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         callback: None,
         play,
     };
-    create::play(simulator, order, async |job| {
+    create::play(simulator, new_job, async |job| {
         let response = image(simulator, &job, format).await?;
         Ok(if is_spoilt(&job) { create::says(response, Says::Nothing) } else { response })
     })

@@ -11,17 +11,16 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::models::{MODELS, Video};
 use crate::frame::call::CallKind;
-use crate::frame::create::{self, Order};
+use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Medium, Phase, RemoteJob};
 use crate::frame::play::{Failure, Refusal, ResultPlay};
 use crate::frame::simulator::Simulator;
-use crate::frame::wire::{Answer, Inbound, Wire};
+use crate::frame::wire::{Answer, Answering, Inbound, Wire};
 use crate::frame::{media, poll};
 use crate::providers::google::{error, invalid, not_found, refusal};
 use crate::providers::rsa::{KID, RsaKey};
@@ -47,11 +46,7 @@ impl Wire for Vertex {
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        simulator: &'a Simulator,
-        call: &'a Inbound,
-    ) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    fn answer<'a>(&'a self, simulator: &'a Simulator, call: &'a Inbound) -> Answering<'a> {
         answer(simulator, call).boxed()
     }
 
@@ -197,7 +192,7 @@ async fn create(simulator: &Simulator, call: &Inbound, parent: &str, model: &str
         Err(message) => return Ok(invalid(&message).into()),
     };
     let name = format!("{parent}/publishers/google/models/{model}/operations/");
-    let order = Order {
+    let new_job = NewJob {
         // One segment of an object's name, too.
         id: create::uuid()?.replace('-', ""),
         endpoint: model.to_owned(),
@@ -208,7 +203,7 @@ async fn create(simulator: &Simulator, call: &Inbound, parent: &str, model: &str
         callback: None,
         play,
     };
-    create::play(simulator, order, async |job: RemoteJob| {
+    create::play(simulator, new_job, async |job: RemoteJob| {
         Ok(Json(json!({"name": name_of(&job)})).into_response())
     })
     .await
@@ -278,7 +273,7 @@ async fn operation(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> an
     }
 }
 
-/// Where the video was written to; inline, if the order named no place.
+/// Where the video was written to; inline, if the create named no place.
 async fn video(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Value> {
     Ok(match job.extra["storage"].as_str() {
         Some(folder) => {

@@ -40,7 +40,7 @@ const PARAMETERS: &[Field] = &[
     optional("resizeMode", OneOf(&["pad", "crop"])),
 ];
 
-/// What a body orders.
+/// The settings of a body.
 #[derive(Debug)]
 pub(super) struct Video {
     pub(super) prompt: String,

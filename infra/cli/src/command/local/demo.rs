@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
 use domain::id::base32;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -11,9 +12,24 @@ use shared::boot::Random;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::local::{Folder, Start, running, running_demo_key};
-use super::print::say;
-use super::{Demo, Local};
+use super::{Folder, Local, Start, running, running_demo_key};
+use crate::command::print::say;
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct Demo {
+    /// What the video or image shows.
+    prompt: String,
+    /// A model of `GET /v1/models`.
+    #[arg(long, default_value = "veo-3.1-fast")]
+    model: String,
+    /// The https URL of a start image, if the model supports one. Default for a model that requires
+    /// one: a placeholder URL, which simulated providers do not fetch.
+    #[arg(long)]
+    image: Option<String>,
+    /// The output file. Default: the job's id with the extension of the media type.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
 
 /// The default start image of a model that requires one.
 const IMAGE: &str = "https://images.example/boat.png";
@@ -22,7 +38,7 @@ const IMAGE: &str = "https://images.example/boat.png";
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
 /// Uses the stack that runs on the data folder, or starts one for the duration of the command.
-pub(super) async fn run(args: Demo, local: &Local) -> Result<()> {
+pub(in crate::command) async fn run(args: Demo, local: &Local) -> Result<()> {
     let start = Start::for_callers(local, 0)?;
     check_out(args.out.as_deref())?;
     match Folder::make(&local.data)? {

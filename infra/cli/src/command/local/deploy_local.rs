@@ -8,6 +8,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use serde_json::json;
 use shared::boot::{Clock, Env, Random};
 use tokio::io::AsyncWriteExt;
@@ -16,13 +17,26 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::DeployLocal;
-use crate::stack::{Options, Pool, Providers, deliver, providers};
+use ::local::stack::{Options, Pool, Providers, deliver, providers};
+
+/// Needs a clone of the repository, Python and access to its package registry.
+#[derive(Debug, Args)]
+pub(in crate::command) struct DeployLocal {
+    /// Enforce the permissions of each function's role.
+    #[arg(long)]
+    auth: bool,
+    /// The folder of the functions' binaries. Default: they are built in release mode.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// Remove one permission statement, such as `SubmitRole/1`, to test what fails.
+    #[arg(long)]
+    without: Option<String>,
+}
 
 /// How long a simulated remote job runs.
 const LATENCY: Duration = Duration::from_secs(3);
 
-pub(super) async fn run(args: DeployLocal) -> Result<ExitCode> {
+pub(in crate::command) async fn run(args: DeployLocal) -> Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tools =
         output(Command::new(root.join("infra/checks/venv")).arg("ministack").current_dir(&root)).await?;
@@ -72,6 +86,7 @@ fn options() -> Options {
         env: Env::default(),
         pool: Pool::simulated(),
         public_url: None,
+        catalog: None,
         webhooks: true,
         callback_secret: String::new(),
         latency: LATENCY,

@@ -1,4 +1,10 @@
-//! The data folder of a local stack: its lock, the endpoints of the running stack, the demo account.
+//! The local stack. Here: its data folder, with its lock, the endpoints of the running stack, and the
+//! demo account.
+
+mod client;
+pub(super) mod demo;
+pub(super) mod deploy_local;
+pub(super) mod serve;
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::ErrorKind;
@@ -7,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
 use domain::credit::Credits;
 use domain::id::{AccountId, base32};
+use domain::provider::Provider;
 use serde::{Deserialize, Serialize};
 use shared::boot::config::parse_public_url;
 use shared::boot::{Clock, Env, Process, Random};
@@ -18,35 +26,62 @@ use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use url::Url;
 
-use super::Local;
-use crate::stack::{Options, Pool, Stack};
+use super::Command;
+use super::catalog::checked;
+use ::local::stack::{Options, Pool, Stack, aws};
 
 const DEMO_ACCOUNT: &str = "acct_demo";
 const DEMO_CREDITS: u64 = 10_000;
 /// How long a simulated remote job runs.
 const SIMULATED_LATENCY: Duration = Duration::from_secs(6);
 
+/// The local stack of a command; before or after the subcommand.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Local stack")]
+pub(super) struct Local {
+    /// The data folder. `serve` and `demo` create it.
+    #[arg(long, global = true, default_value = ".genmux")]
+    data: PathBuf,
+    /// With `serve` or `demo`: the port of the API. Default: 8787 for `serve`, any free port for `demo`.
+    #[arg(long, global = true)]
+    port: Option<u16>,
+    /// With `serve` or `demo`: send no callback URLs, so that every attempt is polled.
+    #[arg(long, global = true)]
+    no_webhooks: bool,
+    /// With `serve` or `demo`: call these real providers with the keys in the environment. This costs
+    /// money. Other providers are used only if named with --simulate. Default: `GENMUX_REAL`, or none.
+    #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
+    real: Vec<Provider>,
+    /// With `serve` or `demo`: simulate only these providers. Default: all, or none if any is real.
+    #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
+    simulate: Vec<Provider>,
+    /// With `serve` or `demo`: your own catalogue, a file.
+    #[arg(long, global = true, env = "CATALOG", value_name = "FILE")]
+    catalog: Option<PathBuf>,
+}
+
 /// The endpoints of a running stack, for other commands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Running {
-    pub(super) api_url: String,
+struct Running {
+    api_url: String,
     /// Variables for the AWS SDK: endpoints, table and bucket.
-    pub(super) env: std::collections::BTreeMap<String, String>,
+    env: std::collections::BTreeMap<String, String>,
 }
 
 /// How a stack is started on a data folder.
 #[derive(Debug)]
-pub(super) struct Start {
+struct Start {
     port: u16,
     env: Env,
-    pub(super) pool: Pool,
+    pool: Pool,
     public_url: Option<Url>,
+    catalog: Option<String>,
     webhooks: bool,
 }
 
 impl Start {
     /// For `serve` and `demo`: from the command line and the environment.
-    pub(super) fn for_callers(local: &Local, default_port: u16) -> Result<Self> {
+    fn for_callers(local: &Local, default_port: u16) -> Result<Self> {
         let env = Env::from_process();
         let mut real = local.real.clone();
         if real.is_empty() {
@@ -61,33 +96,68 @@ impl Start {
         };
         let pool = Pool::named(&real, &local.simulate)?;
         let port = local.port.unwrap_or(default_port);
-        Ok(Self { port, env, pool, public_url, webhooks: !local.no_webhooks })
+        let catalog = local.catalog.as_deref().map(checked).transpose()?.map(|(text, _)| text);
+        Ok(Self { port, env, pool, public_url, catalog, webhooks: !local.no_webhooks })
     }
 
     /// For an operator command: queues and schedules do not run, and no provider is called.
-    pub(super) fn for_operator() -> Self {
+    fn for_operator() -> Self {
         let (env, pool) = (Env::default(), Pool::simulated());
-        Self { port: 0, env, pool, public_url: None, webhooks: false }
+        Self { port: 0, env, pool, public_url: None, catalog: None, webhooks: false }
     }
 }
 
 impl Local {
+    /// The command, if the options that start a stack come with one that does.
+    pub(super) fn checked(&self, command: Command) -> Result<Command> {
+        let starts = matches!(command, Command::Serve | Command::Demo(_));
+        ensure!(
+            starts || !(self.no_webhooks || self.names_providers()),
+            "--real, --simulate and --no-webhooks need `serve` or `demo`"
+        );
+        Ok(command)
+    }
+
     /// Whether the command line selects providers.
-    pub(super) fn names_providers(&self) -> bool {
+    fn names_providers(&self) -> bool {
         !(self.real.is_empty() && self.simulate.is_empty())
+    }
+}
+
+/// The storage of a data folder on which no stack ran; it runs until this is dropped.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) stack: Stack,
+    _folder: Folder,
+}
+
+impl Storage {
+    /// Opens a data folder; the storage is `None` if a stack runs on it.
+    pub(super) async fn open(local: &Local) -> Result<(Process, Option<Self>)> {
+        match Folder::open(&local.data)? {
+            Some(folder) => {
+                let stack = folder.start(Start::for_operator()).await?;
+                Ok((stack.operator.clone(), Some(Self { stack, _folder: folder })))
+            }
+            None => {
+                let env = Env::from_pairs(running(&local.data)?.env);
+                let aws = aws(None).await;
+                Ok((Process { env, aws, clock: Clock::System, random: Random::System }, None))
+            }
+        }
     }
 }
 
 /// A data folder, locked for this process until this is dropped.
 #[derive(Debug)]
-pub(super) struct Folder {
+struct Folder {
     path: PathBuf,
     _lock: File,
 }
 
 impl Folder {
     /// Creates the folder if it is missing, and locks it. `None` if another process holds the lock.
-    pub(super) fn make(path: &Path) -> Result<Option<Self>> {
+    fn make(path: &Path) -> Result<Option<Self>> {
         fs::create_dir_all(path)
             .with_context(|| format!("the folder {} cannot be created", path.display()))?;
         // It holds prompts, messages and signing seeds.
@@ -97,7 +167,7 @@ impl Folder {
     }
 
     /// Locks a folder that has data. `None` if another process holds the lock.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+    fn open(path: &Path) -> Result<Option<Self>> {
         ensure!(
             path.join("table.sqlite").is_file(),
             "there is no Genmux data in {}: select a folder with --data, or create one with `genmux serve`",
@@ -117,10 +187,10 @@ impl Folder {
     }
 
     /// Starts the stack on this folder, and writes its endpoints to `running.json`.
-    pub(super) async fn start(&self, start: Start) -> Result<Stack> {
+    async fn start(&self, start: Start) -> Result<Stack> {
         let media = self.path.join("media");
         fs::create_dir_all(&media).with_context(|| unwritable(&media))?;
-        let Start { port, env, pool, public_url, webhooks } = start;
+        let Start { port, env, pool, public_url, catalog, webhooks } = start;
         let stack = Stack::start(Options {
             port,
             databases: Some(self.path.clone()),
@@ -128,6 +198,7 @@ impl Folder {
             env,
             pool,
             public_url,
+            catalog,
             webhooks,
             callback_secret: self.secret("callback-secret")?,
             latency: SIMULATED_LATENCY,
@@ -160,7 +231,7 @@ impl Folder {
     /// # Errors
     ///
     /// If it was revoked: it is not replaced automatically.
-    pub(super) async fn demo_key(&self, operator: &Process) -> Result<String> {
+    async fn demo_key(&self, operator: &Process) -> Result<String> {
         let file = self.path.join("demo-key");
         let table = Table::new(operator.dynamodb(), operator.env.get("TABLE").unwrap_or_default());
         let token = read_if_exists(&file)?.unwrap_or_default();
@@ -197,21 +268,21 @@ impl Folder {
 }
 
 /// The endpoints of the stack that runs on this folder.
-pub(super) fn running(path: &Path) -> Result<Running> {
+fn running(path: &Path) -> Result<Running> {
     let text = fs::read(path.join("running.json"));
     let text = text.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
     Ok(serde_json::from_slice(&text)?)
 }
 
 /// The key of a running stack's demo account.
-pub(super) fn running_demo_key(path: &Path) -> Result<String> {
+fn running_demo_key(path: &Path) -> Result<String> {
     let token = fs::read_to_string(path.join("demo-key"));
     let token = token.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
     Ok(token.trim().to_owned())
 }
 
 /// Locks the folder, or fails if another process has.
-pub(super) fn lock_exclusively(path: &Path) -> Result<Folder> {
+fn lock_exclusively(path: &Path) -> Result<Folder> {
     Folder::make(path)?.with_context(|| {
         format!("another genmux runs on {}: stop it, or select another folder with --data", path.display())
     })

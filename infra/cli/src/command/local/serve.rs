@@ -7,14 +7,13 @@ use domain::provider::Provider;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Local;
-use super::local::{Start, lock_exclusively};
-use super::print::say;
-use crate::stack::Pool;
+use super::{Local, Start, lock_exclusively};
+use crate::command::print::say;
+use ::local::stack::Pool;
 
 const PORT: u16 = 8787;
 
-pub(super) async fn run(local: &Local) -> Result<()> {
+pub(in crate::command) async fn run(local: &Local) -> Result<()> {
     let start = Start::for_callers(local, PORT)?;
     let providers = providers(&start.pool);
     let folder = lock_exclusively(&local.data)?;

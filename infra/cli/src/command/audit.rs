@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use shared::operate::audit::{Options, RemoteJobs, audit};
+use shared::operate::audit::{Options, audit};
 use shared::provider::adapter;
 use shared::store::audit::Source;
 
@@ -26,10 +26,7 @@ pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
         Some(days) => Some(days).filter(|days| *days > 0),
         None => source.media_days().await.context("set them with --media-days")?,
     };
-    let remote_jobs = match &opened.stack {
-        Some((stack, _)) => stack.remote_jobs()?,
-        None => RemoteJobs::new(),
-    };
+    let remote_jobs = opened.remote_jobs()?;
     let delivers = |provider| adapter(provider).capabilities().delivers;
     let options = Options { media_days, pause: PAUSE, delivers };
     let report = audit(&source, &remote_jobs, options, || opened.process.clock.now()).await?;

@@ -20,7 +20,8 @@ async fn main() -> ExitCode {
     // s3s logs every 304, 404 and 412 as an error, and dynoxide every failed condition.
     let env = Env::from_process();
     let levels = telemetry::levels(
-        env.get("RUST_LOG").unwrap_or("warn,genmux=info,dynoxide=error,s3s=off,s3s_fs=off"),
+        env.get("RUST_LOG")
+            .unwrap_or("warn,genmux=info,local=info,sim=info,dynoxide=error,s3s=off,s3s_fs=off"),
     );
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(is_colourful(&env));
     tracing_subscriber::registry().with(lines).with(levels).init();

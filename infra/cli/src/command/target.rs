@@ -1,15 +1,14 @@
 //! The target of an operator command: a local data folder, running or not, or a deployed table.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use aws_config::BehaviorVersion;
 use shared::boot::{Clock, Env, Process, Random};
+use shared::operate::audit::RemoteJobs;
 use shared::store::Table;
 
-use super::local::{Folder, Start, running};
+#[cfg(feature = "local")]
+use super::local::Storage;
 use super::{Local, Queues, Target};
-use crate::stack::{self, Stack};
 
 /// The stack name of the local stack: the prefix of its queues.
 pub(super) const LOCAL_STACK: &str = "genmux";
@@ -18,14 +17,15 @@ pub(super) const LOCAL_STACK: &str = "genmux";
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) process: Process,
-    pub(super) stack: Option<(Stack, Folder)>,
+    #[cfg(feature = "local")]
+    storage: Option<Storage>,
 }
 
 impl Target {
     pub(super) async fn open(&self, local: &Local) -> Result<Opened> {
         match &self.table {
             Some(table) => Ok(Opened::deployed(table, self.bucket.as_deref().unwrap_or_default()).await),
-            None => Opened::local(&local.data).await,
+            None => Opened::local(local).await,
         }
     }
 }
@@ -35,7 +35,7 @@ impl Queues {
     pub(super) async fn open(&self, local: &Local) -> Result<(Opened, &str)> {
         match &self.stack {
             Some(stack) => Ok((Opened::deployed("", "").await, stack)),
-            None => Ok((Opened::local(&local.data).await?, LOCAL_STACK)),
+            None => Ok((Opened::local(local).await?, LOCAL_STACK)),
         }
     }
 }
@@ -49,22 +49,32 @@ impl Opened {
         let named = [("TABLE", table), ("MEDIA_BUCKET", bucket)];
         let env = Env::from_pairs(names.map(endpoint).into_iter().chain(named));
         let process = Process { env, aws, clock: Clock::System, random: Random::System };
-        Self { process, stack: None }
+        Self {
+            process,
+            #[cfg(feature = "local")]
+            storage: None,
+        }
     }
 
-    async fn local(data: &Path) -> Result<Self> {
-        match Folder::open(data)? {
-            Some(folder) => {
-                let stack = folder.start(Start::for_operator()).await?;
-                Ok(Self { process: stack.operator.clone(), stack: Some((stack, folder)) })
-            }
-            None => {
-                let env = Env::from_pairs(running(data)?.env);
-                let aws = stack::aws(None).await;
-                let process = Process { env, aws, clock: Clock::System, random: Random::System };
-                Ok(Self { process, stack: None })
-            }
+    #[cfg(feature = "local")]
+    async fn local(local: &Local) -> Result<Self> {
+        let (process, storage) = Storage::open(local).await?;
+        Ok(Self { process, storage })
+    }
+
+    /// Without the local stack there is no data folder.
+    #[cfg(not(feature = "local"))]
+    async fn local(_: &Local) -> Result<Self> {
+        anyhow::bail!("this build has no local stack: name a deployed one with --table or --stack")
+    }
+
+    /// The remote jobs of the local simulators, if they are not those of a running stack.
+    pub(super) fn remote_jobs(&self) -> Result<RemoteJobs> {
+        #[cfg(feature = "local")]
+        if let Some(storage) = &self.storage {
+            return storage.stack.remote_jobs();
         }
+        Ok(RemoteJobs::new())
     }
 
     pub(super) fn table(&self) -> Table {

@@ -2,23 +2,21 @@
 
 mod accounts;
 mod audit;
-mod client;
+mod catalog;
 mod credits;
-mod demo;
-mod deploy_local;
 mod dlq;
 pub mod jobs;
 mod keys;
+#[cfg(feature = "local")]
 mod local;
 mod print;
 mod providers;
-mod serve;
 mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
@@ -27,9 +25,16 @@ use domain::provider::Provider;
 use domain::request::Prefer;
 use shared::store::dead_letters::QUEUES;
 
+#[cfg(feature = "local")]
+use local::{Local, demo, deploy_local, serve};
+
 /// Genmux: the local stack, a demo and operator commands.
 #[derive(Debug, Parser)]
 #[command(name = "genmux", version)]
+#[cfg_attr(
+    not(feature = "local"),
+    command(about = "Genmux: operator commands", arg_required_else_help = true)
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,10 +44,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "local")]
     /// Run the local stack until Ctrl-C (the default).
     Serve,
+    #[cfg(feature = "local")]
     /// Submit a prompt over HTTP, wait, and save the result.
-    Demo(Demo),
+    Demo(demo::Demo),
     /// Create, revoke and list API keys.
     Keys(Keys),
     /// Grant credits to an account.
@@ -51,67 +58,23 @@ enum Command {
     Accounts(Accounts),
     /// List jobs; show the timeline of one.
     Jobs(Jobs),
+    /// Check, show or upload your own catalogue of models, routes and prices.
+    Catalog(CatalogArgs),
     /// List the messages of the dead-letter queues; move them back.
     Dlq(Dlq),
     /// List provider state; pause and resume a provider.
     Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Audit),
+    #[cfg(feature = "local")]
     /// Deploy the template with the release binaries to an emulator, and run the test suite there.
-    DeployLocal(DeployLocal),
+    DeployLocal(deploy_local::DeployLocal),
 }
 
-/// The local stack of a command; before or after the subcommand.
+/// A build without the local stack has no options for it.
+#[cfg(not(feature = "local"))]
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Local stack")]
-struct Local {
-    /// The data folder. `serve` and `demo` create it.
-    #[arg(long, global = true, default_value = ".genmux")]
-    data: PathBuf,
-    /// With `serve` or `demo`: the port of the API. Default: 8787 for `serve`, any free port for `demo`.
-    #[arg(long, global = true)]
-    port: Option<u16>,
-    /// With `serve` or `demo`: send no callback URLs, so that every attempt is polled.
-    #[arg(long, global = true)]
-    no_webhooks: bool,
-    /// With `serve` or `demo`: call these real providers with the keys in the environment. This costs
-    /// money. Other providers are used only if named with --simulate. Default: `GENMUX_REAL`, or none.
-    #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
-    real: Vec<Provider>,
-    /// With `serve` or `demo`: simulate only these providers. Default: all, or none if any is real.
-    #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
-    simulate: Vec<Provider>,
-}
-
-/// Needs a clone of the repository, Python and access to its package registry.
-#[derive(Debug, Args)]
-struct DeployLocal {
-    /// Enforce the permissions of each function's role.
-    #[arg(long)]
-    auth: bool,
-    /// The folder of the functions' binaries. Default: they are built in release mode.
-    #[arg(long)]
-    binaries: Option<PathBuf>,
-    /// Remove one permission statement, such as `SubmitRole/1`, to test what fails.
-    #[arg(long)]
-    without: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct Demo {
-    /// What the video or image shows.
-    prompt: String,
-    /// A model of `GET /v1/models`.
-    #[arg(long, default_value = "veo-3.1-fast")]
-    model: String,
-    /// The https URL of a start image, if the model supports one. Default for a model that requires
-    /// one: a placeholder URL, which simulated providers do not fetch.
-    #[arg(long)]
-    image: Option<String>,
-    /// The output file. Default: the job's id with the extension of the media type.
-    #[arg(long)]
-    out: Option<PathBuf>,
-}
+struct Local {}
 
 /// The local data folder, or a deployed table.
 #[derive(Debug, Clone, Args)]
@@ -134,6 +97,29 @@ struct Audit {
     deep: bool,
     #[command(flatten)]
     target: Target,
+}
+
+#[derive(Debug, Args)]
+struct CatalogArgs {
+    #[command(subcommand)]
+    command: CatalogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CatalogCommand {
+    /// Print every mistake of a file with its line.
+    Check { file: PathBuf },
+    /// List the models: the built-in ones, or with those of a file.
+    Show { file: Option<PathBuf> },
+    /// Check a file and write it to the media bucket, with the usual AWS configuration.
+    Put {
+        file: PathBuf,
+        #[arg(long)]
+        bucket: String,
+        /// The name below `config/`.
+        #[arg(long, default_value = "catalog")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -300,16 +286,18 @@ struct Queues {
 /// Runs the command.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     let Cli { command, local } = cli;
-    let command = command.unwrap_or(Command::Serve);
-    let starts = matches!(command, Command::Serve | Command::Demo(_));
-    ensure!(
-        starts || !(local.no_webhooks || local.names_providers()),
-        "--real, --simulate and --no-webhooks need `serve` or `demo`"
-    );
+    #[cfg(feature = "local")]
+    let command = Some(local.checked(command.unwrap_or(Command::Serve))?);
+    // Without the local stack, the command line has required one.
+    let Some(command) = command else { return Ok(ExitCode::FAILURE) };
     let local = &local;
     match command {
+        #[cfg(feature = "local")]
         Command::Serve => serve::run(local).await?,
+        #[cfg(feature = "local")]
         Command::Demo(args) => demo::run(args, local).await?,
+        #[cfg(feature = "local")]
+        Command::DeployLocal(args) => return deploy_local::run(args).await,
         Command::Keys(Keys { command, target }) => keys::run(command, &target, local).await?,
         Command::Credits(CreditsCommand { command, target }) => {
             credits::run(command, &target, local).await?;
@@ -317,8 +305,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Accounts(Accounts { command, target }) => accounts::run(command, &target, local).await?,
         Command::Jobs(Jobs { command, target }) => jobs::run(command, &target, local).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
+        Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,
-        Command::DeployLocal(args) => return deploy_local::run(args).await,
         Command::Audit(args) => return audit::run(&args, local).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,4 @@
+//! The binary `genmux`, run as a user runs it.
+
+mod commands;
+mod process;
