@@ -224,7 +224,7 @@ fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog, now: Timesta
     if !job.state().is_terminal() {
         headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s(job, catalog)));
     }
-    warn_of_end(headers, catalog.model(&job.model()), now);
+    warn_of_end(headers, catalog.model(job.model()), now);
 }
 
 /// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) of a model that ends soon or has ended.
