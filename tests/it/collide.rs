@@ -10,6 +10,7 @@ use domain::provider::Provider;
 use futures_util::FutureExt;
 use genmux::simulate::CallKind;
 use harness::World;
+use shared::store::polls::PollSequence;
 use shared::store::queue::{Message, Queue};
 
 /// Who acts on a running job whose remote job has just ended and whose check is due.
@@ -30,7 +31,8 @@ impl Actor {
             Self::Reconcile => world.reconcile().await,
             Self::Poll => {
                 let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-poll"));
-                let message = Message::Poll { job_id: id.clone(), attempt: 1, round: Some(0) };
+                let message =
+                    Message::Poll { job_id: id.clone(), attempt: 1, sequence: Some(PollSequence::FIRST) };
                 queue.send(&message, None, Duration::ZERO).await.expect("the queue takes it");
             }
             Self::Webhook => {
