@@ -9,6 +9,7 @@ use domain::job::{CHECK_EVERY, State};
 use domain::provider::Provider;
 use futures_util::FutureExt;
 use harness::World;
+use shared::store::polls::PollSequence;
 use shared::store::queue::{Message, Queue};
 use sim::CallKind;
 
@@ -30,7 +31,8 @@ impl Actor {
             Self::Reconcile => world.reconcile().await,
             Self::Poll => {
                 let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-poll"));
-                let message = Message::Poll { job_id: id.clone(), attempt: 1, round: Some(0) };
+                let message =
+                    Message::Poll { job_id: id.clone(), attempt: 1, sequence: Some(PollSequence::FIRST) };
                 queue.send(&message, None, Duration::ZERO).await.expect("the queue takes it");
             }
             Self::Webhook => {

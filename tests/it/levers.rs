@@ -18,6 +18,7 @@ use shared::store::audit::History;
 use shared::store::dead_letters::{DeadLetter, DeadLetters, PEEK_MAX, QUEUES};
 use shared::store::due::{LiveJob, STUCK_AFTER};
 use shared::store::keys::shard;
+use shared::store::polls::PollSequence;
 use shared::store::queue::{Message, Source};
 
 /// Deliveries before a message is given up, and the longest pause between two.
@@ -219,7 +220,11 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
     let fetch = Message::verdict(job_id.clone(), 1, None, Some(finished), Source::Poll);
     let messages = [
         ("dispatch", "dispatch.v1", Message::Dispatch { job_id: job_id.clone(), once: false }),
-        ("poll", "poll.v1", Message::Poll { job_id: job_id.clone(), attempt: 1, round: Some(1) }),
+        (
+            "poll",
+            "poll.v1",
+            Message::Poll { job_id: job_id.clone(), attempt: 1, sequence: Some(PollSequence::Normal(1)) },
+        ),
         ("settle", "settle.v1", settle),
         ("fetch", "fetch.v1", fetch),
     ];

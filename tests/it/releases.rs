@@ -12,18 +12,25 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::id::JobId;
+use domain::job::Job;
 use domain::time::Timestamp;
 use harness::World;
 use harness::world::AUDIT;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use shared::boot::Clock;
 use shared::operate::audit::Options;
 use shared::store::dead_letters::{DeadLetters, QUEUES};
+use shared::store::keys;
 use shared::store::keystore::Scope;
+use shared::store::queue::Message;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// What the table adds to a job.
+const OF_THE_TABLE: [&str; 6] = ["PK", "SK", keys::DUE_SHARD, keys::CHECK_AT, keys::ACCOUNT_KEY, keys::MOVES];
 
 const STEP: Duration = Duration::from_secs(15 * 60);
 
@@ -34,7 +41,7 @@ struct Release {
     jobs: BTreeMap<String, JobId>,
     states: BTreeMap<String, String>,
     /// By queue.
-    messages: BTreeMap<String, Vec<Value>>,
+    messages: BTreeMap<String, Vec<Box<RawValue>>>,
     items: Vec<BTreeMap<String, Value>>,
 }
 
@@ -82,10 +89,62 @@ async fn upgraded(release: &Release) -> World {
     world
 }
 
-async fn send(world: &World, queue: &str, message: &Value) {
+async fn send(world: &World, queue: &str, message: &RawValue) {
     let url = world.stack.sqs.queue_url(&format!("genmux-{queue}"));
-    let send = world.operator.sqs().send_message().queue_url(url).message_body(message.to_string());
+    let send = world.operator.sqs().send_message().queue_url(url).message_body(message.get());
     send.send().await.unwrap();
+}
+
+/// An attribute as plain JSON.
+fn plain(value: &Value) -> Value {
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    match kind.as_str() {
+        "S" | "BOOL" => value.clone(),
+        "N" => serde_json::from_str(value.as_str().unwrap()).unwrap(),
+        "L" => value.as_array().unwrap().iter().map(plain).collect(),
+        "M" => value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        other => panic!("an attribute of type {other}"),
+    }
+}
+
+/// JSON without the spaces between its values.
+fn compact(json: &str) -> String {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let keeps = |c: &char| {
+        is_text ^= *c == '"' && !is_escaped;
+        is_escaped = is_text && *c == '\\' && !is_escaped;
+        is_text || !c.is_ascii_whitespace()
+    };
+    json.chars().filter(keeps).collect()
+}
+
+/// So that a release which is replaced step by step, or put back, reads what this one writes.
+#[test]
+fn a_message_of_an_earlier_release_is_written_as_it_was_read() {
+    for (path, release) in releases() {
+        for message in release.messages.values().flatten() {
+            let read: Message = serde_json::from_str(message.get()).unwrap();
+            let written = serde_json::to_string(&read).unwrap();
+            assert_eq!(written, compact(message.get()), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_job_of_an_earlier_release_is_written_as_it_was_read() {
+    for (path, release) in releases() {
+        let jobs = release.items.iter().filter(|item| item["SK"] == json!({"S": "JOB"}));
+        let mut read = 0;
+        for item in jobs {
+            let is_own = |name: &str| !OF_THE_TABLE.contains(&name);
+            let own = item.iter().filter(|(name, _)| is_own(name));
+            let stored: Value = own.map(|(name, value)| (name.clone(), plain(value))).collect();
+            let job: Job = serde_json::from_value(stored.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&job).unwrap(), stored, "{}: {}", path.display(), job.id());
+            read += 1;
+        }
+        assert_eq!(read, release.jobs.len(), "{}", path.display());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

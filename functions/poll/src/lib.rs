@@ -13,20 +13,17 @@ use domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use domain::policy::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use lambda_runtime::LambdaEvent;
-use shared::boot::{Clock, Process, StartError, config};
+use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished, attempt_of};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
 use shared::store::jobs::JobStore;
 use shared::store::outbox::LOOK_UP_AFTER;
-use shared::store::polls::{PollLease, Polls};
+use shared::store::polls::{PollLease, PollSequence, Polls};
 use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
 use shared::store::remotes::{Holder, Remotes};
 use shared::store::verdicts::Verdicts;
-
-/// First number of the cancel sequence; greater than all numbers of the normal sequence.
-const CANCEL_SEQUENCE: u16 = 10_000;
 
 /// How long a success may be without its file: the output can lag behind the status.
 const OUTPUT_LAGS: Duration = Duration::from_secs(60);
@@ -47,6 +44,7 @@ pub struct App {
     pub catalog: Catalog,
     pub dead_letters: Queue,
     pub clock: Clock,
+    pub random: Random,
 }
 
 impl App {
@@ -63,6 +61,7 @@ impl App {
             catalog: config::catalog(&mut read),
             dead_letters: config::dead_letters(process, &mut read),
             clock: process.clock.clone(),
+            random: process.random.clone(),
         };
         Ok(read.finish(app)?)
     }
@@ -76,7 +75,7 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Unfinished> {
-    let Message::Poll { job_id, attempt: number, round: sequence } = message else {
+    let Message::Poll { job_id, attempt: number, sequence } = message else {
         return Err(Unfinished::of_another_queue());
     };
     let job =
@@ -95,11 +94,11 @@ async fn poll(app: &App, message: Message, _deadline: Deadline) -> Result<(), Un
         app.jobs.hold_remote(&job_id, attempt, now).await?;
     }
     // The first poll after cancellation starts the cancel sequence.
-    let sequence = sequence.map(|number| if should_stop { number.max(CANCEL_SEQUENCE) } else { number });
+    let sequence = sequence.map(|sequence| if should_stop { sequence.canceling() } else { sequence });
     // After an accepted cancel, "not found" means canceled.
     let mut is_stopping = false;
     if let Some(sequence) = sequence {
-        match app.polls.acquire(&job_id, number, sequence, now).await? {
+        match app.polls.acquire(&job_id, number, sequence, app.random.u64(), now).await? {
             PollLease::Acquired { stop_accepted } => is_stopping = should_stop && stop_accepted,
             PollLease::Superseded => return Ok(()),
             PollLease::Held => {
@@ -223,7 +222,7 @@ async fn poll_later(
     app: &App,
     job: &Job,
     attempt: &Attempt,
-    sequence: Option<u16>,
+    sequence: Option<PollSequence>,
     wait: Duration,
 ) -> Result<(), Unfinished> {
     let is_expired = app.clock.now().since(attempt.started_at) > RUNNING_MAX + STOPPING_MAX;
@@ -231,20 +230,24 @@ async fn poll_later(
     // `reconcile` polls the attempt that an active job waits for: its sequence ends. For other
     // attempts the sequence continues at longer intervals.
     let is_reconciled = !job.state().is_terminal() && job.current_number() == attempt.number;
-    let polls = sequence % CANCEL_SEQUENCE;
-    let pause = match polls < POLLS_MAX {
-        true => poll_pause(polls, POLL_FIRST, POLL_MAX),
+    let pause = match sequence.polls() < POLLS_MAX {
+        true => poll_pause(sequence.polls(), POLL_FIRST, POLL_MAX),
         false if is_reconciled => return Ok(()),
         false => POLL_RARELY,
     };
     let (job_id, attempt, provider) = (job.id().clone(), attempt.number, attempt.provider);
-    let next = Message::Poll { job_id, attempt, round: Some(sequence.saturating_add(1)) };
+    let next = Message::Poll { job_id, attempt, sequence: Some(sequence.next()) };
     Ok(app.poll.send(&next, Some(provider.name()), pause.max(wait)).await?)
 }
 
 /// Looks up an attempt whose create answer was lost. `settle` records a found remote job. An attempt
 /// that certainly never arrived has failed and may fail over.
-async fn look_up(app: &App, job: &Job, attempt: &Attempt, sequence: Option<u16>) -> Result<(), Unfinished> {
+async fn look_up(
+    app: &App,
+    job: &Job,
+    attempt: &Attempt,
+    sequence: Option<PollSequence>,
+) -> Result<(), Unfinished> {
     let (job_id, number, now) = (job.id(), attempt.number, app.clock.now());
     let age = now.since(attempt.started_at);
     let kind = adapter(attempt.provider).capabilities().look_up;
@@ -300,7 +303,7 @@ async fn look_up(app: &App, job: &Job, attempt: &Attempt, sequence: Option<u16>)
         let is_superseded = job.superseded_attempts().any(|other| other.number == number);
         if let Some(sequence) = sequence.filter(|_| is_superseded && age < UNCLEAR_MAX) {
             let job_id = job_id.clone();
-            let next = Message::Poll { job_id, attempt: number, round: Some(sequence) };
+            let next = Message::Poll { job_id, attempt: number, sequence: Some(sequence) };
             app.poll.send(&next, Some(attempt.provider.name()), POLL_RARELY.max(wait)).await?;
         }
         return Ok(());

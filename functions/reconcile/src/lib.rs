@@ -172,7 +172,7 @@ impl Run<'_> {
             NextStep::Dispatch => Some((Message::Dispatch { job_id, once: true }, job.account().to_string())),
             NextStep::Poll(attempt) => {
                 let group = job.provider_of(attempt).to_owned();
-                Some((Message::Poll { job_id, attempt, round: None }, group))
+                Some((Message::Poll { job_id, attempt, sequence: None }, group))
             }
             NextStep::Wait | NextStep::Nothing => None,
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::polls::PollSequence;
 use super::queue::{Message, Queue};
 use domain::job::{FollowUp, Job};
 use domain::policy::backoff::POLL_FIRST;
@@ -46,7 +47,7 @@ impl Outbox {
             FollowUp::Poll(attempt) | FollowUp::LookUp(attempt) => (
                 Some(&self.poll),
                 job.provider_of(attempt),
-                Message::Poll { job_id, attempt, round: Some(0) },
+                Message::Poll { job_id, attempt, sequence: Some(PollSequence::FIRST) },
             ),
         };
         let Some(queue) = queue else { return };

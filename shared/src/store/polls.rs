@@ -6,11 +6,15 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
+mod sequence;
+
 use super::item::{Item, key, number, number_of, text};
 use super::keys;
 use super::{Error, Table};
 use domain::id::JobId;
 use domain::time::Timestamp;
+
+pub use sequence::PollSequence;
 
 /// Duration of a poll lease. Longer than `poll` may run, and shorter than the visibility timeout of
 /// its queue: a message of a crashed function is delivered again after the lease has expired.
@@ -46,17 +50,19 @@ impl Polls {
         Self { table }
     }
 
-    /// Acquires the lease for one poll of an attempt. Sequence numbers only increase.
+    /// Acquires the lease for one poll of an attempt. Places in the sequence only increase. `caller` is
+    /// random and new for each call.
     #[expect(clippy::disallowed_methods, reason = "the one write of a poll lease")]
     pub async fn acquire(
         &self,
         job: &JobId,
         attempt: u8,
-        sequence: u16,
+        sequence: PollSequence,
+        caller: u64,
         now: Timestamp,
     ) -> Result<PollLease, Error> {
+        let sequence = u16::from(sequence);
         let doing = format!("acquire poll lease {sequence} for attempt {attempt} of job {job}");
-        let taken_by = fastrand::u64(..);
         let sent = self
             .table
             .client
@@ -69,7 +75,7 @@ impl Polls {
             )
             .expression_attribute_values(":question", number(sequence))
             .expression_attribute_values(":now", number(now.as_millis()))
-            .expression_attribute_values(":me", number(taken_by))
+            .expression_attribute_values(":me", number(caller))
             .expression_attribute_values(":end", number((now + KEPT_FOR).as_secs()))
             .expression_attribute_values(":lapsed", number(now.minus(POLL_LEASE).as_millis()))
             .return_values(ReturnValue::AllNew)
@@ -87,7 +93,7 @@ impl Polls {
         let last = failed.item.as_ref();
         Ok(if last.and_then(|item| number_of(item, "question")) != Some(sequence) {
             PollLease::Superseded
-        } else if last.and_then(|item| number_of(item, "taken_by")) == Some(taken_by) {
+        } else if last.and_then(|item| number_of(item, "taken_by")) == Some(caller) {
             // The SDK repeats a call whose answer was lost: this is our own write.
             PollLease::Acquired { stop_accepted: stop_accepted(last) }
         } else {

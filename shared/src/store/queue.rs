@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use serde::{Deserialize, Serialize};
 
+use super::polls::PollSequence;
 use super::{Error, Sqs};
 use domain::attempt::Attempt;
 use domain::credit::MicroUsd;
@@ -29,14 +30,13 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "is_false")]
         once: bool,
     },
-    /// Poll this attempt. `round` is the number in a poll sequence, in which each poll sends the next.
-    /// The sequence with higher numbers cancels the attempt. Without a number, it is polled once.
+    /// Poll this attempt: as part of a sequence, or once.
     #[serde(rename = "poll.v1")]
     Poll {
         job_id: JobId,
         attempt: u8,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        round: Option<u16>,
+        #[serde(rename = "round", default, skip_serializing_if = "Option::is_none")]
+        sequence: Option<PollSequence>,
     },
     /// A provider's verdict on this attempt; without one, an unsigned notification that triggers a
     /// poll.

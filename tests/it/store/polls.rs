@@ -5,7 +5,8 @@ use std::time::Duration;
 use domain::id::JobId;
 use futures_util::future::join_all;
 use harness::World;
-use shared::store::polls::{POLL_LEASE, PollLease, Polls};
+use shared::boot::Random;
+use shared::store::polls::{POLL_LEASE, PollLease, PollSequence, Polls};
 
 use super::TAKEN;
 use super::snapshot;
@@ -16,7 +17,10 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn a_question_is_taken_once_and_passed_when_a_later_one_was() {
     let world = World::new().await;
     let (polls, job, now) = (Polls::new(world.table()), JobId::from_bytes([1; 16]), world.clock.now());
-    let take = async |attempt, question, now| polls.acquire(&job, attempt, question, now).await.unwrap();
+    let take = async |attempt, question, now| {
+        let sequence = PollSequence::Normal(question);
+        polls.acquire(&job, attempt, sequence, Random::System.u64(), now).await.unwrap()
+    };
 
     let leases = join_all((0..20).map(|_| take(1, 0, now))).await;
     assert_eq!(leases.iter().filter(|lease| **lease == TAKEN).count(), 1, "{leases:?}");
@@ -30,7 +34,11 @@ async fn a_question_is_taken_once_and_passed_when_a_later_one_was() {
     assert_eq!(snapshot(&world).await, before);
     assert_eq!(take(2, 0, now).await, TAKEN, "another attempt's are its own");
     let other = JobId::from_bytes([2; 16]);
-    assert_eq!(polls.acquire(&other, 1, 0, now).await.unwrap(), TAKEN, "and another job's");
+    assert_eq!(
+        polls.acquire(&other, 1, PollSequence::FIRST, 1, now).await.unwrap(),
+        TAKEN,
+        "and another job's"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,14 +50,15 @@ async fn an_attempt_that_was_put_off_is_asked_about_from_its_first_question_on()
     assert_eq!(polls.back_off_until(&job, 1).await.unwrap(), Some(now + SECOND));
     assert_eq!(polls.back_off_until(&job, 2).await.unwrap(), None);
     assert_eq!(polls.last(&job, 1).await.unwrap(), None);
-    assert_eq!(polls.acquire(&job, 1, 0, now).await.unwrap(), TAKEN);
+    assert_eq!(polls.acquire(&job, 1, PollSequence::FIRST, 1, now).await.unwrap(), TAKEN);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_whose_taker_died_is_taken_again_and_only_then() {
     let world = World::new().await;
     let (polls, job, now) = (Polls::new(world.table()), JobId::from_bytes([1; 16]), world.clock.now());
-    let take = async |now| polls.acquire(&job, 1, 7, now).await.unwrap();
+    let take =
+        async |now| polls.acquire(&job, 1, PollSequence::Normal(7), Random::System.u64(), now).await.unwrap();
 
     assert_eq!(take(now).await, TAKEN);
     // A clock that is behind gives nobody leave either.

@@ -6,6 +6,7 @@ use domain::credit::MicroUsd;
 use domain::id::{JobId, RemoteJob};
 use domain::verdict::Verdict;
 use harness::World;
+use shared::store::polls::PollSequence;
 use shared::store::queue::{DELAY_MAX, Message, Queue, Source};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ async fn the_text_of_a_message_is_its_json() {
             r#"{"type":"dispatch.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa"}"#,
         ),
         (
-            Message::Poll { job_id: job_id.clone(), attempt: 2, round: Some(3) },
+            Message::Poll { job_id: job_id.clone(), attempt: 2, sequence: Some(PollSequence::Normal(3)) },
             r#"{"type":"poll.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":2,"round":3}"#,
         ),
         (

@@ -15,7 +15,7 @@ use harness::World;
 use shared::store::admission::AdmissionStore;
 use shared::store::jobs::{Advance, Created, JobStore};
 use shared::store::ledger::{Granted, Ledger};
-use shared::store::polls::Polls;
+use shared::store::polls::{PollSequence, Polls};
 
 use super::{CANCEL, LIVE_MAX, PRICE, TAKEN, balance, claim, lines, new_job, order, wired_table};
 
@@ -31,7 +31,7 @@ async fn a_question_is_taken_and_a_failure_counted_once() {
     let table = wired_table(&world);
     let (job, now) = (JobId::from_bytes([1; 16]), world.clock.now());
     world.wire.lose_answer_at(0);
-    assert_eq!(Polls::new(table.clone()).acquire(&job, 1, 0, now).await.unwrap(), TAKEN);
+    assert_eq!(Polls::new(table.clone()).acquire(&job, 1, PollSequence::FIRST, 1, now).await.unwrap(), TAKEN);
     was_repeated(&world);
 
     // The first write of admission control has another condition than those after it.
