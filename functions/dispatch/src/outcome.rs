@@ -15,7 +15,8 @@ use shared::edge::http::chain;
 use shared::provider::{Outcome, adapter};
 use shared::store::media::{CopyError, media_key};
 
-use crate::{App, persist};
+use crate::App;
+use crate::stages::persist;
 
 /// The outcome of a create call, as an event of the job.
 pub(crate) struct Reading {

@@ -97,7 +97,7 @@ fn video_model(model: &Model) -> Value {
     })
 }
 
-fn names<'a>(model: &'a Model, of: fn(&Route) -> &Vec<String>) -> Vec<&'a String> {
+fn names(model: &Model, of: fn(&Route) -> &Vec<String>) -> Vec<&String> {
     let mut names = Vec::new();
     for name in model.routes.iter().flat_map(of) {
         if !names.contains(&name) {

@@ -33,9 +33,9 @@ use url::Url;
 
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
-use crate::aws::secrets::Secrets;
+use crate::aws::secrets::{Members, Secrets};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
-use crate::host::{Deployment, Function, Host, Template};
+use crate::host::{Deployment, Function, Functions, Host, Template};
 
 pub use functions::start_function;
 pub use providers::{Pool, Providers, clock, deliver, outward, start as providers};
@@ -142,31 +142,14 @@ impl Stack {
         let api_url = url_of(&api)?;
         let Providers { simulators, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
-        let mut template = Template::load(Deployment {
-            stack_name: "genmux".to_owned(),
-            region: REGION.to_owned(),
-            account_id: ACCOUNT_ID.to_owned(),
-            api_endpoint: options.public_url.as_ref().map_or_else(|| api_url.clone(), Url::to_string),
-            sqs_endpoint: sqs_url.clone(),
-            table_name: TABLE.to_owned(),
-            bucket_name: BUCKET.to_owned(),
-            parameters,
-        })?;
-        if let Some(dispatch) = template.functions.get_mut("dispatch") {
-            dispatch.environment.extend(callbacks(&options, &api_url));
-        }
-        reach_this_machine(&mut template);
+        let template = template(&options, &api_url, sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
         for queue in &template.queues {
             sqs.create_queue(&spec(queue))?;
         }
 
-        let secrets = template.secrets.iter().map(|(id, arn)| {
-            let members = secrets.remove(id.as_str());
-            Ok((arn.clone(), members.with_context(|| format!("secret {id} has no value"))?))
-        });
-        let secrets = Secrets::new(secrets.collect::<Result<_>>()?);
+        let secrets = with_values(&template, &mut secrets)?;
         let secrets_listener = listen(0).await?;
         let secrets_url = url_of(&secrets_listener)?;
         serve(secrets_listener, secrets.router(), &storage, &mut servers);
@@ -188,11 +171,7 @@ impl Stack {
         if let Some(text) = &options.catalog {
             OwnCatalog::new(operator.s3(), BUCKET, CATALOG).write(text).await?;
         }
-        let mut functions = functions::all(&template, &operator, &options.clocks).await?;
-        if let Some(Around(around)) = &options.around {
-            functions =
-                functions.into_iter().map(|(name, inner)| (name.clone(), around(&name, inner))).collect();
-        }
+        let functions = wrapped(functions::all(&template, &operator, &options.clocks).await?, options.around);
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
@@ -243,6 +222,45 @@ impl Stack {
         }
         Ok(due)
     }
+}
+
+/// The template, as this stack deploys it.
+fn template(
+    options: &Options,
+    api_url: &str,
+    sqs_endpoint: String,
+    parameters: BTreeMap<String, String>,
+) -> Result<Template> {
+    let mut template = Template::load(Deployment {
+        stack_name: "genmux".to_owned(),
+        region: REGION.to_owned(),
+        account_id: ACCOUNT_ID.to_owned(),
+        api_endpoint: options.public_url.as_ref().map_or_else(|| api_url.to_owned(), Url::to_string),
+        sqs_endpoint,
+        table_name: TABLE.to_owned(),
+        bucket_name: BUCKET.to_owned(),
+        parameters,
+    })?;
+    if let Some(dispatch) = template.functions.get_mut("dispatch") {
+        dispatch.environment.extend(callbacks(options, api_url));
+    }
+    reach_this_machine(&mut template);
+    Ok(template)
+}
+
+/// The template's secrets, by ARN.
+fn with_values(template: &Template, values: &mut BTreeMap<&'static str, Members>) -> Result<Secrets> {
+    let secrets = template.secrets.iter().map(|(id, arn)| {
+        let members = values.remove(id.as_str());
+        Ok((arn.clone(), members.with_context(|| format!("secret {id} has no value"))?))
+    });
+    Ok(Secrets::new(secrets.collect::<Result<_>>()?))
+}
+
+/// Every function, in a test's wrapper if it has one.
+fn wrapped(functions: Functions, around: Option<Around>) -> Functions {
+    let Some(Around(around)) = around else { return functions };
+    functions.into_iter().map(|(name, inner)| (name.clone(), around(&name, inner))).collect()
 }
 
 impl Drop for Stack {

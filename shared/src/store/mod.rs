@@ -58,7 +58,9 @@ const BACK_OFF_MAX: Duration = Duration::from_millis(320);
 /// Waits before a write that lost a race is tried again: full jitter with exponential back-off.
 #[expect(clippy::disallowed_methods, reason = "milliseconds, at most ten times, while a caller waits")]
 async fn back_off(tries: u32) {
-    let pause = full_jitter(tries, BACK_OFF_BASE, BACK_OFF_MAX, fastrand::u32(..));
+    // Without entropy, the middle of the pause: concurrent writers differ in when they began.
+    let chance = getrandom::u32().unwrap_or(u32::MAX / 2);
+    let pause = full_jitter(tries, BACK_OFF_BASE, BACK_OFF_MAX, chance);
     tokio::time::sleep(pause).await;
 }
 

@@ -303,7 +303,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             credits::run(command, &target, local).await?;
         }
         Command::Accounts(Accounts { command, target }) => accounts::run(command, &target, local).await?,
-        Command::Jobs(Jobs { command, target }) => jobs::run(command, &target, local).await?,
+        Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,

@@ -46,26 +46,45 @@ pub(crate) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
     if matches!(job.play.asset, Some(AssetPlay::Broken(_) | AssetPlay::Busy(_) | AssetPlay::Cut(_))) {
         downloads = simulator.store.update(id, |job| job.downloads += 1)?.map_or(0, |job| job.downloads);
     }
-    match job.play.asset {
-        Some(AssetPlay::Missing) => return Ok(StatusCode::NOT_FOUND.into()),
-        Some(AssetPlay::Broken(times)) if downloads <= times => {
-            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
-        }
+    if let Some(refused) = refused(simulator, call, &job, downloads)? {
+        return Ok(refused);
+    }
+    let mut job = job;
+    if job.play.asset == Some(AssetPlay::Other) {
+        job.medium = match job.medium {
+            Medium::Video { .. } => Medium::Image,
+            Medium::Image => Medium::Video { seconds: 1 },
+        };
+    }
+    let bytes = bytes(simulator, &job).await?;
+    Ok(served(&job, downloads, bytes))
+}
+
+/// The answer in place of the file, if its play has one.
+fn refused(
+    simulator: &Simulator,
+    call: &Inbound,
+    job: &RemoteJob,
+    downloads: u32,
+) -> anyhow::Result<Option<Answer>> {
+    Ok(Some(match job.play.asset {
+        Some(AssetPlay::Missing) => StatusCode::NOT_FOUND.into(),
+        Some(AssetPlay::Broken(times)) if downloads <= times => StatusCode::INTERNAL_SERVER_ERROR.into(),
         Some(AssetPlay::Busy(times)) if downloads <= times => {
             let busy = StatusCode::SERVICE_UNAVAILABLE.into_response();
-            return Ok(with_retry_after(simulator, busy, job.play.retry_after)?.into());
+            with_retry_after(simulator, busy, job.play.retry_after)?.into()
         }
         Some(AssetPlay::Expires(span, code)) => {
             let issued = call.query("issued").and_then(|millis| millis.parse().ok());
-            if now >= issued.map_or(job.ends_at(), Timestamp::from_millis) + span {
-                let code = StatusCode::from_u16(code)?;
-                return Ok((code, "<Error><Code>AccessDenied</Code></Error>").into());
+            if simulator.clock.now() < issued.map_or(job.ends_at(), Timestamp::from_millis) + span {
+                return Ok(None);
             }
+            (StatusCode::from_u16(code)?, "<Error><Code>AccessDenied</Code></Error>").into()
         }
         Some(AssetPlay::Redirect) => {
-            return Ok((StatusCode::FOUND, [(LOCATION, "http://169.254.169.254/latest/meta-data/")]).into());
+            (StatusCode::FOUND, [(LOCATION, "http://169.254.169.254/latest/meta-data/")]).into()
         }
-        Some(AssetPlay::Html) => return Ok(Html("<html><body>This link has moved.</body></html>").into()),
+        Some(AssetPlay::Html) => Html("<html><body>This link has moved.</body></html>").into(),
         Some(
             AssetPlay::Broken(_)
             | AssetPlay::Busy(_)
@@ -76,22 +95,18 @@ pub(crate) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
             | AssetPlay::Half
             | AssetPlay::Other,
         )
-        | None => {}
-    }
-    let mut job = job;
-    if job.play.asset == Some(AssetPlay::Other) {
-        job.medium = match job.medium {
-            Medium::Video { .. } => Medium::Image,
-            Medium::Image => Medium::Video { seconds: 1 },
-        };
-    }
-    let bytes = bytes(simulator, &job).await?;
+        | None => return Ok(None),
+    }))
+}
+
+/// The file, as its play delivers it.
+fn served(job: &RemoteJob, downloads: u32, bytes: Bytes) -> Answer {
     let unannounced = [(CONTENT_TYPE, mime(job.medium))];
     match job.play.asset {
-        Some(AssetPlay::Endless) => return Ok((unannounced, endless(bytes)).into()),
+        Some(AssetPlay::Endless) => return (unannounced, endless(bytes)).into(),
         Some(AssetPlay::Half) => {
             let half = stream::iter([Ok::<_, Infallible>(bytes.slice(..bytes.len() / 2))]);
-            return Ok((unannounced, Body::from_stream(half)).into());
+            return (unannounced, Body::from_stream(half)).into();
         }
         _ => {}
     }
@@ -105,7 +120,7 @@ pub(crate) async fn answer(simulator: &Simulator, call: &Inbound, id: &str) -> a
         Some(AssetPlay::Trickle(rate)) => trickle(bytes, 1, Duration::from_secs(1) / rate),
         _ => Body::from(bytes),
     };
-    Ok((headers, body).into())
+    (headers, body).into()
 }
 
 pub(crate) fn mime(medium: Medium) -> &'static str {

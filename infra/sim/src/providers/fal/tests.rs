@@ -155,6 +155,13 @@ async fn inputs_that_the_endpoint_does_not_take_are_refused_by_field() {
         let issue = &answer["detail"][0];
         assert_eq!((&issue["loc"], &issue["type"]), (&json!(["body", field]), &json!(kind)), "{path} {body}");
     }
+    assert!(bench.simulator.remote_jobs().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn creates_that_no_field_is_to_blame_for_are_refused() {
+    let bench = Bench::of(&CLIENT).await;
+    let kling = "/fal-ai/kling-video/v3/standard/text-to-video";
     let (code, answer) = bench.post(kling, &json!({"duration": "3"})).await;
     assert_eq!((code, &answer["detail"][0]["type"]), (422, &json!("value_error")));
     assert_eq!(bench.post("/fal-ai/veo9", &json!({"prompt": "a"})).await.0, 404);
