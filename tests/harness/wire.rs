@@ -6,6 +6,7 @@
 mod capacity;
 mod lag;
 mod mortal;
+mod order;
 mod refunds;
 mod refusal;
 mod storm;
@@ -30,11 +31,11 @@ use local::host::{Function, Grant};
 use local::stack::Around;
 use serde_json::{Map, Value};
 use shared::boot::Clock;
-use shared::boot::process::AWS_CALL;
 
 use crate::rights::rights;
 use lag::Lag;
 use mortal::{Mortal, RUN};
+use order::{Order, play};
 use refunds::{Refunds, Watched};
 use storm::delay;
 
@@ -49,23 +50,6 @@ pub enum Moment {
     Before,
     /// The effect has landed, and nobody hears of it.
     After,
-}
-
-/// What is to happen at one effect.
-#[derive(Clone)]
-enum Order {
-    /// The function that makes the call dies there.
-    Crash(Moment),
-    /// The call waits until this has run to its end: another is faster.
-    Overtake(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
-    /// The call is answered with an error, the function lives on.
-    Fail(Moment),
-    /// The call lands, its answer is lost, and the SDK makes it again.
-    LoseAnswer,
-    /// There is no answer until the client's time for the call is over.
-    Hang(Moment, Clock),
-    /// The call does not land; this is the answer.
-    Answer(Refusal),
 }
 
 #[derive(Default)]
@@ -353,44 +337,7 @@ impl HttpConnector for Connector {
             if let Some(repeat) = repeat {
                 let _sent = inner.call(repeat).await;
             }
-            match order {
-                None => {
-                    let answered = wire.metered(inner, request).await?;
-                    match asked {
-                        Some(asked) => lag::remember(&wire, asked, answered).await,
-                        None => Ok(answered),
-                    }
-                }
-                Some(Order::Overtake(rival)) => {
-                    rival().await;
-                    inner.call(request).await
-                }
-                Some(Order::Crash(moment)) => {
-                    if moment == Moment::After {
-                        let _landed = inner.call(request).await;
-                    }
-                    crash.notify_one();
-                    std::future::pending().await
-                }
-                Some(Order::Fail(moment)) => {
-                    if moment == Moment::After {
-                        let _landed = inner.call(request).await;
-                    }
-                    Err(ConnectorError::other("cut by the test".into(), None))
-                }
-                Some(Order::Hang(moment, clock)) => {
-                    if moment == Moment::After {
-                        let _landed = inner.call(request).await;
-                    }
-                    clock.advance(AWS_CALL);
-                    Err(ConnectorError::other("no answer in time".into(), None))
-                }
-                Some(Order::Answer(refusal)) => Ok(refusal.response()),
-                Some(Order::LoseAnswer) => {
-                    let _landed = inner.call(request).await;
-                    Err(ConnectorError::io("lost by the test".into()))
-                }
-            }
+            play(order, inner, wire, request, asked, &crash).await
         })
     }
 }
