@@ -123,6 +123,15 @@ fn the_pure_rooms_wait_for_nothing_and_read_nothing() {
     }
 }
 
+/// Lambda freezes a function between its invocations: what runs beside them may never end.
+#[test]
+fn no_function_leaves_work_behind() {
+    for (file, text) in sources(&["shared/src", "functions"]) {
+        let may = file.ends_with("boot/process.rs"); // it waits for the signal that ends the process
+        assert!(may || !text.contains("tokio::spawn"), "{} spawns a task", file.display());
+    }
+}
+
 #[test]
 fn aws_types_stay_in_the_store_and_http_clients_with_the_providers() {
     for (file, text) in sources(&["shared/src", "shared/domain/src", "shared/signatures/src", "functions"]) {

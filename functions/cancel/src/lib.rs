@@ -42,7 +42,10 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             polls: Polls::new(table),
-            outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
+            outbox: Outbox {
+                dispatch: None,
+                poll: Some(config::queue(process, &mut read, "POLL_QUEUE_URL")),
+            },
             refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
             catalog: config::catalog(&mut read),
             clock: process.clock.clone(),

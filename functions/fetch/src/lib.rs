@@ -74,7 +74,10 @@ impl App {
             providers: config::provider_client(&mut read)?,
             downloads: Downloader::new(reach).map_err(StartError::Http)?,
             // A success is billed: it never fails over.
-            outbox: Outbox { dispatch: None, poll: config::queue(process, &mut read, "POLL_QUEUE_URL") },
+            outbox: Outbox {
+                dispatch: None,
+                poll: Some(config::queue(process, &mut read, "POLL_QUEUE_URL")),
+            },
             fetch: config::queue(process, &mut read, "FETCH_QUEUE_URL"),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             reports: Reports::new(table.clone()),

@@ -16,7 +16,7 @@ use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Limit, Problem, answer, body_digest, chain, check_version, parse};
+use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse};
 use shared::edge::note_job;
 use shared::edge::recent::Recent;
 use shared::edge::view::{JobView, job_response};
@@ -25,7 +25,7 @@ use shared::store::accounts::{Accounts, Policy};
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Limits;
-use shared::store::queue::{Message, Queue};
+use shared::store::outbox::Outbox;
 
 /// Maximum length of an idempotency key, in characters.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
@@ -39,7 +39,7 @@ pub struct App {
     pub accounts: Accounts,
     pub policies: Recent<AccountId, Policy>,
     pub jobs: JobStore,
-    pub dispatch: Queue,
+    pub outbox: Outbox,
     pub catalog: Catalog,
     /// Allowed hosts of URLs in requests.
     pub reach: Reach,
@@ -58,7 +58,10 @@ impl App {
             accounts: Accounts::new(table.clone()),
             policies: Recent::default(),
             jobs: JobStore::new(table),
-            dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
+            outbox: Outbox {
+                dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
+                poll: None,
+            },
             catalog: config::sold_catalog(&mut read),
             reach: config::reach(&mut read),
             live_max: config::live_jobs_max(&mut read),
@@ -104,13 +107,8 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let job = Job::new(id, account, order.model.clone(), price, digest, now).with_body_digest(body_digest);
     match app.jobs.create(&job, &order, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
-            let message = Message::Dispatch { job_id: job.id().clone(), once: false };
             // The job is charged and durable: `reconcile` sends a lost message again.
-            if let Err(error) =
-                app.dispatch.send(&message, Some(job.account().as_str()), Duration::ZERO).await
-            {
-                tracing::warn!(job = %job.id(), error = chain(&error), "dispatch.not_queued");
-            }
+            app.outbox.send_all(&job).await;
             tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
             Ok(accepted(&job, &order, &app.catalog, now))
         }

@@ -73,7 +73,7 @@ pub fn verdicts(process: &Process, read: &mut Reader<'_>) -> Verdicts {
 pub fn outbox(process: &Process, read: &mut Reader<'_>) -> Outbox {
     Outbox {
         dispatch: Some(queue(process, read, "DISPATCH_QUEUE_URL")),
-        poll: queue(process, read, "POLL_QUEUE_URL"),
+        poll: Some(queue(process, read, "POLL_QUEUE_URL")),
     }
 }
 

@@ -16,7 +16,8 @@ pub const LOOK_UP_AFTER: Duration = Duration::from_secs(130);
 pub struct Outbox {
     /// `None` in a function that never queues a job.
     pub dispatch: Option<Queue>,
-    pub poll: Queue,
+    /// `None` in a function that never starts an attempt.
+    pub poll: Option<Queue>,
 }
 
 impl Outbox {
@@ -45,7 +46,7 @@ impl Outbox {
                 (self.dispatch.as_ref(), job.account().as_str(), Message::Dispatch { job_id, once: false })
             }
             FollowUp::Poll(attempt) | FollowUp::LookUp(attempt) => (
-                Some(&self.poll),
+                self.poll.as_ref(),
                 job.provider_of(attempt),
                 Message::Poll { job_id, attempt, sequence: Some(PollSequence::FIRST) },
             ),
