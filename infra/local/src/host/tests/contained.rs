@@ -13,7 +13,8 @@ use super::super::{Received, Template, event_function};
 use super::{Memory, NOW, deployment, host_of};
 
 const POLL: &str = "genmux-poll";
-const LIMIT: Duration = Duration::from_secs(3);
+/// A tenth of it is for the answer: enough on a busy machine.
+const LIMIT: Duration = Duration::from_secs(8);
 
 fn sqs() -> aws_sdk_sqs::Client {
     let config = aws_sdk_sqs::Config::builder().behavior_version(BehaviorVersion::latest());
