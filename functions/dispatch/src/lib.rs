@@ -3,6 +3,7 @@
 mod admission;
 mod callbacks;
 mod outcome;
+mod persist;
 mod stages;
 
 use std::convert::Infallible;

@@ -16,7 +16,7 @@ use shared::provider::{Outcome, adapter};
 use shared::store::media::{CopyError, media_key};
 
 use crate::App;
-use crate::stages::persist;
+use crate::persist::persist;
 
 /// The outcome of a create call, as an event of the job.
 pub(crate) struct Reading {
