@@ -69,7 +69,7 @@ mod tests {
     fn each_stored_number_is_one_place_in_the_same_order() {
         let places: Vec<PollSequence> = (0..=u16::MAX).map(PollSequence::from).collect();
         assert!(places.is_sorted_by(|one, next| one < next));
-        assert!(places.iter().zip(0..).all(|(place, number)| u16::from(*place) == number));
+        assert!(places.iter().zip(0..=u16::MAX).all(|(place, number)| u16::from(*place) == number));
     }
 
     #[test]
