@@ -124,7 +124,8 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
             return Ok(());
         }
         Decision::NoRoute(class) => {
-            app.jobs.advance_from(job, &Event::NoRoute { class }, app.clock.now()).await?;
+            let ended = app.jobs.advance_from(job, &Event::NoRoute { class }, app.clock.now()).await?;
+            app.outbox.send_all(ended.job()).await;
             return Ok(());
         }
     };

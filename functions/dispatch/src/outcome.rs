@@ -104,7 +104,8 @@ pub(crate) async fn recover(app: &App, job: Job) -> Result<(), Unfinished> {
     }
     if let Some(media) = app.media.find(&media_key(&job, app.catalog.kind(job.model()))).await? {
         let delivered = Event::Delivered { number: job.current_number(), cost: None, media };
-        app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
+        let ended = app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
+        app.outbox.send_all(ended.job()).await;
     }
     Ok(())
 }
