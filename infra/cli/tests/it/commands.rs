@@ -151,3 +151,38 @@ fn a_demo_key_that_was_revoked_says_what_to_do_and_a_lost_table_makes_a_new_one(
     said(&run(folder.path(), &["demo", "a boat", "--data", "here"]));
     assert_ne!(fs::read_to_string(folder.path().join("here/demo-key")).expect("a key"), key);
 }
+
+/// The catalogue of the page, from the command line to a video.
+#[test]
+fn an_own_catalogue_is_checked_shown_and_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    let page = include_str!("../../../../docs/catalogue.md");
+    let (own, _) = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap();
+    fs::write(path.join("own.toml"), own).unwrap();
+    fs::write(path.join("bad.toml"), own.replace("seed = true", "sed = true").replace("= 60", "= \"x\""))
+        .unwrap();
+    fs::write(path.join("loss.toml"), own.replace("= 80_000", "= 200_000")).unwrap();
+
+    assert!(said(&run(path, &["catalog", "check", "own.toml"])).contains("own.toml is valid"));
+    assert!(
+        said(&run(path, &["catalog", "check", "loss.toml"])).starts_with("warning: model `paper-boat-1`")
+    );
+    let shown = said(&run(path, &["catalog", "show", "own.toml"]));
+    assert!(shown.contains("fal/example/paper-boat/text-to-video"), "{shown}");
+    assert!(!said(&run(path, &["catalog", "show"])).contains("paper-boat"));
+    for arguments in [&["catalog", "check", "bad.toml"][..], &["serve", "--catalog", "bad.toml"]] {
+        let output = refused(&run(path, arguments));
+        let lines: Vec<_> = output.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 3, "{output}");
+        assert!(
+            lines[1].starts_with("line 9: model `paper-boat-1`, route `fal/example/paper-boat/"),
+            "{output}"
+        );
+        assert!(lines[2].starts_with("line 1: model `paper-boat-1`: expected_s: "), "{output}");
+        assert!(!path.join(".genmux").exists());
+    }
+    let demo = ["demo", "a boat", "--model", "paper-boat-1", "--catalog", "own.toml", "--out", "boat.mp4"];
+    assert!(said(&run(path, &demo)).contains("charge 50 credits"));
+    assert!(said(&run(path, &["audit"])).contains("cost of all attempts: $0.400000"));
+}
