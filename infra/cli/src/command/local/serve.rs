@@ -19,12 +19,13 @@ pub(in crate::command) async fn run(local: &Local) -> Result<()> {
     let folder = lock_exclusively(&local.data)?;
     let stack = folder.start(start).await?;
     let key = folder.demo_key(&stack.operator).await.unwrap_or_else(|error| format!("none: {error:#}"));
+    // Before the banner, whose reader may stop the stack at once.
+    stop_on_signal(stack.stopper())?;
     say!("Genmux is running. Ctrl-C stops it; its data is in {}.", local.data.display());
     say!("  API        {}", stack.api_url);
     say!("  key        {key}");
     say!("  providers  {providers}");
     say!("  try        {}", demo_command(&std::env::args().next().unwrap_or_default(), &local.data));
-    tokio::spawn(stop_on_signal(stack.stopper()));
     stack.run().await?;
     say!("Stopped.");
     Ok(())
@@ -65,18 +66,18 @@ fn quoted(word: &str) -> String {
     }
 }
 
-async fn stop_on_signal(stopper: CancellationToken) {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => terminate.recv().await,
-            Err(_) => std::future::pending().await,
+/// Catches Ctrl-C and SIGTERM from now on; either stops the stack.
+fn stop_on_signal(stopper: CancellationToken) -> std::io::Result<()> {
+    let [mut interrupted, mut terminated] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
-    }
-    stopper.cancel();
+        stopper.cancel();
+    });
+    Ok(())
 }
 
 #[cfg(test)]
