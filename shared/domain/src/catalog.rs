@@ -8,15 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::credit::MicroUsd;
+use super::credit::{Credits, MicroUsd};
 use super::provider::Provider;
 
 pub use fields::{DurationFormat, Fields, size_key};
 pub use model::{Defaults, Kind, Model};
 pub use own::{Mistake, Mistakes};
 
-/// A credit is a cent.
-const MICRO_CREDITS_PER_MICRO_USD: u64 = 100;
 const BUILT_IN: &str = include_str!("../../catalog.toml");
 
 /// Length of a provider's name of a model, in bytes: it is part of a stored attempt.
@@ -180,11 +178,16 @@ impl Catalog {
         Self::built_in().only(providers)
     }
 
-    /// Without the routes of other providers, and without models that have no route left.
+    /// Sells no routes of other providers, and no models that have no route left. Attempts that run
+    /// there still find them.
     #[must_use]
     pub fn only(mut self, providers: &[Provider]) -> Self {
         for model in self.models.values_mut() {
-            model.routes.retain(|route| providers.contains(&route.provider));
+            let is_other = |route: &mut Route| !providers.contains(&route.provider);
+            let routes: Vec<_> = model.routes.extract_if(.., is_other).collect();
+            if !routes.is_empty() {
+                self.unsold.push(Model { routes, ..model.clone() });
+            }
         }
         self.models.retain(|_, model| !model.routes.is_empty());
         self
@@ -208,21 +211,20 @@ impl Catalog {
         self.models.keys().cloned().collect()
     }
 
-    /// What is sold for less than it costs, in words: a credit is a cent.
+    /// What is sold for less than it costs, in words.
     pub fn losses(&self) -> Vec<String> {
         let mut losses = Vec::new();
         for (model, route) in self.models().flat_map(|model| model.routes.iter().map(move |it| (model, it))) {
             for (length, resolution, audio) in route.takes() {
                 let price = model.price.get(resolution).and_then(|price| price.amount(length, audio));
-                let cost = route.cost(length, resolution, audio);
+                let (price, cost) = (price.map(Credits::from_micros), route.cost(length, resolution, audio));
                 if let Some((price, cost)) = price.zip(cost)
-                    && price < cost.0.saturating_mul(MICRO_CREDITS_PER_MICRO_USD)
+                    && price < cost.as_credits()
                 {
                     let what = media_name(length, resolution, audio);
                     let (name, route) = (&model.name, route.name());
                     losses.push(format!(
-                        "model `{name}`, route `{route}`: {what} is sold for {price} micro-credits and costs {cost} micro-dollars",
-                        cost = cost.0
+                        "model `{name}`, route `{route}`: {what} is sold for {price} credits and costs {cost}"
                     ));
                 }
             }

@@ -81,6 +81,9 @@ impl Model {
         }
         for route in &self.routes {
             let name = route.name();
+            if route.prompt_max == 0 || route.durations_s.contains(&0) {
+                return Err(format!("route {name}: `prompt_max` and durations must be above 0"));
+            }
             if route.endpoint.is_none() && route.image_endpoint.is_none() {
                 return Err(format!("route {name} has no endpoint"));
             }

@@ -1,7 +1,7 @@
 //! An owner's own catalogue: a file in the form of `catalog.toml` that adds models, routes and
 //! prices to the compiled-in catalogue, or replaces parts of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -63,6 +63,7 @@ impl Catalog {
             models: BTreeMap::new(),
             retired: Vec::new(),
             unsold: Vec::new(),
+            named: BTreeMap::new(),
         };
         own.add_built_in();
         own.add(toml::from_str(text).unwrap_or_default());
@@ -126,6 +127,8 @@ struct Own<'t> {
     models: BTreeMap<String, Table>,
     retired: Vec<Retired>,
     unsold: Vec<Table>,
+    /// The lines of the models that the file names.
+    named: BTreeMap<String, usize>,
 }
 
 impl Own<'_> {
@@ -160,11 +163,13 @@ impl Own<'_> {
         let (line, place) = (self.lines.retired(n), format!("retired `{}`", text_of(&retired, "name")));
         match read::<Retired>(retired) {
             Ok(retired) => {
+                if let Some(other) = self.named.get(&retired.name) {
+                    self.mistake(line, place, format!("is a model too, on line {other}"));
+                } else if let Some(missing) = self.missing(&retired.instead, &retired.name) {
+                    self.mistake(line, place, format!("is replaced by `{missing}`, which does not exist"));
+                }
                 self.retired.retain(|old| old.name != retired.name);
                 self.unsold.extend(self.models.remove(&retired.name));
-                if let Some(gone) = retired.instead.iter().find(|name| !self.models.contains_key(*name)) {
-                    self.mistake(line, place, format!("is replaced by `{gone}`, which does not exist"));
-                }
                 self.retired.push(retired);
             }
             Err(problem) => self.mistake(line, place, problem),
@@ -177,12 +182,18 @@ impl Own<'_> {
         if !is_name(&name) {
             return self.mistake(line, place, "needs a `name` of 1 to 64 of a-z, 0-9, `.`, `_` and `-`");
         }
-        if is_removed(&mut own) {
-            match self.models.remove(&name) {
-                Some(model) => self.unsold.push(model),
-                None => self.mistake(line, place, "does not exist and cannot be removed"),
+        if let Some(other) = self.named.insert(name.clone(), line) {
+            return self.mistake(line, place, format!("is named already, on line {other}"));
+        }
+        match is_removed(&mut own) {
+            Err(problem) => return self.mistake(line, place, problem),
+            Ok(true) => {
+                return match self.models.remove(&name) {
+                    Some(model) => self.unsold.push(model),
+                    None => self.mistake(line, place, "does not exist and cannot be removed"),
+                };
             }
-            return;
+            Ok(false) => {}
         }
         let new = || Table::from_iter([("name".to_owned(), Value::from(name.clone()))]);
         let mut model = self.models.remove(&name).unwrap_or_else(new);
@@ -216,16 +227,22 @@ impl Own<'_> {
             let (line, name) = (self.lines.route(n, m), route_name(&own));
             let place = format!("model `{}`, route `{name}`", text_of(model, "name"));
             let known = routes.iter().position(|route| route_name(route) == name);
-            if is_removed(&mut own) {
-                match known {
-                    Some(known) => {
-                        let mut unsold = model.clone();
-                        unsold.insert("routes".to_owned(), vec![routes.remove(known)].into());
-                        self.unsold.push(unsold);
-                    }
-                    None => self.mistake(line, place, "does not exist and cannot be removed"),
+            match (is_removed(&mut own), known) {
+                (Ok(false), _) => {}
+                (Ok(true), Some(known)) => {
+                    let mut unsold = model.clone();
+                    unsold.insert("routes".to_owned(), vec![routes.remove(known)].into());
+                    self.unsold.push(unsold);
+                    continue;
                 }
-                continue;
+                (Ok(true), None) => {
+                    self.mistake(line, place, "does not exist and cannot be removed");
+                    continue;
+                }
+                (Err(problem), _) => {
+                    self.mistake(line, place, problem);
+                    continue;
+                }
             }
             let mut route = known.map(|known| routes[known].clone()).unwrap_or_default();
             merge(&mut route, own);
@@ -239,22 +256,34 @@ impl Own<'_> {
         routes
     }
 
+    /// The first of the replacements that is no model, or the model itself.
+    fn missing<'n>(&self, instead: &'n [String], of: &str) -> Option<&'n String> {
+        instead.iter().find(|name| *name == of || !self.models.contains_key(*name))
+    }
+
     fn finish(mut self) -> Result<Catalog, Mistakes> {
-        let readable = std::mem::take(&mut self.models).into_iter();
+        let readable = self.models.iter();
         let models: BTreeMap<String, Model> =
-            readable.filter_map(|(name, model)| Some((name, read(model).ok()?))).collect();
-        let mut names = BTreeSet::new();
+            readable.filter_map(|(name, model)| Some((name.clone(), read(model.clone()).ok()?))).collect();
+        let mut routes: BTreeMap<String, &str> = BTreeMap::new();
         for (model, route) in models.values().flat_map(|model| model.routes.iter().map(move |it| (model, it)))
         {
             let name = route.name();
-            if names.contains(&name) {
-                self.mistake(
-                    1,
-                    format!("model `{}`", model.name),
-                    format!("route `{name}` is another model's too"),
-                );
+            let Some(other) = routes.insert(name.clone(), &model.name) else { continue };
+            // The file has named at least one of the two.
+            let (own, other) = match self.named.contains_key(&model.name) {
+                true => (&*model.name, other),
+                false => (other, &*model.name),
+            };
+            let line = self.named.get(own).copied().unwrap_or(1);
+            self.mistake(line, format!("model `{own}`"), format!("route `{name}` is one of `{other}` too"));
+        }
+        for (name, line) in self.named.clone() {
+            let Some(model) = models.get(&name) else { continue };
+            if let Some(missing) = self.missing(&model.instead, &name) {
+                let problem = format!("is replaced by `{missing}`, which does not exist");
+                self.mistake(line, format!("model `{name}`"), problem);
             }
-            names.insert(name);
         }
         let Self { mistakes, retired, unsold, .. } = self;
         let unsold = unsold.into_iter().filter_map(|model| read(model).ok()).collect();
@@ -278,8 +307,11 @@ fn route_name(route: &Table) -> String {
     format!("{}/{}", text_of(route, "provider"), text_of(route, endpoint))
 }
 
-fn is_removed(table: &mut Table) -> bool {
-    table.remove("remove").is_some_and(|remove| remove == Value::Boolean(true))
+fn is_removed(table: &mut Table) -> Result<bool, &'static str> {
+    match table.remove("remove") {
+        None => Ok(false),
+        Some(remove) => remove.as_bool().ok_or("`remove` must be true or false"),
+    }
 }
 
 fn is_name(name: &str) -> bool {

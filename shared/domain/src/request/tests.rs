@@ -151,7 +151,10 @@ fn a_model_is_refused_by_name_from_the_day_of_its_end() {
         [[models]]
         name = "pika-2.2"
         ends = "2027-03-01"
-        instead = ["sora-2", "gen-4.5"]
+        instead = ["gen-4-turbo", "gen-4.5"]
+        [[models]]
+        name = "gen-4-turbo"
+        ends = "2027-02-01"
     "#;
     let catalog = Catalog::with_own(own).unwrap();
     let end = Timestamp::of_day("2027-03-01").unwrap();

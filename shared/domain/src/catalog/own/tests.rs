@@ -115,6 +115,26 @@ fn what_is_no_catalogue_is_named_with_its_line() {
         ("\n[[models]]\nname = 'nothing'\nremove = true", "line 2: model `nothing`: does not exist"),
         ("[[models]]\nname = 'nothing'", "line 1: model `nothing`: missing field"),
         ("[[retired]]\nname = 'x'", "line 1: retired `x`: missing field"),
+        (
+            "[[models]]\nname = 'gen-4.5'\nremove = 1",
+            "line 1: model `gen-4.5`: `remove` must be true or false",
+        ),
+        (
+            "[[models]]\nname = 'gen-4.5'\n\n[[models]]\nname = 'gen-4.5'",
+            "line 4: model `gen-4.5`: is named already, on line 1",
+        ),
+        (
+            "[[models]]\nname = 'gen-4.5'\n[[retired]]\nname = 'gen-4.5'\nsince = ''\nwhy = ''\ninstead = []",
+            "line 3: retired `gen-4.5`: is a model too, on line 1",
+        ),
+        (
+            "[[models]]\nname = 'gen-4.5'\ninstead = ['x']",
+            "line 1: model `gen-4.5`: is replaced by `x`, which",
+        ),
+        (
+            "[[models]]\nname = 'gen-4.5'\ninstead = ['gen-4.5']",
+            "line 1: model `gen-4.5`: is replaced by `gen-4.5`",
+        ),
     ] {
         let found = mistakes(text);
         assert!(found.len() == 1 && found[0].starts_with(expected), "{text}: {found:?}");
@@ -143,7 +163,10 @@ fn every_mistake_is_named_with_its_place() {
 #[test]
 fn a_route_belongs_to_one_model() {
     let found = mistakes(&NEW.replace("someone/paper-boat/text-to-video", "fal-ai/veo3.1"));
-    assert_eq!(found, ["line 1: model `veo-3.1`: route `fal/fal-ai/veo3.1` is another model's too"]);
+    assert_eq!(found, ["line 2: model `paper-boat`: route `fal/fal-ai/veo3.1` is one of `veo-3.1` too"]);
+    let moved = NEW.replace("someone/paper-boat/text-to-video", "fal-ai/veo3.1")
+        + "[[models]]\nname = \"veo-3.1\"\n[[models.routes]]\nprovider = \"fal\"\nendpoint = \"fal-ai/veo3.1\"\nremove = true";
+    assert!(Catalog::with_own(&moved).is_ok());
 }
 
 #[test]
