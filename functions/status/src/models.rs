@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::catalog::{Audio, Catalog, Kind, Model, Route, Tariff};
+use domain::credit::Credits;
 use serde_json::{Value, json};
 
-/// A credit is a cent: micro-credits in a dollar.
-const DOLLAR: u64 = 100_000_000;
+/// Micro-credits in a dollar: a credit is a cent.
+const DOLLAR: u64 = 100 * Credits::ONE.micros();
 
 /// `GET /v1/models`: the catalogue, without our costs.
 pub(crate) fn models(catalog: &Catalog) -> Value {

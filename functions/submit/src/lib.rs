@@ -62,7 +62,7 @@ impl App {
                 dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
                 poll: None,
             },
-            catalog: config::sold_catalog(&mut read),
+            catalog: config::catalog(&mut read).only(&config::providers(&mut read)),
             reach: config::reach(&mut read),
             live_max: config::live_jobs_max(&mut read),
             clock: process.clock.clone(),

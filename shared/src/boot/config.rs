@@ -33,17 +33,12 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 
 /// The catalogue: the compiled-in one, with the owner's own of `CATALOG` on top.
 pub fn catalog(read: &mut Reader<'_>) -> Catalog {
-    let Some(own) = read.text(own_catalog::VARIABLE) else { return Catalog::built_in() };
+    let own: Option<String> = read.optional(own_catalog::VARIABLE, "a text");
+    let Some(own) = own else { return Catalog::built_in() };
     Catalog::with_own(&own).unwrap_or_else(|Mistakes(mistakes)| {
         mistakes.iter().for_each(|mistake| read.problem(format!("{}, {mistake}", own_catalog::VARIABLE)));
         Catalog::built_in()
     })
-}
-
-/// As [`catalog`], without the routes of providers that `PROVIDERS` does not name.
-pub fn sold_catalog(read: &mut Reader<'_>) -> Catalog {
-    let providers = providers(read);
-    catalog(read).only(&providers)
 }
 
 /// A queue by the variable that holds its URL.

@@ -84,11 +84,6 @@ impl Reader<'_> {
         key
     }
 
-    /// The variable's value, of any form.
-    pub fn text(&self, name: &str) -> Option<String> {
-        self.env.get(name).map(str::to_owned)
-    }
-
     pub fn is_set(&self, name: &str) -> bool {
         self.env.get(name).is_some()
     }

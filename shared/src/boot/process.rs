@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use futures_util::try_join;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Clock, Env, Random, StartError, own_catalog, secrets, telemetry};
@@ -54,11 +55,11 @@ impl Process {
     ///
     /// If something cannot be read.
     pub async fn with_references(self) -> Result<Self, StartError> {
-        let started = self.with_secrets().await?;
-        if started.env.get(own_catalog::VARIABLE).is_none() {
-            return Ok(started);
-        }
-        Ok(Self { env: own_catalog::overlay(started.env.clone(), started.s3()).await?, ..started })
+        let catalog = own_catalog::read(&self.env, || self.s3());
+        let (started, catalog) = try_join!(self.clone().with_secrets(), catalog)?;
+        let env = started.env;
+        let env = if let Some(text) = catalog { env.with(own_catalog::VARIABLE, text) } else { env };
+        Ok(Self { env, ..self })
     }
 
     /// Reads the secrets that `SECRETS` refers to, if any, into the environment: what is a
