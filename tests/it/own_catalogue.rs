@@ -148,7 +148,8 @@ async fn a_mistake_stops_the_start_and_is_named_with_its_line() {
             Err(error) => Some(format!("{error:?}")),
         }
     };
-    assert_eq!(start("submit", &format!("s3://{bucket}/config/catalog")).await, None);
+    let good = format!("s3://{bucket}/{}", OwnCatalog::key_of(&examples()));
+    assert_eq!(start("submit", &good).await, None);
     for function in ["submit", "cancel", "reconcile"] {
         let wrong = start(function, &format!("s3://{bucket}/config/bad")).await.unwrap();
         let [boat, ink] = [

@@ -44,8 +44,6 @@ const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
-/// Where the owner's own catalogue is in the bucket.
-const CATALOG: &str = "config/catalog";
 /// Functions that accept and fetch loopback URLs here, but not when deployed.
 const REACH_THIS_MACHINE: [&str; 3] = ["submit", "dispatch", "fetch"];
 /// The interval at which expired items are deleted.
@@ -169,7 +167,7 @@ impl Stack {
             random: options.random,
         };
         if let Some(text) = &options.catalog {
-            OwnCatalog::new(operator.s3(), BUCKET, CATALOG).write(text).await?;
+            OwnCatalog::new(operator.s3(), BUCKET, OwnCatalog::key_of(text)).write(text).await?;
         }
         let functions = wrapped(functions::all(&template, &operator, &options.clocks).await?, options.around);
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;

@@ -2,6 +2,8 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 
+use sha2::{Digest, Sha256};
+
 use super::{Error, S3};
 
 /// The largest catalogue, in bytes.
@@ -18,6 +20,12 @@ pub struct OwnCatalog {
 impl OwnCatalog {
     /// Where functions may read it.
     pub const PREFIX: &str = "config/";
+
+    /// The key of a text: its own for each, so that an object never changes under a running function.
+    pub fn key_of(text: &str) -> String {
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(text));
+        format!("{}catalog-{}", Self::PREFIX, &digest[..16])
+    }
 
     pub fn new(client: S3, bucket: impl Into<String>, key: impl Into<String>) -> Self {
         Self { client, bucket: bucket.into(), key: key.into() }
@@ -45,7 +53,7 @@ impl OwnCatalog {
         String::from_utf8(bytes.to_vec()).map_err(|source| Error::corrupt(doing, source))
     }
 
-    /// Replaces its text.
+    /// Writes its text.
     pub async fn write(&self, text: &str) -> Result<(), Error> {
         let put = self.client.put_object().bucket(&self.bucket).key(&self.key);
         let put = put.content_type("application/toml").body(ByteStream::from(text.as_bytes().to_vec()));

@@ -24,9 +24,9 @@ pub(super) async fn run(command: CatalogCommand) -> Result<()> {
                 file.map_or_else(|| Ok(Catalog::built_in()), |file| checked(&file).map(|it| it.1))?;
             print::text(list(&catalog));
         }
-        CatalogCommand::Put { file, bucket, name } => {
-            let key = format!("{}{name}", OwnCatalog::PREFIX);
+        CatalogCommand::Put { file, bucket } => {
             let (text, _) = checked(&file)?;
+            let key = OwnCatalog::key_of(&text);
             let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
             let process =
                 Process { env: Env::from_process(), aws, clock: Clock::System, random: Random::System };

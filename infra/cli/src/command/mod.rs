@@ -111,14 +111,12 @@ enum CatalogCommand {
     Check { file: PathBuf },
     /// List the models: the built-in ones, or with those of a file.
     Show { file: Option<PathBuf> },
-    /// Check a file and write it to the media bucket, with the usual AWS configuration.
+    /// Check a file and write it to the media bucket, with the usual AWS configuration. Each content has
+    /// a name of its own, so that functions change only with a deployment.
     Put {
         file: PathBuf,
         #[arg(long)]
         bucket: String,
-        /// The name below `config/`.
-        #[arg(long, default_value = "catalog")]
-        name: String,
     },
 }
 

@@ -15,11 +15,12 @@ use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::env::{Env, check_key};
 use shared::provider::fetch::{Downloader, Image};
 use shared::provider::{Scheme, adapter};
+use shared::store::own_catalog::OwnCatalog;
 use sim::{Outward, Simulator};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{CATALOG, Options, every, listen, url_of};
+use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
@@ -98,7 +99,8 @@ pub async fn start(
     for (variable, parameter) in SETTINGS {
         parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
     }
-    parameters.extend(options.catalog.is_some().then(|| ("Catalog".to_owned(), CATALOG.to_owned())));
+    parameters
+        .extend(options.catalog.as_deref().map(|text| ("Catalog".to_owned(), OwnCatalog::key_of(text))));
     let outward = outward()?;
     let mut keys = Members::new();
     let mut of_webhooks =
