@@ -40,7 +40,7 @@ pub(crate) async fn read(
         Outcome::Delivered { media, cost } => {
             // The media cannot be requested again. It is stored first: after a crash, a repeat of
             // the message finds it in the bucket.
-            let kind = app.catalog.kind(job.model());
+            let kind = request.kind();
             let (number, key) = (job.current_number(), media_key(job, kind));
             let length = u64::try_from(media.len()).unwrap_or(u64::MAX);
             let copied = persist(app, deadline, "media.not_copied", || async {
@@ -102,7 +102,8 @@ pub(crate) async fn recover(app: &App, job: Job) -> Result<(), Unfinished> {
     if !adapter(attempt.provider).capabilities().delivers {
         return Ok(());
     }
-    if let Some(media) = app.media.find(&media_key(&job, app.catalog.kind(job.model()))).await? {
+    let Some(request) = app.jobs.request(job.id()).await? else { return Ok(()) };
+    if let Some(media) = app.media.find(&media_key(&job, request.kind())).await? {
         let delivered = Event::Delivered { number: job.current_number(), cost: None, media };
         let ended = app.jobs.advance_from(job, &delivered, app.clock.now()).await?;
         app.outbox.send_all(ended.job()).await;

@@ -10,6 +10,7 @@ use domain::decide::Event;
 use domain::job::Job;
 use domain::media::Media;
 use domain::policy::limit::LimitTable;
+use domain::request::JobRequest;
 use domain::verdict::Verdict;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
@@ -54,7 +55,7 @@ pub struct App {
     pub fetch: Queue,
     /// For webhooks about an attempt without a known remote job.
     pub settle: Queue,
-    /// For the kind of media of a model.
+    /// For the retention of a route's files.
     pub catalog: Catalog,
     pub dead_letters: Queue,
     pub clock: Clock,
@@ -124,7 +125,15 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     }
     // The lease is the version that granted it.
     let lease = job.version();
-    let copied = hold(app, &job, lease, Box::pin(copy(app, &job, &url, copies, deadline))).await;
+    let request = app.jobs.request(&job_id).await;
+    let copied = match &request {
+        Ok(Some(request)) => {
+            let copying = copy(app, &job, request.kind(), &url, copies, deadline);
+            hold(app, &job, lease, Box::pin(copying)).await
+        }
+        Ok(None) => later(&job, &*BoxError::from("its request is missing")),
+        Err(error) => later(&job, error),
+    };
     let copied = accept_loss(app, &job, copied).await?;
     let later = match copied {
         Copied::Later(wait) => Some(wait),
@@ -140,8 +149,8 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
     let provider = job.provider_of(number);
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
-    if let Event::Stored { media, .. } = &event {
-        warn_if_short(app, &job, media).await;
+    if let (Event::Stored { media, .. }, Ok(Some(request))) = (&event, &request) {
+        warn_if_short(&job, request, media);
     }
     if let (Some(wait), Some(pause)) = (later, AGAIN_AFTER.get(usize::from(tried)))
         && job.waits_for_file_of(number)
@@ -233,17 +242,17 @@ async fn hold(app: &App, job: &Job, lease: u64, mut copying: impl Future<Output 
 }
 
 /// Copies an attempt's file into the bucket, within the remaining time.
-async fn copy(app: &App, job: &Job, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
+async fn copy(app: &App, job: &Job, kind: Kind, urls: &str, copies: Copies, deadline: Deadline) -> Copied {
     if copies == Copies::Again {
-        match app.media.find(&media_key(job, app.catalog.kind(job.model()))).await {
+        match app.media.find(&media_key(job, kind)).await {
             Ok(Some(media)) => return Copied::Stored(media),
             Ok(None) => {}
             Err(error) => return later(job, &error),
         }
     }
     let mut worst: Option<Copied> = None;
-    for url in by_likeness(urls, app.catalog.kind(job.model())) {
-        let copied = copy_one(app, job, url, deadline).await;
+    for url in by_likeness(urls, kind) {
+        let copied = copy_one(app, job, kind, url, deadline).await;
         worst = match (copied, worst) {
             (Copied::Stored(media), _) => return Copied::Stored(media),
             // While one of them may still be the file, the result is not final.
@@ -274,12 +283,12 @@ fn by_likeness(urls: &str, kind: Kind) -> Vec<&str> {
     urls
 }
 
-async fn copy_one(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied {
+async fn copy_one(app: &App, job: &Job, kind: Kind, url: &str, deadline: Deadline) -> Copied {
     let mut copied = Copied::Later(Duration::ZERO);
     for _ in 0..COPIES_MAX {
         let started = Instant::now();
         let pace = Pace::new(deadline.left(app.clock.now()).saturating_sub(WRITE_WITHIN));
-        copied = copy_once(app, job, url, pace).await.unwrap_or_else(|error| later(job, &*error));
+        copied = copy_once(app, job, kind, url, pace).await.unwrap_or_else(|error| later(job, &*error));
         // No immediate retry after a slow download or a requested back-off.
         if !matches!(copied, Copied::Later(Duration::ZERO)) || started.elapsed() >= GRACE {
             break;
@@ -288,7 +297,7 @@ async fn copy_one(app: &App, job: &Job, url: &str, deadline: Deadline) -> Copied
     copied
 }
 
-async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied, BoxError> {
+async fn copy_once(app: &App, job: &Job, kind: Kind, url: &str, pace: Pace) -> Result<Copied, BoxError> {
     let provider = job.current().map(|attempt| attempt.provider).ok_or("it has no attempt")?;
     let opened = app.providers.download(&app.downloads, provider, url, app.clock.now());
     let file = match pace.begin(opened).await {
@@ -305,7 +314,6 @@ async fn copy_once(app: &App, job: &Job, url: &str, pace: Pace) -> Result<Copied
         }
         opened => opened?,
     };
-    let kind = app.catalog.kind(job.model());
     match app.media.copy(&media_key(job, kind), kind, file.length, pace.apply(file.body)).await {
         Err(error @ CopyError::NotMedia(_)) => Ok(wrong(job, &error)),
         copied => Ok(Copied::Stored(copied?)),
@@ -326,17 +334,8 @@ fn wrong(job: &Job, error: &(dyn std::error::Error + 'static)) -> Copied {
 }
 
 /// Warns about a video that is clearly shorter than requested. It is delivered all the same.
-async fn warn_if_short(app: &App, job: &Job, media: &Media) {
-    if media.details.duration_ms.is_none() {
-        return;
-    }
-    let request = match app.jobs.request(job.id()).await {
-        Ok(request) => request,
-        Err(error) => {
-            return tracing::warn!(job = %job.id(), error = chain(&error), "media.length_not_checked");
-        }
-    };
-    let ordered_s = request.and_then(|request| request.duration_s).unwrap_or(0);
+fn warn_if_short(job: &Job, request: &JobRequest, media: &Media) {
+    let ordered_s = request.duration_s.unwrap_or(0);
     if media.details.is_short(ordered_s) {
         let (provider, made_ms) = (job.provider_of(job.current_number()), media.details.duration_ms);
         tracing::warn!(job = %job.id(), provider, ordered_s, made_ms, "media.short");

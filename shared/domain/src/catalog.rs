@@ -197,12 +197,6 @@ impl Catalog {
         self.models.get(name)
     }
 
-    /// The kind of media of a model; of an unknown model, a video.
-    pub fn kind(&self, model: &str) -> Kind {
-        let unsold = || self.unsold.iter().find(|unsold| unsold.name == model);
-        self.model(model).or_else(unsold).map(|model| model.kind).unwrap_or_default()
-    }
-
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         self.models.values()
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::catalog::{Audio, Catalog, Model, PromptUnit, Route};
+use super::catalog::{Audio, Catalog, Kind, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
 use super::provider::Provider;
 use super::public_url::{self, PublicUrl, Reach};
@@ -129,6 +129,11 @@ pub const METADATA_VALUE_CHARS_MAX: usize = 512;
 pub const FALLBACK_MODELS_MAX: usize = 4;
 
 impl JobRequest {
+    /// The kind of media that was ordered. Only videos have a duration.
+    pub fn kind(&self) -> Kind {
+        if self.duration_s.is_some() { Kind::Video } else { Kind::Image }
+    }
+
     /// A fault whose message does not repeat the prompts.
     pub fn redact(&self, fault: Fault) -> Fault {
         fault.without(&self.prompt).without(self.negative_prompt.as_deref().unwrap_or_default())

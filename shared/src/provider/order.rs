@@ -34,15 +34,26 @@ impl<'a> CreateOrder<'a> {
         Self { request, route, callback: None, reference, image: None, last_frame: None }
     }
 
-    /// The provider's endpoint for this request: with image and last frame, with image, or without.
+    /// Whether the route has an endpoint for this request. It had one when the request was accepted; the
+    /// catalogue may have changed since.
+    pub(super) fn has_endpoint(&self) -> bool {
+        self.own_endpoint().is_some()
+    }
+
+    /// The provider's endpoint for this request.
     pub(super) fn endpoint(&self) -> &str {
+        self.own_endpoint().expect("the client makes no call without an endpoint")
+    }
+
+    /// With image and last frame, with image, or without.
+    fn own_endpoint(&self) -> Option<&str> {
         let Route { endpoint, image_endpoint, last_frame_endpoint, .. } = self.route;
         let endpoint = match (&self.request.image_url, &self.request.last_frame_url) {
             (Some(_), Some(_)) if last_frame_endpoint.is_some() => last_frame_endpoint,
             (Some(_), _) => image_endpoint,
             (None, _) => endpoint,
         };
-        endpoint.as_deref().expect("a request fits only routes that have an endpoint for it")
+        endpoint.as_deref()
     }
 
     /// Whether there shall be sound, where there is a choice: always explicit, because the default of many

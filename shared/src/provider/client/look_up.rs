@@ -84,6 +84,9 @@ impl ProviderClient {
         mut see: impl FnMut(&Answer),
     ) -> Found {
         let adapter = adapter(credential.provider);
+        if !lost.order.has_endpoint() {
+            return Found::Unreadable("no_endpoint");
+        }
         let Some(mut call) = adapter.look_up(lost) else { return Found::Unreadable("no_such_call") };
         let mut alike: Vec<RemoteJob> = Vec::new();
         for _ in 0..PAGES_MAX {

@@ -138,7 +138,8 @@ impl ProviderClient {
         };
         let order = &CreateOrder { image: image.as_ref(), last_frame: last_frame.as_ref(), ..*order };
         let settings = self.config(credential).map(|config| &config.settings);
-        let sent = match adapter.create(order, settings.unwrap_or(&Settings::default())) {
+        let create = || adapter.create(order, settings.unwrap_or(&Settings::default()));
+        let sent = match order.has_endpoint().then(create).flatten() {
             Some(call) => self.send(credential, call, Credentials::Key(now), self.timeouts.create).await,
             None => Err(not_sent(ErrorClass::InvalidRequest, "cannot_be_said")),
         };
