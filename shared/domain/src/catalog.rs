@@ -27,6 +27,8 @@ pub struct Catalog {
     retired: Vec<Retired>,
     /// No longer sold, and still known to attempts that run there.
     unsold: Vec<Model>,
+    /// What an owner's file says without effect.
+    notes: Vec<String>,
 }
 
 /// The price or cost of media of one resolution, in micro-credits or micro-dollars: a rate per
@@ -165,7 +167,7 @@ impl Catalog {
                 return Err(wrong(&old.name, format!("is replaced by {missing}, which does not exist")));
             }
         }
-        Ok(Self { models, retired, unsold: Vec::new() })
+        Ok(Self { models, retired, unsold: Vec::new(), notes: Vec::new() })
     }
 
     /// The compiled-in catalogue.
@@ -205,8 +207,12 @@ impl Catalog {
         self.models.keys().cloned().collect()
     }
 
-    /// What is sold for less than it costs, in words.
-    pub fn losses(&self) -> Vec<String> {
+    /// What deserves a second look: lines without effect, and what is sold for less than it costs.
+    pub fn warnings(&self) -> Vec<String> {
+        self.notes.iter().cloned().chain(self.losses()).collect()
+    }
+
+    fn losses(&self) -> Vec<String> {
         let mut losses = Vec::new();
         for (model, route) in self.models().flat_map(|model| model.routes.iter().map(move |it| (model, it))) {
             for (length, resolution, audio) in route.takes() {
@@ -266,8 +272,32 @@ impl Route {
         format!("{}/{}", self.provider, endpoint.map_or("", String::as_str))
     }
 
-    /// Whether its endpoints and fields have names that a request can carry.
-    fn check_names(&self) -> Result<(), String> {
+    /// Whether its endpoints and fields can be sent, and whether each of its values is used.
+    fn check(&self) -> Result<(), String> {
+        self.check_endpoints()?;
+        self.fields.check(self)?;
+        if self.prompt_max == 0 || self.durations_s.contains(&0) {
+            return Err("`prompt_max` and durations must be above 0".to_owned());
+        }
+        if self.seeds.is_some_and(|[least, greatest]| least > greatest) {
+            return Err("`seeds` must be the smallest and the greatest seed".to_owned());
+        }
+        if let Some(idle) = self.cost.keys().find(|key| !self.resolutions.contains(key)) {
+            return Err(format!("`cost` has `{idle}`, which is not one of its resolutions"));
+        }
+        let lengths: Vec<_> = self.durations_s.iter().map(u32::to_string).collect();
+        let of_lengths = self.cost.values().flat_map(|tariff| {
+            tariff.by_length.keys().cloned().chain(tariff.lengths_s.iter().map(u32::to_string))
+        });
+        match of_lengths.into_iter().find(|length| !lengths.contains(length)) {
+            Some(length) => {
+                Err(format!("`cost` has a length of `{length}`, which is not one of its durations"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_endpoints(&self) -> Result<(), String> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':');
         let is_step =
             |step: &str| step.bytes().all(is_plain) && step.bytes().any(|b| b.is_ascii_alphanumeric());
@@ -279,12 +309,13 @@ impl Route {
         }
     }
 
-    /// A resolution and ratio without a value, if the input has one field for both.
-    fn unnamed_size(&self) -> Option<String> {
-        self.fields.size.as_ref()?;
-        let ratios = self.aspect_ratios.iter().chain(&self.image_aspect_ratios);
-        let mut sizes = ratios.flat_map(|ratio| self.resolutions.iter().map(move |it| size_key(it, ratio)));
-        sizes.find(|size| !self.fields.sizes.contains_key(size))
+    /// Whether media from an image has the image's ratio.
+    fn follows_image(&self) -> bool {
+        self.image_endpoint.is_some() && self.image_aspect_ratios.is_empty()
+    }
+
+    fn ratios(&self) -> impl Iterator<Item = &String> {
+        self.aspect_ratios.iter().chain(&self.image_aspect_ratios)
     }
 
     /// Every name of its model at the provider.

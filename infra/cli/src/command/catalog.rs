@@ -51,8 +51,8 @@ pub(super) fn checked(file: &Path) -> Result<(String, Catalog)> {
             bail!("{} is not a valid catalogue:{}", file.display(), lines.concat());
         }
     };
-    for loss in catalog.losses() {
-        say!("warning: {loss}");
+    for warning in catalog.warnings() {
+        say!("warning: {warning}");
     }
     Ok((text, catalog))
 }

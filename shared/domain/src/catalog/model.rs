@@ -71,6 +71,15 @@ impl Model {
         (warned <= now).then_some((warned, end))
     }
 
+    /// Whether each of these resolutions is made by a route.
+    pub(super) fn has_resolutions(&self, priced: &[String]) -> Result<(), String> {
+        let is_made = |name: &&String| self.routes.iter().any(|route| route.resolutions.contains(name));
+        match priced.iter().find(|name| !is_made(name)) {
+            Some(idle) => Err(format!("`price` has `{idle}`, a resolution that no route makes")),
+            None => Ok(()),
+        }
+    }
+
     /// Every request that a route accepts has a price, and the defaults are acceptable.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.routes.is_empty() {
@@ -81,9 +90,7 @@ impl Model {
         }
         for route in &self.routes {
             let name = route.name();
-            if route.prompt_max == 0 || route.durations_s.contains(&0) {
-                return Err(format!("route {name}: `prompt_max` and durations must be above 0"));
-            }
+            route.check().map_err(|problem| format!("route {name}: {problem}"))?;
             if route.endpoint.is_none() && route.image_endpoint.is_none() {
                 return Err(format!("route {name} has no endpoint"));
             }
@@ -95,9 +102,6 @@ impl Model {
             }
             if route.durations_s.is_empty() != (self.kind == Kind::Image) {
                 return Err(format!("route {name} needs durations if, and only if, it makes videos"));
-            }
-            if let Some(size) = route.unnamed_size() {
-                return Err(format!("route {name}: `fields.sizes` has no value for `{size}`"));
             }
             let takes = route.takes();
             if let Some(idle) =

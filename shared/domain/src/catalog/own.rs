@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use toml::{Spanned, Table, Value};
 
 use super::{BUILT_IN, Catalog, Model, Retired, Route};
+use crate::time::Timestamp;
 
 /// Keys of a table whose own keys are merged, not replaced as a whole.
 const MERGED: [&str; 4] = ["cost", "defaults", "fields", "price"];
@@ -57,24 +58,17 @@ impl Catalog {
     /// All mistakes, each with its line.
     pub fn with_own(text: &str) -> Result<Self, Mistakes> {
         let lines = Lines::of(text).map_err(|mistake| Mistakes(vec![mistake]))?;
-        let mut own = Own {
-            lines,
-            mistakes: Vec::new(),
-            models: BTreeMap::new(),
-            retired: Vec::new(),
-            unsold: Vec::new(),
-            named: BTreeMap::new(),
-        };
-        own.add_built_in();
+        let mut own = Own { lines, ..Own::of_built_in() };
         own.add(toml::from_str(text).unwrap_or_default());
         own.finish()
     }
 }
 
 /// Where the tables of a file begin.
-struct Lines<'t> {
-    text: &'t str,
-    places: Places,
+#[derive(Default)]
+struct Lines {
+    models: Vec<(usize, Vec<usize>)>,
+    retired: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -82,102 +76,109 @@ struct Places {
     #[serde(default)]
     models: Vec<Spanned<Place>>,
     #[serde(default)]
-    retired: Vec<Spanned<IgnoredAny>>,
+    retired: Vec<Spanned<Table>>,
 }
 
 #[derive(Deserialize)]
 struct Place {
     #[serde(default)]
-    routes: Vec<Spanned<IgnoredAny>>,
+    routes: Vec<Spanned<Table>>,
 }
 
-impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Result<Self, Mistake> {
+impl Lines {
+    fn of(text: &str) -> Result<Self, Mistake> {
+        let ends: Vec<usize> =
+            text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
+        let line = |byte: usize| ends.partition_point(|end| *end < byte) + 1;
         let wrong = |error: toml::de::Error| {
-            let line = line_of(text, error.span().map_or(0, |span| span.start));
+            let line = line(error.span().map_or(0, |span| span.start));
             Mistake { line, place: String::new(), problem: error.message().trim().to_owned() }
         };
-        let places = toml::from_str(text).map_err(wrong)?;
-        Ok(Self { text, places })
+        let places: Places = toml::from_str(text).map_err(wrong)?;
+        let model = |model: &Spanned<Place>| {
+            let routes = model.get_ref().routes.iter().map(|route| line(route.span().start));
+            (line(model.span().start), routes.collect())
+        };
+        let models = places.models.iter().map(model).collect();
+        Ok(Self { models, retired: places.retired.iter().map(|it| line(it.span().start)).collect() })
     }
-
-    fn model(&self, n: usize) -> usize {
-        self.places.models.get(n).map_or(1, |model| line_of(self.text, model.span().start))
-    }
-
-    fn route(&self, model: usize, n: usize) -> usize {
-        let model = self.places.models.get(model).map(|model| model.get_ref());
-        let route = model.and_then(|model| model.routes.get(n));
-        route.map_or(1, |route| line_of(self.text, route.span().start))
-    }
-
-    fn retired(&self, n: usize) -> usize {
-        self.places.retired.get(n).map_or(1, |retired| line_of(self.text, retired.span().start))
-    }
-}
-
-fn line_of(text: &str, byte: usize) -> usize {
-    text.as_bytes().iter().take(byte).filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The catalogue while a file is merged into it.
-struct Own<'t> {
-    lines: Lines<'t>,
+#[derive(Default)]
+struct Own {
+    lines: Lines,
     mistakes: Vec<Mistake>,
+    notes: Vec<String>,
     models: BTreeMap<String, Table>,
     retired: Vec<Retired>,
     unsold: Vec<Table>,
-    /// The lines of the models that the file names.
+    /// The lines of the models and of the retired ones that the file names.
     named: BTreeMap<String, usize>,
+    retires: BTreeMap<String, usize>,
 }
 
-impl Own<'_> {
-    fn add_built_in(&mut self) {
+impl Own {
+    fn of_built_in() -> Self {
         #[derive(Deserialize)]
         struct File {
             models: Vec<Table>,
             retired: Vec<Retired>,
         }
         let file: File = toml::from_str(BUILT_IN).expect("a test parses the catalogue that is compiled in");
-        self.models = file.models.into_iter().map(|model| (text_of(&model, "name"), model)).collect();
-        self.retired = file.retired;
+        let models = file.models.into_iter().map(|model| (text_of(&model, "name"), model)).collect();
+        Self { models, retired: file.retired, ..Self::default() }
     }
 
     fn mistake(&mut self, line: usize, place: impl Into<String>, problem: impl Into<String>) {
         self.mistakes.push(Mistake { line, place: place.into(), problem: problem.into() });
     }
 
+    /// What is not wrong, and without effect.
+    fn note(&mut self, line: usize, place: impl Into<String>, problem: impl Into<String>) {
+        self.notes.push(Mistake { line, place: place.into(), problem: problem.into() }.to_string());
+    }
+
     fn add(&mut self, mut file: Table) {
-        for (n, model) in tables(file.remove("models")).into_iter().enumerate() {
-            self.add_model(n, model);
-        }
-        for (n, retired) in tables(file.remove("retired")).into_iter().enumerate() {
-            self.add_retired(n, retired);
-        }
+        let (models, retired) = (tables(file.remove("models")), tables(file.remove("retired")));
         for name in file.keys() {
             self.mistake(1, "", format!("`{name}` is unknown: a catalogue has `models` and `retired`"));
         }
-    }
-
-    fn add_retired(&mut self, n: usize, retired: Table) {
-        let (line, place) = (self.lines.retired(n), format!("retired `{}`", text_of(&retired, "name")));
-        match read::<Retired>(retired) {
-            Ok(retired) => {
-                if let Some(other) = self.named.get(&retired.name) {
-                    self.mistake(line, place, format!("is a model too, on line {other}"));
-                } else if let Some(missing) = self.missing(&retired.instead, &retired.name) {
-                    self.mistake(line, place, format!("is replaced by `{missing}`, which does not exist"));
-                }
-                self.retired.retain(|old| old.name != retired.name);
-                self.unsold.extend(self.models.remove(&retired.name));
-                self.retired.push(retired);
-            }
-            Err(problem) => self.mistake(line, place, problem),
+        let Lines { models: of_models, retired: of_retired } = std::mem::take(&mut self.lines);
+        for (model, (line, routes)) in models.into_iter().zip(of_models) {
+            self.add_model(line, &routes, model);
+        }
+        for (retired, line) in retired.into_iter().zip(of_retired) {
+            self.add_retired(line, retired);
         }
     }
 
-    fn add_model(&mut self, n: usize, mut own: Table) {
-        let (line, name) = (self.lines.model(n), text_of(&own, "name"));
+    fn add_retired(&mut self, line: usize, retired: Table) {
+        let place = format!("retired `{}`", text_of(&retired, "name"));
+        let retired = match read::<Retired>(retired) {
+            Ok(retired) => retired,
+            Err(problem) => return self.mistake(line, place, problem),
+        };
+        let name = &retired.name;
+        let is_sold = self.models.contains_key(name) && self.named.contains_key(name);
+        if let Some(other) = self.retires.insert(name.clone(), line) {
+            self.mistake(line, place, format!("is named already, on line {other}"));
+        } else if let Some(other) = self.named.get(name).filter(|_| is_sold).copied() {
+            self.mistake(line, place, format!("is a model too, on line {other}"));
+        } else if Timestamp::of_day(&retired.since).is_none() {
+            self.mistake(
+                line,
+                place,
+                format!("`since` must be a day like 2027-03-01, not `{}`", retired.since),
+            );
+        }
+        self.retired.retain(|old| old.name != retired.name);
+        self.unsold.extend(self.models.remove(&retired.name));
+        self.retired.push(retired);
+    }
+
+    fn add_model(&mut self, line: usize, of_routes: &[usize], mut own: Table) {
+        let name = text_of(&own, "name");
         let place = format!("model `{name}`");
         if !is_name(&name) {
             return self.mistake(line, place, "needs a `name` of 1 to 64 of a-z, 0-9, `.`, `_` and `-`");
@@ -185,80 +186,91 @@ impl Own<'_> {
         if let Some(other) = self.named.insert(name.clone(), line) {
             return self.mistake(line, place, format!("is named already, on line {other}"));
         }
-        match is_removed(&mut own) {
+        let is_removed = match is_removed(&mut own) {
+            Ok(is_removed) => is_removed,
             Err(problem) => return self.mistake(line, place, problem),
-            Ok(true) => {
-                return match self.models.remove(&name) {
-                    Some(model) => self.unsold.push(model),
-                    None => self.mistake(line, place, "does not exist and cannot be removed"),
-                };
-            }
-            Ok(false) => {}
-        }
+        };
+        let (is_new, is_bare) = (!self.models.contains_key(&name), own.len() == 1);
+        let is_partial = !own.contains_key("routes");
         let new = || Table::from_iter([("name".to_owned(), Value::from(name.clone()))]);
         let mut model = self.models.remove(&name).unwrap_or_else(new);
         let (known, added) = (tables(model.remove("routes")), tables(own.remove("routes")));
         let mistakes = self.mistakes.len();
-        let routes = self.merge_routes(n, &model, known, added);
+        let (routes, removed) = self.merge_routes(&name, of_routes, known, added);
+        let priced = keys_of(&own, "price");
         merge(&mut model, own);
-        model.insert("routes".to_owned(), Value::Array(routes.into_iter().map(Value::Table).collect()));
+        if !removed.is_empty() {
+            self.unsold.push(with_routes(&model, removed));
+        }
+        let model = with_routes(&model, routes);
         match read::<Model>(model.clone()) {
+            Ok(_) if is_removed => return self.unsold.push(model),
             // Without a broken route, others may seem wrong.
             Ok(read) if mistakes == self.mistakes.len() => {
-                if let Err(problem) = read.check() {
+                if let Err(problem) = read.check().and_then(|()| read.has_resolutions(&priced)) {
                     self.mistake(line, place, problem);
                 }
             }
             Ok(_) => {}
-            Err(problem) => self.mistake(line, place, problem),
+            Err(_) if is_removed && is_new && is_bare => {
+                return self.note(line, place, "does not exist: nothing is removed");
+            }
+            Err(_) if is_new && is_partial && self.retired.iter().any(|old| old.name == name) => {
+                return self.note(line, place, "is retired: nothing is changed");
+            }
+            Err(problem) => return self.mistake(line, place, problem),
         }
         self.retired.retain(|old| old.name != name);
         self.models.insert(name, model);
     }
 
+    /// The routes of a model, and those that are taken out of sale.
     fn merge_routes(
         &mut self,
-        n: usize,
-        model: &Table,
+        model: &str,
+        lines: &[usize],
         mut routes: Vec<Table>,
         own: Vec<Table>,
-    ) -> Vec<Table> {
-        for (m, mut own) in own.into_iter().enumerate() {
-            let (line, name) = (self.lines.route(n, m), route_name(&own));
-            let place = format!("model `{}`, route `{name}`", text_of(model, "name"));
-            let known = routes.iter().position(|route| route_name(route) == name);
-            match (is_removed(&mut own), known) {
-                (Ok(false), _) => {}
-                (Ok(true), Some(known)) => {
-                    let mut unsold = model.clone();
-                    unsold.insert("routes".to_owned(), vec![routes.remove(known)].into());
-                    self.unsold.push(unsold);
-                    continue;
-                }
-                (Ok(true), None) => {
-                    self.mistake(line, place, "does not exist and cannot be removed");
-                    continue;
-                }
-                (Err(problem), _) => {
+    ) -> (Vec<Table>, Vec<Table>) {
+        let (mut removed, mut named) = (Vec::new(), BTreeMap::new());
+        for (mut own, line) in own.into_iter().zip(lines.iter().copied()) {
+            let name = route_name(&own);
+            let place = format!("model `{model}`, route `{name}`");
+            if let Some(other) = named.insert(name.clone(), line) {
+                self.mistake(line, place, format!("is named already, on line {other}"));
+                continue;
+            }
+            let is_removed = match is_removed(&mut own) {
+                Ok(is_removed) => is_removed,
+                Err(problem) => {
                     self.mistake(line, place, problem);
                     continue;
                 }
-            }
+            };
+            let known = routes.iter().position(|route| route_name(route) == name);
+            let is_bare =
+                own.keys().all(|key| matches!(key.as_str(), "provider" | "endpoint" | "image_endpoint"));
             let mut route = known.map(|known| routes[known].clone()).unwrap_or_default();
             merge(&mut route, own);
-            let checked = read::<Route>(route.clone()).and_then(|route| route.check_names());
-            match (checked, known) {
-                (Err(problem), _) => self.mistake(line, place, problem),
+            match (read::<Route>(route.clone()).and_then(|route| route.check()), known) {
+                (Ok(()), known) if is_removed => {
+                    removed.push(route);
+                    known.map(|known| routes.remove(known));
+                }
                 (Ok(()), Some(known)) => routes[known] = route,
                 (Ok(()), None) => routes.push(route),
+                (Err(_), None) if is_removed && is_bare => {
+                    self.note(line, place, "does not exist: nothing is removed");
+                }
+                (Err(problem), _) => self.mistake(line, place, problem),
             }
         }
-        routes
+        (routes, removed)
     }
 
     /// The first of the replacements that is no model, or the model itself.
-    fn missing<'n>(&self, instead: &'n [String], of: &str) -> Option<&'n String> {
-        instead.iter().find(|name| *name == of || !self.models.contains_key(*name))
+    fn missing(&self, instead: &[String], of: &str) -> Option<String> {
+        instead.iter().find(|name| *name == of || !self.models.contains_key(*name)).cloned()
     }
 
     fn finish(mut self) -> Result<Catalog, Mistakes> {
@@ -278,17 +290,36 @@ impl Own<'_> {
             let line = self.named.get(own).copied().unwrap_or(1);
             self.mistake(line, format!("model `{own}`"), format!("route `{name}` is one of `{other}` too"));
         }
-        for (name, line) in self.named.clone() {
-            let Some(model) = models.get(&name) else { continue };
-            if let Some(missing) = self.missing(&model.instead, &name) {
-                let problem = format!("is replaced by `{missing}`, which does not exist");
-                self.mistake(line, format!("model `{name}`"), problem);
-            }
+        let of_models = self.named.iter().filter_map(|(name, line)| {
+            Some((*line, format!("model `{name}`"), self.missing(&models.get(name)?.instead, name)?))
+        });
+        let of_retired = self.retired.iter().filter_map(|old| {
+            let line = *self.retires.get(&old.name)?;
+            Some((line, format!("retired `{}`", old.name), self.missing(&old.instead, &old.name)?))
+        });
+        for (line, place, missing) in of_models.chain(of_retired).collect::<Vec<_>>() {
+            self.mistake(line, place, format!("is replaced by `{missing}`, which does not exist"));
         }
-        let Self { mistakes, retired, unsold, .. } = self;
+        let Self { mistakes, retired, unsold, notes, .. } = self;
         let unsold = unsold.into_iter().filter_map(|model| read(model).ok()).collect();
-        if mistakes.is_empty() { Ok(Catalog { models, retired, unsold }) } else { Err(Mistakes(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(Catalog { models, retired, unsold, notes })
+        } else {
+            Err(Mistakes(mistakes))
+        }
     }
+}
+
+fn with_routes(model: &Table, routes: Vec<Table>) -> Table {
+    let mut model = model.clone();
+    model.insert("routes".to_owned(), routes.into());
+    model
+}
+
+/// The keys of a table within a table.
+fn keys_of(table: &Table, name: &str) -> Vec<String> {
+    let inner = table.get(name).and_then(Value::as_table);
+    inner.map(|inner| inner.keys().cloned().collect()).unwrap_or_default()
 }
 
 /// The tables of a list; a value of another form was found by [`Lines::of`].

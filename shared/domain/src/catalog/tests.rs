@@ -87,7 +87,7 @@ fn what_cannot_be_is_refused_by_name() {
     let frames = "last_frame = true\nlast_frame_endpoint";
     assert!(refused(frames, "last_frame_endpoint").contains("for last frames and takes none"));
     let made = "resolutions = [\"720p\", \"1080p\", \"4k\"]";
-    let more = "resolutions = [\"720p\", \"1080p\", \"8k\"]";
+    let more = "resolutions = [\"720p\", \"1080p\", \"4k\", \"8k\"]";
     assert!(refused(made, more).contains("has no cost for 8k"));
     let instead = "instead = [\"kling-2.6\", \"kling-3.0\"]";
     assert!(refused(instead, "instead = [\"kling-0\"]").contains("replaced by kling-0"));

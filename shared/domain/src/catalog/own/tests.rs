@@ -111,7 +111,6 @@ fn what_is_no_catalogue_is_named_with_its_line() {
         ("model = []", "line 1: `model` is unknown: a catalogue has `models` and `retired`"),
         ("[[models]]\ntitle = 'x'", "line 1: model ``: needs a `name`"),
         ("[[models]]\nname = 'A B'", "line 1: model `A B`: needs a `name`"),
-        ("\n[[models]]\nname = 'nothing'\nremove = true", "line 2: model `nothing`: does not exist"),
         ("[[models]]\nname = 'nothing'", "line 1: model `nothing`: missing field"),
         ("[[retired]]\nname = 'x'", "line 1: retired `x`: missing field"),
         (
@@ -174,5 +173,123 @@ fn one_field_for_the_size_has_a_value_for_each() {
     let line = NEW.lines().find(|line| line.starts_with("fields")).unwrap();
     assert!(Catalog::with_own(&NEW.replace(line, size)).is_ok());
     let found = mistakes(&NEW.replace(line, &size.replace("16:9", "9:16")));
-    assert!(found[0].contains("`fields.sizes` has no value for `720p 16:9`"), "{found:?}");
+    assert!(found[0].ends_with("`fields.sizes` has `720p 9:16`, which no request has"), "{found:?}");
+    let image = "endpoint = \"someone/a\"\nimage_endpoint = \"someone/b\"";
+    let endpoint = "endpoint = \"someone/paper-boat/text-to-video\"";
+    let found = mistakes(&NEW.replace(line, size).replace(endpoint, image));
+    assert!(found[0].ends_with("`fields.sizes` has no value for `720p`"), "{found:?}");
+}
+
+/// The new model with its fields replaced.
+fn with_fields(fields: &str) -> String {
+    let line = NEW.lines().find(|line| line.starts_with("fields")).unwrap();
+    NEW.replace(line, &format!("fields = {{ {fields} }}"))
+}
+
+#[test]
+fn values_that_no_request_has_or_that_a_request_lacks_are_mistakes() {
+    for (fields, expected) in [
+        ("durations = { \"5\" = 81 }", "`fields.durations` has no value for `10`"),
+        ("durations = { \"5s\" = 81, \"5\" = 81, \"10\" = 1 }", "`fields.durations` has `5s`"),
+        ("aspect_ratios = { \"16x9\" = \"wide\" }", "`fields.aspect_ratios` has `16x9`"),
+        ("resolutions = { \"720P\" = \"hd\" }", "`fields.resolutions` has `720P`"),
+        ("sizes = { \"720p 16:9\" = \"hd\" }", "`fields.sizes` has `720p 16:9`"),
+        ("prompt = \"\"", "`fields.prompt` must not be empty"),
+        ("duration = \"x.\"", "`fields.duration`: `x.` is no name of a field"),
+        ("prompt = \"a..b\"", "`fields.prompt`: `a..b` is no name"),
+        (
+            "prompt = \"input.text\", always = { input = 5 }",
+            "`fields.always` and `fields.prompt` are both `input.text`",
+        ),
+        ("prompt = \"duration\"", "are both `duration`"),
+        ("always = { gone = nan }", "`fields`: `gone` is not a finite number"),
+        ("always = { many = [1, { x = inf }] }", "`fields`: `many` is not a finite number"),
+    ] {
+        let found = mistakes(&with_fields(fields));
+        assert!(found.len() == 1 && found[0].contains(expected), "{fields}: {found:?}");
+    }
+    for (from, to, expected) in [
+        ("durations_s = [5, 10]", "durations_s = [0, 5]", "must be above 0"),
+        ("prompt_max = 2_000", "prompt_max = 0", "must be above 0"),
+        ("prompt_max = 2_000", "prompt_max = 1\nseeds = [9, 1]", "`seeds` must be the smallest"),
+        (
+            "\"720p\" = { per_second = 100_000 }",
+            "\"720p\" = { per_second = 1 }\n\"720P\" = { per_second = 1 }",
+            "`cost` has `720P`",
+        ),
+        (
+            "{ per_second = 100_000 }",
+            "{ by_length = { \"5\" = 1, \"10\" = 1, \"5s\" = 1 } }",
+            "`cost` has a length of `5s`",
+        ),
+    ] {
+        let text = with_fields("").replace(from, to);
+        assert_ne!(text, with_fields(""), "{from}");
+        let found = mistakes(&text);
+        assert!(found.len() == 1 && found[0].contains(expected), "{to}: {found:?}");
+    }
+    let found = mistakes("[[models]]\nname = 'gen-4.5'\nprice = { '720P' = { per_second = 1 } }");
+    assert_eq!(found, ["line 1: model `gen-4.5`: `price` has `720P`, a resolution that no route makes"]);
+}
+
+#[test]
+fn what_is_named_twice_or_is_no_table_is_a_mistake() {
+    let (head, route) = NEW.split_once("[[models.routes]]").unwrap();
+    for (text, expected) in [
+        (format!("{NEW}[[models.routes]]{route}"), "line 19: model `paper-boat`, route `fal/someone/paper-boat/text-to-video`: is named already, on line 9"),
+        (head.replace("expected_s", "routes = [5]\nexpected_s"), "line 5: invalid type: integer `5`"),
+        ("retired = [5]".to_owned(), "line 1: invalid type: integer `5`"),
+        (
+            "[[retired]]\nname = 'x'\nsince = 'soon'\nwhy = ''\ninstead = []".to_owned(),
+            "line 1: retired `x`: `since` must be a day like 2027-03-01, not `soon`",
+        ),
+        (
+            "[[retired]]\nname = 'x'\nsince = '2026-12-01'\nwhy = ''\ninstead = ['gen-4.5']\n[[models]]\nname = 'gen-4.5'\nremove = true".to_owned(),
+            "line 1: retired `x`: is replaced by `gen-4.5`, which does not exist",
+        ),
+        ("[[models]]\nname = 'gen-4.5'\nremove = true\nnonsense = 3".to_owned(), "line 1: model `gen-4.5`: nonsense: unknown field"),
+    ] {
+        let found = mistakes(&text);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{text}: {found:?}");
+    }
+}
+
+/// So that attempts that run there go on.
+#[test]
+fn an_owners_own_model_and_route_are_removed_with_their_definition() {
+    let name = "fal/someone/paper-boat/text-to-video";
+    let model = Catalog::with_own(&NEW.replacen("title", "remove = true\ntitle", 1)).unwrap();
+    assert!(model.model("paper-boat").is_none() && model.route(name).is_some());
+    let (head, route) = NEW.split_once("[[models.routes]]").unwrap();
+    let other = route.replace("someone/paper-boat/text-to-video", "someone/else");
+    let both = format!("{head}[[models.routes]]{other}[[models.routes]]\nremove = true{route}");
+    let route = Catalog::with_own(&both).unwrap();
+    assert_eq!(route.model("paper-boat").unwrap().routes.len(), 1);
+    assert!(route.route(name).is_some() && model.warnings().is_empty());
+    // Removed and retired.
+    let retired = "[[models]]\nname = 'pika-2.2'\nremove = true\n[[retired]]\nname = 'pika-2.2'\nsince = '2026-12-01'\nwhy = 'old'\ninstead = ['gen-4.5']";
+    assert!(Catalog::with_own(retired).unwrap().retired().iter().any(|old| old.name == "pika-2.2"));
+}
+
+/// A release may have lost what a file of before removes or changes: the functions start all the same.
+#[test]
+fn what_a_newer_release_no_longer_has_is_a_warning() {
+    for (text, expected) in [
+        (
+            "\n[[models]]\nname = 'nothing'\nremove = true",
+            "line 2: model `nothing`: does not exist: nothing is removed",
+        ),
+        (
+            "[[models]]\nname = 'gen-4.5'\n[[models.routes]]\nprovider = 'fal'\nendpoint = 'a/b'\nremove = true",
+            "line 3: model `gen-4.5`, route `fal/a/b`: does not exist: nothing is removed",
+        ),
+        (
+            "[[models]]\nname = 'sora-2'\nprice = { '720p' = { per_second = 1 } }",
+            "line 1: model `sora-2`: is retired: nothing is changed",
+        ),
+    ] {
+        let catalog = Catalog::with_own(text).unwrap();
+        assert_eq!(catalog.warnings(), [expected]);
+        assert_eq!(catalog.names(), Catalog::built_in().names());
+    }
 }
