@@ -135,17 +135,7 @@ async fn fetch(app: &App, message: Message, deadline: Deadline) -> Result<(), Un
         Err(error) => later(&job, error),
     };
     let copied = accept_loss(app, &job, copied).await?;
-    let later = match copied {
-        Copied::Later(wait) => Some(wait),
-        Copied::Wrong => Some(Duration::ZERO),
-        Copied::Stored(_) | Copied::Missing => None,
-    };
-    let event = match copied {
-        Copied::Stored(media) => Event::Stored { number, media },
-        Copied::Wrong => Event::WrongFile { number, lease },
-        Copied::Missing => Event::AssetLost { number, lease },
-        Copied::Later(wait) => Event::CopyFailed { number, lease, wait },
-    };
+    let (later, event) = (copied.retry_after(), copied.event(number, lease));
     let provider = job.provider_of(number);
     let job = app.jobs.advance_from(job, &event, app.clock.now()).await?.into_job();
     app.outbox.send_all(&job).await;
@@ -211,6 +201,26 @@ enum Copied {
     Wrong,
     /// Retry after this wait, at most [`DELAY_MAX`].
     Later(Duration),
+}
+
+impl Copied {
+    /// The wait before another try; `None` if there is none.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Later(wait) => Some(*wait),
+            Self::Wrong => Some(Duration::ZERO),
+            Self::Stored(_) | Self::Missing => None,
+        }
+    }
+
+    fn event(self, number: u8, lease: u64) -> Event {
+        match self {
+            Self::Stored(media) => Event::Stored { number, media },
+            Self::Wrong => Event::WrongFile { number, lease },
+            Self::Missing => Event::AssetLost { number, lease },
+            Self::Later(wait) => Event::CopyFailed { number, lease, wait },
+        }
+    }
 }
 
 /// A file that is not found may appear later, if the provider loses many at once.
