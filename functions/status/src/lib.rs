@@ -86,8 +86,10 @@ async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let account = app.callers.account(request.headers(), Scope::Read, app.clock.now()).await?;
     match route {
         routes::JOBS => lists::jobs(app, request, &account).await,
-        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog))),
-        routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog))),
+        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog, app.clock.now()))),
+        routes::VIDEO_MODELS => {
+            Ok(json(StatusCode::OK, &models::video_models(&app.catalog, app.clock.now())))
+        }
         routes::PROVIDERS => lists::providers(app).await,
         routes::ACCOUNT => lists::account(app, request, &account).await,
         _ => job(app, request, &account).await,

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::catalog::{Audio, Catalog, Kind, Model, Route, Tariff};
 use domain::credit::Credits;
+use domain::time::Timestamp;
 use serde_json::{Value, json};
 
 /// Micro-credits in a dollar: a credit is a cent.
 const DOLLAR: u64 = 100 * Credits::ONE.micros();
 
 /// `GET /v1/models`: the catalogue, without our costs.
-pub(crate) fn models(catalog: &Catalog) -> Value {
-    json!({"models": catalog.models().map(model).collect::<Vec<_>>(), "retired": catalog.retired()})
+pub(crate) fn models(catalog: &Catalog, now: Timestamp) -> Value {
+    json!({"models": catalog.sold(now).map(model).collect::<Vec<_>>(), "retired": catalog.retired(now)})
 }
 
 fn model(model: &Model) -> Value {
@@ -67,8 +68,8 @@ fn route(route: &Route) -> Value {
 }
 
 /// `GET /v1/videos/models`: the video models, as OpenRouter lists them.
-pub(crate) fn video_models(catalog: &Catalog) -> Value {
-    let videos = catalog.models().filter(|model| model.kind == Kind::Video);
+pub(crate) fn video_models(catalog: &Catalog, now: Timestamp) -> Value {
+    let videos = catalog.sold(now).filter(|model| model.kind == Kind::Video);
     json!({"data": videos.map(video_model).collect::<Vec<_>>()})
 }
 

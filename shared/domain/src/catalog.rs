@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::credit::{Credits, MicroUsd};
 use super::provider::Provider;
+use super::time::Timestamp;
 
 pub use fields::{DurationFormat, Fields, size_key};
 pub use model::{Defaults, Kind, Model};
@@ -232,8 +233,29 @@ impl Catalog {
         losses
     }
 
-    pub fn retired(&self) -> &[Retired] {
-        &self.retired
+    /// The models that can be ordered now, by name.
+    pub fn sold(&self, now: Timestamp) -> impl Iterator<Item = &Model> {
+        self.models().filter(move |model| !model.has_ended(now))
+    }
+
+    /// The model of this name, if it can be ordered now.
+    pub fn sold_as(&self, name: &str, now: Timestamp) -> Option<&Model> {
+        self.model(name).filter(|model| !model.has_ended(now))
+    }
+
+    /// What can no longer be ordered, with the replacements that can.
+    pub fn retired(&self, now: Timestamp) -> Vec<Retired> {
+        let ended = self.models().filter(|model| model.has_ended(now)).map(|model| Retired {
+            name: model.name.clone(),
+            since: model.ends.clone().unwrap_or_default(),
+            why: "it has reached its last day".to_owned(),
+            instead: model.instead.clone(),
+        });
+        let mut retired: Vec<_> = self.retired.iter().cloned().chain(ended).collect();
+        for old in &mut retired {
+            old.instead.retain(|name| self.sold_as(name, now).is_some());
+        }
+        retired
     }
 
     /// The route of this name, also if it is no longer sold.

@@ -151,10 +151,8 @@ impl JobRequest {
         reach: Reach,
         now: Timestamp,
     ) -> Result<Self, Vec<FieldError>> {
-        let model = match catalog.model(&order.model) {
-            Some(model) if model.has_ended(now) => return Err(vec![ended_model(model, catalog, now)]),
-            Some(model) => model,
-            None => return Err(vec![unknown_model(&order.model, catalog)]),
+        let Some(model) = catalog.sold_as(&order.model, now) else {
+            return Err(vec![unknown_model(&order.model, catalog, now)]);
         };
         let mut errors = Vec::new();
         let mut url = |field, text: &Option<String>| {
@@ -287,9 +285,9 @@ impl Order {
         check(!self.pin || self.provider.is_some(), "pin", "needs `provider`".to_owned());
         let many = self.fallback_models.len() > FALLBACK_MODELS_MAX;
         check(!many, "fallback_models", format!("takes at most {FALLBACK_MODELS_MAX} models"));
-        let alike = |other: &&Model| other.kind == model.kind && !other.has_ended(now);
-        if !self.fallback_models.iter().all(|name| catalog.model(name).as_ref().is_some_and(alike)) {
-            let allowed = catalog.models().filter(alike).map(|model| model.name.clone()).collect();
+        let alike = |other: &&Model| other.kind == model.kind;
+        if !self.fallback_models.iter().all(|name| catalog.sold_as(name, now).as_ref().is_some_and(alike)) {
+            let allowed = catalog.sold(now).filter(alike).map(|model| model.name.clone()).collect();
             errors.push(wrong("fallback_models", "names a model that makes no such media", allowed));
         }
         if self.fps.is_some() {
@@ -394,21 +392,15 @@ const FIELDS: [Field; 9] = [
     },
 ];
 
-fn ended_model(model: &Model, catalog: &Catalog, now: Timestamp) -> FieldError {
-    let is_sold = |name: &&String| catalog.model(name).is_some_and(|other| !other.has_ended(now));
-    let since = model.ends.as_deref().unwrap_or_default();
-    let instead = model.instead.iter().filter(is_sold).cloned().collect();
-    wrong("model", format!("has been retired since {since}"), instead)
-}
-
-fn unknown_model(name: &str, catalog: &Catalog) -> FieldError {
-    match catalog.retired().iter().find(|retired| retired.name == name) {
+fn unknown_model(name: &str, catalog: &Catalog, now: Timestamp) -> FieldError {
+    match catalog.retired(now).into_iter().find(|retired| retired.name == name) {
         Some(old) => {
-            let instead =
-                old.instead.iter().filter(|name| catalog.model(name).is_some()).cloned().collect::<Vec<_>>();
-            wrong("model", format!("has been retired since {}: {}", old.since, old.why), instead)
+            wrong("model", format!("has been retired since {}: {}", old.since, old.why), old.instead)
         }
-        None => wrong("model", "there is no such model", catalog.names()),
+        None => {
+            let names = catalog.sold(now).map(|model| model.name.clone()).collect();
+            wrong("model", "there is no such model", names)
+        }
     }
 }
 

@@ -167,7 +167,8 @@ fn a_model_is_refused_by_name_from_the_day_of_its_end() {
     let before = end.minus(Duration::from_millis(1));
     assert!(parse("pika-2.2", none(), before).is_ok());
     let [error] = &parse("pika-2.2", none(), end).unwrap_err()[..] else { panic!("one error") };
-    assert_eq!((error.field.as_ref(), error.detail.as_str()), ("model", "has been retired since 2027-03-01"));
+    let ended = "has been retired since 2027-03-01: it has reached its last day";
+    assert_eq!((error.field.as_ref(), error.detail.as_str()), ("model", ended));
     assert_eq!(error.allowed, ["gen-4.5"], "what is sold");
     // Nor does another model fall back to it.
     let fallback = || serde_json::json!({"fallback_models": ["pika-2.2"]});

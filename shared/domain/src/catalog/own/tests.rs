@@ -5,6 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::credit::MicroUsd;
 use crate::provider::Provider;
+use crate::time::Timestamp;
+
+const EARLY: Timestamp = Timestamp::from_secs(0);
 
 /// A model that the compiled-in catalogue lacks.
 const NEW: &str = r#"
@@ -35,7 +38,7 @@ fn mistakes(text: &str) -> Vec<String> {
 fn an_empty_file_changes_nothing() {
     let (own, built_in) = (Catalog::with_own("").unwrap(), Catalog::built_in());
     assert_eq!(own.names(), built_in.names());
-    assert_eq!(own.retired().len(), built_in.retired().len());
+    assert_eq!(own.retired(EARLY).len(), built_in.retired(EARLY).len());
 }
 
 #[test]
@@ -98,7 +101,7 @@ instead = ["gen-4.5"]
     let catalog = Catalog::with_own(own).unwrap();
     assert!(catalog.route("stability/core").is_some());
     assert!(catalog.model("pika-2.2").is_none() && catalog.model("gen-4-turbo").is_none());
-    assert!(catalog.retired().iter().any(|retired| retired.name == "gen-4-turbo"));
+    assert!(catalog.retired(EARLY).iter().any(|retired| retired.name == "gen-4-turbo"));
     assert!(catalog.route("runway/gen4_turbo").is_some(), "an attempt may run there");
 }
 
@@ -268,7 +271,7 @@ fn an_owners_own_model_and_route_are_removed_with_their_definition() {
     assert!(route.route(name).is_some() && model.warnings().is_empty());
     // Removed and retired.
     let retired = "[[models]]\nname = 'pika-2.2'\nremove = true\n[[retired]]\nname = 'pika-2.2'\nsince = '2026-12-01'\nwhy = 'old'\ninstead = ['gen-4.5']";
-    assert!(Catalog::with_own(retired).unwrap().retired().iter().any(|old| old.name == "pika-2.2"));
+    assert!(Catalog::with_own(retired).unwrap().retired(EARLY).iter().any(|old| old.name == "pika-2.2"));
 }
 
 /// A release may have lost what a file of before removes or changes: the functions start all the same.
