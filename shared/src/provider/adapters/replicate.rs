@@ -17,6 +17,7 @@ use crate::provider::outcome::{
     Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTER_MAX, Unreadable,
 };
 use crate::provider::reading::{self, asset_urls, class_of_status, items, step, text, timestamp, word};
+use domain::catalog::Route;
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::job::RUNNING_MAX;
@@ -42,6 +43,14 @@ impl Adapter for Replicate {
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {
         reading::bearer(key)
+    }
+
+    fn check_route(&self, route: &Route) -> Result<(), &'static str> {
+        let is_model = |endpoint: &str| endpoint.split('/').count() == 2;
+        match route.endpoints().all(is_model) {
+            true => Ok(()),
+            false => Err("a model of Replicate is `owner/name` or `owner/name:VERSION`"),
+        }
     }
 
     /// The provider's deadline is the attempt's.
@@ -92,7 +101,12 @@ impl Adapter for Replicate {
             return Found::Unreadable(answer.cause()).into();
         };
         let (model, input) = (lost.order.endpoint(), model_input(&lost.order));
-        let alike = |item: &&Value| item["model"] == model && item["input"] == input;
+        // A list names model and version apart.
+        let (model, version) = model.split_once(':').map_or((model, None), |(model, it)| (model, Some(it)));
+        let alike = |item: &&Value| {
+            let is_version = version.is_none_or(|version| item["version"] == version);
+            item["model"] == model && is_version && item["input"] == input
+        };
         let items = items(&listed["results"]).iter().filter(alike);
         let found = lost.find(items.map(|item| (&item["id"], &item["created_at"])));
         match text(&listed["next"]).map(|next| cursor(&next)) {

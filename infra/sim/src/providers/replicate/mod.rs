@@ -352,10 +352,12 @@ fn prediction(simulator: &Simulator, job: &RemoteJob, at: Timestamp) -> Value {
         None => job.extra["deadline"].clone(),
     };
     let url = format!("{}/v1/predictions/{}", simulator.base(), job.id);
+    // Official models show no version.
+    let (model, version) = job.endpoint.split_once(':').unwrap_or((&job.endpoint, "hidden"));
     json!({
         "id": job.id,
-        "model": job.endpoint,
-        "version": "hidden",
+        "model": model,
+        "version": version,
         "status": status,
         "input": if removed { json!({}) } else { job.extra["input"].clone() },
         "output": output.filter(|_| !removed),
