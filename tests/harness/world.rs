@@ -325,7 +325,7 @@ impl World {
         }
         environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let process = Process { env: Env::from_pairs(environment), ..self.operator.clone() };
-        let process = process.with_secrets().await.expect("the secrets are read");
+        let process = process.with_references().await.expect("secrets and catalogue are read");
         let function = start_function(name, &process).expect("the function starts");
         Started { name: name.to_owned(), function }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use domain::provider::Provider::Fal;
 use harness::{Log, World};
 use serde_json::{Value, json};
@@ -20,9 +20,13 @@ async fn fal(answer: Value) -> String {
         let answer = if is_other { json!({"prices": []}) } else { answer.clone() };
         std::future::ready(axum::Json(answer))
     };
+    served(Router::new().fallback(answer)).await
+}
+
+async fn served(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }
 
@@ -56,6 +60,27 @@ async fn a_provider_that_does_not_answer_its_ping_is_asked_for_no_prices() {
     assert_eq!(world.calls(Fal, CallKind::Prices), 0);
     world.stack.host.fire_schedules().await;
     assert_eq!(world.calls(Fal, CallKind::Prices), 2);
+}
+
+/// An endpoint that fal does not know, among many: the prices of the others are still compared.
+#[tokio::test]
+async fn an_unknown_endpoint_hides_no_other_price() {
+    let answer = |uri: Uri| async move {
+        let query = uri.query().unwrap_or_default().replace("%2F", "/");
+        if query.contains("no-such-model") {
+            return (StatusCode::NOT_FOUND, axum::Json(json!({"error": {"type": "not_found"}})));
+        }
+        let prices = if query.contains(VEO) { vec![line(json!(0.5), "second")] } else { Vec::new() };
+        (StatusCode::OK, axum::Json(json!({"prices": prices})))
+    };
+    let url = served(Router::new().fallback(answer)).await;
+    let own = "[[models]]\nname = 'veo-3.1'\n[[models.routes]]\nprovider = 'fal'\nendpoint = 'example/no-such-model'\nresolutions = ['720p']\naspect_ratios = ['16:9']\ndurations_s = [8]\nprompt_max = 100\ncost = { '720p' = { per_second = 100_000 } }";
+    let world = World::with(|options| options.catalog = Some(own.to_owned())).await;
+    let health = world.start("health", &[("PROVIDERS", "fal"), ("FAL_BASE_URL", &url)]).await;
+    let log = Log::start();
+    let event = include_str!("../../events/health/schedule.json");
+    health.invoke(serde_json::from_str(event).unwrap()).await;
+    assert_eq!(log.of("price.differs").len(), 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::transport::Timer;
 use super::{Credentials, ProviderClient};
 use crate::provider::adapters::adapter;
+use crate::provider::call::Answer;
 use crate::provider::credential::CredentialId;
 use domain::catalog::Route;
 use domain::price_list::Listed;
@@ -18,6 +19,24 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Vec<Listed> {
         let credential = &credential.into();
+        if let Some(listed) = self.listed(credential, routes, now).await {
+            return listed;
+        }
+        // An endpoint that the provider does not know spoils the list of all.
+        let mut listed = Vec::new();
+        for route in routes {
+            listed.extend(self.listed(credential, &[route], now).await.unwrap_or_default());
+        }
+        listed
+    }
+
+    /// `None` if the provider says that something is not found.
+    async fn listed(
+        &self,
+        credential: &CredentialId,
+        routes: &[&Route],
+        now: Timestamp,
+    ) -> Option<Vec<Listed>> {
         let adapter = adapter(credential.provider);
         let mut listed = Vec::new();
         for call in adapter.prices(routes) {
@@ -31,8 +50,11 @@ impl ProviderClient {
                 Err(lost) => (Vec::new(), ("unreadable", lost.cause())),
             };
             timer.log(&sent, summary);
+            if sent.as_ref().is_ok_and(Answer::says_not_found) {
+                return None;
+            }
             listed.extend(list);
         }
-        listed
+        Some(listed)
     }
 }
