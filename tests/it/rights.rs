@@ -29,6 +29,9 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
         // Read before there is any invocation.
         let secrets = spec.environment.get("SECRETS").into_iter().flat_map(|arns| arns.split(','));
         secrets.for_each(|arn| add(function, "secretsmanager:GetSecretValue", arn));
+        if spec.environment.contains_key("CATALOG") {
+            add(function, "s3:GetObject", "arn:aws:s3:::genmux-media/config/*");
+        }
     }
     // A mapping takes messages in its function's name.
     for mapping in &template.mappings {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
+use regex_lite::Regex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -37,6 +38,7 @@ pub(super) struct Parameter {
     kind: ParameterType,
     default: Option<Scalar>,
     allowed_values: Option<Vec<Scalar>>,
+    allowed_pattern: Option<String>,
     min_value: Option<f64>,
     #[serde(rename = "Description")]
     _description: Option<String>,
@@ -265,6 +267,10 @@ impl Parameter {
         if let Some(allowed) = &self.allowed_values {
             let allowed: Vec<_> = allowed.iter().map(Scalar::to_string).collect();
             ensure!(allowed.contains(&value), "parameter {name} must be one of {allowed:?}");
+        }
+        if let Some(pattern) = &self.allowed_pattern {
+            let allowed = Regex::new(pattern).with_context(|| format!("the pattern of parameter {name}"))?;
+            ensure!(allowed.is_match(&value), "parameter {name} must match {pattern}");
         }
         if let ParameterType::Number = self.kind {
             let number: f64 = value.parse().ok().with_context(|| format!("parameter {name} is a number"))?;

@@ -226,6 +226,7 @@ fn a_parameter_without_a_legal_value_is_refused() {
     };
     assert_eq!(refusal("MediaAllowLoopback", "true"), "the template has no parameter MediaAllowLoopback");
     assert!(refusal("LogDays", "2").contains("must be one of"));
+    assert!(refusal("Catalog", "media/x").contains("must match ^(config/"));
     assert_eq!(refusal("MediaDays", "many"), "parameter MediaDays is a number");
     assert_eq!(refusal("MediaDays", "-1"), "parameter MediaDays is too small");
     assert_eq!(refusal("Colour", "red"), "the template has no parameter Colour");
