@@ -72,6 +72,19 @@ async fn a_lost_create_of_an_own_route_is_found_again() {
     world.audit().await;
 }
 
+/// A list of Replicate shows model and version apart, an order names both in one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_create_of_a_version_of_a_model_is_found_again() {
+    let own = examples().replace("\"example/ink-2\"", "\"example/ink-2:0f1e2d3c\"");
+    let world = world(own, true).await;
+    world.simulator(Provider::Replicate).cut(CallKind::Create, sim::Fault::DropAfter);
+    let id = world.submit("ink-2", "a paper boat", "lost").await;
+    let job = world.finish(&id).await;
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
+    assert_eq!(world.calls(Provider::Replicate, CallKind::Create), 1);
+    world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prices_routes_and_models_are_those_of_the_file() {
     let world = world(examples(), true).await;
@@ -119,7 +132,14 @@ async fn callers_are_warned_of_the_end_of_a_model_and_then_refused() {
     at(end);
     let refused = world.post_job(&order, "too late").await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(refused.body["errors"][0]["detail"], "has been retired since 2027-03-01");
+    let detail = "has been retired since 2027-03-01: it has reached its last day";
+    assert_eq!(refused.body["errors"][0]["detail"], detail);
+    let models = world.call(Method::GET, "/v1/models", &[], None).await.body;
+    let names =
+        |list: &str| models[list].as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+    assert!(
+        names("retired").contains(&json!("gen-4-turbo")) && !names("models").contains(&json!("gen-4-turbo"))
+    );
     assert_eq!(refused.body["errors"][0]["allowed"], json!(["gen-4.5"]));
     // A repeat finds its job all the same.
     let again = world.post_job(&order, "late").await;
@@ -158,6 +178,12 @@ async fn a_mistake_stops_the_start_and_is_named_with_its_line() {
         ];
         assert!(wrong.contains(boat) && wrong.contains(ink) && wrong.contains("CATALOG, line "), "{wrong}");
     }
+    // What is well written, and no call can be built for.
+    let unspoken = examples().replace("\"example/paper-boat/image-to-video\"", "\"paper-boat\"");
+    OwnCatalog::new(world.operator.s3(), &bucket, "config/unspoken").write(&unspoken).await.unwrap();
+    let wrong = start("submit", &format!("s3://{bucket}/config/unspoken")).await.unwrap();
+    let boat = "CATALOG, model `paper-boat-1`, route `fal/example/paper-boat/text-to-video`: an endpoint of fal is `owner/app` or longer";
+    assert!(wrong.contains(boat), "{wrong}");
     let nothing = start("submit", &format!("s3://{bucket}/config/nothing")).await.unwrap();
     assert!(
         nothing.contains(&format!("the catalogue at s3://{bucket}/config/nothing cannot be read")),

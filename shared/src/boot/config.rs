@@ -4,12 +4,14 @@ use url::Url;
 
 use super::env::Reader;
 use super::{Process, StartError, own_catalog};
-use crate::provider::{CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter};
+use crate::provider::{
+    CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter, unspoken,
+};
 use crate::store::Table;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
-use domain::catalog::{Catalog, Mistakes};
+use domain::catalog::{Catalog, Mistake, Mistakes};
 use domain::policy::limit::LimitTable;
 use domain::provider::Provider;
 use domain::public_url::Reach;
@@ -35,10 +37,13 @@ pub fn table(process: &Process, read: &mut Reader<'_>) -> Table {
 pub fn catalog(read: &mut Reader<'_>) -> Catalog {
     let own: Option<String> = read.optional(own_catalog::VARIABLE, "a text");
     let Some(own) = own else { return Catalog::built_in() };
-    Catalog::with_own(&own).unwrap_or_else(|Mistakes(mistakes)| {
-        mistakes.iter().for_each(|mistake| read.problem(format!("{}, {mistake}", own_catalog::VARIABLE)));
-        Catalog::built_in()
-    })
+    let catalog = Catalog::with_own(&own);
+    let mistakes = match &catalog {
+        Ok(catalog) => unspoken(catalog),
+        Err(Mistakes(mistakes)) => mistakes.iter().map(Mistake::to_string).collect(),
+    };
+    mistakes.iter().for_each(|mistake| read.problem(format!("{}, {mistake}", own_catalog::VARIABLE)));
+    catalog.unwrap_or_else(|_mistakes| Catalog::built_in())
 }
 
 /// A queue by the variable that holds its URL.

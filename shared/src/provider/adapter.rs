@@ -11,7 +11,7 @@ use url::Url;
 use super::call::{Answer, Call};
 use super::order::{CreateOrder, Lost};
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
-use domain::catalog::Route;
+use domain::catalog::{DurationFormat, Fields, Route};
 use domain::id::RemoteJob;
 use domain::price_list::Listed;
 use domain::time::Timestamp;
@@ -60,6 +60,15 @@ pub trait Adapter: Sync {
         Canceling::Unreadable(answer.cause())
     }
 
+    /// Whether calls of this route can be built: its endpoint and what it says of its input.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn check_route(&self, route: &Route) -> Result<(), &'static str> {
+        has_usual_input(route)
+    }
+
     /// The call that looks up the remote job of an unconfirmed create.
     fn look_up(&self, _lost: &Lost<'_>) -> Option<Call> {
         None
@@ -103,6 +112,12 @@ pub trait Adapter: Sync {
     fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {
         None
     }
+}
+
+/// That a route says nothing of its input: all models of the provider have one form.
+pub(super) fn has_usual_input(route: &Route) -> Result<(), &'static str> {
+    let is_usual = route.fields == Fields::default() && route.duration_format == DurationFormat::default();
+    if is_usual { Ok(()) } else { Err("its input has one form: leave out `fields` and `duration_format`") }
 }
 
 /// An access token and its lifetime.

@@ -27,3 +27,15 @@ pub use credential::CredentialId;
 pub use order::{CreateOrder, LOST_WITHIN, Lost, reference};
 pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Seen, Unreadable};
 pub use signatures::{Verified, VerifyError};
+
+use domain::catalog::Catalog;
+
+/// What calls cannot be built for, of every route of a catalogue; empty for the built-in one.
+pub fn unspoken(catalog: &Catalog) -> Vec<String> {
+    let routes = catalog.models().flat_map(|model| model.routes.iter().map(move |route| (model, route)));
+    let wrong = routes.filter_map(|(model, route)| {
+        let why = adapter(route.provider).check_route(route).err()?;
+        Some(format!("model `{}`, route `{}`: {why}", model.name, route.name()))
+    });
+    wrong.collect()
+}

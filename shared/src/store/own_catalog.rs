@@ -6,9 +6,6 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, S3};
 
-/// The largest catalogue, in bytes.
-const BYTES_MAX: i64 = 1024 * 1024;
-
 /// Where an owner's own catalogue is.
 #[derive(Debug, Clone)]
 pub struct OwnCatalog {
@@ -18,6 +15,8 @@ pub struct OwnCatalog {
 }
 
 impl OwnCatalog {
+    /// The largest catalogue.
+    pub const BYTES_MAX: usize = 1024 * 1024;
     /// Where functions may read it.
     pub const PREFIX: &str = "config/";
 
@@ -46,8 +45,9 @@ impl OwnCatalog {
         let doing = "read the catalogue";
         let object = self.client.get_object().bucket(&self.bucket).key(&self.key).send().await;
         let object = object.map_err(|source| Error::sdk(doing, source))?;
-        if object.content_length().is_none_or(|length| length > BYTES_MAX) {
-            return Err(Error::corrupt(doing, format!("it is larger than {BYTES_MAX} bytes")));
+        let length = object.content_length().and_then(|length| usize::try_from(length).ok());
+        if length.is_none_or(|length| length > Self::BYTES_MAX) {
+            return Err(Error::corrupt(doing, format!("it is larger than {} bytes", Self::BYTES_MAX)));
         }
         let bytes = object.body.collect().await.map_err(|source| Error::failed(doing, source))?;
         String::from_utf8(bytes.to_vec()).map_err(|source| Error::corrupt(doing, source))

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use aws_config::BehaviorVersion;
-use domain::catalog::{Catalog, Kind, Mistakes, Model};
+use domain::catalog::{Catalog, Kind, Mistake, Mistakes, Model};
 use shared::boot::{Clock, Env, Process, Random};
+use shared::provider::unspoken;
 use shared::store::own_catalog::OwnCatalog;
 
 use super::CatalogCommand;
@@ -44,13 +45,21 @@ pub(super) async fn run(command: CatalogCommand) -> Result<()> {
 /// Every mistake, each on a line of its own.
 pub(super) fn checked(file: &Path) -> Result<(String, Catalog)> {
     let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let catalog = match Catalog::with_own(&text) {
-        Ok(catalog) => catalog,
-        Err(Mistakes(mistakes)) => {
-            let lines: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
-            bail!("{} is not a valid catalogue:{}", file.display(), lines.concat());
+    ensure!(
+        text.len() <= OwnCatalog::BYTES_MAX,
+        "{} is larger than {} bytes",
+        file.display(),
+        OwnCatalog::BYTES_MAX
+    );
+    let (catalog, mistakes) = match Catalog::with_own(&text) {
+        Ok(catalog) => {
+            let mistakes = unspoken(&catalog);
+            (catalog, mistakes)
         }
+        Err(Mistakes(mistakes)) => (Catalog::built_in(), mistakes.iter().map(Mistake::to_string).collect()),
     };
+    let lines: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
+    ensure!(mistakes.is_empty(), "{} is not a valid catalogue:{}", file.display(), lines.concat());
     for warning in catalog.warnings() {
         say!("warning: {warning}");
     }

@@ -171,6 +171,12 @@ fn an_own_catalogue_is_checked_shown_and_used() {
     let shown = said(&run(path, &["catalog", "show", "own.toml"]));
     assert!(shown.contains("fal/example/paper-boat/text-to-video"), "{shown}");
     assert!(!said(&run(path, &["catalog", "show"])).contains("paper-boat"));
+    fs::write(path.join("short.toml"), own.replace("example/paper-boat/image-to-video", "boat")).unwrap();
+    let short = refused(&run(path, &["catalog", "check", "short.toml"]));
+    assert!(short.contains("an endpoint of fal is `owner/app` or longer"), "{short}");
+    fs::write(path.join("large.toml"), own.to_owned() + &"#\n".repeat(600_000)).unwrap();
+    let large = refused(&run(path, &["catalog", "check", "large.toml"]));
+    assert!(large.contains("large.toml is larger than 1048576 bytes"), "{large}");
     for arguments in [&["catalog", "check", "bad.toml"][..], &["serve", "--catalog", "bad.toml"]] {
         let output = refused(&run(path, arguments));
         let lines: Vec<_> = output.lines().map(str::trim).collect();

@@ -46,6 +46,15 @@ impl Adapter for Fal {
         Some((AUTHORIZATION, format!("Key {}", key.expose())))
     }
 
+    fn check_route(&self, route: &Route) -> Result<(), &'static str> {
+        let is_app = |endpoint: &str| endpoint.split('/').count() >= app_segments(endpoint);
+        if route.endpoints().all(is_app) {
+            Ok(())
+        } else {
+            Err("an endpoint of fal is `owner/app` or longer")
+        }
+    }
+
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
         let mut path = format!("/{}", order.endpoint());
         if let Some(callback) = order.callback {

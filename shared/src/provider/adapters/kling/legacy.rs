@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::common::{API, PING, billed, class_of_failure, data, no_task, notice, read_create, read_ping};
-use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
+use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup, has_usual_input};
 use crate::provider::call::{Answer, Call};
 use crate::provider::order::{CreateOrder, Lost, without_nulls};
 use crate::provider::outcome::{Found, Notice, Outcome, Page, Polled, Unreadable};
 use crate::provider::reading::{self, amount, asset_url, items, step, text, word};
+use domain::catalog::Route;
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
@@ -49,6 +50,14 @@ impl Adapter for KlingLegacy {
         let (access, secret) = key.expose().split_once(':')?;
         let token = token(access, secret, now).filter(|_| !access.is_empty())?;
         Some((AUTHORIZATION, format!("Bearer {token}")))
+    }
+
+    fn check_route(&self, route: &Route) -> Result<(), &'static str> {
+        let is_kind = |endpoint: &str| endpoint.split_once('/').is_some();
+        match route.endpoints().all(is_kind) {
+            true => has_usual_input(route),
+            false => Err("an endpoint of this API is `text2video/MODEL` or `image2video/MODEL`"),
+        }
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
