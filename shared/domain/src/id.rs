@@ -79,6 +79,54 @@ id! {
     KeyId, "k", 24
 }
 
+id! {
+    /// An event: `evt_` and 26 base-32 characters. It is the id of all tries to deliver it.
+    EventId, "evt_", 26
+}
+
+id! {
+    /// An endpoint: `ep_` and 26 base-32 characters, or [`EndpointId::callback`].
+    EndpointId, "ep_", 26
+}
+
+impl EventId {
+    /// The event of one version of a job: a job moves to each version once.
+    pub fn of_job(job: &JobId, version: u64) -> Self {
+        Self::of(&[job.as_str(), &version.to_string()])
+    }
+
+    /// The event that these texts name.
+    pub fn of(texts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update(text.as_bytes());
+            hash.update([0]);
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self::from_bytes(bytes)
+    }
+
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, base32(&bytes)))
+    }
+}
+
+impl EndpointId {
+    /// Stands for the callback URLs of an account's jobs.
+    pub fn callback() -> Self {
+        Self(format!("{}callback", Self::PREFIX))
+    }
+
+    pub fn is_callback(&self) -> bool {
+        *self == Self::callback()
+    }
+
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, base32(&bytes)))
+    }
+}
+
 impl JobId {
     /// The prefix of generated ids.
     pub const BYTES: usize = Self::PREFIX.len() + 26;

@@ -94,6 +94,10 @@ pub struct Job {
     /// releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refunded: Option<Credits>,
+    /// Whether its moves are events: it has a callback URL, or its account had an endpoint when it
+    /// was submitted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) notifies: bool,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -140,7 +144,14 @@ impl Job {
             fault: None,
             cancel_refund: CancelRefund::default(),
             refunded: None,
+            notifies: false,
         }
+    }
+
+    /// With events for its moves.
+    #[must_use]
+    pub fn with_events(self, notifies: bool) -> Self {
+        Self { notifies, ..self }
     }
 
     /// With the digest of the request body.
@@ -336,6 +347,10 @@ impl Job {
 
     pub const fn cancel_refund(&self) -> CancelRefund {
         self.cancel_refund
+    }
+
+    pub const fn notifies(&self) -> bool {
+        self.notifies
     }
 
     pub const fn refunded(&self) -> Option<Credits> {

@@ -3,6 +3,7 @@
 //! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
 //! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
+//! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
 //! - [`public_url`]: untrusted URLs.
 
@@ -10,7 +11,10 @@ pub mod attempt;
 pub mod catalog;
 pub mod credit;
 pub mod decide;
+pub mod delivery;
 mod effect;
+pub mod endpoint;
+pub mod event;
 pub mod id;
 pub mod job;
 pub mod media;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalog::{Audio, Catalog, Kind, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
+use super::endpoint;
 use super::provider::Provider;
 use super::public_url::{self, PublicUrl, Reach};
 use super::time::Timestamp;
@@ -155,15 +156,15 @@ impl JobRequest {
             return Err(vec![unknown_model(&order.model, catalog, now)]);
         };
         let mut errors = Vec::new();
-        let mut url = |field, text: &Option<String>| {
-            let parsed = PublicUrl::parse(text.as_deref()?, reach);
+        let mut url = |field, text: &Option<String>, parse: ParseUrl| {
+            let parsed = parse(text.as_deref()?, reach);
             let refused = |why| wrong(field, format!("must be {}: {why}", public_url::ALLOWED), Vec::new());
             // A placeholder: the request is rejected with its URL.
             Some(parsed.map_err(|why| errors.push(refused(why))).unwrap_or_default())
         };
-        let image_url = url("image_url", &order.image_url);
-        let last_frame_url = url("last_frame_url", &order.last_frame_url);
-        let callback_url = url("callback_url", &order.callback_url);
+        let image_url = url("image_url", &order.image_url, PublicUrl::parse);
+        let last_frame_url = url("last_frame_url", &order.last_frame_url, PublicUrl::parse);
+        let callback_url = url("callback_url", &order.callback_url, endpoint::callback_url);
         errors.extend(order.form_errors(model, catalog, now));
         let defaults = &model.defaults;
         let follows_image = order.image_url.is_some()
@@ -308,6 +309,8 @@ struct Field {
     fits: fn(&JobRequest, &Route) -> bool,
     allowed: fn(&JobRequest, &Route) -> Vec<String>,
 }
+
+type ParseUrl = fn(&str, Reach) -> Result<PublicUrl, &'static str>;
 
 const FIELDS: [Field; 9] = [
     Field {

@@ -7,6 +7,7 @@ mod headers;
 mod jwks;
 pub mod jwt;
 mod mac;
+pub mod own;
 mod schemes;
 mod secret;
 pub mod tag;

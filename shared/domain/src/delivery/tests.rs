@@ -1,0 +1,113 @@
+//! Tests of deliveries.
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const LATER: Outcome = Outcome::Later { wait: None };
+
+fn delivery() -> Delivery {
+    Delivery {
+        event: EventId::from_bytes([1; 16]),
+        account: "acct_anna".parse().unwrap(),
+        endpoint: EndpointId::from_bytes([2; 16]),
+        kind: EventType::known("job.failed"),
+        url: None,
+        status: Status::Pending,
+        version: 1,
+        number: 0,
+        next_at: NOW,
+        claimed: false,
+        tries: Vec::new(),
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+fn made(at: Timestamp) -> Try {
+    Try { at, ms: 3, outcome: "failed".to_owned(), status: Some(500), error: None, answer: None }
+}
+
+fn claim(delivery: &Delivery, now: Timestamp) -> Delivery {
+    match delivery.claim(now) {
+        Claim::Try(claimed) => *claimed,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The times of all tries at an endpoint that always fails.
+fn tries(chance: u32) -> Vec<Duration> {
+    let (mut delivery, mut at) = (delivery(), Vec::new());
+    while delivery.status == Status::Pending {
+        let now = delivery.next_at;
+        delivery = claim(&delivery, now).finish(LATER, made(now), chance, now);
+        at.push(now.since(NOW));
+    }
+    assert_eq!(delivery.status, Status::Failed);
+    at
+}
+
+#[test]
+fn ten_tries_take_75_hours_35_minutes_and_5_seconds_less_the_jitter() {
+    let without = tries(0);
+    let seconds = [0, 5, 305, 2_105, 9_305, 27_305, 63_305, 113_705, 185_705, 272_105];
+    assert_eq!(without.iter().map(Duration::as_secs).collect::<Vec<_>>(), seconds);
+    assert_eq!(without.last(), Some(&Duration::from_secs(75 * 3_600 + 35 * 60 + 5)));
+    let with = tries(u32::MAX);
+    assert_eq!(with.len(), 10);
+    assert!(with.last().unwrap() < &Duration::from_secs(69 * 3_600), "{with:?}");
+}
+
+#[test]
+fn a_wait_that_the_endpoint_asks_for_is_kept_up_to_a_day() {
+    let claimed = claim(&delivery(), NOW);
+    let after = |secs| {
+        let wait = Some(Duration::from_secs(secs));
+        claimed.finish(Outcome::Later { wait }, made(NOW), 0, NOW).next_at.since(NOW).as_secs()
+    };
+    assert_eq!([after(0), after(5), after(90), after(10_000_000)], [5, 5, 90, 86_400]);
+}
+
+#[test]
+fn a_claimed_try_runs_alone_and_is_made_again_if_it_is_lost() {
+    let claimed = claim(&delivery(), NOW);
+    assert_eq!(claimed.claim(NOW), Claim::NotYet(CLAIM));
+    let again = claim(&claimed, NOW + CLAIM);
+    assert_eq!(again.number, 2);
+    // Ten lost ones are the end as well.
+    let last = (0..10).fold(delivery(), |delivery, _| claim(&delivery, delivery.next_at));
+    let ended = claim(&last, last.next_at);
+    assert_eq!((ended.number, ended.status, ended.claim(ended.next_at)), (10, Status::Failed, Claim::Ended));
+}
+
+#[test]
+fn it_ends_delivered_rejected_or_gone_and_can_be_sent_again() {
+    let claimed = claim(&delivery(), NOW);
+    for (outcome, status) in [
+        (Outcome::Delivered, Status::Delivered),
+        (Outcome::Never, Status::Failed),
+        (Outcome::Gone, Status::Failed),
+        (Outcome::Held, Status::Pending),
+    ] {
+        let ended = claimed.finish(outcome, made(NOW), 0, NOW);
+        assert_eq!(ended.status, status, "{outcome:?}");
+        let again = ended.again(NOW);
+        assert_eq!((again.status, again.number, again.tries.len()), (Status::Pending, 0, 1));
+    }
+    assert_eq!(delivery().skipped(NOW).claim(NOW), Claim::Ended);
+}
+
+#[test]
+fn a_waiting_delivery_is_hastened_and_a_running_one_is_not() {
+    let claimed = claim(&delivery(), NOW);
+    assert_eq!(claimed.hastened(NOW), None);
+    let waiting = claimed.finish(Outcome::Held, made(NOW), 0, NOW);
+    assert_eq!(waiting.hastened(NOW).unwrap().next_at, NOW);
+    assert_eq!(delivery().hastened(NOW), None, "it is due already");
+}
+
+#[test]
+fn the_last_twenty_tries_are_kept() {
+    let all = (0..30)
+        .fold(delivery(), |delivery, n| delivery.finish(LATER, made(NOW + Duration::from_secs(n)), 0, NOW));
+    assert_eq!((all.tries.len(), all.tries[0].at), (20, NOW + Duration::from_secs(10)));
+}

@@ -1,0 +1,272 @@
+//! Endpoints: where an account's events are sent, and what each endpoint's answers say of its health.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use strum::EnumString;
+use url::Url;
+
+use super::delivery::Outcome;
+use super::event::{EventType, Pattern};
+use super::id::{AccountId, EndpointId};
+use super::public_url::{PublicUrl, Reach};
+use super::time::Timestamp;
+
+/// Endpoints of one account.
+pub const ENDPOINTS_MAX: u32 = 20;
+/// Consecutive failures after which an endpoint is tried by one delivery at a time.
+pub const FAILURES_MAX: u32 = 5;
+/// How long an endpoint may fail without one success before it is disabled.
+pub const FAILING_MAX: Duration = Duration::from_secs(120 * 3_600);
+/// Pause between the tries at a failing endpoint: the first, and the longest.
+const PROBE_FIRST: Duration = Duration::from_secs(30);
+const PROBE_MAX: Duration = Duration::from_secs(300);
+/// A success of a healthy endpoint is recorded this often.
+const SUCCESS_EVERY: Duration = Duration::from_secs(3_600);
+/// How long a replaced secret signs as well: by default, and at most.
+pub const GRACE: Duration = Duration::from_secs(24 * 3_600);
+pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Kind {
+    /// An HTTP server of the customer: Standard Webhooks.
+    Webhook,
+}
+
+impl Kind {
+    pub const ALL: [Self; 1] = [Self::Webhook];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// The address, as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no address of this kind.
+    pub fn address(self, text: &str, reach: Reach) -> Result<String, &'static str> {
+        match self {
+            Self::Webhook => callback_url(text, reach).map(PublicUrl::into_string),
+        }
+    }
+}
+
+/// Parses a URL that events are sent to: as [`PublicUrl`], on port 443 or above 1023.
+///
+/// # Errors
+///
+/// Why it is not allowed.
+pub fn callback_url(text: &str, reach: Reach) -> Result<PublicUrl, &'static str> {
+    let url = PublicUrl::parse(text, reach)?;
+    let port = Url::parse(&url).ok().and_then(|url| url.port_or_known_default());
+    let is_allowed = port.is_some_and(|port| port == 443 || port > 1_023 || reach == Reach::Loopback);
+    if is_allowed { Ok(url) } else { Err("its port is neither 443 nor above 1023") }
+}
+
+/// Whether events are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Status {
+    Enabled,
+    /// By its owner. Its events are recorded, and can be recovered.
+    Paused,
+    /// By us. The same holds.
+    Disabled,
+}
+
+impl Status {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// Why an endpoint was disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No success for [`FAILING_MAX`].
+    Failing,
+    /// It answered that it no longer exists.
+    Gone,
+}
+
+/// An endpoint, as of one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub account: AccountId,
+    pub kind: Kind,
+    pub address: String,
+    pub types: Vec<Pattern>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether it is also signed by Ed25519 (`v1a`).
+    #[serde(default)]
+    pub v1a: bool,
+    pub status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_reason: Option<Reason>,
+    #[serde(default)]
+    pub secrets: Secrets,
+    #[serde(default)]
+    pub health: Health,
+    pub version: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Which of its secrets are active. They are derived, not stored: see the function `deliver`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    pub version: u32,
+    /// Until when the version before signs as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<Timestamp>,
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self { version: 1, previous_until: None }
+    }
+}
+
+impl Secrets {
+    /// A new secret. The last one signs as well for `grace`; one before that no longer.
+    #[must_use]
+    pub fn rotated(self, grace: Duration, now: Timestamp) -> Self {
+        let previous_until = (!grace.is_zero()).then(|| now + grace.min(GRACE_MAX));
+        Self { version: self.version.saturating_add(1), previous_until }
+    }
+
+    /// The versions that sign now, the newest first.
+    pub fn active(self, now: Timestamp) -> impl Iterator<Item = u32> {
+        let previous = self.previous_until.filter(|until| now < *until).and(self.version.checked_sub(1));
+        std::iter::once(self.version).chain(previous)
+    }
+}
+
+/// What its last answers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// Consecutive failures.
+    #[serde(default)]
+    pub failures: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// While it is failing: when the next delivery may try it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// Whether a delivery may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    Send,
+    /// It is failing: this one delivery may try it, if this version is written.
+    Probe(Box<Endpoint>),
+    /// It is failing, and another delivery tries it.
+    Hold,
+    /// It is paused or disabled.
+    Skip,
+}
+
+impl Endpoint {
+    pub fn wants(&self, kind: &EventType) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(kind.as_str()))
+    }
+
+    /// Whether a delivery may be tried now. A failing endpoint costs one connection per pause, however
+    /// many deliveries wait.
+    pub fn admit(&self, now: Timestamp) -> Admission {
+        if self.status != Status::Enabled {
+            return Admission::Skip;
+        }
+        match self.health.probe_at {
+            None => Admission::Send,
+            Some(at) if now < at => Admission::Hold,
+            Some(_) => {
+                let probe_at = Some(now + probe_pause(self.health.failures));
+                let health = Health { probe_at, ..self.health };
+                Admission::Probe(Box::new(self.changed(now, |next| next.health = health)))
+            }
+        }
+    }
+
+    /// The endpoint after a try; `None` if nothing is worth recording.
+    pub fn after(&self, outcome: Outcome, now: Timestamp) -> Option<Self> {
+        let health = &self.health;
+        match outcome {
+            Outcome::Delivered => {
+                let is_known = health.last_success_at.is_some_and(|at| now.since(at) < SUCCESS_EVERY);
+                let was_failing = health.failures > 0 || health.failing_since.is_some();
+                (was_failing || !is_known).then(|| {
+                    let health = Health { last_success_at: Some(now), ..Health::default() };
+                    self.changed(now, |next| next.health = health)
+                })
+            }
+            Outcome::Gone => Some(self.disabled(Reason::Gone, now)),
+            Outcome::Later { .. } => {
+                let failures = health.failures.saturating_add(1);
+                let since = health.failing_since.unwrap_or(now);
+                let probe_at = (failures >= FAILURES_MAX).then(|| now + probe_pause(failures));
+                let health = Health { failures, failing_since: Some(since), probe_at, ..*health };
+                let failing = self.changed(now, |next| next.health = health);
+                let is_too_long = now.since(since) >= FAILING_MAX;
+                Some(if is_too_long { failing.disabled(Reason::Failing, now) } else { failing })
+            }
+            // Of the event, not of the endpoint.
+            Outcome::Never | Outcome::Held => None,
+        }
+    }
+
+    /// Whether the change to `next` lets the waiting deliveries go on.
+    pub fn recovers_to(&self, next: &Self) -> bool {
+        self.health.probe_at.is_some() && next.health.probe_at.is_none() && next.status == Status::Enabled
+    }
+
+    /// Whether the change to `next` disables it.
+    pub fn is_disabled_by(&self, next: &Self) -> bool {
+        self.status != Status::Disabled && next.status == Status::Disabled
+    }
+
+    fn disabled(&self, reason: Reason, now: Timestamp) -> Self {
+        self.changed(now, |next| {
+            next.status = Status::Disabled;
+            next.disabled_reason = Some(reason);
+        })
+    }
+
+    /// The next version, with a change of its owner or of ours.
+    #[must_use]
+    pub fn changed(&self, now: Timestamp, change: impl FnOnce(&mut Self)) -> Self {
+        let mut next = Self { version: self.version + 1, updated_at: now, ..self.clone() };
+        change(&mut next);
+        if self.status != Status::Enabled && next.status == Status::Enabled {
+            next.health = Health { last_success_at: next.health.last_success_at, ..Health::default() };
+            next.disabled_reason = None;
+        }
+        next
+    }
+}
+
+/// 30 s, 1, 2, 4, then 5 minutes.
+fn probe_pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(FAILURES_MAX).min(16);
+    PROBE_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(PROBE_MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Tests of endpoints.
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn endpoint() -> Endpoint {
+    Endpoint {
+        id: EndpointId::from_bytes([1; 16]),
+        account: "acct_anna".parse().unwrap(),
+        kind: Kind::Webhook,
+        address: "https://example.com/hook".to_owned(),
+        types: vec!["job.*".parse().unwrap()],
+        description: None,
+        v1a: false,
+        status: Status::Enabled,
+        disabled_reason: None,
+        secrets: Secrets::default(),
+        health: Health::default(),
+        version: 1,
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+const LATER: Outcome = Outcome::Later { wait: None };
+
+fn failing(times: u32) -> Endpoint {
+    (0..times).fold(endpoint(), |endpoint, _| endpoint.after(LATER, NOW).unwrap())
+}
+
+#[test]
+fn a_failing_endpoint_is_tried_by_one_delivery_for_each_pause() {
+    assert_eq!(failing(FAILURES_MAX - 1).admit(NOW), Admission::Send);
+    let failing = failing(FAILURES_MAX);
+    assert_eq!(failing.admit(NOW), Admission::Hold);
+    let later = NOW + PROBE_FIRST;
+    let Admission::Probe(probing) = failing.admit(later) else { panic!("a probe") };
+    // Another delivery at the same time loses the race for this version, or waits.
+    assert_eq!((probing.version, probing.admit(later)), (failing.version + 1, Admission::Hold));
+    let well = probing.after(Outcome::Delivered, later).unwrap();
+    assert_eq!(well.admit(later), Admission::Send);
+    assert!(failing.recovers_to(&well) && !endpoint().recovers_to(&well));
+}
+
+#[test]
+fn pauses_grow_to_five_minutes() {
+    let seconds: Vec<_> = (5..11).map(|failures| probe_pause(failures).as_secs()).collect();
+    assert_eq!(seconds, [30, 60, 120, 240, 300, 300]);
+    assert_eq!(probe_pause(u32::MAX), PROBE_MAX);
+}
+
+#[test]
+fn it_is_disabled_by_120_hours_of_failures_alone_or_by_gone_at_once() {
+    let failing = failing(1);
+    let almost = NOW + FAILING_MAX.saturating_sub(Duration::from_secs(1));
+    assert_eq!(failing.after(LATER, almost).unwrap().status, Status::Enabled);
+    let disabled = failing.after(LATER, NOW + FAILING_MAX).unwrap();
+    assert_eq!((disabled.status, disabled.disabled_reason), (Status::Disabled, Some(Reason::Failing)));
+    assert!(failing.is_disabled_by(&disabled) && !disabled.is_disabled_by(&disabled));
+    // One success in between, and the hours count anew.
+    let well = failing.after(Outcome::Delivered, almost).unwrap();
+    assert_eq!(well.after(LATER, NOW + FAILING_MAX).unwrap().status, Status::Enabled);
+    let gone = endpoint().after(Outcome::Gone, NOW).unwrap();
+    assert_eq!((gone.status, gone.disabled_reason), (Status::Disabled, Some(Reason::Gone)));
+    assert_eq!(gone.admit(NOW), Admission::Skip);
+    let back = gone.changed(NOW, |next| next.status = Status::Enabled);
+    assert_eq!((back.disabled_reason, back.admit(NOW)), (None, Admission::Send));
+}
+
+#[test]
+fn a_healthy_endpoint_is_not_written_for_each_delivery() {
+    let well = endpoint().after(Outcome::Delivered, NOW).unwrap();
+    assert_eq!(well.health.last_success_at, Some(NOW));
+    assert_eq!(well.after(Outcome::Delivered, NOW + Duration::from_secs(3_599)), None);
+    assert!(well.after(Outcome::Delivered, NOW + SUCCESS_EVERY).is_some());
+    assert_eq!(well.after(Outcome::Never, NOW), None);
+}
+
+#[test]
+fn two_secrets_sign_during_the_grace_period() {
+    let hour = Duration::from_secs(3_600);
+    let active = |secrets: Secrets, at: Timestamp| secrets.active(at).collect::<Vec<_>>();
+    let first = Secrets::default();
+    assert_eq!(active(first, NOW), [1]);
+    let second = first.rotated(hour, NOW);
+    assert_eq!(active(second, NOW), [2, 1]);
+    assert_eq!(active(second, NOW + hour), [2]);
+    assert_eq!(active(second.rotated(hour, NOW), NOW), [3, 2]);
+    assert_eq!(active(first.rotated(Duration::ZERO, NOW), NOW), [2]);
+    assert_eq!(first.rotated(Duration::MAX, NOW).previous_until, Some(NOW + GRACE_MAX));
+}
+
+#[test]
+fn events_go_to_port_443_or_above_1023() {
+    let allowed = |text: &str| callback_url(text, Reach::Public).is_ok();
+    for url in
+        ["https://a.example", "https://a.example:443/x", "https://a.example:8443", "https://a.example:1024"]
+    {
+        assert!(allowed(url), "{url}");
+    }
+    for url in [
+        "https://a.example:22",
+        "https://a.example:1023",
+        "https://a.example:80/",
+        "https://a.example:0",
+        "http://a.example:8080",
+    ] {
+        assert!(!allowed(url), "{url}");
+    }
+}

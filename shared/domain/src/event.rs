@@ -1,0 +1,206 @@
+//! Events: what happened, for whoever wants to know. Written in the transaction that makes them true.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::Transition;
+use super::id::{AccountId, EventId, JobId};
+use super::job::State;
+use super::time::Timestamp;
+
+/// How long an event is kept and listed, in seconds.
+pub const KEPT_S: i64 = 30 * 24 * 3_600;
+/// Maximum length of a type or pattern, in bytes.
+const TYPE_BYTES_MAX: usize = 64;
+
+/// The types of events that customers can receive, beside those of inbound sources.
+pub const TYPES: [&str; 9] = [
+    "job.running",
+    "job.succeeded",
+    "job.failed",
+    "job.canceled",
+    "credits.low",
+    "credits.granted",
+    "budget.reached",
+    "endpoint.disabled",
+    EventType::TEST,
+];
+
+/// The type of an event, as `job.succeeded`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventType(String);
+
+impl EventType {
+    pub const DISABLED: &'static str = "endpoint.disabled";
+    pub const TEST: &'static str = "endpoint.test";
+
+    pub(crate) fn known(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The types that an endpoint wants: one (`job.failed`), a family (`job.*`), or all (`*`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(String);
+
+/// A pattern that matches no type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a type of event, a family such as `job.*`, or `*`")]
+pub struct BadPattern;
+
+impl FromStr for Pattern {
+    type Err = BadPattern;
+
+    fn from_str(text: &str) -> Result<Self, BadPattern> {
+        let pattern = Self(text.to_owned());
+        let is_inbound = text.strip_prefix("inbound.").is_some_and(is_words);
+        let is_known = TYPES.iter().any(|name| pattern.matches(name)) || is_inbound;
+        if text.len() <= TYPE_BYTES_MAX && is_known { Ok(pattern) } else { Err(BadPattern) }
+    }
+}
+
+/// Whether it is words of letters, digits and `_`, joined by dots; the last may be `*`.
+fn is_words(text: &str) -> bool {
+    let text = text.strip_suffix(".*").unwrap_or(text);
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    text == "*" || text.split('.').all(is_word)
+}
+
+impl Pattern {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn matches(&self, name: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some("") => true,
+            Some(family) => family.ends_with('.') && name.starts_with(family),
+            None => self.0 == name,
+        }
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = BadPattern;
+
+    fn try_from(text: String) -> Result<Self, BadPattern> {
+        text.parse()
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: EventId,
+    pub account: AccountId,
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    pub created_at: Timestamp,
+    /// The job that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// The body of its deliveries: JSON. `None` until `notify` has rendered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The one endpoint that it is for; `None` for all that want its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+}
+
+impl Event {
+    /// An event of this type that is not about a job.
+    pub fn new(id: EventId, account: AccountId, kind: &'static str, body: String, now: Timestamp) -> Self {
+        let kind = EventType::known(kind);
+        Self { id, account, kind, created_at: now, job: None, body: Some(body), only: None }
+    }
+
+    /// When it may be deleted, in seconds since the epoch.
+    pub const fn expires_at(&self) -> i64 {
+        self.created_at.as_secs() + KEPT_S
+    }
+}
+
+impl Transition {
+    /// The event of this move, if anyone wants to know of the job.
+    pub fn occurrence(&self) -> Option<Event> {
+        let (before, after) = (self.before(), self.after());
+        let kind = match after.state() {
+            State::Running => "job.running",
+            State::Succeeded => "job.succeeded",
+            State::Failed => "job.failed",
+            State::Canceled => "job.canceled",
+            State::Queued | State::Dispatching | State::Settling | State::Other(_) => return None,
+        };
+        (after.notifies() && before.state() != after.state()).then(|| Event {
+            id: EventId::of_job(after.id(), after.version()),
+            account: after.account().clone(),
+            kind: EventType::known(kind),
+            created_at: after.updated_at(),
+            job: Some(after.id().clone()),
+            body: None,
+            only: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_names_one_type_a_family_or_all() {
+        let matches = |pattern: &str, name: &str| pattern.parse::<Pattern>().unwrap().matches(name);
+        for (pattern, name) in [
+            ("*", "job.failed"),
+            ("job.*", "job.failed"),
+            ("job.failed", "job.failed"),
+            ("inbound.*", "inbound.stripe.charge.refunded"),
+            ("inbound.stripe.*", "inbound.stripe.charge.refunded"),
+        ] {
+            assert!(matches(pattern, name), "{pattern}");
+        }
+        for (pattern, name) in
+            [("job.*", "jobs.failed"), ("job.failed", "job.fail"), ("credits.*", "job.failed")]
+        {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_can_match_nothing_is_refused() {
+        for text in
+            ["", "job", "job*", "job.f*", "jobs.*", "**", "job.failed ", "*.failed", "inbound.", "inbound..a"]
+        {
+            assert_eq!(text.parse::<Pattern>(), Err(BadPattern), "{text}");
+        }
+        let long = format!("inbound.{}", "a".repeat(TYPE_BYTES_MAX));
+        assert_eq!(long.parse::<Pattern>(), Err(BadPattern));
+    }
+
+    #[test]
+    fn the_types_are_words_joined_by_dots() {
+        assert!(TYPES.iter().all(|name| is_words(name) && name.parse::<Pattern>().is_ok()));
+    }
+}
