@@ -2,6 +2,7 @@
 //! wire that can fail, and an audit after every flow.
 
 pub mod log;
+pub mod receiver;
 pub mod rights;
 pub mod simulation;
 pub mod story;
@@ -9,6 +10,7 @@ pub mod wire;
 pub mod world;
 
 pub use log::Log;
+pub use receiver::Receiver;
 pub use story::Story;
 pub use wire::{Moment, Refusal, Storm, Wire};
 pub use world::{Answer, World};

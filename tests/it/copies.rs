@@ -140,7 +140,7 @@ async fn a_file_that_a_dead_copy_has_left_is_taken_as_it_is() {
     let world = World::new().await;
     let id = running(&world, "dies").await;
     world.wire.reset();
-    world.wire.crash_at(2, Moment::After);
+    world.wire.crash_at(3, Moment::After);
     world.stack.host.invoke("fetch", fetch(&id, &url)).await.unwrap_err();
     assert_eq!(world.wire.calls().last().map(String::as_str), Some("S3.PUT"), "{:?}", world.wire.calls());
     let job = world.job(&id).await;

@@ -19,6 +19,7 @@ mod collide;
 mod copies;
 mod crash;
 mod documents;
+mod events;
 mod flows;
 mod hints;
 mod images;

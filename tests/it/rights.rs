@@ -14,6 +14,8 @@ use local::host::{Grant, Template};
 use reqwest::Method;
 use shared::store::queue::{Message, Queue, Source};
 
+use crate::events;
+
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     let mut unseen = BTreeSet::new();
@@ -40,13 +42,14 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
         }
     }
     // Only for messages that cannot succeed.
-    for function in ["dispatch", "poll", "settle", "fetch"] {
+    for function in ["dispatch", "poll", "settle", "fetch", "notify", "deliver"] {
         let dead_letters = template.deployment.arn("sqs", &format!("genmux-{function}-dead"));
         add(function, "sqs:SendMessage", &dead_letters);
     }
     let media = "arn:aws:s3:::genmux-media/media/*";
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);
+    add("notify", "s3:GetObject", media);
     // Only where the table did not take the answer to a create call for seconds.
     add("dispatch", "sqs:SendMessage", &template.deployment.arn("sqs", "genmux-settle"));
     // Only where a file of more than 16 MiB breaks off.
@@ -79,6 +82,7 @@ fn covers(granted: &Grant, needed: &Grant) -> bool {
 
 /// Every function does at least once whatever it can do.
 async fn everything(world: &World) {
+    let receiver = events::listen(world).await;
     for story in STORIES {
         story.play(world, story.name).await;
     }
@@ -137,6 +141,7 @@ async fn everything(world: &World) {
         world.call(Method::GET, path, &[], None).await;
     }
     world.status(&id).await;
+    events::everything(world, &receiver).await;
 }
 
 /// API keys are made and revoked by operators: every role is denied to write them.
@@ -151,7 +156,7 @@ fn no_role_may_write_the_rows_of_keys() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Role:"))
         .filter(|name| !name.starts_with(' '))
         .collect();
-    assert_eq!(roles.len(), 10, "{roles:?}");
+    assert_eq!(roles.len(), 13, "{roles:?}");
     for role in roles {
         assert!(policy.contains(&format!("- !Ref {role}Role\n")), "{role} may write keys");
     }

@@ -40,7 +40,7 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
-            jobs: JobStore::new(table.clone()),
+            jobs: config::jobs(process, &mut read, &table),
             polls: Polls::new(table),
             outbox: Outbox {
                 dispatch: None,

@@ -66,7 +66,7 @@ impl App {
         let reach = config::reach(&mut read);
         let callbacks = Callbacks::read(&mut read)?;
         let app = Self {
-            jobs: JobStore::new(table.clone()),
+            jobs: config::jobs(process, &mut read, &table),
             admission: AdmissionControl::new(
                 AdmissionStore::new(table),
                 config::limits(&mut read),

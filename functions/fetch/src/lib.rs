@@ -68,7 +68,7 @@ impl App {
         let reach = config::reach(&mut read);
         let table = config::table(process, &mut read);
         let app = Self {
-            jobs: JobStore::new(table.clone()),
+            jobs: config::jobs(process, &mut read, &table),
             admission: AdmissionStore::new(table.clone()),
             limits: config::limits(&mut read),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),

@@ -17,10 +17,13 @@ use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::{LookUp, adapter};
 use shared::store::due::{Due, DueJob};
+use shared::store::events::EventStore;
 use shared::store::jobs::JobStore;
-use shared::store::keys::DUE_SHARDS;
+use shared::store::keys::{DUE_SHARDS, EVENT_SHARDS};
 use shared::store::queue::{Message, Queue};
 use tracing::Instrument;
+
+mod events;
 
 /// Jobs of one shard per batch read.
 const PAGE_MAX: i32 = 100;
@@ -37,6 +40,9 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(420);
 #[derive(Debug)]
 pub struct App {
     pub jobs: JobStore,
+    pub events: EventStore,
+    pub notify: Queue,
+    pub deliver: Queue,
     pub dispatch: Queue,
     pub poll: Queue,
     /// For the retention of results.
@@ -47,8 +53,12 @@ pub struct App {
 impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
         let app = Self {
-            jobs: JobStore::new(config::table(process, &mut read)),
+            jobs: config::jobs(process, &mut read, &table),
+            events: EventStore::new(table),
+            notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
+            deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
             catalog: config::catalog(&mut read),
@@ -68,12 +78,15 @@ async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let run = Run { app, now, deadline };
     let limit = run.deadline.left(now).saturating_sub(ANSWER_BEFORE);
     let shards = join_all((0..DUE_SHARDS).map(|shard| run.reconcile_shard(shard)));
-    let shards = tokio::time::timeout(limit, shards).await?;
+    let events = join_all((0..EVENT_SHARDS).map(|shard| events::sweep(&run, shard)));
+    let (shards, events) = tokio::time::timeout(limit, async { join!(shards, events) }).await?;
     let results: Vec<ShardResult> = shards.into_iter().collect::<Result<_, _>>()?;
     let overdue_max_s = results.iter().map(|results| results.overdue).max().unwrap_or_default().as_secs();
     let jobs: usize = results.iter().map(|results| results.jobs).sum();
     // Alarms watch this line: a large value, or a missing line.
     tracing::info!(overdue_max_s, jobs, "jobs.swept");
+    let swept: events::Swept = events.into_iter().collect::<Result<_, _>>()?;
+    tracing::info!(overdue_max_s = swept.overdue.as_secs(), events = swept.count, "events.swept");
     Ok(())
 }
 
@@ -103,10 +116,14 @@ struct Next {
 }
 
 impl Run<'_> {
+    fn is_short_of_time(&self) -> bool {
+        self.deadline.left(self.app.clock.now()) <= STOP_BEFORE
+    }
+
     /// Reconciles the due jobs of one shard, longest overdue first, each once.
     async fn reconcile_shard(&self, shard: u8) -> Result<ShardResult, BoxError> {
         let (mut result, mut start) = (ShardResult::default(), None);
-        while self.deadline.left(self.app.clock.now()) > STOP_BEFORE {
+        while !self.is_short_of_time() {
             let (due, end) = self.app.jobs.due_page(shard, self.now, PAGE_MAX, start).await?;
             let first = due.first().map_or(Duration::ZERO, |first| self.now.since(first.check_at));
             result.overdue = result.overdue.max(first);

@@ -53,7 +53,7 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let app = Self {
-            jobs: JobStore::new(table.clone()),
+            jobs: config::jobs(process, &mut read, &table),
             reports: Reports::new(table.clone()),
             admission: AdmissionStore::new(table),
             limits: config::limits(&mut read),

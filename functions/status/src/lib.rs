@@ -7,13 +7,12 @@ use domain::catalog::Catalog;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
 use domain::provider::Provider;
-use domain::request::FieldError;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Problem, answer, check_version, json};
+use shared::edge::http::{Problem, answer, check_version, json, route_key};
 use shared::edge::note_job;
 use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
 use shared::store::admission::AdmissionStore;
@@ -71,7 +70,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 
 async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     // By route, not by path: a custom domain may add a base path.
-    let route = routes::key(request);
+    let route = route_key(request);
     match route {
         routes::OPENAPI => return Ok(openapi()),
         routes::JOBS
@@ -156,8 +155,4 @@ fn openapi() -> Response<Body> {
     let mut response = Response::new(Body::from(include_str!(concat!(env!("OUT_DIR"), "/openapi.json"))));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-fn bad_parameter(field: &'static str, detail: &str, allowed: Vec<String>) -> Problem {
-    Problem::invalid(vec![FieldError { field: field.into(), detail: detail.to_owned(), allowed }])
 }

@@ -1,8 +1,7 @@
 //! The routes of the API, as in the template. The template sends requests without a route here.
 
+use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use lambda_http::request::RequestContext;
-use lambda_http::{Request, RequestExt};
 use shared::edge::http::Problem;
 
 pub(crate) const JOBS: &str = "GET /v1/jobs";
@@ -14,7 +13,7 @@ pub(crate) const ACCOUNT: &str = "GET /v1/account";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 10] = [
+pub const ROUTES: [&str; 24] = [
     JOBS,
     "POST /v1/jobs",
     JOB,
@@ -25,15 +24,21 @@ pub const ROUTES: [&str; 10] = [
     ACCOUNT,
     OPENAPI,
     "POST /v1/webhooks/{provider}/{token}",
+    "GET /v1/endpoints",
+    "POST /v1/endpoints",
+    "GET /v1/endpoints/{id}",
+    "PATCH /v1/endpoints/{id}",
+    "DELETE /v1/endpoints/{id}",
+    "GET /v1/endpoints/{id}/secret",
+    "POST /v1/endpoints/{id}/secret/rotate",
+    "POST /v1/endpoints/{id}/test",
+    "POST /v1/endpoints/{id}/recover",
+    "GET /v1/endpoints/{id}/deliveries",
+    "GET /v1/events",
+    "GET /v1/events/{id}",
+    "GET /v1/events/{id}/deliveries",
+    "POST /v1/events/{id}/redeliver",
 ];
-
-/// The route of a request.
-pub(crate) fn key(request: &Request) -> &str {
-    match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or_default(),
-        _ => "",
-    }
-}
 
 /// The problem of a request without a route.
 pub(crate) fn refuse(request: &Request) -> Problem {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::catalog::Catalog;
 use domain::credit::{Credits, MicroUsd};
 use domain::id::{AccountId, JobId};
-use domain::job::{CHECK_EVERY, Job};
+use domain::job::{CHECK_EVERY, Job, Notifies};
 use domain::price;
 use domain::public_url::Reach;
 use domain::request::{JobRequest, Order};
@@ -38,6 +38,8 @@ pub struct App {
     pub callers: Authenticator,
     pub accounts: Accounts,
     pub policies: Recent<AccountId, Policy>,
+    /// Accounts that had an endpoint at their last submit.
+    pub listeners: Recent<AccountId, ()>,
     pub jobs: JobStore,
     pub outbox: Outbox,
     pub catalog: Catalog,
@@ -57,6 +59,7 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             accounts: Accounts::new(table.clone()),
             policies: Recent::default(),
+            listeners: Recent::default(),
             jobs: JobStore::new(table),
             outbox: Outbox {
                 dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
@@ -104,11 +107,17 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
 
     note_job(&id);
-    let job = Job::new(id, account, order.model.clone(), price, digest, now).with_body_digest(body_digest);
+    let notifies = notifies(app, &account, &order, now);
+    let job = Job::new(id, account, order.model.clone(), price, digest, now)
+        .with_body_digest(body_digest)
+        .with_events(notifies);
     match app.jobs.create(&job, &order, now + CHECK_EVERY, limits).await? {
         Created::New(job) => {
             // The job is charged and durable: `reconcile` sends a lost message again.
             app.outbox.send_all(&job).await;
+            if job.notifies() == Notifies::Moves {
+                app.listeners.put(job.account().clone(), (), now);
+            }
             tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
             Ok(accepted(&job, &order, &app.catalog, now))
         }
@@ -124,6 +133,17 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         Created::TooMany { live } => Err(too_many(live, limits.live_jobs)),
         Created::TooMuchLost { lost } => Err(too_much_lost(lost, now)),
+    }
+}
+
+/// Which moves are events, as far as this instance knows; the table knows better.
+fn notifies(app: &App, account: &AccountId, order: &JobRequest, now: Timestamp) -> Notifies {
+    if app.listeners.get(account, now).is_some() {
+        Notifies::Moves
+    } else if order.callback_url.is_some() {
+        Notifies::Ends
+    } else {
+        Notifies::Nothing
     }
 }
 

@@ -45,7 +45,7 @@ const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
 /// Functions that accept and fetch loopback URLs here, but not when deployed.
-const REACH_THIS_MACHINE: [&str; 3] = ["submit", "dispatch", "fetch"];
+const REACH_THIS_MACHINE: [&str; 5] = ["deliver", "dispatch", "endpoints", "fetch", "submit"];
 /// The interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -73,6 +73,8 @@ pub struct Options {
     pub webhooks: bool,
     /// Key of the callback tokens.
     pub callback_secret: String,
+    /// The master secret of endpoints.
+    pub endpoint_secret: String,
     /// The default duration of a simulated remote job.
     pub latency: Duration,
     pub clock: Clock,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::EventType;
+use super::event::{Event, EventType};
 use super::id::{AccountId, EndpointId, EventId};
 use super::time::Timestamp;
 
@@ -137,6 +137,37 @@ pub enum Claim {
 }
 
 impl Delivery {
+    /// The first version of a delivery that is due now, or that its endpoint does not take now.
+    pub fn new(
+        event: &Event,
+        endpoint: EndpointId,
+        url: Option<String>,
+        status: Status,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            event: event.id.clone(),
+            account: event.account.clone(),
+            endpoint,
+            kind: event.kind.clone(),
+            url,
+            status,
+            version: 1,
+            number: 0,
+            next_at: now,
+            claimed: false,
+            tries: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Its message group: its endpoint, so that no endpoint delays another. The callback URLs of an
+    /// account are one.
+    pub fn group(&self) -> &str {
+        if self.endpoint.is_callback() { self.account.as_str() } else { self.endpoint.as_str() }
+    }
+
     /// Claims the next try, also of a delivery whose running try was lost.
     pub fn claim(&self, now: Timestamp) -> Claim {
         if self.status != Status::Pending {
@@ -177,6 +208,22 @@ impl Delivery {
             },
         }
         next
+    }
+
+    /// Spends the next try without a connection: the endpoint is failing, and another delivery tries
+    /// it.
+    #[must_use]
+    pub fn held(&self, chance: u32, now: Timestamp) -> Self {
+        let spent = Self { number: self.number.saturating_add(1), ..self.clone() };
+        let made = Try {
+            at: now,
+            ms: 0,
+            outcome: Outcome::Held.name().to_owned(),
+            status: None,
+            error: None,
+            answer: None,
+        };
+        spent.finish(Outcome::Held, made, chance, now)
     }
 
     /// Without a try: the endpoint takes no events now.

@@ -101,6 +101,15 @@ pub enum Reason {
     Gone,
 }
 
+impl Reason {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// An endpoint, as of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -184,6 +193,27 @@ pub enum Admission {
 }
 
 impl Endpoint {
+    /// What stands for the callback URLs of an account's jobs until its secret is rotated.
+    pub fn of_callbacks(account: AccountId) -> Self {
+        let long_ago = Timestamp::from_secs(0);
+        Self {
+            id: EndpointId::callback(),
+            account,
+            kind: Kind::Webhook,
+            address: String::new(),
+            types: Vec::new(),
+            description: None,
+            v1a: false,
+            status: Status::Enabled,
+            disabled_reason: None,
+            secrets: Secrets::default(),
+            health: Health::default(),
+            version: 1,
+            created_at: long_ago,
+            updated_at: long_ago,
+        }
+    }
+
     pub fn wants(&self, kind: &EventType) -> bool {
         self.types.iter().any(|pattern| pattern.matches(kind.as_str()))
     }
@@ -217,15 +247,18 @@ impl Endpoint {
                     self.changed(now, |next| next.health = health)
                 })
             }
-            Outcome::Gone => Some(self.disabled(Reason::Gone, now)),
+            Outcome::Gone => Some(self.changed(now, |next| next.disable(Reason::Gone))),
             Outcome::Later { .. } => {
                 let failures = health.failures.saturating_add(1);
                 let since = health.failing_since.unwrap_or(now);
                 let probe_at = (failures >= FAILURES_MAX).then(|| now + probe_pause(failures));
                 let health = Health { failures, failing_since: Some(since), probe_at, ..*health };
-                let failing = self.changed(now, |next| next.health = health);
-                let is_too_long = now.since(since) >= FAILING_MAX;
-                Some(if is_too_long { failing.disabled(Reason::Failing, now) } else { failing })
+                Some(self.changed(now, |next| {
+                    next.health = health;
+                    if now.since(since) >= FAILING_MAX {
+                        next.disable(Reason::Failing);
+                    }
+                }))
             }
             // Of the event, not of the endpoint.
             Outcome::Never | Outcome::Held => None,
@@ -242,11 +275,9 @@ impl Endpoint {
         self.status != Status::Disabled && next.status == Status::Disabled
     }
 
-    fn disabled(&self, reason: Reason, now: Timestamp) -> Self {
-        self.changed(now, |next| {
-            next.status = Status::Disabled;
-            next.disabled_reason = Some(reason);
-        })
+    const fn disable(&mut self, reason: Reason) {
+        self.status = Status::Disabled;
+        self.disabled_reason = Some(reason);
     }
 
     /// The next version, with a change of its owner or of ours.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Transition;
 use super::id::{AccountId, EventId, JobId};
-use super::job::State;
+use super::job::{Notifies, State};
 use super::time::Timestamp;
 
 /// How long an event is kept and listed, in seconds.
@@ -136,6 +136,11 @@ impl Event {
         Self { id, account, kind, created_at: now, job: None, body: Some(body), only: None }
     }
 
+    /// Whether it is the end of a job.
+    pub fn is_end(&self) -> bool {
+        ["job.succeeded", "job.failed", "job.canceled"].contains(&self.kind.as_str())
+    }
+
     /// When it may be deleted, in seconds since the epoch.
     pub const fn expires_at(&self) -> i64 {
         self.created_at.as_secs() + KEPT_S
@@ -153,7 +158,12 @@ impl Transition {
             State::Canceled => "job.canceled",
             State::Queued | State::Dispatching | State::Settling | State::Other(_) => return None,
         };
-        (after.notifies() && before.state() != after.state()).then(|| Event {
+        let wants = match after.notifies() {
+            Notifies::Nothing => false,
+            Notifies::Ends => after.state().is_terminal(),
+            Notifies::Moves => true,
+        };
+        (wants && before.state() != after.state()).then(|| Event {
             id: EventId::of_job(after.id(), after.version()),
             account: after.account().clone(),
             kind: EventType::known(kind),

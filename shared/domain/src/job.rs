@@ -13,7 +13,7 @@ use super::verdict::{Billed, ErrorClass, Fault};
 
 mod state;
 
-pub use state::{CancelRefund, State, Stop, UnclearCreate};
+pub use state::{CancelRefund, Notifies, State, Stop, UnclearCreate};
 
 /// Maximum number of attempts of one job.
 pub const ATTEMPTS_MAX: usize = 4;
@@ -94,10 +94,9 @@ pub struct Job {
     /// releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refunded: Option<Credits>,
-    /// Whether its moves are events: it has a callback URL, or its account had an endpoint when it
-    /// was submitted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) notifies: bool,
+    /// Which of its moves are events.
+    #[serde(default, skip_serializing_if = "Notifies::is_default")]
+    pub(crate) notifies: Notifies,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -144,13 +143,13 @@ impl Job {
             fault: None,
             cancel_refund: CancelRefund::default(),
             refunded: None,
-            notifies: false,
+            notifies: Notifies::default(),
         }
     }
 
     /// With events for its moves.
     #[must_use]
-    pub fn with_events(self, notifies: bool) -> Self {
+    pub fn with_events(self, notifies: Notifies) -> Self {
         Self { notifies, ..self }
     }
 
@@ -349,7 +348,7 @@ impl Job {
         self.cancel_refund
     }
 
-    pub const fn notifies(&self) -> bool {
+    pub const fn notifies(&self) -> Notifies {
         self.notifies
     }
 

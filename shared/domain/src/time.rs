@@ -28,6 +28,11 @@ impl Timestamp {
         (day.len() == 10).then(|| Self(midnight.timestamp().as_millisecond()))
     }
 
+    /// A time in RFC 3339, as `2026-11-29T10:00:00Z`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
+    }
+
     pub const fn as_millis(self) -> i64 {
         self.0
     }

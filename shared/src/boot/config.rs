@@ -8,6 +8,7 @@ use crate::provider::{
     CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter, unspoken,
 };
 use crate::store::Table;
+use crate::store::jobs::JobStore;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
@@ -15,6 +16,7 @@ use domain::catalog::{Catalog, Mistake, Mistakes};
 use domain::policy::limit::LimitTable;
 use domain::provider::Provider;
 use domain::public_url::Reach;
+use signatures::own::Master;
 use signatures::{Secret, StandardWebhooks};
 
 /// Variable that holds another origin of a provider, for tests, gateways and simulators.
@@ -44,6 +46,20 @@ pub fn catalog(read: &mut Reader<'_>) -> Catalog {
     };
     mistakes.iter().for_each(|mistake| read.problem(format!("{}, {mistake}", own_catalog::VARIABLE)));
     catalog.unwrap_or_else(|_mistakes| Catalog::built_in())
+}
+
+/// The jobs, with the queue of their events.
+pub fn jobs(process: &Process, read: &mut Reader<'_>, table: &Table) -> JobStore {
+    JobStore::new(table.clone()).announcing(queue(process, read, "NOTIFY_QUEUE_URL"))
+}
+
+/// `ENDPOINT_SECRET`: the master secret of all endpoints.
+pub fn endpoint_master(read: &mut Reader<'_>) -> Option<Master> {
+    let master = Master::new(Secret::new(read.required("ENDPOINT_SECRET")));
+    if master.is_err() {
+        read.problem("ENDPOINT_SECRET must have at least 32 characters");
+    }
+    master.ok()
 }
 
 /// A queue by the variable that holds its URL.

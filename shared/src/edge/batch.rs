@@ -19,6 +19,7 @@ use crate::edge::note_attempt;
 use crate::store;
 use crate::store::queue::{Message, Queue};
 use domain::attempt::Attempt;
+use domain::id::{EventId, JobId};
 use domain::job::Job;
 use domain::time::Timestamp;
 
@@ -160,7 +161,8 @@ fn span(request_id: &str, message_id: &str, message: Option<&Message>) -> Span {
         request_id,
         message_id,
         kind = message.map(Message::kind),
-        job = message.map(|message| message.job_id().as_str()),
+        job = message.and_then(Message::job_id).map(JobId::as_str),
+        event = message.and_then(Message::event).map(EventId::as_str),
         attempt = message.and_then(Message::attempt),
         account = Empty,
         provider = Empty

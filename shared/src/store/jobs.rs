@@ -1,8 +1,11 @@
 //! Jobs: created once, changed only by [`JobStore::advance`].
 
+mod create;
 mod items;
 mod lists;
 mod log;
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -11,49 +14,31 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as TransactUpdate,
 };
 
+use super::events::event_put;
 use super::item::{Item, Update, from_item, key, text, text_of};
 use super::keys::{self, SK};
-use super::ledger::Limits;
+use super::queue::{Message, Queue};
 use super::remotes::{Holder, Remotes};
 use super::{Error, RACES_MAX, Table, back_off, is_transient, ledger};
 use domain::attempt::Attempt;
-use domain::credit::{Credits, Entry, MicroUsd};
+use domain::credit::{Credits, Entry};
 use domain::decide::{Decision, Event, Transition};
 use domain::id::JobId;
 use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
-use items::{VERSION_UNCHANGED, job_item, job_update, request_item};
+use items::{VERSION_UNCHANGED, job_update};
 use log::log;
 
+pub use create::Created;
 pub(super) use items::job_from_item;
 
 /// The jobs of the table.
 #[derive(Debug, Clone)]
 pub struct JobStore {
     pub(super) table: Table,
-}
-
-/// The result of a submit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Created {
-    New(Job),
-    /// The same request under the same key: the job of the first one.
-    Existing(Job),
-    /// Another request under the same key.
-    KeyReused,
-    /// The balance does not cover the price. Nothing was changed.
-    NoCredit {
-        balance: Credits,
-    },
-    /// The account is at its limit of active jobs. Nothing was changed.
-    TooMany {
-        live: u32,
-    },
-    /// The account is at its daily limit of possibly billed refunds. Nothing was changed.
-    TooMuchLost {
-        lost: MicroUsd,
-    },
+    /// Where events are announced; `None` in a function that moves no job to where one is due.
+    notify: Option<Queue>,
 }
 
 /// The result of an event.
@@ -92,56 +77,13 @@ enum Commit {
 
 impl JobStore {
     pub fn new(table: Table) -> Self {
-        Self { table }
+        Self { table, notify: None }
     }
 
-    /// Charges the price and writes the job, its request and the ledger line in one transaction.
-    /// `check_at` is when `reconcile` first checks the job.
-    pub async fn create(
-        &self,
-        job: &Job,
-        request: &JobRequest,
-        check_at: Timestamp,
-        limits: Limits,
-    ) -> Result<Created, Error> {
-        let doing = format!("create job {}", job.id());
-        let charge = Entry::Charge { job: job.id().clone(), amount: job.price() };
-        let writes = vec![
-            self.put_if_absent(job_item(&doing, job, check_at)?, true),
-            self.put_if_absent(request_item(&doing, job.id(), request)?, false),
-            ledger::take(&self.table, job.account(), job.price(), limits, job.created_at()),
-            ledger::entry_put(&self.table, job.account(), &charge, job.created_at()),
-        ];
-        for tries in 0..RACES_MAX {
-            let Err(error) = self.transact(writes.clone()).await else {
-                return Ok(Created::New(job.clone()));
-            };
-            let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
-            // The order of the reasons is the order of the writes.
-            if let Some(item) = failed_condition(reasons, 0) {
-                let earlier = job_from_item(&doing, item)?;
-                let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
-                let same = same_body || earlier.request_hash() == job.request_hash();
-                return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
-            }
-            if is_transient(reasons) {
-                back_off(tries).await;
-                continue;
-            }
-            if let Some(item) = failed_condition(reasons, 2) {
-                let balance = ledger::balance_of(&doing, &item)?;
-                if balance < job.price() {
-                    return Ok(Created::NoCredit { balance });
-                }
-                let lost = ledger::at_risk_of(&item, job.created_at());
-                if limits.loss_per_day.is_some_and(|most| lost >= most) {
-                    return Ok(Created::TooMuchLost { lost });
-                }
-                return Ok(Created::TooMany { live: ledger::live_of(&item) });
-            }
-            return Err(Error::sdk(doing, error));
-        }
-        Err(Error::contended(doing))
+    /// With the queue of events.
+    #[must_use]
+    pub fn announcing(self, notify: Queue) -> Self {
+        Self { notify: Some(notify), ..self }
     }
 
     /// The job, read consistently.
@@ -213,10 +155,12 @@ impl JobStore {
             match self.commit(&doing, &transition, event, now).await? {
                 Commit::Done => {
                     log(&transition, event);
+                    self.announce(&transition).await;
                     return Ok(Advance::Moved(transition.into_after()));
                 }
                 Commit::Overtaken(job) => {
                     log(&transition, event);
+                    self.announce(&transition).await;
                     return Ok(Advance::Moved(*job));
                 }
                 Commit::Lost { winner: Some(winner) } => job = *winner,
@@ -228,6 +172,17 @@ impl JobStore {
             }
         }
         Err(Error::contended(format!("apply `{}` to job {}", event.name(), job.id())))
+    }
+
+    /// Queues the event of a written transition. `reconcile` finds one whose message was lost.
+    async fn announce(&self, transition: &Transition) {
+        let (Some(event), Some(queue)) = (transition.occurrence(), &self.notify) else { return };
+        let message = Message::Notify { event: event.id };
+        let sent = queue.send(&message, Some(event.account.as_str()), Duration::ZERO).await;
+        if let Err(error) = sent {
+            let job = transition.before().id();
+            tracing::warn!(job = %job, error = error.with_causes(), "message.not_queued");
+        }
     }
 
     /// Assigns the remote job of a transition to its attempt. `false` if it belongs to another
@@ -253,8 +208,8 @@ impl JobStore {
         Ok(other.is_none())
     }
 
-    /// Writes a transition, and at a job's end its ledger line and the account's count of active jobs,
-    /// atomically. Conditional on the version that was decided about.
+    /// Writes a transition with its event, and at a job's end its ledger line and the account's count of
+    /// active jobs, atomically. Conditional on the version that was decided about.
     async fn commit(
         &self,
         doing: &str,
@@ -264,7 +219,8 @@ impl JobStore {
     ) -> Result<Commit, Error> {
         let update = job_update(doing, transition, event)?;
         let ends = transition.after().state().is_terminal() && !transition.before().state().is_terminal();
-        if !ends {
+        let occurrence = transition.occurrence();
+        if !ends && occurrence.is_none() {
             return self.commit_alone(doing, update, transition).await;
         }
         let refund = transition.entry().map_or(Credits::ZERO, Entry::amount);
@@ -279,11 +235,15 @@ impl JobStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(|source| Error::corrupt(doing, source))?;
-        let mut writes = vec![
-            TransactWriteItem::builder().update(job_write).build(),
-            ledger::end_job(&self.table, account, refund, transition.at_risk(), now),
-        ];
+        let mut writes = vec![TransactWriteItem::builder().update(job_write).build()];
+        if ends {
+            writes.push(ledger::end_job(&self.table, account, refund, transition.at_risk(), now));
+        }
+        let line_at = writes.len();
         writes.extend(transition.entry().map(|entry| ledger::entry_put(&self.table, account, entry, now)));
+        if let Some(event) = &occurrence {
+            writes.push(event_put(&self.table, event)?);
+        }
         let Err(error) = self.transact(writes).await else { return Ok(Commit::Done) };
         let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
         if let Some(item) = failed_condition(reasons, 0) {
@@ -294,7 +254,7 @@ impl JobStore {
         if is_transient(reasons) {
             return Ok(Commit::Lost { winner: None });
         }
-        if failed_condition(reasons, 2).is_some() {
+        if transition.entry().is_some() && failed_condition(reasons, line_at).is_some() {
             // A refund exists for a job that has not ended: the ledger is wrong. An alarm watches
             // this line.
             tracing::error!(job = %transition.before().id(), event = event.name(), "ledger.mismatch");

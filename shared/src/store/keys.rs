@@ -1,7 +1,7 @@
 //! All keys of the table are built and parsed here.
 
 use domain::credit::Entry;
-use domain::id::{AccountId, JobId, KeyId};
+use domain::id::{AccountId, EndpointId, EventId, JobId, KeyId};
 use domain::provider::Provider;
 
 pub const PK: &str = "PK";
@@ -34,6 +34,8 @@ pub const POLLS: &str = "POLLS";
 pub const REMOTE: &str = "REMOTE";
 /// The provider account that webhooks are signed for.
 pub const PIN: &str = "PIN";
+
+pub const EVENT: &str = "EVENT";
 
 /// When an item may be deleted, in seconds since the epoch.
 pub const EXPIRES_AT: &str = "expires_at";
@@ -93,6 +95,54 @@ pub fn shard(id: &JobId) -> u8 {
 
 pub fn due_shard(shard: u8) -> String {
     format!("DUE#{shard}")
+}
+
+/// Partitions of the due index for events and deliveries.
+pub const EVENT_SHARDS: u8 = 4;
+
+pub fn event(id: &EventId) -> String {
+    format!("EVENT#{id}")
+}
+
+pub fn parse_event(key: &str) -> Option<EventId> {
+    key.strip_prefix("EVENT#")?.parse().ok()
+}
+
+/// The key of an account's events in the account index.
+pub fn events(id: &AccountId) -> String {
+    format!("EVENTS#{id}")
+}
+
+pub fn event_shard(id: &EventId) -> u8 {
+    id.as_str().bytes().fold(0, u8::wrapping_add) % EVENT_SHARDS
+}
+
+pub fn due_events(shard: u8) -> String {
+    format!("DUE#EVENTS#{shard}")
+}
+
+/// A delivery of an event: its sort key, beside the event.
+pub fn delivery(endpoint: &EndpointId) -> String {
+    format!("DELIVERY#{endpoint}")
+}
+
+pub fn parse_delivery(key: &str) -> Option<EndpointId> {
+    key.strip_prefix("DELIVERY#")?.parse().ok()
+}
+
+/// The key of an endpoint's deliveries in the account index. The account is part of it: the callback
+/// URLs of all accounts share one id.
+pub fn deliveries(account: &AccountId, endpoint: &EndpointId) -> String {
+    format!("DELIVERIES#{account}#{endpoint}")
+}
+
+/// The partition of an account's endpoints.
+pub fn endpoints(id: &AccountId) -> String {
+    format!("ENDPOINTS#{id}")
+}
+
+pub fn endpoint(id: &EndpointId) -> String {
+    format!("ENDPOINT#{id}")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::keys::{self, PK, SK};
 use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::id::AccountId;
+use domain::job::{Job, Notifies};
 use domain::time::Timestamp;
 
 /// Balances and ledger of all accounts.
@@ -139,14 +140,9 @@ pub struct Limits {
     pub loss_per_day: Option<MicroUsd>,
 }
 
-/// Charges the amount and counts one more active job, if the balance and the limits allow it.
-pub(super) fn take(
-    table: &Table,
-    account: &AccountId,
-    amount: Credits,
-    limits: Limits,
-    now: Timestamp,
-) -> TransactWriteItem {
+/// Charges a job and counts it as active, if the balance and the limits allow it. A job whose moves
+/// are not all events needs an account without endpoints.
+pub(super) fn take(table: &Table, job: &Job, limits: Limits) -> TransactWriteItem {
     // Without a count there is no active job; a limit of zero rejects the first, too.
     let mut condition = match limits.live_jobs {
         0 => "balance >= :amount AND live < :live_max".to_owned(),
@@ -154,16 +150,19 @@ pub(super) fn take(
     };
     let mut update = Update::builder()
         .table_name(&table.name)
-        .set_key(Some(key(keys::account(account), keys::BALANCE)))
+        .set_key(Some(key(keys::account(job.account()), keys::BALANCE)))
         .update_expression("SET balance = balance - :amount ADD live :one")
-        .expression_attribute_values(":amount", number(amount.micros()))
+        .expression_attribute_values(":amount", number(job.price().micros()))
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(limits.live_jobs))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    if job.notifies() != Notifies::Moves {
+        condition.push_str(" AND (attribute_not_exists(listeners) OR listeners < :one)");
+    }
     if let Some(loss_max) = limits.loss_per_day {
         condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
         update = update
-            .expression_attribute_names("#at_risk", at_risk_on(now))
+            .expression_attribute_names("#at_risk", at_risk_on(job.created_at()))
             .expression_attribute_values(":loss_max", number(loss_max.0));
     }
     let update = update.condition_expression(condition).build().expect("table, key and expression are set");
@@ -259,6 +258,11 @@ pub(super) fn at_risk_of(item: &Item, now: Timestamp) -> MicroUsd {
 /// The number of active jobs in a balance item.
 pub(super) fn live_of(item: &Item) -> u32 {
     number_of(item, "live").unwrap_or(0)
+}
+
+/// The number of endpoints in a balance item.
+pub(super) fn listeners_of(item: &Item) -> u32 {
+    number_of(item, "listeners").unwrap_or(0)
 }
 
 /// The account of a ledger item.

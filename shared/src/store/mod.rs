@@ -8,6 +8,8 @@ pub mod admission;
 pub mod audit;
 pub mod dead_letters;
 pub mod due;
+pub mod endpoints;
+pub mod events;
 mod item;
 pub mod jobs;
 pub mod keys;

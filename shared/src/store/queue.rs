@@ -10,7 +10,7 @@ use super::polls::PollSequence;
 use super::{Error, Sqs};
 use domain::attempt::Attempt;
 use domain::credit::MicroUsd;
-use domain::id::{JobId, RemoteJob};
+use domain::id::{AccountId, EndpointId, EventId, JobId, RemoteJob};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
@@ -74,6 +74,24 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "is_zero")]
         tried: u8,
     },
+    /// This event needs its deliveries.
+    #[serde(rename = "notify.v1")]
+    Notify { event: EventId },
+    /// This delivery is due.
+    #[serde(rename = "deliver.v1")]
+    Deliver { event: EventId, endpoint: EndpointId },
+    /// This endpoint is back, or its owner asks for what it missed since a time.
+    #[serde(rename = "recover.v1")]
+    Recover {
+        account: AccountId,
+        endpoint: EndpointId,
+        /// Deliveries that have ended without success since then, too; `None` for waiting ones alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+        /// Where the last page ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<(Timestamp, EventId)>,
+    },
 }
 
 impl Message {
@@ -84,22 +102,35 @@ impl Message {
             Self::Poll { .. } => "poll.v1",
             Self::Settle { .. } => "settle.v1",
             Self::Fetch { .. } => "fetch.v1",
+            Self::Notify { .. } => "notify.v1",
+            Self::Deliver { .. } => "deliver.v1",
+            Self::Recover { .. } => "recover.v1",
         }
     }
 
-    pub const fn job_id(&self) -> &JobId {
+    /// The job that it is about, if it is about one.
+    pub const fn job_id(&self) -> Option<&JobId> {
         match self {
             Self::Dispatch { job_id, .. }
             | Self::Poll { job_id, .. }
             | Self::Settle { job_id, .. }
-            | Self::Fetch { job_id, .. } => job_id,
+            | Self::Fetch { job_id, .. } => Some(job_id),
+            Self::Notify { .. } | Self::Deliver { .. } | Self::Recover { .. } => None,
+        }
+    }
+
+    /// The event that it is about, if it names one.
+    pub const fn event(&self) -> Option<&EventId> {
+        match self {
+            Self::Notify { event } | Self::Deliver { event, .. } => Some(event),
+            _ => None,
         }
     }
 
     /// The attempt that it is about, if it names one.
     pub const fn attempt(&self) -> Option<u8> {
         match self {
-            Self::Dispatch { .. } => None,
+            Self::Dispatch { .. } | Self::Notify { .. } | Self::Deliver { .. } | Self::Recover { .. } => None,
             Self::Poll { attempt, .. } | Self::Settle { attempt, .. } | Self::Fetch { attempt, .. } => {
                 Some(*attempt)
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::provider::Provider;
 use harness::world::LATENCY;
-use harness::{Answer, Moment, World};
+use harness::{Answer, Moment, Receiver, World};
 use local::stack::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use shared::boot::Env;
 use shared::store::keystore::Scope;
 
 use super::schema::Document;
+use crate::events::while_drained;
 
 const ORDER: &str = r#"{"model": "pika-2.2", "prompt": "a boat"}"#;
 const NO_JOB: &str = "job_aaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -75,7 +76,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 8);
+        assert_eq!(operations.len(), 22);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
@@ -126,6 +127,95 @@ impl Caller {
             assert_eq!(submit(&[], ORDER).await, 202);
         }
         assert_eq!(submit(&[], ORDER).await, 429);
+    }
+
+    /// What endpoints and events answer, to good requests and bad ones.
+    async fn events(&self, receiver: &Receiver) {
+        let call = async |route: &str, id: &str, body: &str| {
+            self.call(route, id, &[], (!body.is_empty()).then_some(body)).await
+        };
+        let new = json!({"url": receiver.url("/hook"), "types": ["job.*"]}).to_string();
+        let first = call("POST /v1/endpoints", "", &new).await;
+        assert_eq!(first.status, 201);
+        let id = first.text("/id").to_owned();
+        let job = self.submit("a moat").await;
+        self.world.finish(&job.parse().unwrap()).await;
+        self.world.drain().await;
+        let listed = call("GET /v1/events", "", "").await;
+        let event = listed.text("/events/0/id").to_owned();
+        const TOO_LONG: usize = 256_001;
+        for route in [
+            "POST /v1/endpoints",
+            "PATCH /v1/endpoints/{id}",
+            "POST /v1/endpoints/{id}/secret/rotate",
+            "POST /v1/endpoints/{id}/recover",
+            "POST /v1/events/{id}/redeliver",
+        ] {
+            let id = if route.contains("events") { &event } else { &id };
+            assert_eq!(call(route, id, "{").await.status, 400, "{route}");
+            assert_eq!(call(route, id, r#"{"colour": 1}"#).await.status, 422, "{route}");
+            assert_eq!(call(route, id, &" ".repeat(TOO_LONG)).await.status, 413, "{route}");
+        }
+        for (route, id, body, status) in [
+            ("GET /v1/endpoints", "", "", 200),
+            ("GET /v1/endpoints/{id}", &*id, "", 200),
+            ("PATCH /v1/endpoints/{id}", &id, r#"{"v1a": true}"#, 200),
+            ("GET /v1/endpoints/{id}/secret", &id, "", 200),
+            ("POST /v1/endpoints/{id}/secret/rotate", &id, "", 200),
+            ("GET /v1/endpoints/{id}/deliveries", &id, "", 200),
+            ("GET /v1/endpoints/{id}/deliveries?status=done", &id, "", 422),
+            ("POST /v1/endpoints/{id}/recover", &id, r#"{"since": "2020-01-01T00:00:00Z"}"#, 202),
+            ("GET /v1/events?limit=0", "", "", 422),
+            ("GET /v1/events/{id}", &event, "", 200),
+            ("GET /v1/events/{id}/deliveries", &event, "", 200),
+            ("POST /v1/events/{id}/redeliver", &event, "", 202),
+            ("PATCH /v1/endpoints/{id}", &id, r#"{"status": "paused"}"#, 200),
+            ("POST /v1/endpoints/{id}/recover", &id, r#"{"since": "2020-01-01T00:00:00Z"}"#, 409),
+            ("POST /v1/endpoints/{id}/test", &id, "", 409),
+            ("POST /v1/events/{id}/redeliver", &event, &json!({"endpoint": id}).to_string(), 409),
+            ("PATCH /v1/endpoints/{id}", &id, r#"{"status": "enabled"}"#, 200),
+        ] {
+            assert_eq!(call(route, id, body).await.status, status, "{route}");
+        }
+        let test = call("POST /v1/endpoints/{id}/test", &id, "");
+        let tested = while_drained(&self.world, test).await;
+        assert_eq!(tested.status, 200);
+        self.ended_events(&id, &new).await;
+    }
+
+    /// What is answered at the limit of endpoints, and once one is deleted.
+    async fn ended_events(&self, id: &str, new: &str) {
+        let call = async |route: &str, id: &str, body: &str| {
+            self.call(route, id, &[], (!body.is_empty()).then_some(body)).await
+        };
+        for _ in 0..19 {
+            assert_eq!(call("POST /v1/endpoints", "", new).await.status, 201);
+        }
+        assert_eq!(call("POST /v1/endpoints", "", new).await.status, 409);
+        assert_eq!(call("DELETE /v1/endpoints/{id}", id, "").await.status, 204);
+        for (route, body) in [
+            ("GET /v1/endpoints/{id}", ""),
+            ("PATCH /v1/endpoints/{id}", "{}"),
+            ("DELETE /v1/endpoints/{id}", ""),
+            ("GET /v1/endpoints/{id}/secret", ""),
+            ("POST /v1/endpoints/{id}/secret/rotate", ""),
+            ("POST /v1/endpoints/{id}/test", ""),
+            ("POST /v1/endpoints/{id}/recover", r#"{"since": "2020-01-01T00:00:00Z"}"#),
+            ("GET /v1/endpoints/{id}/deliveries", ""),
+            ("GET /v1/events/{id}", ""),
+            ("GET /v1/events/{id}/deliveries", ""),
+            ("POST /v1/events/{id}/redeliver", ""),
+        ] {
+            assert_eq!(call(route, id, body).await.status, 404, "{route}");
+        }
+    }
+
+    /// A test event that no one sends in time.
+    async fn slow_test(&self) {
+        let new = json!({"url": "http://127.0.0.1:1/", "types": ["job.*"]}).to_string();
+        let made = self.call("POST /v1/endpoints", "", &[], Some(&new)).await;
+        let tested = self.call("POST /v1/endpoints/{id}/test", made.text("/id"), &[], None).await;
+        assert_eq!(tested.status, 202);
     }
 
     /// The latest webhook that came, sent again as it is and spoilt in every way.
@@ -205,13 +295,14 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     caller.lists().await;
     assert_eq!(caller.call("GET /v1/jobs?status=done", "", &[], None).await.status, 422);
     assert_eq!(caller.call("GET /v1/account?limit=0", "", &[], None).await.status, 422);
+    caller.events(&Receiver::start().await).await;
     caller.refused_orders().await;
     caller.common_refusals().await;
     world.audit().await;
     let slow = |options: &mut Options| options.env = Env::from_pairs([("KEY_RATE_LIMIT", "1")]);
     let world = World::with(slow).await;
     let hasty = Caller { document: Document::served(&world).await, world, seen: Mutex::default() };
-    hasty.too_many_requests().await;
+    tokio::join!(hasty.too_many_requests(), hasty.slow_test());
     caller.seen.lock().unwrap().extend(hasty.seen.into_inner().unwrap());
 
     // Nothing is described that was not seen, but for the gateway's own failures.

@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 26] = [
+pub(crate) const EVENTS: [(&str, Kind); 33] = [
     ("submit/text_to_video", Http(202, "")),
     ("submit/image_to_video", Http(202, "")),
     ("submit/idempotency_key", Http(202, "")),
@@ -59,6 +59,13 @@ pub(crate) const EVENTS: [(&str, Kind); 26] = [
     ("fetch/webhook_success", Batch { failed: 0 }),
     ("fetch/poll_success", Batch { failed: 0 }),
     ("cancel/job", Http(202, "")),
+    ("endpoints/create", Http(201, "")),
+    ("endpoints/list", Http(200, "")),
+    ("endpoints/events", Http(200, "")),
+    ("endpoints/unknown_event", Http(404, "")),
+    ("notify/one_event", Batch { failed: 0 }),
+    ("deliver/first_try", Batch { failed: 0 }),
+    ("deliver/recover", Batch { failed: 0 }),
     ("health/schedule", Done),
     ("reconcile/schedule", Done),
 ];

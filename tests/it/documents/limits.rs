@@ -7,6 +7,7 @@ use domain::job::COPY_LEASE;
 use harness::World;
 use local::host::Template;
 use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
+use shared::channel::CALL_MAX;
 use shared::provider::Timeouts;
 use shared::provider::fetch::IMAGE_WITHIN;
 
@@ -18,10 +19,15 @@ fn longest() -> BTreeMap<&'static str, Duration> {
     // A caller repeats what failed: one call may take all its time, the others one try.
     let http = |calls: u32| AWS_CALL + AWS_TRY * (calls - 1);
     BTreeMap::from([
-        ("submit", http(4)), // key, policy, create, send
-        ("cancel", http(4)), // key, job, move, send
-        ("status", http(4)), // key, job, the job again while a caller waits, ledger
+        ("submit", http(4)),    // key, policy, create, send
+        ("cancel", http(4)),    // key, job, move, send
+        ("status", http(4)),    // key, job, the job again while a caller waits, ledger
+        ("endpoints", http(5)), // key, endpoint, move, event, send
         ("webhook", ping + AWS_CALL),
+        // Event, job, endpoints, link; deliveries at the same time; event, send.
+        ("notify", http(6)),
+        // Delivery, endpoint, claim, event; the call; delivery, endpoint, messages.
+        ("deliver", CALL_MAX + http(8)),
         // It reads, passes the gate and claims before; how much time that may take, it looks at.
         ("dispatch", IMAGE_WITHIN + token + create + AWS_CALL),
         // Job, question; status and result, and again before a cancel, and that; what follows.

@@ -132,7 +132,12 @@ pub async fn start(
         }
         keys.insert(url_variable, url);
     }
-    let secrets = BTreeMap::from([("ProviderKeys", keys), ("WebhookSecrets", of_webhooks)]);
+    let of_endpoints = Members::from([("ENDPOINT_SECRET".to_owned(), options.endpoint_secret.clone())]);
+    let secrets = BTreeMap::from([
+        ("ProviderKeys", keys),
+        ("WebhookSecrets", of_webhooks),
+        ("EndpointSecrets", of_endpoints),
+    ]);
     Ok(Providers { simulators, parameters, secrets })
 }
 

@@ -100,7 +100,8 @@ fn it_ends_delivered_rejected_or_gone_and_can_be_sent_again() {
 fn a_waiting_delivery_is_hastened_and_a_running_one_is_not() {
     let claimed = claim(&delivery(), NOW);
     assert_eq!(claimed.hastened(NOW), None);
-    let waiting = claimed.finish(Outcome::Held, made(NOW), 0, NOW);
+    let waiting = delivery().held(0, NOW);
+    assert_eq!((waiting.version, waiting.number, waiting.tries[0].outcome.as_str()), (2, 1, "held"));
     assert_eq!(waiting.hastened(NOW).unwrap().next_at, NOW);
     assert_eq!(delivery().hastened(NOW), None, "it is due already");
 }

@@ -57,6 +57,7 @@ fn it_is_disabled_by_120_hours_of_failures_alone_or_by_gone_at_once() {
     assert_eq!(failing.after(LATER, almost).unwrap().status, Status::Enabled);
     let disabled = failing.after(LATER, NOW + FAILING_MAX).unwrap();
     assert_eq!((disabled.status, disabled.disabled_reason), (Status::Disabled, Some(Reason::Failing)));
+    assert_eq!(disabled.version, failing.version + 1);
     assert!(failing.is_disabled_by(&disabled) && !disabled.is_disabled_by(&disabled));
     // One success in between, and the hours count anew.
     let well = failing.after(Outcome::Delivered, almost).unwrap();

@@ -36,6 +36,25 @@ impl CancelRefund {
     }
 }
 
+/// Which moves of a job are events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notifies {
+    #[default]
+    Nothing,
+    /// Its end: it has a callback URL.
+    Ends,
+    /// Every move that is one: its account had an endpoint when it was submitted.
+    Moves,
+}
+
+impl Notifies {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Waits for an attempt.

@@ -24,6 +24,7 @@ use url::{Url, form_urlencoded};
 use self::access_token::AccessTokenCache;
 use self::jwks::KeyCache;
 use self::transport::{NoAnswer, Timer, classify, not_sent, read_body};
+use crate::outside::retry_after::retry_after;
 use crate::provider::adapter::{Adapter, Settings};
 use crate::provider::adapters::adapter;
 use crate::provider::call::{Answer, Body, Call};
@@ -31,7 +32,7 @@ use crate::provider::credential::CredentialId;
 use crate::provider::fetch::download::{Downloader, SILENCE_MAX};
 use crate::provider::fetch::image::Image;
 use crate::provider::order::CreateOrder;
-use crate::provider::outcome::{Canceling, Outcome, Polled, busy, retry_after};
+use crate::provider::outcome::{Canceling, Outcome, Polled, RETRY_AFTER_MAX, busy};
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
@@ -362,7 +363,7 @@ async fn fetch(downloads: &Downloader, url: Option<&str>, now: Timestamp) -> Res
 fn with_retry_after(outcome: Outcome, answer: &Answer, now: Timestamp) -> Outcome {
     match outcome {
         Outcome::Refused { fault, retry_after: None } if fault.class.is_transient() => {
-            Outcome::Refused { fault, retry_after: retry_after(&answer.headers, now) }
+            Outcome::Refused { fault, retry_after: retry_after(&answer.headers, RETRY_AFTER_MAX, now) }
         }
         other => other,
     }

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use super::guard::{Guard, is_forbidden};
+use crate::outside::guard::{Guard, is_forbidden};
 use crate::provider::outcome::busy;
 use domain::public_url::Reach;
 use domain::time::Timestamp;

@@ -1,7 +1,6 @@
 //! Downloads of what a URL names: media of any size, and the caller's images.
 
 pub(super) mod download;
-mod guard;
 pub(super) mod image;
 pub mod pace;
 

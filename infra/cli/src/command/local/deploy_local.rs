@@ -89,6 +89,7 @@ fn options() -> Options {
         catalog: None,
         webhooks: true,
         callback_secret: String::new(),
+        endpoint_secret: String::new(),
         latency: LATENCY,
         clock: Clock::System,
         random: Random::System,

@@ -201,6 +201,7 @@ impl Folder {
             catalog,
             webhooks,
             callback_secret: self.secret("callback-secret")?,
+            endpoint_secret: self.secret("endpoint-secret")?,
             latency: SIMULATED_LATENCY,
             clock: Clock::System,
             random: Random::System,

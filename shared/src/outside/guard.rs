@@ -1,4 +1,4 @@
-//! The SSRF guard of downloads.
+//! The SSRF guard of every call whose address came from outside.
 //!
 //! It checks the *resolved* address of each connection, so that DNS rebinding cannot bypass it.
 
@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 struct NoPublicAddress;
 
 /// Why the guard blocked it, if it did.
-pub(super) fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
+pub(crate) fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
     if error.is_redirect() {
         return Some("it redirects to where we do not fetch from");
     }
@@ -30,7 +30,7 @@ pub(super) fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
 
 /// Resolves names to allowed addresses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Guard(pub(super) Reach);
+pub(crate) struct Guard(pub(crate) Reach);
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {

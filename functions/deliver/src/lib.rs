@@ -1,0 +1,156 @@
+//! `deliver`: one try of one delivery. It calls what customers name, and holds no key of a provider.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use domain::delivery::{Claim, Delivery, Outcome, Status, Try};
+use domain::endpoint::{Admission, Endpoint};
+use domain::id::{EndpointId, EventId};
+use domain::time::Timestamp;
+use lambda_runtime::LambdaEvent;
+use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::channel::{Channels, Envelope, Sent};
+use shared::edge::batch::{self, Unfinished};
+use shared::edge::note_account;
+use shared::store::endpoints::EndpointStore;
+use shared::store::events::EventStore;
+use shared::store::queue::{DELAY_MAX, Message, Queue};
+
+mod health;
+mod recover;
+
+/// A message may be this early: clocks differ.
+const EARLY_MAX: Duration = Duration::from_secs(5);
+
+/// Everything `deliver` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub events: EventStore,
+    pub endpoints: EndpointStore,
+    pub channels: Channels,
+    pub deliver: Queue,
+    pub notify: Queue,
+    pub dead_letters: Queue,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let (reach, master) = (config::reach(&mut read), config::endpoint_master(&mut read));
+        let deliver = config::queue(process, &mut read, "DELIVER_QUEUE_URL");
+        let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
+        let dead_letters = config::dead_letters(process, &mut read);
+        let Some(master) = read.finish(master)? else { unreachable!("a missing secret is a problem") };
+        Ok(Self {
+            events: EventStore::new(table.clone()),
+            endpoints: EndpointStore::new(table),
+            channels: Channels::new(reach, master).map_err(StartError::Http)?,
+            deliver,
+            notify,
+            dead_letters,
+            clock: process.clock.clone(),
+            random: process.random.clone(),
+        })
+    }
+}
+
+pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, _| deliver(app, message)).await)
+}
+
+async fn deliver(app: &App, message: Message) -> Result<(), Unfinished> {
+    match message {
+        Message::Deliver { event, endpoint } => try_once(app, &event, &endpoint).await,
+        Message::Recover { account, endpoint, since, after } => {
+            recover::page(app, &account, &endpoint, since, after).await
+        }
+        _ => Err(Unfinished::of_another_queue()),
+    }
+}
+
+async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(), Unfinished> {
+    let now = app.clock.now();
+    let Some(delivery) = app.events.delivery(event, endpoint).await? else { return Ok(()) };
+    note_account(&delivery.account);
+    let claimed = match delivery.claim(now) {
+        Claim::Ended => return Ok(()),
+        // Another try is running, or the due index has it.
+        Claim::NotYet(wait) if delivery.claimed || wait > EARLY_MAX => return Ok(()),
+        Claim::NotYet(wait) => return queue(app, &delivery, wait + Duration::from_secs(1)).await,
+        Claim::Try(claimed) => *claimed,
+    };
+    let Some(endpoint) = health::endpoint_of(app, &delivery).await? else {
+        // It was deleted.
+        app.events.replace_delivery(&delivery.skipped(now)).await?;
+        return Ok(());
+    };
+    let admitted = match endpoint.admit(now) {
+        Admission::Send => Some(endpoint),
+        Admission::Probe(probing) => app.endpoints.replace(&probing, None).await?.then_some(*probing),
+        Admission::Hold => None,
+        Admission::Skip => {
+            app.events.replace_delivery(&delivery.skipped(now)).await?;
+            return Ok(());
+        }
+    };
+    let Some(endpoint) = admitted else {
+        let held = delivery.held(app.random.u32(), now);
+        if app.events.replace_delivery(&held).await? {
+            go_on(app, &held, now).await?;
+        }
+        return Ok(());
+    };
+    if !app.events.replace_delivery(&claimed).await? || claimed.status != Status::Pending {
+        return Ok(());
+    }
+    send(app, claimed, endpoint).await
+}
+
+/// Makes the claimed try, records it, and queues the next.
+async fn send(app: &App, claimed: Delivery, endpoint: Endpoint) -> Result<(), Unfinished> {
+    let body = app.events.get(&claimed.event).await?.and_then(|(event, _)| event.body);
+    let body = body.ok_or_else(|| Unfinished::park(format!("event {} has no body", claimed.event)))?;
+    let at = app.clock.now();
+    let sent = app.channels.send(&endpoint, Envelope { id: claimed.event.as_str(), body: &body }, at).await;
+    let now = app.clock.now();
+    log(&claimed, &sent);
+    let outcome = sent.outcome;
+    let ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
+    let Sent { status, error, answer, .. } = sent;
+    let error = error.map(str::to_owned);
+    let made = Try { at, ms, outcome: outcome.name().to_owned(), status, error, answer };
+    let next = claimed.finish(outcome, made, app.random.u32(), now);
+    let is_recorded = app.events.replace_delivery(&next).await?;
+    health::record(app, endpoint, outcome).await?;
+    if is_recorded { go_on(app, &next, now).await } else { Ok(()) }
+}
+
+/// Queues the next try. A later one than a queue can delay is left to the due index.
+async fn go_on(app: &App, delivery: &Delivery, now: Timestamp) -> Result<(), Unfinished> {
+    let wait = delivery.next_at.since(now);
+    if delivery.status != Status::Pending || wait > DELAY_MAX {
+        return Ok(());
+    }
+    // A queue counts whole seconds: an early message would find the wait not over.
+    queue(app, delivery, wait + Duration::from_millis(999)).await
+}
+
+async fn queue(app: &App, delivery: &Delivery, wait: Duration) -> Result<(), Unfinished> {
+    let (event, endpoint) = (delivery.event.clone(), delivery.endpoint.clone());
+    Ok(app.deliver.send(&Message::Deliver { event, endpoint }, Some(delivery.group()), wait).await?)
+}
+
+fn log(delivery: &Delivery, sent: &Sent) {
+    let outcome = sent.outcome.name();
+    let (status, error) = (sent.status, sent.error);
+    let (endpoint, number) = (delivery.endpoint.as_str(), delivery.number);
+    if sent.outcome == Outcome::Delivered {
+        tracing::info!(endpoint, number, outcome, status, "delivery.tried");
+    } else {
+        tracing::warn!(endpoint, number, outcome, status, error, "delivery.tried");
+    }
+}

@@ -1,0 +1,254 @@
+//! Endpoints: created, changed, deleted, and their secrets.
+
+use std::time::Duration;
+
+use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE, GRACE_MAX, Health, Kind, Secrets, Status};
+use domain::event::{Pattern, TYPES};
+use domain::id::{AccountId, EndpointId};
+use domain::request::FieldError;
+use domain::time::Timestamp;
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::{HeaderValue, LOCATION};
+use lambda_http::{Body, Request, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::channel;
+use shared::edge::http::{Problem, body_bytes, json as answer, parse};
+
+use super::{App, find, view};
+
+const DESCRIPTION_CHARS_MAX: usize = 256;
+const TYPES_MAX: usize = 20;
+/// Writes that lose a race against a delivery's record are made again.
+const RACES_MAX: usize = 5;
+
+/// `POST /v1/endpoints`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct New {
+    url: String,
+    types: Vec<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    v1a: bool,
+}
+
+/// `PATCH /v1/endpoints/{id}`: absent fields stay.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Change {
+    url: Option<String>,
+    types: Option<Vec<String>>,
+    description: Option<String>,
+    v1a: Option<bool>,
+    status: Option<Status>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rotation {
+    grace_s: Option<u64>,
+}
+
+/// The checked parts of a [`Change`].
+struct Checked {
+    url: Option<String>,
+    types: Option<Vec<Pattern>>,
+    description: Option<String>,
+}
+
+pub(crate) async fn create(
+    app: &App,
+    request: &Request,
+    account: &AccountId,
+) -> Result<Response<Body>, Problem> {
+    let New { url, types, description, v1a } = parse(request)?;
+    let checked = check(app, Some(&url), Some(&types), description)?;
+    let now = app.clock.now();
+    let endpoint = Endpoint {
+        id: EndpointId::from_bytes(app.random.bytes()),
+        account: account.clone(),
+        kind: Kind::Webhook,
+        address: checked.url.unwrap_or_default(),
+        types: checked.types.unwrap_or_default(),
+        description: checked.description,
+        v1a,
+        status: Status::Enabled,
+        disabled_reason: None,
+        secrets: Secrets::default(),
+        health: Health::default(),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    if !app.endpoints.create(&endpoint).await? {
+        let detail = format!("An account has at most {ENDPOINTS_MAX} endpoints. Delete one first.");
+        return Err(Problem::new(StatusCode::CONFLICT, "too_many_endpoints", detail));
+    }
+    tracing::info!(endpoint = endpoint.id.as_str(), "endpoint.created");
+    let mut response = answer(StatusCode::CREATED, &with_secret(app, &endpoint, now));
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/endpoints/{}", endpoint.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(crate) async fn list(app: &App, account: &AccountId) -> Result<Response<Body>, Problem> {
+    let endpoints = app.endpoints.list(account).await?;
+    let own = endpoints.iter().filter(|endpoint| !endpoint.id.is_callback());
+    Ok(answer(StatusCode::OK, &json!({"endpoints": own.map(view::endpoint).collect::<Vec<_>>()})))
+}
+
+pub(crate) async fn get(app: &App, account: &AccountId, id: &EndpointId) -> Result<Response<Body>, Problem> {
+    Ok(answer(StatusCode::OK, &view::endpoint(&find(app, account, id).await?)))
+}
+
+pub(crate) async fn secret(
+    app: &App,
+    account: &AccountId,
+    id: &EndpointId,
+) -> Result<Response<Body>, Problem> {
+    let endpoint = find(app, account, id).await?;
+    Ok(answer(StatusCode::OK, &secrets(app, &endpoint, app.clock.now())))
+}
+
+pub(crate) async fn change(
+    app: &App,
+    request: &Request,
+    account: &AccountId,
+    id: &EndpointId,
+) -> Result<Response<Body>, Problem> {
+    if id.is_callback() {
+        return Err(Problem::not_found());
+    }
+    let Change { url, types, description, v1a, status } = parse(request)?;
+    if status == Some(Status::Disabled) {
+        let allowed = [Status::Enabled, Status::Paused].map(|status| status.name().to_owned()).into();
+        let detail = "cannot be set to this".to_owned();
+        return Err(Problem::invalid(vec![FieldError { field: "status".into(), detail, allowed }]));
+    }
+    let checked = check(app, url.as_deref(), types.as_deref(), description)?;
+    let changed = replace(app, account, id, |next| {
+        next.address = checked.url.clone().unwrap_or_else(|| next.address.clone());
+        next.types = checked.types.clone().unwrap_or_else(|| next.types.clone());
+        next.description = checked.description.clone().or_else(|| next.description.clone());
+        next.v1a = v1a.unwrap_or(next.v1a);
+        next.status = status.unwrap_or(next.status);
+    })
+    .await?;
+    Ok(answer(StatusCode::OK, &view::endpoint(&changed)))
+}
+
+pub(crate) async fn delete(
+    app: &App,
+    account: &AccountId,
+    id: &EndpointId,
+) -> Result<Response<Body>, Problem> {
+    if id.is_callback() || !app.endpoints.delete(account, id).await? {
+        return Err(Problem::not_found());
+    }
+    tracing::info!(endpoint = id.as_str(), "endpoint.deleted");
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+pub(crate) async fn rotate(
+    app: &App,
+    request: &Request,
+    account: &AccountId,
+    id: &EndpointId,
+) -> Result<Response<Body>, Problem> {
+    let Rotation { grace_s } =
+        if body_bytes(request).is_empty() { Rotation::default() } else { parse(request)? };
+    let grace = grace_s.map_or(GRACE, Duration::from_secs);
+    if grace > GRACE_MAX {
+        let detail = format!("must be a number of seconds from 0 to {}", GRACE_MAX.as_secs());
+        return Err(Problem::invalid(vec![FieldError { field: "grace_s".into(), detail, allowed: vec![] }]));
+    }
+    let now = app.clock.now();
+    let rotated = replace(app, account, id, |next| next.secrets = next.secrets.rotated(grace, now)).await?;
+    Ok(answer(StatusCode::OK, &with_secret(app, &rotated, now)))
+}
+
+/// Replaces an endpoint by its next version.
+async fn replace(
+    app: &App,
+    account: &AccountId,
+    id: &EndpointId,
+    change: impl Fn(&mut Endpoint),
+) -> Result<Endpoint, Problem> {
+    for _ in 0..RACES_MAX {
+        let found = app.endpoints.get(account, id).await?;
+        let is_first = found.is_none();
+        let endpoint = match found {
+            Some(endpoint) => endpoint,
+            None => find(app, account, id).await?,
+        };
+        let next = endpoint.changed(app.clock.now(), &change);
+        let is_written = match is_first {
+            true => app.endpoints.put_first(&next).await?,
+            false => app.endpoints.replace(&next, None).await?,
+        };
+        if is_written {
+            return Ok(next);
+        }
+    }
+    let detail = "The endpoint changed meanwhile. It is safe to retry.";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+    Err(Problem { retry_after: Some(Duration::from_secs(1)), ..problem })
+}
+
+fn check(
+    app: &App,
+    url: Option<&str>,
+    types: Option<&[String]>,
+    description: Option<String>,
+) -> Result<Checked, Problem> {
+    let mut errors = Vec::new();
+    let mut wrong = |field: &'static str, detail: String, allowed: Vec<String>| {
+        errors.push(FieldError { field: field.into(), detail, allowed });
+    };
+    let url = url.and_then(|url| match Kind::Webhook.address(url, app.reach) {
+        Ok(url) => Some(url),
+        Err(why) => {
+            wrong("url", format!("must be an https URL on port 443 or above 1023: {why}"), vec![]);
+            None
+        }
+    });
+    let types = types.map(|types| {
+        if types.is_empty() || types.len() > TYPES_MAX {
+            wrong("types", format!("must name 1 to {TYPES_MAX} types of events"), vec![]);
+        }
+        let patterns = types.iter().map(|text| text.parse::<Pattern>());
+        patterns.collect::<Result<Vec<_>, _>>().unwrap_or_else(|why| {
+            let known = ["*", "job.*"].into_iter().chain(TYPES).map(str::to_owned);
+            wrong("types", format!("names one that is {why}"), known.collect());
+            Vec::new()
+        })
+    });
+    if description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
+        wrong("description", format!("must have at most {DESCRIPTION_CHARS_MAX} characters"), vec![]);
+    }
+    if errors.is_empty() { Ok(Checked { url, types, description }) } else { Err(Problem::invalid(errors)) }
+}
+
+fn with_secret(app: &App, endpoint: &Endpoint, now: Timestamp) -> Value {
+    let mut shown = view::endpoint(endpoint);
+    if let (Some(shown), Value::Object(secrets)) = (shown.as_object_mut(), secrets(app, endpoint, now)) {
+        shown.extend(secrets);
+    }
+    shown
+}
+
+/// The secrets that are active, and the public key of the newest.
+fn secrets(app: &App, endpoint: &Endpoint, now: Timestamp) -> Value {
+    let keys = endpoint.secrets.active(now).map(|version| channel::key(&app.master, endpoint, version));
+    let keys: Vec<_> = keys.collect();
+    json!({
+        "secret": keys.first().map(|key| key.secret()),
+        "previous_secret": keys.get(1).map(|key| key.secret()),
+        "public_key": keys.first().map(|key| key.public()),
+    })
+}

@@ -1,0 +1,120 @@
+//! `endpoints`: where an account's events go, what was sent there, and the events themselves.
+
+use std::convert::Infallible;
+
+use domain::id::{AccountId, EndpointId, EventId};
+use domain::public_url::Reach;
+use lambda_http::http::Method;
+use lambda_http::http::header::{CACHE_CONTROL, HeaderValue};
+use lambda_http::{Body, Request, RequestExt, Response};
+use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::edge::auth::Authenticator;
+use shared::edge::http::{Problem, answer, check_version, route_key};
+use shared::store::endpoints::EndpointStore;
+use shared::store::events::EventStore;
+use shared::store::keystore::{KeyStore, Scope};
+use shared::store::queue::Queue;
+use signatures::own::Master;
+
+mod crud;
+mod deliveries;
+mod test;
+mod view;
+
+/// Everything `endpoints` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub callers: Authenticator,
+    pub endpoints: EndpointStore,
+    pub events: EventStore,
+    pub notify: Queue,
+    pub deliver: Queue,
+    pub master: Master,
+    /// Allowed hosts of endpoints.
+    pub reach: Reach,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let (reach, master) = (config::reach(&mut read), config::endpoint_master(&mut read));
+        let rate = config::key_rate(&mut read);
+        let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
+        let deliver = config::queue(process, &mut read, "DELIVER_QUEUE_URL");
+        let Some(master) = read.finish(master)? else { unreachable!("a missing secret is a problem") };
+        Ok(Self {
+            callers: Authenticator::new(KeyStore::new(table.clone()), rate),
+            endpoints: EndpointStore::new(table.clone()),
+            events: EventStore::new(table),
+            notify,
+            deliver,
+            master,
+            reach,
+            clock: process.clock.clone(),
+            random: process.random.clone(),
+        })
+    }
+}
+
+pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
+    Ok(Box::pin(answer(&request, route(app, &request))).await)
+}
+
+async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    check_version(request.headers())?;
+    let key = route_key(request);
+    let is_read = request.method() == Method::GET && !key.ends_with("/secret");
+    let scope = if is_read { Scope::Read } else { Scope::Write };
+    let account = &app.callers.account(request.headers(), scope, app.clock.now()).await?;
+    let mut response = match key {
+        "POST /v1/endpoints" => crud::create(app, request, account).await,
+        "GET /v1/endpoints" => crud::list(app, account).await,
+        "GET /v1/endpoints/{id}" => crud::get(app, account, &endpoint_id(request)?).await,
+        "PATCH /v1/endpoints/{id}" => crud::change(app, request, account, &endpoint_id(request)?).await,
+        "DELETE /v1/endpoints/{id}" => crud::delete(app, account, &endpoint_id(request)?).await,
+        "GET /v1/endpoints/{id}/secret" => crud::secret(app, account, &endpoint_id(request)?).await,
+        "POST /v1/endpoints/{id}/secret/rotate" => {
+            crud::rotate(app, request, account, &endpoint_id(request)?).await
+        }
+        "POST /v1/endpoints/{id}/test" => test::test(app, account, &endpoint_id(request)?).await,
+        "POST /v1/endpoints/{id}/recover" => {
+            deliveries::recover(app, request, account, &endpoint_id(request)?).await
+        }
+        "GET /v1/endpoints/{id}/deliveries" => {
+            deliveries::of_endpoint(app, request, account, &endpoint_id(request)?).await
+        }
+        "GET /v1/events" => deliveries::events(app, request, account).await,
+        "GET /v1/events/{id}" => deliveries::event(app, account, &event_id(request)?).await,
+        "GET /v1/events/{id}/deliveries" => deliveries::of_event(app, account, &event_id(request)?).await,
+        "POST /v1/events/{id}/redeliver" => {
+            deliveries::redeliver(app, request, account, &event_id(request)?).await
+        }
+        _ => Err(Problem::no_route()),
+    }?;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn endpoint_id(request: &Request) -> Result<EndpointId, Problem> {
+    let id = request.path_parameters().first("id").and_then(|id| id.parse().ok());
+    id.ok_or_else(Problem::not_found)
+}
+
+fn event_id(request: &Request) -> Result<EventId, Problem> {
+    let id = request.path_parameters().first("id").and_then(|id| id.parse().ok());
+    id.ok_or_else(Problem::not_found)
+}
+
+/// The account's endpoint, or the one that stands for its callback URLs.
+async fn find(
+    app: &App,
+    account: &AccountId,
+    id: &EndpointId,
+) -> Result<domain::endpoint::Endpoint, Problem> {
+    let found = app.endpoints.get(account, id).await?;
+    let callbacks = || id.is_callback().then(|| domain::endpoint::Endpoint::of_callbacks(account.clone()));
+    found.or_else(callbacks).ok_or_else(Problem::not_found)
+}

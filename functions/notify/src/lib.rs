@@ -1,0 +1,147 @@
+//! `notify`: one event becomes one delivery for each endpoint that wants it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use domain::delivery::{Delivery, Status};
+use domain::endpoint::{self, Endpoint};
+use domain::event::Event;
+use domain::id::EndpointId;
+use domain::job::{Job, State};
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+use futures_util::future::try_join_all;
+use lambda_runtime::LambdaEvent;
+use serde_json::json;
+use shared::boot::{Clock, Process, StartError, config};
+use shared::edge::batch::{self, Unfinished};
+use shared::edge::http::chain;
+use shared::edge::note_account;
+use shared::edge::view::{JobView, Link};
+use shared::store::endpoints::EndpointStore;
+use shared::store::events::EventStore;
+use shared::store::jobs::JobStore;
+use shared::store::media::MediaStore;
+use shared::store::queue::{Message, Queue};
+
+/// Validity of the media link in an event. AWS ends it earlier if the function's own credentials end.
+const LINK_VALID_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// Maximum length of a body, in bytes; a longer one is sent without the request.
+const BODY_MAX: usize = 18_000;
+
+/// Everything `notify` may touch.
+#[derive(Debug)]
+pub struct App {
+    pub events: EventStore,
+    pub endpoints: EndpointStore,
+    pub jobs: JobStore,
+    pub media: MediaStore,
+    pub deliver: Queue,
+    pub dead_letters: Queue,
+    pub clock: Clock,
+}
+
+impl App {
+    pub fn new(process: &Process) -> Result<Self, StartError> {
+        let mut read = process.env.reader();
+        let table = config::table(process, &mut read);
+        let app = Self {
+            events: EventStore::new(table.clone()),
+            endpoints: EndpointStore::new(table.clone()),
+            jobs: JobStore::new(table),
+            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
+            dead_letters: config::dead_letters(process, &mut read),
+            clock: process.clock.clone(),
+        };
+        Ok(read.finish(app)?)
+    }
+}
+
+pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, _| notify(app, message)).await)
+}
+
+async fn notify(app: &App, message: Message) -> Result<(), Unfinished> {
+    let Message::Notify { event: id } = message else { return Err(Unfinished::of_another_queue()) };
+    // An event that has expired, or has its deliveries already.
+    let Some((event, false)) = app.events.get(&id).await? else { return Ok(()) };
+    note_account(&event.account);
+    let now = app.clock.now();
+    let job = match &event.job {
+        Some(job) => Some(
+            app.jobs
+                .get_with_request(job)
+                .await?
+                .ok_or_else(|| Unfinished::park(format!("event {id} is about a job that does not exist")))?,
+        ),
+        None => None,
+    };
+    let body = match (&event.body, &job) {
+        (Some(body), _) => body.clone(),
+        (None, Some((job, request))) => body(app, &event, job, request, now).await?,
+        (None, None) => return Err(Unfinished::park(format!("event {id} has neither a body nor a job"))),
+    };
+    let endpoints = app.endpoints.list(&event.account).await?;
+    let deliveries = deliveries(&event, &endpoints, job.as_ref().map(|(_, request)| request), now);
+    try_join_all(deliveries.iter().map(|delivery| app.events.put_delivery(delivery))).await?;
+    app.events.fanned_out(&id, &body).await?;
+    tracing::info!(kind = event.kind.as_str(), deliveries = deliveries.len(), "event.fanned_out");
+    let pending = deliveries.iter().filter(|delivery| delivery.status == Status::Pending);
+    let messages: Vec<_> = pending
+        .map(|delivery| {
+            let (event, endpoint) = (delivery.event.clone(), delivery.endpoint.clone());
+            (Message::Deliver { event, endpoint }, delivery.group().to_owned())
+        })
+        .collect();
+    for lost in app.deliver.send_all(&messages).await.into_iter().filter_map(Result::err) {
+        // The deliveries are in the due index: `reconcile` sends them.
+        tracing::warn!(error = chain(&lost), "message.not_queued");
+    }
+    Ok(())
+}
+
+/// The deliveries of an event. Endpoints that are paused or disabled have theirs recorded, too.
+fn deliveries(
+    event: &Event,
+    endpoints: &[Endpoint],
+    request: Option<&JobRequest>,
+    now: Timestamp,
+) -> Vec<Delivery> {
+    let new = |endpoint, status, url| Delivery::new(event, endpoint, url, status, now);
+    let wants = |endpoint: &&Endpoint| match &event.only {
+        Some(only) => *only == *endpoint.id.as_str(),
+        None => endpoint.wants(&event.kind),
+    };
+    let own = endpoints.iter().filter(wants).map(|endpoint| {
+        let is_on = endpoint.status == endpoint::Status::Enabled;
+        new(endpoint.id.clone(), if is_on { Status::Pending } else { Status::Skipped }, None)
+    });
+    let url = request.and_then(|request| request.callback_url.clone()).filter(|_| event.is_end());
+    let callback = url.map(|url| new(EndpointId::callback(), Status::Pending, Some(url.into_string())));
+    own.chain(callback).collect()
+}
+
+/// The body of all deliveries: the job as `GET /v1/jobs/{id}` shows it.
+async fn body(
+    app: &App,
+    event: &Event,
+    job: &Job,
+    request: &JobRequest,
+    now: Timestamp,
+) -> Result<String, Unfinished> {
+    let link = match job.media().filter(|_| job.state() == State::Succeeded) {
+        Some(media) => {
+            let url = app.media.link(media, now, LINK_VALID_FOR).await?;
+            Some(Link { url, expires_at: now + LINK_VALID_FOR })
+        }
+        None => None,
+    };
+    let render = |request| {
+        let data = JobView::new(job, request, link.clone());
+        json!({"type": event.kind, "timestamp": event.created_at.to_string(), "data": data}).to_string()
+    };
+    let whole = render(Some(request));
+    Ok(if whole.len() <= BODY_MAX { whole } else { render(None) })
+}

@@ -1,0 +1,7 @@
+//! Where events go: one file for each kind of endpoint, and the one client that calls them all.
+
+mod client;
+mod webhook;
+
+pub use client::{CALL_MAX, Channels, Envelope, Sent};
+pub use webhook::key;

@@ -1,0 +1,4 @@
+//! What every call to a server that is not ours needs.
+
+pub(crate) mod guard;
+pub(crate) mod retry_after;

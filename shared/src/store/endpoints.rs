@@ -1,0 +1,155 @@
+//! Endpoints of accounts. The balance item counts them, so that a submit knows within its own
+//! transaction whether anyone wants events.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
+
+use super::events::event_put;
+use super::item::{from_item, key, number, text, to_item};
+use super::keys;
+use super::{Error, RACES_MAX, Table, back_off, is_transient};
+use domain::endpoint::{ENDPOINTS_MAX, Endpoint};
+use domain::event::Event;
+use domain::id::{AccountId, EndpointId};
+
+/// The endpoints of the table.
+#[derive(Debug, Clone)]
+pub struct EndpointStore {
+    table: Table,
+}
+
+impl EndpointStore {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// An account's endpoints, oldest first.
+    pub async fn list(&self, account: &AccountId) -> Result<Vec<Endpoint>, Error> {
+        let doing = format!("list the endpoints of {account}");
+        let query = self.table.client.query().table_name(&self.table.name).consistent_read(true);
+        let answer = query
+            .key_condition_expression("PK = :pk")
+            .expression_attribute_values(":pk", text(keys::endpoints(account)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        let items = answer.items.unwrap_or_default().into_iter();
+        let mut found: Vec<Endpoint> = items.map(|item| from_item(&doing, item)).collect::<Result<_, _>>()?;
+        found.sort_by_key(|endpoint| (endpoint.created_at, endpoint.id.clone()));
+        Ok(found)
+    }
+
+    pub async fn get(&self, account: &AccountId, id: &EndpointId) -> Result<Option<Endpoint>, Error> {
+        let doing = format!("read endpoint {id}");
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read
+            .set_key(Some(key(keys::endpoints(account), keys::endpoint(id))))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        answer.item.map(|item| from_item(&doing, item)).transpose()
+    }
+
+    /// Adds an endpoint. `false` if the account has [`ENDPOINTS_MAX`].
+    pub async fn create(&self, endpoint: &Endpoint) -> Result<bool, Error> {
+        let doing = format!("create endpoint {}", endpoint.id);
+        let put = self.put(&doing, endpoint, "attribute_not_exists(PK)", None)?;
+        let counted = Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::account(&endpoint.account), keys::BALANCE)))
+            .update_expression("SET balance = if_not_exists(balance, :zero) ADD listeners :one")
+            .condition_expression("attribute_not_exists(listeners) OR listeners < :max")
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":max", number(ENDPOINTS_MAX))
+            .build()
+            .expect("table, key and expression are set");
+        let counted = TransactWriteItem::builder().update(counted).build();
+        // Its id is random: one that exists is our own.
+        Ok(self.transact(&doing, vec![put, counted]).await? != Some(1))
+    }
+
+    /// Deletes an endpoint. `false` if it does not exist.
+    pub async fn delete(&self, account: &AccountId, id: &EndpointId) -> Result<bool, Error> {
+        let delete = Delete::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::endpoints(account), keys::endpoint(id))))
+            .condition_expression("attribute_exists(PK)")
+            .build()
+            .expect("table and key are set");
+        let counted = Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::account(account), keys::BALANCE)))
+            .update_expression("ADD listeners :one_less")
+            .expression_attribute_values(":one_less", number(-1))
+            .build()
+            .expect("table, key and expression are set");
+        let writes = vec![
+            TransactWriteItem::builder().delete(delete).build(),
+            TransactWriteItem::builder().update(counted).build(),
+        ];
+        Ok(self.transact(&format!("delete endpoint {id}"), writes).await?.is_none())
+    }
+
+    /// Writes the first version of an endpoint that no one created: the callback URLs of an account.
+    pub async fn put_first(&self, endpoint: &Endpoint) -> Result<bool, Error> {
+        let doing = format!("write endpoint {}", endpoint.id);
+        let put = self.put(&doing, endpoint, "attribute_not_exists(PK)", None)?;
+        Ok(self.transact(&doing, vec![put]).await?.is_none())
+    }
+
+    /// Replaces an endpoint by its next version, with an event of the change. `false` if another write
+    /// was faster.
+    pub async fn replace(&self, next: &Endpoint, event: Option<&Event>) -> Result<bool, Error> {
+        let doing = format!("write version {} of endpoint {}", next.version, next.id);
+        let mut writes = vec![self.put(&doing, next, "#version = :before", Some(next.version - 1))?];
+        if let Some(event) = event {
+            writes.push(event_put(&self.table, event)?);
+        }
+        Ok(self.transact(&doing, writes).await?.is_none())
+    }
+
+    fn put(
+        &self,
+        doing: &str,
+        endpoint: &Endpoint,
+        condition: &str,
+        before: Option<u64>,
+    ) -> Result<TransactWriteItem, Error> {
+        let mut item = to_item(doing, endpoint)?;
+        item.extend(key(keys::endpoints(&endpoint.account), keys::endpoint(&endpoint.id)));
+        let mut put =
+            Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression(condition);
+        if let Some(before) = before {
+            put = put
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_values(":before", number(before));
+        }
+        let put = put.build().expect("table and item are set");
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The index of the write whose condition failed; `None` if all were written.
+    #[expect(clippy::disallowed_methods, reason = "the one transaction that changes endpoints")]
+    async fn transact(&self, doing: &str, writes: Vec<TransactWriteItem>) -> Result<Option<usize>, Error> {
+        for tries in 0..RACES_MAX {
+            let send = self.table.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = send.send().await else { return Ok(None) };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+                error.as_service_error()
+            else {
+                return Err(Error::sdk(doing, error));
+            };
+            let reasons = canceled.cancellation_reasons();
+            let failed = reasons.iter().position(|reason| reason.code() == Some("ConditionalCheckFailed"));
+            if failed.is_some() {
+                return Ok(failed);
+            }
+            if !is_transient(reasons) {
+                return Err(Error::sdk(doing, error));
+            }
+            back_off(tries).await;
+        }
+        Err(Error::contended(doing))
+    }
+}

@@ -1,0 +1,141 @@
+//! Deliveries: one item for each event and endpoint.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+
+use super::{EventStore, placed};
+use crate::store::Error;
+use crate::store::item::{Item, from_item, key, number, text, text_of, to_item};
+use crate::store::keys::{self, EXPIRES_AT, PK, SK};
+use domain::delivery::{Delivery, Status};
+use domain::event::{Event, KEPT_S};
+use domain::id::{AccountId, EndpointId, EventId};
+use domain::time::Timestamp;
+
+/// How long after it is due a delivery counts as one whose message was lost.
+const UNSENT: Duration = Duration::from_secs(60);
+
+impl EventStore {
+    /// Adds a delivery, unless the event has one for this endpoint.
+    #[expect(clippy::disallowed_methods, reason = "the one write that adds a delivery")]
+    pub async fn put_delivery(&self, delivery: &Delivery) -> Result<(), Error> {
+        let doing = format!("write the delivery of event {}", delivery.event);
+        let put = self.table.client.put_item().table_name(&self.table.name);
+        let sent = put
+            .set_item(Some(delivery_item(&doing, delivery)?))
+            .condition_expression("attribute_not_exists(PK)")
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(Error::sdk(doing, error)),
+        }
+    }
+
+    /// Replaces a delivery by its next version. `false` if another write was faster.
+    #[expect(clippy::disallowed_methods, reason = "the one write that changes a delivery")]
+    pub async fn replace_delivery(&self, next: &Delivery) -> Result<bool, Error> {
+        let doing = format!("write version {} of a delivery of event {}", next.version, next.event);
+        let put = self.table.client.put_item().table_name(&self.table.name);
+        let item = delivery_item(&doing, next)?;
+        let sent = put
+            .set_item(Some(item.clone()))
+            .condition_expression("#version = :before")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":before", number(next.version - 1))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = sent else { return Ok(true) };
+        match error.as_service_error() {
+            Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
+                found,
+            )) => {
+                // The SDK repeats a call whose answer was lost: this may be our own write.
+                Ok(found.item.as_ref() == Some(&item))
+            }
+            _ => Err(Error::sdk(doing, error)),
+        }
+    }
+
+    pub async fn delivery(&self, event: &EventId, endpoint: &EndpointId) -> Result<Option<Delivery>, Error> {
+        let doing = format!("read the delivery of event {event} to {endpoint}");
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read
+            .set_key(Some(key(keys::event(event), keys::delivery(endpoint))))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        answer.item.map(|item| from_item(&doing, item)).transpose()
+    }
+
+    /// An event with its deliveries, read consistently.
+    pub async fn with_deliveries(&self, id: &EventId) -> Result<Option<(Event, Vec<Delivery>)>, Error> {
+        let doing = format!("read event {id} with its deliveries");
+        let query = self.table.client.query().table_name(&self.table.name).consistent_read(true);
+        let answer = query
+            .key_condition_expression("PK = :pk")
+            .expression_attribute_values(":pk", text(keys::event(id)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(&doing, source))?;
+        let (mut event, mut deliveries) = (None, Vec::new());
+        for item in answer.items.unwrap_or_default() {
+            match text_of(&item, SK) {
+                Some(keys::EVENT) => event = Some(from_item(&doing, item)?),
+                _ => deliveries.push(from_item(&doing, item)?),
+            }
+        }
+        Ok(event.map(|event| (event, deliveries)))
+    }
+
+    /// An endpoint's deliveries, newest first, from before `cursor`.
+    pub async fn deliveries(
+        &self,
+        account: &AccountId,
+        endpoint: &EndpointId,
+        limit: i32,
+        cursor: Option<(Timestamp, EventId)>,
+    ) -> Result<Vec<Delivery>, Error> {
+        let doing = format!("list the deliveries to {endpoint}");
+        let of = keys::deliveries(account, endpoint);
+        let start = cursor.map(|(at, event)| {
+            let mut start = key(keys::event(&event), keys::delivery(endpoint));
+            start.insert(keys::ACCOUNT_KEY.to_owned(), text(&of));
+            start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
+            start
+        });
+        let found = self.table.newest_first(&doing, &of, limit, start).await?;
+        let order: Vec<String> =
+            found.iter().filter_map(|item| text_of(item, PK).map(str::to_owned)).collect();
+        let keys = order.iter().map(|pk| key(pk, keys::delivery(endpoint))).collect();
+        let mut deliveries = Vec::with_capacity(order.len());
+        for item in self.table.batch_get(&doing, keys).await? {
+            deliveries.push(from_item::<Delivery>(&doing, item)?);
+        }
+        deliveries.sort_by_key(|delivery| order.iter().position(|pk| *pk == keys::event(&delivery.event)));
+        Ok(deliveries)
+    }
+}
+
+fn delivery_item(doing: &str, delivery: &Delivery) -> Result<Item, Error> {
+    let mut item = to_item(doing, delivery)?;
+    item.extend(key(keys::event(&delivery.event), keys::delivery(&delivery.endpoint)));
+    let of = keys::deliveries(&delivery.account, &delivery.endpoint);
+    item.insert(keys::ACCOUNT_KEY.to_owned(), text(of));
+    item.insert(EXPIRES_AT.to_owned(), number(delivery.created_at.as_secs() + KEPT_S));
+    let check_at = match delivery.status {
+        Status::Pending if delivery.claimed => Some(delivery.next_at),
+        Status::Pending => Some(delivery.next_at + UNSENT),
+        Status::Delivered | Status::Failed | Status::Skipped => None,
+    };
+    Ok(placed(item, &delivery.event, check_at))
+}

@@ -1,0 +1,95 @@
+//! Events and deliveries in the due index, in shards of their own: they delay no job.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+
+use super::EventStore;
+use crate::store::Error;
+use crate::store::item::{Item, key, number, number_of, text, text_of};
+use crate::store::keys::{self, CHECK_AT, DUE_INDEX, DUE_SHARD, PK, SK};
+use domain::id::{EndpointId, EventId};
+use domain::time::Timestamp;
+
+/// After this time an event without deliveries counts as one whose message was lost.
+pub(super) const UNSENT: Duration = Duration::from_secs(60);
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The event has no deliveries yet.
+    Event,
+    /// This endpoint's delivery waits for a try.
+    Delivery(EndpointId),
+}
+
+/// An event, or one of its deliveries, whose `check_at` has passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueEvent {
+    pub event: EventId,
+    pub what: What,
+    pub check_at: Timestamp,
+}
+
+/// Adds the place in the due index.
+pub(super) fn add(item: &mut Item, id: &EventId, check_at: Timestamp) {
+    item.insert(DUE_SHARD.to_owned(), text(keys::due_events(keys::event_shard(id))));
+    item.insert(CHECK_AT.to_owned(), number(check_at.as_millis()));
+}
+
+impl EventStore {
+    /// Due events and deliveries of one shard, longest overdue first.
+    pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<DueEvent>, Error> {
+        let doing = format!("read shard {shard} of the due events");
+        let query = self.table.client.query().table_name(&self.table.name).index_name(DUE_INDEX);
+        let answer = query
+            .key_condition_expression("due_shard = :shard AND check_at <= :now")
+            .expression_attribute_values(":shard", text(keys::due_events(shard)))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|source| Error::sdk(doing, source))?;
+        Ok(answer.items.unwrap_or_default().iter().filter_map(due_of).collect())
+    }
+
+    /// Moves a check. `false` if another run has moved it, or it is done.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one write that moves a check of an event; it changes no event"
+    )]
+    pub async fn check_again(&self, due: &DueEvent, at: Timestamp) -> Result<bool, Error> {
+        let sk = match &due.what {
+            What::Event => keys::EVENT.to_owned(),
+            What::Delivery(endpoint) => keys::delivery(endpoint),
+        };
+        let sent = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::event(&due.event), sk)))
+            .update_expression("SET check_at = :at")
+            .condition_expression("check_at = :seen")
+            .expression_attribute_values(":at", number(at.as_millis()))
+            .expression_attribute_values(":seen", number(due.check_at.as_millis()))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(Error::sdk(format!("move the check of event {}", due.event), error)),
+            },
+        }
+    }
+}
+
+fn due_of(item: &Item) -> Option<DueEvent> {
+    let event = keys::parse_event(text_of(item, PK)?)?;
+    let what = match text_of(item, SK)? {
+        keys::EVENT => What::Event,
+        sk => What::Delivery(keys::parse_delivery(sk)?),
+    };
+    Some(DueEvent { event, what, check_at: Timestamp::from_millis(number_of(item, CHECK_AT)?) })
+}

@@ -1,0 +1,108 @@
+//! The one transaction that charges and creates a job.
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+
+use super::items::{job_item, request_item};
+use super::{JobStore, cancellation, failed_condition, job_from_item};
+use crate::store::item::Item;
+use crate::store::ledger::{self, Limits};
+use crate::store::{Error, RACES_MAX, back_off, is_transient};
+use domain::credit::{Credits, Entry, MicroUsd};
+use domain::job::{Job, Notifies};
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+
+/// The result of a submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    New(Job),
+    /// The same request under the same key: the job of the first one.
+    Existing(Job),
+    /// Another request under the same key.
+    KeyReused,
+    /// The balance does not cover the price. Nothing was changed.
+    NoCredit {
+        balance: Credits,
+    },
+    /// The account is at its limit of active jobs. Nothing was changed.
+    TooMany {
+        live: u32,
+    },
+    /// The account is at its daily limit of possibly billed refunds. Nothing was changed.
+    TooMuchLost {
+        lost: MicroUsd,
+    },
+}
+
+impl JobStore {
+    /// Charges the price and writes the job, its request and the ledger line in one transaction.
+    /// `check_at` is when `reconcile` first checks the job. The moves of a job are events if it says
+    /// so, or if its account has an endpoint.
+    pub async fn create(
+        &self,
+        job: &Job,
+        request: &JobRequest,
+        check_at: Timestamp,
+        limits: Limits,
+    ) -> Result<Created, Error> {
+        let mut job = job.clone();
+        let doing = format!("create job {}", job.id());
+        for tries in 0..RACES_MAX {
+            let writes = self.creation(&doing, &job, request, check_at, limits)?;
+            let Err(error) = self.transact(writes).await else { return Ok(Created::New(job)) };
+            let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
+            // The order of the reasons is the order of the writes.
+            if let Some(item) = failed_condition(reasons, 0) {
+                let earlier = job_from_item(&doing, item)?;
+                let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
+                let same = same_body || earlier.request_hash() == job.request_hash();
+                return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
+            }
+            if is_transient(reasons) {
+                back_off(tries).await;
+                continue;
+            }
+            let Some(item) = failed_condition(reasons, 2) else { return Err(Error::sdk(doing, error)) };
+            if let Some(refused) = refused(&doing, &item, &job, limits)? {
+                return Ok(refused);
+            }
+            if job.notifies() != Notifies::Moves && ledger::listeners_of(&item) > 0 {
+                job = job.with_events(Notifies::Moves);
+            } else {
+                return Ok(Created::TooMany { live: ledger::live_of(&item) });
+            }
+        }
+        Err(Error::contended(doing))
+    }
+
+    fn creation(
+        &self,
+        doing: &str,
+        job: &Job,
+        request: &JobRequest,
+        check_at: Timestamp,
+        limits: Limits,
+    ) -> Result<Vec<TransactWriteItem>, Error> {
+        let charge = Entry::Charge { job: job.id().clone(), amount: job.price() };
+        Ok(vec![
+            self.put_if_absent(job_item(doing, job, check_at)?, true),
+            self.put_if_absent(request_item(doing, job.id(), request)?, false),
+            ledger::take(&self.table, job, limits),
+            ledger::entry_put(&self.table, job.account(), &charge, job.created_at()),
+        ])
+    }
+}
+
+/// Why the balance item refuses a job; `None` if it is for another reason.
+fn refused(doing: &str, item: &Item, job: &Job, limits: Limits) -> Result<Option<Created>, Error> {
+    let balance = ledger::balance_of(doing, item)?;
+    if balance < job.price() {
+        return Ok(Some(Created::NoCredit { balance }));
+    }
+    let lost = ledger::at_risk_of(item, job.created_at());
+    if limits.loss_per_day.is_some_and(|most| lost >= most) {
+        return Ok(Some(Created::TooMuchLost { lost }));
+    }
+    let live = ledger::live_of(item);
+    Ok((live >= limits.live_jobs).then_some(Created::TooMany { live }))
+}

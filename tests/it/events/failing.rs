@@ -1,0 +1,84 @@
+//! Endpoints that fail.
+
+use super::*;
+
+/// Many jobs that end at once.
+async fn many(world: &World, count: usize, key: &str) {
+    let mut jobs = Vec::new();
+    for n in 0..count {
+        jobs.push(world.submit("gen-4.5", "a boat", &format!("{key} {n}")).await);
+    }
+    for job in &jobs {
+        world.finish(job).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seventy_six_hours_of_failures_are_ten_tries_under_one_id() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/hook", 500, &[], "broken");
+    let (id, _) = endpoint(&world, &receiver.url("/hook"), &["job.succeeded"]).await;
+    let job = world.submit("gen-4.5", "a boat", "fails").await;
+    world.finish(&job).await;
+    let begin = world.clock.now();
+    pass(&world, 76 * HOUR).await;
+
+    let received = receiver.at("/hook");
+    assert_eq!(received.len(), 10);
+    assert!(received.iter().all(|one| one.header("webhook-id") == received[0].header("webhook-id")));
+    let at: Vec<i64> = received.iter().map(|one| one.header("webhook-timestamp").parse().unwrap()).collect();
+    let gaps: Vec<_> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (gap, want) in gaps.iter().zip([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]) {
+        // Less a tenth of jitter, and up to a minute until the due index is read.
+        assert!((want * 9 / 10..=want + 125).contains(gap), "{gap} for {want}");
+    }
+    assert!(at[9] - begin.as_secs() <= 76 * 3_600);
+    let listed = deliveries(&world, &id).await;
+    assert_eq!((&listed[0]["status"], listed[0]["tries"].as_array().unwrap().len()), (&json!("failed"), 10));
+    assert_eq!(listed[0]["tries"][0]["answer"], "broken");
+    assert_eq!(status_of(&world, &id).await["status"], "enabled", "it is less than 120 hours");
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_is_kept() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/hook", 429, &[("retry-after", "7200")], "");
+    endpoint(&world, &receiver.url("/hook"), &["job.succeeded"]).await;
+    let job = world.submit("gen-4.5", "a boat", "busy").await;
+    world.finish(&job).await;
+    pass(&world, HOUR).await;
+    assert_eq!(receiver.count("/hook"), 1);
+    receiver.answers("/hook", 200, &[], "");
+    pass(&world, 2 * HOUR).await;
+    assert_eq!(receiver.count("/hook"), 2);
+}
+
+/// A dead endpoint with many events costs one connection per pause, and its neighbour waits for none of
+/// them; when it is back, it gets everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_endpoint_is_tried_by_one_delivery_and_gets_everything_once_it_is_back() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/dead", 502, &[], "");
+    let (dead, _) = endpoint(&world, &receiver.url("/dead"), &["job.succeeded"]).await;
+    let (live, _) = endpoint(&world, &receiver.url("/live"), &["job.succeeded"]).await;
+    many(&world, 30, "many").await;
+    world.drain().await;
+    assert_eq!(receiver.count("/live"), 30);
+    assert_eq!(deliveries(&world, &live).await[0]["status"], "delivered");
+    pass(&world, HOUR).await;
+    // Some before it counts as failing, and then one in five minutes at most.
+    assert!(receiver.count("/dead") <= 10 + 2 * 12, "{}", receiver.count("/dead"));
+    let before = receiver.count("/dead");
+    receiver.answers("/dead", 200, &[], "");
+    pass(&world, 5 * HOUR).await;
+    assert_eq!(receiver.count("/dead") - before, 30, "each once");
+    let listed =
+        api(&world, Method::GET, &format!("/v1/endpoints/{dead}/deliveries?limit=100"), Value::Null).await;
+    let listed = listed.body["deliveries"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), 30);
+    assert!(listed.iter().all(|one| one["status"] == "delivered"), "{listed:?}");
+    let status = status_of(&world, &dead).await;
+    assert_eq!((&status["failing_since"], &status["failures"]), (&Value::Null, &json!(0)));
+    world.audit().await;
+}
