@@ -54,9 +54,11 @@ pub enum Moment {
 
 #[derive(Default)]
 struct Plan {
-    capacity: Capacity,
+    /// By function.
+    capacity: BTreeMap<String, Capacity>,
     count: usize,
-    calls: Vec<String>,
+    /// With the functions that made them.
+    calls: Vec<(String, String)>,
     at: Option<(usize, Order)>,
     /// Invocations of event functions and webhooks are made twice.
     doubled: bool,
@@ -127,12 +129,26 @@ impl Wire {
 
     /// Names of the AWS operations since the last reset, in order.
     pub fn calls(&self) -> Vec<String> {
-        self.plan().calls.clone()
+        self.calls_without(&[])
+    }
+
+    /// The same, without those of some functions.
+    pub fn calls_without(&self, functions: &[&str]) -> Vec<String> {
+        let plan = self.plan();
+        let calls = plan.calls.iter().filter(|(function, _)| !functions.contains(&function.as_str()));
+        calls.map(|(_, name)| name.clone()).collect()
     }
 
     /// What the table charged since the last reset, its indexes included.
     pub fn capacity(&self) -> Capacity {
-        self.plan().capacity
+        self.capacity_without(&[])
+    }
+
+    /// The same, without some functions.
+    pub fn capacity_without(&self, functions: &[&str]) -> Capacity {
+        let plan = self.plan();
+        let charged = plan.capacity.iter().filter(|(function, _)| !functions.contains(&function.as_str()));
+        charged.fold(Capacity::default(), |sum, (_, one)| sum.plus(*one))
     }
 
     /// Events that functions were invoked with since the last reset, in order.
@@ -257,9 +273,9 @@ impl Wire {
         }
         let target = request.headers().get("x-amz-target").map(str::to_owned);
         let name = target.unwrap_or_else(|| format!("S3.{}", request.method()));
-        plan.calls.push(name.rsplit('.').next().map_or(name.clone(), |last| {
-            if name.starts_with("S3.") { name.clone() } else { last.to_owned() }
-        }));
+        let function = RUN.try_with(|run| run.function.clone()).unwrap_or_default();
+        let name = if name.starts_with("S3.") { &name } else { name.rsplit('.').next().unwrap_or(&name) };
+        plan.calls.push((function, name.to_owned()));
         let k = plan.count;
         plan.count += 1;
         let due = plan.at.as_ref().is_some_and(|(at, _)| *at == k);

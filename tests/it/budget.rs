@@ -24,3 +24,33 @@ async fn a_job_on_the_webhook_path_keeps_to_its_budget() {
     assert_eq!(count("S3.PUT"), 1, "{calls:?}");
     assert!(count("SendMessage") <= 3, "{calls:?}");
 }
+
+/// The calls and writes of the job's own functions, with an endpoint for these types.
+async fn cost(types: Option<&str>) -> (usize, f64) {
+    let world = SUCCESS_BY_WEBHOOK.world().await;
+    if let Some(types) = types {
+        let body = format!(r#"{{"url": "http://127.0.0.1:1/", "types": ["{types}"]}}"#);
+        let made = world.call(reqwest::Method::POST, "/v1/endpoints", &[], Some(&body)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    SUCCESS_BY_WEBHOOK.play(&world, "warms the instances").await;
+    world.wire.reset();
+    let id = world.submit(SUCCESS_BY_WEBHOOK.model, SUCCESS_BY_WEBHOOK.prompt, "counted").await;
+    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
+    let of_events = ["notify", "deliver"];
+    let (calls, writes) =
+        (world.wire.calls_without(&of_events).len(), world.wire.capacity_without(&of_events).writes);
+    println!("{types:?}: {calls} calls, {writes} WRU");
+    (calls, writes)
+}
+
+/// The end of a job is written in a transaction anyway. A start is not, so that it costs more, and is an
+/// event only for who wants it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_adds_one_call_and_four_writes_before_its_first_delivery() {
+    let (calls, writes) = cost(None).await;
+    let (calls_of_end, writes_of_end) = cost(Some("job.succeeded")).await;
+    assert!(calls_of_end - calls <= 1 && writes_of_end - writes <= 4.0);
+    let (calls_of_both, writes_of_both) = cost(Some("job.*")).await;
+    assert!(calls_of_both - calls <= 2 && writes_of_both - writes <= 8.0);
+}

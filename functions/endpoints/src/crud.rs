@@ -145,13 +145,21 @@ pub(crate) async fn delete(
     account: &AccountId,
     id: &EndpointId,
 ) -> Result<Response<Body>, Problem> {
-    if id.is_callback() || !app.endpoints.delete(account, id).await? {
-        return Err(Problem::not_found());
+    for _ in 0..RACES_MAX {
+        let found = app.endpoints.get(account, id).await?.filter(|endpoint| !endpoint.id.is_callback());
+        let endpoint = found.ok_or_else(Problem::not_found)?;
+        if app.endpoints.delete(&endpoint).await? {
+            return Ok(deleted(id));
+        }
     }
+    Err(busy())
+}
+
+fn deleted(id: &EndpointId) -> Response<Body> {
     tracing::info!(endpoint = id.as_str(), "endpoint.deleted");
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    response
 }
 
 pub(crate) async fn rotate(
@@ -189,15 +197,20 @@ async fn replace(
         let next = endpoint.changed(app.clock.now(), &change);
         let is_written = match is_first {
             true => app.endpoints.put_first(&next).await?,
-            false => app.endpoints.replace(&next, None).await?,
+            false => app.endpoints.replace_types(&endpoint, &next).await?,
         };
         if is_written {
             return Ok(next);
         }
     }
+    Err(busy())
+}
+
+/// Other writes were faster each time.
+fn busy() -> Problem {
     let detail = "The endpoint changed meanwhile. It is safe to retry.";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-    Err(Problem { retry_after: Some(Duration::from_secs(1)), ..problem })
+    Problem { retry_after: Some(Duration::from_secs(2)), ..problem }
 }
 
 fn check(

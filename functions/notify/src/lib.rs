@@ -86,7 +86,7 @@ async fn notify(app: &App, message: Message) -> Result<(), Unfinished> {
     let endpoints = app.endpoints.list(&event.account).await?;
     let deliveries = deliveries(&event, &endpoints, job.as_ref().map(|(_, request)| request), now);
     try_join_all(deliveries.iter().map(|delivery| app.events.put_delivery(delivery))).await?;
-    app.events.fanned_out(&id, &body).await?;
+    app.events.fanned_out(&event, &body).await?;
     tracing::info!(kind = event.kind.as_str(), deliveries = deliveries.len(), "event.fanned_out");
     let pending = deliveries.iter().filter(|delivery| delivery.status == Status::Pending);
     let messages: Vec<_> = pending
@@ -112,7 +112,7 @@ fn deliveries(
     let new = |endpoint, status, url| Delivery::new(event, endpoint, url, status, now);
     let wants = |endpoint: &&Endpoint| match &event.only {
         Some(only) => *only == *endpoint.id.as_str(),
-        None => endpoint.wants(&event.kind),
+        None => endpoint.wants(event.kind.as_str()),
     };
     let own = endpoints.iter().filter(wants).map(|endpoint| {
         let is_on = endpoint.status == endpoint::Status::Enabled;

@@ -38,8 +38,8 @@ pub struct App {
     pub callers: Authenticator,
     pub accounts: Accounts,
     pub policies: Recent<AccountId, Policy>,
-    /// Accounts that had an endpoint at their last submit.
-    pub listeners: Recent<AccountId, ()>,
+    /// Which events each account's last job had.
+    pub events: Recent<AccountId, Notifies>,
     pub jobs: JobStore,
     pub outbox: Outbox,
     pub catalog: Catalog,
@@ -59,7 +59,7 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             accounts: Accounts::new(table.clone()),
             policies: Recent::default(),
-            listeners: Recent::default(),
+            events: Recent::default(),
             jobs: JobStore::new(table),
             outbox: Outbox {
                 dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
@@ -115,8 +115,8 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Created::New(job) => {
             // The job is charged and durable: `reconcile` sends a lost message again.
             app.outbox.send_all(&job).await;
-            if job.notifies() == Notifies::Moves {
-                app.listeners.put(job.account().clone(), (), now);
+            if job.notifies() > notifies {
+                app.events.put(job.account().clone(), job.notifies(), now);
             }
             tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
             Ok(accepted(&job, &order, &app.catalog, now))
@@ -138,13 +138,8 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
 
 /// Which moves are events, as far as this instance knows; the table knows better.
 fn notifies(app: &App, account: &AccountId, order: &JobRequest, now: Timestamp) -> Notifies {
-    if app.listeners.get(account, now).is_some() {
-        Notifies::Moves
-    } else if order.callback_url.is_some() {
-        Notifies::Ends
-    } else {
-        Notifies::Nothing
-    }
+    let of_callback = if order.callback_url.is_some() { Notifies::Ends } else { Notifies::Nothing };
+    app.events.get(account, now).unwrap_or_default().max(of_callback)
 }
 
 async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy, store::Error> {

@@ -214,8 +214,13 @@ impl Endpoint {
         }
     }
 
-    pub fn wants(&self, kind: &EventType) -> bool {
-        self.types.iter().any(|pattern| pattern.matches(kind.as_str()))
+    pub fn wants(&self, kind: &str) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(kind))
+    }
+
+    /// Whether it wants more of a job than its end.
+    pub fn wants_moves(&self) -> bool {
+        self.wants(EventType::RUNNING)
     }
 
     /// Whether a delivery may be tried now. A failing endpoint costs one connection per pause, however

@@ -17,14 +17,14 @@ const TYPE_BYTES_MAX: usize = 64;
 
 /// The types of events that customers can receive, beside those of inbound sources.
 pub const TYPES: [&str; 9] = [
-    "job.running",
+    EventType::RUNNING,
     "job.succeeded",
     "job.failed",
     "job.canceled",
     "credits.low",
     "credits.granted",
     "budget.reached",
-    "endpoint.disabled",
+    EventType::DISABLED,
     EventType::TEST,
 ];
 
@@ -34,6 +34,7 @@ pub const TYPES: [&str; 9] = [
 pub struct EventType(String);
 
 impl EventType {
+    pub const RUNNING: &'static str = "job.running";
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
 
@@ -152,7 +153,7 @@ impl Transition {
     pub fn occurrence(&self) -> Option<Event> {
         let (before, after) = (self.before(), self.after());
         let kind = match after.state() {
-            State::Running => "job.running",
+            State::Running => EventType::RUNNING,
             State::Succeeded => "job.succeeded",
             State::Failed => "job.failed",
             State::Canceled => "job.canceled",

@@ -94,8 +94,9 @@ pub struct Job {
     /// releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refunded: Option<Credits>,
-    /// Which of its moves are events.
-    #[serde(default, skip_serializing_if = "Notifies::is_default")]
+    /// Which of its moves are events. Its name in the row is short: a finished job has nearly the size
+    /// at which a write costs double.
+    #[serde(rename = "ev", default, skip_serializing_if = "Notifies::is_default")]
     pub(crate) notifies: Notifies,
 }
 

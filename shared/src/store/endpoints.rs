@@ -54,41 +54,44 @@ impl EndpointStore {
     pub async fn create(&self, endpoint: &Endpoint) -> Result<bool, Error> {
         let doing = format!("create endpoint {}", endpoint.id);
         let put = self.put(&doing, endpoint, "attribute_not_exists(PK)", None)?;
-        let counted = Update::builder()
-            .table_name(&self.table.name)
-            .set_key(Some(key(keys::account(&endpoint.account), keys::BALANCE)))
-            .update_expression("SET balance = if_not_exists(balance, :zero) ADD listeners :one")
-            .condition_expression("attribute_not_exists(listeners) OR listeners < :max")
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":max", number(ENDPOINTS_MAX))
-            .build()
-            .expect("table, key and expression are set");
-        let counted = TransactWriteItem::builder().update(counted).build();
+        let counted = self.count(&endpoint.account, 1, i32::from(endpoint.wants_moves()));
         // Its id is random: one that exists is our own.
         Ok(self.transact(&doing, vec![put, counted]).await? != Some(1))
     }
 
-    /// Deletes an endpoint. `false` if it does not exist.
-    pub async fn delete(&self, account: &AccountId, id: &EndpointId) -> Result<bool, Error> {
+    /// Deletes this version of an endpoint. `false` if another write was faster.
+    pub async fn delete(&self, endpoint: &Endpoint) -> Result<bool, Error> {
         let delete = Delete::builder()
             .table_name(&self.table.name)
-            .set_key(Some(key(keys::endpoints(account), keys::endpoint(id))))
-            .condition_expression("attribute_exists(PK)")
+            .set_key(Some(key(keys::endpoints(&endpoint.account), keys::endpoint(&endpoint.id))))
+            .condition_expression("#version = :version")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":version", number(endpoint.version))
             .build()
             .expect("table and key are set");
-        let counted = Update::builder()
-            .table_name(&self.table.name)
-            .set_key(Some(key(keys::account(account), keys::BALANCE)))
-            .update_expression("ADD listeners :one_less")
-            .expression_attribute_values(":one_less", number(-1))
-            .build()
-            .expect("table, key and expression are set");
         let writes = vec![
             TransactWriteItem::builder().delete(delete).build(),
-            TransactWriteItem::builder().update(counted).build(),
+            self.count(&endpoint.account, -1, -i32::from(endpoint.wants_moves())),
         ];
-        Ok(self.transact(&format!("delete endpoint {id}"), writes).await?.is_none())
+        Ok(self.transact(&format!("delete endpoint {}", endpoint.id), writes).await?.is_none())
+    }
+
+    /// Changes the counts of an account's endpoints, up to [`ENDPOINTS_MAX`].
+    fn count(&self, account: &AccountId, listeners: i32, movers: i32) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::account(account), keys::BALANCE)))
+            .update_expression(
+                "SET balance = if_not_exists(balance, :zero) ADD listeners :more, movers :movers",
+            )
+            .condition_expression("attribute_not_exists(listeners) OR listeners <= :room")
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":more", number(listeners))
+            .expression_attribute_values(":movers", number(movers))
+            .expression_attribute_values(":room", number(i64::from(ENDPOINTS_MAX) - i64::from(listeners)))
+            .build()
+            .expect("table, key and expression are set");
+        TransactWriteItem::builder().update(update).build()
     }
 
     /// Writes the first version of an endpoint that no one created: the callback URLs of an account.
@@ -96,6 +99,17 @@ impl EndpointStore {
         let doing = format!("write endpoint {}", endpoint.id);
         let put = self.put(&doing, endpoint, "attribute_not_exists(PK)", None)?;
         Ok(self.transact(&doing, vec![put]).await?.is_none())
+    }
+
+    /// As [`replace`](Self::replace), where the types may differ.
+    pub async fn replace_types(&self, before: &Endpoint, next: &Endpoint) -> Result<bool, Error> {
+        let movers = i32::from(next.wants_moves()) - i32::from(before.wants_moves());
+        if movers == 0 {
+            return self.replace(next, None).await;
+        }
+        let doing = format!("write version {} of endpoint {}", next.version, next.id);
+        let put = self.put(&doing, next, "#version = :before", Some(before.version))?;
+        Ok(self.transact(&doing, vec![put, self.count(&next.account, 0, movers)]).await?.is_none())
     }
 
     /// Replaces an endpoint by its next version, with an event of the change. `false` if another write

@@ -33,7 +33,6 @@ pub(super) fn event_put(table: &Table, event: &Event) -> Result<TransactWriteIte
 fn event_item(doing: &str, event: &Event) -> Result<Item, Error> {
     let mut item = to_item(doing, event)?;
     item.extend(key(keys::event(&event.id), keys::EVENT));
-    item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::events(&event.account)));
     item.insert(EXPIRES_AT.to_owned(), number(event.expires_at()));
     due::add(&mut item, &event.id, event.created_at + due::UNSENT);
     Ok(item)
@@ -81,20 +80,23 @@ impl EventStore {
         }
     }
 
-    /// Records the body of an event whose deliveries are written, and takes it out of the due index.
-    /// The first body stays.
+    /// Records the body of an event whose deliveries are written, lists it, and takes it out of the due
+    /// index. The first body stays.
     #[expect(clippy::disallowed_methods, reason = "the one write that completes an event")]
-    pub async fn fanned_out(&self, id: &EventId, body: &str) -> Result<(), Error> {
+    pub async fn fanned_out(&self, event: &Event, body: &str) -> Result<(), Error> {
         let sent = self
             .table
             .client
             .update_item()
             .table_name(&self.table.name)
-            .set_key(Some(key(keys::event(id), keys::EVENT)))
-            .update_expression("SET #body = if_not_exists(#body, :body) REMOVE check_at, due_shard")
+            .set_key(Some(key(keys::event(&event.id), keys::EVENT)))
+            .update_expression(
+                "SET #body = if_not_exists(#body, :body), account_key = :account REMOVE check_at, due_shard",
+            )
             .condition_expression("attribute_exists(check_at)")
             .expression_attribute_names("#body", "body")
             .expression_attribute_values(":body", text(body))
+            .expression_attribute_values(":account", text(keys::events(&event.account)))
             .send()
             .await;
         match sent {
@@ -102,7 +104,7 @@ impl EventStore {
             Err(error) => match error.as_service_error() {
                 // Another run was faster.
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(Error::sdk(format!("complete event {id}"), error)),
+                _ => Err(Error::sdk(format!("complete event {}", event.id), error)),
             },
         }
     }

@@ -140,8 +140,8 @@ pub struct Limits {
     pub loss_per_day: Option<MicroUsd>,
 }
 
-/// Charges a job and counts it as active, if the balance and the limits allow it. A job whose moves
-/// are not all events needs an account without endpoints.
+/// Charges a job and counts it as active, if the balance and the limits allow it. An account whose
+/// endpoints want more events than the job says refuses it.
 pub(super) fn take(table: &Table, job: &Job, limits: Limits) -> TransactWriteItem {
     // Without a count there is no active job; a limit of zero rejects the first, too.
     let mut condition = match limits.live_jobs {
@@ -156,9 +156,11 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits) -> TransactWriteIte
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(limits.live_jobs))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    if job.notifies() != Notifies::Moves {
-        condition.push_str(" AND (attribute_not_exists(listeners) OR listeners < :one)");
-    }
+    condition.push_str(match job.notifies() {
+        Notifies::Nothing => " AND (attribute_not_exists(listeners) OR listeners < :one)",
+        Notifies::Ends => " AND (attribute_not_exists(movers) OR movers < :one)",
+        Notifies::Moves => "",
+    });
     if let Some(loss_max) = limits.loss_per_day {
         condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
         update = update
@@ -260,9 +262,15 @@ pub(super) fn live_of(item: &Item) -> u32 {
     number_of(item, "live").unwrap_or(0)
 }
 
-/// The number of endpoints in a balance item.
-pub(super) fn listeners_of(item: &Item) -> u32 {
-    number_of(item, "listeners").unwrap_or(0)
+/// The events that an account's endpoints want, by the counts in its balance item: `listeners` of all,
+/// `movers` of those that want more than ends.
+pub(super) fn wanted_events(item: &Item) -> Notifies {
+    let is_any = |name| number_of::<u32>(item, name).unwrap_or(0) > 0;
+    match (is_any("movers"), is_any("listeners")) {
+        (true, _) => Notifies::Moves,
+        (false, true) => Notifies::Ends,
+        (false, false) => Notifies::Nothing,
+    }
 }
 
 /// The account of a ledger item.

@@ -7,6 +7,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::Value;
 
+use super::mortal::RUN;
 use super::{Wire, edit};
 
 /// What the table charged for a span of calls, in capacity units.
@@ -14,6 +15,12 @@ use super::{Wire, edit};
 pub struct Capacity {
     pub writes: f64,
     pub reads: f64,
+}
+
+impl Capacity {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { writes: self.writes + other.writes, reads: self.reads + other.reads }
+    }
 }
 
 impl Wire {
@@ -40,7 +47,9 @@ impl Wire {
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let reads = ["GetItem", "Query", "BatchGetItem", "Scan"].iter().any(|name| operation.ends_with(name));
         let mut plan = self.plan();
-        let units = if reads { &mut plan.capacity.reads } else { &mut plan.capacity.writes };
+        let function = RUN.try_with(|run| run.function.clone()).unwrap_or_default();
+        let charged = plan.capacity.entry(function).or_default();
+        let units = if reads { &mut charged.reads } else { &mut charged.writes };
         *units += match answer.get("ConsumedCapacity") {
             Some(Value::Array(tables)) => {
                 tables.iter().filter_map(|table| table.get("CapacityUnits")?.as_f64()).sum()

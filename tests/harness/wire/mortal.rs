@@ -57,7 +57,7 @@ impl Function for Mortal {
     fn invoke(&self, event: Value, context: Invocation) -> BoxFuture<'_, Result<Value, FunctionError>> {
         let times = {
             let mut plan = self.wire.plan();
-            let repeats = !matches!(self.name.as_str(), "submit" | "status" | "cancel");
+            let repeats = !matches!(self.name.as_str(), "submit" | "status" | "cancel" | "endpoints");
             match &plan.storm {
                 Some(storm) if repeats && storm.doubles() => Times::TwiceAtOnce,
                 Some(_) => Times::Once,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use shared::store::events::EventStore;
 use shared::store::keys::EVENT_SHARDS;
 
+mod crash;
 mod disabled;
 mod failing;
 mod tried;

@@ -36,16 +36,32 @@ impl CancelRefund {
     }
 }
 
-/// Which moves of a job are events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// Which moves of a job are events. Stored as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
 pub enum Notifies {
     #[default]
     Nothing,
-    /// Its end: it has a callback URL.
+    /// Its end: it has a callback URL, or its account had an endpoint when it was submitted.
     Ends,
-    /// Every move that is one: its account had an endpoint when it was submitted.
+    /// Every move that is one: an endpoint wants more than ends.
     Moves,
+}
+
+impl From<u8> for Notifies {
+    fn from(number: u8) -> Self {
+        match number {
+            0 => Self::Nothing,
+            1 => Self::Ends,
+            _ => Self::Moves,
+        }
+    }
+}
+
+impl From<Notifies> for u8 {
+    fn from(notifies: Notifies) -> Self {
+        notifies as Self
+    }
 }
 
 impl Notifies {

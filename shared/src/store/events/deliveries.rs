@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{EventStore, placed};
 use crate::store::Error;
-use crate::store::item::{Item, from_item, key, number, text, text_of, to_item};
+use crate::store::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use crate::store::keys::{self, EXPIRES_AT, PK, SK};
 use domain::delivery::{Delivery, Status};
 use domain::event::{Event, KEPT_S};
@@ -15,6 +15,8 @@ use domain::time::Timestamp;
 
 /// How long after it is due a delivery counts as one whose message was lost.
 const UNSENT: Duration = Duration::from_secs(60);
+/// Who wrote this version: a random number.
+const WRITER: &str = "writer";
 
 impl EventStore {
     /// Adds a delivery, unless the event has one for this endpoint.
@@ -45,9 +47,12 @@ impl EventStore {
     pub async fn replace_delivery(&self, next: &Delivery) -> Result<bool, Error> {
         let doing = format!("write version {} of a delivery of event {}", next.version, next.event);
         let put = self.table.client.put_item().table_name(&self.table.name);
-        let item = delivery_item(&doing, next)?;
+        let mut item = delivery_item(&doing, next)?;
+        // Two functions that decide at the same moment write equal versions otherwise.
+        let writer = getrandom::u64().map_err(|source| Error::failed(&doing, source))?;
+        item.insert(WRITER.to_owned(), number(writer));
         let sent = put
-            .set_item(Some(item.clone()))
+            .set_item(Some(item))
             .condition_expression("#version = :before")
             .expression_attribute_names("#version", "version")
             .expression_attribute_values(":before", number(next.version - 1))
@@ -60,7 +65,8 @@ impl EventStore {
                 found,
             )) => {
                 // The SDK repeats a call whose answer was lost: this may be our own write.
-                Ok(found.item.as_ref() == Some(&item))
+                let is_own = found.item.as_ref().and_then(|item| number_of(item, WRITER)) == Some(writer);
+                Ok(is_own)
             }
             _ => Err(Error::sdk(doing, error)),
         }

@@ -8,7 +8,7 @@ use crate::store::item::Item;
 use crate::store::ledger::{self, Limits};
 use crate::store::{Error, RACES_MAX, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
-use domain::job::{Job, Notifies};
+use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
@@ -66,11 +66,11 @@ impl JobStore {
             if let Some(refused) = refused(&doing, &item, &job, limits)? {
                 return Ok(refused);
             }
-            if job.notifies() != Notifies::Moves && ledger::listeners_of(&item) > 0 {
-                job = job.with_events(Notifies::Moves);
-            } else {
+            let wanted = ledger::wanted_events(&item);
+            if wanted <= job.notifies() {
                 return Ok(Created::TooMany { live: ledger::live_of(&item) });
             }
+            job = job.with_events(wanted);
         }
         Err(Error::contended(doing))
     }
