@@ -8,7 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use domain::provider::Provider;
+use harness::{Receiver, World};
 use local::stack::{clock, outward};
+use serde_json::json;
 use shared::boot::{Clock, Env};
 use sim::Options;
 use tokio::net::TcpListener;
@@ -67,4 +69,48 @@ async fn replicate() {
 #[ignore = "needs a package index: tests/sdk/run.sh google_genai"]
 async fn google_genai() {
     talk(Provider::Gemini, "google_genai.py").await;
+}
+
+/// What an endpoint with both kinds of signatures was sent: its secret, its public key, and a file.
+async fn delivered(folder: &Path) -> (String, String, String) {
+    let options = |options: &mut local::stack::Options| options.clock = Clock::System;
+    let (world, receiver) = (World::with(options).await, Receiver::start().await);
+    let body = json!({"url": receiver.url("/hook"), "types": ["job.*"], "v1a": true}).to_string();
+    let made = world.call(reqwest::Method::POST, "/v1/endpoints", &[], Some(&body)).await;
+    let order = json!({"model": "gen-4.5", "prompt": "a boat [[sim: fail=content_policy, latency=0]]"});
+    let id = world.post_job(&order, "told").await.text("/id").parse().unwrap();
+    while !world.job(&id).await.state().is_terminal() || receiver.count("/hook") < 2 {
+        world.drain().await;
+        world.sweep().await;
+    }
+    let sent = receiver.at("/hook").into_iter().map(|one| {
+        let headers = one.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        let headers: std::collections::BTreeMap<_, _> = headers.collect();
+        json!({"headers": headers, "body": String::from_utf8(one.body.to_vec()).unwrap()})
+    });
+    let file = folder.join("deliveries.json");
+    std::fs::write(&file, serde_json::Value::from_iter(sent).to_string()).unwrap();
+    (made.text("/secret").to_owned(), made.text("/public_key").to_owned(), file.to_str().unwrap().to_owned())
+}
+
+async fn verify(command: &mut Command, script: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, public, file) = delivered(folder.path()).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(script);
+    let said = command.arg(script).args([secret, file, public]).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh webhooks"]
+async fn webhooks() {
+    let env = Env::from_process();
+    let mut python = Command::new(env.get("SDK_PYTHON").expect("tests/sdk/run.sh sets it"));
+    verify(python.args(["-I", "-B"]), "webhooks.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh webhooks_js"]
+async fn webhooks_js() {
+    verify(&mut Command::new("node"), "webhooks_js.mjs").await;
 }

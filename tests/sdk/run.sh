@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
-# Lets a provider's official SDK talk to our simulator of it: tests/sdk/run.sh openai
+# Lets official SDKs talk to our simulators and read what we send: tests/sdk/run.sh openai
 #
-# Each SDK is one file here, which names the packages it needs, version and all, in lines that
-# begin with `# requires:`, and one test in tests/it/sdk.rs, which starts the simulator and hands
-# the file its address. The virtual environment is made once, under target/.
+# Each is one file here, for Python or for Node, which names the packages it needs, version and all, in
+# lines that begin with `# requires:` or `// requires:`, and one test in tests/it/sdk.rs, which starts
+# what the file talks to. The packages are installed once, under target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-name=${1:?which SDK? there are: $(basename -s .py tests/sdk/*.py | tr '\n' ' ')}
-script=tests/sdk/$name.py
-venv=${CARGO_TARGET_DIR:-target}/sdk/$name
-requires=$(sed -n 's/^# requires: //p' "$script")
-if [ "$(cat "$venv/requires" 2>/dev/null)" != "$requires" ]; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
+name=${1:?which SDK? there are: $(cd tests/sdk && ls ./*.py ./*.mjs | sed 's|./||; s|\..*||' | tr '\n' ' ')}
+script=$(find tests/sdk -name "$name.py" -o -name "$name.mjs")
+folder=${CARGO_TARGET_DIR:-target}/sdk/$name
+requires=$(sed -nE 's,^(#|//) requires: ,,p' "$script")
+if [ "$(cat "$folder/requires" 2>/dev/null)" != "$requires" ]; then
+    rm -rf "$folder"
+    mkdir -p "$folder"
     # shellcheck disable=SC2086 # one word for each package
-    "$venv/bin/pip" install --quiet $requires
-    printf '%s\n' "$requires" >"$venv/requires"
+    case $script in
+        *.py)
+            python3 -m venv "$folder"
+            "$folder/bin/pip" install --quiet $requires
+            ;;
+        *.mjs) npm install --silent --no-audit --no-fund --prefix "$folder" $requires ;;
+    esac
+    printf '%s\n' "$requires" >"$folder/requires"
 fi
-SDK_PYTHON=$(realpath -s "$venv/bin/python") \
+SDK_PYTHON=$(realpath -ms "$folder/bin/python") SDK_MODULES=$(realpath -m "$folder/node_modules") \
     cargo test --workspace --locked --test it -- --ignored --exact "sdk::$name"

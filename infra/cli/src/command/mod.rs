@@ -26,7 +26,7 @@ use domain::request::Prefer;
 use shared::store::dead_letters::QUEUES;
 
 #[cfg(feature = "local")]
-use local::{Local, demo, deploy_local, serve};
+use local::{Local, demo, deploy_local, listen, serve};
 
 /// Genmux: the local stack, a demo and operator commands.
 #[derive(Debug, Parser)]
@@ -50,6 +50,9 @@ enum Command {
     #[cfg(feature = "local")]
     /// Submit a prompt over HTTP, wait, and save the result.
     Demo(demo::Demo),
+    #[cfg(feature = "local")]
+    /// Receive events on this machine, verify and print them.
+    Listen(listen::Listen),
     /// Create, revoke and list API keys.
     Keys(Keys),
     /// Grant credits to an account.
@@ -294,6 +297,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve => serve::run(local).await?,
         #[cfg(feature = "local")]
         Command::Demo(args) => demo::run(args, local).await?,
+        #[cfg(feature = "local")]
+        Command::Listen(args) => listen::run(args).await?,
         #[cfg(feature = "local")]
         Command::DeployLocal(args) => return deploy_local::run(args).await,
         Command::Keys(Keys { command, target }) => keys::run(command, &target, local).await?,

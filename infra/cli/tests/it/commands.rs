@@ -148,7 +148,9 @@ fn a_demo_key_that_was_revoked_says_what_to_do_and_a_lost_table_makes_a_new_one(
     for file in ["table.sqlite", "table.sqlite-wal", "table.sqlite-shm"] {
         let _not_there = fs::remove_file(folder.path().join("here").join(file));
     }
-    said(&run(folder.path(), &["demo", "a boat", "--data", "here"]));
+    let output = said(&run(folder.path(), &["demo", "a boat", "--data", "here", "--callback"]));
+    let callback = output.lines().find(|line| line.contains("job.succeeded")).expect("a callback");
+    assert!(callback.contains("evt_") && callback.ends_with("verified"), "{output}");
     assert_ne!(fs::read_to_string(folder.path().join("here/demo-key")).expect("a key"), key);
 }
 

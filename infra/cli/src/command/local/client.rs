@@ -31,9 +31,10 @@ impl Client {
         model: &str,
         prompt: &str,
         image: Option<&str>,
+        callback: Option<&str>,
         idempotency_key: &str,
     ) -> Result<Value> {
-        let body = json!({"model": model, "prompt": prompt, "image_url": image});
+        let body = json!({"model": model, "prompt": prompt, "image_url": image, "callback_url": callback});
         let post = self.http.post(format!("{}/v1/jobs", self.url));
         let sent = self.send(post.header("idempotency-key", idempotency_key).json(&body)).await?;
         Ok(sent.json().await?)
@@ -55,6 +56,14 @@ impl Client {
 
     pub(super) async fn account(&self) -> Result<Value> {
         Ok(self.send(self.http.get(format!("{}/v1/account", self.url))).await?.json().await?)
+    }
+
+    /// What signs the events of callback URLs.
+    pub(super) async fn callback_secret(&self) -> Result<String> {
+        let get = self.http.get(format!("{}/v1/endpoints/ep_callback/secret", self.url));
+        let secret: Value = self.send(get).await?.json().await?;
+        let secret = secret.get("secret").and_then(Value::as_str);
+        Ok(secret.context("the API returned no secret")?.to_owned())
     }
 
     /// Downloads a presigned media link to a file; returns its size in bytes. The API key is not sent.

@@ -12,7 +12,7 @@ use shared::boot::Random;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::{Folder, Local, Start, running, running_demo_key};
+use super::{Folder, Local, Start, listen, running, running_demo_key};
 use crate::command::print::say;
 
 #[derive(Debug, Args)]
@@ -29,11 +29,16 @@ pub(in crate::command) struct Demo {
     /// The output file. Default: the job's id with the extension of the media type.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Also receive the job's end at a callback URL on this machine, verify it and print it.
+    #[arg(long)]
+    callback: bool,
 }
 
 /// The default start image of a model that requires one.
 const IMAGE: &str = "https://images.example/boat.png";
 
+/// How long after the job's end its callback may take.
+const CALLBACK_WITHIN: Duration = Duration::from_secs(15);
 /// The longest wait for the job.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
@@ -83,12 +88,23 @@ async fn make(client: &Client, args: &Demo) -> Result<()> {
         None => needs_image(&client.models().await?, &args.model).then_some(IMAGE),
     };
     let key = base32(&Random::System.bytes::<10>());
-    let job = client.submit(&args.model, &args.prompt, image, &key).await?;
+    let mut callback = match args.callback {
+        true => Some(listen::start(0, Some(&client.callback_secret().await?), 204).await?),
+        false => None,
+    };
+    let url = callback.as_ref().map(|(url, _)| url.as_str());
+    let job = client.submit(&args.model, &args.prompt, image, url, &key).await?;
     let id = text(&job, "id").to_owned();
     say!("job {id} on {}", args.model);
     let job = wait(client, &id).await?;
     print_timeline(&job);
     print_ledger(&client.account().await?, &id);
+    if let Some((_, received)) = &mut callback {
+        let event = listen::next(received, CALLBACK_WITHIN).await;
+        let event = event.context("no callback has come: is the stack on this machine?")?;
+        ensure!(event.genuine == Some(true), "the callback is not genuine");
+        event.print();
+    }
     let Some(link) = job.pointer("/media/0/url").and_then(Value::as_str) else {
         bail!("the job {}: {}", text(&job, "status"), job.pointer("/error/code").unwrap_or(&Value::Null));
     };

@@ -4,6 +4,7 @@
 mod client;
 pub(super) mod demo;
 pub(super) mod deploy_local;
+pub(super) mod listen;
 pub(super) mod serve;
 
 use std::fs::{self, File, Permissions, TryLockError};
