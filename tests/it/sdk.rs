@@ -68,3 +68,9 @@ async fn replicate() {
 async fn google_genai() {
     talk(Provider::Gemini, "google_genai.py").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh arkruntime"]
+async fn arkruntime() {
+    talk(Provider::Byteplus, "arkruntime.py").await;
+}

@@ -1,5 +1,6 @@
 //! The simulated providers, one module each.
 
+mod byteplus;
 mod dream_machine;
 mod fal;
 mod gemini;
@@ -22,8 +23,8 @@ use crate::frame::wire::Wire;
 
 #[cfg(test)]
 pub(super) use self::{
-    dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL,
-    gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
+    byteplus::tests::CLIENT as BYTEPLUS, dream_machine::tests::CLIENT as DREAM_MACHINE,
+    fal::tests::CLIENT as FAL, gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
     minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI,
     replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY,
@@ -53,6 +54,7 @@ fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Byteplus => &byteplus::Byteplus,
         // Only stored rows name such, and no simulator is opened for those.
         Provider::Other(name) => panic!("{name} has no simulator"),
     }

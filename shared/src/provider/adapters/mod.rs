@@ -1,5 +1,6 @@
 //! The adapters, and the one `match` that names them.
 
+mod byteplus;
 mod fal;
 mod google;
 mod kling;
@@ -30,6 +31,7 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::KlingLegacy => &kling::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Byteplus => &byteplus::Byteplus,
         Provider::Other(_) => &unlisted::Unlisted,
     }
 }
