@@ -16,6 +16,7 @@ async fn submit(world: &World, model: &str, prompt: &str) -> JobId {
         "ray-3.2" => Provider::Luma,
         "ray-2" | "ray-flash-2" => Provider::DreamMachine,
         "seedance-2.0" => Provider::Byteplus,
+        "wan-2.7" => Provider::Dashscope,
         _ => Provider::Minimax,
     };
     let order = json!({"model": model, "prompt": prompt, "provider": provider, "pin": true});
@@ -105,6 +106,7 @@ async fn only_what_still_waits_is_given_up_and_the_rest_is_delivered() {
     for (model, ends) in [
         ("minimax-h3", State::Canceled),
         ("seedance-2.0", State::Canceled),
+        ("wan-2.7", State::Canceled),
         ("hailuo-2.3", State::Succeeded),
         ("ray-2", State::Succeeded),
         ("ray-3.2", State::Succeeded),

@@ -74,3 +74,9 @@ async fn google_genai() {
 async fn arkruntime() {
     talk(Provider::Byteplus, "arkruntime.py").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh dashscope"]
+async fn dashscope() {
+    talk(Provider::Dashscope, "dashscope.py").await;
+}

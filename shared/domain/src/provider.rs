@@ -24,6 +24,7 @@ pub enum Provider {
     Minimax,
     Openai,
     Byteplus,
+    Dashscope,
     /// A provider without an adapter in this release. Only stored attempts have it.
     Other(&'static str),
 }
@@ -58,6 +59,7 @@ impl Provider {
         Self::Minimax,
         Self::Openai,
         Self::Byteplus,
+        Self::Dashscope,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -75,6 +77,7 @@ impl Provider {
             Self::Minimax => "minimax",
             Self::Openai => "openai",
             Self::Byteplus => "byteplus",
+            Self::Dashscope => "dashscope",
             Self::Other(name) => name,
         }
     }

@@ -12,13 +12,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::providers::{
-    BYTEPLUS, DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY,
+    BYTEPLUS, DASHSCOPE, DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE,
+    RUNWAY,
 };
 use crate::test_bench::{Bench, Client, ManualClock, Receiver, outward, read, text};
 use crate::{CallKind, Fault, Options, RemoteState};
 
 /// Those that make videos and are polled, each in its own way.
-const CLIENTS: [&Client; 12] = [
+const CLIENTS: [&Client; 13] = [
     &FAL,
     &RUNWAY,
     &REPLICATE,
@@ -30,6 +31,7 @@ const CLIENTS: [&Client; 12] = [
     &MINIMAX,
     &OPENAI,
     &BYTEPLUS,
+    &DASHSCOPE,
     &toy::TOY,
 ];
 
