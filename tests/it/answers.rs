@@ -10,7 +10,7 @@ use harness::World;
 const EMPTY_AFTER: Duration = Duration::from_secs(60);
 
 /// A model of each provider that is asked after its jobs.
-const MODELS: [(&str, &str); 9] = [
+const MODELS: [(&str, &str); 11] = [
     ("pika-2.2", "fal"),
     ("gen-4.5", "runway"),
     ("veo-3.1", "replicate"),
@@ -20,6 +20,8 @@ const MODELS: [(&str, &str); 9] = [
     ("kling-2.6", "kling_legacy"),
     ("minimax-h3", "minimax"),
     ("hailuo-02", "minimax"),
+    ("seedance-2.5", "byteplus"),
+    ("wan-2.7", "dashscope"),
 ];
 
 async fn play(world: &World, model: &str, provider: &str, directives: &str) -> Job {

@@ -1,4 +1,4 @@
-//! Providers whose callbacks nobody signs, Luma's Dream Machine and MiniMax: what they say is a
+//! Providers whose callbacks nobody signs, Luma's Dream Machine, MiniMax and BytePlus: what they say is a
 //! hint. And what the codes in MiniMax's 200s mean to a job.
 
 use domain::attempt::Phase;
@@ -15,6 +15,8 @@ async fn submit(world: &World, model: &str, prompt: &str) -> JobId {
     let provider = match model {
         "ray-3.2" => Provider::Luma,
         "ray-2" | "ray-flash-2" => Provider::DreamMachine,
+        "seedance-2.0" => Provider::Byteplus,
+        "wan-2.7" => Provider::Dashscope,
         _ => Provider::Minimax,
     };
     let order = json!({"model": model, "prompt": prompt, "provider": provider, "pin": true});
@@ -36,7 +38,7 @@ fn classes(job: &Job) -> Vec<Option<ErrorClass>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callbacks_that_are_lost_late_early_or_doubled_change_nothing() {
     let world = World::new().await;
-    for model in ["ray-2", "minimax-h3", "hailuo-2.3"] {
+    for model in ["ray-2", "minimax-h3", "hailuo-2.3", "seedance-2.0"] {
         for what in ["lost", "late:900", "early", "twice"] {
             let job = play(&world, model, &format!("a boat [[sim: webhook={what}]]")).await;
             assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{model} {what}: {job:?}");
@@ -45,12 +47,14 @@ async fn callbacks_that_are_lost_late_early_or_doubled_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_create_answer_is_found_by_our_callback_url_or_by_the_callback() {
+async fn a_lost_create_answer_is_found_by_our_callback_url_our_deadline_or_the_callback() {
     let world = World::new().await;
     let prompt = "a boat [[sim: create=drop-after, webhook=lost]]";
-    let job = play(&world, "ray-2", prompt).await;
-    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
-    assert!(world.calls(Provider::DreamMachine, CallKind::LookUp) > 0);
+    for (model, provider) in [("ray-2", Provider::DreamMachine), ("seedance-2.0", Provider::Byteplus)] {
+        let job = play(&world, model, prompt).await;
+        assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
+        assert!(world.calls(provider, CallKind::LookUp) > 0);
+    }
     for model in ["minimax-h3", "hailuo-2.3"] {
         let job = play(&world, model, "a boat [[sim: create=drop-after]]").await;
         assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
@@ -101,6 +105,8 @@ async fn only_what_still_waits_is_given_up_and_the_rest_is_delivered() {
     let world = World::new().await;
     for (model, ends) in [
         ("minimax-h3", State::Canceled),
+        ("seedance-2.0", State::Canceled),
+        ("wan-2.7", State::Canceled),
         ("hailuo-2.3", State::Succeeded),
         ("ray-2", State::Succeeded),
         ("ray-3.2", State::Succeeded),

@@ -71,6 +71,18 @@ async fn google_genai() {
     talk(Provider::Gemini, "google_genai.py").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh arkruntime"]
+async fn arkruntime() {
+    talk(Provider::Byteplus, "arkruntime.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh dashscope"]
+async fn dashscope() {
+    talk(Provider::Dashscope, "dashscope.py").await;
+}
+
 /// What an endpoint with both kinds of signatures was sent: its secret, its public key, and a file.
 async fn delivered(folder: &Path) -> (String, String, String) {
     let options = |options: &mut local::stack::Options| options.clock = Clock::System;

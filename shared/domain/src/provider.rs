@@ -23,6 +23,8 @@ pub enum Provider {
     KlingLegacy,
     Minimax,
     Openai,
+    Byteplus,
+    Dashscope,
     /// A provider without an adapter in this release. Only stored attempts have it.
     Other(&'static str),
 }
@@ -56,6 +58,8 @@ impl Provider {
         Self::KlingLegacy,
         Self::Minimax,
         Self::Openai,
+        Self::Byteplus,
+        Self::Dashscope,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -72,6 +76,8 @@ impl Provider {
             Self::KlingLegacy => "kling_legacy",
             Self::Minimax => "minimax",
             Self::Openai => "openai",
+            Self::Byteplus => "byteplus",
+            Self::Dashscope => "dashscope",
             Self::Other(name) => name,
         }
     }

@@ -124,7 +124,7 @@ const LINK_SECRET: &str = "link-that-must-stay-secret";
 
 const IMAGE: &str = "https://images.example/a.png";
 /// A model at every provider, and what its simulator plays.
-const PLAYS: [(&str, &str, &str); 13] = [
+const PLAYS: [(&str, &str, &str); 15] = [
     ("pika-2.2", "fal", "latency=1"),
     ("gen-4.5", "runway", "answer=long"),
     ("veo-3.1", "replicate", "latency=1"),
@@ -138,6 +138,8 @@ const PLAYS: [(&str, &str, &str); 13] = [
     ("ray-2", "dream_machine", "fail=internal"),
     ("wan-2.2", "openai", "fail=invalid"),
     ("stable-image-core", "stability", "create=refuse:policy"),
+    ("seedance-2.0-mini", "byteplus", "latency=1"),
+    ("wan-2.7", "dashscope", "latency=1"),
 ];
 
 /// A fal of which everything succeeds, with a file behind a signed link whose server fails at first.
@@ -176,7 +178,7 @@ async fn the_finest_log_holds_no_prompt_no_key_and_no_signed_link() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
     command.args(["serve", "--port", "0", "--real", "fal", "--simulate"]);
     command
-        .arg("runway,replicate,vertex,gemini,kling,minimax,stability,luma,dream_machine,openai,kling_legacy");
+        .arg("runway,replicate,vertex,gemini,kling,minimax,stability,luma,dream_machine,openai,kling_legacy,byteplus,dashscope");
     command.arg("--data").arg(folder.path()).stderr(log.reopen().expect("the log opens"));
     command.env("RUST_LOG", "trace").env("FAL_KEY", FAL_KEY).env("FAL_BASE_URL", real_fal().await);
     let server = Server::run(&mut command);

@@ -1,5 +1,7 @@
 //! The simulated providers, one module each.
 
+mod byteplus;
+mod dashscope;
 mod dream_machine;
 mod fal;
 mod gemini;
@@ -22,6 +24,7 @@ use crate::frame::wire::Wire;
 
 #[cfg(test)]
 pub(super) use self::{
+    byteplus::tests::CLIENT as BYTEPLUS, dashscope::tests::CLIENT as DASHSCOPE,
     dream_machine::tests::CLIENT as DREAM_MACHINE, fal::tests::CLIENT as FAL,
     gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
@@ -53,6 +56,8 @@ fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Byteplus => &byteplus::Byteplus,
+        Provider::Dashscope => &dashscope::Dashscope,
         // Only stored rows name such, and no simulator is opened for those.
         Provider::Other(name) => panic!("{name} has no simulator"),
     }

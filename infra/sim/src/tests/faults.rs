@@ -81,18 +81,18 @@ async fn a_create_answers_the_id_of_an_earlier_job() {
 async fn a_new_job_is_not_found_for_a_while() {
     for client in CLIENTS {
         let bench = Bench::of(client).await;
-        let unknown = bench.create("a boat").await;
-        let unknown = json_of_another(&unknown, &view(&bench).id);
-        let not_found = poll(&bench, &unknown).await;
         let job = bench.create("a [[sim: status=invisible:25]]").await;
+        let id = view(&bench).id;
+        let not_found = poll(&bench, &json_of_another(&job, &id)).await;
         bench.wait(24);
-        assert_eq!(poll(&bench, &job).await, not_found, "{}", client.provider);
+        let (status, body) = poll(&bench, &job).await;
+        assert_eq!((status, json_of_another(&body, &id)), not_found, "{}", client.provider);
         bench.wait(1);
         assert_eq!(word(client, &poll(&bench, &job).await.1.to_string()), client.words[1]);
     }
 }
 
-/// The create answer with an id that does not exist.
+/// The answer with an id that does not exist.
 fn json_of_another(answer: &Value, id: &str) -> Value {
     let other: String = id.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
     serde_json::from_str(&answer.to_string().replace(id, &other)).unwrap()

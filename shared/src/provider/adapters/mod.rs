@@ -1,5 +1,7 @@
 //! The adapters, and the one `match` that names them.
 
+mod byteplus;
+mod dashscope;
 mod fal;
 mod google;
 mod kling;
@@ -30,6 +32,8 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::KlingLegacy => &kling::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Byteplus => &byteplus::Byteplus,
+        Provider::Dashscope => &dashscope::Dashscope,
         Provider::Other(_) => &unlisted::Unlisted,
     }
 }

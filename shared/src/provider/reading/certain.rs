@@ -30,6 +30,8 @@
 //! | Kling, both | as the amounts of the task say | impossible | developer documentation, task object |
 //! | `MiniMax` | silent | free: only what waits can be stopped | platform.minimax.io, "Cancel or Delete Task" |
 //! | `OpenAI`'s shape | silent | impossible | none |
+//! | `BytePlus` | free: only videos that were made are billed | free: only what waits can be stopped | docs.byteplus.com, `ModelArk`, "Pricing" and "Cancel or delete a video generation task" |
+//! | `DashScope` | free: "Failed model calls or processing errors incur no charge" | free: only what waits can be stopped | Model Studio, "Text-to-video" and "Manage asynchronous tasks" |
 //!
 //! [`stop_is_free`]: crate::provider::Capabilities::stop_is_free
 
