@@ -23,6 +23,7 @@ pub enum Provider {
     KlingLegacy,
     Minimax,
     Openai,
+    Xai,
     /// A provider without an adapter in this release. Only stored attempts have it.
     Other(&'static str),
 }
@@ -56,6 +57,7 @@ impl Provider {
         Self::KlingLegacy,
         Self::Minimax,
         Self::Openai,
+        Self::Xai,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -72,6 +74,7 @@ impl Provider {
             Self::KlingLegacy => "kling_legacy",
             Self::Minimax => "minimax",
             Self::Openai => "openai",
+            Self::Xai => "xai",
             Self::Other(name) => name,
         }
     }

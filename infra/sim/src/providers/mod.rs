@@ -14,6 +14,7 @@ mod rsa;
 mod runway;
 mod stability;
 mod vertex;
+mod xai;
 
 use domain::provider::Provider;
 
@@ -26,7 +27,7 @@ pub(super) use self::{
     gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
     minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI,
-    replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY,
+    replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY, xai::tests::CLIENT as XAI,
 };
 
 pub(super) fn definition(provider: Provider) -> Definition {
@@ -53,6 +54,7 @@ fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::KlingLegacy => &kling_legacy::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Xai => &xai::Xai,
         // Only stored rows name such, and no simulator is opened for those.
         Provider::Other(name) => panic!("{name} has no simulator"),
     }

@@ -12,13 +12,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::providers::{
-    DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY,
+    DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE, RUNWAY, XAI,
 };
 use crate::test_bench::{Bench, Client, ManualClock, Receiver, outward, read, text};
 use crate::{CallKind, Fault, Options, RemoteState};
 
 /// Those that make videos and are polled, each in its own way.
-const CLIENTS: [&Client; 11] = [
+const CLIENTS: [&Client; 12] = [
     &FAL,
     &RUNWAY,
     &REPLICATE,
@@ -29,6 +29,7 @@ const CLIENTS: [&Client; 11] = [
     &KLING_LEGACY,
     &MINIMAX,
     &OPENAI,
+    &XAI,
     &toy::TOY,
 ];
 

@@ -11,6 +11,7 @@ mod replicate;
 mod runway;
 mod stability;
 mod unlisted;
+mod xai;
 
 use super::adapter::Adapter;
 use domain::provider::Provider;
@@ -30,6 +31,7 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::KlingLegacy => &kling::KlingLegacy,
         Provider::Minimax => &minimax::Minimax,
         Provider::Openai => &openai::Openai,
+        Provider::Xai => &xai::Xai,
         Provider::Other(_) => &unlisted::Unlisted,
     }
 }

@@ -30,6 +30,7 @@
 //! | Kling, both | as the amounts of the task say | impossible | developer documentation, task object |
 //! | `MiniMax` | silent | free: only what waits can be stopped | platform.minimax.io, "Cancel or Delete Task" |
 //! | `OpenAI`'s shape | silent | impossible | none |
+//! | xAI | as `usage` says; what moderation blocks is billed | impossible | docs.x.ai, "Videos"; its pricing page |
 //!
 //! [`stop_is_free`]: crate::provider::Capabilities::stop_is_free
 
