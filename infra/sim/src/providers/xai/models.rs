@@ -106,7 +106,7 @@ impl Order {
         let single = ["image", "input_reference", "last_frame"].iter().filter(|name| is_there(name)).count();
         let images = single as u64 + count("reference_images") + count("keyframes");
         let references = ["reference_images", "reference_audios", "last_frame", "keyframes"];
-        let has_references = references.iter().any(|name| is_there(&name));
+        let has_references = references.iter().any(is_there);
         (1..=15).contains(&seconds).then_some(Self { seconds, resolution, images, has_references })
     }
 }
