@@ -16,19 +16,29 @@ use sim::Options;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// Runs a script of `tests/sdk/` against a simulator, whose jobs take half a second.
-async fn talk(provider: Provider, script: &str) {
+/// The script that the environment names, before its arguments.
+fn script() -> Command {
     let env = Env::from_process();
-    let python = env.get("SDK_PYTHON").expect("tests/sdk/run.sh sets it");
+    let variable = |name| env.get(name).expect("tests/sdk/run.sh sets it").to_owned();
+    let (program, script) = (variable("SDK_PROGRAM"), variable("SDK_SCRIPT"));
+    let mut command = Command::new(program);
+    if script.ends_with(".py") {
+        // Isolated: a script may have the name of what it imports.
+        command.args(["-I", "-B"]);
+    }
+    command.arg(script).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs the script that `tests/sdk/run.sh` names against a simulator, whose jobs take half a second.
+async fn talk(provider: Provider) {
     let options = Options { latency: Duration::from_millis(500), ..Options::default() };
     let simulator = sim::open(provider, None, clock(&Clock::System), options, outward().unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(script);
     let said = async {
-        let mut command = Command::new(python);
-        // Isolated: a script may have the name of what it imports.
-        command.args(["-I", "-B"]).arg(script).arg(url).stdin(Stdio::null()).kill_on_drop(true);
+        let mut command = script();
+        command.arg(url);
         let said = command.output().await.unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     };
@@ -38,49 +48,55 @@ async fn talk(provider: Provider, script: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh runwayml"]
 async fn runwayml() {
-    talk(Provider::Runway, "runwayml.py").await;
+    talk(Provider::Runway).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh openai"]
 async fn openai() {
-    talk(Provider::Openai, "openai.py").await;
+    talk(Provider::Openai).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh luma_agents"]
 async fn luma_agents() {
-    talk(Provider::Luma, "luma_agents.py").await;
+    talk(Provider::Luma).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh lumaai"]
 async fn lumaai() {
-    talk(Provider::DreamMachine, "lumaai.py").await;
+    talk(Provider::DreamMachine).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh replicate"]
 async fn replicate() {
-    talk(Provider::Replicate, "replicate.py").await;
+    talk(Provider::Replicate).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh google_genai"]
 async fn google_genai() {
-    talk(Provider::Gemini, "google_genai.py").await;
+    talk(Provider::Gemini).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh ai_sdk_xai"]
+async fn ai_sdk_xai() {
+    talk(Provider::Xai).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh arkruntime"]
 async fn arkruntime() {
-    talk(Provider::Byteplus, "arkruntime.py").await;
+    talk(Provider::Byteplus).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh dashscope"]
 async fn dashscope() {
-    talk(Provider::Dashscope, "dashscope.py").await;
+    talk(Provider::Dashscope).await;
 }
 
 /// What an endpoint with both kinds of signatures was sent: its secret, its public key, and a file.
@@ -105,24 +121,21 @@ async fn delivered(folder: &Path) -> (String, String, String) {
     (made.text("/secret").to_owned(), made.text("/public_key").to_owned(), file.to_str().unwrap().to_owned())
 }
 
-async fn verify(command: &mut Command, script: &str) {
+async fn verify() {
     let folder = tempfile::tempdir().unwrap();
     let (secret, public, file) = delivered(folder.path()).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(script);
-    let said = command.arg(script).args([secret, file, public]).output().await.unwrap();
+    let said = script().args([secret, file, public]).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh webhooks"]
 async fn webhooks() {
-    let env = Env::from_process();
-    let mut python = Command::new(env.get("SDK_PYTHON").expect("tests/sdk/run.sh sets it"));
-    verify(python.args(["-I", "-B"]), "webhooks.py").await;
+    verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh webhooks_js"]
 async fn webhooks_js() {
-    verify(&mut Command::new("node"), "webhooks_js.mjs").await;
+    verify().await;
 }

@@ -2,6 +2,7 @@
 
 # requires: google-genai==3.4.0
 
+import base64
 import sys
 import time
 import urllib.request
@@ -56,6 +57,28 @@ assert ended("a [[sim: result=422]]").output_video is None
 running = begun("a [[sim: latency=60]]")
 assert client.interactions.cancel(running.id).status == "cancelled"
 client.interactions.delete(running.id)
+
+
+def drawn(prompt, **more):
+    return client.interactions.create(model="gemini-nano-banana-2.1", input=prompt, **more,
+                                      response_format={"type": "image", "aspect_ratio": "16:9", "image_size": "2K"})
+
+
+still = drawn("a paper boat")
+image = still.output_image
+assert still.status == "completed" and image.mime_type == "image/png", still
+assert base64.b64decode(image.data).startswith(b"\x89PNG"), image
+assert client.interactions.get(still.id).output_image.data == image.data
+again = drawn("a paper boat [[sim: gemini=draft]]")
+assert base64.b64decode(again.output_image.data).startswith(b"\x89PNG"), again
+assert drawn("a [[sim: result=422]]").output_image is None
+assert drawn("a [[sim: fail=content_policy]]").status == "failed"
+try:
+    drawn("a boat", background=True)
+except Exception as error:
+    assert error.status_code == 400 and "background" in str(error), error
+else:
+    raise AssertionError("an image was made in the background")
 
 refused(400, "a [[sim: create=refuse:401]]")
 refused(402, "a [[sim: create=refuse:403-balance, times=9]]")

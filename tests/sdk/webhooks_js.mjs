@@ -6,11 +6,9 @@
 import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 
-const require = createRequire(`${process.env.SDK_MODULES}/`);
-const standardwebhooks = require("standardwebhooks");
-const svix = require("svix");
+import * as standardwebhooks from "standardwebhooks";
+import * as svix from "svix";
 
 const [secret, file, publicKey] = process.argv.slice(2);
 const deliveries = JSON.parse(readFileSync(file, "utf8"));

@@ -25,6 +25,7 @@ pub enum Provider {
     Openai,
     Byteplus,
     Dashscope,
+    Xai,
     /// A provider without an adapter in this release. Only stored attempts have it.
     Other(&'static str),
 }
@@ -60,6 +61,7 @@ impl Provider {
         Self::Openai,
         Self::Byteplus,
         Self::Dashscope,
+        Self::Xai,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -78,6 +80,7 @@ impl Provider {
             Self::Openai => "openai",
             Self::Byteplus => "byteplus",
             Self::Dashscope => "dashscope",
+            Self::Xai => "xai",
             Self::Other(name) => name,
         }
     }

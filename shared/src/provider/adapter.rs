@@ -132,7 +132,7 @@ pub struct AccessToken {
 pub struct Capabilities {
     /// How its webhooks are verified; `None` if it sends none.
     pub webhooks: Option<Scheme>,
-    /// Its create answer contains the media.
+    /// Its create answers contain the media, or those to orders of images do.
     pub delivers: bool,
     /// Canceling a finished job destroys its result.
     pub cancel_destroys: bool,

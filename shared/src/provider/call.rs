@@ -20,6 +20,8 @@ pub struct Call {
     pub body: Option<Body>,
     /// The maximum size of the answer, in bytes.
     pub answer_max: usize,
+    /// The answer brings the media: it takes as long as they take to make.
+    pub delivers: bool,
 }
 
 /// The body of a call.
@@ -45,6 +47,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: None,
             answer_max: BODY_MAX,
+            delivers: false,
         }
     }
 

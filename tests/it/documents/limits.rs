@@ -14,7 +14,7 @@ use shared::provider::fetch::IMAGE_WITHIN;
 /// The most that each function waits for in a row, provider and AWS, where each call takes all the
 /// time that it may have. Copies of files are not in it: they have limits of their own.
 fn longest() -> BTreeMap<&'static str, Duration> {
-    let Timeouts { create, ask, ping, .. } = Timeouts::default();
+    let Timeouts { create, deliver, ask, ping, .. } = Timeouts::default();
     let token = ping;
     // A caller repeats what failed: one call may take all its time, the others one try.
     let http = |calls: u32| AWS_CALL + AWS_TRY * (calls - 1);
@@ -29,7 +29,8 @@ fn longest() -> BTreeMap<&'static str, Duration> {
         // Delivery, endpoint, claim, event; the call; delivery, endpoint, messages.
         ("deliver", CALL_MAX + http(8)),
         // It reads, passes the gate and claims before; how much time that may take, it looks at.
-        ("dispatch", IMAGE_WITHIN + token + create + AWS_CALL),
+        // What comes in the answer is made from words alone, and with a key.
+        ("dispatch", deliver.max(IMAGE_WITHIN + token + create) + AWS_CALL),
         // Job, question; status and result, and again before a cancel, and that; what follows.
         ("poll", AWS_CALL * 2 + token + ask * 5 + AWS_CALL),
         // Status and result; job, move, place; dispatch, and a poll of each of three others. What

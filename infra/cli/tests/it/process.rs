@@ -124,7 +124,7 @@ const LINK_SECRET: &str = "link-that-must-stay-secret";
 
 const IMAGE: &str = "https://images.example/a.png";
 /// A model at every provider, and what its simulator plays.
-const PLAYS: [(&str, &str, &str); 15] = [
+const PLAYS: [(&str, &str, &str); 16] = [
     ("pika-2.2", "fal", "latency=1"),
     ("gen-4.5", "runway", "answer=long"),
     ("veo-3.1", "replicate", "latency=1"),
@@ -137,6 +137,7 @@ const PLAYS: [(&str, &str, &str); 15] = [
     ("uni-1", "luma", "latency=1"),
     ("ray-2", "dream_machine", "fail=internal"),
     ("wan-2.2", "openai", "fail=invalid"),
+    ("grok-imagine-video-1.5", "xai", "fail=content_policy"),
     ("stable-image-core", "stability", "create=refuse:policy"),
     ("seedance-2.0-mini", "byteplus", "latency=1"),
     ("wan-2.7", "dashscope", "latency=1"),
@@ -178,7 +179,7 @@ async fn the_finest_log_holds_no_prompt_no_key_and_no_signed_link() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
     command.args(["serve", "--port", "0", "--real", "fal", "--simulate"]);
     command
-        .arg("runway,replicate,vertex,gemini,kling,minimax,stability,luma,dream_machine,openai,kling_legacy,byteplus,dashscope");
+        .arg("runway,replicate,vertex,gemini,kling,minimax,stability,luma,dream_machine,openai,kling_legacy,byteplus,dashscope,xai");
     command.arg("--data").arg(folder.path()).stderr(log.reopen().expect("the log opens"));
     command.env("RUST_LOG", "trace").env("FAL_KEY", FAL_KEY).env("FAL_BASE_URL", real_fal().await);
     let server = Server::run(&mut command);

@@ -32,8 +32,18 @@ pub(crate) fn answer(
     truth: Value,
     word: &str,
 ) -> Response {
-    let truth = played(job, now, truth, word);
-    match job.spoilt(now) {
+    spoil(simulator, job.spoilt(now), code, played(job, now, truth, word), word)
+}
+
+/// An answer as it is, or spoilt in this way.
+pub(crate) fn spoil(
+    simulator: &Simulator,
+    how: Option<StatusPlay>,
+    code: StatusCode,
+    truth: Value,
+    word: &str,
+) -> Response {
+    match how {
         // A hidden job does not get here.
         None | Some(StatusPlay::Backwards | StatusPlay::Invisible(_) | StatusPlay::Missing(_)) => {
             (code, Json(truth)).into_response()

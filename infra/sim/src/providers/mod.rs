@@ -16,6 +16,7 @@ mod rsa;
 mod runway;
 mod stability;
 mod vertex;
+mod xai;
 
 use domain::provider::Provider;
 
@@ -29,7 +30,7 @@ pub(super) use self::{
     gemini::tests::CLIENT as GEMINI, kling::tests::CLIENT as KLING,
     kling_legacy::tests::CLIENT as KLING_LEGACY, luma::tests::CLIENT as LUMA,
     minimax::tests::CLIENT as MINIMAX, openai::tests::CLIENT as OPENAI,
-    replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY,
+    replicate::tests::CLIENT as REPLICATE, runway::tests::CLIENT as RUNWAY, xai::tests::CLIENT as XAI,
 };
 
 pub(super) fn definition(provider: Provider) -> Definition {
@@ -58,6 +59,7 @@ fn wire(provider: Provider) -> &'static dyn Wire {
         Provider::Openai => &openai::Openai,
         Provider::Byteplus => &byteplus::Byteplus,
         Provider::Dashscope => &dashscope::Dashscope,
+        Provider::Xai => &xai::Xai,
         // Only stored rows name such, and no simulator is opened for those.
         Provider::Other(name) => panic!("{name} has no simulator"),
     }

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::providers::{
     BYTEPLUS, DASHSCOPE, DREAM_MACHINE, FAL, GEMINI, KLING, KLING_LEGACY, LUMA, MINIMAX, OPENAI, REPLICATE,
-    RUNWAY,
+    RUNWAY, XAI,
 };
 use crate::test_bench::{Bench, Client, ManualClock, Receiver, outward, read, text};
 use crate::{CallKind, Fault, Options, RemoteState};
 
 /// Those that make videos and are polled, each in its own way.
-const CLIENTS: [&Client; 13] = [
+const CLIENTS: [&Client; 14] = [
     &FAL,
     &RUNWAY,
     &REPLICATE,
@@ -32,6 +32,7 @@ const CLIENTS: [&Client; 13] = [
     &OPENAI,
     &BYTEPLUS,
     &DASHSCOPE,
+    &XAI,
     &toy::TOY,
 ];
 

@@ -13,6 +13,7 @@ mod replicate;
 mod runway;
 mod stability;
 mod unlisted;
+mod xai;
 
 use super::adapter::Adapter;
 use domain::provider::Provider;
@@ -34,6 +35,7 @@ pub fn adapter(provider: Provider) -> &'static dyn Adapter {
         Provider::Openai => &openai::Openai,
         Provider::Byteplus => &byteplus::Byteplus,
         Provider::Dashscope => &dashscope::Dashscope,
+        Provider::Xai => &xai::Xai,
         Provider::Other(_) => &unlisted::Unlisted,
     }
 }

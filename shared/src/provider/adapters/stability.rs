@@ -59,7 +59,7 @@ impl Adapter for Stability {
         }
         let mut call = Call::new(Method::POST, API, format!("/v2beta/stable-image/generate/{endpoint}"));
         call.headers.insert(ACCEPT, HeaderValue::from_static("image/*"));
-        Some(Call { body: Some(Body::Form(form)), answer_max: IMAGE_MAX, ..call })
+        Some(Call { body: Some(Body::Form(form)), answer_max: IMAGE_MAX, delivers: true, ..call })
     }
 
     fn read_create(&self, answer: &Answer) -> Outcome {

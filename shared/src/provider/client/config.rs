@@ -27,6 +27,9 @@ pub struct ProviderConfig {
 pub struct Timeouts {
     pub connect: Duration,
     pub create: Duration,
+    /// A create whose answer brings the media. No image and no access token may be fetched for it
+    /// before: what calls it has no time for both.
+    pub deliver: Duration,
     /// Poll, result, cancel.
     pub ask: Duration,
     /// Ping, webhook keys and access tokens.
@@ -38,6 +41,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             create: Duration::from_secs(30),
+            deliver: Duration::from_secs(40),
             ask: Duration::from_secs(10),
             ping: Duration::from_secs(5),
         }

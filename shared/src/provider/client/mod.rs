@@ -75,7 +75,8 @@ impl ProviderClient {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(timeouts.connect)
-            .read_timeout(SILENCE_MAX)
+            // What is being made is silent for as long as that takes.
+            .read_timeout(SILENCE_MAX.max(timeouts.deliver))
             // A connection that was frozen with the function looks alive, and a create sent on it may
             // have an unknown outcome: every call opens its own connection.
             .pool_max_idle_per_host(0)
@@ -141,7 +142,11 @@ impl ProviderClient {
         let settings = self.config(credential).map(|config| &config.settings);
         let create = || adapter.create(order, settings.unwrap_or(&Settings::default()));
         let sent = match order.has_endpoint().then(create).flatten() {
-            Some(call) => self.send(credential, call, Credentials::Key(now), self.timeouts.create).await,
+            Some(call) => {
+                let timeouts = &self.timeouts;
+                let timeout = if call.delivers { timeouts.deliver } else { timeouts.create };
+                self.send(credential, call, Credentials::Key(now), timeout).await
+            }
             None => Err(not_sent(ErrorClass::InvalidRequest, "cannot_be_said")),
         };
         let outcome = match &sent {

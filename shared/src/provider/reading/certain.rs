@@ -32,6 +32,7 @@
 //! | `OpenAI`'s shape | silent | impossible | none |
 //! | `BytePlus` | free: only videos that were made are billed | free: only what waits can be stopped | docs.byteplus.com, `ModelArk`, "Pricing" and "Cancel or delete a video generation task" |
 //! | `DashScope` | free: "Failed model calls or processing errors incur no charge" | free: only what waits can be stopped | Model Studio, "Text-to-video" and "Manage asynchronous tasks" |
+//! | xAI | as `usage` says; what moderation blocks is billed | impossible | docs.x.ai, "Videos"; its pricing page |
 //!
 //! [`stop_is_free`]: crate::provider::Capabilities::stop_is_free
 

@@ -91,7 +91,8 @@ pub(in crate::provider) fn client_within(
     provider: Provider,
     base_url: &Url,
 ) -> ProviderClient {
-    let timeouts = Timeouts { connect: timeout, create: timeout, ask: timeout, ping: timeout };
+    let timeouts =
+        Timeouts { connect: timeout, create: timeout, deliver: timeout, ask: timeout, ping: timeout };
     let config = ProviderConfig {
         base_url: Some(base_url.clone()),
         ..ProviderConfig::new(provider, Secret::new(KEY))

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_banner_says_which_calls_cost_money() {
         let pool = |real: &[Provider], simulated: &[Provider]| Pool::named(real, simulated).unwrap();
-        assert!(providers(&pool(&[], &[])).starts_with("all 14 simulated"));
+        assert!(providers(&pool(&[], &[])).starts_with("all 15 simulated"));
         assert_eq!(providers(&pool(&[Provider::Fal], &[])), "REAL, calls cost money: fal");
         let mixed = providers(&pool(&[Provider::Fal], &[Provider::Luma]));
         assert_eq!(mixed, "REAL, calls cost money: fal; simulated: luma");

@@ -338,6 +338,18 @@ pub(super) const LTX_IMAGE: &[Field] = &ltx_image(LTX_DURATION);
 pub(super) const LTX_FAST_TEXT: &[Field] = &ltx_text(LTX_FAST_DURATION);
 pub(super) const LTX_FAST_IMAGE: &[Field] = &ltx_image(LTX_FAST_DURATION);
 
+pub(super) const NANO_BANANA_PRO: &[Field] = &[
+    required("prompt", ANY),
+    optional(
+        "aspect_ratio",
+        OneOf(&["auto", "21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16"]),
+    ),
+    optional("resolution", OneOf(&["1K", "2K", "4K"])),
+    optional("output_format", OneOf(&["jpeg", "png", "webp"])),
+    optional("num_images", Integer(1, 4)),
+    SEED,
+];
+
 pub(super) const NANO_BANANA: &[Field] = &[
     required("prompt", ANY),
     optional(

@@ -2,12 +2,18 @@
 //!
 //! Its own directive is `gemini=`: `inline` (the video comes in the interaction, although an
 //! address was asked for), `processing` (the file is not ready when the interaction is, for
-//! the last half of the time that it took), `file_failed`, and the ends `incomplete`,
-//! `requires_action`, `requires_continuation` and `budget_exceeded`.
+//! the last half of the time that it took), `file_failed`, `draft` (another image comes before
+//! the one that was ordered), and the ends `incomplete`, `requires_action`,
+//! `requires_continuation` and `budget_exceeded`.
+//!
+//! An image takes no time, as its interaction ends before it is answered: `latency`, `throttled`,
+//! `cancel`, `webhook` and `asset` have no effect. What `status` spoils is the answer with it.
 
 mod models;
 #[cfg(test)]
 pub(crate) mod tests;
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -17,18 +23,19 @@ use futures_util::FutureExt;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use self::models::Video;
-use crate::frame::call::CallKind;
+use self::models::Order;
+use crate::frame::call::{CallKind, Says};
 use crate::frame::create::{self, NewJob};
 use crate::frame::jobs::{Callback, Medium, Phase, RemoteJob};
-use crate::frame::play::{Failure, Refusal, ResultPlay, WebhookPlay};
+use crate::frame::play::{Failure, Refusal, ResultPlay, StatusPlay, WebhookPlay};
 use crate::frame::simulator::Simulator;
 use crate::frame::wire::{Answer, Answering, Inbound, Payload, Wire};
 use crate::frame::{media, poll};
 use crate::providers::google::{error, invalid, not_found, refusal};
 use crate::providers::rsa::RsaKey;
 
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
+    "draft",
     "inline",
     "processing",
     "file_failed",
@@ -207,21 +214,25 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
 }
 
 async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer> {
+    use StatusPlay::{Empty, Error, Html, Junk, Truncated};
     let Ok(body) = call.object() else {
         return Ok(invalid("Invalid JSON payload received.").into());
     };
-    let Video { model, prompt, seconds, aspect, callback } = match models::video(&body) {
-        Ok(video) => video,
+    let Order { model, prompt, medium, aspect, callback } = match models::order(&body) {
+        Ok(order) => order,
         Err(flaw) => return Ok(invalid(&flaw).into()),
     };
-    let play = match simulator.play(&prompt) {
+    let mut play = match simulator.play(&prompt) {
         Ok(play) => play,
         Err(message) => return Ok(invalid(&message).into()),
     };
+    if medium == Medium::Image {
+        (play.latency, play.throttled) = (Some(Duration::ZERO), Duration::ZERO);
+    }
     let new_job = NewJob {
         id: format!("v1_{}", create::uuid()?.replace('-', "")),
         endpoint: model,
-        medium: Medium::Video { seconds },
+        medium,
         aspect,
         extra: Value::Null,
         prompt,
@@ -230,7 +241,14 @@ async fn create(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
     };
     let accept = async |job: RemoteJob| {
         let now = simulator.clock.now();
-        Ok(Json(interaction(simulator, &job, now).await?).into_response())
+        let truth = interaction(simulator, &job, now).await?;
+        if job.medium != Medium::Image {
+            return Ok(Json(truth).into_response());
+        }
+        let truth = poll::played(&job, now, truth, "/status");
+        let response = poll::spoil(simulator, job.play.status, StatusCode::OK, truth, "/status");
+        let is_spoilt = matches!(job.play.status, Some(Empty | Html | Junk | Truncated | Error(_)));
+        Ok(if is_spoilt { create::says(response, Says::Nothing) } else { response })
     };
     create::play(simulator, new_job, accept).await
 }
@@ -242,12 +260,8 @@ async fn interaction(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> 
                           "status": status(job, now)});
     match job.phase(now) {
         Phase::Succeeded if status(job, now) == "completed" => {
-            let text = json!({"type": "text", "text": "Here is the video."});
-            let content = match job.play.result {
-                Some(ResultPlay::NoMedia) => json!([text]),
-                _ => json!([text, video(simulator, job).await?]),
-            };
             let said = json!([{"type": "text", "text": job.prompt}]);
+            let content = content(simulator, job).await?;
             body["steps"] = json!([{"type": "user_input", "content": said}, {"type": "model_output", "content": content}]);
         }
         Phase::Failed(failure) => {
@@ -260,12 +274,31 @@ async fn interaction(simulator: &Simulator, job: &RemoteJob, now: Timestamp) -> 
     Ok(body)
 }
 
+/// What a model says: words, and what was ordered.
+async fn content(simulator: &Simulator, job: &RemoteJob) -> anyhow::Result<Value> {
+    let text = |words: &str| json!({"type": "text", "text": words});
+    let is_image = job.medium == Medium::Image;
+    if job.play.result == Some(ResultPlay::NoMedia) {
+        return Ok(json!([text(if is_image { "I cannot draw that." } else { "Here is the video." })]));
+    }
+    if !is_image {
+        return Ok(json!([text("Here is the video."), video(simulator, job).await?]));
+    }
+    let part =
+        |bytes: &[u8]| json!({"type": "image", "mime_type": "image/png", "data": BASE64.encode(bytes)});
+    let image = part(&media::bytes(simulator, job).await?);
+    Ok(match own(job) {
+        "draft" => json!([part(b"a draft"), text("A better one:"), image]),
+        _ => json!([image]),
+    })
+}
+
 fn status(job: &RemoteJob, now: Timestamp) -> &str {
     match job.phase(now) {
         Phase::Throttled | Phase::Queued => "queued",
         Phase::Running(_) => "in_progress",
         Phase::Succeeded => match own(job) {
-            "" | "inline" | "processing" | "file_failed" => "completed",
+            "" | "draft" | "inline" | "processing" | "file_failed" => "completed",
             other => other,
         },
         Phase::Failed(_) => "failed",

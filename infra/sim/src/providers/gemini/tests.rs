@@ -163,6 +163,83 @@ async fn a_webhook_names_the_interaction_and_is_signed_for_its_url() {
     assert_eq!((code, &keys["keys"][0]["kty"]), (200, &json!("RSA")));
 }
 
+fn still(model: &str, prompt: &str) -> Value {
+    json!({"model": model, "input": [{"type": "text", "text": prompt}],
+           "response_format": {"type": "image", "aspect_ratio": "16:9", "image_size": "1K"}})
+}
+
+#[tokio::test]
+async fn an_image_is_in_the_answer_to_its_order_and_in_the_interaction() {
+    let bench = Bench::of(&CLIENT).await;
+    for model in ["gemini-nano-banana-2.1", "gemini-3-pro-image"] {
+        let (code, body) = bench.post(CREATE, &still(model, "a boat")).await;
+        assert_eq!((code, &body["status"]), (200, &json!("completed")), "{body}");
+        let image = &body["steps"][1]["content"][0];
+        assert_eq!((&image["type"], &image["mime_type"]), (&json!("image"), &json!("image/png")));
+        assert!(BASE64.decode(image["data"].as_str().unwrap().as_bytes()).unwrap().starts_with(b"\x89PNG"));
+        assert_eq!(look(&bench, &body).await.1["steps"], body["steps"]);
+        assert_eq!(bench.post(&format!("{}/cancel", path(&body)), &json!({})).await.0, 400);
+    }
+    let jobs = bench.simulator.remote_jobs().unwrap();
+    assert!(jobs.len() == 2 && jobs.iter().all(|job| job.state == RemoteState::Succeeded));
+    let (_, body) = bench.post(CREATE, &still("gemini-3-pro-image", "a [[sim: gemini=draft]]")).await;
+    let content = body["steps"][1]["content"].as_array().unwrap();
+    assert_eq!(content.iter().filter(|part| part["type"] == "image").count(), 2);
+}
+
+#[tokio::test]
+async fn an_image_is_not_made_or_its_answer_is_spoilt_as_the_prompt_orders() {
+    let bench = Bench::of(&CLIENT).await;
+    let made = async |directive: &str| {
+        let prompt = format!("a [[sim: {directive}]]");
+        let order = bench.call(Method::POST, CREATE).json(&still("gemini-3-pro-image", &prompt));
+        let answer = order.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (_, failed) = made("fail=content_policy").await;
+    assert!(failed.contains("safety filter") && failed.contains("\"failed\""), "{failed}");
+    let (_, worded) = made("result=422").await;
+    assert!(worded.contains("I cannot draw that.") && !worded.contains("image/png"), "{worded}");
+    assert!(made("gemini=incomplete").await.1.contains("\"incomplete\""));
+    assert!(made("status=unknown").await.1.contains("REHEARSING"));
+    assert_eq!(made("status=empty").await, (200, String::new()));
+    assert!(made("status=html").await.1.contains("<html>"));
+    assert_eq!(made("status=500").await.0, 500);
+    assert!(serde_json::from_str::<Value>(&made("status=truncated").await.1).is_err());
+    assert_eq!(made("create=refuse:policy").await.0, 400);
+    assert_eq!(bench.simulator.remote_jobs().unwrap().len(), 8, "what is spoilt is made");
+}
+
+#[tokio::test]
+async fn orders_of_images_that_the_api_does_not_take_are_refused() {
+    let bench = Bench::of(&CLIENT).await;
+    let with = |model: &str, pointer: &str, value: Value| {
+        let mut body = still(model, "a");
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[member] = value;
+        body
+    };
+    let (banana, pro) = ("gemini-nano-banana-2.1", "gemini-3-pro-image");
+    for (body, word) in [
+        (with(pro, "/background", json!(true)), "does not support background interactions"),
+        (with(pro, "/webhook_config", json!({"uris": ["https://a.example/"]})), "background"),
+        (with(pro, "/model", json!("gemini-3.1-flash-image")), "model"), // shut down
+        (with(pro, "/response_format/type", json!("video")), "type"),
+        (with(pro, "/response_format/image_size", json!("1k")), "image_size"),
+        (with(banana, "/response_format/image_size", json!("512")), "image_size"),
+        (with(pro, "/response_format/aspect_ratio", json!("8:1")), "aspect_ratio"),
+        (with(banana, "/response_format/aspect_ratio", json!("7:1")), "aspect_ratio"),
+        (with(pro, "/response_format/duration", json!("6s")), "duration"),
+        (with(pro, "/generation_config", json!({"thinking_level": "none"})), "thinking_level"),
+    ] {
+        let (code, answer) = bench.post(CREATE, &body).await;
+        assert_eq!((code, &answer["error"]["status"]), (400, &json!("INVALID_ARGUMENT")), "{body}");
+        assert!(text(&answer["error"], "message").contains(word), "{answer}");
+    }
+    let strip = with(banana, "/response_format/aspect_ratio", json!("8:1"));
+    assert_eq!(bench.post(CREATE, &strip).await.0, 200);
+}
+
 #[tokio::test]
 async fn bodies_that_the_api_does_not_take_are_refused() {
     let bench = Bench::of(&CLIENT).await;

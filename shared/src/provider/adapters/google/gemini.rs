@@ -1,5 +1,6 @@
-//! Gemini Omni: interactions in the background; thin webhooks, polling, canceling; files that
-//! require the key.
+//! Gemini: interactions. Those of Omni run in the background: thin webhooks, polling, canceling;
+//! files that require the key. Those of Nano Banana cannot: the create answer brings the image, and
+//! one without an image is read once more by its id, as of an interaction that has ended.
 //!
 //! Veo is no longer there: see `vertex.rs`.
 
@@ -15,6 +16,7 @@ use crate::provider::call::{Answer, Call};
 use crate::provider::order::CreateOrder;
 use crate::provider::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
 use crate::provider::reading::{self, asset_url, items, step, text, word};
+use domain::catalog::Kind;
 use domain::id::RemoteJob;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
@@ -26,14 +28,22 @@ const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 const REVISION: HeaderValue = HeaderValue::from_static("2026-05-20");
 const INTERACTIONS: &str = "/v1beta/interactions";
 const FILES: &str = "/v1beta/files/";
-/// An answer may bring the video itself, of up to 4 MB, as base64.
-const INTERACTION_MAX: usize = 8 << 20;
+/// The types of a part that may be what was ordered.
+const MEDIA: [&str; 2] = ["video", "image"];
+/// An answer may bring the media themselves, as base64: a video of up to 4 MB, or an image of four
+/// megapixels, which is no larger than its pixels.
+const INTERACTION_MAX: usize = 20 << 20;
 
 pub(in crate::provider::adapters) struct Gemini;
 
 impl Adapter for Gemini {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { webhooks: Some(Scheme::SignedToken), inline_images: true, ..Capabilities::default() }
+        Capabilities {
+            webhooks: Some(Scheme::SignedToken),
+            delivers: true,
+            inline_images: true,
+            ..Capabilities::default()
+        }
     }
 
     fn setup(&self) -> Setup {
@@ -45,11 +55,22 @@ impl Adapter for Gemini {
     }
 
     fn create(&self, order: &CreateOrder<'_>, _: &Settings) -> Option<Call> {
-        Some(call(Method::POST, INTERACTIONS).json(interaction(order)?))
+        let (body, delivers) = match order.request.kind() {
+            Kind::Video => (interaction(order)?, false),
+            Kind::Image => (image_interaction(order)?, true),
+        };
+        Some(Call { delivers, ..call(Method::POST, INTERACTIONS).json(body) })
     }
 
+    /// An image that comes with it cannot be mistaken: of a video there is nothing yet.
     fn read_create(&self, answer: &Answer) -> Outcome {
-        errors::read_create(answer, "/id")
+        let interaction =
+            answer.object().filter(|interaction| answer.is_ok() && interaction["status"] == "completed");
+        let image = interaction.as_ref().and_then(|interaction| output(interaction, &["image"]));
+        match image.and_then(bytes) {
+            Some(media) => Outcome::Delivered { media, cost: None },
+            None => errors::read_create(answer, "/id"),
+        }
     }
 
     fn poll(&self, remote: &RemoteJob, _: &str) -> Call {
@@ -110,7 +131,7 @@ impl Adapter for Gemini {
         }
     }
 
-    /// Files of theirs, and interactions that bring the video itself.
+    /// Files of theirs, and interactions that bring the media themselves.
     fn download(&self, asset: &Url) -> Option<Call> {
         let file = asset.path().strip_suffix(":download").and_then(file_path);
         let interaction = asset.path().strip_prefix(INTERACTIONS).and_then(|rest| rest.strip_prefix('/'));
@@ -121,9 +142,7 @@ impl Adapter for Gemini {
     }
 
     fn read_download(&self, answer: &Answer) -> Option<Bytes> {
-        let interaction = answer.object()?;
-        let data = video(&interaction)?["data"].as_str()?;
-        BASE64.decode(data.as_bytes()).ok().map(Bytes::from)
+        output(&answer.object()?, &MEDIA).and_then(bytes)
     }
 
     /// Never a verdict: the token in the header is not known to cover the body.
@@ -190,6 +209,27 @@ fn interaction(order: &CreateOrder<'_>) -> Option<Value> {
     Some(body)
 }
 
+/// The order of an image, of text alone. `background` is refused for these models, and with it
+/// goes the webhook.
+fn image_interaction(order: &CreateOrder<'_>) -> Option<Value> {
+    let request = order.request;
+    let size = match &*request.resolution {
+        "1k" => "1K",
+        "2k" => "2K",
+        _ => return None,
+    };
+    Some(json!({
+        "model": order.endpoint(),
+        "input": [{"type": "text", "text": request.prompt}],
+        "response_format": {
+            "type": "image",
+            "aspect_ratio": request.aspect_ratio,
+            "image_size": size,
+        },
+        "store": true,
+    }))
+}
+
 /// The path of a file, if it is exactly one of Gemini's; its host is ignored.
 fn file_path(path: &str) -> Option<String> {
     let id = path.strip_prefix(FILES)?;
@@ -205,28 +245,37 @@ fn finished(asset_url: String) -> Polled {
     reading::finished(Some(asset_url), None, None)
 }
 
-/// The part of the model's output that is a video.
-fn video(interaction: &Value) -> Option<&Value> {
+/// The last part of the model's output that is one of these: it may draw drafts first.
+fn output<'a>(interaction: &'a Value, types: &[&str]) -> Option<&'a Value> {
     let steps = items(&interaction["steps"]).iter().filter(|step| step["type"] == "model_output");
-    steps.flat_map(|step| items(&step["content"])).find(|part| part["type"] == "video")
+    let mut parts = steps.flat_map(|step| items(&step["content"]));
+    parts.rfind(|part| types.iter().any(|name| part["type"] == *name))
+}
+
+/// The file in a part that brings it.
+fn bytes(part: &Value) -> Option<Bytes> {
+    BASE64.decode(part["data"].as_str()?.as_bytes()).ok().filter(|file| !file.is_empty()).map(Bytes::from)
 }
 
 /// What a completed interaction brings.
 fn result(interaction: &Value, remote: &RemoteJob) -> Polled {
-    let empty = || reading::empty(items(&interaction["errors"]).iter().find_map(reading::says));
-    let Some(video) = video(interaction) else { return empty() };
-    let parsed = text(&video["uri"]).and_then(|uri| Url::parse(&uri).ok());
+    let says = items(&interaction["errors"]).iter().find_map(reading::says);
+    let Some(media) = output(interaction, &MEDIA) else {
+        // It may say why in place of what was ordered.
+        return reading::empty(says.or_else(|| output(interaction, &["text"])?["text"].as_str()));
+    };
+    let parsed = text(&media["uri"]).and_then(|uri| Url::parse(&uri).ok());
     if let Some(path) = parsed.as_ref().and_then(|uri| file_path(uri.path())) {
         return Polled::Fetch(Box::new(call(Method::GET, path)));
     }
-    if let Some(asset_url) = asset_url(&video["uri"]) {
+    if let Some(asset_url) = asset_url(&media["uri"]) {
         return finished(asset_url);
     }
     // The download asks for the interaction once more.
-    if video["data"].is_string() {
+    if media["data"].is_string() {
         return finished(format!("https://{API}{INTERACTIONS}/{}", step(&remote.id)));
     }
-    empty()
+    reading::empty(says)
 }
 
 /// Which codes there are is not documented: a refusal of content is known by its words.
@@ -248,7 +297,7 @@ mod tests {
     fn every_fixture_reads_as_it_says() {
         fixtures::run(Provider::Gemini)
             .some("create", "auth insufficient_funds content_policy invalid_request rate_limited")
-            .some("create", "server_error their_timeout")
+            .some("create", "server_error their_timeout delivered")
             .some("poll", "pending fetch finished broke canceled gone content_policy")
             .some("result", "pending finished broke gone");
     }
