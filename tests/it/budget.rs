@@ -40,7 +40,6 @@ async fn cost(types: Option<&str>) -> (usize, f64) {
     let of_events = ["notify", "deliver"];
     let (calls, writes) =
         (world.wire.calls_without(&of_events).len(), world.wire.capacity_without(&of_events).writes);
-    println!("{types:?}: {calls} calls, {writes} WRU");
     (calls, writes)
 }
 

@@ -26,6 +26,8 @@ const RACES_MAX: usize = 5;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct New {
+    #[serde(default)]
+    kind: Kind,
     url: String,
     types: Vec<String>,
     #[serde(default)]
@@ -63,13 +65,13 @@ pub(crate) async fn create(
     request: &Request,
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
-    let New { url, types, description, v1a } = parse(request)?;
-    let checked = check(app, Some(&url), Some(&types), description)?;
+    let New { kind, url, types, description, v1a } = parse(request)?;
+    let checked = check(app, kind, Some(&url), Some(&types), description)?;
     let now = app.clock.now();
     let endpoint = Endpoint {
         id: EndpointId::from_bytes(app.random.bytes()),
         account: account.clone(),
-        kind: Kind::Webhook,
+        kind,
         address: checked.url.unwrap_or_default(),
         types: checked.types.unwrap_or_default(),
         description: checked.description,
@@ -128,7 +130,8 @@ pub(crate) async fn change(
         let detail = "cannot be set to this".to_owned();
         return Err(Problem::invalid(vec![FieldError { field: "status".into(), detail, allowed }]));
     }
-    let checked = check(app, url.as_deref(), types.as_deref(), description)?;
+    let kind = find(app, account, id).await?.kind;
+    let checked = check(app, kind, url.as_deref(), types.as_deref(), description)?;
     let changed = replace(app, account, id, |next| {
         next.address = checked.url.clone().unwrap_or_else(|| next.address.clone());
         next.types = checked.types.clone().unwrap_or_else(|| next.types.clone());
@@ -215,6 +218,7 @@ fn busy() -> Problem {
 
 fn check(
     app: &App,
+    kind: Kind,
     url: Option<&str>,
     types: Option<&[String]>,
     description: Option<String>,
@@ -223,7 +227,7 @@ fn check(
     let mut wrong = |field: &'static str, detail: String, allowed: Vec<String>| {
         errors.push(FieldError { field: field.into(), detail, allowed });
     };
-    let url = url.and_then(|url| match Kind::Webhook.address(url, app.reach) {
+    let url = url.and_then(|url| match kind.address(url, app.reach) {
         Ok(url) => Some(url),
         Err(why) => {
             wrong("url", format!("must be an https URL on port 443 or above 1023: {why}"), vec![]);

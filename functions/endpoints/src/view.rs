@@ -16,7 +16,7 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
     json!({
         "id": endpoint.id,
         "kind": endpoint.kind.name(),
-        "url": endpoint.address,
+        "url": shown(endpoint),
         "types": endpoint.types,
         "description": endpoint.description,
         "v1a": endpoint.v1a,
@@ -29,6 +29,14 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
         "created_at": endpoint.created_at.to_string(),
         "updated_at": endpoint.updated_at.to_string(),
     })
+}
+
+/// The address; without its last part, if that is a secret.
+fn shown(endpoint: &Endpoint) -> String {
+    match endpoint.address.rsplit_once('/').filter(|_| endpoint.kind.has_secret_address()) {
+        Some((start, _secret)) => format!("{start}/…"),
+        None => endpoint.address.clone(),
+    }
 }
 
 /// An event as its deliveries show it, with its id.

@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use domain::catalog::{Catalog, Route};
-use domain::policy::health::{Gauge, Ping};
+use domain::event::{Event, EventType};
+use domain::id::{AccountId, EventId};
+use domain::policy::health::{Alert, Gauge, Ping};
 use domain::price_list;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
+use serde_json::json;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::batch::BoxError;
 use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::ProviderClient;
 use shared::store::admission::AdmissionStore;
+use shared::store::queue::{Message, Queue};
 use tracing::Instrument;
 
 /// How often a provider's price list is compared.
@@ -30,6 +34,7 @@ pub struct App {
     /// Providers in use.
     pub sold: Vec<Provider>,
     pub catalog: Catalog,
+    pub notify: Queue,
     pub clock: Clock,
 }
 
@@ -42,6 +47,7 @@ impl App {
             catalog: config::catalog(&mut read).only(&sold),
             sold,
             providers: config::provider_client(&mut read)?,
+            notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -79,10 +85,44 @@ async fn check(app: &App, provider: Provider, before: Option<&Gauge>) -> Result<
     if after.health != before.health {
         tracing::warn!(provider = %provider, from = before.health.name(), to = after.health.name(), "provider.health_changed");
     }
-    app.admission.set_health(provider, &after).await.map(|_| ()).map_err(|error| {
-        tracing::error!(provider = %provider, error = chain(&error), "gauge.not_written");
-        error.into()
-    })
+    let (after, alert) = after.with_alert(now);
+    let event = alert.map(|alert| event(provider, &after, alert, now));
+    let written = match &event {
+        Some(event) => app.admission.set_health_with(provider, &after, event).await,
+        None => app.admission.set_health(provider, &after).await,
+    };
+    let written = written.inspect_err(|error| {
+        tracing::error!(provider = %provider, error = chain(error), "gauge.not_written");
+    })?;
+    if let Some(event) = event.filter(|_| written) {
+        let message = Message::Notify { event: event.id };
+        // A lost message is sent by `reconcile`.
+        if let Err(error) = app.notify.send(&message, Some(event.account.as_str()), Duration::ZERO).await {
+            tracing::warn!(error = chain(&error), "message.not_queued");
+        }
+    }
+    Ok(())
+}
+
+/// The operator's event of an alert.
+fn event(provider: Provider, gauge: &Gauge, alert: Alert, now: Timestamp) -> Event {
+    let kind = match alert {
+        Alert::Down => EventType::DOWN,
+        Alert::Recovered => EventType::RECOVERED,
+    };
+    let body = json!({
+        "type": kind,
+        "timestamp": now.to_string(),
+        "data": {
+            "provider": provider,
+            "health": gauge.health.name(),
+            "failed_pings": gauge.failures,
+            "latency_ms": gauge.latency_ms,
+            "since": gauge.since.to_string(),
+        },
+    });
+    let id = EventId::of(&[provider.name(), kind, &gauge.version.to_string()]);
+    Event::new(id, AccountId::operator(), kind, body.to_string(), now)
 }
 
 /// Logs every price of a provider's list that differs from the catalogue.

@@ -28,20 +28,35 @@ pub const GRACE: Duration = Duration::from_secs(24 * 3_600);
 pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What an endpoint is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
+    #[default]
     /// An HTTP server of the customer: Standard Webhooks.
     Webhook,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A webhook of a Discord channel.
+    Discord,
 }
 
 impl Kind {
-    pub const ALL: [Self; 1] = [Self::Webhook];
+    pub const ALL: [Self; 3] = [Self::Webhook, Self::Slack, Self::Discord];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::Slack => "slack",
+            Self::Discord => "discord",
+        }
+    }
+
+    /// Whether its address is a secret: whoever knows it may post.
+    pub const fn has_secret_address(self) -> bool {
+        match self {
+            Self::Webhook => false,
+            Self::Slack | Self::Discord => true,
         }
     }
 
@@ -51,8 +66,22 @@ impl Kind {
     ///
     /// Why it is no address of this kind.
     pub fn address(self, text: &str, reach: Reach) -> Result<String, &'static str> {
+        let url = callback_url(text, reach)?.into_string();
+        let is_at = |hosts: &[&str], path: &str| {
+            let parsed = Url::parse(&url).ok();
+            let is_local = parsed.as_ref().is_some_and(|url| url.scheme() == "http");
+            parsed.is_some_and(|url| {
+                (is_local || hosts.contains(&url.host_str().unwrap_or_default()))
+                    && url.path().starts_with(path)
+                    && url.query().is_none()
+            })
+        };
         match self {
-            Self::Webhook => callback_url(text, reach).map(PublicUrl::into_string),
+            Self::Webhook => Ok(url),
+            Self::Slack if is_at(&["hooks.slack.com", "hooks.slack-gov.com"], "/services/") => Ok(url),
+            Self::Slack => Err("it is not `https://hooks.slack.com/services/…`"),
+            Self::Discord if is_at(&["discord.com", "discordapp.com"], "/api/webhooks/") => Ok(url),
+            Self::Discord => Err("it is not `https://discord.com/api/webhooks/…`"),
         }
     }
 }

@@ -15,8 +15,8 @@ pub const KEPT_S: i64 = 30 * 24 * 3_600;
 /// Maximum length of a type or pattern, in bytes.
 const TYPE_BYTES_MAX: usize = 64;
 
-/// The types of events that customers can receive, beside those of inbound sources.
-pub const TYPES: [&str; 9] = [
+/// The types of events, beside those of inbound sources. Those of providers go to the operator.
+pub const TYPES: [&str; 11] = [
     EventType::RUNNING,
     "job.succeeded",
     "job.failed",
@@ -26,6 +26,8 @@ pub const TYPES: [&str; 9] = [
     "budget.reached",
     EventType::DISABLED,
     EventType::TEST,
+    EventType::DOWN,
+    EventType::RECOVERED,
 ];
 
 /// The type of an event, as `job.succeeded`.
@@ -37,6 +39,10 @@ impl EventType {
     pub const RUNNING: &'static str = "job.running";
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
+    /// For operators.
+    pub const DOWN: &'static str = "provider.down";
+    /// For operators.
+    pub const RECOVERED: &'static str = "provider.recovered";
 
     pub(crate) fn known(name: &'static str) -> Self {
         Self(name.to_owned())

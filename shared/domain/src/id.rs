@@ -89,6 +89,13 @@ id! {
     EndpointId, "ep_", 26
 }
 
+impl AccountId {
+    /// The account of whoever runs the deployment: alerts are its events.
+    pub fn operator() -> Self {
+        Self(format!("{}operator", Self::PREFIX))
+    }
+}
+
 impl EventId {
     /// The event of one version of a job: a job moves to each version once.
     pub fn of_job(job: &JobId, version: u64) -> Self {

@@ -18,7 +18,7 @@ use reqwest::{RequestBuilder, Response};
 use signatures::own::Master;
 use url::Url;
 
-use super::webhook;
+use super::{discord, slack, webhook};
 use crate::outside::guard::{Guard, is_forbidden};
 use crate::outside::retry_after::retry_after;
 
@@ -87,11 +87,15 @@ impl Channels {
         }
         let request = match endpoint.kind {
             Kind::Webhook => webhook::request(self.http.post(url), endpoint, envelope, &self.master, now),
+            Kind::Slack => slack::request(self.http.post(url), envelope),
+            Kind::Discord => discord::request(&self.http, url, envelope),
         };
         match answer(request).await {
             Ok(answer) => {
                 let outcome = match endpoint.kind {
                     Kind::Webhook => webhook::outcome(&answer, now),
+                    Kind::Slack => slack::outcome(&answer, now),
+                    Kind::Discord => discord::outcome(&answer, now),
                 };
                 Sent {
                     outcome,

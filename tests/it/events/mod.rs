@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use domain::provider::Provider;
 use domain::time::Timestamp;
 use harness::{Answer, Receiver, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::store::events::EventStore;
 use shared::store::keys::EVENT_SHARDS;
+use sim::{CallKind, Fault};
 
+mod chats;
 mod crash;
 mod disabled;
 mod failing;
@@ -122,4 +125,10 @@ pub(crate) async fn everything(world: &World, receiver: &Receiver) {
     let id = world.submit("gen-4.5", "a boat", "late events").await;
     world.finish(&id).await;
     pass(world, HOUR).await;
+    // A provider that is down is an alert.
+    for _ in 0..3 {
+        world.simulator(Provider::Fal).cut(CallKind::Ping, Fault::DropBefore);
+        world.stack.host.fire_schedules().await;
+        world.clock.advance(Duration::from_secs(60));
+    }
 }

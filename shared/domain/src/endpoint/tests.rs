@@ -110,3 +110,20 @@ fn events_go_to_port_443_or_above_1023() {
         assert!(!allowed(url), "{url}");
     }
 }
+
+#[test]
+fn a_chat_takes_its_own_addresses_alone() {
+    let takes = |kind: Kind, url: &str| kind.address(url, Reach::Public).is_ok();
+    assert!(takes(Kind::Slack, "https://hooks.slack.com/services/T0/B0/x"));
+    assert!(takes(Kind::Discord, "https://discord.com/api/webhooks/1/x"));
+    for (kind, url) in [
+        (Kind::Slack, "https://hooks.slack.com.evil.example/services/T0/B0/x"),
+        (Kind::Slack, "https://hooks.slack.com/other/T0"),
+        (Kind::Slack, "https://discord.com/api/webhooks/1/x"),
+        (Kind::Discord, "https://discord.com/channels/1"),
+        (Kind::Discord, "https://discord.com/api/webhooks/1/x?wait=true"),
+        (Kind::Discord, "http://127.0.0.1/api/webhooks/1/x"),
+    ] {
+        assert!(!takes(kind, url), "{url}");
+    }
+}

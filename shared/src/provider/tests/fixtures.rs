@@ -27,6 +27,7 @@ use domain::price_list::Listed;
 use domain::provider::Provider;
 use domain::request::{JobRequest, Order};
 use domain::time::Timestamp;
+use given::Given;
 use signatures::{Secret, Verified};
 
 pub(in crate::provider) const REMOTE_ID: &str = "764cabcf-b745-4b3e-ae38-1200304cf45b";
@@ -51,32 +52,6 @@ struct Fixture {
     settings: BTreeMap<String, String>,
     answer: Option<Given>,
     expect: Value,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    #[serde(default)]
-    status: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    json: Option<Value>,
-    text: Option<String>,
-    base64: Option<String>,
-}
-
-impl Given {
-    fn answer(&self) -> Answer {
-        let body = match (&self.json, &self.text, &self.base64) {
-            (Some(json), None, None) => json.to_string().into_bytes(),
-            (None, Some(text), None) => text.clone().into_bytes(),
-            (None, None, Some(bytes)) => BASE64.decode(bytes.as_bytes()).unwrap(),
-            _ => panic!("an answer has either json or text or base64"),
-        };
-        let headers = self.headers.iter();
-        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        Answer { status: self.status, headers: headers.collect::<HeaderMap>(), body: Bytes::from(body) }
-    }
 }
 
 /// What a provider's fixtures came to.
@@ -399,4 +374,5 @@ fn only_what_a_document_says_is_free_to_stop() {
     assert_eq!(free, ["runway", "minimax", "byteplus", "dashscope"]);
 }
 
+mod given;
 mod odd_fields;

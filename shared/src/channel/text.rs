@@ -1,0 +1,50 @@
+//! An event as a line of text, for people.
+
+use serde_json::Value;
+
+/// What happened, in a sentence. No prompt and no link: a channel has many readers.
+pub(super) fn line(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let kind = text("/type");
+    match kind {
+        "job.running" | "job.succeeded" | "job.failed" | "job.canceled" => {
+            let (job, model, status) = (text("/data/id"), text("/data/model"), text("/data/status"));
+            let why = match text("/data/error/code") {
+                "" => String::new(),
+                code => format!(" ({code})"),
+            };
+            format!("Job {job} ({model}) is {status}{why}.")
+        }
+        "provider.down" => {
+            let failed = &body["data"]["failed_pings"];
+            format!("Provider {} is down: {failed} pings in a row failed.", text("/data/provider"))
+        }
+        "provider.recovered" => format!("Provider {} has recovered.", text("/data/provider")),
+        "endpoint.disabled" => {
+            format!("Endpoint {} was disabled ({}).", text("/data/endpoint"), text("/data/reason"))
+        }
+        "endpoint.test" => "This is a test event of Genmux.".to_owned(),
+        _ => format!("Event {kind}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::line;
+
+    #[test]
+    fn an_event_is_a_sentence_without_the_prompt() {
+        let job = json!({"type": "job.failed", "data": {
+            "id": "job_a", "model": "veo-3.1", "status": "failed", "error": {"code": "timeout"},
+            "request": {"prompt": "secret"},
+        }});
+        assert_eq!(line(&job.to_string()), "Job job_a (veo-3.1) is failed (timeout).");
+        let down = json!({"type": "provider.down", "data": {"provider": "fal", "failed_pings": 3}});
+        assert_eq!(line(&down.to_string()), "Provider fal is down: 3 pings in a row failed.");
+        assert_eq!(line(r#"{"type": "credits.low"}"#), "Event credits.low.");
+        assert_eq!(line("broken"), "Event .");
+    }
+}
