@@ -1,4 +1,4 @@
-//! Stills that are their own answer: nothing to ask after, nothing to look for.
+//! Stills that are their own answer: no file to fetch, and most often nothing to ask after.
 
 use domain::attempt::Phase;
 use domain::job::{Job, State};
@@ -66,4 +66,46 @@ async fn an_answer_that_is_no_whole_still_ends_at_the_deadline_and_is_not_paid_t
         assert_eq!(world.balance().await, before, "{play}");
         world.audit().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_still_of_a_provider_of_videos_is_its_answer_and_the_last_image_in_it() {
+    let world = World::new().await;
+    for prompt in ["a paper boat", "a [[sim: gemini=draft]]"] {
+        let job = play(&world, "nano-banana-2.1", prompt).await;
+        assert_eq!((job.state(), job.attempts()[0].phase), (State::Succeeded, Phase::Finished), "{job:?}");
+        assert_eq!(job.media().unwrap().content_type, "image/png");
+    }
+    assert_eq!(world.calls(Provider::Gemini, CallKind::Create), 2);
+    assert_eq!(world.calls(Provider::Gemini, CallKind::Poll), 0);
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_answered_in_place_of_a_still_is_read_by_its_name_and_refunded() {
+    let world = World::new().await;
+    let before = world.balance().await;
+    let code = "https://ai.google.dev/errors/content_blocked";
+    for (directive, class, code) in [
+        ("fail=content_policy", ErrorClass::ContentPolicy, code),
+        ("result=422", ErrorClass::NoOutput, "no_output"),
+        ("gemini=incomplete", ErrorClass::Unknown, "incomplete"),
+    ] {
+        let job = play(&world, "nano-banana-2.1", &format!("a [[sim: {directive}]]")).await;
+        assert_eq!(job.state(), State::Failed, "{directive}: {job:?}");
+        assert_eq!(fault(&job), Some((class, Some(code), Billed::Unknown)), "{directive}");
+        assert_eq!(world.balance().await, before, "{directive}");
+    }
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_still_whose_answer_is_spoilt_but_names_it_is_fetched_and_another_is_lost() {
+    let world = World::new().await;
+    let job = play(&world, "nano-banana-2.1", "a [[sim: status=unknown]]").await;
+    assert_eq!((job.state(), job.attempts().len()), (State::Succeeded, 1), "{job:?}");
+    assert!(world.calls(Provider::Gemini, CallKind::Poll) > 0);
+    let job = play(&world, "nano-banana-2.1", "a [[sim: status=truncated]]").await;
+    assert_eq!((job.state(), job.attempts()[0].phase), (State::Failed, Phase::Lost), "{job:?}");
+    world.audit().await;
 }

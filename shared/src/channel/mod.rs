@@ -8,3 +8,6 @@ mod webhook;
 
 pub use client::{CALL_MAX, Channels, Envelope, Sent};
 pub use webhook::key;
+
+#[cfg(test)]
+mod tests;

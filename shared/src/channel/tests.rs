@@ -1,0 +1,106 @@
+//! The guarded client against servers that misbehave.
+
+use std::time::Duration;
+
+use domain::delivery::Outcome;
+use domain::endpoint::Endpoint;
+use domain::public_url::Reach;
+use domain::time::Timestamp;
+use signatures::Secret;
+use signatures::own::Master;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::{Channels, Envelope, Sent};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const LATER: Outcome = Outcome::Later { wait: None };
+
+async fn send(reach: Reach, address: &str) -> Sent {
+    let master = Master::new(Secret::new("m".repeat(32))).unwrap();
+    let channels = Channels::new(reach, master).unwrap();
+    let endpoint =
+        Endpoint { address: address.to_owned(), ..Endpoint::of_callbacks("acct_anna".parse().unwrap()) };
+    channels.send(&endpoint, Envelope { id: "evt_a", body: "{}" }, NOW).await
+}
+
+/// Answers one connection with these bytes, and then closes it.
+async fn server(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _request = stream.read(&mut [0; 4096]).await;
+        let _sent = stream.write_all(&answer).await;
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_failure_and_is_not_followed() {
+    let hidden = server(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret".to_vec()).await;
+    let answer = format!("HTTP/1.1 302 Found\r\nlocation: {hidden}\r\ncontent-length: 0\r\n\r\n");
+    let sent = send(Reach::Loopback, &server(answer.into_bytes()).await).await;
+    assert_eq!((sent.outcome, sent.status, sent.answer), (LATER, Some(302), None));
+}
+
+#[tokio::test]
+async fn of_an_endless_answer_little_is_read_and_less_is_kept() {
+    let mut answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n".to_vec();
+    answer.extend(std::iter::repeat_n(b'x', 4_000_000));
+    let sent = send(Reach::Loopback, &server(answer).await).await;
+    assert_eq!((sent.outcome, sent.status), (Outcome::Delivered, Some(200)));
+    assert_eq!(sent.answer.unwrap().len(), 1024);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_after_its_status_is_that_status() {
+    let sent = send(Reach::Loopback, &server(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await).await;
+    assert_eq!(sent.outcome, Outcome::Delivered);
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf\0\x1b".to_vec();
+    let sent = send(Reach::Loopback, &server(cut).await).await;
+    assert_eq!((sent.outcome, sent.answer.as_deref()), (Outcome::Delivered, Some("half")));
+}
+
+#[tokio::test]
+async fn no_answer_is_a_failure_with_its_cause() {
+    let sent = send(Reach::Loopback, &server(Vec::new()).await).await;
+    assert_eq!((sent.outcome, sent.status, sent.error), (LATER, None, Some("connection_broken")));
+    let sent = send(Reach::Loopback, "http://127.0.0.1:1/").await;
+    assert_eq!(sent.error, Some("no_connection"));
+    let sent = send(Reach::Public, "https://no-such-host.invalid-name.example/").await;
+    assert!(matches!(sent.error, Some("unknown_host" | "timeout" | "no_connection")), "{sent:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_public_is_not_called() {
+    for address in [
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://0x7f000001/",
+        "https://2130706433/",
+        "https://017700000001/",
+        "https://127.1/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fd00:ec2::254]/",
+        "https://localhost/",
+        "https://metadata.google.internal/",
+        "http://example.com/",
+    ] {
+        let sent = send(Reach::Public, address).await;
+        assert_eq!((sent.outcome, sent.error), (LATER, Some("address_not_allowed")), "{address}");
+    }
+    assert_eq!(send(Reach::Public, "no url").await.error, Some("not_a_url"));
+}
+
+#[tokio::test]
+async fn retry_after_is_kept_and_410_is_the_end() {
+    let busy = b"HTTP/1.1 503 Busy\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n".to_vec();
+    let sent = send(Reach::Loopback, &server(busy).await).await;
+    assert_eq!(sent.outcome, Outcome::Later { wait: Some(Duration::from_secs(120)) });
+    let gone = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n".to_vec();
+    assert_eq!(send(Reach::Loopback, &server(gone).await).await.outcome, Outcome::Gone);
+}
