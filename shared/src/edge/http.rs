@@ -222,6 +222,11 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
     }
     // Syntax first: a truncated document is not a wrong field.
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
+    // A list would be read as the fields in their order.
+    let is_text = std::str::from_utf8(bytes).is_ok();
+    if is_text && bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong_field("body".to_owned(), "invalid type, expected an object".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         // `IgnoredAny` does not validate strings: one may still be invalid Unicode.
@@ -232,11 +237,14 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         let field = if path == "." { "body".to_owned() } else { path };
         let reason = error.inner().to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
-        let detail: String = reason.chars().take(600).collect();
-        let summary = format!("{field}: {detail}");
-        let errors = vec![FieldError { field: field.into(), detail, allowed: Vec::new() }];
-        Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", summary) }
+        wrong_field(field, reason.chars().take(600).collect())
     })
+}
+
+fn wrong_field(field: String, detail: String) -> Problem {
+    let summary = format!("{field}: {detail}");
+    let errors = vec![FieldError { field: field.into(), detail, allowed: Vec::new() }];
+    Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", summary) }
 }
 
 /// A digest of the JSON body, independent of the order of its members: it identifies a repeat of a
@@ -306,7 +314,9 @@ mod tests {
                 "invalid_request",
                 "provider: unknown variant",
             ),
-            ("[]", "invalid_request", "body: invalid"),
+            ("[]", "invalid_request", "body: invalid type, expected an object"),
+            (r#" ["veo-3.1", "a boat"]"#, "invalid_request", "body: invalid type, expected an object"),
+            ("null", "invalid_request", "body: invalid type, expected an object"),
         ];
         for (body, code, detail) in cases {
             let problem = problem(body);

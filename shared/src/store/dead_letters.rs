@@ -9,7 +9,7 @@ use domain::id::JobId;
 use domain::time::Timestamp;
 
 /// The queues of a stack, by the suffix of their names.
-pub const QUEUES: [&str; 4] = ["dispatch", "poll", "settle", "fetch"];
+pub const QUEUES: [&str; 6] = ["dispatch", "poll", "settle", "fetch", "notify", "deliver"];
 /// Name suffix of a dead-letter queue.
 const DEAD: &str = "-dead";
 /// Maximum number of messages in one peek.

@@ -96,14 +96,15 @@ fn exactly_the_functions_that_can_invoke_themselves_may() {
 
 #[test]
 fn a_loop_through_another_function_is_one_too() {
-    // `settle` or `fetch` sends to `poll` and `poll` to them: without their own queues they still are one.
+    // `settle` or `fetch` sends to `poll` and `poll` to them, `notify` to `deliver` and that to it: without
+    // their own queues they still are one.
     let mut template = Template::load(deployment()).unwrap();
     for (name, spec) in &mut template.functions {
         let own = format!("genmux-{name}");
         spec.grants.retain(|grant| !grant.resource.ends_with(&own));
     }
     let found: Vec<_> = recursive(&template).into_iter().collect();
-    assert_eq!(found, ["dispatch", "fetch", "poll", "settle"]);
+    assert_eq!(found, ["deliver", "dispatch", "fetch", "notify", "poll", "settle"]);
 }
 
 /// Only what a queue invokes can be stopped, and each is watched.

@@ -24,13 +24,27 @@ fn every_route_leads_to_its_function() {
         routes,
         [
             "$default → status",
+            "DELETE /v1/endpoints/{id} → endpoints",
             "GET /openapi.json → status",
             "GET /v1/account → status",
+            "GET /v1/endpoints → endpoints",
+            "GET /v1/endpoints/{id} → endpoints",
+            "GET /v1/endpoints/{id}/deliveries → endpoints",
+            "GET /v1/endpoints/{id}/secret → endpoints",
+            "GET /v1/events → endpoints",
+            "GET /v1/events/{id} → endpoints",
+            "GET /v1/events/{id}/deliveries → endpoints",
             "GET /v1/jobs → status",
             "GET /v1/jobs/{id} → status",
             "GET /v1/models → status",
             "GET /v1/providers → status",
             "GET /v1/videos/models → status",
+            "PATCH /v1/endpoints/{id} → endpoints",
+            "POST /v1/endpoints → endpoints",
+            "POST /v1/endpoints/{id}/recover → endpoints",
+            "POST /v1/endpoints/{id}/secret/rotate → endpoints",
+            "POST /v1/endpoints/{id}/test → endpoints",
+            "POST /v1/events/{id}/redeliver → endpoints",
             "POST /v1/jobs → submit",
             "POST /v1/jobs/{id}/cancel → cancel",
             "POST /v1/webhooks/{provider}/{token} → webhook",
@@ -52,13 +66,16 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
     assert_eq!(
         environments,
         [
-            "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT POLL_QUEUE_URL RUST_LOG TABLE",
-            "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
-            "fetch: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL MEDIA_BUCKET POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
-            "health: CATALOG PROVIDERS RUST_LOG SECRETS TABLE",
+            "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
+            "deliver: DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS TABLE",
+            "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
+            "endpoints: DELIVER_QUEUE_URL KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS TABLE",
+            "fetch: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
+            "health: CATALOG NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS TABLE",
+            "notify: DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL MEDIA_BUCKET RUST_LOG TABLE",
             "poll: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
-            "reconcile: CATALOG DISPATCH_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
-            "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
+            "reconcile: CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
+            "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET PROVIDERS RUST_LOG TABLE",
             "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX PROVIDERS RUST_LOG TABLE",
             "webhook: FETCH_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL",
@@ -78,8 +95,10 @@ fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue(
     assert_eq!(
         consumed,
         [
+            ("genmux-deliver", "deliver", 10),
             ("genmux-dispatch", "dispatch", 1),
             ("genmux-fetch", "fetch", 1),
+            ("genmux-notify", "notify", 10),
             ("genmux-poll", "poll", 10),
             ("genmux-settle", "settle", 1)
         ]
@@ -93,7 +112,7 @@ fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue(
         assert_eq!(redrive.max_receive_count, 5);
         assert_eq!(redrive.dead_letter_queue, format!("{}-dead", queue.name));
     }
-    let (dead, live) = template.queues.split_at(4);
+    let (dead, live) = template.queues.split_at(template.mappings.len());
     assert!(dead.iter().all(|queue| queue.redrive.is_none() && queue.retention_s == 1_209_600));
     assert!(live.iter().all(|queue| queue.redrive.is_some()));
 }
@@ -245,7 +264,9 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
     assert_eq!(
         given,
         [
+            "deliver: EndpointSecrets",
             "dispatch: ProviderKeys WebhookSecrets",
+            "endpoints: EndpointSecrets",
             "fetch: ProviderKeys",
             "health: ProviderKeys",
             "poll: ProviderKeys",
