@@ -100,6 +100,8 @@ mod tests {
 
     const GRACE: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(60);
+    /// The clock stands still but for waits, which end within this.
+    const TICK: Duration = Duration::from_millis(10);
 
     /// So many bytes after each pause, for ever; the first at once.
     fn drops(
@@ -144,32 +146,35 @@ mod tests {
         assert_eq!([patience(5_000_000, 0), patience(5_000_000, 20)], [15, 0]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_trickle_is_stopped_once_its_grace_is_used_up() {
         let (bytes, after, why) = run(pace(LONG), Duration::from_millis(20), 1).await;
         assert!((1..=11).contains(&bytes), "{bytes}");
-        assert!((GRACE..GRACE * 5).contains(&after), "{after:?}");
+        assert!((GRACE..GRACE + TICK).contains(&after), "{after:?}");
         assert!(matches!(why, Stopped::Slow(_)), "{why}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_comes_fast_enough_goes_on_until_the_time_is_up() {
         let left = Duration::from_millis(600);
         let (bytes, after, why) = run(pace(left), Duration::from_millis(50), 100_000).await;
-        assert!(bytes >= 500_000 && (left..left * 5).contains(&after), "{bytes} {after:?}");
+        assert!(bytes >= 500_000 && (left..left + TICK).contains(&after), "{bytes} {after:?}");
         assert!(matches!(why, Stopped::Late), "{why}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn silence_is_stopped_and_so_is_an_answer_that_does_not_come() {
         let (bytes, after, why) = run(pace(LONG), LONG, 100_000).await;
         assert_eq!(bytes, 100_000);
-        assert!((GRACE..GRACE * 5).contains(&after) && matches!(why, Stopped::Slow(_)), "{after:?} {why}");
+        // Its bytes have earned it a tenth of a second.
+        let patience = GRACE + Duration::from_millis(100);
+        let is_slow = matches!(why, Stopped::Slow(_));
+        assert!((patience..patience + TICK).contains(&after) && is_slow, "{after:?} {why}");
         let never = std::future::pending::<Result<(), Infallible>>();
         assert!(matches!(pace(GRACE).begin(never).await, Err(Stopped::Late)));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     #[expect(clippy::disallowed_methods, reason = "a bucket that is slower than the source")]
     async fn our_own_slowness_is_not_held_against_it() {
         let mut file = pace(LONG).apply(drops(Duration::from_millis(1), 1));
