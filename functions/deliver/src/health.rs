@@ -34,7 +34,7 @@ pub(crate) async fn record(app: &App, mut endpoint: Endpoint, outcome: Outcome) 
         let now = app.clock.now();
         let Some(next) = endpoint.after(outcome, now) else { return Ok(()) };
         let event = endpoint.is_disabled_by(&next).then(|| disabled(&next));
-        if app.endpoints.replace(&next, event.as_ref()).await? {
+        if app.endpoints.replace(&endpoint, &next, event.as_ref()).await? {
             if let Some(event) = event {
                 let reason = next.disabled_reason.map_or("unknown", Reason::name);
                 tracing::warn!(endpoint = next.id.as_str(), reason, "endpoint.disabled");
@@ -60,16 +60,12 @@ pub(crate) async fn record(app: &App, mut endpoint: Endpoint, outcome: Outcome) 
 fn disabled(endpoint: &Endpoint) -> Event {
     let id = EventId::of(&[endpoint.id.as_str(), "disabled", &endpoint.version.to_string()]);
     let reason = endpoint.disabled_reason.map_or("unknown", Reason::name);
-    let body = json!({
-        "type": EventType::DISABLED,
-        "timestamp": endpoint.updated_at.to_string(),
-        "data": {
-            "endpoint": endpoint.id,
-            "reason": reason,
-            "failing_since": endpoint.health.failing_since.map(|at| at.to_string()),
-            "failures": endpoint.health.failures,
-            "last_success_at": endpoint.health.last_success_at.map(|at| at.to_string()),
-        },
+    let data = json!({
+        "endpoint": endpoint.id,
+        "reason": reason,
+        "failing_since": endpoint.health.failing_since.map(|at| at.to_string()),
+        "failures": endpoint.health.failures,
+        "last_success_at": endpoint.health.last_success_at.map(|at| at.to_string()),
     });
-    Event::new(id, endpoint.account.clone(), EventType::DISABLED, body.to_string(), endpoint.updated_at)
+    Event::new(id, endpoint.account.clone(), EventType::DISABLED, &data, endpoint.updated_at)
 }

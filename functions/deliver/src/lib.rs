@@ -90,7 +90,9 @@ async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(
     };
     let admitted = match endpoint.admit(now) {
         Admission::Send => Some(endpoint),
-        Admission::Probe(probing) => app.endpoints.replace(&probing, None).await?.then_some(*probing),
+        Admission::Probe(probing) => {
+            app.endpoints.replace(&endpoint, &probing, None).await?.then_some(*probing)
+        }
         Admission::Hold => None,
         Admission::Skip => {
             app.events.replace_delivery(&delivery.skipped(now)).await?;

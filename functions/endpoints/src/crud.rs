@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::channel;
 use shared::edge::http::{Problem, body_bytes, json as answer, parse};
 
-use super::{App, find, view};
+use super::{App, find, or_callbacks, view};
 
 const DESCRIPTION_CHARS_MAX: usize = 256;
 const TYPES_MAX: usize = 20;
@@ -193,14 +193,11 @@ async fn replace(
     for _ in 0..RACES_MAX {
         let found = app.endpoints.get(account, id).await?;
         let is_first = found.is_none();
-        let endpoint = match found {
-            Some(endpoint) => endpoint,
-            None => find(app, account, id).await?,
-        };
+        let endpoint = or_callbacks(found, account, id)?;
         let next = endpoint.changed(app.clock.now(), &change);
         let is_written = match is_first {
             true => app.endpoints.put_first(&next).await?,
-            false => app.endpoints.replace_types(&endpoint, &next).await?,
+            false => app.endpoints.replace(&endpoint, &next, None).await?,
         };
         if is_written {
             return Ok(next);

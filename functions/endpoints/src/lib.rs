@@ -1,8 +1,10 @@
 //! `endpoints`: where an account's events go, what was sent there, and the events themselves.
 
 use std::convert::Infallible;
+use std::str::FromStr;
 
-use domain::id::{AccountId, EndpointId, EventId};
+use domain::endpoint::Endpoint;
+use domain::id::{AccountId, EndpointId};
 use domain::public_url::Reach;
 use lambda_http::http::Method;
 use lambda_http::http::header::{CACHE_CONTROL, HeaderValue};
@@ -72,49 +74,38 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
     let mut response = match key {
         "POST /v1/endpoints" => crud::create(app, request, account).await,
         "GET /v1/endpoints" => crud::list(app, account).await,
-        "GET /v1/endpoints/{id}" => crud::get(app, account, &endpoint_id(request)?).await,
-        "PATCH /v1/endpoints/{id}" => crud::change(app, request, account, &endpoint_id(request)?).await,
-        "DELETE /v1/endpoints/{id}" => crud::delete(app, account, &endpoint_id(request)?).await,
-        "GET /v1/endpoints/{id}/secret" => crud::secret(app, account, &endpoint_id(request)?).await,
-        "POST /v1/endpoints/{id}/secret/rotate" => {
-            crud::rotate(app, request, account, &endpoint_id(request)?).await
-        }
-        "POST /v1/endpoints/{id}/test" => test::test(app, account, &endpoint_id(request)?).await,
-        "POST /v1/endpoints/{id}/recover" => {
-            deliveries::recover(app, request, account, &endpoint_id(request)?).await
-        }
+        "GET /v1/endpoints/{id}" => crud::get(app, account, &id(request)?).await,
+        "PATCH /v1/endpoints/{id}" => crud::change(app, request, account, &id(request)?).await,
+        "DELETE /v1/endpoints/{id}" => crud::delete(app, account, &id(request)?).await,
+        "GET /v1/endpoints/{id}/secret" => crud::secret(app, account, &id(request)?).await,
+        "POST /v1/endpoints/{id}/secret/rotate" => crud::rotate(app, request, account, &id(request)?).await,
+        "POST /v1/endpoints/{id}/test" => test::test(app, account, &id(request)?).await,
+        "POST /v1/endpoints/{id}/recover" => deliveries::recover(app, request, account, &id(request)?).await,
         "GET /v1/endpoints/{id}/deliveries" => {
-            deliveries::of_endpoint(app, request, account, &endpoint_id(request)?).await
+            deliveries::of_endpoint(app, request, account, &id(request)?).await
         }
         "GET /v1/events" => deliveries::events(app, request, account).await,
-        "GET /v1/events/{id}" => deliveries::event(app, account, &event_id(request)?).await,
-        "GET /v1/events/{id}/deliveries" => deliveries::of_event(app, account, &event_id(request)?).await,
-        "POST /v1/events/{id}/redeliver" => {
-            deliveries::redeliver(app, request, account, &event_id(request)?).await
-        }
+        "GET /v1/events/{id}" => deliveries::event(app, account, &id(request)?).await,
+        "GET /v1/events/{id}/deliveries" => deliveries::of_event(app, account, &id(request)?).await,
+        "POST /v1/events/{id}/redeliver" => deliveries::redeliver(app, request, account, &id(request)?).await,
         _ => Err(Problem::no_route()),
     }?;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-fn endpoint_id(request: &Request) -> Result<EndpointId, Problem> {
-    let id = request.path_parameters().first("id").and_then(|id| id.parse().ok());
-    id.ok_or_else(Problem::not_found)
-}
-
-fn event_id(request: &Request) -> Result<EventId, Problem> {
+/// The id in the path; one that is malformed does not exist.
+fn id<T: FromStr>(request: &Request) -> Result<T, Problem> {
     let id = request.path_parameters().first("id").and_then(|id| id.parse().ok());
     id.ok_or_else(Problem::not_found)
 }
 
 /// The account's endpoint, or the one that stands for its callback URLs.
-async fn find(
-    app: &App,
-    account: &AccountId,
-    id: &EndpointId,
-) -> Result<domain::endpoint::Endpoint, Problem> {
-    let found = app.endpoints.get(account, id).await?;
-    let callbacks = || id.is_callback().then(|| domain::endpoint::Endpoint::of_callbacks(account.clone()));
+async fn find(app: &App, account: &AccountId, id: &EndpointId) -> Result<Endpoint, Problem> {
+    or_callbacks(app.endpoints.get(account, id).await?, account, id)
+}
+
+fn or_callbacks(found: Option<Endpoint>, account: &AccountId, id: &EndpointId) -> Result<Endpoint, Problem> {
+    let callbacks = || id.is_callback().then(|| Endpoint::of_callbacks(account.clone()));
     found.or_else(callbacks).ok_or_else(Problem::not_found)
 }

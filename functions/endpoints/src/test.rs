@@ -25,12 +25,8 @@ pub(crate) async fn test(app: &App, account: &AccountId, id: &EndpointId) -> Res
     must_be_enabled(app, account, id).await?;
     let now = app.clock.now();
     let event = EventId::from_bytes(app.random.bytes());
-    let body = json!({
-        "type": EventType::TEST,
-        "timestamp": now.to_string(),
-        "data": {"endpoint": id, "message": "This is a test."},
-    });
-    let event = Event::new(event, account.clone(), EventType::TEST, body.to_string(), now);
+    let data = json!({"endpoint": id, "message": "This is a test."});
+    let event = Event::new(event, account.clone(), EventType::TEST, &data, now);
     let event = Event { only: Some(id.to_string()), ..event };
     app.events.put(&event).await?;
     let message = Message::Notify { event: event.id.clone() };

@@ -110,19 +110,15 @@ fn event(provider: Provider, gauge: &Gauge, alert: Alert, now: Timestamp) -> Eve
         Alert::Down => EventType::DOWN,
         Alert::Recovered => EventType::RECOVERED,
     };
-    let body = json!({
-        "type": kind,
-        "timestamp": now.to_string(),
-        "data": {
-            "provider": provider,
-            "health": gauge.health.name(),
-            "failed_pings": gauge.failures,
-            "latency_ms": gauge.latency_ms,
-            "since": gauge.since.to_string(),
-        },
+    let data = json!({
+        "provider": provider,
+        "health": gauge.health.name(),
+        "failed_pings": gauge.failures,
+        "latency_ms": gauge.latency_ms,
+        "since": gauge.since.to_string(),
     });
     let id = EventId::of(&[provider.name(), kind, &gauge.version.to_string()]);
-    Event::new(id, AccountId::operator(), kind, body.to_string(), now)
+    Event::new(id, AccountId::operator(), kind, &data, now)
 }
 
 /// Logs every price of a provider's list that differs from the catalogue.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::delivery::{Delivery, Status};
 use domain::endpoint::{self, Endpoint};
-use domain::event::Event;
+use domain::event::{Event, body as event_body};
 use domain::id::EndpointId;
 use domain::job::{Job, State};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 use futures_util::future::try_join_all;
 use lambda_runtime::LambdaEvent;
-use serde_json::json;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::batch::{self, Unfinished};
 use shared::edge::http::chain;
@@ -139,8 +138,7 @@ async fn body(
         None => None,
     };
     let render = |request| {
-        let data = JobView::new(job, request, link.clone());
-        json!({"type": event.kind, "timestamp": event.created_at.to_string(), "data": data}).to_string()
+        event_body(event.kind.as_str(), event.created_at, &JobView::new(job, request, link.clone()))
     };
     let whole = render(Some(request));
     Ok(if whole.len() <= BODY_MAX { whole } else { render(None) })

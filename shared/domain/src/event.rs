@@ -1,9 +1,11 @@
-//! Events: what happened, for whoever wants to know. Written in the transaction that makes them true.
+//! Events: what happened, for those who asked to be notified. Written in the transaction that makes them
+//! true.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::decide::Transition;
 use super::id::{AccountId, EventId, JobId};
@@ -110,9 +112,9 @@ pub struct Event {
 
 impl Event {
     /// An event of this type that is not about a job.
-    pub fn new(id: EventId, account: AccountId, kind: &'static str, body: String, now: Timestamp) -> Self {
-        let kind = EventType::known(kind);
-        Self { id, account, kind, created_at: now, job: None, body: Some(body), only: None }
+    pub fn new(id: EventId, account: AccountId, kind: &'static str, data: &Value, now: Timestamp) -> Self {
+        let body = Some(body(kind, now, data));
+        Self { id, account, kind: EventType::known(kind), created_at: now, job: None, body, only: None }
     }
 
     /// Whether it is the end of a job.
@@ -124,6 +126,11 @@ impl Event {
     pub const fn expires_at(&self) -> i64 {
         self.created_at.as_secs() + KEPT_S
     }
+}
+
+/// The body of an event's deliveries, in the form of Standard Webhooks.
+pub fn body(kind: &str, at: Timestamp, data: &impl Serialize) -> String {
+    json!({"type": kind, "timestamp": at.to_string(), "data": data}).to_string()
 }
 
 impl Transition {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
-use super::Error;
 use super::item::{Item, key, number, number_of, text, text_of};
 use super::jobs::{JobStore, job_from_item};
 use super::keys::{self, CHECK_AT, PK};
+use super::{Error, Table};
 use domain::id::JobId;
 use domain::job::{CHECK_EVERY, Job};
 use domain::time::Timestamp;
@@ -188,25 +188,41 @@ impl JobStore {
     }
 
     /// Moves a due job's next check. `false` if another run has moved it, or the job has ended.
-    #[expect(clippy::disallowed_methods, reason = "the one write that moves a check; it changes no job")]
     pub async fn check_again(&self, due: &Due, at: Timestamp) -> Result<bool, Error> {
+        let doing = format!("move the check of job {}", due.job);
+        self.table.move_check(&doing, key(keys::job(&due.job), keys::JOB), due.check_at, at).await
+    }
+}
+
+impl Table {
+    /// Moves the check of an item in the due index, if it is still the one that was seen.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one write that moves a check; it changes nothing else"
+    )]
+    pub(super) async fn move_check(
+        &self,
+        doing: &str,
+        item: Item,
+        seen: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
         let sent = self
-            .table
             .client
             .update_item()
-            .table_name(&self.table.name)
-            .set_key(Some(key(keys::job(&due.job), keys::JOB)))
+            .table_name(&self.name)
+            .set_key(Some(item))
             .update_expression("SET check_at = :at REMOVE check_failures")
             .condition_expression("check_at = :seen")
             .expression_attribute_values(":at", number(at.as_millis()))
-            .expression_attribute_values(":seen", number(due.check_at.as_millis()))
+            .expression_attribute_values(":seen", number(seen.as_millis()))
             .send()
             .await;
         match sent {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(Error::sdk(format!("move the check of job {}", due.job), error)),
+                _ => Err(Error::sdk(doing, error)),
             },
         }
     }

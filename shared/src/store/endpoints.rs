@@ -101,22 +101,20 @@ impl EndpointStore {
         Ok(self.transact(&doing, vec![put]).await?.is_none())
     }
 
-    /// As [`replace`](Self::replace), where the types may differ.
-    pub async fn replace_types(&self, before: &Endpoint, next: &Endpoint) -> Result<bool, Error> {
-        let movers = i32::from(next.wants_moves()) - i32::from(before.wants_moves());
-        if movers == 0 {
-            return self.replace(next, None).await;
-        }
-        let doing = format!("write version {} of endpoint {}", next.version, next.id);
-        let put = self.put(&doing, next, "#version = :before", Some(before.version))?;
-        Ok(self.transact(&doing, vec![put, self.count(&next.account, 0, movers)]).await?.is_none())
-    }
-
     /// Replaces an endpoint by its next version, with an event of the change. `false` if another write
     /// was faster.
-    pub async fn replace(&self, next: &Endpoint, event: Option<&Event>) -> Result<bool, Error> {
+    pub async fn replace(
+        &self,
+        before: &Endpoint,
+        next: &Endpoint,
+        event: Option<&Event>,
+    ) -> Result<bool, Error> {
         let doing = format!("write version {} of endpoint {}", next.version, next.id);
-        let mut writes = vec![self.put(&doing, next, "#version = :before", Some(next.version - 1))?];
+        let mut writes = vec![self.put(&doing, next, "#version = :before", Some(before.version))?];
+        let movers = i32::from(next.wants_moves()) - i32::from(before.wants_moves());
+        if movers != 0 {
+            writes.push(self.count(&next.account, 0, movers));
+        }
         if let Some(event) = event {
             writes.push(event_put(&self.table, event)?);
         }

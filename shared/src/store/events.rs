@@ -7,8 +7,8 @@ mod due;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
-use super::item::{Item, from_item, key, number, text, text_of, to_item};
-use super::keys::{self, CHECK_AT, DUE_SHARD, EXPIRES_AT, PK};
+use super::item::{Item, from_item, key, number, text, to_item};
+use super::keys::{self, CHECK_AT, EXPIRES_AT};
 use super::{Error, Table};
 use domain::event::Event;
 use domain::id::{AccountId, EventId};
@@ -117,33 +117,8 @@ impl EventStore {
         cursor: Option<(Timestamp, EventId)>,
     ) -> Result<Vec<Event>, Error> {
         let doing = format!("list the events of {account}");
-        let start = cursor.map(|(at, id)| {
-            let mut start = key(keys::event(&id), keys::EVENT);
-            start.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::events(account)));
-            start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
-            start
-        });
-        let found = self.table.newest_first(&doing, &keys::events(account), limit, start).await?;
-        let order: Vec<String> =
-            found.iter().filter_map(|item| text_of(item, PK).map(str::to_owned)).collect();
-        let keys = order.iter().map(|pk| key(pk, keys::EVENT)).collect();
-        let mut events = Vec::with_capacity(order.len());
-        for item in self.table.batch_get(&doing, keys).await? {
-            events.push(from_item::<Event>(&doing, item)?);
-        }
-        events.sort_by_key(|event| order.iter().position(|pk| *pk == keys::event(&event.id)));
-        Ok(events)
+        let cursor = cursor.map(|(at, id)| (at, key(keys::event(&id), keys::EVENT)));
+        let items = self.table.newest_items(&doing, &keys::events(account), limit, cursor).await?;
+        items.into_iter().map(|item| from_item(&doing, item)).collect()
     }
-}
-
-/// The item with its place in the due index, or out of it.
-fn placed(mut item: Item, id: &EventId, check_at: Option<Timestamp>) -> Item {
-    match check_at {
-        Some(at) => due::add(&mut item, id, at),
-        None => {
-            item.remove(CHECK_AT);
-            item.remove(DUE_SHARD);
-        }
-    }
-    item
 }

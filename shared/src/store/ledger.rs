@@ -111,23 +111,13 @@ impl Ledger {
         cursor: Option<(Timestamp, String)>,
     ) -> Result<Vec<(String, Line)>, Error> {
         let doing = format!("list the ledger of {account}");
-        let start = cursor.map(|(at, sk)| {
-            let mut start = key(keys::account(account), sk);
-            start.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::ledger(account)));
-            start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
-            start
-        });
-        let found = self.table.newest_first(&doing, &keys::ledger(account), limit, start).await?;
-        let order: Vec<String> =
-            found.iter().filter_map(|item| text_of(item, SK).map(str::to_owned)).collect();
-        let keys = order.iter().map(|sk| key(keys::account(account), sk)).collect();
-        let mut lines = Vec::with_capacity(order.len());
-        for item in self.table.batch_get(&doing, keys).await? {
+        let cursor = cursor.map(|(at, sk)| (at, key(keys::account(account), sk)));
+        let items = self.table.newest_items(&doing, &keys::ledger(account), limit, cursor).await?;
+        let line = |item: Item| {
             let sk = text_of(&item, SK).unwrap_or_default().to_owned();
-            lines.push((sk, from_item::<Line>(&doing, item)?));
-        }
-        lines.sort_by_key(|(sk, _)| order.iter().position(|key| key == sk));
-        Ok(lines)
+            Ok((sk, from_item(&doing, item)?))
+        };
+        items.into_iter().map(line).collect()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
-use super::item::{Item, text};
+use super::item::{Item, key, number, text, text_of};
 use super::{Error, Table, back_off, keys};
+use domain::time::Timestamp;
 
 /// Maximum number of keys per batch read.
 const BATCH_GET_MAX: usize = 100;
@@ -33,6 +34,32 @@ impl Table {
             .await
             .map_err(|source| Error::sdk(doing, source))?;
         Ok(answer.items.unwrap_or_default())
+    }
+
+    /// An account's items, newest first, from before the one at `cursor`, which is named by its time and
+    /// key. One that was deleted meanwhile is omitted.
+    pub(super) async fn newest_items(
+        &self,
+        doing: &str,
+        account_key: &str,
+        limit: i32,
+        cursor: Option<(Timestamp, Item)>,
+    ) -> Result<Vec<Item>, Error> {
+        let start = cursor.map(|(at, mut start)| {
+            start.insert(keys::ACCOUNT_KEY.to_owned(), text(account_key));
+            start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
+            start
+        });
+        let key_of = |item: &Item| {
+            let part = |name| text_of(item, name).unwrap_or_default().to_owned();
+            (part(keys::PK), part(keys::SK))
+        };
+        let found = self.newest_first(doing, account_key, limit, start).await?;
+        let order: Vec<_> = found.iter().map(key_of).collect();
+        let keys = order.iter().map(|(pk, sk)| key(pk, sk)).collect();
+        let mut items = self.batch_get(doing, keys).await?;
+        items.sort_by_key(|item| order.iter().position(|key| *key == key_of(item)));
+        Ok(items)
     }
 
     /// The items with these keys, unordered, without missing ones; eventually consistent.

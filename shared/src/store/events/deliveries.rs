@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
-use super::{EventStore, placed};
+use super::{EventStore, due};
 use crate::store::Error;
 use crate::store::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
-use crate::store::keys::{self, EXPIRES_AT, PK, SK};
+use crate::store::keys::{self, EXPIRES_AT, SK};
 use domain::delivery::{Delivery, Status};
 use domain::event::{Event, KEPT_S};
 use domain::id::{AccountId, EndpointId, EventId};
 use domain::time::Timestamp;
 
-/// How long after it is due a delivery counts as one whose message was lost.
-const UNSENT: Duration = Duration::from_secs(60);
 /// Who wrote this version: a random number.
 const WRITER: &str = "writer";
 
@@ -112,23 +110,10 @@ impl EventStore {
         cursor: Option<(Timestamp, EventId)>,
     ) -> Result<Vec<Delivery>, Error> {
         let doing = format!("list the deliveries to {endpoint}");
+        let cursor = cursor.map(|(at, event)| (at, key(keys::event(&event), keys::delivery(endpoint))));
         let of = keys::deliveries(account, endpoint);
-        let start = cursor.map(|(at, event)| {
-            let mut start = key(keys::event(&event), keys::delivery(endpoint));
-            start.insert(keys::ACCOUNT_KEY.to_owned(), text(&of));
-            start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
-            start
-        });
-        let found = self.table.newest_first(&doing, &of, limit, start).await?;
-        let order: Vec<String> =
-            found.iter().filter_map(|item| text_of(item, PK).map(str::to_owned)).collect();
-        let keys = order.iter().map(|pk| key(pk, keys::delivery(endpoint))).collect();
-        let mut deliveries = Vec::with_capacity(order.len());
-        for item in self.table.batch_get(&doing, keys).await? {
-            deliveries.push(from_item::<Delivery>(&doing, item)?);
-        }
-        deliveries.sort_by_key(|delivery| order.iter().position(|pk| *pk == keys::event(&delivery.event)));
-        Ok(deliveries)
+        let items = self.table.newest_items(&doing, &of, limit, cursor).await?;
+        items.into_iter().map(|item| from_item(&doing, item)).collect()
     }
 }
 
@@ -138,10 +123,9 @@ fn delivery_item(doing: &str, delivery: &Delivery) -> Result<Item, Error> {
     let of = keys::deliveries(&delivery.account, &delivery.endpoint);
     item.insert(keys::ACCOUNT_KEY.to_owned(), text(of));
     item.insert(EXPIRES_AT.to_owned(), number(delivery.created_at.as_secs() + KEPT_S));
-    let check_at = match delivery.status {
-        Status::Pending if delivery.claimed => Some(delivery.next_at),
-        Status::Pending => Some(delivery.next_at + UNSENT),
-        Status::Delivered | Status::Failed | Status::Skipped => None,
-    };
-    Ok(placed(item, &delivery.event, check_at))
+    if delivery.status == Status::Pending {
+        let grace = if delivery.claimed { Duration::ZERO } else { due::UNSENT };
+        due::add(&mut item, &delivery.event, delivery.next_at + grace);
+    }
+    Ok(item)
 }

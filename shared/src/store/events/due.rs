@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-
 use super::EventStore;
 use crate::store::Error;
 use crate::store::item::{Item, key, number, number_of, text, text_of};
@@ -11,7 +9,7 @@ use crate::store::keys::{self, CHECK_AT, DUE_INDEX, DUE_SHARD, PK, SK};
 use domain::id::{EndpointId, EventId};
 use domain::time::Timestamp;
 
-/// After this time an event without deliveries counts as one whose message was lost.
+/// How long after it is due an event or a delivery counts as one whose message was lost.
 pub(super) const UNSENT: Duration = Duration::from_secs(60);
 
 /// What is due.
@@ -54,34 +52,13 @@ impl EventStore {
     }
 
     /// Moves a check. `false` if another run has moved it, or it is done.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one write that moves a check of an event; it changes no event"
-    )]
     pub async fn check_again(&self, due: &DueEvent, at: Timestamp) -> Result<bool, Error> {
         let sk = match &due.what {
             What::Event => keys::EVENT.to_owned(),
             What::Delivery(endpoint) => keys::delivery(endpoint),
         };
-        let sent = self
-            .table
-            .client
-            .update_item()
-            .table_name(&self.table.name)
-            .set_key(Some(key(keys::event(&due.event), sk)))
-            .update_expression("SET check_at = :at")
-            .condition_expression("check_at = :seen")
-            .expression_attribute_values(":at", number(at.as_millis()))
-            .expression_attribute_values(":seen", number(due.check_at.as_millis()))
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(Error::sdk(format!("move the check of event {}", due.event), error)),
-            },
-        }
+        let doing = format!("move the check of event {}", due.event);
+        self.table.move_check(&doing, key(keys::event(&due.event), sk), due.check_at, at).await
     }
 }
 
