@@ -1,4 +1,4 @@
-//! A customer's server: it keeps what it is sent, and answers as it is told to.
+//! A customer's server: it keeps what it receives, and answers as the test sets it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,7 +63,7 @@ impl Receiver {
         format!("{}{path}", self.base)
     }
 
-    /// Answers this path so from now on; 200 unless it is told otherwise.
+    /// Sets the answer of this path; without this, it is 200.
     pub fn answers(&self, path: &str, status: u16, headers: &[(&'static str, &str)], body: &str) {
         let headers = headers.iter().map(|(name, value)| {
             let name = axum::http::HeaderName::from_static(name);

@@ -1,4 +1,4 @@
-//! Deliveries: one event for one endpoint, in tries of which each is claimed before it is made.
+//! Deliveries: one event for one endpoint. Each try is claimed before it is made.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ impl Kind {
         }
     }
 
-    /// Whether its address is a secret: whoever knows it may post.
+    /// Whether its address is a secret: it is all that a sender needs to post.
     pub const fn has_secret_address(self) -> bool {
         match self {
             Self::Webhook => false,

@@ -90,7 +90,7 @@ id! {
 }
 
 impl AccountId {
-    /// The account of whoever runs the deployment: alerts are its events.
+    /// The operator's account: alerts are its events.
     pub fn operator() -> Self {
         Self(format!("{}operator", Self::PREFIX))
     }

@@ -139,7 +139,7 @@ async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery()
     assert!(chat.said()[2..].iter().all(|line| line.ends_with("Provider fal has recovered.")));
     let types: Vec<_> = receiver.at("/alerts").iter().map(|one| one.json()["type"].clone()).collect();
     assert_eq!(types, ["provider.down", "provider.recovered"]);
-    // Customers are not told.
+    // Customers have no such event.
     let events = api(&world, Method::GET, "/v1/events", Value::Null).await;
     assert_eq!(events.body["events"], json!([]));
 }

@@ -110,7 +110,7 @@ pub(super) fn item(job: &RemoteJob, at: Timestamp) -> Value {
     item
 }
 
-/// As `2026-11-22 18:26:32.082`; of which zone, the documents do not say.
+/// As `2026-11-22 18:26:32.082`. The documents do not name the time zone.
 fn clock_time(at: Timestamp) -> String {
     let text = at.to_string();
     let (day, time) = text.trim_end_matches('Z').split_once('T').unwrap_or((&text, "00:00:00"));
