@@ -1,16 +1,18 @@
 //! Endpoints: where an account's events are sent, and what each endpoint's answers say of its health.
 
+mod kind;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strum::EnumString;
-use url::Url;
 
 use super::delivery::Outcome;
 use super::event::{EventType, Pattern};
 use super::id::{AccountId, EndpointId};
-use super::public_url::{PublicUrl, Reach};
 use super::time::Timestamp;
+
+pub use kind::{Kind, callback_url};
 
 /// Endpoints of one account.
 pub const ENDPOINTS_MAX: u32 = 20;
@@ -26,77 +28,6 @@ const SUCCESS_EVERY: Duration = Duration::from_secs(3_600);
 /// How long a replaced secret signs as well: by default, and at most.
 pub const GRACE: Duration = Duration::from_secs(24 * 3_600);
 pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
-
-/// What an endpoint is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, EnumString)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Kind {
-    #[default]
-    /// An HTTP server of the customer: Standard Webhooks.
-    Webhook,
-    /// An incoming webhook of Slack.
-    Slack,
-    /// A webhook of a Discord channel.
-    Discord,
-}
-
-impl Kind {
-    pub const ALL: [Self; 3] = [Self::Webhook, Self::Slack, Self::Discord];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Slack => "slack",
-            Self::Discord => "discord",
-        }
-    }
-
-    /// Whether its address is a secret: it is all that a sender needs to post.
-    pub const fn has_secret_address(self) -> bool {
-        match self {
-            Self::Webhook => false,
-            Self::Slack | Self::Discord => true,
-        }
-    }
-
-    /// The address, as it is kept.
-    ///
-    /// # Errors
-    ///
-    /// Why it is no address of this kind.
-    pub fn address(self, text: &str, reach: Reach) -> Result<String, &'static str> {
-        let url = callback_url(text, reach)?.into_string();
-        let is_at = |hosts: &[&str], path: &str| {
-            let parsed = Url::parse(&url).ok();
-            let is_local = parsed.as_ref().is_some_and(|url| url.scheme() == "http");
-            parsed.is_some_and(|url| {
-                (is_local || hosts.contains(&url.host_str().unwrap_or_default()))
-                    && url.path().starts_with(path)
-                    && url.query().is_none()
-            })
-        };
-        match self {
-            Self::Webhook => Ok(url),
-            Self::Slack if is_at(&["hooks.slack.com", "hooks.slack-gov.com"], "/services/") => Ok(url),
-            Self::Slack => Err("it is not `https://hooks.slack.com/services/…`"),
-            Self::Discord if is_at(&["discord.com", "discordapp.com"], "/api/webhooks/") => Ok(url),
-            Self::Discord => Err("it is not `https://discord.com/api/webhooks/…`"),
-        }
-    }
-}
-
-/// Parses a URL that events are sent to: as [`PublicUrl`], on port 443 or above 1023.
-///
-/// # Errors
-///
-/// Why it is not allowed.
-pub fn callback_url(text: &str, reach: Reach) -> Result<PublicUrl, &'static str> {
-    let url = PublicUrl::parse(text, reach)?;
-    let port = Url::parse(&url).ok().and_then(|url| url.port_or_known_default());
-    let is_allowed = port.is_some_and(|port| port == 443 || port > 1_023 || reach == Reach::Loopback);
-    if is_allowed { Ok(url) } else { Err("its port is neither 443 nor above 1023") }
-}
 
 /// Whether events are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString)]
