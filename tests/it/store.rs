@@ -48,7 +48,7 @@ const TAKEN: PollLease = PollLease::Acquired { stop_accepted: false };
 const CANCEL: Event = Event::CancelRequested(CancelRefund::LessCost);
 
 const fn at_most(live_jobs: u32) -> Limits {
-    Limits { live_jobs, loss_per_day: None }
+    Limits { live_jobs, loss_per_day: None, low_below: None }
 }
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::for_providers(Provider::ALL));
@@ -106,8 +106,7 @@ async fn balance(world: &World, account: &AccountId) -> Credits {
 
 /// The account's ledger, newest line first.
 async fn lines(world: &World, account: &AccountId) -> Vec<Line> {
-    let lines = Ledger::new(world.table()).lines(account, 100, None).await.expect("the table answers");
-    lines.into_iter().map(|(_, line)| line).collect()
+    Ledger::new(world.table()).lines(account, 100, None).await.expect("the table answers").items
 }
 
 /// Every item of the table by its key, as it stands there.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::delivery::{Delivery, Outcome};
-use domain::endpoint::{Endpoint, Kind, Reason};
+use domain::endpoint::{Admission, Endpoint, Kind, Reason};
 use domain::event::{Event, EventType};
 use domain::id::EventId;
+use domain::time::Timestamp;
 use serde_json::json;
 use shared::edge::batch::Unfinished;
 use shared::store::queue::Message;
@@ -14,6 +15,10 @@ use super::App;
 
 /// Races with other tries at the same endpoint.
 const RACES_MAX: usize = 5;
+/// The deliveries that failed first were made earlier than they were tried.
+const MADE_BEFORE: Duration = Duration::from_secs(3_600);
+/// Time to record that the endpoint is back, before what waits comes.
+const RECOVERY_AFTER: Duration = Duration::from_secs(2);
 
 /// The endpoint of a delivery; `None` if it was deleted. The callback URL of a job is one that is
 /// always enabled.
@@ -24,16 +29,50 @@ pub(crate) async fn endpoint_of(app: &App, delivery: &Delivery) -> Result<Option
     Ok(Some(Endpoint { address: url.clone(), kind: Kind::Webhook, ..endpoint }))
 }
 
-/// Records the outcome of a try, where it changes something. An endpoint that is disabled by it has an
-/// event; one that is back gets what waits.
-pub(crate) async fn record(app: &App, mut endpoint: Endpoint, outcome: Outcome) -> Result<(), Unfinished> {
+/// The endpoint, if the claimed delivery may try it now. `None` if it is failing and another delivery
+/// tries it; a test tries it all the same.
+pub(crate) async fn admitted(
+    app: &App,
+    claimed: &Delivery,
+    mut endpoint: Endpoint,
+) -> Result<Option<Endpoint>, Unfinished> {
+    for _ in 0..RACES_MAX {
+        match endpoint.admit(app.clock.now()) {
+            Admission::Send => return Ok(Some(endpoint)),
+            Admission::Hold if claimed.is_test() => return Ok(Some(endpoint)),
+            Admission::Hold | Admission::Skip => return Ok(None),
+            Admission::Probe(probing) => {
+                if app.endpoints.replace(&endpoint, &probing, None).await? {
+                    return Ok(Some(*probing));
+                }
+            }
+        }
+        let Some(found) = endpoint_of(app, claimed).await? else { return Ok(None) };
+        endpoint = found;
+    }
+    Ok(None)
+}
+
+/// Records the outcome of a try that began at `at`, where it changes something. An endpoint that is
+/// disabled by it has an event; one that is back gets what waits.
+pub(crate) async fn record(
+    app: &App,
+    mut endpoint: Endpoint,
+    outcome: Outcome,
+    at: Timestamp,
+) -> Result<(), Unfinished> {
     if endpoint.id.is_callback() {
         return Ok(());
     }
+    let mut is_recovery_sent = false;
     for _ in 0..RACES_MAX {
-        let now = app.clock.now();
-        let Some(next) = endpoint.after(outcome, now) else { return Ok(()) };
+        let Some(next) = endpoint.after(outcome, at, app.clock.now()) else { return Ok(()) };
         let event = endpoint.is_disabled_by(&next).then(|| disabled(&next));
+        // Before the record: a crash between the two must not leave what waits behind.
+        if endpoint.recovers_to(&next) && !is_recovery_sent {
+            send_recovery(app, &endpoint).await?;
+            is_recovery_sent = true;
+        }
         if app.endpoints.replace(&endpoint, &next, event.as_ref()).await? {
             if let Some(event) = event {
                 let reason = next.disabled_reason.map_or("unknown", Reason::name);
@@ -41,11 +80,8 @@ pub(crate) async fn record(app: &App, mut endpoint: Endpoint, outcome: Outcome) 
                 let message = Message::Notify { event: event.id };
                 app.notify.send(&message, Some(next.account.as_str()), Duration::ZERO).await?;
             }
-            if endpoint.recovers_to(&next) {
+            if is_recovery_sent {
                 tracing::info!(endpoint = next.id.as_str(), "endpoint.recovered");
-                let (account, endpoint) = (next.account.clone(), next.id.clone());
-                let message = Message::Recover { account, endpoint, since: None, after: None };
-                app.deliver.send(&message, Some(next.id.as_str()), Duration::ZERO).await?;
             }
             return Ok(());
         }
@@ -54,6 +90,19 @@ pub(crate) async fn record(app: &App, mut endpoint: Endpoint, outcome: Outcome) 
     }
     // The next try records as much.
     Ok(())
+}
+
+/// Asks for what waits since the endpoint began to fail. What waits from long before comes at its own
+/// time.
+async fn send_recovery(app: &App, failing: &Endpoint) -> Result<(), Unfinished> {
+    let message = Message::Recover {
+        account: failing.account.clone(),
+        endpoint: failing.id.clone(),
+        since: failing.health.failing_since.unwrap_or(failing.created_at).minus(MADE_BEFORE),
+        ended: false,
+        after: None,
+    };
+    Ok(app.deliver.send(&message, Some(failing.id.as_str()), RECOVERY_AFTER).await?)
 }
 
 /// The event of an endpoint that was disabled, for the account's other endpoints.
@@ -67,5 +116,6 @@ fn disabled(endpoint: &Endpoint) -> Event {
         "failures": endpoint.health.failures,
         "last_success_at": endpoint.health.last_success_at.map(|at| at.to_string()),
     });
-    Event::new(id, endpoint.account.clone(), EventType::DISABLED, &data, endpoint.updated_at)
+    let event = Event::new(id, endpoint.account.clone(), EventType::DISABLED, &data, endpoint.updated_at);
+    Event { except: Some(endpoint.id.clone()), ..event }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::delivery::{Claim, Delivery, Outcome, Status, Try};
 use domain::endpoint::{Admission, Endpoint};
+use domain::event::Event;
 use domain::id::{EndpointId, EventId};
 use domain::time::Timestamp;
 use lambda_runtime::LambdaEvent;
@@ -65,8 +66,8 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 async fn deliver(app: &App, message: Message) -> Result<(), Unfinished> {
     match message {
         Message::Deliver { event, endpoint } => try_once(app, &event, &endpoint).await,
-        Message::Recover { account, endpoint, since, after } => {
-            recover::page(app, &account, &endpoint, since, after).await
+        Message::Recover { account, endpoint, since, ended, after } => {
+            recover::page(app, &recover::Wanted { account, endpoint, since, ended }, after).await
         }
         _ => Err(Unfinished::of_another_queue()),
     }
@@ -81,43 +82,49 @@ async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(
         // Another try is running, or the due index has it.
         Claim::NotYet(wait) if delivery.claimed || wait > EARLY_MAX => return Ok(()),
         Claim::NotYet(wait) => return queue(app, &delivery, wait + Duration::from_secs(1)).await,
+        Claim::Lost => return unsent(app, &delivery, Outcome::Lost, None).await,
         Claim::Try(claimed) => *claimed,
     };
-    let Some(endpoint) = health::endpoint_of(app, &delivery).await? else {
-        // It was deleted.
-        app.events.replace_delivery(&delivery.skipped(now)).await?;
-        return Ok(());
-    };
-    let admitted = match endpoint.admit(now) {
-        Admission::Send => Some(endpoint),
-        Admission::Probe(probing) => {
-            app.endpoints.replace(&endpoint, &probing, None).await?.then_some(*probing)
-        }
-        Admission::Hold => None,
-        Admission::Skip => {
+    let endpoint = match health::endpoint_of(app, &delivery).await? {
+        Some(endpoint) if endpoint.admit(now) != Admission::Skip => endpoint,
+        // It was deleted, paused or disabled.
+        _ => {
             app.events.replace_delivery(&delivery.skipped(now)).await?;
             return Ok(());
         }
     };
-    let Some(endpoint) = admitted else {
-        let held = delivery.held(app.random.u32(), now);
-        if app.events.replace_delivery(&held).await? {
-            go_on(app, &held, now).await?;
-        }
-        return Ok(());
+    let body = match app.events.get(event).await? {
+        Some((Event { body: Some(body), .. }, _)) => body,
+        // `notify` has not finished: the due index has it.
+        Some(_) => return Ok(()),
+        // It was kept for 30 days.
+        None => return unsent(app, &claimed, Outcome::Never, Some("event_expired")).await,
     };
-    if !app.events.replace_delivery(&claimed).await? || claimed.status != Status::Pending {
+    if !app.events.replace_delivery(&claimed).await? {
         return Ok(());
     }
-    send(app, claimed, endpoint).await
+    match health::admitted(app, &claimed, endpoint).await? {
+        Some(endpoint) => send(app, claimed, endpoint, &body).await,
+        None => unsent(app, &claimed, Outcome::Held, None).await,
+    }
+}
+
+/// Records a try without a connection of ours, and queues the next.
+async fn unsent(
+    app: &App,
+    delivery: &Delivery,
+    outcome: Outcome,
+    error: Option<&str>,
+) -> Result<(), Unfinished> {
+    let now = app.clock.now();
+    let next = delivery.finish(outcome, Try::unsent(outcome, error, now), app.random.u32(), now);
+    if app.events.replace_delivery(&next).await? { go_on(app, &next, now).await } else { Ok(()) }
 }
 
 /// Makes the claimed try, records it, and queues the next.
-async fn send(app: &App, claimed: Delivery, endpoint: Endpoint) -> Result<(), Unfinished> {
-    let body = app.events.get(&claimed.event).await?.and_then(|(event, _)| event.body);
-    let body = body.ok_or_else(|| Unfinished::park(format!("event {} has no body", claimed.event)))?;
+async fn send(app: &App, claimed: Delivery, endpoint: Endpoint, body: &str) -> Result<(), Unfinished> {
     let at = app.clock.now();
-    let sent = app.channels.send(&endpoint, Envelope { id: claimed.event.as_str(), body: &body }, at).await;
+    let sent = app.channels.send(&endpoint, Envelope { id: claimed.event.as_str(), body }, at).await;
     let now = app.clock.now();
     log(&claimed, &sent);
     let outcome = sent.outcome;
@@ -127,7 +134,7 @@ async fn send(app: &App, claimed: Delivery, endpoint: Endpoint) -> Result<(), Un
     let made = Try { at, ms, outcome: outcome.name().to_owned(), status, error, answer };
     let next = claimed.finish(outcome, made, app.random.u32(), now);
     let is_recorded = app.events.replace_delivery(&next).await?;
-    health::record(app, endpoint, outcome).await?;
+    health::record(app, endpoint, outcome, at).await?;
     if is_recorded { go_on(app, &next, now).await } else { Ok(()) }
 }
 

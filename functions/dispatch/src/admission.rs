@@ -129,7 +129,12 @@ impl AdmissionControl {
         };
         let before = self.admission(provider, now);
         match self.change(provider, before.clone(), now, change).await {
-            Ok((after, _)) => log(provider, &before, &after, report),
+            Ok((after, _)) => {
+                log(provider, &before, &after, report);
+                if let Some(class) = needs_attention(&before, &after) {
+                    self.store.alert(provider, class, None, now).await;
+                }
+            }
             Err(error) => {
                 tracing::warn!(provider = %provider, error = chain(&error), "gate.not_written");
             }
@@ -142,7 +147,13 @@ impl AdmissionControl {
                 reason = name,
                 "provider.needs_attention"
             );
+            self.store.alert(provider, "route_gone", Some(&name), now).await;
         }
+    }
+
+    /// Tells the operator of an answer that this release cannot read.
+    pub(crate) async fn alert_unreadable(&self, provider: Provider, reason: &str, now: Timestamp) {
+        self.store.alert(provider, "unreadable", Some(reason), now).await;
     }
 
     async fn try_admit(
@@ -297,11 +308,17 @@ pub(crate) fn pause(wait: Duration, job: &Job, random: u32, now: Timestamp) -> D
     Duration::from_millis(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).next_multiple_of(1_000))
 }
 
+/// The class of error that opened the breaker, if only the operator can mend it.
+fn needs_attention(before: &Admission, after: &Admission) -> Option<&'static str> {
+    let open = after.breaker.open.filter(|_| before.breaker.open.is_none())?;
+    matches!(open.why, ErrorClass::Auth | ErrorClass::InsufficientFunds).then(|| open.why.name())
+}
+
 fn log(provider: Provider, before: &Admission, after: &Admission, report: Option<Report>) {
     match (before.breaker.open, after.breaker.open) {
         (None, Some(open)) => {
             let class = open.why.name();
-            if matches!(open.why, ErrorClass::Auth | ErrorClass::InsufficientFunds) {
+            if needs_attention(before, after).is_some() {
                 tracing::error!(provider = %provider, class, alert = true, "provider.needs_attention");
             }
             tracing::warn!(provider = %provider, class, "breaker.opened");

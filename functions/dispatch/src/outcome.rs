@@ -82,6 +82,9 @@ pub(crate) async fn read(
                     job = %job.id(), attempt = job.current_number(), provider = job.provider_of(job.current_number()),
                     alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
                 );
+                if let Some(attempt) = job.current() {
+                    app.admission.alert_unreadable(attempt.provider, cause, app.clock.now()).await;
+                }
             }
             unconfirmed = remote;
             AttemptEvent::Unclear

@@ -13,7 +13,9 @@ use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::channel;
-use shared::edge::http::{Problem, body_bytes, json as answer, parse};
+use shared::edge::http::{Problem, body_bytes, json as answer, parse, set};
+use shared::edge::idempotency;
+use shared::store::endpoints::Created;
 
 use super::{App, find, or_callbacks, view};
 
@@ -40,16 +42,23 @@ struct New {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Change {
+    #[serde(deserialize_with = "set")]
     url: Option<String>,
+    #[serde(deserialize_with = "set")]
     types: Option<Vec<String>>,
-    description: Option<String>,
+    /// `null` takes it away.
+    #[serde(deserialize_with = "set")]
+    description: Option<Option<String>>,
+    #[serde(deserialize_with = "set")]
     v1a: Option<bool>,
+    #[serde(deserialize_with = "set")]
     status: Option<Status>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Rotation {
+    #[serde(deserialize_with = "set")]
     grace_s: Option<u64>,
 }
 
@@ -57,7 +66,6 @@ struct Rotation {
 struct Checked {
     url: Option<String>,
     types: Option<Vec<Pattern>>,
-    description: Option<String>,
 }
 
 pub(crate) async fn create(
@@ -65,16 +73,18 @@ pub(crate) async fn create(
     request: &Request,
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
+    let name = idempotency::key(request.headers())?;
     let New { kind, url, types, description, v1a } = parse(request)?;
-    let checked = check(app, kind, Some(&url), Some(&types), description)?;
+    let checked = check(app, kind, Some(&url), Some(&types), description.as_deref())?;
     let now = app.clock.now();
+    let random = || EndpointId::from_bytes(app.random.bytes());
     let endpoint = Endpoint {
-        id: EndpointId::from_bytes(app.random.bytes()),
+        id: name.map_or_else(random, |name| EndpointId::of_key(account, &name)),
         account: account.clone(),
         kind,
         address: checked.url.unwrap_or_default(),
         types: checked.types.unwrap_or_default(),
-        description: checked.description,
+        description,
         v1a,
         status: Status::Enabled,
         disabled_reason: None,
@@ -84,16 +94,30 @@ pub(crate) async fn create(
         created_at: now,
         updated_at: now,
     };
-    if !app.endpoints.create(&endpoint).await? {
-        let detail = format!("An account has at most {ENDPOINTS_MAX} endpoints. Delete one first.");
-        return Err(Problem::new(StatusCode::CONFLICT, "too_many_endpoints", detail));
-    }
-    tracing::info!(endpoint = endpoint.id.as_str(), "endpoint.created");
+    let (endpoint, is_repeated) = match app.endpoints.create(&endpoint).await? {
+        Created::New => {
+            tracing::info!(endpoint = endpoint.id.as_str(), "endpoint.created");
+            (endpoint, false)
+        }
+        Created::Existing(found) if is_repeat(&endpoint, &found) => (*found, true),
+        Created::Existing(_) => return Err(idempotency::key_reused()),
+        Created::TooMany => {
+            let detail = format!("An account has at most {ENDPOINTS_MAX} endpoints. Delete one first.");
+            return Err(Problem::new(StatusCode::CONFLICT, "too_many_endpoints", detail));
+        }
+    };
     let mut response = answer(StatusCode::CREATED, &with_secret(app, &endpoint, now));
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/endpoints/{}", endpoint.id)) {
         response.headers_mut().insert(LOCATION, location);
     }
-    Ok(response)
+    Ok(if is_repeated { idempotency::replayed(response) } else { response })
+}
+
+/// Whether an endpoint with the id of the request's key is what the request asks for.
+fn is_repeat(asked: &Endpoint, found: &Endpoint) -> bool {
+    let asks =
+        |one: &Endpoint| (one.kind, one.address.clone(), one.types.clone(), one.description.clone(), one.v1a);
+    asks(asked) == asks(found)
 }
 
 pub(crate) async fn list(app: &App, account: &AccountId) -> Result<Response<Body>, Problem> {
@@ -131,13 +155,15 @@ pub(crate) async fn change(
         return Err(Problem::invalid(vec![FieldError { field: "status".into(), detail, allowed }]));
     }
     let kind = find(app, account, id).await?.kind;
-    let checked = check(app, kind, url.as_deref(), types.as_deref(), description)?;
-    let changed = replace(app, account, id, |next| {
+    let described = description.as_ref().and_then(Option::as_deref);
+    let checked = check(app, kind, url.as_deref(), types.as_deref(), described)?;
+    let changed = replace(app, account, id, |next, _| {
         next.address = checked.url.clone().unwrap_or_else(|| next.address.clone());
         next.types = checked.types.clone().unwrap_or_else(|| next.types.clone());
-        next.description = checked.description.clone().or_else(|| next.description.clone());
+        next.description = description.clone().unwrap_or_else(|| next.description.take());
         next.v1a = v1a.unwrap_or(next.v1a);
         next.status = status.unwrap_or(next.status);
+        Ok(())
     })
     .await?;
     Ok(answer(StatusCode::OK, &view::endpoint(&changed)))
@@ -179,8 +205,20 @@ pub(crate) async fn rotate(
         return Err(Problem::invalid(vec![FieldError { field: "grace_s".into(), detail, allowed: vec![] }]));
     }
     let now = app.clock.now();
-    let rotated = replace(app, account, id, |next| next.secrets = next.secrets.rotated(grace, now)).await?;
+    let rotated = replace(app, account, id, |next, now| {
+        next.secrets = next.secrets.rotated(grace, now).map_err(still_rotating)?;
+        Ok(())
+    })
+    .await?;
     Ok(answer(StatusCode::OK, &with_secret(app, &rotated, now)))
+}
+
+fn still_rotating(until: Timestamp) -> Problem {
+    let detail = format!(
+        "The secret before this one signs as well until {until}. Rotate after that, or at once with \
+         `grace_s` 0, which ends both."
+    );
+    Problem::new(StatusCode::CONFLICT, "still_rotating", detail)
 }
 
 /// Replaces an endpoint by its next version.
@@ -188,13 +226,16 @@ async fn replace(
     app: &App,
     account: &AccountId,
     id: &EndpointId,
-    change: impl Fn(&mut Endpoint),
+    change: impl Fn(&mut Endpoint, Timestamp) -> Result<(), Problem>,
 ) -> Result<Endpoint, Problem> {
     for _ in 0..RACES_MAX {
         let found = app.endpoints.get(account, id).await?;
         let is_first = found.is_none();
         let endpoint = or_callbacks(found, account, id)?;
-        let next = endpoint.changed(app.clock.now(), &change);
+        let now = app.clock.now();
+        let mut changed = Ok(());
+        let next = endpoint.changed(now, |next| changed = change(next, now));
+        changed?;
         let is_written = match is_first {
             true => app.endpoints.put_first(&next).await?,
             false => app.endpoints.replace(&endpoint, &next, None).await?,
@@ -218,7 +259,7 @@ fn check(
     kind: Kind,
     url: Option<&str>,
     types: Option<&[String]>,
-    description: Option<String>,
+    description: Option<&str>,
 ) -> Result<Checked, Problem> {
     let mut errors = Vec::new();
     let mut wrong = |field: &'static str, detail: String, allowed: Vec<String>| {
@@ -242,10 +283,10 @@ fn check(
             Vec::new()
         })
     });
-    if description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
+    if description.is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
         wrong("description", format!("must have at most {DESCRIPTION_CHARS_MAX} characters"), vec![]);
     }
-    if errors.is_empty() { Ok(Checked { url, types, description }) } else { Err(Problem::invalid(errors)) }
+    if errors.is_empty() { Ok(Checked { url, types }) } else { Err(Problem::invalid(errors)) }
 }
 
 fn with_secret(app: &App, endpoint: &Endpoint, now: Timestamp) -> Value {

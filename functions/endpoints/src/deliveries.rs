@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::delivery::{Delivery, Status};
-use domain::endpoint;
+use domain::endpoint::{self, Endpoint};
 use domain::event::Event;
 use domain::id::{AccountId, EndpointId, EventId};
 use domain::request::FieldError;
@@ -12,7 +12,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
-use shared::edge::http::{Problem, body_bytes, json as answer, parse};
+use shared::edge::http::{Problem, body_bytes, json as answer, parse, set};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
 use shared::store::queue::Message;
 
@@ -24,6 +24,7 @@ const PAGES_MAX: usize = 10;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Redelivery {
+    #[serde(deserialize_with = "set")]
     endpoint: Option<EndpointId>,
 }
 
@@ -42,15 +43,15 @@ pub(crate) async fn events(
 ) -> Result<Response<Body>, Problem> {
     let limit = limit(request)?;
     let cursor = cursor(request, |text| text.parse::<EventId>().ok())?;
-    let events = app.events.list(account, limit, cursor).await?;
-    let is_full = events.len() == usize::try_from(limit).unwrap_or(0);
-    let next = events.last().filter(|_| is_full).map(|event| encode(event.created_at, event.id.as_str()));
-    let events: Vec<_> = events.iter().map(view::event).collect();
+    let page = app.events.list(account, limit, cursor).await?;
+    let next = page.next.map(|(at, id)| encode(at, id.as_str()));
+    let events: Vec<_> = page.items.iter().map(view::event).collect();
     Ok(answer(StatusCode::OK, &json!({"events": events, "next_cursor": next})))
 }
 
 pub(crate) async fn event(app: &App, account: &AccountId, id: &EventId) -> Result<Response<Body>, Problem> {
-    let (event, _) = with_deliveries(app, account, id).await?;
+    let found = app.events.get(id).await?.map(|(event, _)| event);
+    let event = found.filter(|event| event.account == *account).ok_or_else(Problem::not_found)?;
     Ok(answer(StatusCode::OK, &view::event(&event)))
 }
 
@@ -76,25 +77,21 @@ pub(crate) async fn of_endpoint(
     let wanted = usize::try_from(limit).unwrap_or(0);
     let status = status(request)?;
     let mut cursor = cursor(request, |text| text.parse::<EventId>().ok())?;
-    let (mut found, mut is_more) = (Vec::new(), true);
+    let mut found: Vec<Delivery> = Vec::new();
     for _ in 0..PAGES_MAX {
-        let page = app.events.deliveries(account, id, limit, cursor.clone()).await?;
-        is_more = page.len() == wanted;
-        for delivery in page {
-            cursor = Some((delivery.created_at, delivery.event.clone()));
-            if status.is_none_or(|status| status == delivery.status) {
-                found.push(view::delivery(&delivery));
-            }
-            if found.len() == wanted {
-                is_more = true;
-                break;
-            }
+        let page = app.events.deliveries(account, id, limit, cursor).await?;
+        cursor = page.next;
+        found.extend(page.items.into_iter().filter(|one| status.is_none_or(|status| status == one.status)));
+        if found.len() > wanted {
+            found.truncate(wanted);
+            cursor = found.last().map(|last| (last.created_at, last.event.clone()));
         }
-        if !is_more || found.len() == wanted {
+        if cursor.is_none() || found.len() == wanted {
             break;
         }
     }
-    let next = cursor.filter(|_| is_more).map(|(at, event)| encode(at, event.as_str()));
+    let next = cursor.map(|(at, event)| encode(at, event.as_str()));
+    let found: Vec<_> = found.iter().map(view::delivery).collect();
     Ok(answer(StatusCode::OK, &json!({"deliveries": found, "next_cursor": next})))
 }
 
@@ -122,47 +119,74 @@ pub(crate) async fn redeliver(
     }
     let now = app.clock.now();
     let sent = match endpoint {
-        Some(endpoint) => {
-            let first = deliveries.into_iter().find(|delivery| delivery.endpoint == endpoint);
-            if !endpoint.is_callback() {
-                must_be_enabled(app, account, &endpoint).await?;
-            } else if first.is_none() {
-                return Err(Problem::not_found());
-            }
-            let delivery = match first {
-                Some(delivery) => again(app, &delivery, now).await?,
-                None => {
-                    let new = Delivery::new(&event, endpoint, None, Status::Pending, now);
-                    app.events.put_delivery(&new).await?;
-                    new
-                }
-            };
-            vec![delivery]
-        }
-        None => {
-            let mut sent = Vec::new();
-            for delivery in deliveries {
-                sent.push(again(app, &delivery, now).await?);
-            }
-            sent
-        }
+        Some(endpoint) => vec![to_one(app, &event, deliveries, endpoint, now).await?],
+        None => to_all(app, account, deliveries, now).await?,
     };
-    for delivery in &sent {
-        queue(app, delivery).await?;
-    }
     let shown: Vec<_> = sent.iter().map(view::delivery).collect();
     Ok(answer(StatusCode::ACCEPTED, &json!({"deliveries": shown})))
 }
 
-/// Another round of tries. One that is running finishes first.
-async fn again(app: &App, delivery: &Delivery, now: Timestamp) -> Result<Delivery, Problem> {
-    let next = delivery.again(now);
-    if delivery.claimed || !app.events.replace_delivery(&next).await? {
-        let detail = "The event is just being sent to this endpoint. It is safe to retry.";
-        let problem = Problem::new(StatusCode::CONFLICT, "being_sent", detail);
-        return Err(Problem { retry_after: Some(Duration::from_secs(30)), ..problem });
+/// To one endpoint, also if the event was not for it.
+async fn to_one(
+    app: &App,
+    event: &Event,
+    deliveries: Vec<Delivery>,
+    endpoint: EndpointId,
+    now: Timestamp,
+) -> Result<Delivery, Problem> {
+    let first = deliveries.into_iter().find(|delivery| delivery.endpoint == endpoint);
+    if !endpoint.is_callback() {
+        must_be_enabled(app, &event.account, &endpoint).await?;
     }
-    Ok(next)
+    let delivery = match first {
+        Some(delivery) => again(app, &delivery, now).await?.ok_or_else(being_sent)?,
+        None if endpoint.is_callback() => return Err(Problem::not_found()),
+        None => {
+            let new = Delivery::new(event, endpoint, None, Status::Pending, now);
+            app.events.put_delivery(&new).await?;
+            new
+        }
+    };
+    queue(app, &delivery).await?;
+    Ok(delivery)
+}
+
+/// To each endpoint that had it and takes events now.
+async fn to_all(
+    app: &App,
+    account: &AccountId,
+    deliveries: Vec<Delivery>,
+    now: Timestamp,
+) -> Result<Vec<Delivery>, Problem> {
+    let endpoints = app.endpoints.list(account).await?;
+    let takes = |id: &EndpointId| {
+        let is_on = |one: &Endpoint| one.id == *id && one.status == endpoint::Status::Enabled;
+        id.is_callback() || endpoints.iter().any(is_on)
+    };
+    let (mut sent, mut is_one_running) = (Vec::new(), false);
+    for delivery in deliveries.iter().filter(|delivery| takes(&delivery.endpoint)) {
+        match again(app, delivery, now).await? {
+            Some(next) => {
+                queue(app, &next).await?;
+                sent.push(next);
+            }
+            None => is_one_running = true,
+        }
+    }
+    if sent.is_empty() && is_one_running { Err(being_sent()) } else { Ok(sent) }
+}
+
+/// Another round of tries. `None` if one is running: it finishes first.
+async fn again(app: &App, delivery: &Delivery, now: Timestamp) -> Result<Option<Delivery>, Problem> {
+    let next = delivery.again(now);
+    let is_written = !delivery.claimed && app.events.replace_delivery(&next).await?;
+    Ok(is_written.then_some(next))
+}
+
+fn being_sent() -> Problem {
+    let detail = "The event is just being sent to this endpoint. It is safe to retry.";
+    let problem = Problem::new(StatusCode::CONFLICT, "being_sent", detail);
+    Problem { retry_after: Some(Duration::from_secs(30)), ..problem }
 }
 
 async fn queue(app: &App, delivery: &Delivery) -> Result<(), Problem> {
@@ -186,7 +210,7 @@ pub(crate) async fn recover(
         must_be_enabled(app, account, id).await?;
     }
     let (account, endpoint) = (account.clone(), id.clone());
-    let message = Message::Recover { account, endpoint, since: Some(since), after: None };
+    let message = Message::Recover { account, endpoint, since, ended: true, after: None };
     app.deliver.send(&message, Some(id.as_str()), Duration::ZERO).await?;
     Ok(answer(StatusCode::ACCEPTED, &json!({"since": since.to_string()})))
 }

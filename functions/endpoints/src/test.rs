@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::delivery::Delivery;
 use domain::event::{Event, EventType};
 use domain::id::{AccountId, EndpointId, EventId};
 use lambda_http::http::StatusCode;
@@ -27,19 +28,26 @@ pub(crate) async fn test(app: &App, account: &AccountId, id: &EndpointId) -> Res
     let event = EventId::from_bytes(app.random.bytes());
     let data = json!({"endpoint": id, "message": "This is a test."});
     let event = Event::new(event, account.clone(), EventType::TEST, &data, now);
-    let event = Event { only: Some(id.to_string()), ..event };
+    let event = Event { only: Some(id.clone()), ..event };
     app.events.put(&event).await?;
     let message = Message::Notify { event: event.id.clone() };
     app.notify.send(&message, Some(account.as_str()), Duration::ZERO).await?;
-    for _ in 0..WAIT_MAX.as_millis() / LOOK_EVERY.as_millis() {
-        if let Some(delivery) = app.events.delivery(&event.id, id).await?
+    if let Ok(tried) = tokio::time::timeout(WAIT_MAX, first_try(app, &event.id, id)).await {
+        return Ok(answer(StatusCode::OK, &view::delivery(&tried?)));
+    }
+    let body = json!({"event": event.id, "endpoint": id, "status": "pending", "tries": []});
+    Ok(answer(StatusCode::ACCEPTED, &body))
+}
+
+/// The delivery, once it was tried.
+async fn first_try(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<Delivery, Problem> {
+    loop {
+        if let Some(delivery) = app.events.delivery(event, endpoint).await?
             && !delivery.tries.is_empty()
         {
-            return Ok(answer(StatusCode::OK, &view::delivery(&delivery)));
+            return Ok(delivery);
         }
         #[expect(clippy::disallowed_methods, reason = "the caller asked this very request to wait")]
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let body = json!({"event": event.id, "endpoint": id, "status": "pending", "tries": []});
-    Ok(answer(StatusCode::ACCEPTED, &body))
 }

@@ -26,9 +26,14 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
         "failing_since": text(health.failing_since),
         "last_success_at": text(health.last_success_at),
         "previous_secret_until": text(endpoint.secrets.previous_until),
-        "created_at": endpoint.created_at.to_string(),
-        "updated_at": endpoint.updated_at.to_string(),
+        "created_at": text(made(endpoint.created_at)),
+        "updated_at": text(made(endpoint.updated_at)),
     })
+}
+
+/// No one created what stands for callback URLs.
+fn made(at: Timestamp) -> Option<Timestamp> {
+    (at > Timestamp::from_secs(0)).then_some(at)
 }
 
 /// The address; without its last part, if that is a secret.

@@ -109,11 +109,7 @@ fn deliveries(
     now: Timestamp,
 ) -> Vec<Delivery> {
     let new = |endpoint, status, url| Delivery::new(event, endpoint, url, status, now);
-    let wants = |endpoint: &&Endpoint| match &event.only {
-        Some(only) => *only == *endpoint.id.as_str(),
-        None => endpoint.wants(event.kind.as_str()),
-    };
-    let own = endpoints.iter().filter(wants).map(|endpoint| {
+    let own = endpoints.iter().filter(|endpoint| event.is_for(endpoint)).map(|endpoint| {
         let is_on = endpoint.status == endpoint::Status::Enabled;
         new(endpoint.id.clone(), if is_on { Status::Pending } else { Status::Skipped }, None)
     });

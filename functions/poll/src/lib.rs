@@ -8,6 +8,7 @@ use domain::attempt::{Attempt, AttemptEvent, Phase};
 use domain::catalog::Catalog;
 use domain::credit::MicroUsd;
 use domain::decide::Event;
+use domain::event::Event as Occurrence;
 use domain::id::JobId;
 use domain::job::{Job, RUNNING_MAX, STOPPING_MAX, UNCLEAR_MAX};
 use domain::policy::backoff::{POLL_FIRST, POLL_MAX, POLL_RARELY, POLLS_MAX, poll_pause};
@@ -18,6 +19,7 @@ use shared::edge::batch::{self, Deadline, Unfinished, attempt_of};
 use shared::provider::{
     Canceling, CreateOrder, Found, LOST_WITHIN, LookUp, Lost, Polled, ProviderClient, adapter, reference,
 };
+use shared::store::alerts::Alerts;
 use shared::store::jobs::JobStore;
 use shared::store::outbox::LOOK_UP_AFTER;
 use shared::store::polls::{PollLease, PollSequence, Polls};
@@ -43,6 +45,7 @@ pub struct App {
     /// For the request of a lost attempt.
     pub catalog: Catalog,
     pub dead_letters: Queue,
+    pub alerts: Alerts,
     pub clock: Clock,
     pub random: Random,
 }
@@ -54,6 +57,7 @@ impl App {
         let app = Self {
             jobs: JobStore::new(table.clone()),
             polls: Polls::new(table.clone()),
+            alerts: Alerts::new(table.clone()),
             remotes: Remotes::new(table),
             providers: config::provider_client(&mut read)?,
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
@@ -141,6 +145,7 @@ async fn apply(
                 job = %job.id(), attempt = number, provider = %attempt.provider,
                 alert = true, class = "key_changed", "provider.needs_attention"
             );
+            app.alerts.raise(Occurrence::of_attention(attempt.provider, "key_changed", None, now)).await;
             return Ok(Some(Duration::ZERO));
         }
         // Not yet an end: a loss needs several such answers.
@@ -195,6 +200,8 @@ async fn alert_unreadable(app: &App, job: &JobId, attempt: &Attempt, cause: &str
             job = %job, attempt = attempt.number, provider = attempt.provider.name(),
             alert = true, class = "unreadable", reason = cause, "provider.needs_attention"
         );
+        let now = app.clock.now();
+        app.alerts.raise(Occurrence::of_attention(attempt.provider, "unreadable", Some(cause), now)).await;
     }
     Ok(())
 }

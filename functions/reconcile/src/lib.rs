@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use domain::catalog::Catalog;
 use domain::decide::Event;
+use domain::event::Event as Occurrence;
 use domain::job::{CHECK_EVERY, Job, NextStep};
 use domain::time::Timestamp;
 use futures_util::future::join_all;
@@ -16,6 +17,7 @@ use shared::edge::batch::{BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::{LookUp, adapter};
+use shared::store::alerts::Alerts;
 use shared::store::due::{Due, DueJob};
 use shared::store::events::EventStore;
 use shared::store::jobs::JobStore;
@@ -33,6 +35,9 @@ const CONCURRENCY: usize = 10;
 const STOP_BEFORE: Duration = Duration::from_secs(10);
 const ANSWER_BEFORE: Duration = Duration::from_secs(2);
 
+/// A job this long past its check is an alert: it was looked after ten times in vain, or not at all.
+const OVERDUE: Duration = Duration::from_secs(600);
+
 /// Time for the final poll of a job before it expires, its download included.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(420);
 
@@ -41,6 +46,7 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(420);
 pub struct App {
     pub jobs: JobStore,
     pub events: EventStore,
+    pub alerts: Alerts,
     pub notify: Queue,
     pub deliver: Queue,
     pub dispatch: Queue,
@@ -56,6 +62,7 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             jobs: config::jobs(process, &mut read, &table),
+            alerts: Alerts::new(table.clone()),
             events: EventStore::new(table),
             notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
             deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
@@ -80,14 +87,18 @@ async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let shards = join_all((0..DUE_SHARDS).map(|shard| run.reconcile_shard(shard)));
     let events = join_all((0..EVENT_SHARDS).map(|shard| events::sweep(&run, shard)));
     let (shards, events) = tokio::time::timeout(limit, async { join!(shards, events) }).await?;
+    let swept: events::Swept = events.into_iter().collect();
+    tracing::info!(overdue_max_s = swept.overdue.as_secs(), events = swept.count, "events.swept");
     let results: Vec<ShardResult> = shards.into_iter().collect::<Result<_, _>>()?;
     let overdue_max_s = results.iter().map(|results| results.overdue).max().unwrap_or_default().as_secs();
     let jobs: usize = results.iter().map(|results| results.jobs).sum();
     // Alarms watch this line: a large value, or a missing line.
     tracing::info!(overdue_max_s, jobs, "jobs.swept");
-    let swept: events::Swept = events.into_iter().collect::<Result<_, _>>()?;
-    tracing::info!(overdue_max_s = swept.overdue.as_secs(), events = swept.count, "events.swept");
-    Ok(())
+    let longest = Duration::from_secs(overdue_max_s);
+    if longest >= OVERDUE {
+        app.alerts.raise(Occurrence::of_overdue(longest, now)).await;
+    }
+    swept.failed.map_or(Ok(()), Err)
 }
 
 /// The result for one shard: the number of due jobs, and the longest delay.

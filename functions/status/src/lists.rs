@@ -62,11 +62,11 @@ pub(crate) async fn account(
     let cursor = cursor(request, ledger_key)?;
     let balance = app.ledger.balance(account).await?;
     let lines = app.ledger.lines(account, limit, cursor).await?;
-    let full = lines.len() == usize::try_from(limit).unwrap_or(0);
-    let next = lines.last().filter(|_| full).map(|(key, line)| encode(line.at, key));
+    let next = lines.next.map(|(at, key)| encode(at, &key));
     let entries: Vec<Value> = lines
+        .items
         .iter()
-        .map(|(_, line)| {
+        .map(|line| {
             let kind = match line.entry {
                 Entry::Charge { .. } => "charge",
                 Entry::Refund { .. } => "refund",

@@ -11,15 +11,15 @@ use domain::price;
 use domain::public_url::Reach;
 use domain::request::{JobRequest, Order};
 use domain::time::Timestamp;
-use lambda_http::http::header::{HeaderName, HeaderValue, LOCATION};
-use lambda_http::http::{HeaderMap, StatusCode};
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse};
-use shared::edge::note_job;
 use shared::edge::recent::Recent;
 use shared::edge::view::{JobView, job_response};
+use shared::edge::{idempotency, note_job};
 use shared::store;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::jobs::{Created, JobStore};
@@ -28,7 +28,6 @@ use shared::store::ledger::Limits;
 use shared::store::outbox::Outbox;
 
 /// Maximum length of an idempotency key, in characters.
-const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// `Retry-After` at the limit of active jobs: one of them may have ended by then.
 const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -83,7 +82,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let now = app.clock.now();
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Write, now).await?;
-    let key = idempotency_key(request.headers())?;
+    let key = idempotency::key(request.headers())?;
     let body_digest = body_digest(request);
     let id = match &key {
         Some(key) => JobId::for_key(&account, key),
@@ -103,8 +102,11 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let digest = order.digest();
     let policy = policy(app, &account, now).await?;
     order.prefer = order.prefer.or(policy.prefer);
-    let limits =
-        Limits { live_jobs: policy.live_jobs_max.unwrap_or(app.live_max), loss_per_day: policy.loss_per_day };
+    let limits = Limits {
+        live_jobs: policy.live_jobs_max.unwrap_or(app.live_max),
+        loss_per_day: policy.loss_per_day,
+        low_below: policy.low_below,
+    };
 
     note_job(&id);
     let notifies = notifies(app, &account, &order, now);
@@ -122,10 +124,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
             Ok(accepted(&job, &order, &app.catalog, now))
         }
         Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog, now)),
-        Created::KeyReused => {
-            let detail = "This Idempotency-Key was used for another body. Nothing was changed.";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
-        }
+        Created::KeyReused => Err(idempotency::key_reused()),
         Created::NoCredit { balance } => {
             let detail =
                 format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
@@ -160,11 +159,7 @@ fn parse_order(app: &App, request: &Request, now: Timestamp) -> Result<(JobReque
 }
 
 fn replayed(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
-    let mut response = accepted(job, order, catalog, now);
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
-    response
+    idempotency::replayed(accepted(job, order, catalog, now))
 }
 
 fn accepted(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
@@ -195,70 +190,10 @@ fn too_much_lost(lost: MicroUsd, now: Timestamp) -> Problem {
     Problem { retry_after: Some(Duration::from_secs(24 * 3_600 - into_day)), ..problem }
 }
 
-/// The key, quoted or bare: `"order-1"` and `order-1` are the same key.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let key = quoted.unwrap_or(text);
-    // API Gateway joins repeated headers with a comma: a bare key with a comma may be two keys.
-    let visible = key.chars().all(|c| match c {
-        '"' | '\\' => false,
-        ',' => quoted.is_some(),
-        c => matches!(c, ' '..='~'),
-    });
-    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !visible || values.next().is_some() {
-        let detail = format!(
-            "`Idempotency-Key` is one text of 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters, in \
-             quotes if it has a comma, and is sent once."
-        );
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));
-    }
-    Ok(Some(key.to_owned()))
-}
-
 fn unpriced() -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "invalid_request",
         "There is no price for this resolution.",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(value: &str) -> Result<Option<String>, Problem> {
-        let mut headers = HeaderMap::new();
-        headers.insert("idempotency-key", value.parse().unwrap());
-        idempotency_key(&headers)
-    }
-
-    #[test]
-    fn a_quoted_key_and_a_bare_one_are_the_same() {
-        assert_eq!(key("\"order-1\"").unwrap(), key("order-1").unwrap());
-    }
-
-    #[test]
-    fn two_keys_are_refused_as_two_lines_and_as_the_one_that_api_gateway_makes_of_them() {
-        let mut headers = HeaderMap::new();
-        headers.append("idempotency-key", HeaderValue::from_static("order-1"));
-        headers.append("idempotency-key", HeaderValue::from_static("order-1"));
-        assert!(idempotency_key(&headers).unwrap_err().detail.contains("`Idempotency-Key`"));
-        for value in
-            ["order-1,order-2", "order-1, order-1", "\"order-1\",\"order-2\"", "\"a\", b", "a, \"b\""]
-        {
-            assert_eq!(key(value).unwrap_err().code, "invalid_idempotency_key", "{value}");
-        }
-        assert_eq!(key("\"a, b\"").unwrap().as_deref(), Some("a, b"));
-    }
-
-    #[test]
-    fn a_key_that_is_empty_too_long_or_broken_is_refused() {
-        for value in ["", "\"\"", "a\"b", "a\\b", &"x".repeat(256)] {
-            assert_eq!(key(value).unwrap_err().code, "invalid_idempotency_key", "{value}");
-        }
-    }
 }

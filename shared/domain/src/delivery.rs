@@ -23,7 +23,7 @@ pub const GAPS: [Duration; 10] = [
 ];
 /// The longest wait that an endpoint may ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How long a claimed try may take. A try that was not recorded by then is made again.
+/// How long a claimed try may take. One that was not recorded by then counts as lost: it may have arrived.
 pub const CLAIM: Duration = Duration::from_secs(60);
 /// Tries that are kept with a delivery.
 const TRIES_KEPT: usize = 20;
@@ -65,6 +65,8 @@ pub enum Outcome {
     Never,
     /// It was not sent, because the endpoint is failing and another delivery tries it.
     Held,
+    /// What became of it was not recorded.
+    Lost,
 }
 
 impl Outcome {
@@ -75,6 +77,7 @@ impl Outcome {
             Self::Gone => "gone",
             Self::Never => "rejected",
             Self::Held => "held",
+            Self::Lost => "lost",
         }
     }
 }
@@ -130,10 +133,20 @@ pub struct Delivery {
 pub enum Claim {
     /// Its next try, if this version is written.
     Try(Box<Delivery>),
+    /// Its last try was lost: see [`Delivery::finish`].
+    Lost,
     /// It is not due for this long.
     NotYet(Duration),
     /// It has ended.
     Ended,
+}
+
+impl Try {
+    /// One without a connection.
+    pub fn unsent(outcome: Outcome, error: Option<&str>, at: Timestamp) -> Self {
+        let error = error.map(str::to_owned);
+        Self { at, ms: 0, outcome: outcome.name().to_owned(), status: None, error, answer: None }
+    }
 }
 
 impl Delivery {
@@ -168,7 +181,7 @@ impl Delivery {
         if self.endpoint.is_callback() { self.account.as_str() } else { self.endpoint.as_str() }
     }
 
-    /// Claims the next try, also of a delivery whose running try was lost.
+    /// Claims the next try.
     pub fn claim(&self, now: Timestamp) -> Claim {
         if self.status != Status::Pending {
             return Claim::Ended;
@@ -176,13 +189,16 @@ impl Delivery {
         if now < self.next_at {
             return Claim::NotYet(self.next_at.since(now));
         }
-        let number = self.number.saturating_add(1);
-        let mut next = Self { number, claimed: true, next_at: now + CLAIM, ..self.next(now) };
-        if usize::from(number) > GAPS.len() {
-            // The last try was lost.
-            next = Self { status: Status::Failed, claimed: false, number: self.number, ..next };
+        if self.claimed {
+            return Claim::Lost;
         }
-        Claim::Try(Box::new(next))
+        let number = self.number.saturating_add(1);
+        Claim::Try(Box::new(Self { number, claimed: true, next_at: now + CLAIM, ..self.next(now) }))
+    }
+
+    /// Whether its owner asked for it as a test, so that it is sent to a failing endpoint, too.
+    pub fn is_test(&self) -> bool {
+        self.kind.as_str() == EventType::TEST
     }
 
     /// Records a try. `chance` is uniform in `0..=u32::MAX`.
@@ -195,7 +211,8 @@ impl Delivery {
         match outcome {
             Outcome::Delivered => next.status = Status::Delivered,
             Outcome::Never | Outcome::Gone => next.status = Status::Failed,
-            Outcome::Later { .. } | Outcome::Held => match GAPS.get(usize::from(self.number)) {
+            Outcome::Later { .. } | Outcome::Held | Outcome::Lost => match GAPS.get(usize::from(self.number))
+            {
                 None => next.status = Status::Failed,
                 Some(gap) => {
                     let asked = match outcome {
@@ -210,22 +227,6 @@ impl Delivery {
         next
     }
 
-    /// Spends the next try without a connection: the endpoint is failing, and another delivery tries
-    /// it.
-    #[must_use]
-    pub fn held(&self, chance: u32, now: Timestamp) -> Self {
-        let spent = Self { number: self.number.saturating_add(1), ..self.clone() };
-        let made = Try {
-            at: now,
-            ms: 0,
-            outcome: Outcome::Held.name().to_owned(),
-            status: None,
-            error: None,
-            answer: None,
-        };
-        spent.finish(Outcome::Held, made, chance, now)
-    }
-
     /// Without a try: the endpoint takes no events now.
     #[must_use]
     pub fn skipped(&self, now: Timestamp) -> Self {
@@ -238,10 +239,12 @@ impl Delivery {
         Self { status: Status::Pending, number: 0, claimed: false, next_at: now, ..self.next(now) }
     }
 
-    /// Its next try is due now: the endpoint is back. `None` if nothing waits.
+    /// Its last try is made again now: the endpoint is back. It costs no try, however often the endpoint
+    /// fails and comes back. `None` if nothing waits.
     pub fn hastened(&self, now: Timestamp) -> Option<Self> {
         let waits = self.status == Status::Pending && !self.claimed && self.next_at > now;
-        waits.then(|| Self { next_at: now, ..self.next(now) })
+        let number = self.number.saturating_sub(1);
+        waits.then(|| Self { number, next_at: now, ..self.next(now) })
     }
 
     fn next(&self, now: Timestamp) -> Self {

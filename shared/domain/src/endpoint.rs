@@ -95,7 +95,8 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
 }
 
-/// Which of its secrets are active. They are derived, not stored: see the function `deliver`.
+/// Which of its secrets are active, at most two. They are derived, not stored: see the function
+/// `deliver`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {
     pub version: u32,
@@ -111,11 +112,21 @@ impl Default for Secrets {
 }
 
 impl Secrets {
-    /// A new secret. The last one signs as well for `grace`; one before that no longer.
-    #[must_use]
-    pub fn rotated(self, grace: Duration, now: Timestamp) -> Self {
-        let previous_until = (!grace.is_zero()).then(|| now + grace.min(GRACE_MAX));
-        Self { version: self.version.saturating_add(1), previous_until }
+    /// A new secret. The last one signs as well for `grace`; without grace, no other one does.
+    ///
+    /// # Errors
+    ///
+    /// The time until which the one before the last signs, if that is still to come: it would end
+    /// earlier than its owner was told.
+    pub fn rotated(self, grace: Duration, now: Timestamp) -> Result<Self, Timestamp> {
+        let version = self.version.saturating_add(1);
+        if grace.is_zero() {
+            return Ok(Self { version, previous_until: None });
+        }
+        match self.previous_until.filter(|until| now < *until) {
+            Some(until) => Err(until),
+            None => Ok(Self { version, previous_until: Some(now + grace.min(GRACE_MAX)) }),
+        }
     }
 
     /// The versions that sign now, the newest first.
@@ -138,6 +149,16 @@ pub struct Health {
     pub probe_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success_at: Option<Timestamp>,
+    /// When its owner enabled it again or changed its address: tries from before say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_from: Option<Timestamp>,
+}
+
+impl Health {
+    /// Unknown from now on.
+    fn anew(self, now: Timestamp) -> Self {
+        Self { last_success_at: self.last_success_at, counts_from: Some(now), ..Self::default() }
+    }
 }
 
 /// Whether a delivery may be tried.
@@ -200,23 +221,28 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint after a try; `None` if nothing is worth recording.
-    pub fn after(&self, outcome: Outcome, now: Timestamp) -> Option<Self> {
+    /// The endpoint after a try that began at `at`; `None` if nothing is worth recording.
+    pub fn after(&self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Option<Self> {
         let health = &self.health;
+        if health.counts_from.is_some_and(|from| at < from) {
+            return None;
+        }
         match outcome {
             Outcome::Delivered => {
                 let is_known = health.last_success_at.is_some_and(|at| now.since(at) < SUCCESS_EVERY);
                 let was_failing = health.failures > 0 || health.failing_since.is_some();
                 (was_failing || !is_known).then(|| {
-                    let health = Health { last_success_at: Some(now), ..Health::default() };
+                    let counts_from = health.counts_from;
+                    let health = Health { last_success_at: Some(now), counts_from, ..Health::default() };
                     self.changed(now, |next| next.health = health)
                 })
             }
             Outcome::Gone => Some(self.changed(now, |next| next.disable(Reason::Gone))),
-            Outcome::Later { .. } => {
+            Outcome::Later { wait } => {
                 let failures = health.failures.saturating_add(1);
                 let since = health.failing_since.unwrap_or(now);
-                let probe_at = (failures >= FAILURES_MAX).then(|| now + probe_pause(failures));
+                let pause = probe_pause(failures).max(wait.unwrap_or_default());
+                let probe_at = (failures >= FAILURES_MAX).then(|| now + pause);
                 let health = Health { failures, failing_since: Some(since), probe_at, ..*health };
                 Some(self.changed(now, |next| {
                     next.health = health;
@@ -225,8 +251,8 @@ impl Endpoint {
                     }
                 }))
             }
-            // Of the event, not of the endpoint.
-            Outcome::Never | Outcome::Held => None,
+            // Of the event or of us, not of the endpoint.
+            Outcome::Never | Outcome::Held | Outcome::Lost => None,
         }
     }
 
@@ -250,9 +276,12 @@ impl Endpoint {
     pub fn changed(&self, now: Timestamp, change: impl FnOnce(&mut Self)) -> Self {
         let mut next = Self { version: self.version + 1, updated_at: now, ..self.clone() };
         change(&mut next);
-        if self.status != Status::Enabled && next.status == Status::Enabled {
-            next.health = Health { last_success_at: next.health.last_success_at, ..Health::default() };
+        let is_enabled = self.status != Status::Enabled && next.status == Status::Enabled;
+        if is_enabled {
             next.disabled_reason = None;
+        }
+        if is_enabled || self.address != next.address {
+            next.health = next.health.anew(now);
         }
         next
     }

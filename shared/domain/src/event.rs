@@ -3,28 +3,37 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::credit::Credits;
 use super::decide::Transition;
-use super::id::{AccountId, EventId, JobId};
-use super::job::{Notifies, State};
+use super::endpoint::Endpoint;
+use super::id::{AccountId, EndpointId, EventId, JobId};
+use super::job::{Job, Notifies, State};
+use super::provider::Provider;
 use super::time::Timestamp;
 
 /// How long an event is kept and listed, in seconds.
 pub const KEPT_S: i64 = 30 * 24 * 3_600;
 
-/// The types of events. Those of providers go to the operator.
-pub const TYPES: [&str; 8] = [
+/// The types of events. The last five go to the operator.
+pub const TYPES: [&str; 13] = [
     EventType::RUNNING,
     "job.succeeded",
     "job.failed",
     "job.canceled",
+    EventType::GRANTED,
+    EventType::LOW,
     EventType::DISABLED,
     EventType::TEST,
     EventType::DOWN,
     EventType::RECOVERED,
+    EventType::ATTENTION,
+    EventType::OVERDUE,
+    EventType::MISMATCH,
 ];
 
 /// The type of an event, as `job.succeeded`.
@@ -34,12 +43,20 @@ pub struct EventType(String);
 
 impl EventType {
     pub const RUNNING: &'static str = "job.running";
+    pub const GRANTED: &'static str = "credits.granted";
+    pub const LOW: &'static str = "credits.low";
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
     /// For operators.
     pub const DOWN: &'static str = "provider.down";
     /// For operators.
     pub const RECOVERED: &'static str = "provider.recovered";
+    /// For operators: no retry helps, such as a refused key.
+    pub const ATTENTION: &'static str = "provider.needs_attention";
+    /// For operators.
+    pub const OVERDUE: &'static str = "jobs.overdue";
+    /// For operators.
+    pub const MISMATCH: &'static str = "ledger.mismatch";
 
     pub(crate) fn known(name: &'static str) -> Self {
         Self(name.to_owned())
@@ -107,14 +124,65 @@ pub struct Event {
     pub body: Option<String>,
     /// The one endpoint that it is for; `None` for all that want its type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<String>,
+    pub only: Option<EndpointId>,
+    /// The one endpoint that it is not for: it is about that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<EndpointId>,
 }
 
 impl Event {
     /// An event of this type that is not about a job.
     pub fn new(id: EventId, account: AccountId, kind: &'static str, data: &Value, now: Timestamp) -> Self {
         let body = Some(body(kind, now, data));
-        Self { id, account, kind: EventType::known(kind), created_at: now, job: None, body, only: None }
+        let kind = EventType::known(kind);
+        Self { id, account, kind, created_at: now, job: None, body, only: None, except: None }
+    }
+
+    /// An alert for the operator. The same one within an hour is the same event.
+    fn alert(kind: &'static str, about: &[&str], data: &Value, now: Timestamp) -> Self {
+        let hour = now.as_secs().div_euclid(3_600).to_string();
+        let id = EventId::of(&[&[kind], about, &[&hour]].concat());
+        Self::new(id, AccountId::operator(), kind, data, now)
+    }
+
+    /// A provider that a retry does not help. `class` and `reason` are those of the log.
+    pub fn of_attention(provider: Provider, class: &str, reason: Option<&str>, now: Timestamp) -> Self {
+        let data = json!({"provider": provider, "class": class, "reason": reason});
+        Self::alert(EventType::ATTENTION, &[provider.name(), class, reason.unwrap_or_default()], &data, now)
+    }
+
+    /// A job that is this long past its check.
+    pub fn of_overdue(longest: Duration, now: Timestamp) -> Self {
+        Self::alert(EventType::OVERDUE, &[], &json!({"longest_s": longest.as_secs()}), now)
+    }
+
+    /// A job whose money does not match its state.
+    pub fn of_mismatch(job: &JobId, now: Timestamp) -> Self {
+        Self::alert(EventType::MISMATCH, &[job.as_str()], &json!({"job": job}), now)
+    }
+
+    /// Credits were granted to an account.
+    pub fn of_grant(account: &AccountId, grant: &str, amount: Credits, now: Timestamp) -> Self {
+        let id = EventId::of(&[EventType::GRANTED, account.as_str(), grant]);
+        let data = json!({"id": grant, "micro_credits": amount.micros()});
+        Self::new(id, account.clone(), EventType::GRANTED, &data, now)
+    }
+
+    /// This job's charge took the balance below the account's mark.
+    pub fn of_low(job: &Job, balance: Credits, mark: Credits) -> Self {
+        let id = EventId::of(&[EventType::LOW, job.id().as_str()]);
+        let data =
+            json!({"balance_micro_credits": balance.micros(), "low_below_micro_credits": mark.micros()});
+        let account = job.account().clone();
+        Self::new(id, account, EventType::LOW, &data, job.created_at())
+    }
+
+    /// Whether it is for this endpoint.
+    pub fn is_for(&self, endpoint: &Endpoint) -> bool {
+        match &self.only {
+            Some(only) => *only == endpoint.id,
+            None => endpoint.wants(self.kind.as_str()) && self.except.as_ref() != Some(&endpoint.id),
+        }
     }
 
     /// Whether it is the end of a job.
@@ -157,6 +225,7 @@ impl Transition {
             job: Some(after.id().clone()),
             body: None,
             only: None,
+            except: None,
         })
     }
 }
@@ -185,5 +254,22 @@ mod tests {
         {
             assert_eq!(text.parse::<Pattern>(), Err(BadPattern), "{text}");
         }
+    }
+
+    #[test]
+    fn an_alert_is_one_event_an_hour() {
+        let at = |secs| Event::of_attention(Provider::Fal, "auth", None, Timestamp::from_secs(secs)).id;
+        assert_eq!(at(7_200), at(10_799));
+        assert_ne!(at(7_200), at(10_800));
+        let now = Timestamp::from_secs(7_200);
+        let ids = [
+            at(7_200),
+            Event::of_attention(Provider::Fal, "auth", Some("x"), now).id,
+            Event::of_attention(Provider::Runway, "auth", None, now).id,
+            Event::of_overdue(Duration::ZERO, now).id,
+            Event::of_mismatch(&JobId::from_bytes([0; 16]), now).id,
+        ];
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
     }
 }

@@ -96,6 +96,18 @@ impl AccountId {
     }
 }
 
+/// What these texts name, without a collision.
+fn named(texts: &[&str]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    bytes
+}
+
 impl EventId {
     /// The event of one version of a job: a job moves to each version once.
     pub fn of_job(job: &JobId, version: u64) -> Self {
@@ -104,14 +116,7 @@ impl EventId {
 
     /// The event that these texts name.
     pub fn of(texts: &[&str]) -> Self {
-        let mut hash = Sha256::new();
-        for text in texts {
-            hash.update(text.as_bytes());
-            hash.update([0]);
-        }
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize()[..16]);
-        Self::from_bytes(bytes)
+        Self::from_bytes(named(texts))
     }
 
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -120,6 +125,11 @@ impl EventId {
 }
 
 impl EndpointId {
+    /// The endpoint that an account's request with this `Idempotency-Key` creates.
+    pub fn of_key(account: &AccountId, key: &str) -> Self {
+        Self::from_bytes(named(&["endpoint", account.as_str(), key]))
+    }
+
     /// Stands for the callback URLs of an account's jobs.
     pub fn callback() -> Self {
         Self(format!("{}callback", Self::PREFIX))

@@ -25,6 +25,8 @@ use crate::outside::retry_after::retry_after;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// For the whole call, the answer included.
 pub const CALL_MAX: Duration = Duration::from_secs(20);
+/// For the body of the answer, which nothing depends on: a slow one must not hold up other deliveries.
+const BODY_MAX: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read; the connection is closed after those.
 const ANSWER_MAX: usize = 64 * 1024;
 /// Bytes of an answer that are kept.
@@ -130,25 +132,37 @@ async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     Ok(Answer { status, headers, body })
 }
 
-/// The first [`ANSWER_MAX`] bytes. The status is the answer: a body that breaks off changes nothing.
+/// The first [`ANSWER_MAX`] bytes that come within [`BODY_MAX`]. The status is the answer: a body that
+/// breaks off changes nothing.
 async fn begin(mut response: Response) -> Vec<u8> {
     let mut body: Vec<u8> = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let chunk: Bytes = chunk;
-        let room = ANSWER_MAX - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == ANSWER_MAX {
-            break;
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let chunk: Bytes = chunk;
+            let room = ANSWER_MAX - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == ANSWER_MAX {
+                break;
+            }
         }
-    }
+    };
+    let _is_whole = tokio::time::timeout(BODY_MAX, read).await;
     body
 }
 
-/// The begin of a body as text, without control characters.
+/// The begin of a body as text of at most [`ANSWER_KEPT`] bytes, without control characters.
 fn begin_of(body: &[u8]) -> Option<String> {
+    // What is not UTF-8 grows when it is replaced, so that the text is cut as well.
     let text = String::from_utf8_lossy(&body[..body.len().min(ANSWER_KEPT)]);
-    let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    (!text.is_empty()).then_some(text)
+    let shown = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    let mut kept = String::new();
+    for c in shown {
+        if kept.len() + c.len_utf8() > ANSWER_KEPT {
+            break;
+        }
+        kept.push(c);
+    }
+    (!kept.is_empty()).then_some(kept)
 }
 
 /// Why there was no answer, in a word.

@@ -63,6 +63,34 @@ async fn an_answer_that_breaks_off_after_its_status_is_that_status() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_text_stay_within_what_is_kept() {
+    let mut answer = b"HTTP/1.1 500 Broken\r\ncontent-length: 5000\r\n\r\n".to_vec();
+    answer.extend([0xff; 5_000]);
+    let kept = send(Reach::Loopback, &server(answer).await).await.answer.unwrap();
+    assert!((1_000..=1_024).contains(&kept.len()), "{}", kept.len());
+}
+
+/// The status is there, and then a byte a second.
+#[tokio::test]
+async fn a_body_that_drips_does_not_hold_up_its_status() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _request = stream.read(&mut [0; 4096]).await;
+        let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n").await;
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let started = std::time::Instant::now();
+    let sent = send(Reach::Loopback, &url).await;
+    assert_eq!((sent.outcome, sent.status), (Outcome::Delivered, Some(200)));
+    // All 50 bytes would take longer than the whole call may.
+    assert!(sent.answer.unwrap().len() < 10, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn no_answer_is_a_failure_with_its_cause() {
     let sent = send(Reach::Loopback, &server(Vec::new()).await).await;
     assert_eq!((sent.outcome, sent.status, sent.error), (LATER, None, Some("connection_broken")));

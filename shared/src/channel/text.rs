@@ -9,18 +9,36 @@ pub(super) fn line(body: &str) -> String {
     let kind = text("/type");
     match kind {
         "job.running" | "job.succeeded" | "job.failed" | "job.canceled" => {
-            let (job, model, status) = (text("/data/id"), text("/data/model"), text("/data/status"));
+            let (job, model) = (text("/data/id"), text("/data/model"));
+            // The job may have moved on before this was sent: its status is not what the event says.
+            let what = match kind {
+                "job.running" => "is running",
+                "job.succeeded" => "has succeeded",
+                "job.failed" => "has failed",
+                _ => "was canceled",
+            };
             let why = match text("/data/error/code") {
                 "" => String::new(),
-                code => format!(" ({code})"),
+                code if kind == "job.failed" => format!(" ({code})"),
+                _ => String::new(),
             };
-            format!("Job {job} ({model}) is {status}{why}.")
+            format!("Job {job} ({model}) {what}{why}.")
         }
         "provider.down" => {
             let failed = &body["data"]["failed_pings"];
             format!("Provider {} is down: {failed} pings in a row failed.", text("/data/provider"))
         }
         "provider.recovered" => format!("Provider {} has recovered.", text("/data/provider")),
+        "provider.needs_attention" => {
+            let (provider, class) = (text("/data/provider"), text("/data/class"));
+            format!("Provider {provider} needs attention ({class}).")
+        }
+        "jobs.overdue" => {
+            format!("A job is {} s past its check.", body["data"]["longest_s"])
+        }
+        "ledger.mismatch" => format!("The money of job {} does not match its state.", text("/data/job")),
+        "credits.low" => "The balance is low.".to_owned(),
+        "credits.granted" => "Credits were granted.".to_owned(),
         "endpoint.disabled" => {
             format!("Endpoint {} was disabled ({}).", text("/data/endpoint"), text("/data/reason"))
         }
@@ -41,10 +59,14 @@ mod tests {
             "id": "job_a", "model": "veo-3.1", "status": "failed", "error": {"code": "timeout"},
             "request": {"prompt": "secret"},
         }});
-        assert_eq!(line(&job.to_string()), "Job job_a (veo-3.1) is failed (timeout).");
+        assert_eq!(line(&job.to_string()), "Job job_a (veo-3.1) has failed (timeout).");
+        let late = json!({"type": "job.running", "data": {
+            "id": "job_a", "model": "veo-3.1", "status": "failed", "error": {"code": "timeout"},
+        }});
+        assert_eq!(line(&late.to_string()), "Job job_a (veo-3.1) is running.");
         let down = json!({"type": "provider.down", "data": {"provider": "fal", "failed_pings": 3}});
         assert_eq!(line(&down.to_string()), "Provider fal is down: 3 pings in a row failed.");
-        assert_eq!(line(r#"{"type": "credits.low"}"#), "Event credits.low.");
+        assert_eq!(line(r#"{"type": "budget.reached"}"#), "Event budget.reached.");
         assert_eq!(line("broken"), "Event .");
     }
 }

@@ -6,8 +6,8 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
@@ -229,16 +229,25 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        // `IgnoredAny` does not validate strings: one may still be invalid Unicode.
-        if !error.inner().is_data() {
-            return malformed(error.inner());
-        }
         let path = error.path().to_string();
         let field = if path == "." { "body".to_owned() } else { path };
+        if !error.inner().is_data() {
+            // `IgnoredAny` does not validate strings: one may still be invalid Unicode.
+            return match serde_json::from_slice::<serde_json::Value>(bytes) {
+                Err(error) => malformed(&error),
+                // A word was expected, and is `null`, a number or a list.
+                Ok(_) => wrong_field(field, "invalid type, expected a text".to_owned()),
+            };
+        }
         let reason = error.inner().to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
         wrong_field(field, reason.chars().take(600).collect())
     })
+}
+
+/// A field that is absent or has a value: `null` is neither, unless `T` takes it.
+pub fn set<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 fn wrong_field(field: String, detail: String) -> Problem {

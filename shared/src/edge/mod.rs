@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod batch;
 pub mod http;
+pub mod idempotency;
 pub mod page;
 pub mod recent;
 pub mod view;

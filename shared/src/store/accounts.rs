@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::item::{Update, from_item, key, to_item};
 use super::keys;
 use super::{Error, Table};
-use domain::credit::MicroUsd;
+use domain::credit::{Credits, MicroUsd};
 use domain::id::AccountId;
 use domain::request::Prefer;
 
@@ -23,6 +23,9 @@ pub struct Policy {
     /// rejected until the next day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_per_day: Option<MicroUsd>,
+    /// A balance below this is an event, `credits.low`, once after each grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_below: Option<Credits>,
 }
 
 /// The accounts' policies.

@@ -12,6 +12,16 @@ use domain::endpoint::{ENDPOINTS_MAX, Endpoint};
 use domain::event::Event;
 use domain::id::{AccountId, EndpointId};
 
+/// The outcome of adding an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    New,
+    /// There is one with this id: by the same request before, or by another with its key.
+    Existing(Box<Endpoint>),
+    /// The account has [`ENDPOINTS_MAX`].
+    TooMany,
+}
+
 /// The endpoints of the table.
 #[derive(Debug, Clone)]
 pub struct EndpointStore {
@@ -50,13 +60,20 @@ impl EndpointStore {
         answer.item.map(|item| from_item(&doing, item)).transpose()
     }
 
-    /// Adds an endpoint. `false` if the account has [`ENDPOINTS_MAX`].
-    pub async fn create(&self, endpoint: &Endpoint) -> Result<bool, Error> {
+    /// Adds an endpoint.
+    pub async fn create(&self, endpoint: &Endpoint) -> Result<Created, Error> {
         let doing = format!("create endpoint {}", endpoint.id);
         let put = self.put(&doing, endpoint, "attribute_not_exists(PK)", None)?;
         let counted = self.count(&endpoint.account, 1, i32::from(endpoint.wants_moves()));
-        // Its id is random: one that exists is our own.
-        Ok(self.transact(&doing, vec![put, counted]).await? != Some(1))
+        match self.transact(&doing, vec![put, counted]).await? {
+            None => Ok(Created::New),
+            Some(0) => {
+                let found = self.get(&endpoint.account, &endpoint.id).await?;
+                // It was deleted meanwhile: a repeat adds it.
+                found.map(|found| Created::Existing(Box::new(found))).ok_or_else(|| Error::contended(doing))
+            }
+            Some(_) => Ok(Created::TooMany),
+        }
     }
 
     /// Deletes this version of an endpoint. `false` if another write was faster.

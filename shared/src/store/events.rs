@@ -7,8 +7,9 @@ mod due;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
-use super::item::{Item, from_item, key, number, text, to_item};
-use super::keys::{self, CHECK_AT, EXPIRES_AT};
+use super::item::{Item, from_item, key, number, text, text_of, to_item};
+use super::keys::{self, CHECK_AT, EXPIRES_AT, PK};
+use super::read::Page;
 use super::{Error, Table};
 use domain::event::Event;
 use domain::id::{AccountId, EventId};
@@ -36,6 +37,11 @@ fn event_item(doing: &str, event: &Event) -> Result<Item, Error> {
     item.insert(EXPIRES_AT.to_owned(), number(event.expires_at()));
     due::add(&mut item, &event.id, event.created_at + due::UNSENT);
     Ok(item)
+}
+
+/// The event in a key.
+fn event_of(key: &Item) -> Option<EventId> {
+    keys::parse_event(text_of(key, PK)?)
 }
 
 impl EventStore {
@@ -115,10 +121,10 @@ impl EventStore {
         account: &AccountId,
         limit: i32,
         cursor: Option<(Timestamp, EventId)>,
-    ) -> Result<Vec<Event>, Error> {
+    ) -> Result<Page<Event, EventId>, Error> {
         let doing = format!("list the events of {account}");
         let cursor = cursor.map(|(at, id)| (at, key(keys::event(&id), keys::EVENT)));
-        let items = self.table.newest_items(&doing, &keys::events(account), limit, cursor).await?;
-        items.into_iter().map(|item| from_item(&doing, item)).collect()
+        let page = self.table.newest_items(&doing, &keys::events(account), limit, cursor, event_of).await?;
+        page.parsed(|item| from_item(&doing, item))
     }
 }

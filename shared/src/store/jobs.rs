@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as TransactUpdate,
 };
 
+use super::alerts::Alerts;
 use super::events::event_put;
 use super::item::{Item, Update, from_item, key, text, text_of};
 use super::keys::{self, SK};
@@ -23,6 +24,7 @@ use super::{Error, RACES_MAX, Table, back_off, is_transient, ledger};
 use domain::attempt::Attempt;
 use domain::credit::{Credits, Entry};
 use domain::decide::{Decision, Event, Transition};
+use domain::event::Event as Occurrence;
 use domain::id::JobId;
 use domain::job::Job;
 use domain::request::JobRequest;
@@ -258,6 +260,9 @@ impl JobStore {
             // A refund exists for a job that has not ended: the ledger is wrong. An alarm watches
             // this line.
             tracing::error!(job = %transition.before().id(), event = event.name(), "ledger.mismatch");
+            Alerts::new(self.table.clone())
+                .raise(Occurrence::of_mismatch(transition.before().id(), now))
+                .await;
             return Err(Error::corrupt(doing, error));
         }
         Err(Error::sdk(doing, error))

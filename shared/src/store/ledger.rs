@@ -6,10 +6,13 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
+use super::events::event_put;
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
+use super::read::Page;
 use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
+use domain::event::Event;
 use domain::id::AccountId;
 use domain::job::{Job, Notifies};
 use domain::time::Timestamp;
@@ -51,6 +54,16 @@ impl Ledger {
 
     /// The available credits; zero for an unknown account.
     pub async fn balance(&self, account: &AccountId) -> Result<Credits, Error> {
+        balance_of(&format!("read the balance of {account}"), &self.balance_item(account).await?)
+    }
+
+    /// Whether the account has endpoints, so that its events are wanted.
+    pub(super) async fn has_endpoints(&self, account: &AccountId) -> Result<bool, Error> {
+        let item = self.balance_item(account).await?;
+        Ok(wanted_events(&item) != Notifies::Nothing)
+    }
+
+    async fn balance_item(&self, account: &AccountId) -> Result<Item, Error> {
         let doing = format!("read the balance of {account}");
         let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
         let answer = read
@@ -58,7 +71,7 @@ impl Ledger {
             .send()
             .await
             .map_err(|source| Error::sdk(&doing, source))?;
-        balance_of(&doing, &answer.item.unwrap_or_default())
+        Ok(answer.item.unwrap_or_default())
     }
 
     /// Grants credits, once per `id`. Creates the account if it is new.
@@ -75,7 +88,11 @@ impl Ledger {
             return Ok(Granted::TooMuch);
         }
         let entry = Entry::Grant { id: id.to_owned(), amount };
-        let writes = vec![entry_put(&self.table, account, &entry, now), give(&self.table, account, amount)];
+        let mut writes =
+            vec![entry_put(&self.table, account, &entry, now), give(&self.table, account, amount)];
+        if self.has_endpoints(account).await? {
+            writes.push(event_put(&self.table, &Event::of_grant(account, id, amount, now))?);
+        }
         for tries in 0..RACES_MAX {
             let send = self.table.client.transact_write_items().set_transact_items(Some(writes.clone()));
             let Err(error) = send.send().await else { return Ok(Granted::New) };
@@ -109,15 +126,12 @@ impl Ledger {
         account: &AccountId,
         limit: i32,
         cursor: Option<(Timestamp, String)>,
-    ) -> Result<Vec<(String, Line)>, Error> {
+    ) -> Result<Page<Line, String>, Error> {
         let doing = format!("list the ledger of {account}");
         let cursor = cursor.map(|(at, sk)| (at, key(keys::account(account), sk)));
-        let items = self.table.newest_items(&doing, &keys::ledger(account), limit, cursor).await?;
-        let line = |item: Item| {
-            let sk = text_of(&item, SK).unwrap_or_default().to_owned();
-            Ok((sk, from_item(&doing, item)?))
-        };
-        items.into_iter().map(line).collect()
+        let sk = |key: &Item| text_of(key, SK).map(str::to_owned);
+        let page = self.table.newest_items(&doing, &keys::ledger(account), limit, cursor, sk).await?;
+        page.parsed(|item| from_item(&doing, item))
     }
 }
 
@@ -128,11 +142,22 @@ pub struct Limits {
     pub live_jobs: u32,
     /// Possibly billed refunds on one day (UTC).
     pub loss_per_day: Option<MicroUsd>,
+    /// A balance below this is an event, if the account has endpoints.
+    pub low_below: Option<Credits>,
+}
+
+/// Whether a charge is known to take the balance below [`Limits::low_below`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Low {
+    /// Not yet: the charge is refused if it does, and no event has said so.
+    Unknown,
+    /// It does from this balance, and is refused at any other.
+    From(Credits),
 }
 
 /// Charges a job and counts it as active, if the balance and the limits allow it. An account whose
 /// endpoints want more events than the job says refuses it.
-pub(super) fn take(table: &Table, job: &Job, limits: Limits) -> TransactWriteItem {
+pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> TransactWriteItem {
     // Without a count there is no active job; a limit of zero rejects the first, too.
     let mut condition = match limits.live_jobs {
         0 => "balance >= :amount AND live < :live_max".to_owned(),
@@ -141,7 +166,6 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits) -> TransactWriteIte
     let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(job.account()), keys::BALANCE)))
-        .update_expression("SET balance = balance - :amount ADD live :one")
         .expression_attribute_values(":amount", number(job.price().micros()))
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(limits.live_jobs))
@@ -157,8 +181,40 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits) -> TransactWriteIte
             .expression_attribute_names("#at_risk", at_risk_on(job.created_at()))
             .expression_attribute_values(":loss_max", number(loss_max.0));
     }
+    let mut charge = "SET balance = balance - :amount".to_owned();
+    match (low, limits.low_below) {
+        (Low::From(balance), _) => {
+            charge.push_str(", told_low = :one");
+            condition.push_str(" AND balance = :seen AND attribute_not_exists(told_low)");
+            update = update.expression_attribute_values(":seen", number(balance.micros()));
+        }
+        // Without an endpoint, there is no one to tell.
+        (Low::Unknown, Some(mark)) if job.notifies() != Notifies::Nothing => {
+            condition.push_str(
+                " AND (balance >= :stay OR attribute_exists(told_low) OR attribute_not_exists(listeners) OR \
+                 listeners < :one)",
+            );
+            let stay = mark.micros().saturating_add(job.price().micros());
+            update = update.expression_attribute_values(":stay", number(stay));
+        }
+        (Low::Unknown, _) => {}
+    }
+    let update = update.update_expression(format!("{charge} ADD live :one"));
     let update = update.condition_expression(condition).build().expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
+}
+
+/// The balance from which this charge is the first to leave less than the account's mark.
+pub(super) fn falls_low(
+    doing: &str,
+    item: &Item,
+    job: &Job,
+    limits: Limits,
+) -> Result<Option<Credits>, Error> {
+    let balance = balance_of(doing, item)?;
+    let is_below = limits.low_below.is_some_and(|mark| balance.less(job.price()) < mark);
+    let is_news = !item.contains_key("told_low") && wanted_events(item) != Notifies::Nothing;
+    Ok((is_below && is_news).then_some(balance))
 }
 
 /// Raises the balance, up to [`BALANCE_MAX`].
@@ -166,7 +222,7 @@ pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> Trans
     let update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(account), keys::BALANCE)))
-        .update_expression("ADD balance :amount")
+        .update_expression("ADD balance :amount REMOVE told_low")
         .condition_expression("attribute_not_exists(balance) OR balance <= :room")
         .expression_attribute_values(":amount", number(amount.micros()))
         .expression_attribute_values(":room", number(BALANCE_MAX.less(amount).micros()))

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod admission;
+pub mod alerts;
 pub mod audit;
 pub mod dead_letters;
 pub mod due;
@@ -22,7 +23,7 @@ pub mod own_catalog;
 pub mod pins;
 pub mod polls;
 pub mod queue;
-mod read;
+pub mod read;
 pub mod remotes;
 pub mod reports;
 pub mod verdicts;

@@ -80,14 +80,16 @@ pub enum Message {
     /// This delivery is due.
     #[serde(rename = "deliver.v1")]
     Deliver { event: EventId, endpoint: EndpointId },
-    /// This endpoint is back, or its owner asks for what it missed since a time.
+    /// This endpoint is back, or its owner asks for what it missed.
     #[serde(rename = "recover.v1")]
     Recover {
         account: AccountId,
         endpoint: EndpointId,
-        /// Deliveries that have ended without success since then, too; `None` for waiting ones alone.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        since: Option<Timestamp>,
+        /// The deliveries since then.
+        since: Timestamp,
+        /// Also those that have ended without success.
+        #[serde(default, skip_serializing_if = "is_false")]
+        ended: bool,
         /// Where the last page ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<(Timestamp, EventId)>,
@@ -258,9 +260,19 @@ impl Queue {
 
     /// Sends messages without delay, ten per call. Returns for each whether it is durable.
     pub async fn send_all(&self, messages: &[(Message, String)]) -> Vec<Result<(), Error>> {
+        self.send_over(messages, Duration::ZERO).await
+    }
+
+    /// The same, delivered evenly over `span`, at most [`DELAY_MAX`].
+    pub async fn send_over(&self, messages: &[(Message, String)], span: Duration) -> Vec<Result<(), Error>> {
         let mut sent = Vec::with_capacity(messages.len());
-        for some in messages.chunks(SEND_MAX) {
-            match self.send_some(some).await {
+        let count = messages.len().max(1);
+        let seconds = |n: usize| {
+            let delay = span.min(DELAY_MAX).as_secs() as usize * n / count;
+            i32::try_from(delay).unwrap_or(0)
+        };
+        for (chunk, some) in messages.chunks(SEND_MAX).enumerate() {
+            match self.send_some(some, seconds(chunk * SEND_MAX)).await {
                 Ok(refused) => sent.extend((0..some.len()).map(|n| match refused.get(&n.to_string()) {
                     Some(why) => Err(Error::failed(SENDING, why.clone())),
                     None => Ok(()),
@@ -275,11 +287,15 @@ impl Queue {
     }
 
     /// Sends at most ten. Returns the index and reason of each rejected one.
-    async fn send_some(&self, messages: &[(Message, String)]) -> Result<HashMap<String, String>, Error> {
+    async fn send_some(
+        &self,
+        messages: &[(Message, String)],
+        delay_s: i32,
+    ) -> Result<HashMap<String, String>, Error> {
         let entries = messages.iter().enumerate().map(|(n, (message, group))| {
             let body = serde_json::to_string(message).map_err(|source| Error::corrupt(SENDING, source))?;
             let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
-            let entry = entry.message_group_id(group).build();
+            let entry = entry.message_group_id(group).delay_seconds(delay_s).build();
             entry.map_err(|source| Error::corrupt(SENDING, source))
         });
         let entries: Vec<_> = entries.collect::<Result<_, _>>()?;

@@ -2,12 +2,29 @@
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
-use super::item::{Item, key, number, text, text_of};
+use super::item::{Item, key, number, number_of, text, text_of};
 use super::{Error, Table, back_off, keys};
 use domain::time::Timestamp;
 
 /// Maximum number of keys per batch read.
 const BATCH_GET_MAX: usize = 100;
+/// A page of a list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, C> {
+    pub items: Vec<T>,
+    /// The place of the last item that was read, if more follow. Items may be missing there: some are
+    /// deleted meanwhile.
+    pub next: Option<(Timestamp, C)>,
+}
+
+impl<C> Page<Item, C> {
+    /// The same page of what the items say.
+    pub(super) fn parsed<T>(self, parse: impl Fn(Item) -> Result<T, Error>) -> Result<Page<T, C>, Error> {
+        let items = self.items.into_iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: self.next })
+    }
+}
+
 /// Retries of a batch read for unprocessed keys.
 const ROUNDS_MAX: u32 = 10;
 
@@ -37,14 +54,15 @@ impl Table {
     }
 
     /// An account's items, newest first, from before the one at `cursor`, which is named by its time and
-    /// key. One that was deleted meanwhile is omitted.
-    pub(super) async fn newest_items(
+    /// key. One that was deleted meanwhile is omitted. `place` reads the cursor's part from a key.
+    pub(super) async fn newest_items<C>(
         &self,
         doing: &str,
         account_key: &str,
         limit: i32,
         cursor: Option<(Timestamp, Item)>,
-    ) -> Result<Vec<Item>, Error> {
+        place: impl Fn(&Item) -> Option<C>,
+    ) -> Result<Page<Item, C>, Error> {
         let start = cursor.map(|(at, mut start)| {
             start.insert(keys::ACCOUNT_KEY.to_owned(), text(account_key));
             start.insert(keys::CREATED_AT.to_owned(), number(at.as_millis()));
@@ -59,7 +77,11 @@ impl Table {
         let keys = order.iter().map(|(pk, sk)| key(pk, sk)).collect();
         let mut items = self.batch_get(doing, keys).await?;
         items.sort_by_key(|item| order.iter().position(|key| *key == key_of(item)));
-        Ok(items)
+        let is_full = usize::try_from(limit).is_ok_and(|limit| found.len() >= limit);
+        let next = found.last().filter(|_| is_full).and_then(|last| {
+            Some((Timestamp::from_millis(number_of(last, keys::CREATED_AT)?), place(last)?))
+        });
+        Ok(Page { items, next })
     }
 
     /// The items with these keys, unordered, without missing ones; eventually consistent.

@@ -1,6 +1,7 @@
 //! The audit: that it sees each thing that can be wrong, and nothing where all is right.
 
 mod busy;
+mod events;
 mod rows;
 
 use std::collections::HashMap;

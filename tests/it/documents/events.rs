@@ -145,7 +145,7 @@ pub(crate) async fn settle_in(world: &World) {
             request.digest(),
             now,
         );
-        let limits = Limits { live_jobs: 1_000, loss_per_day: None };
+        let limits = Limits { live_jobs: 1_000, loss_per_day: None, low_below: None };
         world.jobs().create(&job, &request, now + CHECK_EVERY, limits).await.unwrap();
     }
 }

@@ -139,6 +139,17 @@ async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery()
     assert!(chat.said()[2..].iter().all(|line| line.ends_with("Provider fal has recovered.")));
     let types: Vec<_> = receiver.at("/alerts").iter().map(|one| one.json()["type"].clone()).collect();
     assert_eq!(types, ["provider.down", "provider.recovered"]);
+    // A key that is refused, again and again: one event an hour.
+    for n in 0..3 {
+        let order = json!({"model": "veo-3.1", "prompt": "a [[sim: create=refuse:401, only=runway]]", "provider": "runway"});
+        world.post_job(&order, &format!("refused {n}")).await;
+        pass(&world, Duration::from_secs(180)).await;
+    }
+    let attention: Vec<_> = receiver.at("/alerts").iter().map(|one| one.json()).skip(2).collect();
+    assert_eq!(attention.len(), 1, "{attention:?}");
+    let data = json!({"provider": "runway", "class": "auth", "reason": null});
+    assert_eq!((&attention[0]["type"], &attention[0]["data"]), (&json!("provider.needs_attention"), &data));
+    assert!(chat.said().contains(&"slack: Provider runway needs attention (auth).".to_owned()));
     // Customers have no such event.
     let events = api(&world, Method::GET, "/v1/events", Value::Null).await;
     assert_eq!(events.body["events"], json!([]));
@@ -173,7 +184,7 @@ async fn a_chat_that_is_busy_is_told_later_and_one_that_is_deleted_disables_its_
     pass(&world, Duration::from_secs(80)).await;
     assert_eq!(chat.said(), Vec::<String>::new());
     pass(&world, Duration::from_secs(80)).await;
-    assert_eq!(chat.said(), [format!("discord: Job {job} (gen-4.5) is succeeded.")]);
+    assert_eq!(chat.said(), [format!("discord: Job {job} (gen-4.5) has succeeded.")]);
     // An address of another kind is refused.
     let wrong = json!({"kind": "slack", "url": format!("{url}/api/webhooks/1/secret"), "types": ["*"]});
     let refused = api(&world, Method::POST, "/v1/endpoints", wrong).await;

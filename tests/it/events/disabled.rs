@@ -14,6 +14,13 @@ async fn gone_disables_an_endpoint_at_once_and_the_others_learn_of_it() {
     receiver.answers("/gone", 410, &[], "");
     let (gone, _) = endpoint(&world, &receiver.url("/gone"), &["job.succeeded"]).await;
     endpoint(&world, &receiver.url("/other"), &["endpoint.disabled"]).await;
+    api(
+        &world,
+        Method::PATCH,
+        &format!("/v1/endpoints/{gone}"),
+        json!({"types": ["job.succeeded", "endpoint.*"]}),
+    )
+    .await;
     make(&world, "first").await;
     let status = status_of(&world, &gone).await;
     assert_eq!((&status["status"], &status["disabled_reason"]), (&json!("disabled"), &json!("gone")));
@@ -26,7 +33,11 @@ async fn gone_disables_an_endpoint_at_once_and_the_others_learn_of_it() {
     make(&world, "second").await;
     assert_eq!(receiver.count("/gone"), 1);
     let statuses: Vec<_> = deliveries(&world, &gone).await.iter().map(|one| one["status"].clone()).collect();
-    assert_eq!(statuses, ["skipped", "failed"]);
+    assert_eq!(statuses, ["skipped", "failed"], "and nothing about itself");
+    // To all that take events now: not to this one.
+    let event = deliveries(&world, &gone).await[0]["event"].as_str().unwrap().to_owned();
+    let again = api(&world, Method::POST, &format!("/v1/events/{event}/redeliver"), Value::Null).await;
+    assert_eq!((again.status, &again.body["deliveries"]), (StatusCode::ACCEPTED, &json!([])));
     let path = format!("/v1/endpoints/{gone}");
     let recover = format!("{path}/recover");
     let since = json!({"since": "2020-01-01T00:00:00Z"});

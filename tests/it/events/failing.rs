@@ -82,3 +82,48 @@ async fn a_dead_endpoint_is_tried_by_one_delivery_and_gets_everything_once_it_is
     assert_eq!((&status["failing_since"], &status["failures"]), (&Value::Null, &json!(0)));
     world.audit().await;
 }
+
+/// A test says whether the endpoint works now, however long it has not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_is_sent_to_a_failing_endpoint() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/hook", 502, &[], "");
+    let (id, _) = endpoint(&world, &receiver.url("/hook"), &["job.succeeded"]).await;
+    many(&world, 10, "many").await;
+    world.drain().await;
+    let before = receiver.count("/hook");
+    assert!(before < 10, "it is failing: {before}");
+    receiver.answers("/hook", 200, &[], "well");
+    let path = format!("/v1/endpoints/{id}/test");
+    let tested = while_drained(&world, api(&world, Method::POST, &path, Value::Null)).await;
+    assert_eq!(tested.body["tries"][0]["outcome"], "delivered", "{tested:?}");
+    // It is back, and what waits comes.
+    pass(&world, Duration::from_secs(60)).await;
+    assert_eq!(receiver.count("/hook") - before, 1 + 10);
+    assert_eq!(status_of(&world, &id).await["failures"], 0);
+}
+
+/// However often an endpoint fails and comes back, an event has its ten tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_comes_and_goes_costs_no_delivery_its_tries() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/hook", 502, &[], "");
+    let (id, _) = endpoint(&world, &receiver.url("/hook"), &["job.succeeded"]).await;
+    many(&world, 8, "many").await;
+    world.drain().await;
+    let test = format!("/v1/endpoints/{id}/test");
+    for _ in 0..12 {
+        receiver.answers("/hook", 200, &[], "");
+        while_drained(&world, api(&world, Method::POST, &test, Value::Null)).await;
+        receiver.answers("/hook", 502, &[], "");
+        pass(&world, Duration::from_secs(120)).await;
+    }
+    let waiting = deliveries(&world, &id).await;
+    let waiting = waiting.iter().filter(|one| one["type"] == "job.succeeded");
+    let statuses: Vec<_> = waiting.map(|one| one["status"].clone()).collect();
+    assert_eq!(statuses, vec![json!("pending"); 8]);
+    receiver.answers("/hook", 200, &[], "");
+    pass(&world, 6 * HOUR).await;
+    assert!(deliveries(&world, &id).await.iter().all(|one| one["status"] == "delivered"));
+    world.audit().await;
+}

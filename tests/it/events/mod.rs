@@ -13,6 +13,7 @@ use sim::{CallKind, Fault};
 
 mod chats;
 mod crash;
+mod credits;
 mod disabled;
 mod failing;
 mod tried;

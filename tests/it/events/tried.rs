@@ -128,6 +128,8 @@ async fn wrong_input_names_its_field_and_accounts_do_not_see_each_other() {
         ("types", json!([])),
         ("types", json!(["job"])),
         ("description", json!("x".repeat(257))),
+        ("v1a", json!(null)),
+        ("types", json!(null)),
     ] {
         let mut body = good();
         body[field] = value.clone();
@@ -145,6 +147,17 @@ async fn wrong_input_names_its_field_and_accounts_do_not_see_each_other() {
     let disabled = api(&world, Method::PATCH, &path, json!({"status": "disabled"})).await;
     assert_eq!(disabled.body["errors"][0]["allowed"], json!(["enabled", "paused"]));
 
+    // Absent stays, `null` is no value; but a description can be taken away.
+    for field in ["url", "types", "v1a", "status"] {
+        let refused = api(&world, Method::PATCH, &path, json!({field: null})).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}");
+        assert_eq!(refused.body["errors"][0]["field"], field, "{refused:?}");
+    }
+    for (given, want) in [(json!("ours"), json!("ours")), (json!(null), json!(null))] {
+        let changed = api(&world, Method::PATCH, &path, json!({"description": given})).await;
+        assert_eq!(changed.body["description"], want, "{changed:?}");
+    }
+
     let other: domain::id::AccountId = "acct_other".parse().unwrap();
     let key = world.new_key(&other, vec![shared::store::keystore::Scope::Read]).await;
     let bearer = format!("Bearer {key}");
@@ -154,4 +167,48 @@ async fn wrong_input_names_its_field_and_accounts_do_not_see_each_other() {
     }
     let secret = world.call(Method::GET, "/v1/endpoints/ep_callback/secret", &headers, None).await;
     assert_eq!(secret.status, StatusCode::FORBIDDEN, "a key that only reads");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_creates_one_endpoint() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let body = |path: &str| json!({"url": receiver.url(path), "types": ["*"]}).to_string();
+    let create = async |path: &str| {
+        let headers = [("idempotency-key", "\"hooks\"")];
+        world.call(Method::POST, "/v1/endpoints", &headers, Some(&body(path))).await
+    };
+    let first = create("/hook").await;
+    assert_eq!(
+        (first.status, first.headers.get("idempotent-replayed").is_some()),
+        (StatusCode::CREATED, false)
+    );
+    let again = create("/hook").await;
+    assert_eq!(
+        (again.status, again.headers.get("idempotent-replayed").is_some()),
+        (StatusCode::CREATED, true)
+    );
+    assert_eq!(again.body, first.body, "the secret, too");
+    let other = create("/other").await;
+    assert_eq!((other.status, other.code()), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
+    let listed = api(&world, Method::GET, "/v1/endpoints", Value::Null).await;
+    assert_eq!(listed.body["endpoints"].as_array().unwrap().len(), 1);
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_ends_no_secret_earlier_than_was_said() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let (id, secret) = endpoint(&world, &receiver.url("/hook"), &["*"]).await;
+    let path = format!("/v1/endpoints/{id}/secret/rotate");
+    let first = api(&world, Method::POST, &path, Value::Null).await;
+    assert_eq!(first.text("/previous_secret"), secret);
+    let refused = api(&world, Method::POST, &path, json!({"grace_s": 60})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "still_rotating"));
+    let at_once = api(&world, Method::POST, &path, json!({"grace_s": 0})).await;
+    assert_eq!(at_once.body["previous_secret"], Value::Null, "{at_once:?}");
+    let null = api(&world, Method::POST, &path, json!({"grace_s": null})).await;
+    assert_eq!(null.status, StatusCode::UNPROCESSABLE_ENTITY, "{null:?}");
+    // No one created what stands for callback URLs.
+    let callbacks = status_of(&world, "ep_callback").await;
+    assert_eq!((&callbacks["created_at"], &callbacks["updated_at"]), (&Value::Null, &Value::Null));
 }

@@ -77,22 +77,24 @@ async fn the_ledger_is_listed_newest_first_page_by_page_and_without_jobs() {
     }
     let job = new_job(&anna, "a boat", start + minute * 10);
     super::create(&world.jobs(), &job, "a boat").await;
-    let what = |(_, line): &(String, Line)| match &line.entry {
+    let what = |line: &Line| match &line.entry {
         Entry::Grant { id, .. } => id.clone(),
         entry => entry.job().unwrap().to_string(),
     };
     let want = [job.id().as_str(), "a", "x", "c", "m"];
 
-    let all = ledger.lines(&anna, 100, None).await.unwrap();
+    let all = ledger.lines(&anna, 100, None).await.unwrap().items;
     assert_eq!(all.iter().map(what).collect::<Vec<_>>(), want);
     let mut pages = Vec::new();
     let mut cursor = None;
     loop {
         let page = ledger.lines(&anna, 2, cursor).await.unwrap();
-        let Some((sk, line)) = page.last() else { break };
-        assert!(page.len() <= 2, "{page:?}");
-        cursor = Some((line.at, sk.clone()));
-        pages.extend(page);
+        assert!(page.items.len() <= 2, "{page:?}");
+        pages.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
     }
     assert_eq!(pages, all);
 }

@@ -44,8 +44,7 @@ async fn lists_are_newest_first_however_a_batch_comes() {
     }
     let listed = JobStore::new(real_table(&world)).list(&world.account, 100, None).await.unwrap();
     assert_eq!(listed, made);
-    let listed = ledger.lines(&anna, 100, None).await.unwrap();
-    let listed: Vec<_> = listed.into_iter().map(|(_, line)| line).collect();
+    let listed = ledger.lines(&anna, 100, None).await.unwrap().items;
     assert!(listed.is_sorted_by(|newer, older| newer.at > older.at), "{listed:?}");
     assert_eq!(listed, lines(&world, &anna).await);
 }

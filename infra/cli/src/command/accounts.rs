@@ -21,9 +21,9 @@ pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local
             say!("balance    {}", shown.balance);
             print::text(settings(&shown.policy));
         }
-        AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day } => {
+        AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day, low_below } => {
             let loss_per_day = loss_per_day.map(Credits::as_usd);
-            let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day };
+            let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day, low_below };
             let policy = operate::accounts::set(&accounts, &account, reset, &named).await?;
             print::text(settings(&policy));
             say!("takes effect within 60 s");
@@ -46,5 +46,6 @@ fn settings(policy: &Policy) -> String {
     let live_jobs = policy.live_jobs_max.map_or_else(|| "default".to_owned(), |max| max.to_string());
     let loss =
         policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} per day"));
-    format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\n")
+    let low = policy.low_below.map_or_else(|| "no event".to_owned(), |mark| format!("below {mark}"));
+    format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\nlow        {low}\n")
 }

@@ -198,6 +198,9 @@ enum AccountsCommand {
         /// above it, submissions are rejected until the next day.
         #[arg(long, group = "settings", value_parser = credits::amount)]
         loss_per_day: Option<Credits>,
+        /// The balance below which endpoints of the account get `credits.low`, once after each grant.
+        #[arg(long, group = "settings", value_parser = credits::amount)]
+        low_below: Option<Credits>,
     },
 }
 

@@ -68,15 +68,19 @@ fn a_wait_that_the_endpoint_asks_for_is_kept_up_to_a_day() {
 }
 
 #[test]
-fn a_claimed_try_runs_alone_and_is_made_again_if_it_is_lost() {
-    let claimed = claim(&delivery(), NOW);
-    assert_eq!(claimed.claim(NOW), Claim::NotYet(CLAIM));
-    let again = claim(&claimed, NOW + CLAIM);
-    assert_eq!(again.number, 2);
-    // Ten lost ones are the end as well.
-    let last = (0..10).fold(delivery(), |delivery, _| claim(&delivery, delivery.next_at));
-    let ended = claim(&last, last.next_at);
-    assert_eq!((ended.number, ended.status, ended.claim(ended.next_at)), (10, Status::Failed, Claim::Ended));
+fn a_claimed_try_runs_alone_and_is_one_of_ten_if_it_is_lost() {
+    let (mut delivery, mut begun) = (delivery(), Vec::new());
+    while delivery.status == Status::Pending {
+        let claimed = claim(&delivery, delivery.next_at);
+        begun.push(claimed.updated_at.since(NOW).as_secs());
+        assert_eq!(claimed.claim(claimed.updated_at), Claim::NotYet(CLAIM));
+        let now = claimed.next_at;
+        assert_eq!(claimed.claim(now), Claim::Lost);
+        delivery = claimed.finish(Outcome::Lost, Try::unsent(Outcome::Lost, None, now), 0, now);
+        assert_eq!(delivery.tries.last().unwrap().outcome, "lost");
+    }
+    assert_eq!(begun, [0, 65, 425, 2_285, 9_545, 27_605, 63_665, 114_125, 186_185, 272_645]);
+    assert_eq!((delivery.status, delivery.claim(delivery.next_at)), (Status::Failed, Claim::Ended));
 }
 
 #[test]
@@ -100,10 +104,21 @@ fn it_ends_delivered_rejected_or_gone_and_can_be_sent_again() {
 fn a_waiting_delivery_is_hastened_and_a_running_one_is_not() {
     let claimed = claim(&delivery(), NOW);
     assert_eq!(claimed.hastened(NOW), None);
-    let waiting = delivery().held(0, NOW);
-    assert_eq!((waiting.version, waiting.number, waiting.tries[0].outcome.as_str()), (2, 1, "held"));
+    let waiting = claimed.finish(Outcome::Held, Try::unsent(Outcome::Held, None, NOW), 0, NOW);
+    assert_eq!((waiting.version, waiting.number, waiting.tries[0].outcome.as_str()), (3, 1, "held"));
     assert_eq!(waiting.hastened(NOW).unwrap().next_at, NOW);
     assert_eq!(delivery().hastened(NOW), None, "it is due already");
+}
+
+#[test]
+fn an_endpoint_that_comes_and_goes_costs_no_try() {
+    let failed = claim(&delivery(), NOW).finish(LATER, made(NOW), 0, NOW);
+    let after = (0..1_000).fold(failed.clone(), |waiting, _| {
+        let hastened = waiting.hastened(NOW).unwrap();
+        claim(&hastened, NOW).finish(LATER, made(NOW), 0, NOW)
+    });
+    assert_eq!((after.number, after.status), (failed.number, Status::Pending));
+    assert_eq!(after.next_at, failed.next_at, "the same pause follows");
 }
 
 #[test]

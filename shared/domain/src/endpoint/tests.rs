@@ -26,7 +26,7 @@ fn endpoint() -> Endpoint {
 const LATER: Outcome = Outcome::Later { wait: None };
 
 fn failing(times: u32) -> Endpoint {
-    (0..times).fold(endpoint(), |endpoint, _| endpoint.after(LATER, NOW).unwrap())
+    (0..times).fold(endpoint(), |endpoint, _| endpoint.after(LATER, NOW, NOW).unwrap())
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_failing_endpoint_is_tried_by_one_delivery_for_each_pause() {
     let Admission::Probe(probing) = failing.admit(later) else { panic!("a probe") };
     // Another delivery at the same time loses the race for this version, or waits.
     assert_eq!((probing.version, probing.admit(later)), (failing.version + 1, Admission::Hold));
-    let well = probing.after(Outcome::Delivered, later).unwrap();
+    let well = probing.after(Outcome::Delivered, later, later).unwrap();
     assert_eq!(well.admit(later), Admission::Send);
     assert!(failing.recovers_to(&well) && !endpoint().recovers_to(&well));
 }
@@ -54,15 +54,15 @@ fn pauses_grow_to_five_minutes() {
 fn it_is_disabled_by_120_hours_of_failures_alone_or_by_gone_at_once() {
     let failing = failing(1);
     let almost = NOW + FAILING_MAX.saturating_sub(Duration::from_secs(1));
-    assert_eq!(failing.after(LATER, almost).unwrap().status, Status::Enabled);
-    let disabled = failing.after(LATER, NOW + FAILING_MAX).unwrap();
+    assert_eq!(failing.after(LATER, almost, almost).unwrap().status, Status::Enabled);
+    let disabled = failing.after(LATER, NOW, NOW + FAILING_MAX).unwrap();
     assert_eq!((disabled.status, disabled.disabled_reason), (Status::Disabled, Some(Reason::Failing)));
     assert_eq!(disabled.version, failing.version + 1);
     assert!(failing.is_disabled_by(&disabled) && !disabled.is_disabled_by(&disabled));
     // One success in between, and the hours count anew.
-    let well = failing.after(Outcome::Delivered, almost).unwrap();
-    assert_eq!(well.after(LATER, NOW + FAILING_MAX).unwrap().status, Status::Enabled);
-    let gone = endpoint().after(Outcome::Gone, NOW).unwrap();
+    let well = failing.after(Outcome::Delivered, NOW, almost).unwrap();
+    assert_eq!(well.after(LATER, NOW, NOW + FAILING_MAX).unwrap().status, Status::Enabled);
+    let gone = endpoint().after(Outcome::Gone, NOW, NOW).unwrap();
     assert_eq!((gone.status, gone.disabled_reason), (Status::Disabled, Some(Reason::Gone)));
     assert_eq!(gone.admit(NOW), Admission::Skip);
     let back = gone.changed(NOW, |next| next.status = Status::Enabled);
@@ -71,11 +71,11 @@ fn it_is_disabled_by_120_hours_of_failures_alone_or_by_gone_at_once() {
 
 #[test]
 fn a_healthy_endpoint_is_not_written_for_each_delivery() {
-    let well = endpoint().after(Outcome::Delivered, NOW).unwrap();
+    let well = endpoint().after(Outcome::Delivered, NOW, NOW).unwrap();
     assert_eq!(well.health.last_success_at, Some(NOW));
-    assert_eq!(well.after(Outcome::Delivered, NOW + Duration::from_secs(3_599)), None);
-    assert!(well.after(Outcome::Delivered, NOW + SUCCESS_EVERY).is_some());
-    assert_eq!(well.after(Outcome::Never, NOW), None);
+    assert_eq!(well.after(Outcome::Delivered, NOW, NOW + Duration::from_secs(3_599)), None);
+    assert!(well.after(Outcome::Delivered, NOW, NOW + SUCCESS_EVERY).is_some());
+    assert_eq!(well.after(Outcome::Never, NOW, NOW), None);
 }
 
 #[test]
@@ -84,10 +84,38 @@ fn two_secrets_sign_during_the_grace_period() {
     let active = |secrets: Secrets, at: Timestamp| secrets.active(at).collect::<Vec<_>>();
     let first = Secrets::default();
     assert_eq!(active(first, NOW), [1]);
-    let second = first.rotated(hour, NOW);
+    let second = first.rotated(hour, NOW).unwrap();
     assert_eq!(active(second, NOW), [2, 1]);
     assert_eq!(active(second, NOW + hour), [2]);
-    assert_eq!(active(second.rotated(hour, NOW), NOW), [3, 2]);
-    assert_eq!(active(first.rotated(Duration::ZERO, NOW), NOW), [2]);
-    assert_eq!(first.rotated(Duration::MAX, NOW).previous_until, Some(NOW + GRACE_MAX));
+    // The one before the last was promised until then; only without grace does it end at once.
+    let soon = NOW + Duration::from_secs(3_599);
+    assert_eq!(second.rotated(hour, soon), Err(NOW + hour));
+    assert_eq!(active(second.rotated(Duration::ZERO, soon).unwrap(), soon), [3]);
+    assert_eq!(active(second.rotated(hour, NOW + hour).unwrap(), NOW + hour), [3, 2]);
+    assert_eq!(first.rotated(Duration::MAX, NOW).unwrap().previous_until, Some(NOW + GRACE_MAX));
+}
+
+#[test]
+fn a_try_from_before_it_was_enabled_again_or_moved_says_nothing_of_it() {
+    let later = NOW + Duration::from_secs(10);
+    let gone = endpoint().after(Outcome::Gone, NOW, NOW).unwrap();
+    let back = gone.changed(later, |next| next.status = Status::Enabled);
+    let moved = failing(FAILURES_MAX).changed(later, |next| next.address = "https://b.example".to_owned());
+    assert_eq!(moved.admit(later), Admission::Send);
+    for endpoint in [back, moved] {
+        for outcome in [Outcome::Gone, LATER, Outcome::Delivered] {
+            assert_eq!(endpoint.after(outcome, NOW, later), None, "{outcome:?}");
+            let next = endpoint.after(outcome, later, later).unwrap();
+            assert_eq!(next.after(Outcome::Gone, NOW, later), None, "it stays so");
+        }
+    }
+    let described = failing(FAILURES_MAX).changed(later, |next| next.description = Some("ours".to_owned()));
+    assert_eq!(described.admit(NOW), Admission::Hold);
+}
+
+#[test]
+fn a_failing_endpoint_rests_as_long_as_it_asks() {
+    let asked = Outcome::Later { wait: Some(Duration::from_secs(7_200)) };
+    let failing = failing(FAILURES_MAX - 1).after(asked, NOW, NOW).unwrap();
+    assert_eq!(failing.health.probe_at, Some(NOW + Duration::from_secs(7_200)));
 }

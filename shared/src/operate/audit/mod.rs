@@ -6,6 +6,7 @@
 
 mod accounts;
 mod attempts;
+mod events;
 mod files;
 mod jobs;
 mod providers;
@@ -117,6 +118,7 @@ pub fn check(
         report.violation(subject, format!("{pk} {sk} cannot be read by this release: {why}"));
     }
     accounts::check(snapshot, now, &mut report);
+    events::check(snapshot, now, &mut report);
     for (id, audited) in &snapshot.jobs {
         let state = match &audited.row {
             Row::Read(row) => row.job.state().name(),

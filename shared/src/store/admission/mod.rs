@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
+use super::alerts::Alerts;
 use super::item::{from_item, key, number, text_of, to_item};
 use super::keys::{self, PK, SK};
 use super::{Error, RACES_MAX, Table, back_off};
 use domain::attempt::{Attempt, Phase};
+use domain::event::Event;
 use domain::policy::admission::Admission;
 use domain::policy::health::Gauge;
 use domain::provider::Provider;
@@ -95,6 +97,12 @@ impl AdmissionStore {
         Err(Error::contended(format!("change the admission control of {provider}")))
     }
 
+    /// Tells the operator of a provider that a retry does not help.
+    pub async fn alert(&self, provider: Provider, class: &str, reason: Option<&str>, now: Timestamp) {
+        let alert = Event::of_attention(provider, class, reason, now);
+        Alerts::new(self.table.clone()).raise(alert).await;
+    }
+
     /// Whether one more "not found" about an attempt counts. It does not if it would make a loss
     /// and the provider has lost too many jobs or files at once.
     pub async fn accepts_loss(&self, attempt: &Attempt, stamp: u64, now: Timestamp) -> Result<bool, Error> {
@@ -106,6 +114,7 @@ impl AdmissionStore {
         if !accepted {
             let (provider, class) = (attempt.provider, "many_losses");
             tracing::error!(provider = %provider, class, alert = true, "provider.needs_attention");
+            self.alert(provider, class, None, now).await;
         }
         Ok(accepted)
     }

@@ -22,6 +22,8 @@ const READINGS_MAX: u32 = 5;
 pub enum Subject {
     Job(JobId),
     Account(AccountId),
+    /// An account's endpoints.
+    Endpoints(AccountId),
     Provider(Provider),
     /// A file, by its key.
     Object(String),
@@ -37,6 +39,7 @@ impl Source {
         match subject {
             Subject::Job(id) => self.job_again(snapshot, id).await,
             Subject::Account(id) => self.account_again(snapshot, id).await,
+            Subject::Endpoints(id) => self.endpoints_again(snapshot, id).await,
             Subject::Provider(provider) => {
                 self.item_again(snapshot, &keys::gauge(*provider), keys::GATE).await
             }
@@ -54,8 +57,28 @@ impl Source {
 
     async fn item_again(&self, snapshot: &mut LedgerSnapshot, pk: &str, sk: &str) -> Result<(), Error> {
         snapshot.unreadable.remove(&(pk.to_owned(), sk.to_owned()));
+        snapshot.waiting.remove(&(pk.to_owned(), sk.to_owned()));
         let item = self.table.item("read an item again", key(pk, sk)).await?;
         item.into_iter().for_each(|item| snapshot.take(item));
+        Ok(())
+    }
+
+    async fn endpoints_again(&self, snapshot: &mut LedgerSnapshot, id: &AccountId) -> Result<(), Error> {
+        let doing = "read endpoints again";
+        snapshot.endpoints.remove(id);
+        let query = self.table.client.query().table_name(&self.table.name).consistent_read(true);
+        let query = query.key_condition_expression("PK = :pk");
+        let query = query.expression_attribute_values(":pk", text(keys::endpoints(id)));
+        let mut items = query.into_paginator().items().send();
+        while let Some(item) = items.next().await {
+            snapshot.take(item.map_err(|source| Error::sdk(doing, source))?);
+        }
+        // Alone: the account's money was read at one point in time.
+        let mut counts = LedgerSnapshot::default();
+        let balance = self.table.item(doing, key(keys::account(id), keys::BALANCE)).await?;
+        balance.into_iter().for_each(|item| counts.take(item));
+        let counted = counts.endpoints.remove(id).unwrap_or_default().counted;
+        snapshot.endpoints.entry(id.clone()).or_default().counted = counted;
         Ok(())
     }
 

@@ -14,6 +14,9 @@ use super::super::remotes::{Holder, holder_of};
 use super::super::{Error, jobs::JobStore};
 use super::{Object, Source};
 use domain::credit::Entry;
+use domain::delivery::{Delivery, Status};
+use domain::endpoint::Endpoint;
+use domain::event::Event;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
 use domain::policy::admission::Admission;
@@ -34,6 +37,10 @@ pub struct LedgerSnapshot {
     pub remotes: BTreeMap<String, Held>,
     pub admissions: BTreeMap<Provider, Admission>,
     pub keys: Vec<ApiKey>,
+    /// The endpoints of each account.
+    pub endpoints: BTreeMap<AccountId, Endpoints>,
+    /// When what waits is due of each event and delivery, by its key.
+    pub waiting: BTreeMap<(String, String), Timestamp>,
     /// The files in the bucket, by key.
     pub objects: BTreeMap<String, Object>,
     /// Open multipart uploads: key, and start of the oldest.
@@ -56,6 +63,14 @@ pub struct Account {
     pub counted: Option<RangeInclusive<i64>>,
     /// The account has an unreadable item, so its sums are not checked.
     pub is_partial: bool,
+}
+
+/// How many endpoints an account has, and how many of them want more than the ends of jobs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoints {
+    /// As its balance item counts them.
+    pub counted: [i64; 2],
+    pub found: [i64; 2],
 }
 
 /// All items of one job.
@@ -143,7 +158,10 @@ impl LedgerSnapshot {
                 audited.digests = digests(item)?;
             }
             keys::BALANCE => {
-                let account = self.accounts.entry(owner_of(&item)?).or_default();
+                let id = owner_of(&item)?;
+                let counted = ["listeners", "movers"].map(|name| number_of(&item, name).unwrap_or(0));
+                self.endpoints.entry(id.clone()).or_default().counted = counted;
+                let account = self.accounts.entry(id).or_default();
                 account.is_partial = true;
                 account.live = number_of(&item, "live").unwrap_or(0);
                 let balance = number_of(&item, "balance");
@@ -173,6 +191,27 @@ impl LedgerSnapshot {
                 let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
                 self.admissions.insert(*provider, from_item(DOING, item)?);
             }
+            keys::EVENT => {
+                let check_at = check_of(&item);
+                let _readable: Event = from_item(DOING, item)?;
+                self.waits(pk, sk, check_at);
+            }
+            sk if keys::parse_delivery(sk).is_some() => {
+                let check_at = check_of(&item);
+                let delivery: Delivery = from_item(DOING, item)?;
+                if check_at.is_none() && delivery.status == Status::Pending {
+                    return Err(corrupt("it waits, and is not in the due index"));
+                }
+                self.waits(pk, sk, check_at);
+            }
+            sk if sk.starts_with("ENDPOINT#") => {
+                let endpoint: Endpoint = from_item(DOING, item)?;
+                if !endpoint.id.is_callback() {
+                    let found = &mut self.endpoints.entry(endpoint.account.clone()).or_default().found;
+                    found[0] += 1;
+                    found[1] += i64::from(endpoint.wants_moves());
+                }
+            }
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => {}
         }
@@ -180,10 +219,20 @@ impl LedgerSnapshot {
     }
 }
 
+impl LedgerSnapshot {
+    fn waits(&mut self, pk: &str, sk: &str, check_at: Option<Timestamp>) {
+        self.waiting.extend(check_at.map(|at| ((pk.to_owned(), sk.to_owned()), at)));
+    }
+}
+
+fn check_of(item: &Item) -> Option<Timestamp> {
+    number_of(item, CHECK_AT).map(Timestamp::from_millis)
+}
+
 impl JobRow {
     fn read(pk: &str, mut item: Item) -> Result<Self, Error> {
         let due_shard = text_of(&item, DUE_SHARD).map(str::to_owned);
-        let check_at = number_of(&item, CHECK_AT).map(Timestamp::from_millis);
+        let check_at = check_of(&item);
         let moves = item.remove(MOVES).map_or_else(|| Ok(Vec::new()), |list| from_value(DOING, list))?;
         let job = job_from_item(DOING, item)?;
         if keys::job(job.id()) != pk {

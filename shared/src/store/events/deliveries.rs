@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
-use super::{EventStore, due};
+use super::{EventStore, due, event_of};
 use crate::store::Error;
 use crate::store::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use crate::store::keys::{self, EXPIRES_AT, SK};
+use crate::store::read::Page;
 use domain::delivery::{Delivery, Status};
 use domain::event::{Event, KEPT_S};
 use domain::id::{AccountId, EndpointId, EventId};
@@ -85,14 +86,15 @@ impl EventStore {
     pub async fn with_deliveries(&self, id: &EventId) -> Result<Option<(Event, Vec<Delivery>)>, Error> {
         let doing = format!("read event {id} with its deliveries");
         let query = self.table.client.query().table_name(&self.table.name).consistent_read(true);
-        let answer = query
+        let mut pages = query
             .key_condition_expression("PK = :pk")
             .expression_attribute_values(":pk", text(keys::event(id)))
-            .send()
-            .await
-            .map_err(|source| Error::sdk(&doing, source))?;
+            .into_paginator()
+            .items()
+            .send();
         let (mut event, mut deliveries) = (None, Vec::new());
-        for item in answer.items.unwrap_or_default() {
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|source| Error::sdk(&doing, source))?;
             match text_of(&item, SK) {
                 Some(keys::EVENT) => event = Some(from_item(&doing, item)?),
                 _ => deliveries.push(from_item(&doing, item)?),
@@ -108,12 +110,12 @@ impl EventStore {
         endpoint: &EndpointId,
         limit: i32,
         cursor: Option<(Timestamp, EventId)>,
-    ) -> Result<Vec<Delivery>, Error> {
+    ) -> Result<Page<Delivery, EventId>, Error> {
         let doing = format!("list the deliveries to {endpoint}");
         let cursor = cursor.map(|(at, event)| (at, key(keys::event(&event), keys::delivery(endpoint))));
         let of = keys::deliveries(account, endpoint);
-        let items = self.table.newest_items(&doing, &of, limit, cursor).await?;
-        items.into_iter().map(|item| from_item(&doing, item)).collect()
+        let page = self.table.newest_items(&doing, &of, limit, cursor, event_of).await?;
+        page.parsed(|item| from_item(&doing, item))
     }
 }
 

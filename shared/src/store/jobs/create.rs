@@ -4,10 +4,12 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::items::{job_item, request_item};
 use super::{JobStore, cancellation, failed_condition, job_from_item};
+use crate::store::events::event_put;
 use crate::store::item::Item;
-use crate::store::ledger::{self, Limits};
+use crate::store::ledger::{self, Limits, Low};
 use crate::store::{Error, RACES_MAX, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
+use domain::event::Event;
 use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -46,9 +48,10 @@ impl JobStore {
         limits: Limits,
     ) -> Result<Created, Error> {
         let mut job = job.clone();
+        let mut low = Low::Unknown;
         let doing = format!("create job {}", job.id());
         for tries in 0..RACES_MAX {
-            let writes = self.creation(&doing, &job, request, check_at, limits)?;
+            let writes = self.creation(&doing, &job, request, check_at, limits, low)?;
             let Err(error) = self.transact(writes).await else { return Ok(Created::New(job)) };
             let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
             // The order of the reasons is the order of the writes.
@@ -67,10 +70,12 @@ impl JobStore {
                 return Ok(refused);
             }
             let wanted = ledger::wanted_events(&item);
-            if wanted <= job.notifies() {
+            let (was_low, was_told) = (low, job.notifies());
+            low = ledger::falls_low(&doing, &item, &job, limits)?.map_or(Low::Unknown, Low::From);
+            job = job.with_events(wanted.max(was_told));
+            if low == was_low && job.notifies() == was_told {
                 return Ok(Created::TooMany { live: ledger::live_of(&item) });
             }
-            job = job.with_events(wanted);
         }
         Err(Error::contended(doing))
     }
@@ -82,14 +87,20 @@ impl JobStore {
         request: &JobRequest,
         check_at: Timestamp,
         limits: Limits,
+        low: Low,
     ) -> Result<Vec<TransactWriteItem>, Error> {
         let charge = Entry::Charge { job: job.id().clone(), amount: job.price() };
-        Ok(vec![
+        let mut writes = vec![
             self.put_if_absent(job_item(doing, job, check_at)?, true),
             self.put_if_absent(request_item(doing, job.id(), request)?, false),
-            ledger::take(&self.table, job, limits),
+            ledger::take(&self.table, job, limits, low),
             ledger::entry_put(&self.table, job.account(), &charge, job.created_at()),
-        ])
+        ];
+        if let (Low::From(balance), Some(mark)) = (low, limits.low_below) {
+            let event = Event::of_low(job, balance.less(job.price()), mark);
+            writes.push(event_put(&self.table, &event)?);
+        }
+        Ok(writes)
     }
 }
 
