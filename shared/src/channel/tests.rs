@@ -71,6 +71,7 @@ async fn bytes_that_are_no_text_stay_within_what_is_kept() {
 }
 
 /// The status is there, and then a byte a second.
+#[expect(clippy::disallowed_methods, reason = "the server is slow")]
 #[tokio::test]
 async fn a_body_that_drips_does_not_hold_up_its_status() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,11 +84,10 @@ async fn a_body_that_drips_does_not_hold_up_its_status() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
-    let started = std::time::Instant::now();
     let sent = send(Reach::Loopback, &url).await;
     assert_eq!((sent.outcome, sent.status), (Outcome::Delivered, Some(200)));
     // All 50 bytes would take longer than the whole call may.
-    assert!(sent.answer.unwrap().len() < 10, "{:?}", started.elapsed());
+    assert!(sent.answer.unwrap().len() < 10);
 }
 
 #[tokio::test]

@@ -138,15 +138,7 @@ impl Caller {
         let first = call("POST /v1/endpoints", "", &new).await;
         assert_eq!(first.status, 201);
         let id = first.text("/id").to_owned();
-        for (key, body, status) in [
-            ("hooks", &*new, 201),
-            ("hooks", &new, 201),
-            ("hooks", r#"{"url": "https://a.example", "types": ["*"]}"#, 422),
-            ("\"\"", &new, 400),
-        ] {
-            let made = self.call("POST /v1/endpoints", "", &[("idempotency-key", key)], Some(body)).await;
-            assert_eq!(made.status, status, "{key} {body}");
-        }
+        self.created_by_key(&new).await;
         let job = self.submit("a moat").await;
         self.world.finish(&job.parse().unwrap()).await;
         self.world.drain().await;
@@ -191,6 +183,19 @@ impl Caller {
         let tested = while_drained(&self.world, test).await;
         assert_eq!(tested.status, 200);
         self.ended_events(&id, &new).await;
+    }
+
+    /// What a request to create an endpoint is answered under a key.
+    async fn created_by_key(&self, new: &str) {
+        for (key, body, status) in [
+            ("hooks", new, 201),
+            ("hooks", new, 201),
+            ("hooks", r#"{"url": "https://a.example", "types": ["*"]}"#, 422),
+            ("\"\"", new, 400),
+        ] {
+            let made = self.call("POST /v1/endpoints", "", &[("idempotency-key", key)], Some(body)).await;
+            assert_eq!(made.status, status, "{key} {body}");
+        }
     }
 
     /// What is answered at the limit of endpoints, and once one is deleted.

@@ -191,13 +191,21 @@ impl LedgerSnapshot {
                 let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
                 self.admissions.insert(*provider, from_item(DOING, item)?);
             }
+            keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
+            _ => self.read_of_events(pk, sk, item)?,
+        }
+        Ok(())
+    }
+
+    /// Reads what belongs to events.
+    fn read_of_events(&mut self, pk: &str, sk: &str, item: Item) -> Result<(), Error> {
+        let check_at = check_of(&item);
+        match sk {
             keys::EVENT => {
-                let check_at = check_of(&item);
                 let _readable: Event = from_item(DOING, item)?;
                 self.waits(pk, sk, check_at);
             }
             sk if keys::parse_delivery(sk).is_some() => {
-                let check_at = check_of(&item);
                 let delivery: Delivery = from_item(DOING, item)?;
                 if check_at.is_none() && delivery.status == Status::Pending {
                     return Err(corrupt("it waits, and is not in the due index"));
@@ -212,14 +220,11 @@ impl LedgerSnapshot {
                     found[1] += i64::from(endpoint.wants_moves());
                 }
             }
-            keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => {}
         }
         Ok(())
     }
-}
 
-impl LedgerSnapshot {
     fn waits(&mut self, pk: &str, sk: &str, check_at: Option<Timestamp>) {
         self.waiting.extend(check_at.map(|at| ((pk.to_owned(), sk.to_owned()), at)));
     }
