@@ -11,15 +11,16 @@ use crate::documents::{files, root, sources};
 
 /// What each room of `shared` may name of the crate, beside itself, and whether it may name
 /// `signatures`. That `domain` and `signatures` import nothing of ours, their manifests ensure.
-const ROOMS: [(&str, &[&str], bool); 7] = [
+const ROOMS: [(&str, &[&str], bool); 8] = [
     ("store", &[], false),
     ("outside", &[], false),
     ("provider", &["outside"], true),
     ("channel", &["outside"], true),
+    ("inbound", &[], true),
     ("operate", &["store"], false),
     // Of the store only its error, whom a key belongs to, and what a message says.
     ("edge", &["operate", "store"], false),
-    ("boot", &["channel", "provider", "store"], true),
+    ("boot", &["channel", "inbound", "provider", "store"], true),
 ];
 /// The crates that import nothing of ours.
 const LOWEST: [&str; 2] = ["shared/domain", "shared/signatures"];

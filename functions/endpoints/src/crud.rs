@@ -278,7 +278,7 @@ fn check(
         }
         let patterns = types.iter().map(|text| text.parse::<Pattern>());
         patterns.collect::<Result<Vec<_>, _>>().unwrap_or_else(|why| {
-            let known = ["*", "job.*"].into_iter().chain(TYPES).map(str::to_owned);
+            let known = ["*", "job.*", "inbound.*"].into_iter().chain(TYPES).map(str::to_owned);
             wrong("types", format!("names one that is {why}"), known.collect());
             Vec::new()
         })

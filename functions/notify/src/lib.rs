@@ -1,4 +1,5 @@
-//! `notify`: one event becomes one delivery for each endpoint that wants it.
+//! `notify`: one event becomes one delivery for each endpoint that wants it. What inbound sources report
+//! becomes an event first.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::delivery::{Delivery, Status};
 use domain::endpoint::{self, Endpoint};
 use domain::event::{Event, body as event_body};
-use domain::id::EndpointId;
+use domain::id::{EndpointId, EventId};
+use domain::inbound::Inbound;
 use domain::job::{Job, State};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -63,7 +65,14 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 }
 
 async fn notify(app: &App, message: Message) -> Result<(), Unfinished> {
-    let Message::Notify { event: id } = message else { return Err(Unfinished::of_another_queue()) };
+    let id = match message {
+        Message::Notify { event } => event,
+        Message::Inbound(inbound) => match record(app, *inbound).await? {
+            Some(event) => event,
+            None => return Ok(()),
+        },
+        _ => return Err(Unfinished::of_another_queue()),
+    };
     // An event that has expired, or has its deliveries already.
     let Some((event, false)) = app.events.get(&id).await? else { return Ok(()) };
     note_account(&event.account);
@@ -99,6 +108,18 @@ async fn notify(app: &App, message: Message) -> Result<(), Unfinished> {
         tracing::warn!(error = chain(&lost), "message.not_queued");
     }
     Ok(())
+}
+
+/// Writes the event of an inbound source, if an endpoint wants it. A repeat of it changes nothing.
+async fn record(app: &App, inbound: Inbound) -> Result<Option<EventId>, Unfinished> {
+    note_account(&inbound.account);
+    let endpoints = app.endpoints.list(&inbound.account).await?;
+    if !endpoints.iter().any(|endpoint| endpoint.wants(inbound.kind.as_str())) {
+        return Ok(None);
+    }
+    let event = inbound.event();
+    app.events.put(&event).await?;
+    Ok(Some(event.id))
 }
 
 /// The deliveries of an event. Endpoints that are paused or disabled have theirs recorded, too.

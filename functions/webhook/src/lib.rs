@@ -1,4 +1,7 @@
-//! `webhook`: verify the raw body, queue the verdict for `fetch` or `settle`, answer.
+//! `webhook`: verify the raw body, queue the verdict for `fetch` or `settle`, answer. What comes from
+//! inbound sources is queued for `notify`.
+
+mod inbound;
 
 use std::convert::Infallible;
 
@@ -8,9 +11,11 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::http::{Problem, answer, body_bytes, json};
+use shared::inbound::Sources;
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
-use shared::store::queue::{Message, Sender};
+use shared::store::queue::{Message, Queue, Sender};
 use shared::store::verdicts::Verdicts;
+use url::Url;
 
 /// Maximum size of a webhook, in bytes: an escaped body must fit into a Lambda event.
 const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
@@ -23,6 +28,10 @@ pub struct App {
     pub callback_secrets: CallbackSecrets,
     /// Providers in use.
     pub sold: Vec<Provider>,
+    pub sources: Sources,
+    /// The API's own URL, as inbound sources call it: some sign it.
+    pub url: Option<Url>,
+    pub notify: Queue,
     pub clock: Clock,
 }
 
@@ -34,6 +43,9 @@ impl App {
             verdicts: config::verdicts(process, &mut read),
             callback_secrets: config::callback_secrets(&mut read)?,
             sold: config::providers(&mut read),
+            sources: config::inbound_sources(&mut read),
+            url: config::public_url(&mut read, "WEBHOOK_BASE_URL"),
+            notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -41,7 +53,13 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request, receive(app, &request)).await)
+    let received = async {
+        match request.path_parameters_ref().is_some_and(|parameters| parameters.first("source").is_some()) {
+            true => inbound::receive(app, &request).await,
+            false => receive(app, &request).await,
+        }
+    };
+    Ok(answer(&request, received).await)
 }
 
 async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
@@ -53,11 +71,7 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     }
     let token = parameters.first("token").unwrap_or_default();
     let (token, old_token) = verify_token(app, token, provider).map_err(refused)?;
-    if body_bytes(request).len() > BODY_BYTES_MAX {
-        let detail = format!("A webhook may have at most {BODY_BYTES_MAX} bytes.");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
-    }
-    let body = Bytes::copy_from_slice(body_bytes(request));
+    let body = body(request)?;
     let verified =
         app.providers.verify_webhook(provider, &token, request.headers(), body, app.clock.now()).await;
     let Delivery { body, signed, user } = verified.map_err(refused)?;
@@ -79,6 +93,16 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     // Acknowledged only once it is durable; otherwise the provider delivers it again.
     app.verdicts.send(&message, provider).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
+}
+
+/// The unchanged bytes of the body.
+fn body(request: &Request) -> Result<Bytes, Problem> {
+    let bytes = body_bytes(request);
+    if bytes.len() > BODY_BYTES_MAX {
+        let detail = format!("A webhook may have at most {BODY_BYTES_MAX} bytes.");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    Ok(Bytes::copy_from_slice(bytes))
 }
 
 /// The verified token of a callback URL, and whether an older release made it. Old tokens do not

@@ -12,6 +12,7 @@ use super::credit::Credits;
 use super::decide::Transition;
 use super::endpoint::Endpoint;
 use super::id::{AccountId, EndpointId, EventId, JobId};
+use super::inbound::{self, SourceName};
 use super::job::{Job, Notifies, State};
 use super::provider::Provider;
 use super::time::Timestamp;
@@ -19,7 +20,7 @@ use super::time::Timestamp;
 /// How long an event is kept and listed, in seconds.
 pub const KEPT_S: i64 = 30 * 24 * 3_600;
 
-/// The types of events. The last five go to the operator.
+/// The types of events, beside those of [`inbound`] sources. The last five go to the operator.
 pub const TYPES: [&str; 13] = [
     EventType::RUNNING,
     "job.succeeded",
@@ -62,8 +63,19 @@ impl EventType {
         Self(name.to_owned())
     }
 
+    /// `inbound.<source>.<type>`, for the type as the source's platform names it.
+    pub fn inbound(source: &SourceName, theirs: &str) -> Self {
+        Self(format!("{}{source}.{}", inbound::FAMILY, inbound::type_name(theirs)))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&'static str> for EventType {
+    fn from(name: &'static str) -> Self {
+        Self::known(name)
     }
 }
 
@@ -90,7 +102,8 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
         let pattern = Self(text.to_owned());
-        if TYPES.iter().any(|name| pattern.matches(name)) { Ok(pattern) } else { Err(BadPattern) }
+        let is_known = TYPES.iter().any(|name| pattern.matches(name)) || inbound::is_pattern(text);
+        if is_known { Ok(pattern) } else { Err(BadPattern) }
     }
 }
 
@@ -132,9 +145,15 @@ pub struct Event {
 
 impl Event {
     /// An event of this type that is not about a job.
-    pub fn new(id: EventId, account: AccountId, kind: &'static str, data: &Value, now: Timestamp) -> Self {
-        let body = Some(body(kind, now, data));
-        let kind = EventType::known(kind);
+    pub fn new(
+        id: EventId,
+        account: AccountId,
+        kind: impl Into<EventType>,
+        data: &Value,
+        now: Timestamp,
+    ) -> Self {
+        let kind = kind.into();
+        let body = Some(body(kind.as_str(), now, data));
         Self { id, account, kind, created_at: now, job: None, body, only: None, except: None }
     }
 

@@ -3,7 +3,8 @@
 //! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
 //! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
-//! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it.
+//! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
+//!   [`inbound`]: what other platforms report.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
 //! - [`public_url`]: untrusted URLs.
 
@@ -16,6 +17,7 @@ mod effect;
 pub mod endpoint;
 pub mod event;
 pub mod id;
+pub mod inbound;
 pub mod job;
 pub mod media;
 pub mod policy;

@@ -4,6 +4,7 @@ use url::Url;
 
 use super::env::Reader;
 use super::{Process, StartError, own_catalog};
+use crate::inbound::{Sources, TokenKeys};
 use crate::provider::{
     CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter, unspoken,
 };
@@ -237,6 +238,22 @@ fn webhook_secret(read: &mut Reader<'_>, provider: Provider) -> Option<StandardW
         read.problem(format!("{variable} must be secrets in base64 after `whsec_`, separated by commas"));
     }
     secret.ok()
+}
+
+/// `INBOUND_SOURCES`: the inbound sources, a JSON list; `INBOUND_TOKEN_SECRET`: the keys of their URLs. None
+/// without a list.
+pub fn inbound_sources(read: &mut Reader<'_>) -> Sources {
+    let list: Option<String> = read.optional("INBOUND_SOURCES", "a text");
+    let Some(list) = list else { return Sources::none() };
+    let keys = read.required("INBOUND_TOKEN_SECRET");
+    let keys = TokenKeys::parse(&keys).unwrap_or_else(|wrong| {
+        read.problem(format!("INBOUND_TOKEN_SECRET {wrong}"));
+        TokenKeys::none()
+    });
+    Sources::parse(&list, keys).unwrap_or_else(|wrong| {
+        read.problem(format!("INBOUND_SOURCES: {wrong}"));
+        Sources::none()
+    })
 }
 
 /// `WEBHOOK_TOKEN_SECRET`: keys of the callback tokens, separated by commas: the first

@@ -11,6 +11,7 @@ use super::{Error, Sqs};
 use domain::attempt::Attempt;
 use domain::credit::MicroUsd;
 use domain::id::{AccountId, EndpointId, EventId, JobId, RemoteJob};
+use domain::inbound::Inbound;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
@@ -77,6 +78,9 @@ pub enum Message {
     /// This event needs its deliveries.
     #[serde(rename = "notify.v1")]
     Notify { event: EventId },
+    /// Another platform reported this; it is an event if an endpoint of the account wants it.
+    #[serde(rename = "inbound.v1")]
+    Inbound(Box<Inbound>),
     /// This delivery is due.
     #[serde(rename = "deliver.v1")]
     Deliver { event: EventId, endpoint: EndpointId },
@@ -105,6 +109,7 @@ impl Message {
             Self::Settle { .. } => "settle.v1",
             Self::Fetch { .. } => "fetch.v1",
             Self::Notify { .. } => "notify.v1",
+            Self::Inbound(_) => "inbound.v1",
             Self::Deliver { .. } => "deliver.v1",
             Self::Recover { .. } => "recover.v1",
         }
@@ -117,7 +122,7 @@ impl Message {
             | Self::Poll { job_id, .. }
             | Self::Settle { job_id, .. }
             | Self::Fetch { job_id, .. } => Some(job_id),
-            Self::Notify { .. } | Self::Deliver { .. } | Self::Recover { .. } => None,
+            Self::Notify { .. } | Self::Inbound(_) | Self::Deliver { .. } | Self::Recover { .. } => None,
         }
     }
 
@@ -125,6 +130,7 @@ impl Message {
     pub const fn event(&self) -> Option<&EventId> {
         match self {
             Self::Notify { event } | Self::Deliver { event, .. } => Some(event),
+            Self::Inbound(inbound) => Some(&inbound.event),
             _ => None,
         }
     }
@@ -132,7 +138,11 @@ impl Message {
     /// The attempt that it is about, if it names one.
     pub const fn attempt(&self) -> Option<u8> {
         match self {
-            Self::Dispatch { .. } | Self::Notify { .. } | Self::Deliver { .. } | Self::Recover { .. } => None,
+            Self::Dispatch { .. }
+            | Self::Notify { .. }
+            | Self::Inbound(_)
+            | Self::Deliver { .. }
+            | Self::Recover { .. } => None,
             Self::Poll { attempt, .. } | Self::Settle { attempt, .. } | Self::Fetch { attempt, .. } => {
                 Some(*attempt)
             }

@@ -18,6 +18,10 @@ pub struct AbacatePay {
 }
 
 impl AbacatePay {
+    /// The key that its documentation publishes, the same for every account: what it signs is intact,
+    /// and may be from anyone.
+    pub const PUBLISHED_KEY: &str = "t9dXRhHHo3yDEj5pVDYz0frf7q6bMKyMRmxxCPIPp3RCplBfXRxqlC6ZpiWmOqj4L63qEaeUOtrCI8P0VMUgo6iIga2ri9ogaHFs0WIIywSMg0q7RmBfybe1E5XJcfC4IW3alNqym0tXoAKkzvfEjZxV6bE0oG2zJrNNYmUCKZyV0KZ3JS8Votf9EAWWYdiDkMkpbMdPggfh1EqHlVkMiTady6jOR3hyzGEHrIz2Ret0xHKMbiqkr9HS1JhNHDX9";
+
     pub fn new(secrets: &[Secret], published_keys: &[Secret]) -> Result<Self, BadKey> {
         Ok(Self { secrets: MacKeys::text(secrets)?, published: MacKeys::text(published_keys)? })
     }

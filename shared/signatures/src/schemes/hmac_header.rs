@@ -79,6 +79,18 @@ impl HmacHeader {
         Self::new(rules, secrets)
     }
 
+    /// Senders that one writes oneself: `X-Genmux-Signature: sha256=<hex>` of `{timestamp}.{body}`, and
+    /// `X-Genmux-Timestamp` in Unix seconds.
+    pub fn own(secrets: &[Secret]) -> Result<Self, BadKey> {
+        let rules = HmacRules {
+            prefix: "sha256=".to_owned(),
+            timestamp_header: Some(HeaderName::from_static("x-genmux-timestamp")),
+            template: "{timestamp}.{body}".to_owned(),
+            ..rules(&["x-genmux-signature"])
+        };
+        Self::new(rules, secrets)
+    }
+
     pub(super) fn check(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> Result<(), VerifyError> {
         const SIGNATURE: &str = "of the signature";
         const TIMESTAMP: &str = "of the timestamp";

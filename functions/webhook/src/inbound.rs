@@ -1,0 +1,59 @@
+//! Webhooks of inbound sources: verified, read, and queued for `notify`.
+
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response};
+use serde_json::json;
+use shared::edge::http::{Problem, json as answer};
+use shared::edge::note_account;
+use shared::inbound::{self, Content, Source};
+use shared::provider::VerifyError;
+use shared::store::queue::Message;
+
+use super::{App, body};
+
+pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    let parameters = request.path_parameters();
+    let parameter = |name| parameters.first(name).unwrap_or_default();
+    let (name, token) = (parameter("source"), parameter("token"));
+    let source = app.sources.find(name, token).ok_or_else(Problem::not_found)?;
+    note_account(&source.account);
+    let (headers, body, now) = (request.headers(), body(request)?, app.clock.now());
+    let url = url(app, request, &inbound::path(name, token));
+    let verified = source.verify(&url, headers, body, now).map_err(|error| refused(source, error))?;
+
+    // Verified from here on.
+    let reports = match source.read(headers, &verified) {
+        Ok(Content::Reports(reports)) => reports,
+        Ok(Content::Challenge(challenge)) => return Ok(answer(StatusCode::OK, &json!({"challenge": challenge}))),
+        Err(unreadable) => {
+            tracing::warn!(source = source.name.as_str(), cause = unreadable.0, "inbound.unreadable");
+            let detail = format!("The webhook cannot be read: {unreadable}.");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_webhook", detail));
+        }
+    };
+    tracing::info!(source = source.name.as_str(), reports = reports.len(), "inbound.received");
+    let group = source.account.as_str();
+    let messages = reports.into_iter().map(|report| {
+        (Message::Inbound(Box::new(report.of(source, now))), group.to_owned())
+    });
+    // Acknowledged only once all are durable; otherwise the platform delivers them again.
+    for sent in app.notify.send_all(&messages.collect::<Vec<_>>()).await {
+        sent?;
+    }
+    Ok(answer(StatusCode::OK, &json!({"received": true})))
+}
+
+/// The URL that the platform called, which some sign.
+fn url(app: &App, request: &Request, path: &str) -> String {
+    let base = app.url.as_ref().map_or("", |url| url.as_str());
+    match request.uri().query() {
+        Some(query) => format!("{base}{path}?{query}"),
+        None => format!("{base}{path}"),
+    }
+}
+
+/// Without the reason: who forges one shall not learn how far it came.
+fn refused(source: &Source, error: VerifyError) -> Problem {
+    tracing::warn!(source = source.name.as_str(), cause = error.to_string(), "inbound.refused");
+    Problem::new(StatusCode::UNAUTHORIZED, "bad_signature", "Webhook verification failed.")
+}

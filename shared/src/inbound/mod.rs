@@ -1,0 +1,133 @@
+//! Inbound sources: other platforms whose signed webhooks become events of an account.
+//!
+//! Which there are is the owner's configuration. A source has a URL of its own, whose token is derived from
+//! a signing key; what comes there is verified by the scheme of its kind, and then read.
+
+mod kind;
+mod read;
+mod token;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use domain::id::AccountId;
+use domain::inbound::SourceName;
+use domain::time::Timestamp;
+use http::HeaderMap;
+use serde::Deserialize;
+use signatures::{Secret, Signing, Verified, VerifyError, verify_signed};
+use url::Url;
+
+pub use kind::Kind;
+pub use read::{Content, Report, Unreadable};
+pub use token::TokenKeys;
+
+/// The maximum number of sources.
+const SOURCES_MAX: usize = 1_000;
+
+/// One source, with all of its active secrets.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub name: SourceName,
+    pub account: AccountId,
+    pub kind: Kind,
+    signing: Signing,
+}
+
+impl Source {
+    /// Proves that the source's platform sent this. `url` is the address that it called, query and all.
+    pub fn verify(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+        now: Timestamp,
+    ) -> Result<Verified<Bytes>, VerifyError> {
+        verify_signed(&self.signing, url, headers, body, now.as_secs())
+    }
+
+    /// What the platform reports.
+    pub fn read(&self, headers: &HeaderMap, body: &Verified<Bytes>) -> Result<Content, Unreadable> {
+        read::content(self.kind, headers, body.get())
+    }
+}
+
+/// The sources of a deployment.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    all: BTreeMap<(AccountId, SourceName), Source>,
+    keys: TokenKeys,
+}
+
+/// One source as its owner writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    source: SourceName,
+    /// By default, what the name says.
+    #[serde(default)]
+    kind: Option<String>,
+    account: AccountId,
+    secrets: Vec<String>,
+}
+
+impl Sources {
+    /// Reads a JSON list of `{source, kind?, account, secrets}`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, by the place in the list and the field, without a word of a secret.
+    pub fn parse(text: &str, keys: TokenKeys) -> Result<Self, String> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let written: Vec<Written> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            // The parser's own words may quote a secret.
+            match error.inner().is_data() {
+                true => format!("{}: the field is unknown, missing or malformed", error.path()),
+                false => format!("is not JSON: line {}", error.inner().line()),
+            }
+        })?;
+        if written.len() > SOURCES_MAX {
+            return Err(format!("has more than {SOURCES_MAX} sources"));
+        }
+        let mut all = BTreeMap::new();
+        for (place, Written { source: name, kind, account, secrets }) in written.into_iter().enumerate() {
+            let kind = Kind::named(kind.as_deref().unwrap_or(name.as_str())).ok_or_else(|| {
+                let kinds = Kind::ALL.map(Kind::name).join(", ");
+                format!("[{place}].kind must be one of: {kinds}")
+            })?;
+            let secrets: Vec<_> = secrets.into_iter().map(Secret::new).collect();
+            let signing = kind.signing(&secrets).map_err(|bad| format!("[{place}].secrets: {bad}"))?;
+            let key = (account.clone(), name.clone());
+            if all.insert(key, Source { name, account, kind, signing }).is_some() {
+                return Err(format!("[{place}].source: the account has one of this name already"));
+            }
+        }
+        Ok(Self { all, keys })
+    }
+
+    /// No sources: every URL is unknown.
+    pub fn none() -> Self {
+        Self { all: BTreeMap::new(), keys: TokenKeys::none() }
+    }
+
+    /// The source of a URL, if its token is genuine and the source is configured.
+    pub fn find(&self, name: &str, token: &str) -> Option<&Source> {
+        let name: SourceName = name.parse().ok()?;
+        let account = self.keys.verify(token, &name)?;
+        self.all.get(&(account, name))
+    }
+
+    /// The URL of each source, below the API's own.
+    pub fn urls(&self, api: &Url) -> impl Iterator<Item = (&Source, Option<String>)> {
+        let all = self.all.values();
+        all.map(|source| (source, self.keys.url(api, &source.account, &source.name)))
+    }
+}
+
+/// The path of a source below the API's URL.
+pub fn path(name: &str, token: &str) -> String {
+    format!("v1/inbound/{name}/{token}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! What a verified webhook says: the platform's id and type of each event in it, and its content.
+//!
+//! Headers are not signed by GitHub, Shopify and Slack: an id or a type that comes in one is the
+//! platform's word as long as the connection is.
+
+use data_encoding::HEXLOWER;
+use domain::inbound::Inbound;
+use domain::time::Timestamp;
+use http::HeaderMap;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use super::{Kind, Source};
+
+/// Maximum length of a payload as JSON, in bytes: an event has less than 20 kB.
+const PAYLOAD_MAX: usize = 16_000;
+/// Maximum length of an id, in bytes; a longer one is replaced by its digest.
+const ID_MAX: usize = 200;
+/// Events in one webhook.
+const EVENTS_MAX: usize = 5_000;
+
+/// What a webhook comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    Reports(Vec<Report>),
+    /// The platform asks whether the URL is ours: the answer repeats this text.
+    Challenge(String),
+}
+
+/// One event of a platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The platform's id of it, which a repeat has too.
+    pub id: String,
+    /// The platform's type of it.
+    pub kind: String,
+    /// `None` if it is too long for an event.
+    pub payload: Option<Value>,
+}
+
+/// Why a genuine webhook is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub &'static str);
+
+impl Report {
+    /// The report as one of a source.
+    pub fn of(self, source: &Source, received_at: Timestamp) -> Inbound {
+        let Self { id, kind, payload } = self;
+        Inbound::new(source.account.clone(), source.name.clone(), id, &kind, received_at, payload)
+    }
+}
+
+pub(super) fn content(kind: Kind, headers: &HeaderMap, body: &[u8]) -> Result<Content, Unreadable> {
+    let payload = match kind {
+        Kind::Twilio => form(body),
+        _ => serde_json::from_slice(body).map_err(|_quotes| Unreadable("the body is not JSON"))?,
+    };
+    let webhook = Webhook { headers, payload: &payload };
+    if kind == Kind::Sendgrid {
+        let Value::Array(events) = &payload else { return Err(Unreadable("the body is not a list")) };
+        if events.len() > EVENTS_MAX {
+            return Err(Unreadable("the body has too many events"));
+        }
+        let reports = events.iter().map(|event| Webhook { headers, payload: event }.report(kind));
+        return Ok(Content::Reports(reports.collect()));
+    }
+    if !payload.is_object() {
+        return Err(Unreadable("the body is not an object"));
+    }
+    if kind == Kind::Slack && webhook.text("/type") == "url_verification" {
+        return Ok(Content::Challenge(webhook.text("/challenge").to_owned()));
+    }
+    Ok(Content::Reports(vec![webhook.report(kind)]))
+}
+
+/// One event with the headers that it came under.
+struct Webhook<'a> {
+    headers: &'a HeaderMap,
+    payload: &'a Value,
+}
+
+impl Webhook<'_> {
+    fn report(&self, kind: Kind) -> Report {
+        let json = self.payload.to_string();
+        let (id, theirs) = self.names(kind);
+        let is_plain = |c: char| !c.is_control() && !c.is_whitespace();
+        let id = match id {
+            // One without an id is known by its content.
+            id if id.is_empty() => digest(&json),
+            id if id.len() > ID_MAX || !id.chars().all(is_plain) => digest(&id),
+            id => id,
+        };
+        let payload = (json.len() <= PAYLOAD_MAX).then(|| self.payload.clone());
+        Report { id, kind: theirs, payload }
+    }
+
+    /// The platform's id, empty if it gives none, and its type.
+    fn names(&self, kind: Kind) -> (String, String) {
+        let text = |pointer| self.text(pointer).to_owned();
+        match kind {
+            Kind::Stripe | Kind::Hmac => (text("/id"), text("/type")),
+            Kind::StandardWebhooks => (self.header(&["svix-id", "webhook-id"]).to_owned(), text("/type")),
+            Kind::Github => {
+                let kind = joined(&[self.header(&["x-github-event"]), self.text("/action")]);
+                (self.header(&["x-github-delivery"]).to_owned(), kind)
+            }
+            Kind::Shopify => {
+                // Where both sets of headers are there, the newer one counts, as for the signature.
+                let is_newer = self.headers.contains_key("shopify-hmac-sha256");
+                let names = if is_newer {
+                    ["shopify-webhook-id", "shopify-topic"]
+                } else {
+                    ["x-shopify-webhook-id", "x-shopify-topic"]
+                };
+                let [id, topic] = names.map(|name| self.header(&[name]).to_owned());
+                (id, topic)
+            }
+            Kind::Slack => {
+                let of_event = self.text("/event/type");
+                let kind = if of_event.is_empty() { self.text("/type") } else { of_event };
+                (text("/event_id"), kind.to_owned())
+            }
+            Kind::Twilio => self.of_twilio(),
+            Kind::Sendgrid => self.of_sendgrid(),
+            Kind::Abacatepay => self.of_abacatepay(),
+        }
+    }
+
+    /// A message or call is reported once for each of its statuses.
+    fn of_twilio(&self) -> (String, String) {
+        let first = |names: &[&str]| {
+            let texts = names.iter().map(|name| self.payload.get(*name).and_then(Value::as_str));
+            texts.flatten().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+        };
+        let (subject, sid, status) = match first(&["MessageSid", "SmsSid", "SmsMessageSid"]) {
+            sid if !sid.is_empty() => ("message", sid, first(&["MessageStatus", "SmsStatus"])),
+            _ => ("call", first(&["CallSid"]), first(&["CallStatus"])),
+        };
+        if sid.is_empty() {
+            return (String::new(), String::new());
+        }
+        (joined(&[&sid, &status]), joined(&[subject, &status]))
+    }
+
+    /// `sg_event_id` differs between repeats of one event. Two clicks of one second differ in their URL,
+    /// and one message may have several recipients.
+    fn of_sendgrid(&self) -> (String, String) {
+        let ids = ["/genmux_id", "/sg_message_id", "/smtp-id"].map(|pointer| self.text(pointer));
+        let message = ids.into_iter().find(|id| !id.is_empty()).unwrap_or_default();
+        let event = self.text("/event");
+        let Some(at) = self.payload.get("timestamp").filter(|_| !message.is_empty()) else {
+            return (String::new(), event.to_owned());
+        };
+        let more = digest(&[self.text("/email"), self.text("/url")].join("\n"));
+        (joined(&[message, event, &at.to_string(), &more[..16]]), event.to_owned())
+    }
+
+    /// An id is promised, and missing in its own examples: else the charge, its event and its status.
+    fn of_abacatepay(&self) -> (String, String) {
+        let event = self.text("/event");
+        let id = match self.text("/id") {
+            "" => {
+                let objects = ["", "/transparent", "/checkout", "/billing", "/pixQrCode", "/payout"];
+                let member = |name: &str| {
+                    let found = objects.map(|object| self.text(&format!("/data{object}/{name}")));
+                    found.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+                };
+                match member("id") {
+                    "" => String::new(),
+                    charge => joined(&[charge, event, member("status")]),
+                }
+            }
+            id => id.to_owned(),
+        };
+        (id, event.to_owned())
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The first of these headers that is there.
+    fn header(&self, names: &[&str]) -> &str {
+        let value = names.iter().find_map(|name| self.headers.get(*name));
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// The parts that are not empty, with dots between them.
+fn joined(parts: &[&str]) -> String {
+    let parts: Vec<_> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    parts.join(".")
+}
+
+fn digest(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text))
+}
+
+/// A form as an object of texts; the first value of a name counts.
+fn form(body: &[u8]) -> Value {
+    let mut fields = Map::new();
+    for (name, value) in form_urlencoded::parse(body) {
+        fields.entry(name).or_insert_with(|| Value::String(value.into_owned()));
+    }
+    Value::Object(fields)
+}
