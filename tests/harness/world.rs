@@ -131,6 +131,7 @@ impl World {
             webhooks: true,
             callback_secret: "a callback secret that is long enough for tests".to_owned(),
             endpoint_secret: "a master secret that is long enough for tests".to_owned(),
+            inbound_secret: "an inbound secret that is long enough for tests".to_owned(),
             latency: LATENCY,
             clock: Clock::manual(Clock::System.now()),
             random: Random::seeded(7),

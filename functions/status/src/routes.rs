@@ -24,6 +24,7 @@ pub const ROUTES: [&str; 24] = [
     ACCOUNT,
     OPENAPI,
     "POST /v1/webhooks/{provider}/{token}",
+    "POST /v1/inbound/{source}/{token}",
     "GET /v1/endpoints",
     "POST /v1/endpoints",
     "GET /v1/endpoints/{id}",

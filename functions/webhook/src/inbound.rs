@@ -5,9 +5,9 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::json;
 use shared::edge::http::{Problem, json as answer};
 use shared::edge::note_account;
-use shared::inbound::{self, Content, Source};
+use shared::inbound::{self, Content, Report, Source};
 use shared::provider::VerifyError;
-use shared::store::queue::Message;
+use shared::store::queue::{Message, SEND_MAX};
 
 use super::{App, body};
 
@@ -33,12 +33,13 @@ pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Bod
     };
     tracing::info!(source = source.name.as_str(), reports = reports.len(), "inbound.received");
     let group = source.account.as_str();
-    let messages = reports.into_iter().map(|report| {
-        (Message::Inbound(Box::new(report.of(source, now))), group.to_owned())
-    });
+    let message = |report: Report| (Message::Inbound(Box::new(report.of(source, now))), group.to_owned());
+    let messages: Vec<_> = reports.into_iter().map(message).collect();
     // Acknowledged only once all are durable; otherwise the platform delivers them again.
-    for sent in app.notify.send_all(&messages.collect::<Vec<_>>()).await {
-        sent?;
+    for some in messages.chunks(SEND_MAX) {
+        for sent in app.notify.send_all(some).await {
+            sent?;
+        }
     }
     Ok(answer(StatusCode::OK, &json!({"received": true})))
 }

@@ -61,7 +61,7 @@ pub struct Options {
     pub databases: Option<PathBuf>,
     /// The folder of the bucket.
     pub media: PathBuf,
-    /// Keys and origins of the real providers, by variable. They do not select a provider.
+    /// Keys and origins of the real providers, by variable, and settings. They do not select a provider.
     pub env: Env,
     /// The providers.
     pub pool: Pool,
@@ -75,6 +75,8 @@ pub struct Options {
     pub callback_secret: String,
     /// The master secret of endpoints.
     pub endpoint_secret: String,
+    /// Key of the URLs of inbound sources; the sources are `INBOUND_SOURCES` of `env`.
+    pub inbound_secret: String,
     /// The default duration of a simulated remote job.
     pub latency: Duration,
     pub clock: Clock,

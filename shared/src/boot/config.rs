@@ -240,19 +240,18 @@ fn webhook_secret(read: &mut Reader<'_>, provider: Provider) -> Option<StandardW
     secret.ok()
 }
 
-/// `INBOUND_SOURCES`: the inbound sources, a JSON list; `INBOUND_TOKEN_SECRET`: the keys of their URLs. None
-/// without a list.
+/// `INBOUND_SOURCES`: the inbound sources, a JSON list, none without it; `INBOUND_TOKEN_SECRET`: the keys of
+/// their URLs, separated by commas: the first signs, all verify.
 pub fn inbound_sources(read: &mut Reader<'_>) -> Sources {
-    let list: Option<String> = read.optional("INBOUND_SOURCES", "a text");
-    let Some(list) = list else { return Sources::none() };
     let keys = read.required("INBOUND_TOKEN_SECRET");
     let keys = TokenKeys::parse(&keys).unwrap_or_else(|wrong| {
         read.problem(format!("INBOUND_TOKEN_SECRET {wrong}"));
         TokenKeys::none()
     });
-    Sources::parse(&list, keys).unwrap_or_else(|wrong| {
+    let list: Option<String> = read.optional("INBOUND_SOURCES", "a text");
+    Sources::parse(list.as_deref().unwrap_or("[]"), keys).unwrap_or_else(|wrong| {
         read.problem(format!("INBOUND_SOURCES: {wrong}"));
-        Sources::none()
+        Sources::default()
     })
 }
 

@@ -16,7 +16,6 @@ use domain::time::Timestamp;
 use http::HeaderMap;
 use serde::Deserialize;
 use signatures::{Secret, Signing, Verified, VerifyError, verify_signed};
-use url::Url;
 
 pub use kind::Kind;
 pub use read::{Content, Report, Unreadable};
@@ -53,7 +52,7 @@ impl Source {
 }
 
 /// The sources of a deployment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Sources {
     all: BTreeMap<(AccountId, SourceName), Source>,
     keys: TokenKeys,
@@ -105,11 +104,6 @@ impl Sources {
         Ok(Self { all, keys })
     }
 
-    /// No sources: every URL is unknown.
-    pub fn none() -> Self {
-        Self { all: BTreeMap::new(), keys: TokenKeys::none() }
-    }
-
     /// The source of a URL, if its token is genuine and the source is configured.
     pub fn find(&self, name: &str, token: &str) -> Option<&Source> {
         let name: SourceName = name.parse().ok()?;
@@ -117,14 +111,16 @@ impl Sources {
         self.all.get(&(account, name))
     }
 
-    /// The URL of each source, below the API's own.
-    pub fn urls(&self, api: &Url) -> impl Iterator<Item = (&Source, Option<String>)> {
-        let all = self.all.values();
-        all.map(|source| (source, self.keys.url(api, &source.account, &source.name)))
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 }
 
-/// The path of a source below the API's URL.
+/// The path of a source, below the API's URL.
 pub fn path(name: &str, token: &str) -> String {
     format!("v1/inbound/{name}/{token}")
 }

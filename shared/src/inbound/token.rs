@@ -13,7 +13,7 @@ const KEY_MIN: usize = 32;
 
 /// The keys that tokens are made with: the first signs, all verify. They are not those of callback URLs:
 /// a source's URL is registered at its platform for years.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TokenKeys(Vec<Secret>);
 
 impl TokenKeys {

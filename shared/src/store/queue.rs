@@ -233,7 +233,7 @@ impl Sender {
 }
 
 /// Maximum number of messages per call.
-const SEND_MAX: usize = 10;
+pub const SEND_MAX: usize = 10;
 const SENDING: &str = "send messages";
 
 /// One queue.

@@ -31,7 +31,7 @@ impl Caller {
     async fn call(&self, route: &str, id: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
         let (method, path) = route.split_once(' ').unwrap();
         let (route, query) = route.split_once('?').unwrap_or((route, ""));
-        let path = path.replace("{id}", id).replace("{provider}/{token}", id);
+        let path = path.replace("{id}", id).replace("{provider}/{token}", id).replace("{source}/{token}", id);
         let method: Method = method.parse().unwrap();
         let answer = self.world.call(method, &path, headers, body).await;
         self.document.assert_describes(route, &answer);

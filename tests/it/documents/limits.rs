@@ -24,8 +24,9 @@ fn longest() -> BTreeMap<&'static str, Duration> {
         ("status", http(4)),    // key, job, the job again while a caller waits, ledger
         ("endpoints", http(5)), // key, endpoint, move, event, send
         ("webhook", ping + AWS_CALL),
-        // Event, job, endpoints, link; deliveries at the same time; event, send.
-        ("notify", http(6)),
+        // Event, job, endpoints, link; deliveries at the same time; event, send. Of an inbound source,
+        // endpoints and the event's put instead of the job.
+        ("notify", http(7)),
         // Delivery, endpoint, claim, event; the call; delivery, endpoint, messages.
         ("deliver", CALL_MAX + http(8)),
         // It reads, passes the gate and claims before; how much time that may take, it looks at.

@@ -5,6 +5,7 @@ mod audit;
 mod catalog;
 mod credits;
 mod dlq;
+mod inbound;
 pub mod jobs;
 mod keys;
 #[cfg(feature = "local")]
@@ -20,6 +21,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
+use domain::inbound::SourceName;
 use domain::job::State;
 use domain::provider::Provider;
 use domain::request::Prefer;
@@ -63,6 +65,8 @@ enum Command {
     Jobs(Jobs),
     /// Check, show or upload your own catalogue of models, routes and prices.
     Catalog(CatalogArgs),
+    /// Print the URL of an inbound source; check a list of sources.
+    Inbound(Inbound),
     /// List the messages of the dead-letter queues; move them back.
     Dlq(Dlq),
     /// List provider state; pause and resume a provider.
@@ -121,6 +125,32 @@ enum CatalogCommand {
         #[arg(long)]
         bucket: String,
     },
+}
+
+#[derive(Debug, Args)]
+struct Inbound {
+    #[command(subcommand)]
+    command: InboundCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum InboundCommand {
+    /// Print the URL to register at the platform: of the running local stack, or of a deployed one.
+    Url {
+        /// The name of the source: a-z, 0-9 and `_`.
+        source: SourceName,
+        /// Whose events its webhooks become.
+        #[arg(long)]
+        account: AccountId,
+        /// The deployed secret: the output `InboundSourcesSecret` of the stack.
+        #[arg(long, requires = "api")]
+        secret: Option<String>,
+        /// The deployed API's URL, as its callers know it.
+        #[arg(long, requires = "secret")]
+        api: Option<String>,
+    },
+    /// Check a file with a JSON list of sources: `[{"source": …, "account": …, "secrets": […]}]`.
+    Check { file: PathBuf },
 }
 
 #[derive(Debug, Args)]
@@ -312,6 +342,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
+        Command::Inbound(Inbound { command }) => inbound::run(command, local).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,
         Command::Audit(args) => return audit::run(&args, local).await,
     }

@@ -133,10 +133,15 @@ pub async fn start(
         keys.insert(url_variable, url);
     }
     let of_endpoints = Members::from([("ENDPOINT_SECRET".to_owned(), options.endpoint_secret.clone())]);
+    let of_inbound = Members::from([
+        ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
+        ("INBOUND_SOURCES".to_owned(), env.get("INBOUND_SOURCES").unwrap_or("[]").to_owned()),
+    ]);
     let secrets = BTreeMap::from([
         ("ProviderKeys", keys),
         ("WebhookSecrets", of_webhooks),
         ("EndpointSecrets", of_endpoints),
+        ("InboundSources", of_inbound),
     ]);
     Ok(Providers { simulators, parameters, secrets })
 }

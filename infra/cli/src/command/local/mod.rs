@@ -33,6 +33,8 @@ use ::local::stack::{Options, Pool, Stack, aws};
 
 const DEMO_ACCOUNT: &str = "acct_demo";
 const DEMO_CREDITS: u64 = 10_000;
+/// The file of the key of the URLs of inbound sources.
+const INBOUND_SECRET: &str = "inbound-secret";
 /// How long a simulated remote job runs.
 const SIMULATED_LATENCY: Duration = Duration::from_secs(6);
 
@@ -203,6 +205,7 @@ impl Folder {
             webhooks,
             callback_secret: self.secret("callback-secret")?,
             endpoint_secret: self.secret("endpoint-secret")?,
+            inbound_secret: self.secret(INBOUND_SECRET)?,
             latency: SIMULATED_LATENCY,
             clock: Clock::System,
             random: Random::System,
@@ -274,6 +277,14 @@ fn running(path: &Path) -> Result<Running> {
     let text = fs::read(path.join("running.json"));
     let text = text.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
     Ok(serde_json::from_slice(&text)?)
+}
+
+/// The key of the URLs of a running stack's inbound sources, and the stack's own URL.
+pub(super) fn inbound(local: &Local) -> Result<(String, String)> {
+    let file = local.data.join(INBOUND_SECRET);
+    let key = read_if_exists(&file)?;
+    let key = key.with_context(|| format!("no stack runs on {}: start one by `genmux serve`", local.data.display()))?;
+    Ok((key, running(&local.data)?.api_url))
 }
 
 /// The key of a running stack's demo account.

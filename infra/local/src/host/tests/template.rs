@@ -45,6 +45,7 @@ fn every_route_leads_to_its_function() {
             "POST /v1/endpoints/{id}/secret/rotate → endpoints",
             "POST /v1/endpoints/{id}/test → endpoints",
             "POST /v1/events/{id}/redeliver → endpoints",
+            "POST /v1/inbound/{source}/{token} → webhook",
             "POST /v1/jobs → submit",
             "POST /v1/jobs/{id}/cancel → cancel",
             "POST /v1/webhooks/{provider}/{token} → webhook",
@@ -78,7 +79,7 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
             "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET PROVIDERS RUST_LOG TABLE",
             "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX PROVIDERS RUST_LOG TABLE",
-            "webhook: FETCH_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL",
+            "webhook: FETCH_QUEUE_URL NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL WEBHOOK_BASE_URL",
         ]
     );
 }
@@ -271,7 +272,7 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
             "health: ProviderKeys",
             "poll: ProviderKeys",
             "settle: ProviderKeys",
-            "webhook: WebhookSecrets",
+            "webhook: WebhookSecrets InboundSources",
         ]
     );
 }
