@@ -2,6 +2,7 @@
 //! wire that can fail, and an audit after every flow.
 
 pub mod log;
+pub mod platform;
 pub mod receiver;
 pub mod rights;
 pub mod simulation;
@@ -10,6 +11,7 @@ pub mod wire;
 pub mod world;
 
 pub use log::Log;
+pub use platform::Platform;
 pub use receiver::Receiver;
 pub use story::Story;
 pub use wire::{Moment, Refusal, Storm, Wire};

@@ -23,6 +23,7 @@ mod events;
 mod flows;
 mod hints;
 mod images;
+mod inbound;
 mod kling;
 mod levers;
 mod likeness;

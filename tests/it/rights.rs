@@ -14,7 +14,7 @@ use local::host::{Grant, Template};
 use reqwest::Method;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::events;
+use crate::{events, inbound};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -142,6 +142,7 @@ async fn everything(world: &World) {
     }
     world.status(&id).await;
     events::everything(world, &receiver).await;
+    inbound::everything(world).await;
 }
 
 /// API keys are made and revoked by operators: every role is denied to write them.
@@ -170,7 +171,7 @@ fn no_role_may_write_the_rows_of_keys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_role_grants_what_its_function_needs_and_nothing_else() {
-    let world = World::new().await;
+    let world = World::with(inbound::with_github).await;
     everything(&world).await;
     let template = world.stack.host.template();
     let used = world.wire.used();

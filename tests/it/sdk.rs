@@ -8,7 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use domain::provider::Provider;
-use harness::{Receiver, World};
+use harness::platform::{KINDS, source};
+use harness::{Platform, Receiver, World};
 use local::stack::{clock, outward};
 use serde_json::json;
 use shared::boot::{Clock, Env};
@@ -138,4 +139,36 @@ async fn webhooks() {
 #[ignore = "needs a package index: tests/sdk/run.sh webhooks_js"]
 async fn webhooks_js() {
     verify().await;
+}
+
+/// Requests of our test platforms for the official verifiers, and where the official signers send theirs.
+async fn platforms(folder: &Path) -> (World, String) {
+    let ours: Vec<_> = KINDS.iter().map(|kind| Platform::new(kind, 1)).collect();
+    let list = ours.iter().map(|platform| source("acct_test", platform.kind, &[platform]));
+    let list = serde_json::Value::from_iter(list).to_string();
+    let world = World::with(|options| {
+        options.clock = Clock::System;
+        options.env = Env::from_pairs([("INBOUND_SOURCES", &list)]);
+    })
+    .await;
+    let now = Clock::System.now().as_secs();
+    let told = ours.iter().map(|platform| {
+        let path = crate::inbound::path(&world, "acct_test", platform.kind) + &platform.query();
+        let (url, body) = (format!("{}{path}", world.stack.api_url), platform.body("id_1", "paid"));
+        let headers = platform.headers(&url, "id_1", "paid", &body, now);
+        let headers: std::collections::BTreeMap<_, _> = headers.into_iter().collect();
+        json!({"kind": platform.kind, "secret": platform.secret(), "url": url, "headers": headers, "body": body})
+    });
+    let file = folder.join("platforms.json");
+    std::fs::write(&file, serde_json::Value::from_iter(told).to_string()).unwrap();
+    (world, file.to_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh inbound"]
+async fn inbound() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_world, file) = platforms(folder.path()).await;
+    let said = script().arg(file).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }

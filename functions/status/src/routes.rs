@@ -13,7 +13,7 @@ pub(crate) const ACCOUNT: &str = "GET /v1/account";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 24] = [
+pub const ROUTES: [&str; 25] = [
     JOBS,
     "POST /v1/jobs",
     JOB,

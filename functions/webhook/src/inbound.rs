@@ -24,7 +24,9 @@ pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Bod
     // Verified from here on.
     let reports = match source.read(headers, &verified) {
         Ok(Content::Reports(reports)) => reports,
-        Ok(Content::Challenge(challenge)) => return Ok(answer(StatusCode::OK, &json!({"challenge": challenge}))),
+        Ok(Content::Challenge(challenge)) => {
+            return Ok(answer(StatusCode::OK, &json!({"challenge": challenge})));
+        }
         Err(unreadable) => {
             tracing::warn!(source = source.name.as_str(), cause = unreadable.0, "inbound.unreadable");
             let detail = format!("The webhook cannot be read: {unreadable}.");

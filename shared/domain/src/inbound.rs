@@ -161,10 +161,15 @@ mod tests {
         let again = report("acct_a", "shop", "1", None).event();
         assert_eq!(again.id, event.id);
         let body: Value = serde_json::from_str(again.body.as_deref().unwrap()).unwrap();
-        assert_eq!((&body["data"]["payload"], &body["data"]["payload_omitted"]), (&Value::Null, &json!(true)));
-        for other in
-            [report("acct_b", "shop", "1", None), report("acct_a", "s", "1", None), report("acct_a", "shop", "2", None)]
-        {
+        assert_eq!(
+            (&body["data"]["payload"], &body["data"]["payload_omitted"]),
+            (&Value::Null, &json!(true))
+        );
+        for other in [
+            report("acct_b", "shop", "1", None),
+            report("acct_a", "s", "1", None),
+            report("acct_a", "shop", "2", None),
+        ] {
             assert_ne!(other.event, event.id);
         }
     }

@@ -32,9 +32,8 @@ async fn read(client: &Client, id: &str) -> Result<BTreeMap<String, String>, Sta
     let answer =
         client.get_secret_value().secret_id(id).send().await.map_err(|error| failed(error.into()))?;
     // The parser's own words would quote the secret.
-    let members: BTreeMap<String, Member> =
-        serde_json::from_str(answer.secret_string().unwrap_or_default())
-            .map_err(|_quotes| failed("it is not a JSON object of texts".into()))?;
+    let members: BTreeMap<String, Member> = serde_json::from_str(answer.secret_string().unwrap_or_default())
+        .map_err(|_quotes| failed("it is not a JSON object of texts".into()))?;
     Ok(members.into_iter().map(|(name, member)| (name, member.into_text())).collect())
 }
 

@@ -108,9 +108,8 @@ fn a_token_is_good_for_its_own_account_and_source_and_survives_a_change_of_keys(
 
 /// The ids, types and payloads of a webhook.
 fn read(kind: Kind, headers: &[(&str, &str)], body: &str) -> Vec<Report> {
-    let headers = headers.iter().map(|(name, value)| {
-        (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
-    });
+    let headers =
+        headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
     match read::content(kind, &headers.collect(), body.as_bytes()) {
         Ok(Content::Reports(reports)) => reports,
         other => panic!("{other:?}"),
@@ -188,11 +187,14 @@ fn a_repeat_of_sendgrid_has_the_same_id_although_its_own_differs() {
         json!({"event": "click", "url": "https://b.example"}),
     ];
     let ids = |again: Value| {
-        let events: Vec<_> = others.iter().map(|of| {
-            let mut of = of.clone();
-            of.as_object_mut().unwrap().extend(again.as_object().unwrap().clone());
-            event(of)
-        }).collect();
+        let events: Vec<_> = others
+            .iter()
+            .map(|of| {
+                let mut of = of.clone();
+                of.as_object_mut().unwrap().extend(again.as_object().unwrap().clone());
+                event(of)
+            })
+            .collect();
         let reports = read(Kind::Sendgrid, &[], &Value::from(events).to_string());
         reports.into_iter().map(|report| report.id).collect::<Vec<_>>()
     };
@@ -235,7 +237,9 @@ fn a_form_becomes_an_object_of_texts() {
 fn what_is_no_event_is_refused_or_answered() {
     let content = |kind, body: &str| read::content(kind, &HeaderMap::new(), body.as_bytes());
     let deep = "[".repeat(100_000);
-    for body in ["", "{", "null", "[]", "7", "\u{feff}{}", r#"{"a": 1e999}"#, &deep, &format!("{{\"a\":{deep}")] {
+    for body in
+        ["", "{", "null", "[]", "7", "\u{feff}{}", r#"{"a": 1e999}"#, &deep, &format!("{{\"a\":{deep}")]
+    {
         assert!(content(Kind::Stripe, body).is_err(), "{}", &body[..body.len().min(20)]);
     }
     assert!(content(Kind::Sendgrid, "{}").is_err());

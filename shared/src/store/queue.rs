@@ -236,6 +236,16 @@ impl Sender {
 pub const SEND_MAX: usize = 10;
 const SENDING: &str = "send messages";
 
+/// A message as text. A queue takes the characters of XML 1.0 alone; the others that JSON leaves as they are,
+/// two, are escaped.
+fn text(doing: &str, message: &Message) -> Result<String, Error> {
+    let text = serde_json::to_string(message).map_err(|source| Error::corrupt(doing, source))?;
+    Ok(match text.contains(['\u{fffe}', '\u{ffff}']) {
+        true => text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
+        false => text,
+    })
+}
+
 /// One queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -253,7 +263,7 @@ impl Queue {
     /// delay other groups.
     pub async fn send(&self, message: &Message, group: Option<&str>, delay: Duration) -> Result<(), Error> {
         let doing = "send a message";
-        let body = serde_json::to_string(message).map_err(|source| Error::corrupt(doing, source))?;
+        let body = text(doing, message)?;
         let seconds = i32::try_from(delay.min(DELAY_MAX).as_secs()).unwrap_or(0);
         let send = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
         let send = send.set_message_group_id(group.map(str::to_owned));
@@ -303,7 +313,7 @@ impl Queue {
         delay_s: i32,
     ) -> Result<HashMap<String, String>, Error> {
         let entries = messages.iter().enumerate().map(|(n, (message, group))| {
-            let body = serde_json::to_string(message).map_err(|source| Error::corrupt(SENDING, source))?;
+            let body = text(SENDING, message)?;
             let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
             let entry = entry.message_group_id(group).delay_seconds(delay_s).build();
             entry.map_err(|source| Error::corrupt(SENDING, source))
@@ -335,6 +345,18 @@ mod tests {
         assert_eq!(text, want);
         assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
         assert!(text.contains(&format!(r#""type":"{}""#, message.kind())));
+    }
+
+    #[test]
+    fn a_message_has_only_characters_that_a_queue_takes() {
+        let payload = serde_json::json!({"\u{ffff}": "\0\u{1f}\u{7f}\u{fffd}\u{fffe}\u{10ffff}"});
+        let (account, source) = ("acct_a".parse().unwrap(), "hmac".parse().unwrap());
+        let at = Timestamp::from_secs(0);
+        let inbound = Inbound::new(account, source, "1".to_owned(), "a", at, Some(payload));
+        let message = Message::Inbound(Box::new(inbound));
+        let text = text("test", &message).unwrap();
+        assert!(!text.contains(|c: char| c < ' ' || ['\u{fffe}', '\u{ffff}'].contains(&c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use shared::store::keystore::Scope;
 
 use super::schema::Document;
 use crate::events::while_drained;
+use crate::inbound;
 
 const ORDER: &str = r#"{"model": "pika-2.2", "prompt": "a boat"}"#;
 const NO_JOB: &str = "job_aaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -263,11 +264,36 @@ impl Caller {
         self.world.clock.advance(Duration::from_secs(301));
         assert_eq!(post(&token, &sent, body).await, 400);
     }
+
+    /// A webhook of another platform, genuine and spoilt.
+    async fn inbound(&self) {
+        let platform = inbound::github();
+        let path = inbound::path(&self.world, self.world.account.as_str(), platform.kind);
+        let id = path.strip_prefix("/v1/inbound/").unwrap();
+        let post = async |id: &str, signed: &str, body: &str| {
+            let headers = platform.headers("", "id_1", "opened", signed, 0);
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+            let headers: Vec<_> = headers.chain([("authorization", "")]).collect();
+            let route = "POST /v1/inbound/{source}/{token}";
+            self.call(route, id, &headers, Some(body)).await.status.as_u16()
+        };
+        assert_eq!(post(id, "{}", "{}").await, 200);
+        assert_eq!(post(id, "{", "{").await, 400);
+        assert_eq!(post(id, "{}", "{ }").await, 401);
+        assert_eq!(post("github/nonsense", "{}", "{}").await, 404);
+        assert_eq!(post(id, "{}", &" ".repeat(5 * 1024 * 1024 + 1)).await, 413);
+        self.world.wire.reset();
+        self.world.wire.fail_at(0, Moment::Before);
+        assert_eq!(post(id, "{}", "{}").await, 503);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_answer_of_every_operation_is_as_described() {
-    let few = |options: &mut Options| options.env = Env::from_pairs([("LIVE_JOBS_MAX", "3")]);
+    let few = |options: &mut Options| {
+        options.env = Env::from_pairs([("LIVE_JOBS_MAX", "3")]);
+        inbound::with_github(options);
+    };
     let world = World::with(few).await;
     let document = Document::served(&world).await;
     let caller = Caller { world, document, seen: Mutex::default() };
@@ -298,6 +324,7 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     world.clock.advance(LATENCY);
     world.simulator(Provider::Fal).deliver_due().await.unwrap();
     caller.webhooks().await;
+    caller.inbound().await;
     for (id, status) in [(&done, "succeeded"), (&failed, "failed"), (&stopped, "canceled")] {
         world.finish(&id.parse().unwrap()).await;
         assert_eq!(caller.read(id).await.text("/status"), status);

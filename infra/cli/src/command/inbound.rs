@@ -22,7 +22,7 @@ pub(super) async fn run(command: InboundCommand, local: &Local) -> Result<()> {
             let api = parse_public_url(&api).map_err(|wrong| anyhow!("--api {wrong}"))?;
             say!("{}", keys.url(&api, &account, &source).context("there is no key to sign with")?);
         }
-        InboundCommand::Check { file } => say!("{} sources", checked(&file)?),
+        InboundCommand::Check { file } => say!("sources: {}", checked(&file)?),
     }
     Ok(())
 }

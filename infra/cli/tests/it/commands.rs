@@ -194,3 +194,27 @@ fn an_own_catalogue_is_checked_shown_and_used() {
     assert!(said(&run(path, &demo)).contains("charge 50 credits"));
     assert!(said(&run(path, &["audit"])).contains("cost of all attempts: $0.400000"));
 }
+
+#[test]
+fn the_url_of_an_inbound_source_is_printed_and_a_list_of_sources_is_checked() {
+    let folder = with_data();
+    let path = folder.path();
+    let url = ["inbound", "url", "stripe", "--account", "acct_demo", "--data", "here"];
+    let first = said(&run(path, &url));
+    assert!(first.starts_with("http://127.0.0.1:") && first.contains("/v1/inbound/stripe/demo."), "{first}");
+    assert_eq!(said(&run(path, &url)), first);
+    assert!(
+        refused(&run(path, &["inbound", "url", "Stripe", "--account", "acct_demo"]))
+            .contains("a source has a name")
+    );
+    assert!(refused(&run(path, &url[..5])).contains("no stack runs on .genmux"));
+
+    let check = |text: &str| {
+        fs::write(path.join("sources.json"), text).expect("a file");
+        run(path, &["inbound", "check", "sources.json"])
+    };
+    let good = r#"[{"source": "stripe", "account": "acct_demo", "secrets": ["whsec_hunter2"]}]"#;
+    assert_eq!(said(&check(good)), "sources: 1\n");
+    let output = refused(&check(&good.replace("stripe", "strype")));
+    assert!(output.contains("[0].kind must be one of: stripe") && !output.contains("hunter2"), "{output}");
+}

@@ -90,6 +90,7 @@ fn options() -> Options {
         webhooks: true,
         callback_secret: String::new(),
         endpoint_secret: String::new(),
+        inbound_secret: String::new(),
         latency: LATENCY,
         clock: Clock::System,
         random: Random::System,

@@ -283,7 +283,8 @@ fn running(path: &Path) -> Result<Running> {
 pub(super) fn inbound(local: &Local) -> Result<(String, String)> {
     let file = local.data.join(INBOUND_SECRET);
     let key = read_if_exists(&file)?;
-    let key = key.with_context(|| format!("no stack runs on {}: start one by `genmux serve`", local.data.display()))?;
+    let key = key
+        .with_context(|| format!("no stack runs on {}: start one by `genmux serve`", local.data.display()))?;
     Ok((key, running(&local.data)?.api_url))
 }
 
