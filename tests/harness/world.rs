@@ -142,7 +142,7 @@ impl World {
         };
         change(&mut options);
         let clock = options.clock.clone();
-        let stack = Stack::start(options).await.expect("the stack starts");
+        let stack = Box::pin(Stack::start(options)).await.expect("the stack starts");
         let operator = Process { aws: stack::aws(None).await, ..stack.operator.clone() };
         let account: AccountId = "acct_test".parse().expect("an account id");
         let mut world = Self {

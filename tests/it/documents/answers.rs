@@ -263,6 +263,7 @@ impl Caller {
         assert_eq!(post(&token, &sent, body).await, 503);
         self.world.clock.advance(Duration::from_secs(301));
         assert_eq!(post(&token, &sent, body).await, 400);
+        self.inbound().await;
     }
 
     /// A webhook of another platform, genuine and spoilt.
@@ -288,12 +289,14 @@ impl Caller {
     }
 }
 
+/// Few live jobs, and an inbound source.
+fn few(options: &mut Options) {
+    options.env = Env::from_pairs([("LIVE_JOBS_MAX", "3")]);
+    inbound::with_github(options);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_answer_of_every_operation_is_as_described() {
-    let few = |options: &mut Options| {
-        options.env = Env::from_pairs([("LIVE_JOBS_MAX", "3")]);
-        inbound::with_github(options);
-    };
     let world = World::with(few).await;
     let document = Document::served(&world).await;
     let caller = Caller { world, document, seen: Mutex::default() };
@@ -324,7 +327,6 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     world.clock.advance(LATENCY);
     world.simulator(Provider::Fal).deliver_due().await.unwrap();
     caller.webhooks().await;
-    caller.inbound().await;
     for (id, status) in [(&done, "succeeded"), (&failed, "failed"), (&stopped, "canceled")] {
         world.finish(&id.parse().unwrap()).await;
         assert_eq!(caller.read(id).await.text("/status"), status);

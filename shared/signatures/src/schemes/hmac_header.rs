@@ -126,3 +126,43 @@ fn rules(headers: &[&'static str]) -> HmacRules {
         template: "{body}".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(sender: &HmacHeader, headers: &[(&'static str, &str)], body: &[u8], now_s: i64) -> bool {
+        let headers =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        sender.check(&headers.collect(), body, now_s).is_ok()
+    }
+
+    /// What GitHub publishes: docs.github.com, "Validating webhook deliveries".
+    #[test]
+    fn githubs_published_example_is_accepted() {
+        let sender =
+            HmacHeader::github(&[Secret::new("old"), Secret::new("It's a Secret to Everybody")]).unwrap();
+        let digest = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let headers = [("x-hub-signature-256", &*format!("sha256={digest}"))];
+        assert!(checked(&sender, &headers, b"Hello, World!", 0));
+        assert!(!checked(&sender, &headers, b"Hello, World?", 0));
+    }
+
+    #[test]
+    fn a_sender_of_ones_own_signs_time_and_body() {
+        let sender = HmacHeader::own(&[Secret::new("It's a Secret to Everybody")]).unwrap();
+        // Made by Python's hmac.
+        let signature = "sha256=1f42a3d85e8a057147190bf3edb933daa92e18ef53ebba5cbab704d577fcec87";
+        let body = br#"{"id":"1","type":"paid"}"#;
+        let headers = [("x-genmux-signature", signature), ("x-genmux-timestamp", "1795342600")];
+        for (now_s, is_accepted) in
+            [(1_795_342_600, true), (1_795_342_900, true), (1_795_342_901, false), (1_795_342_299, false)]
+        {
+            assert_eq!(checked(&sender, &headers, body, now_s), is_accepted, "{now_s}");
+        }
+        let other = [("x-genmux-signature", signature), ("x-genmux-timestamp", "1795342601")];
+        assert!(!checked(&sender, &other, body, 1_795_342_600));
+        assert!(!checked(&sender, &headers[..1], body, 1_795_342_600));
+        assert!(!checked(&sender, &headers, br#"{"id":"2","type":"paid"}"#, 1_795_342_600));
+    }
+}
