@@ -268,9 +268,18 @@ mod tests {
 
     #[test]
     fn a_pattern_that_can_match_nothing_is_refused() {
-        for text in
-            ["", "job", "job*", "job.f*", "jobs.*", "**", "job.failed ", "*.failed", "inbound.", "inbound..a"]
-        {
+        for text in [
+            "",
+            "job",
+            "job*",
+            "job.f*",
+            "jobsx.*",
+            "**",
+            "job.failed ",
+            "*.failed",
+            "inbound.",
+            "inbound..a",
+        ] {
             assert_eq!(text.parse::<Pattern>(), Err(BadPattern), "{text}");
         }
     }

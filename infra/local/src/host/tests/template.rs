@@ -96,7 +96,7 @@ fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue(
     assert_eq!(
         consumed,
         [
-            ("genmux-deliver", "deliver", 10),
+            ("genmux-deliver", "deliver", 2),
             ("genmux-dispatch", "dispatch", 1),
             ("genmux-fetch", "fetch", 1),
             ("genmux-notify", "notify", 10),
