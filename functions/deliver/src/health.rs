@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use domain::delivery::{Delivery, Outcome};
 use domain::endpoint::{Admission, Endpoint, Kind, Reason};
-use domain::event::{Event, EventType};
-use domain::id::EventId;
 use domain::time::Timestamp;
-use serde_json::json;
 use shared::edge::batch::Unfinished;
 use shared::store::queue::Message;
 
@@ -67,7 +64,7 @@ pub(crate) async fn record(
     let mut is_recovery_sent = false;
     for _ in 0..RACES_MAX {
         let Some(next) = endpoint.after(outcome, at, app.clock.now()) else { return Ok(()) };
-        let event = endpoint.is_disabled_by(&next).then(|| disabled(&next));
+        let event = endpoint.is_disabled_by(&next).then(|| next.disabled_event());
         // Before the record: a crash between the two must not leave what waits behind.
         if endpoint.recovers_to(&next) && !is_recovery_sent {
             send_recovery(app, &endpoint).await?;
@@ -103,19 +100,4 @@ async fn send_recovery(app: &App, failing: &Endpoint) -> Result<(), Unfinished> 
         after: None,
     };
     Ok(app.deliver.send(&message, Some(failing.id.as_str()), RECOVERY_AFTER).await?)
-}
-
-/// The event of an endpoint that was disabled, for the account's other endpoints.
-fn disabled(endpoint: &Endpoint) -> Event {
-    let id = EventId::of(&[endpoint.id.as_str(), "disabled", &endpoint.version.to_string()]);
-    let reason = endpoint.disabled_reason.map_or("unknown", Reason::name);
-    let data = json!({
-        "endpoint": endpoint.id,
-        "reason": reason,
-        "failing_since": endpoint.health.failing_since.map(|at| at.to_string()),
-        "failures": endpoint.health.failures,
-        "last_success_at": endpoint.health.last_success_at.map(|at| at.to_string()),
-    });
-    let event = Event::new(id, endpoint.account.clone(), EventType::DISABLED, &data, endpoint.updated_at);
-    Event { except: Some(endpoint.id.clone()), ..event }
 }

@@ -10,7 +10,7 @@ use domain::event::Event;
 use domain::id::{EndpointId, EventId};
 use domain::time::Timestamp;
 use lambda_runtime::LambdaEvent;
-use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::boot::{Clock, Process, Random, StartError, config, senders};
 use shared::channel::{Channels, Envelope, Sent};
 use shared::edge::batch::{self, Unfinished};
 use shared::edge::note_account;
@@ -45,11 +45,12 @@ impl App {
         let deliver = config::queue(process, &mut read, "DELIVER_QUEUE_URL");
         let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
         let dead_letters = config::dead_letters(process, &mut read);
+        let senders = senders::credentials(process, &mut read);
         let Some(master) = read.finish(master)? else { unreachable!("a missing secret is a problem") };
         Ok(Self {
             events: EventStore::new(table.clone()),
             endpoints: EndpointStore::new(table),
-            channels: Channels::new(reach, master).map_err(StartError::Http)?,
+            channels: Channels::new(reach, master, senders).map_err(StartError::Http)?,
             deliver,
             notify,
             dead_letters,
@@ -82,7 +83,7 @@ async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(
         // Another try is running, or the due index has it.
         Claim::NotYet(wait) if delivery.claimed || wait > EARLY_MAX => return Ok(()),
         Claim::NotYet(wait) => return queue(app, &delivery, wait + Duration::from_secs(1)).await,
-        Claim::Lost => return unsent(app, &delivery, Outcome::Lost, None).await,
+        Claim::Lost => return lost(app, &delivery).await,
         Claim::Try(claimed) => *claimed,
     };
     let endpoint = match health::endpoint_of(app, &delivery).await? {
@@ -121,20 +122,31 @@ async fn unsent(
     if app.events.replace_delivery(&next).await? { go_on(app, &next, now).await } else { Ok(()) }
 }
 
+/// Records a try whose record was lost. It may have arrived: it counts as sent where it is not made again.
+async fn lost(app: &App, delivery: &Delivery) -> Result<(), Unfinished> {
+    let endpoint = health::endpoint_of(app, delivery).await?;
+    match endpoint.is_none_or(|endpoint| endpoint.kind.repeats()) {
+        true => unsent(app, delivery, Outcome::Lost, None).await,
+        false => unsent(app, delivery, Outcome::Delivered, Some("not_recorded")).await,
+    }
+}
+
 /// Makes the claimed try, records it, and queues the next.
 async fn send(app: &App, claimed: Delivery, endpoint: Endpoint, body: &str) -> Result<(), Unfinished> {
     let at = app.clock.now();
     let sent = app.channels.send(&endpoint, Envelope { id: claimed.event.as_str(), body }, at).await;
     let now = app.clock.now();
     log(&claimed, &sent);
-    let outcome = sent.outcome;
+    let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender());
     let ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
     let Sent { status, error, answer, .. } = sent;
     let error = error.map(str::to_owned);
     let made = Try { at, ms, outcome: outcome.name().to_owned(), status, error, answer };
     let next = claimed.finish(outcome, made, app.random.u32(), now);
     let is_recorded = app.events.replace_delivery(&next).await?;
-    health::record(app, endpoint, outcome, at).await?;
+    if !is_by_sender {
+        health::record(app, endpoint, outcome, at).await?;
+    }
     if is_recorded { go_on(app, &next, now).await } else { Ok(()) }
 }
 

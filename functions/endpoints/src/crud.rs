@@ -22,7 +22,7 @@ use super::{App, find, or_callbacks, view};
 const DESCRIPTION_CHARS_MAX: usize = 256;
 const TYPES_MAX: usize = 20;
 /// Writes that lose a race against a delivery's record are made again.
-const RACES_MAX: usize = 5;
+pub(crate) const RACES_MAX: usize = 5;
 
 /// `POST /v1/endpoints`.
 #[derive(Debug, Deserialize)]
@@ -30,7 +30,10 @@ const RACES_MAX: usize = 5;
 struct New {
     #[serde(default)]
     kind: Kind,
-    url: String,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    to: Option<String>,
     types: Vec<String>,
     #[serde(default)]
     description: Option<String>,
@@ -44,6 +47,8 @@ struct New {
 struct Change {
     #[serde(deserialize_with = "set")]
     url: Option<String>,
+    #[serde(deserialize_with = "set")]
+    to: Option<String>,
     #[serde(deserialize_with = "set")]
     types: Option<Vec<String>>,
     /// `null` takes it away.
@@ -64,7 +69,7 @@ struct Rotation {
 
 /// The checked parts of a [`Change`].
 struct Checked {
-    url: Option<String>,
+    address: Option<String>,
     types: Option<Vec<Pattern>>,
 }
 
@@ -74,15 +79,19 @@ pub(crate) async fn create(
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
     let name = idempotency::key(request.headers())?;
-    let New { kind, url, types, description, v1a } = parse(request)?;
-    let checked = check(app, kind, Some(&url), Some(&types), description.as_deref())?;
+    let New { kind, url, to, types, description, v1a } = parse(request)?;
+    if !app.offers.kinds().contains(&kind) {
+        return Err(not_offered(app, kind));
+    }
+    let given = Given { url, to, must: true };
+    let checked = check(app, kind, &given, Some(&types), description.as_deref())?;
     let now = app.clock.now();
     let random = || EndpointId::from_bytes(app.random.bytes());
     let endpoint = Endpoint {
         id: name.map_or_else(random, |name| EndpointId::of_key(account, &name)),
         account: account.clone(),
         kind,
-        address: checked.url.unwrap_or_default(),
+        address: checked.address.unwrap_or_default(),
         types: checked.types.unwrap_or_default(),
         description,
         v1a,
@@ -148,7 +157,7 @@ pub(crate) async fn change(
     if id.is_callback() {
         return Err(Problem::not_found());
     }
-    let Change { url, types, description, v1a, status } = parse(request)?;
+    let Change { url, to, types, description, v1a, status } = parse(request)?;
     if status == Some(Status::Disabled) {
         let allowed = [Status::Enabled, Status::Paused].map(|status| status.name().to_owned()).into();
         let detail = "cannot be set to this".to_owned();
@@ -156,9 +165,9 @@ pub(crate) async fn change(
     }
     let kind = find(app, account, id).await?.kind;
     let described = description.as_ref().and_then(Option::as_deref);
-    let checked = check(app, kind, url.as_deref(), types.as_deref(), described)?;
+    let checked = check(app, kind, &Given { url, to, must: false }, types.as_deref(), described)?;
     let changed = replace(app, account, id, |next, _| {
-        next.address = checked.url.clone().unwrap_or_else(|| next.address.clone());
+        next.address = checked.address.clone().unwrap_or_else(|| next.address.clone());
         next.types = checked.types.clone().unwrap_or_else(|| next.types.clone());
         next.description = description.clone().unwrap_or_else(|| next.description.take());
         next.v1a = v1a.unwrap_or(next.v1a);
@@ -248,30 +257,69 @@ async fn replace(
 }
 
 /// Other writes were faster each time.
-fn busy() -> Problem {
+pub(crate) fn busy() -> Problem {
     let detail = "The endpoint changed meanwhile. It is safe to retry.";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
     Problem { retry_after: Some(Duration::from_secs(2)), ..problem }
 }
 
+/// The fields that an address can be in, and whether there must be one.
+struct Given {
+    url: Option<String>,
+    to: Option<String>,
+    must: bool,
+}
+
+impl Given {
+    /// The address, in the field of its kind; `None` if there is none and need not be.
+    fn address(&self, app: &App, kind: Kind) -> Result<Option<String>, FieldError> {
+        let wrong =
+            |field: &'static str, detail: String| FieldError { field: field.into(), detail, allowed: vec![] };
+        let (name, field) = (kind.name(), kind.field());
+        let (given, other, stray) = match field {
+            "url" => (&self.url, "to", &self.to),
+            _ => (&self.to, "url", &self.url),
+        };
+        if stray.is_some() {
+            return Err(wrong(other, format!("is not for `{name}`, which takes `{field}`")));
+        }
+        match given {
+            None if self.must => Err(wrong(field, format!("is missing: it is the address of a `{name}`"))),
+            None => Ok(None),
+            Some(text) => match kind.address(text, app.reach) {
+                Ok(address) if app.offers.allows(kind, &address) => Ok(Some(address)),
+                Ok(_) => Err(wrong(field, "is not among the targets that the operator allows".to_owned())),
+                Err(why) if field == "url" => {
+                    Err(wrong(field, format!("must be an https URL on port 443 or above 1023: {why}")))
+                }
+                Err(why) => Err(wrong(field, format!("is no address of a `{name}`: {why}"))),
+            },
+        }
+    }
+}
+
+/// The owner has set up nothing for the kind.
+fn not_offered(app: &App, kind: Kind) -> Problem {
+    let detail = format!("cannot be `{}`: the operator has set up nothing to send it with", kind.name());
+    let allowed = app.offers.kinds().iter().map(|kind| kind.name().to_owned()).collect();
+    Problem::invalid(vec![FieldError { field: "kind".into(), detail, allowed }])
+}
+
 fn check(
     app: &App,
     kind: Kind,
-    url: Option<&str>,
+    given: &Given,
     types: Option<&[String]>,
     description: Option<&str>,
 ) -> Result<Checked, Problem> {
     let mut errors = Vec::new();
+    let address = given.address(app, kind).unwrap_or_else(|error| {
+        errors.push(error);
+        None
+    });
     let mut wrong = |field: &'static str, detail: String, allowed: Vec<String>| {
         errors.push(FieldError { field: field.into(), detail, allowed });
     };
-    let url = url.and_then(|url| match kind.address(url, app.reach) {
-        Ok(url) => Some(url),
-        Err(why) => {
-            wrong("url", format!("must be an https URL on port 443 or above 1023: {why}"), vec![]);
-            None
-        }
-    });
     let types = types.map(|types| {
         if types.is_empty() || types.len() > TYPES_MAX {
             wrong("types", format!("must name 1 to {TYPES_MAX} types of events"), vec![]);
@@ -286,7 +334,7 @@ fn check(
     if description.is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
         wrong("description", format!("must have at most {DESCRIPTION_CHARS_MAX} characters"), vec![]);
     }
-    if errors.is_empty() { Ok(Checked { url, types }) } else { Err(Problem::invalid(errors)) }
+    if errors.is_empty() { Ok(Checked { address, types }) } else { Err(Problem::invalid(errors)) }
 }
 
 fn with_secret(app: &App, endpoint: &Endpoint, now: Timestamp) -> Value {

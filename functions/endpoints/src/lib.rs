@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use domain::endpoint::Endpoint;
+use domain::endpoint::{Endpoint, Offers};
 use domain::id::{AccountId, EndpointId};
 use domain::public_url::Reach;
 use lambda_http::http::Method;
 use lambda_http::http::header::{CACHE_CONTROL, HeaderValue};
 use lambda_http::{Body, Request, RequestExt, Response};
-use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::boot::{Clock, Process, Random, StartError, config, senders};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, route_key};
 use shared::store::endpoints::EndpointStore;
@@ -21,6 +21,7 @@ use signatures::own::Master;
 mod crud;
 mod deliveries;
 mod test;
+mod unsubscribe;
 mod view;
 
 /// Everything `endpoints` may touch.
@@ -34,6 +35,8 @@ pub struct App {
     pub master: Master,
     /// Allowed hosts of endpoints.
     pub reach: Reach,
+    /// What the owner has set up.
+    pub offers: Offers,
     pub clock: Clock,
     pub random: Random,
 }
@@ -46,6 +49,7 @@ impl App {
         let rate = config::key_rate(&mut read);
         let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
         let deliver = config::queue(process, &mut read, "DELIVER_QUEUE_URL");
+        let offers = senders::offers(&mut read);
         let Some(master) = read.finish(master)? else { unreachable!("a missing secret is a problem") };
         Ok(Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), rate),
@@ -55,6 +59,7 @@ impl App {
             deliver,
             master,
             reach,
+            offers,
             clock: process.clock.clone(),
             random: process.random.clone(),
         })
@@ -68,10 +73,21 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     check_version(request.headers())?;
     let key = route_key(request);
+    let mut response = match key {
+        "GET /v1/unsubscribe/{token}" => unsubscribe::ask(app, request).await,
+        "POST /v1/unsubscribe/{token}" => unsubscribe::unsubscribe(app, request).await,
+        _ => of_account(app, request, key).await,
+    }?;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What a key is needed for.
+async fn of_account(app: &App, request: &Request, key: &str) -> Result<Response<Body>, Problem> {
     let is_read = request.method() == Method::GET && !key.ends_with("/secret");
     let scope = if is_read { Scope::Read } else { Scope::Write };
     let account = &app.callers.account(request.headers(), scope, app.clock.now()).await?;
-    let mut response = match key {
+    match key {
         "POST /v1/endpoints" => crud::create(app, request, account).await,
         "GET /v1/endpoints" => crud::list(app, account).await,
         "GET /v1/endpoints/{id}" => crud::get(app, account, &id(request)?).await,
@@ -89,9 +105,7 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
         "GET /v1/events/{id}/deliveries" => deliveries::of_event(app, account, &id(request)?).await,
         "POST /v1/events/{id}/redeliver" => deliveries::redeliver(app, request, account, &id(request)?).await,
         _ => Err(Problem::no_route()),
-    }?;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    }
 }
 
 /// The id in the path; one that is malformed does not exist.

@@ -13,10 +13,9 @@ fn text(at: Option<Timestamp>) -> Option<String> {
 pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
     let reason = endpoint.disabled_reason.map(Reason::name);
     let health = &endpoint.health;
-    json!({
+    let mut view = json!({
         "id": endpoint.id,
         "kind": endpoint.kind.name(),
-        "url": shown(endpoint),
         "types": endpoint.types,
         "description": endpoint.description,
         "v1a": endpoint.v1a,
@@ -28,7 +27,9 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
         "previous_secret_until": text(endpoint.secrets.previous_until),
         "created_at": text(made(endpoint.created_at)),
         "updated_at": text(made(endpoint.updated_at)),
-    })
+    });
+    view[endpoint.kind.field()] = shown(endpoint).into();
+    view
 }
 
 /// No one created what stands for callback URLs.

@@ -13,7 +13,7 @@ pub(crate) const ACCOUNT: &str = "GET /v1/account";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 25] = [
+pub const ROUTES: [&str; 27] = [
     JOBS,
     "POST /v1/jobs",
     JOB,
@@ -39,6 +39,8 @@ pub const ROUTES: [&str; 25] = [
     "GET /v1/events/{id}",
     "GET /v1/events/{id}/deliveries",
     "POST /v1/events/{id}/redeliver",
+    "GET /v1/unsubscribe/{token}",
+    "POST /v1/unsubscribe/{token}",
 ];
 
 /// The problem of a request without a route.

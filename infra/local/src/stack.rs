@@ -24,6 +24,7 @@ use domain::time::Timestamp;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::operate::audit::{RemoteJob, RemoteJobs};
 use shared::store::own_catalog::OwnCatalog;
+use sim::channels::Channels;
 use sim::guard::guarded;
 use sim::{RemoteJobView, RemoteState, Simulator};
 use tokio::net::TcpListener;
@@ -112,6 +113,7 @@ pub struct Stack {
     pub dynamodb: DynamoDb,
     pub secrets: Secrets,
     pub simulators: BTreeMap<Provider, Simulator>,
+    pub channels: Channels,
     pub api_url: String,
     /// For operator commands: table, bucket, clock.
     pub operator: Process,
@@ -142,7 +144,7 @@ impl Stack {
         let api =
             listen(options.port).await.context("the API's port is in use: select another with --port")?;
         let api_url = url_of(&api)?;
-        let Providers { simulators, parameters, mut secrets } =
+        let Providers { simulators, channels, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
         let template = template(&options, &api_url, sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
@@ -156,16 +158,8 @@ impl Stack {
         let secrets_url = url_of(&secrets_listener)?;
         serve(secrets_listener, secrets.router(), &storage, &mut servers);
 
-        let endpoints = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
-            ("AWS_ENDPOINT_URL_S3", s3.url()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_url),
-            ("AWS_ENDPOINT_URL_SQS", sqs_url),
-            ("TABLE", TABLE.to_owned()),
-            ("MEDIA_BUCKET", BUCKET.to_owned()),
-        ];
         let operator = Process {
-            env: Env::from_pairs(endpoints),
+            env: Env::from_pairs(storage_env(&dynamodb, &s3, secrets_url, sqs_url)),
             aws: aws(options.aws_wire).await,
             clock: options.clock.clone(),
             random: options.random,
@@ -177,7 +171,19 @@ impl Stack {
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
-        Ok(Self { host, sqs, dynamodb, secrets, simulators, api_url, operator, shutdown, storage, servers })
+        Ok(Self {
+            host,
+            sqs,
+            dynamodb,
+            secrets,
+            simulators,
+            channels,
+            api_url,
+            operator,
+            shutdown,
+            storage,
+            servers,
+        })
     }
 
     /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is canceled; then
@@ -224,6 +230,23 @@ impl Stack {
         }
         Ok(due)
     }
+}
+
+/// Where the storage answers, and what is in it.
+fn storage_env(
+    dynamodb: &DynamoDb,
+    s3: &S3,
+    secrets_url: String,
+    sqs_url: String,
+) -> [(&'static str, String); 6] {
+    [
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+        ("AWS_ENDPOINT_URL_S3", s3.url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_url),
+        ("AWS_ENDPOINT_URL_SQS", sqs_url),
+        ("TABLE", TABLE.to_owned()),
+        ("MEDIA_BUCKET", BUCKET.to_owned()),
+    ]
 }
 
 /// The template, as this stack deploys it.

@@ -15,8 +15,9 @@
 //! `media::url` or at the paths of `Wire::media`. Further data of a job is in `RemoteJob::extra`. Its
 //! tests describe its calls in a `test_bench::Client` and use a `Bench`.
 //!
-//! `providers` imports `frame`, never the other way.
+//! `providers` and `channels` import `frame`, never the other way.
 
+pub mod channels;
 mod frame;
 pub mod guard;
 mod providers;

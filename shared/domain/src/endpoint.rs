@@ -1,18 +1,23 @@
 //! Endpoints: where an account's events are sent, and what each endpoint's answers say of its health.
 
+mod arn;
 mod kind;
+mod sender;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use strum::EnumString;
 
 use super::delivery::Outcome;
-use super::event::{EventType, Pattern};
-use super::id::{AccountId, EndpointId};
+use super::event::{Event, EventType, Pattern};
+use super::id::{AccountId, EndpointId, EventId};
 use super::time::Timestamp;
 
-pub use kind::{Kind, callback_url};
+pub use arn::Arn;
+pub use kind::{Kind, Need, callback_url};
+pub use sender::{Offers, Sender};
 
 /// Endpoints of one account.
 pub const ENDPOINTS_MAX: u32 = 20;
@@ -59,6 +64,8 @@ pub enum Reason {
     Failing,
     /// It answered that it no longer exists.
     Gone,
+    /// Its reader followed the link in a mail.
+    Unsubscribed,
 }
 
 impl Reason {
@@ -66,6 +73,7 @@ impl Reason {
         match self {
             Self::Failing => "failing",
             Self::Gone => "gone",
+            Self::Unsubscribed => "unsubscribed",
         }
     }
 }
@@ -266,9 +274,23 @@ impl Endpoint {
         self.status != Status::Disabled && next.status == Status::Disabled
     }
 
-    const fn disable(&mut self, reason: Reason) {
+    pub const fn disable(&mut self, reason: Reason) {
         self.status = Status::Disabled;
         self.disabled_reason = Some(reason);
+    }
+
+    /// What the account's other endpoints are sent when this version of it is disabled.
+    pub fn disabled_event(&self) -> Event {
+        let id = EventId::of(&[self.id.as_str(), "disabled", &self.version.to_string()]);
+        let data = json!({
+            "endpoint": self.id,
+            "reason": self.disabled_reason.map_or("unknown", Reason::name),
+            "failing_since": self.health.failing_since.map(|at| at.to_string()),
+            "failures": self.health.failures,
+            "last_success_at": self.health.last_success_at.map(|at| at.to_string()),
+        });
+        let event = Event::new(id, self.account.clone(), EventType::DISABLED, &data, self.updated_at);
+        Event { except: Some(self.id.clone()), ..event }
     }
 
     /// The next version, with a change of its owner or of ours.

@@ -1,13 +1,13 @@
 //! Signs what we send to customers, by Standard Webhooks 1.0.0. Keys are derived from one master secret
 //! and what they are for, so that none is stored.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::Hmac;
 use sha2::Sha256;
 
 use crate::mac::mac;
-use crate::{BadKey, Secret};
+use crate::{BadKey, Secret, tag};
 
 /// Minimum length of the master secret, in bytes.
 const MASTER_MIN: usize = 32;
@@ -45,6 +45,17 @@ impl Master {
         };
         OwnKey { hmac: derive("v1"), ed25519: derive("v1a") }
     }
+
+    /// A tag for a link, of these words: 128 bits in base64url.
+    pub fn tag(&self, words: &[&str]) -> String {
+        BASE64URL_NOPAD.encode(&tag::sign(&self.0, &tagged(words)))
+    }
+
+    /// Whether [`Master::tag`] made it of these words.
+    pub fn is_tag(&self, words: &[&str], text: &str) -> bool {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).unwrap_or_default();
+        tag::verify(std::slice::from_ref(&self.0), &tagged(words), &bytes).is_ok()
+    }
 }
 
 impl OwnKey {
@@ -71,6 +82,11 @@ impl OwnKey {
         let signature = SigningKey::from_bytes(&self.ed25519).sign(&text);
         format!("v1a,{}", BASE64.encode(&signature.to_bytes()))
     }
+}
+
+/// Each word with its end, after one that no key begins with.
+fn tagged<'a>(words: &[&'a str]) -> Vec<&'a [u8]> {
+    std::iter::once("tag").chain(words.iter().copied()).flat_map(|word| [word.as_bytes(), &[0]]).collect()
 }
 
 fn signed_head(id: &str, timestamp_s: i64) -> String {
@@ -114,6 +130,18 @@ mod tests {
             assert!(!accepts(by_secret(), &signatures, b"{ }") && !accepts(by_public(), &signatures, b"{ }"));
         }
         assert!(!accepts(by_secret(), &v1a, b"{}") && !accepts(by_public(), &v1, b"{}"));
+    }
+
+    #[test]
+    fn a_tag_is_of_its_words_and_of_their_division() {
+        let tag = master().tag(&["a", "bc"]);
+        assert_eq!(tag.len(), 22);
+        assert!(master().is_tag(&["a", "bc"], &tag));
+        for (words, text) in
+            [(&["ab", "c"], &*tag), (&["a", "bd"], &tag), (&["a", "bc"], ""), (&["a", "bc"], "!")]
+        {
+            assert!(!master().is_tag(words, text), "{words:?} {text}");
+        }
     }
 
     #[test]

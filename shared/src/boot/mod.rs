@@ -7,6 +7,7 @@ mod own_catalog;
 pub mod process;
 pub mod random;
 mod secrets;
+pub mod senders;
 pub mod telemetry;
 
 pub use clock::Clock;

@@ -1,7 +1,7 @@
-//! The guarded client: for addresses that came from outside.
+//! The guarded client: for addresses that came from outside, and for the vendors of channels.
 //!
-//! It connects to no address that is not public, follows no redirect, sends no credentials, and reads
-//! little of the answer.
+//! It connects to no address that is not public, follows no redirect, and reads little of the answer. Only
+//! a vendor's own host is sent the owner's credentials.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -13,12 +13,16 @@ use domain::endpoint::{Endpoint, Kind};
 use domain::public_url::Reach;
 use domain::time::Timestamp;
 use http::{HeaderMap, StatusCode};
+use reqwest::dns::Resolve;
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
+use serde_json::Value;
 use signatures::own::Master;
 use url::Url;
 
-use super::{discord, slack, webhook};
+use super::aws::targets;
+use super::senders::{NO_SENDER, SENDER_REFUSED, SenderRefused, Senders};
+use super::{discord, email, slack, sms, telegram, webhook};
 use crate::outside::guard::{Guard, is_forbidden};
 use crate::outside::retry_after::retry_after;
 
@@ -45,7 +49,7 @@ pub struct Envelope<'a> {
 pub struct Sent {
     pub outcome: Outcome,
     pub status: Option<u16>,
-    /// Why there is no answer.
+    /// Why there is no answer, or what is wrong beside it.
     pub error: Option<&'static str>,
     /// The begin of the answer.
     pub answer: Option<String>,
@@ -65,10 +69,21 @@ pub struct Channels {
     http: reqwest::Client,
     reach: Reach,
     master: Master,
+    senders: Senders,
 }
 
 impl Channels {
-    pub fn new(reach: Reach, master: Master) -> Result<Self, reqwest::Error> {
+    pub fn new(reach: Reach, master: Master, senders: Senders) -> Result<Self, reqwest::Error> {
+        Self::with_resolver(reach, master, senders, Arc::new(Guard::new(reach)))
+    }
+
+    /// With another resolver, which must be a guard.
+    pub(super) fn with_resolver(
+        reach: Reach,
+        master: Master,
+        senders: Senders,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()
@@ -76,37 +91,111 @@ impl Channels {
             .user_agent("Genmux")
             .connect_timeout(CONNECT_MAX)
             .timeout(CALL_MAX)
-            .dns_resolver(Arc::new(Guard(reach)))
+            .dns_resolver(resolver)
             .build()?;
-        Ok(Self { http, reach, master })
+        Ok(Self { http, reach, master, senders })
     }
 
     /// One try to send an event to an endpoint.
     pub async fn send(&self, endpoint: &Endpoint, envelope: Envelope<'_>, now: Timestamp) -> Sent {
-        let Some(url) = Url::parse(&endpoint.address).ok() else { return Sent::without("not_a_url") };
-        if self.reach.check(&url).is_err() {
-            return Sent::without("address_not_allowed");
-        }
-        let request = match endpoint.kind {
-            Kind::Webhook => webhook::request(self.http.post(url), endpoint, envelope, &self.master, now),
-            Kind::Slack => slack::request(self.http.post(url), envelope),
-            Kind::Discord => discord::request(&self.http, url, envelope),
+        let request = match self.request(endpoint, envelope, now).await {
+            Ok(request) => request,
+            Err(cause) => return Sent::without(cause),
         };
         match answer(request).await {
-            Ok(answer) => {
-                let outcome = match endpoint.kind {
-                    Kind::Webhook => webhook::outcome(&answer, now),
-                    Kind::Slack => slack::outcome(&answer, now),
-                    Kind::Discord => discord::outcome(&answer, now),
-                };
-                Sent {
-                    outcome,
-                    status: Some(answer.status.as_u16()),
-                    error: None,
-                    answer: begin_of(&answer.body),
-                }
+            Ok(answer) => self.read(endpoint.kind, &answer, now),
+            // It may have arrived.
+            Err(error) if !error.is_connect() && !endpoint.kind.repeats() => {
+                Sent { outcome: Outcome::Delivered, ..Sent::without(cause(&error)) }
             }
             Err(error) => Sent::without(cause(&error)),
+        }
+    }
+
+    /// The one request, or why there is none.
+    async fn request(
+        &self,
+        endpoint: &Endpoint,
+        envelope: Envelope<'_>,
+        now: Timestamp,
+    ) -> Result<RequestBuilder, &'static str> {
+        let address = endpoint.address.as_str();
+        Ok(match endpoint.kind {
+            Kind::Webhook => {
+                webhook::request(self.http.post(self.url(address)?), endpoint, envelope, &self.master, now)
+            }
+            Kind::Slack => slack::request(self.http.post(self.url(address)?), envelope),
+            Kind::Discord => discord::request(&self.http, self.url(address)?, envelope),
+            Kind::Telegram => telegram::request(self, address, envelope)?,
+            Kind::Email => email::request(self, endpoint, envelope, now).await?,
+            Kind::Sms => sms::request(self, address, envelope, now).await?,
+            Kind::Sns | Kind::Sqs | Kind::Eventbridge | Kind::Lambda => {
+                targets::request(self, endpoint, envelope, now).await?
+            }
+        })
+    }
+
+    /// An address that a customer named.
+    fn url(&self, address: &str) -> Result<Url, &'static str> {
+        let url = Url::parse(address).map_err(|_not_one| "not_a_url")?;
+        self.reach.check(&url).map_err(|_why| "address_not_allowed")?;
+        Ok(url)
+    }
+
+    /// A URL of a vendor, at its host or at the simulators'.
+    pub(super) fn vendor(&self, host: &str, path: &str) -> String {
+        match &self.senders.base_url {
+            Some(base) => format!("{}{path}", base.as_str().trim_end_matches('/')),
+            None => format!("https://{host}{path}"),
+        }
+    }
+
+    /// A call of a vendor.
+    pub(super) fn post(&self, host: &str, path: &str) -> RequestBuilder {
+        self.http.post(self.vendor(host, path))
+    }
+
+    pub(super) const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(super) const fn senders(&self) -> &Senders {
+        &self.senders
+    }
+
+    pub(super) const fn master(&self) -> &Master {
+        &self.master
+    }
+
+    /// What an answer means.
+    fn read(&self, kind: Kind, answer: &Answer, now: Timestamp) -> Sent {
+        let outcome = match kind {
+            Kind::Webhook => Ok(webhook::outcome(answer, now)),
+            Kind::Slack => Ok(slack::outcome(answer, now)),
+            Kind::Discord => Ok(discord::outcome(answer, now)),
+            Kind::Telegram => telegram::outcome(answer, now),
+            Kind::Sms => sms::outcome(self.senders.sms.as_ref(), answer, now),
+            Kind::Sns | Kind::Sqs | Kind::Eventbridge | Kind::Lambda => targets::outcome(answer, now),
+            Kind::Email => {
+                email::outcome(self.senders.email.as_ref().map(|mailer| &mailer.service), answer, now)
+            }
+        };
+        let status = answer.status.as_u16();
+        // A gateway gave up waiting: it may have arrived.
+        let is_unknown = status == 504 && !kind.repeats();
+        let refused = outcome.is_err().then_some(SENDER_REFUSED);
+        if refused.is_some() {
+            tracing::error!(kind = kind.name(), status, "sender.refused");
+        }
+        Sent {
+            outcome: match outcome {
+                _ if is_unknown => Outcome::Delivered,
+                Ok(outcome) => outcome,
+                Err(SenderRefused) => Outcome::Later { wait: None },
+            },
+            status: Some(status),
+            error: refused,
+            answer: begin_of(&answer.body),
         }
     }
 }
@@ -116,12 +205,28 @@ impl Sent {
         let outcome = Outcome::Later { wait: None };
         Self { outcome, status: None, error: Some(cause), answer: None }
     }
+
+    /// Whether it failed by what the owner sends with, which says nothing of the endpoint.
+    pub fn is_by_sender(&self) -> bool {
+        matches!(self.error, Some(SENDER_REFUSED | NO_SENDER))
+    }
 }
 
 impl Answer {
     /// `Retry-After`, at most a day.
     pub(super) fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         retry_after(&self.headers, RETRY_AFTER_MAX, now)
+    }
+
+    /// Its body, or null if that is no JSON.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A wait that its body tells: seconds, perhaps with a fraction. Rounded up, and at most a day.
+    pub(super) fn wait(seconds: &Value) -> Option<Duration> {
+        let seconds = seconds.as_f64().filter(|seconds| *seconds >= 0.0)?;
+        Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX))
     }
 }
 

@@ -1,11 +1,9 @@
 //! Webhooks of Discord channels. A repeat is shown twice: it has no idempotency key.
 
-use std::time::Duration;
-
-use domain::delivery::{Outcome, RETRY_AFTER_MAX};
+use domain::delivery::Outcome;
 use domain::time::Timestamp;
 use reqwest::RequestBuilder;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::client::{Answer, Envelope};
@@ -27,13 +25,9 @@ pub(super) fn outcome(answer: &Answer, now: Timestamp) -> Outcome {
         200 | 204 => Outcome::Delivered,
         401 | 404 => Outcome::Gone,
         400 => Outcome::Never,
-        _ => Outcome::Later { wait: pause(answer).or_else(|| answer.retry_after(now)) },
+        _ => {
+            let wait = Answer::wait(&answer.json()["retry_after"]);
+            Outcome::Later { wait: wait.or_else(|| answer.retry_after(now)) }
+        }
     }
-}
-
-/// `retry_after` of a rate limit: seconds with a fraction, rounded up.
-fn pause(answer: &Answer) -> Option<Duration> {
-    let body: Value = serde_json::from_slice(&answer.body).ok()?;
-    let seconds = body.get("retry_after")?.as_f64().filter(|seconds| *seconds >= 0.0)?;
-    Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX))
 }

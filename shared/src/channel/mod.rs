@@ -1,12 +1,21 @@
 //! Where events go: one file for each kind of endpoint, and the one client that calls them all.
 
+mod aws;
 mod client;
 mod discord;
+mod email;
+mod senders;
 mod slack;
+mod sms;
+mod telegram;
 mod text;
 mod webhook;
 
+pub use aws::Aws;
 pub use client::{CALL_MAX, Channels, Envelope, Sent};
+pub use email::{MailService, Mailbox, Mailer, is_unsubscribe_token, named_by};
+pub use senders::Senders;
+pub use sms::{Texter, Twilio};
 pub use webhook::key;
 
 #[cfg(test)]

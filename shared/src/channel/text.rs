@@ -1,6 +1,15 @@
-//! An event as a line of text, for people.
+//! An event as a line of text for people, and as an object for programs.
 
 use serde_json::Value;
+
+use super::client::Envelope;
+
+/// An event for a program that gets no headers: its body, with its id.
+pub(super) fn with_id(envelope: Envelope<'_>) -> String {
+    let mut body: Value = serde_json::from_str(envelope.body).unwrap_or_default();
+    body["id"] = envelope.id.into();
+    body.to_string()
+}
 
 /// What happened, in a sentence. No prompt and no link: a channel has many readers.
 pub(super) fn line(body: &str) -> String {
@@ -51,7 +60,14 @@ pub(super) fn line(body: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::line;
+    use super::super::client::Envelope;
+    use super::{line, with_id};
+
+    #[test]
+    fn an_object_has_the_events_id() {
+        let envelope = Envelope { id: "evt_a", body: r#"{"type": "job.failed"}"# };
+        assert_eq!(with_id(envelope), r#"{"id":"evt_a","type":"job.failed"}"#);
+    }
 
     #[test]
     fn an_event_is_a_sentence_without_the_prompt() {

@@ -28,15 +28,44 @@ pub(crate) fn is_forbidden(error: &reqwest::Error) -> Option<&'static str> {
     None
 }
 
-/// Resolves names to allowed addresses.
+/// Resolves names to allowed addresses: those that are checked are those that are dialled.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Guard(pub(crate) Reach);
+pub(crate) struct Guard<R = System> {
+    reach: Reach,
+    names: R,
+}
 
-impl Resolve for Guard {
+/// The names of the system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct System;
+
+impl Guard {
+    pub(crate) const fn new(reach: Reach) -> Self {
+        Self { reach, names: System }
+    }
+}
+
+impl<R> Guard<R> {
+    #[cfg(test)]
+    pub(crate) const fn with_names(reach: Reach, names: R) -> Self {
+        Self { reach, names }
+    }
+}
+
+impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self(reach) = *self;
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+impl<R: Resolve> Resolve for Guard<R> {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (reach, resolving) = (self.reach, self.names.resolve(name));
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = resolving.await?.collect();
             let allowed: Vec<_> =
                 found.iter().filter(|address| reach.allows(address.ip())).copied().collect();
             if allowed.is_empty() && !found.is_empty() {
@@ -56,11 +85,11 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_dialled() {
         let name = || "localhost".parse::<Name>().unwrap();
-        let refused = Guard(Reach::Public).resolve(name()).await.err().unwrap();
+        let refused = Guard::new(Reach::Public).resolve(name()).await.err().unwrap();
         assert!(refused.is::<NoPublicAddress>(), "{refused}");
-        assert!(Guard(Reach::Loopback).resolve(name()).await.unwrap().next().is_some());
+        assert!(Guard::new(Reach::Loopback).resolve(name()).await.unwrap().next().is_some());
         // As the HTTP client reports it.
-        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Guard(Reach::Public)));
+        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Guard::new(Reach::Public)));
         let error = client.build().unwrap().get("https://localhost/").send().await.unwrap_err();
         assert_eq!(is_forbidden(&error), Some("its name has no public address"), "{error:?}");
     }

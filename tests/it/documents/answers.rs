@@ -33,6 +33,7 @@ impl Caller {
         let (method, path) = route.split_once(' ').unwrap();
         let (route, query) = route.split_once('?').unwrap_or((route, ""));
         let path = path.replace("{id}", id).replace("{provider}/{token}", id).replace("{source}/{token}", id);
+        let path = path.replace("{token}", id);
         let method: Method = method.parse().unwrap();
         let answer = self.world.call(method, &path, headers, body).await;
         self.document.assert_describes(route, &answer);
@@ -226,6 +227,31 @@ impl Caller {
         }
     }
 
+    /// What the link in a mail answers.
+    async fn unsubscribes(&self) {
+        let new = json!({"kind": "email", "to": "anna@mail.example", "types": ["endpoint.test"]}).to_string();
+        let made = self.call("POST /v1/endpoints", "", &[], Some(&new)).await;
+        let test = self.call("POST /v1/endpoints/{id}/test", made.text("/id"), &[], None);
+        while_drained(&self.world, test).await;
+        let mail = self.world.stack.channels.taken().pop().unwrap();
+        let link =
+            mail.body["headers"]["List-Unsubscribe"].as_str().unwrap().trim_end_matches('>').to_owned();
+        let (_, token) = link.split_once("/unsubscribe/").unwrap();
+        for route in ["GET /v1/unsubscribe/{token}", "POST /v1/unsubscribe/{token}"] {
+            let version = [("genmux-version", "x")];
+            let call = async |token: &str, headers: &[(&str, &str)]| {
+                self.call(route, token, headers, None).await.status.as_u16()
+            };
+            self.world.wire.reset();
+            self.world.wire.fail_at(0, Moment::Before);
+            assert_eq!(call(token, &[]).await, 503);
+            assert_eq!(call(token, &version).await, 400);
+            assert_eq!(call("nonsense", &[]).await, 404);
+            assert_eq!(call(token, &[]).await, 200);
+        }
+        self.call("DELETE /v1/endpoints/{id}", made.text("/id"), &[], None).await;
+    }
+
     /// A test event that no one sends in time.
     async fn slow_test(&self) {
         let new = json!({"url": "http://127.0.0.1:1/", "types": ["job.*"]}).to_string();
@@ -339,6 +365,7 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     caller.lists().await;
     assert_eq!(caller.call("GET /v1/jobs?status=done", "", &[], None).await.status, 422);
     assert_eq!(caller.call("GET /v1/account?limit=0", "", &[], None).await.status, 422);
+    caller.unsubscribes().await;
     caller.events(&Receiver::start().await).await;
     caller.refused_orders().await;
     caller.common_refusals().await;

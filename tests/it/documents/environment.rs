@@ -9,6 +9,7 @@ use local::stack::start_function;
 use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Env, Process};
 use shared::provider::{Scheme, adapter};
+use sim::channels::Channels;
 
 use super::openapi::sources;
 
@@ -59,6 +60,12 @@ fn names_of_providers() -> BTreeSet<String> {
     names
 }
 
+/// What senders are given, and what their mails name.
+fn names_of_senders() -> BTreeSet<String> {
+    let names = Channels::credentials().into_iter().map(|(name, _)| name.to_owned());
+    names.chain(["API_URL".to_owned()]).collect()
+}
+
 #[tokio::test]
 async fn each_function_reads_exactly_the_variables_that_the_template_gives_it() {
     let world = World::new().await;
@@ -96,8 +103,8 @@ async fn a_function_without_any_variable_names_all_that_it_needs_at_once() {
             let mut without = whole.clone();
             without.remove(name);
             let required = complaint(&world, function, &without).is_some();
-            // Whose key is needed depends on which providers there are.
-            let of_provider = names_of_providers().contains(name);
+            // Whose key is needed depends on which providers and senders there are.
+            let of_provider = names_of_providers().contains(name) || names_of_senders().contains(name);
             assert!(
                 told.contains(name.as_str()) == (required && !of_provider),
                 "{function} and {name}: {told}"

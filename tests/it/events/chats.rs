@@ -1,86 +1,10 @@
-//! Chats and alerts. The servers here answer as Slack's and Discord's documents say, and refuse what
-//! those refuse.
+//! Chats and alerts, at the simulators of their vendors.
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode as Status;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use domain::id::AccountId;
 use shared::store::keystore::Scope;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use sim::channels::Play;
 
 use super::*;
-
-#[derive(Clone, Default)]
-struct Chat {
-    said: Arc<Mutex<Vec<String>>>,
-    /// The next answers are a rate limit of so many seconds.
-    busy: Arc<Mutex<Vec<f64>>>,
-}
-
-impl Chat {
-    fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().clone()
-    }
-
-    async fn start(&self) -> String {
-        let router = Router::new()
-            .route("/services/{*rest}", post(slack))
-            .route("/api/webhooks/{id}/{token}", post(discord))
-            .with_state(self.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        url
-    }
-}
-
-async fn slack(State(chat): State<Chat>, Path(rest): Path<String>, body: Bytes) -> Response {
-    if rest != "T0/B0/secret" {
-        return (Status::NOT_FOUND, "no_service").into_response();
-    }
-    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
-        return (Status::BAD_REQUEST, "invalid_payload").into_response();
-    };
-    let Some(text) = message["text"].as_str().filter(|text| !text.is_empty()) else {
-        return (Status::BAD_REQUEST, "no_text").into_response();
-    };
-    chat.said.lock().unwrap().push(format!("slack: {text}"));
-    (Status::OK, "ok").into_response()
-}
-
-async fn discord(
-    State(chat): State<Chat>,
-    Path((id, token)): Path<(String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-    body: Bytes,
-) -> Response {
-    let answer = |status: Status, body: Value| (status, axum::Json(body)).into_response();
-    if id != "1" {
-        return answer(Status::NOT_FOUND, json!({"message": "Unknown Webhook", "code": 10015}));
-    }
-    if token != "secret" {
-        return answer(Status::UNAUTHORIZED, json!({"message": "Invalid Webhook Token", "code": 50027}));
-    }
-    if let Some(after) = chat.busy.lock().unwrap().pop() {
-        let body = json!({"message": "You are being rate limited.", "retry_after": after, "global": false});
-        return answer(Status::TOO_MANY_REQUESTS, body);
-    }
-    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let content = message["content"].as_str().unwrap_or_default();
-    if content.is_empty() || content.chars().count() > 2_000 {
-        return answer(Status::BAD_REQUEST, json!({"code": 50035, "message": "Invalid Form Body"}));
-    }
-    assert_eq!(message["allowed_mentions"], json!({"parse": []}));
-    chat.said.lock().unwrap().push(format!("discord: {content}"));
-    match query.get("wait").map(String::as_str) {
-        Some("true") => answer(Status::OK, json!({"id": "2", "content": content})),
-        _ => Status::NO_CONTENT.into_response(),
-    }
-}
 
 /// Calls the API as this account.
 async fn as_account(world: &World, account: &AccountId, path: &str, body: &Value) -> Answer {
@@ -91,8 +15,8 @@ async fn as_account(world: &World, account: &AccountId, path: &str, body: &Value
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery() {
-    let (world, chat) = (World::new().await, Chat::default());
-    let (url, receiver) = (chat.start().await, Receiver::start().await);
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let (chat, url) = (&world.stack.channels, channels_url(&world));
     let operator = AccountId::operator();
     for (kind, url) in [
         ("slack", format!("{url}/services/T0/B0/secret")),
@@ -128,15 +52,13 @@ async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery()
         probe(true).await;
     }
     let down = "Provider fal is down: 3 pings in a row failed.";
-    let mut said = chat.said();
-    said.sort();
-    assert_eq!(said, [format!("discord: {down}"), format!("slack: {down}")]);
+    let said = || [chat.texts("slack"), chat.texts("discord")];
+    assert_eq!(said(), [[down], [down]]);
     assert_eq!(receiver.count("/alerts"), 1);
     for _ in 0..3 {
         probe(false).await;
     }
-    assert_eq!(chat.said().len(), 4, "{:?}", chat.said());
-    assert!(chat.said()[2..].iter().all(|line| line.ends_with("Provider fal has recovered.")));
+    assert_eq!(said(), [[down, "Provider fal has recovered."]; 2]);
     let types: Vec<_> = receiver.at("/alerts").iter().map(|one| one.json()["type"].clone()).collect();
     assert_eq!(types, ["provider.down", "provider.recovered"]);
     // A key that is refused, again and again: one event an hour.
@@ -149,7 +71,7 @@ async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery()
     assert_eq!(attention.len(), 1, "{attention:?}");
     let data = json!({"provider": "runway", "class": "auth", "reason": null});
     assert_eq!((&attention[0]["type"], &attention[0]["data"]), (&json!("provider.needs_attention"), &data));
-    assert!(chat.said().contains(&"slack: Provider runway needs attention (auth).".to_owned()));
+    assert!(chat.texts("slack").contains(&"Provider runway needs attention (auth).".to_owned()));
     // Customers have no such event.
     let events = api(&world, Method::GET, "/v1/events", Value::Null).await;
     assert_eq!(events.body["events"], json!([]));
@@ -157,36 +79,108 @@ async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chat_that_is_busy_is_told_later_and_one_that_is_deleted_disables_its_endpoint() {
-    let (world, chat) = (World::new().await, Chat::default());
-    let url = chat.start().await;
-    chat.busy.lock().unwrap().push(90.2);
-    let add = async |kind: &str, path: &str| {
-        let body = json!({"kind": kind, "url": format!("{url}{path}"), "types": ["job.succeeded"]});
-        let made = api(&world, Method::POST, "/v1/endpoints", body).await;
-        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-        made.text("/id").to_owned()
-    };
-    let busy = add("discord", "/api/webhooks/1/secret").await;
+    let world = World::new().await;
+    let (vendors, url) = (&world.stack.channels, channels_url(&world));
+    let busy = [
+        ("slack", format!("{url}/services/T0/B0/secret")),
+        ("discord", format!("{url}/api/webhooks/1/secret")),
+        ("telegram", "-1001557912345".to_owned()),
+    ];
+    let mut waiting = Vec::new();
+    for (kind, address) in busy {
+        vendors.play(kind, Play::Busy(90));
+        waiting.push((kind, on_channel(&world, kind, &address).await));
+    }
     let gone = [
-        add("discord", "/api/webhooks/2/secret").await,
-        add("discord", "/api/webhooks/1/old").await,
-        add("slack", "/services/T0/B0/old").await,
+        ("discord", format!("{url}/api/webhooks/404/secret")),
+        ("discord", format!("{url}/api/webhooks/1/gone")),
+        ("slack", format!("{url}/services/T0/B0/gone")),
+        ("telegram", "404".to_owned()),
+        ("telegram", "403".to_owned()),
+        ("telegram", "-400".to_owned()),
     ];
     let job = world.submit("gen-4.5", "a <boat> & more", "chats").await;
     world.finish(&job).await;
     world.drain().await;
-    for id in &gone {
-        assert_eq!(status_of(&world, id).await["disabled_reason"], "gone");
+    assert_eq!(vendors.taken(), []);
+    for (kind, id) in &waiting {
+        let waits = &deliveries(&world, id).await[0];
+        let found = (&waits["status"], &waits["tries"][0]["status_code"]);
+        assert_eq!(found, (&json!("pending"), &json!(429)), "{kind}");
     }
-    assert_eq!(chat.said(), Vec::<String>::new());
-    let waits = &deliveries(&world, &busy).await[0];
-    assert_eq!((&waits["status"], &waits["tries"][0]["status_code"]), (&json!("pending"), &json!(429)));
     pass(&world, Duration::from_secs(80)).await;
-    assert_eq!(chat.said(), Vec::<String>::new());
+    assert_eq!(vendors.taken(), []);
     pass(&world, Duration::from_secs(80)).await;
-    assert_eq!(chat.said(), [format!("discord: Job {job} (gen-4.5) has succeeded.")]);
-    // An address of another kind is refused.
-    let wrong = json!({"kind": "slack", "url": format!("{url}/api/webhooks/1/secret"), "types": ["*"]});
-    let refused = api(&world, Method::POST, "/v1/endpoints", wrong).await;
+    for (kind, _) in &waiting {
+        assert_eq!(vendors.texts(kind), [format!("Job {job} (gen-4.5) has succeeded.")], "{kind}");
+    }
+    for (kind, address) in &gone {
+        let id = on_channel(&world, kind, address).await;
+        while_drained(&world, api(&world, Method::POST, &format!("/v1/endpoints/{id}/test"), Value::Null))
+            .await;
+        assert_eq!(status_of(&world, &id).await["disabled_reason"], "gone", "{kind} {address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_in_the_field_of_its_kind() {
+    let world = World::new().await;
+    let url = channels_url(&world);
+    for (body, field) in [
+        (json!({"kind": "slack", "url": format!("{url}/api/webhooks/1/secret")}), "url"),
+        (json!({"kind": "telegram", "to": "a chat"}), "to"),
+        (json!({"kind": "telegram", "url": format!("{url}/x")}), "url"),
+        (json!({"kind": "telegram"}), "to"),
+        (json!({"kind": "webhook", "to": "1"}), "to"),
+        (json!({}), "url"),
+    ] {
+        let mut order = body.clone();
+        order["types"] = json!(["*"]);
+        let refused = api(&world, Method::POST, "/v1/endpoints", order).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        assert_eq!(refused.body["errors"][0]["field"], field, "{body} {refused:?}");
+    }
+    let id = on_channel(&world, "telegram", "12").await;
+    let path = format!("/v1/endpoints/{id}");
+    let changed = api(&world, Method::PATCH, &path, json!({"to": "@genmux_news"})).await;
+    assert_eq!((changed.text("/to"), changed.body.get("url")), ("@genmux_news", None));
+    let refused = api(&world, Method::PATCH, &path, json!({"url": "https://a.example"})).await;
     assert_eq!(refused.body["errors"][0]["field"], "url");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_is_refused_is_no_fault_of_the_endpoint_and_a_repeat_of_a_lost_answer_is_shown() {
+    let world = World::new().await;
+    let id = on_channel(&world, "telegram", "12").await;
+    for play in [Play::Unauthorized, Play::Lost] {
+        world.stack.channels.play("telegram", play);
+    }
+    let job = world.submit("gen-4.5", "a boat", "refused").await;
+    world.finish(&job).await;
+    pass(&world, Duration::from_secs(2)).await;
+    let refused = &deliveries(&world, &id).await[0]["tries"][0];
+    assert_eq!((&refused["status_code"], &refused["error"]), (&json!(401), &json!("sender_refused")));
+    assert_eq!(status_of(&world, &id).await["failures"], 0);
+    pass(&world, HOUR).await;
+    assert_eq!(world.stack.channels.texts("telegram").len(), 2);
+    assert_eq!(deliveries(&world, &id).await[0]["status"], "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_without_a_sender_is_refused_with_those_that_there_are() {
+    let world = World::new().await;
+    let function = world.start("endpoints", &[("SENDERS", ""), ("EVENT_TARGETS", "")]).await;
+    let bearer = format!("Bearer {}", world.key);
+    let order = json!({"kind": "telegram", "to": "1", "types": ["*"]}).to_string();
+    let event = json!({
+        "version": "2.0", "routeKey": "POST /v1/endpoints", "rawPath": "/v1/endpoints", "rawQueryString": "",
+        "headers": {"authorization": bearer, "content-type": "application/json"},
+        "requestContext": {"routeKey": "POST /v1/endpoints", "http": {"method": "POST", "path": "/v1/endpoints"}},
+        "body": order, "isBase64Encoded": false,
+    });
+    let answer = function.invoke(event).await;
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert_eq!(answer["statusCode"], 422, "{body}");
+    assert_eq!(body["errors"][0]["field"], "kind");
+    assert_eq!(body["errors"][0]["allowed"], json!(["webhook", "slack", "discord"]));
 }

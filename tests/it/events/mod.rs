@@ -16,6 +16,8 @@ mod crash;
 mod credits;
 mod disabled;
 mod failing;
+mod mails;
+mod targets;
 mod tried;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -53,6 +55,31 @@ async fn next_check(world: &World) -> Option<Timestamp> {
         checks.extend(due.first().map(|due| due.check_at));
     }
     checks.into_iter().min()
+}
+
+/// Where the simulated vendors of channels answer.
+fn channels_url(world: &World) -> String {
+    let arn = &world.stack.host.template().secrets["ChannelSecrets"];
+    let members = world.stack.secrets.get(arn).expect("a secret of the senders");
+    members["CHANNEL_BASE_URL"].clone()
+}
+
+/// An endpoint on a channel, for the successes of jobs.
+async fn on_channel(world: &World, kind: &str, address: &str) -> String {
+    let field = if matches!(kind, "slack" | "discord") { "url" } else { "to" };
+    let body =
+        json!({"kind": kind, field: address, "types": ["job.succeeded", "job.failed", "endpoint.disabled"]});
+    let made = api(world, Method::POST, "/v1/endpoints", body).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    made.text("/id").to_owned()
+}
+
+/// Lets a job succeed, and what is told of it arrive.
+async fn succeed(world: &World, name: &str) -> String {
+    let job = world.submit("gen-4.5", "a <boat> & more", name).await;
+    world.finish(&job).await;
+    world.drain().await;
+    job.to_string()
 }
 
 /// Lets the time pass, with what is due at each point.

@@ -123,7 +123,11 @@ impl<'a> Resolver<'a> {
                 Some((function, argument)) => self.call(function, argument),
                 None => Ok(Value::Object(self.resolve_all(map)?)),
             },
-            Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
+            Value::Array(items) => {
+                let items = items.iter().map(|item| self.resolve(item));
+                // What has no value is no item.
+                items.filter(|item| !matches!(item, Ok(Value::Null))).collect()
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(value.clone()),
         }
     }
@@ -134,7 +138,14 @@ impl<'a> Resolver<'a> {
 
     fn call(&self, function: &str, argument: &Value) -> Result<Value> {
         let value = match (function, argument) {
+            ("Ref", Value::String(name)) if name == "AWS::NoValue" => return Ok(Value::Null),
             ("Ref", Value::String(name)) => self.reference(name)?,
+            ("Split", Value::Array(_)) => match self.resolve(argument)?.as_array().map(Vec::as_slice) {
+                Some([Value::String(by), Value::String(text)]) => {
+                    return Ok(text.split(by.as_str()).collect());
+                }
+                _ => bail!("Split takes a delimiter and a text"),
+            },
             ("GetAtt", Value::String(path)) => self.attribute_at(path)?,
             ("GetAtt", Value::Array(path)) => self.attribute_at(&texts(path)?.join("."))?,
             ("Sub", Value::String(text)) => self.substitute(text)?,

@@ -96,7 +96,9 @@ pub(super) struct Statement {
     #[serde(rename = "Effect")]
     _effect: Allow,
     pub(super) action: OneOrMany,
-    pub(super) resource: OneOrMany,
+    /// Either this or the next.
+    pub(super) resource: Option<OneOrMany>,
+    pub(super) not_resource: Option<OneOrMany>,
     /// Narrows what is granted: a caller here may do no more because of it.
     #[serde(rename = "Condition")]
     _condition: Option<IgnoredAny>,

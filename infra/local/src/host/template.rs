@@ -224,8 +224,11 @@ fn roles(stack: &Stack<'_>) -> Result<BTreeMap<String, Vec<Grant>>> {
         let mut grants = Vec::new();
         for statement in role.policies.iter().flat_map(|policy| &policy.policy_document.statement) {
             for action in statement.action.as_slice() {
-                let on = |resource: &String| Grant { action: action.clone(), resource: resource.clone() };
-                grants.extend(statement.resource.as_slice().iter().map(on));
+                let on = |resource: String| Grant { action: action.clone(), resource };
+                let at = statement.resource.iter().flat_map(|at| at.as_slice()).cloned();
+                let all_but =
+                    statement.not_resource.iter().map(|but| format!("all but {}", but.as_slice().join(" ")));
+                grants.extend(at.chain(all_but).map(on));
             }
         }
         roles.insert(stack.resolver().attribute(&id, "Arn")?, grants);

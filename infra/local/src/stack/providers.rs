@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use domain::catalog::{Catalog, Kind};
+use domain::endpoint::Sender;
 use domain::provider::Provider;
 use domain::public_url::Reach;
 use futures_util::FutureExt;
@@ -16,6 +17,7 @@ use shared::boot::env::{Env, check_key};
 use shared::provider::fetch::{Downloader, Image};
 use shared::provider::{Scheme, adapter};
 use shared::store::own_catalog::OwnCatalog;
+use sim::channels::Channels;
 use sim::{Outward, Simulator};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,13 +26,29 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
+    ("SENDERS", "Senders"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
     ("PROVIDER_LIMITS", "ProviderLimits"),
     ("LIVE_JOBS_MAX", "LiveJobsMax"),
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
 ];
+/// The senders of a local stack.
+const SENDERS: [Sender; 3] = [Sender::Telegram, Sender::Sendgrid, Sender::Twilio];
+/// The targets of a local stack, of which the last one of each service does not exist.
+const TARGETS: [&str; 8] = [
+    "arn:aws:sns:us-east-1:000000000000:events",
+    "arn:aws:sns:us-east-1:000000000000:gone",
+    "arn:aws:sqs:us-east-1:000000000000:events",
+    "arn:aws:sqs:us-east-1:000000000000:gone",
+    "arn:aws:events:us-east-1:000000000000:event-bus/events",
+    "arn:aws:events:us-east-1:000000000000:event-bus/gone",
+    "arn:aws:lambda:us-east-1:000000000000:function:events",
+    "arn:aws:lambda:us-east-1:000000000000:function:gone",
+];
+/// The verified sender of a local stack.
+const SES_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/genmux.example";
 /// The interval at which due webhooks are sent.
 const DELIVER_EVERY: Duration = Duration::from_millis(100);
 
@@ -78,6 +96,8 @@ pub(super) fn names(providers: &[Provider]) -> String {
 #[derive(Debug)]
 pub struct Providers {
     pub simulators: BTreeMap<Provider, Simulator>,
+    /// The vendors of all senders, simulated.
+    pub channels: Channels,
     /// Of the template.
     pub parameters: BTreeMap<String, String>,
     /// What is in the template's secrets, by logical id.
@@ -132,6 +152,11 @@ pub async fn start(
         }
         keys.insert(url_variable, url);
     }
+    let (channels, of_channels) = channels(options, shutdown, servers).await?;
+    parameters.entry("Senders".to_owned()).or_insert_with(|| SENDERS.map(Sender::name).join(","));
+    parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
+    parameters.insert("SmsBySns".to_owned(), "true".to_owned());
+    parameters.insert("SesIdentity".to_owned(), SES_IDENTITY.to_owned());
     let of_endpoints = Members::from([("ENDPOINT_SECRET".to_owned(), options.endpoint_secret.clone())]);
     let of_inbound = Members::from([
         ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
@@ -142,8 +167,28 @@ pub async fn start(
         ("WebhookSecrets", of_webhooks),
         ("EndpointSecrets", of_endpoints),
         ("InboundSources", of_inbound),
+        ("ChannelSecrets", of_channels),
     ]);
-    Ok(Providers { simulators, parameters, secrets })
+    Ok(Providers { simulators, channels, parameters, secrets })
+}
+
+/// Starts the vendors of the senders, and gathers what those are given. None of them is ever real here.
+async fn channels(
+    options: &Options,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) -> Result<(Channels, Members)> {
+    let channels = Channels::new(clock(&options.clock));
+    let listener = listen(0).await?;
+    let url = url_of(&listener)?;
+    let (serving, until) = (channels.clone(), shutdown.clone());
+    servers.spawn(async move {
+        serving.serve(listener, until.cancelled_owned()).await;
+        Ok(())
+    });
+    let mut members = Members::from([("CHANNEL_BASE_URL".to_owned(), url)]);
+    members.extend(Channels::credentials().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Ok((channels, members))
 }
 
 /// Checks the variables of the real providers; the error names every missing or malformed one.

@@ -12,7 +12,7 @@ pub(crate) mod play;
 mod png;
 pub(crate) mod poll;
 pub(crate) mod schema;
-mod server;
+pub(crate) mod server;
 pub(crate) mod simulator;
 pub(crate) mod standard_webhooks;
 mod store;

@@ -26,7 +26,7 @@ use super::{create, images, media};
 
 /// The service's error: hyper closes the connection on it, before any response header.
 #[derive(Debug)]
-struct Cut;
+pub(crate) struct Cut;
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use strum::EnumString;
 use url::Url;
 
+use super::arn::Arn;
 use crate::public_url::{PublicUrl, Reach};
 
 /// What an endpoint is.
@@ -18,24 +19,100 @@ pub enum Kind {
     Slack,
     /// A webhook of a Discord channel.
     Discord,
+    /// A chat of Telegram, by the owner's bot.
+    Telegram,
+    /// A mailbox, by the owner's mail service.
+    Email,
+    /// A phone, by the owner's texting service.
+    Sms,
+    /// A topic of SNS.
+    Sns,
+    /// A queue of SQS.
+    Sqs,
+    /// An event bus of EventBridge.
+    Eventbridge,
+    /// A function of Lambda.
+    Lambda,
+}
+
+/// What an owner must set up for a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    /// A [`super::Sender`] at its vendor.
+    Sender,
+    /// The address itself: it must be among the owner's targets.
+    Target,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Webhook, Self::Slack, Self::Discord];
+    pub const ALL: [Self; 10] = [
+        Self::Webhook,
+        Self::Slack,
+        Self::Discord,
+        Self::Telegram,
+        Self::Email,
+        Self::Sms,
+        Self::Sns,
+        Self::Sqs,
+        Self::Eventbridge,
+        Self::Lambda,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
             Self::Slack => "slack",
             Self::Discord => "discord",
+            Self::Telegram => "telegram",
+            Self::Email => "email",
+            Self::Sms => "sms",
+            Self::Sns => "sns",
+            Self::Sqs => "sqs",
+            Self::Eventbridge => "eventbridge",
+            Self::Lambda => "lambda",
+        }
+    }
+
+    /// The field of a request that its address is in.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Webhook | Self::Slack | Self::Discord => "url",
+            Self::Telegram
+            | Self::Email
+            | Self::Sms
+            | Self::Sns
+            | Self::Sqs
+            | Self::Eventbridge
+            | Self::Lambda => "to",
+        }
+    }
+
+    /// What an owner must set up before there can be one.
+    pub const fn needs(self) -> Need {
+        match self {
+            Self::Webhook | Self::Slack | Self::Discord => Need::Nothing,
+            Self::Telegram | Self::Email | Self::Sms => Need::Sender,
+            Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => Need::Target,
+        }
+    }
+
+    /// Whether a try is made again if it is not known whether the last one arrived. Not by what costs
+    /// money or looks like spam.
+    pub const fn repeats(self) -> bool {
+        match self {
+            Self::Webhook | Self::Slack | Self::Discord | Self::Telegram => true,
+            Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => true,
+            Self::Email | Self::Sms => false,
         }
     }
 
     /// Whether its address is a secret: it is all that a sender needs to post.
     pub const fn has_secret_address(self) -> bool {
         match self {
-            Self::Webhook => false,
             Self::Slack | Self::Discord => true,
+            Self::Webhook | Self::Telegram | Self::Email | Self::Sms => false,
+            Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => false,
         }
     }
 
@@ -43,16 +120,81 @@ impl Kind {
     ///
     /// # Errors
     ///
-    /// Why it is no address of this kind.
+    /// Why it is no address of this kind: words that continue "must be an address of this kind: ".
     pub fn address(self, text: &str, reach: Reach) -> Result<String, &'static str> {
-        let url = callback_url(text, reach)?.into_string();
+        let url = || callback_url(text, reach).map(PublicUrl::into_string);
         match self {
-            Self::Webhook => Ok(url),
-            Self::Slack if is_slack(&url) => Ok(url),
-            Self::Slack => Err("it is not `https://hooks.slack.com/services/T…/B…/…`"),
-            Self::Discord if is_discord(&url) => Ok(url),
-            Self::Discord => Err("it is not `https://discord.com/api/webhooks/<id>/<token>`"),
+            Self::Webhook => url(),
+            Self::Slack => url().and_then(|url| {
+                checked(url, is_slack, "it is not `https://hooks.slack.com/services/T…/B…/…`")
+            }),
+            Self::Discord => url().and_then(|url| {
+                checked(url, is_discord, "it is not `https://discord.com/api/webhooks/<id>/<token>`")
+            }),
+            Self::Telegram => checked(
+                text.to_owned(),
+                is_telegram,
+                "it is neither the number of a chat nor the `@name` of a channel",
+            ),
+            Self::Email => mailbox(text).ok_or("it is not `name@host.example`"),
+            Self::Sms => {
+                checked(text.to_owned(), is_phone, "it is not an international number as `+4915123456789`")
+            }
+            Self::Sns => arn(text, "sns", |arn| arn.is_name(256)).ok_or("it is not the ARN of a topic"),
+            Self::Sqs => arn(text, "sqs", |arn| arn.is_name(80)).ok_or("it is not the ARN of a queue"),
+            Self::Eventbridge => {
+                arn(text, "events", |arn| arn.is_event_bus()).ok_or("it is not the ARN of an event bus")
+            }
+            Self::Lambda => {
+                arn(text, "lambda", |arn| arn.is_function()).ok_or("it is not the ARN of a function")
+            }
         }
+    }
+}
+
+/// An address by RFC 5321 without quotes, comments and addresses of hosts; its host in lower case.
+fn mailbox(text: &str) -> Option<String> {
+    let (name, host) = text.rsplit_once('@')?;
+    let is_atom = |atom: &str| {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&b);
+        !atom.is_empty() && atom.bytes().all(is_allowed)
+    };
+    let url = Url::parse(&format!("https://{host}/")).ok()?;
+    let is_name = url.domain() == Some(host.to_ascii_lowercase().as_str()) && !host.ends_with('.');
+    let is_public = Reach::Public.check(&url).is_ok();
+    let is_one = name.len() <= 64 && text.len() <= 254 && name.split('.').all(is_atom);
+    (is_one && is_name && is_public).then(|| format!("{name}@{}", host.to_ascii_lowercase()))
+}
+
+fn arn(text: &str, service: &str, is_one: fn(&Arn<'_>) -> bool) -> Option<String> {
+    let arn = Arn::parse(text).filter(|arn| arn.service == service)?;
+    is_one(&arn).then(|| text.to_owned())
+}
+
+fn checked(text: String, is_one: fn(&str) -> bool, why_not: &'static str) -> Result<String, &'static str> {
+    if is_one(&text) { Ok(text) } else { Err(why_not) }
+}
+
+/// By E.164: a country's code and at most 15 digits in all.
+fn is_phone(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// By <https://core.telegram.org/bots/api#sendmessage>: a number, negative for groups, or a channel's name.
+fn is_telegram(chat: &str) -> bool {
+    let is_number = |digits: &str| {
+        (1..=16).contains(&digits.len())
+            && !digits.starts_with('0')
+            && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    match chat.strip_prefix('@') {
+        Some(name) => {
+            (5..=32).contains(&name.len())
+                && name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        }
+        None => is_number(chat.strip_prefix('-').unwrap_or(chat)),
     }
 }
 

@@ -80,29 +80,27 @@ fn only_https_without_a_user_is_taken() {
     }
 }
 
+/// One a line: every spelling is refused here, and by the client of channels.
+const FORBIDDEN: &str = include_str!("forbidden_addresses.txt");
+
+#[test]
+fn no_spelling_of_a_forbidden_address_is_taken() {
+    assert_eq!(FORBIDDEN.lines().count(), 160);
+    for text in FORBIDDEN.lines() {
+        assert!(refusal(text).is_some(), "{text}");
+    }
+}
+
 #[test]
 fn names_that_are_no_public_ones_are_refused() {
     for host in [
-        "localhost",
-        "LOCALHOST",
-        "localhost.",
-        "a.localhost",
-        "%6c%6fcalhost",
-        "ｌｏｃａｌｈｏｓｔ",
-        "printer",
-        "printer.",
         "vllm-internal.local",
         "vllm.local.",
-        "metadata.google.internal",
-        "metadata.google.internal.",
-        "router.lan",
-        "nas.home.arpa",
         "a..example",
         ".example.com",
         "example.com..",
         ".",
         "a.example..",
-        "wiki.corp",
         "a!b.example",
     ] {
         assert!(refusal(&format!("https://{host}/")).is_some(), "{host}");
@@ -117,49 +115,13 @@ fn names_that_are_no_public_ones_are_refused() {
 #[test]
 fn addresses_that_are_not_public_are_refused_however_they_are_written() {
     for host in [
-        "127.0.0.1",
-        "127.1",
-        "0x7f000001",
         "0x7f.1",
         "0177.0.0.1",
-        "2130706433",
-        "127.0.0.1.",
-        "①②⑦.⓪.⓪.①",
-        "0",
-        "0.0.0.0",
-        "10.0.0.5:8443",
-        "169.254.169.254",
-        "2852039166",
-        "172.31.255.255",
-        "192.168.0.1",
-        "100.64.0.1",
-        "198.18.0.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "[::1]",
-        "[::]",
-        "[::ffff:7f00:1]",
-        "[::ffff:127.0.0.1]",
-        "[::127.0.0.1]",
-        "[::ffff:0:7f00:1]",
-        "[::ffff:0:a9fe:a9fe]",
-        "[64:ff9b::7f00:1]",
-        "[64:ff9b:1::a00:1]",
-        "[2002:7f00:1::]",
         "[2001:0:7f00:1::]",
-        "[fd00:ec2::254]",
-        "[fe80::1]",
-        "[fec0::1]",
-        "[ff02::1]",
-        "[100::1]",
         "[100:0:0:1::1]",
         "[1000::1]",
-        "[3fff::1]",
-        "[4000::1]",
-        "[5f00::1]",
         "[8000::1]",
         "[e000::1]",
-        "[2600::5efe:127.0.0.1]",
         "[2600::200:5efe:127.0.0.1]",
     ] {
         assert!(refusal(&format!("https://{host}/a")).is_some(), "{host}");

@@ -79,7 +79,7 @@ impl Downloader {
             .referer(false)
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX)
-            .dns_resolver(Arc::new(Guard(reach)))
+            .dns_resolver(Arc::new(Guard::new(reach)))
             .build()?;
         Ok(Self { http, reach })
     }

@@ -46,7 +46,7 @@ pub(in crate::command) async fn run(args: DeployLocal) -> Result<ExitCode> {
     };
     let shutdown = CancellationToken::new();
     let (mut servers, mut timers) = (JoinSet::new(), JoinSet::new());
-    let Providers { simulators, mut parameters, secrets } =
+    let Providers { simulators, mut parameters, secrets, .. } =
         providers(&options(), &shutdown, &mut servers).await?;
     deliver(&simulators, &shutdown, &mut timers);
 

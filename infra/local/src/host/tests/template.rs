@@ -38,6 +38,7 @@ fn every_route_leads_to_its_function() {
             "GET /v1/jobs/{id} → status",
             "GET /v1/models → status",
             "GET /v1/providers → status",
+            "GET /v1/unsubscribe/{token} → endpoints",
             "GET /v1/videos/models → status",
             "PATCH /v1/endpoints/{id} → endpoints",
             "POST /v1/endpoints → endpoints",
@@ -48,6 +49,7 @@ fn every_route_leads_to_its_function() {
             "POST /v1/inbound/{source}/{token} → webhook",
             "POST /v1/jobs → submit",
             "POST /v1/jobs/{id}/cancel → cancel",
+            "POST /v1/unsubscribe/{token} → endpoints",
             "POST /v1/webhooks/{provider}/{token} → webhook",
         ]
     );
@@ -68,9 +70,9 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
         environments,
         [
             "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
-            "deliver: DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS TABLE",
+            "deliver: API_URL DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS TABLE",
             "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
-            "endpoints: DELIVER_QUEUE_URL KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS TABLE",
+            "endpoints: DELIVER_QUEUE_URL EVENT_TARGETS KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS TABLE",
             "fetch: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "health: CATALOG NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS TABLE",
             "notify: DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL MEDIA_BUCKET RUST_LOG TABLE",
@@ -143,6 +145,20 @@ fn a_parameter_decides_where_it_is_given() {
     deployment.parameters.insert("WebhookBaseUrl".to_owned(), "https://hooks.example".to_owned());
     let template = Template::load(deployment).unwrap();
     assert_eq!(template.functions["dispatch"].environment["WEBHOOK_BASE_URL"], "https://hooks.example");
+}
+
+#[test]
+fn a_list_in_a_parameter_becomes_the_resources_of_a_right_and_none_is_no_right() {
+    let targets = |parameter: &str| {
+        let mut deployment = deployment();
+        deployment.parameters.insert("EventTargets".to_owned(), parameter.to_owned());
+        let template = Template::load(deployment).unwrap();
+        let grants =
+            template.functions["deliver"].grants.iter().filter(|grant| grant.action == "sns:Publish");
+        grants.map(|grant| grant.resource.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(""), Vec::<String>::new());
+    assert_eq!(targets("arn:a,arn:b"), ["arn:a", "arn:b"]);
 }
 
 #[test]
@@ -255,7 +271,9 @@ fn a_parameter_without_a_legal_value_is_refused() {
 /// What listens to the internet must not know the keys, and nothing else needs any secret.
 #[test]
 fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
-    let template = load();
+    let mut deployment = deployment();
+    deployment.parameters.insert("Senders".to_owned(), "telegram".to_owned());
+    let template = Template::load(deployment).unwrap();
     let name = |arn: &str| template.secrets.iter().find(|(_, it)| *it == arn).unwrap().0.clone();
     let given = |(function, spec): (&String, &super::super::FunctionSpec)| {
         let arns = spec.environment.get("SECRETS")?.split(',');
@@ -265,7 +283,7 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
     assert_eq!(
         given,
         [
-            "deliver: EndpointSecrets",
+            "deliver: EndpointSecrets ChannelSecrets",
             "dispatch: ProviderKeys WebhookSecrets",
             "endpoints: EndpointSecrets",
             "fetch: ProviderKeys",

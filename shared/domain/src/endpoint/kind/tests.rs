@@ -48,3 +48,119 @@ fn a_chat_takes_its_own_addresses_alone() {
         assert!(!takes(kind, url), "{url}");
     }
 }
+
+#[test]
+fn a_chat_of_telegram_is_a_number_or_a_name() {
+    let takes = |chat: &str| Kind::Telegram.address(chat, Reach::Public).is_ok();
+    for chat in ["1", "123456789", "-1001557912345", "@genmux_news"] {
+        assert!(takes(chat), "{chat}");
+    }
+    for chat in [
+        "",
+        "-",
+        "0",
+        "-0",
+        "01",
+        "1.5",
+        "+1",
+        " 1",
+        "1 ",
+        "@",
+        "@abc",
+        "@1abcd",
+        "@a-bcd",
+        "abcde",
+        "12345678901234567",
+        "https://t.me/abcde",
+    ] {
+        assert!(!takes(chat), "{chat}");
+    }
+}
+
+#[test]
+fn a_mailbox_is_a_plain_address_at_a_public_host() {
+    let takes = |text: &str| Kind::Email.address(text, Reach::Loopback);
+    assert_eq!(takes("Anna.B+x@Mail.Example"), Ok("Anna.B+x@mail.example".to_owned()));
+    let long = format!("{}@a.example", "x".repeat(65));
+    for text in [
+        "",
+        "anna",
+        "@a.example",
+        "anna@",
+        "anna@localhost",
+        "anna@a.local",
+        "anna@[127.0.0.1]",
+        "anna@127.0.0.1",
+        "anna@a.example.",
+        "anna@a.example/x",
+        "anna@a.example:25",
+        "anna@a..example",
+        ".anna@a.example",
+        "an..na@a.example",
+        "\"anna\"@a.example",
+        "an na@a.example",
+        "anna@a.example, bert@a.example",
+        "anna@a.example\r\nBcc: bert@a.example",
+        "Anna <anna@a.example>",
+        "anna@b@a.example",
+        "änna@a.example",
+        "anna@bücher.example",
+        &long,
+    ] {
+        assert!(takes(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_target_is_the_arn_of_its_service() {
+    let takes = |kind: Kind, text: &str| kind.address(text, Reach::Public).is_ok();
+    for (kind, arn) in [
+        (Kind::Sns, "arn:aws:sns:eu-central-1:123456789012:events"),
+        (Kind::Sns, "arn:aws-us-gov:sns:us-gov-west-1:123456789012:events.fifo"),
+        (Kind::Sqs, "arn:aws:sqs:us-east-1:123456789012:a-queue_1"),
+        (Kind::Eventbridge, "arn:aws:events:us-east-1:123456789012:event-bus/default"),
+        (Kind::Lambda, "arn:aws:lambda:us-east-1:123456789012:function:f"),
+        (Kind::Lambda, "arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST"),
+    ] {
+        assert!(takes(kind, arn), "{arn}");
+        let others = [Kind::Sns, Kind::Sqs, Kind::Eventbridge, Kind::Lambda, Kind::Webhook, Kind::Email];
+        assert!(others.into_iter().filter(|other| *other != kind).all(|other| !takes(other, arn)), "{arn}");
+    }
+    for arn in [
+        "arn:aws:sqs:us-east-1:123456789012:",
+        "arn:aws:sqs:us-east-1:123456789012:*",
+        "arn:aws:sqs:us-east-1:123456789012:a/b",
+        "arn:aws:sqs:us-east-1:123456789012:a:b",
+        "arn:aws:sqs::123456789012:a",
+        "arn:aws:sqs:evil.example/x:123456789012:a",
+        "arn:aws:sqs:us-east-1:12345678901:a",
+        "arn:aws:sqs:us-east-1:12345678901x:a",
+        "arn:aws-cn:sqs:cn-north-1:123456789012:a",
+        " arn:aws:sqs:us-east-1:123456789012:a",
+        "arn:aws:sqs:us-east-1",
+    ] {
+        assert!(!takes(Kind::Sqs, arn), "{arn}");
+    }
+}
+
+#[test]
+fn a_phone_has_an_international_number() {
+    let takes = |number: &str| Kind::Sms.address(number, Reach::Public).is_ok();
+    for number in ["+15005550006", "+4915123456789", "+1234567", "+123456789012345"] {
+        assert!(takes(number), "{number}");
+    }
+    for number in [
+        "",
+        "+",
+        "15005550006",
+        "+05005550006",
+        "+1 500 5550006",
+        "+1-500-5550006",
+        "+123456",
+        "+1234567890123456",
+        "+1500555000a",
+        "+１５００５５５０００６",
+    ] {
+        assert!(!takes(number), "{number}");
+    }
+}

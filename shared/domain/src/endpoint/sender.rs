@@ -1,0 +1,113 @@
+//! Senders: what an owner has at the vendors of channels, and the kinds of endpoints that each serves.
+
+use strum::EnumString;
+
+use super::{Kind, Need};
+use crate::public_url::Reach;
+
+/// A bot, an account or a project of the owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Sender {
+    Telegram,
+    Sendgrid,
+    Ses,
+    Twilio,
+    SnsSms,
+}
+
+impl Sender {
+    pub const ALL: [Self; 5] = [Self::Telegram, Self::Sendgrid, Self::Ses, Self::Twilio, Self::SnsSms];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Telegram => "telegram",
+            Self::Sendgrid => "sendgrid",
+            Self::Ses => "ses",
+            Self::Twilio => "twilio",
+            Self::SnsSms => "sns_sms",
+        }
+    }
+
+    pub const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Telegram => &[Kind::Telegram],
+            Self::Sendgrid | Self::Ses => &[Kind::Email],
+            Self::Twilio | Self::SnsSms => &[Kind::Sms],
+        }
+    }
+}
+
+/// What an owner has set up.
+#[derive(Debug, Clone, Default)]
+pub struct Offers {
+    kinds: Vec<Kind>,
+    targets: Vec<String>,
+}
+
+impl Offers {
+    /// With these senders, and these targets as they are kept.
+    ///
+    /// # Errors
+    ///
+    /// The first target that is no address of a kind that takes targets.
+    pub fn new(senders: &[Sender], targets: &[&str]) -> Result<Self, String> {
+        let takes = |kind: Kind, target: &str| {
+            kind.needs() == Need::Target
+                && kind.address(target, Reach::Public).is_ok_and(|kept| kept == target)
+        };
+        let is_one = |target: &str| Kind::ALL.iter().any(|kind| takes(*kind, target));
+        if let Some(wrong) = targets.iter().find(|target| !is_one(target)) {
+            return Err((*wrong).to_owned());
+        }
+        let is_set_up = |kind: &Kind| match kind.needs() {
+            Need::Nothing => true,
+            Need::Sender => senders.iter().any(|sender| sender.kinds().contains(kind)),
+            Need::Target => targets.iter().any(|target| takes(*kind, target)),
+        };
+        let kinds = Kind::ALL.into_iter().filter(is_set_up).collect();
+        Ok(Self { kinds, targets: targets.iter().map(|target| (*target).to_owned()).collect() })
+    }
+
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// Whether an address of an offered kind may be named.
+    pub fn allows(&self, kind: Kind, address: &str) -> bool {
+        kind.needs() != Need::Target || self.targets.iter().any(|target| target == address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "arn:aws:sns:eu-central-1:123456789012:events";
+
+    #[test]
+    fn a_kind_needs_a_sender_where_there_is_one_for_it() {
+        for kind in Kind::ALL {
+            let has_one = Sender::ALL.iter().any(|sender| sender.kinds().contains(&kind));
+            assert_eq!(kind.needs() == Need::Sender, has_one, "{kind:?}");
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
+        for sender in Sender::ALL {
+            assert_eq!(sender.name().parse(), Ok(sender));
+        }
+    }
+
+    #[test]
+    fn an_owner_offers_what_is_set_up_and_no_target_but_those_that_are_listed() {
+        let offers = |senders: &[Sender], targets: &[&str]| Offers::new(senders, targets);
+        assert_eq!(offers(&[], &[]).unwrap().kinds(), [Kind::Webhook, Kind::Slack, Kind::Discord]);
+        let some = offers(&[Sender::Telegram], &[TOPIC]).unwrap();
+        let kinds = [Kind::Webhook, Kind::Slack, Kind::Discord, Kind::Telegram, Kind::Sns];
+        assert_eq!(some.kinds(), kinds);
+        assert!(some.allows(Kind::Sns, TOPIC) && some.allows(Kind::Telegram, "1"));
+        assert!(!some.allows(Kind::Sns, "arn:aws:sns:eu-central-1:123456789012:other"));
+        for wrong in ["", "*", "arn:aws:sns:eu-central-1:123456789012:*", "arn:aws:s3:::bucket", "1"] {
+            assert_eq!(offers(&[], &[TOPIC, wrong]).unwrap_err(), wrong);
+        }
+    }
+}

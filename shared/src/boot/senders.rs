@@ -1,0 +1,138 @@
+//! `SENDERS`: what the owner sends with, and its credentials.
+
+use domain::endpoint::{Kind, Offers, Sender};
+use signatures::Secret;
+use url::Url;
+
+use super::Process;
+use super::config::public_url;
+use super::env::Reader;
+use crate::channel::{Aws, MailService, Mailbox, Mailer, Senders, Texter, Twilio};
+
+/// `SENDERS`: the owner's senders by name, separated by commas. Two for one kind are a problem.
+pub fn senders(read: &mut Reader<'_>) -> Vec<Sender> {
+    let names: String = read.optional("SENDERS", "a list").unwrap_or_default();
+    let mut senders: Vec<Sender> = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match name.parse() {
+            Ok(sender) => senders.push(sender),
+            Err(_unknown) => {
+                let known = Sender::ALL.map(Sender::name).join(", ");
+                read.problem(format!("SENDERS: {name} is not one of {known}"));
+            }
+        }
+    }
+    for kind in Kind::ALL {
+        let serving = senders.iter().filter(|sender| sender.kinds().contains(&kind));
+        if serving.count() > 1 {
+            read.problem(format!("SENDERS names two for {}", kind.name()));
+        }
+    }
+    senders
+}
+
+/// `SENDERS`, and `EVENT_TARGETS`: the ARNs that events may be sent to, separated by commas.
+pub fn offers(read: &mut Reader<'_>) -> Offers {
+    let senders = senders(read);
+    let targets: String = read.optional("EVENT_TARGETS", "a list").unwrap_or_default();
+    let targets: Vec<&str> = targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
+    Offers::new(&senders, &targets).unwrap_or_else(|wrong| {
+        read.problem(format!("EVENT_TARGETS: {wrong} is no target"));
+        Offers::default()
+    })
+}
+
+/// The credentials of every sender that `SENDERS` names.
+pub fn credentials(process: &Process, read: &mut Reader<'_>) -> Senders {
+    let aws = Aws::new(&process.aws);
+    named(read, Senders { aws, ..Senders::default() })
+}
+
+fn named(read: &mut Reader<'_>, mut all: Senders) -> Senders {
+    all.base_url = read.optional("CHANNEL_BASE_URL", "a URL");
+    let api = public_url(read, "API_URL");
+    for sender in senders(read) {
+        match sender {
+            Sender::Telegram => all.telegram = Some(telegram(read)),
+            Sender::Twilio => all.sms = Some(Texter::Twilio(twilio(read))),
+            Sender::SnsSms => all.sms = Some(Texter::Sns),
+            Sender::Ses => all.email = mailer(read, MailService::Ses, &api),
+            Sender::Sendgrid => {
+                let key = Secret::new(read.key("SENDGRID_API_KEY"));
+                all.email = mailer(read, MailService::Sendgrid(key), &api);
+            }
+        }
+    }
+    all
+}
+
+/// A token is part of the path that is called.
+fn telegram(read: &mut Reader<'_>) -> Secret {
+    let token = read.key("TELEGRAM_BOT_TOKEN");
+    let is_one = token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_'));
+    if !is_one {
+        read.problem("TELEGRAM_BOT_TOKEN is malformed: it is `<number>:<letters>`");
+    }
+    Secret::new(token)
+}
+
+/// An account's id is part of the path that is called.
+fn twilio(read: &mut Reader<'_>) -> Twilio {
+    let account = read.key("TWILIO_ACCOUNT_SID");
+    let is_one = account.starts_with("AC") && account.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !is_one && !account.is_empty() {
+        read.problem("TWILIO_ACCOUNT_SID is malformed: it is `AC` and 32 digits");
+    }
+    let token = Secret::new(read.key("TWILIO_AUTH_TOKEN"));
+    Twilio { account, token, from: read.required("TWILIO_FROM") }
+}
+
+/// `EMAIL_FROM`: `a@b.example` or `Name <a@b.example>`. A mail has a link to the API.
+fn mailer(read: &mut Reader<'_>, service: MailService, api: &Option<Url>) -> Option<Mailer> {
+    let from = read.required("EMAIL_FROM");
+    let from = from.parse::<Mailbox>().map_err(|why| read.problem(format!("EMAIL_FROM is no sender: {why}")));
+    if api.is_none() {
+        read.problem("API_URL is missing");
+    }
+    Some(Mailer { service, from: from.ok()?, api: api.clone()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Env;
+    use super::*;
+
+    fn complaint(pairs: &[(&str, &str)]) -> Option<String> {
+        let env = Env::from_pairs(pairs.iter().copied());
+        let mut read = env.reader();
+        let _senders = named(&mut read, Senders::default());
+        let _offers = offers(&mut read);
+        read.finish(()).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_sender_needs_its_credentials_and_no_other_does() {
+        assert_eq!(complaint(&[]), None);
+        assert_eq!(complaint(&[("SENDERS", "telegram"), ("TELEGRAM_BOT_TOKEN", "1:a-b_c")]), None);
+        for (pairs, words) in [
+            (vec![("SENDERS", "fax")], "SENDERS: fax is not one of telegram"),
+            (vec![("SENDERS", "telegram,telegram")], "SENDERS names two for telegram"),
+            (vec![("SENDERS", " telegram ")], "TELEGRAM_BOT_TOKEN is missing"),
+            (
+                vec![("SENDERS", "telegram"), ("TELEGRAM_BOT_TOKEN", "1:a/b")],
+                "TELEGRAM_BOT_TOKEN is malformed",
+            ),
+            (vec![("SENDERS", "sendgrid"), ("SENDGRID_API_KEY", "k")], "EMAIL_FROM is missing"),
+            (vec![("SENDERS", "sendgrid"), ("EMAIL_FROM", "Genmux")], "EMAIL_FROM is no sender"),
+            (vec![("SENDERS", "sendgrid"), ("EMAIL_FROM", "a@b.example")], "API_URL is missing"),
+            (vec![("SENDERS", "ses,sendgrid")], "SENDERS names two for email"),
+            (vec![("EVENT_TARGETS", "arn:aws:s3:::b")], "EVENT_TARGETS: arn:aws:s3:::b is no target"),
+            (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "../x")], "TWILIO_ACCOUNT_SID is malformed"),
+            (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "AC1")], "TWILIO_FROM is missing"),
+            (vec![("CHANNEL_BASE_URL", "x")], "CHANNEL_BASE_URL must be a URL"),
+        ] {
+            let complaint = complaint(&pairs).unwrap();
+            assert!(complaint.contains(words), "{complaint}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What the owner sends with.
+
+use signatures::Secret;
+use url::Url;
+
+use super::aws::Aws;
+use super::email::Mailer;
+use super::sms::Texter;
+
+/// The cause of a try that failed because the vendor refuses the owner's own credentials.
+pub(super) const SENDER_REFUSED: &str = "sender_refused";
+/// The cause of a try that failed because the owner has no sender for the kind any more.
+pub(super) const NO_SENDER: &str = "no_sender";
+
+/// The vendor refuses the owner's own credentials: no fault of the endpoint, and not its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SenderRefused;
+
+/// The owner's credentials at the vendors, and another origin for all of them. The simulators of all
+/// vendors are one server, so that one origin is enough.
+#[derive(Debug, Clone, Default)]
+pub struct Senders {
+    pub base_url: Option<Url>,
+    /// The token of a bot.
+    pub telegram: Option<Secret>,
+    pub email: Option<Mailer>,
+    pub sms: Option<Texter>,
+    /// Us, for targets, mails and texts.
+    pub aws: Option<Aws>,
+}
