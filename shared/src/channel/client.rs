@@ -104,11 +104,12 @@ impl Channels {
         };
         match answer(request).await {
             Ok(answer) => self.read(endpoint.kind, &answer, now),
-            // It may have arrived.
-            Err(error) if !error.is_connect() && !endpoint.kind.repeats() => {
-                Sent { outcome: Outcome::Delivered, ..Sent::without(cause(&error)) }
+            // It was not sent, or the call is made again all the same.
+            Err(error) if error.is_connect() || error.is_builder() || endpoint.kind.repeats() => {
+                Sent::without(cause(&error))
             }
-            Err(error) => Sent::without(cause(&error)),
+            // It may have arrived.
+            Err(error) => Sent { outcome: Outcome::Delivered, ..Sent::without(cause(&error)) },
         }
     }
 

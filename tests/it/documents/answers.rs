@@ -227,6 +227,12 @@ impl Caller {
         }
     }
 
+    async fn refusals(&self) {
+        self.unsubscribes().await;
+        self.refused_orders().await;
+        self.common_refusals().await;
+    }
+
     /// What the link in a mail answers.
     async fn unsubscribes(&self) {
         let new = json!({"kind": "email", "to": "anna@mail.example", "types": ["endpoint.test"]}).to_string();
@@ -365,10 +371,8 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     caller.lists().await;
     assert_eq!(caller.call("GET /v1/jobs?status=done", "", &[], None).await.status, 422);
     assert_eq!(caller.call("GET /v1/account?limit=0", "", &[], None).await.status, 422);
-    caller.unsubscribes().await;
     caller.events(&Receiver::start().await).await;
-    caller.refused_orders().await;
-    caller.common_refusals().await;
+    caller.refusals().await;
     world.audit().await;
     let slow = |options: &mut Options| options.env = Env::from_pairs([("KEY_RATE_LIMIT", "1")]);
     let world = World::with(slow).await;
