@@ -14,6 +14,7 @@ use local::stack::{clock, outward};
 use serde_json::json;
 use shared::boot::{Clock, Env};
 use sim::Options;
+use sim::channels::Channels;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -98,6 +99,19 @@ async fn arkruntime() {
 #[ignore = "needs a package index: tests/sdk/run.sh dashscope"]
 async fn dashscope() {
     talk(Provider::Dashscope).await;
+}
+
+/// The clients of the vendors of channels, against their one server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh channels"]
+async fn channels() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let said = async {
+        let said = script().arg(url).output().await.unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    Channels::new(clock(&Clock::System)).serve(listener, said).await;
 }
 
 /// What an endpoint with both kinds of signatures was sent: its secret, its public key, and a file.
