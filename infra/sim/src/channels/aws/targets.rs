@@ -44,7 +44,7 @@ impl Channel for Sns {
     }
 
     fn take(&self, channels: &Channels, call: &Inbound) -> Took {
-        check(channels, call, "sns")?;
+        check(channels, call, "sns").map_err(|_json| xml_error(403, "SignatureDoesNotMatch"))?;
         let form: BTreeMap<_, _> = url::form_urlencoded::parse(&call.body).collect();
         let text = |name: &str| form.get(name).map(|value| value.clone().into_owned());
         if text("Action").as_deref() != Some("Publish") || text("Version").as_deref() != Some("2010-03-31") {
