@@ -141,6 +141,9 @@ def operate(emulator, outputs, order):
     secrets.put_secret_value(
         SecretId=outputs["ProviderKeysSecret"], SecretString=json.dumps(order["secrets"]["ProviderKeys"])
     )
+    secrets.put_secret_value(
+        SecretId=outputs["ChannelSecretsSecret"], SecretString=json.dumps(order["secrets"]["ChannelSecrets"])
+    )
     of_webhooks = outputs["WebhookSecretsSecret"]
     made = json.loads(secrets.get_secret_value(SecretId=of_webhooks)["SecretString"])
     assert len(made["WEBHOOK_TOKEN_SECRET"]) == 64, "the template makes the secret of callback URLs"

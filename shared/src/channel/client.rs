@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::delivery::{Outcome, RETRY_AFTER_MAX};
-use domain::endpoint::{Endpoint, Kind};
+use domain::endpoint::{Endpoint, Kind, Need};
 use domain::public_url::Reach;
 use domain::time::Timestamp;
 use http::{HeaderMap, StatusCode};
@@ -196,7 +196,8 @@ impl Channels {
             },
             status: Some(status),
             error: refused,
-            answer: begin_of(&answer.body),
+            // What a vendor says of the owner's account is not for customers.
+            answer: begin_of(&answer.body).filter(|_| kind.needs() == Need::Nothing),
         }
     }
 }

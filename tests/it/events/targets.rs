@@ -39,6 +39,7 @@ async fn a_target_gets_the_event_with_its_id_also_after_a_limit_and_a_lost_answe
         assert_eq!(delivery["status"], "delivered", "{kind}: {delivery}");
         assert_eq!(delivery["tries"].as_array().unwrap().len(), 4, "{kind}: {delivery}");
         assert_eq!(delivery["tries"][1]["error"], "sender_refused", "{kind}: {delivery}");
+        assert_eq!(delivery["tries"][1]["answer"], Value::Null, "it tells of the owner's account");
         let texts = vendors.texts(kind);
         assert_eq!(texts.len(), 2, "{kind}: a repeat shows by its id");
         assert_eq!(texts[0], texts[1]);
