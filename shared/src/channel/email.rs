@@ -234,9 +234,14 @@ mod tests {
         let parse = |text: &str| text.parse::<Mailbox>().map(|box_| (box_.name, box_.address));
         assert_eq!(parse("a@b.example"), Ok((None, "a@b.example".to_owned())));
         assert_eq!(parse("Genmux <a@B.example>"), Ok((Some("Genmux".to_owned()), "a@b.example".to_owned())));
-        for text in
-            ["", "Genmux", "Genmux <a@b>", "Bücher <a@b.example>", "\"x\" <a@b.example>", "a\n <a@b.example>"]
-        {
+        for text in [
+            "",
+            "Genmux",
+            "Genmux <a@b>",
+            "Bücher <a@b.example>",
+            "\"x\" <a@b.example>",
+            "a\nb <a@b.example>",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }
