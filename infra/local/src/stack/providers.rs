@@ -113,14 +113,6 @@ pub async fn start(
     let Options { pool, env, .. } = options;
     check_keys(&pool.real, env)?;
     let mut simulators = BTreeMap::new();
-    let mut parameters = BTreeMap::from([("Providers".to_owned(), names(&pool.all()))]);
-    // No rate limit on a local stack, unless configured.
-    parameters.insert("KeyRateLimit".to_owned(), "0".to_owned());
-    for (variable, parameter) in SETTINGS {
-        parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
-    }
-    parameters
-        .extend(options.catalog.as_deref().map(|text| ("Catalog".to_owned(), OwnCatalog::key_of(text))));
     let outward = outward()?;
     let mut keys = Members::new();
     let mut of_webhooks =
@@ -153,10 +145,6 @@ pub async fn start(
         keys.insert(url_variable, url);
     }
     let (channels, of_channels) = channels(options, shutdown, servers).await?;
-    parameters.entry("Senders".to_owned()).or_insert_with(|| SENDERS.map(Sender::name).join(","));
-    parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
-    parameters.insert("SmsBySns".to_owned(), "true".to_owned());
-    parameters.insert("SesIdentity".to_owned(), SES_IDENTITY.to_owned());
     let of_endpoints = Members::from([("ENDPOINT_SECRET".to_owned(), options.endpoint_secret.clone())]);
     let of_inbound = Members::from([
         ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
@@ -169,7 +157,25 @@ pub async fn start(
         ("InboundSources", of_inbound),
         ("ChannelSecrets", of_channels),
     ]);
-    Ok(Providers { simulators, channels, parameters, secrets })
+    Ok(Providers { simulators, channels, parameters: parameters(options), secrets })
+}
+
+/// The parameters of the template.
+fn parameters(options: &Options) -> BTreeMap<String, String> {
+    let Options { pool, env, .. } = options;
+    let mut parameters = BTreeMap::from([("Providers".to_owned(), names(&pool.all()))]);
+    // No rate limit on a local stack, unless configured.
+    parameters.insert("KeyRateLimit".to_owned(), "0".to_owned());
+    for (variable, parameter) in SETTINGS {
+        parameters.extend(env.get(variable).map(|value| (parameter.to_owned(), value.to_owned())));
+    }
+    parameters
+        .extend(options.catalog.as_deref().map(|text| ("Catalog".to_owned(), OwnCatalog::key_of(text))));
+    parameters.entry("Senders".to_owned()).or_insert_with(|| SENDERS.map(Sender::name).join(","));
+    parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
+    parameters.insert("SmsBySns".to_owned(), "true".to_owned());
+    parameters.insert("SesIdentity".to_owned(), SES_IDENTITY.to_owned());
+    parameters
 }
 
 /// Starts the vendors of the senders, and gathers what those are given. None of them is ever real here.
