@@ -144,7 +144,7 @@ async fn what_is_not_proved_genuine_is_refused_without_a_reason() {
     let platforms = KINDS.map(|kind| (Platform::new(kind, 1), Platform::new(kind, 2)));
     let sources = platforms.iter().map(|(ours, _)| source(ACCOUNT, ours.kind, &[ours])).collect();
     let (world, receiver) = (world(sources).await, Receiver::start().await);
-    listen(&world, &receiver, "/hook", &["*"]).await;
+    listen(&world, &receiver, "/hook", &["inbound.*"]).await;
     world.wire.reset();
     let refused = |what: String, answer: Answer| {
         assert_eq!((answer.status.as_u16(), answer.code()), (401, "bad_signature"), "{what}: {answer:?}");
@@ -241,7 +241,7 @@ async fn nothing_is_written_for_an_account_that_wants_no_inbound_events() {
     Webhook::new(&world, &platform, "id_2", "opened").is_taken(&world).await;
     world.drain().await;
     assert_eq!((events(&world).await.len(), receiver.count("/jobs")), (0, 0));
-    listen(&world, &receiver, "/all", &["*"]).await;
+    listen(&world, &receiver, "/all", &["inbound.*"]).await;
     Webhook::new(&world, &platform, "id_3", "opened").is_taken(&world).await;
     world.drain().await;
     assert_eq!(types(&receiver, "/all"), ["inbound.github.issues.opened"]);
@@ -274,7 +274,7 @@ async fn events_of_one_batch_and_in_any_order_come_once_each() {
 async fn a_long_body_is_an_event_without_it_and_a_longer_one_is_refused() {
     let platform = Platform::new("github", 1);
     let (world, receiver) = (world_of(&platform).await, Receiver::start().await);
-    listen(&world, &receiver, "/hook", &["*"]).await;
+    listen(&world, &receiver, "/hook", &["inbound.*"]).await;
     let with = |id, length: usize| {
         let body = json!({"action": "opened", "x": "x".repeat(length)}).to_string();
         Webhook { body, ..Webhook::new(&world, &platform, id, "opened") }
@@ -294,7 +294,7 @@ async fn a_long_body_is_an_event_without_it_and_a_longer_one_is_refused() {
 async fn a_genuine_body_that_cannot_be_read_is_refused_and_strange_ones_do_no_harm() {
     let platform = Platform::new("stripe", 1);
     let (world, receiver) = (world_of(&platform).await, Receiver::start().await);
-    listen(&world, &receiver, "/hook", &["*"]).await;
+    listen(&world, &receiver, "/hook", &["inbound.*"]).await;
     let of = |body: String| Webhook { body, ..Webhook::new(&world, &platform, "", "") };
     let deep =
         format!("{{\"id\":\"evt_1\",\"type\":\"a\",\"x\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));

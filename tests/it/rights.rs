@@ -7,11 +7,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::id::AccountId;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use harness::story::STORIES;
 use harness::{Moment, World};
 use local::host::{Grant, Template};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
 use crate::{events, inbound};
@@ -101,6 +104,13 @@ fn covers(granted: &Grant, needed: &Grant) -> bool {
 /// Every function does at least once whatever it can do.
 async fn everything(world: &World) {
     let receiver = events::listen(world).await;
+    // Alerts are written for an operator who has an endpoint.
+    let operator = AccountId::operator();
+    let key = world.new_key(&operator, vec![Scope::Write]).await;
+    let bearer = format!("Bearer {key}");
+    let body = json!({"url": receiver.url("/alerts"), "types": ["provider.*"]}).to_string();
+    let made = world.call(Method::POST, "/v1/endpoints", &[("authorization", &bearer)], Some(&body)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     for story in STORIES {
         story.play(world, story.name).await;
     }

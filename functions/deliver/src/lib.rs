@@ -86,20 +86,27 @@ async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(
         Claim::Lost => return lost(app, &delivery).await,
         Claim::Try(claimed) => *claimed,
     };
-    let endpoint = match health::endpoint_of(app, &delivery).await? {
-        Some(endpoint) if endpoint.admit(now) != Admission::Skip => endpoint,
-        // It was deleted, paused or disabled.
-        _ => {
+    let Some(endpoint) = health::endpoint_of(app, &delivery).await? else {
+        // It was deleted.
+        app.events.replace_delivery(&delivery.skipped(now)).await?;
+        return Ok(());
+    };
+    match endpoint.admit(now) {
+        Admission::Skip => {
             app.events.replace_delivery(&delivery.skipped(now)).await?;
             return Ok(());
         }
-    };
+        Admission::Hold if !delivery.is_test() => {
+            return unsent(app, &delivery.spent(), Outcome::Held, None).await;
+        }
+        Admission::Hold | Admission::Send | Admission::Probe(_) => {}
+    }
     let body = match app.events.get(event).await? {
         Some((Event { body: Some(body), .. }, _)) => body,
         // `notify` has not finished: the due index has it.
         Some(_) => return Ok(()),
         // It was kept for 30 days.
-        None => return unsent(app, &claimed, Outcome::Never, Some("event_expired")).await,
+        None => return unsent(app, &delivery, Outcome::Never, Some("event_expired")).await,
     };
     if !app.events.replace_delivery(&claimed).await? {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE, GRACE_MAX, Health, Kind, Secrets, Status};
+use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE, GRACE_MAX, Health, Kind, Reason, Secrets, Status};
 use domain::event::{Pattern, TYPES};
 use domain::id::{AccountId, EndpointId};
 use domain::request::FieldError;
@@ -167,10 +167,21 @@ pub(crate) async fn change(
     let described = description.as_ref().and_then(Option::as_deref);
     let checked = check(app, kind, &Given { url, to, must: false }, types.as_deref(), described)?;
     let changed = replace(app, account, id, |next, _| {
+        let is_unsubscribed = next.disabled_reason == Some(Reason::Unsubscribed);
+        let was = next.address.clone();
         next.address = checked.address.clone().unwrap_or_else(|| next.address.clone());
         next.types = checked.types.clone().unwrap_or_else(|| next.types.clone());
         next.description = description.clone().unwrap_or_else(|| next.description.take());
         next.v1a = v1a.unwrap_or(next.v1a);
+        let is_same_address = checked.address.as_ref().is_none_or(|address| *address == was);
+        if status == Some(Status::Enabled) && is_unsubscribed && is_same_address {
+            let detail = "cannot be this: its reader unsubscribed. Give it another `to`".to_owned();
+            return Err(Problem::invalid(vec![FieldError {
+                field: "status".into(),
+                detail,
+                allowed: vec![],
+            }]));
+        }
         next.status = status.unwrap_or(next.status);
         Ok(())
     })

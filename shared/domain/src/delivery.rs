@@ -239,11 +239,18 @@ impl Delivery {
         Self { status: Status::Pending, number: 0, claimed: false, next_at: now, ..self.next(now) }
     }
 
-    /// Its last try is made again now: the endpoint is back. It costs no try, however often the endpoint
-    /// fails and comes back. `None` if nothing waits.
+    /// With one try spent, without a connection.
+    #[must_use]
+    pub fn spent(&self) -> Self {
+        Self { number: self.number.saturating_add(1), ..self.clone() }
+    }
+
+    /// Its last try is made again now: the endpoint is back. It costs no try, up to [`TRIES_KEPT`]: an
+    /// endpoint may take all events but this one. `None` if nothing waits.
     pub fn hastened(&self, now: Timestamp) -> Option<Self> {
         let waits = self.status == Status::Pending && !self.claimed && self.next_at > now;
-        let number = self.number.saturating_sub(1);
+        let is_free = self.tries.len() < TRIES_KEPT;
+        let number = self.number.saturating_sub(u8::from(is_free));
         waits.then(|| Self { number, next_at: now, ..self.next(now) })
     }
 

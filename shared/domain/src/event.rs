@@ -85,7 +85,7 @@ impl fmt::Display for EventType {
     }
 }
 
-/// The types that an endpoint wants: one (`job.failed`), a family (`job.*`), or all (`*`).
+/// The types that an endpoint wants: one (`job.failed`), a family (`job.*`), or all but `inbound.*` (`*`).
 ///
 /// It is read from the table unchecked: a newer release may know more types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +114,8 @@ impl Pattern {
 
     pub fn matches(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
-            Some("") => true,
+            // What other platforms report is wanted by name: it may be about what we sent, without end.
+            Some("") => !name.starts_with(inbound::FAMILY),
             Some(family) => family.ends_with('.') && name.starts_with(family),
             None => self.0 == name,
         }
@@ -259,9 +260,12 @@ mod tests {
         for (pattern, name) in [("*", "job.failed"), ("job.*", "job.failed"), ("job.failed", "job.failed")] {
             assert!(matches(pattern, name), "{pattern}");
         }
-        for (pattern, name) in
-            [("job.*", "jobs.failed"), ("job.failed", "job.fail"), ("provider.*", "job.failed")]
-        {
+        for (pattern, name) in [
+            ("job.*", "jobs.failed"),
+            ("job.failed", "job.fail"),
+            ("provider.*", "job.failed"),
+            ("*", "inbound.a.b"),
+        ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

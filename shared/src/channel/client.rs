@@ -91,6 +91,8 @@ impl Channels {
             .user_agent("Genmux")
             .connect_timeout(CONNECT_MAX)
             .timeout(CALL_MAX)
+            // A kept connection may be dead after a pause of the instance, and a mail on it counts as sent.
+            .pool_max_idle_per_host(0)
             .dns_resolver(resolver)
             .build()?;
         Ok(Self { http, reach, master, senders })

@@ -126,7 +126,7 @@ fn for_sendgrid(mailer: &Mailer, endpoint: &Endpoint, envelope: Envelope<'_>, ma
         "subject": mail.subject,
         "content": [{"type": "text/plain", "value": mail.text}],
         "headers": headers,
-        "custom_args": {"endpoint": endpoint.id, "event": envelope.id},
+        "custom_args": {"endpoint": endpoint.id, "genmux_id": envelope.id},
         "tracking_settings": {"click_tracking": {"enable": false}, "open_tracking": {"enable": false}},
     })
 }

@@ -79,7 +79,8 @@ fn of_twilio(answer: &Answer, now: Timestamp) -> Result<Outcome, SenderRefused> 
         (200..=299, _) => Outcome::Delivered,
         (400..=499, Some(21_610 | 21_211 | 21_217 | 21_614)) => Outcome::Gone,
         (400..=499, Some(21_212 | 21_603 | 21_606 | 21_607)) | (401..=404, _) => return Err(SenderRefused),
-        (400..=428 | 430..=499, _) => Outcome::Never,
+        (408 | 409 | 425 | 429, _) => Outcome::Later { wait: answer.retry_after(now) },
+        (400..=499, _) => Outcome::Never,
         _ => Outcome::Later { wait: answer.retry_after(now) },
     })
 }

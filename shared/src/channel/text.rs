@@ -8,7 +8,8 @@ use super::client::Envelope;
 pub(super) fn with_id(envelope: Envelope<'_>) -> String {
     let mut body: Value = serde_json::from_str(envelope.body).unwrap_or_default();
     body["id"] = envelope.id.into();
-    body.to_string()
+    // A queue refuses these two, which JSON leaves as they are.
+    body.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
 /// What happened, in a sentence. No prompt and no link: a channel has many readers.

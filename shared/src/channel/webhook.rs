@@ -9,9 +9,11 @@ use signatures::own::{Master, OwnKey};
 
 use super::client::{Answer, Envelope};
 
-/// The key of one version of an endpoint's secret.
+/// The key of one version of an endpoint's secret. An endpoint that is created again under the same
+/// `Idempotency-Key` after it was deleted has the same id, and other secrets.
 pub fn key(master: &Master, endpoint: &Endpoint, version: u32) -> OwnKey {
-    master.key(&[endpoint.account.as_str(), endpoint.id.as_str(), &version.to_string()])
+    let created_at = endpoint.created_at.as_millis().to_string();
+    master.key(&[endpoint.account.as_str(), endpoint.id.as_str(), &created_at, &version.to_string()])
 }
 
 /// A signed request: by each active secret, so that one can replace another.

@@ -138,10 +138,10 @@ impl Webhook<'_> {
             sid if !sid.is_empty() => ("message", sid, first(&["MessageStatus", "SmsStatus"])),
             _ => ("call", first(&["CallSid"]), first(&["CallStatus"])),
         };
-        if sid.is_empty() {
-            return (String::new(), String::new());
-        }
-        (joined(&[&sid, &status]), joined(&[subject, &status]))
+        // Recordings and conferences of one call have no status: each is known by its content.
+        let id = if sid.is_empty() || status.is_empty() { String::new() } else { joined(&[&sid, &status]) };
+        let kind = if sid.is_empty() { String::new() } else { joined(&[subject, &status]) };
+        (id, kind)
     }
 
     /// `sg_event_id` differs between repeats of one event. Two clicks of one second differ in their URL,

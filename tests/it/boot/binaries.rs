@@ -105,6 +105,10 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
             "KEY_RATE_LIMIT",
             "CANCEL_REFUND",
             "CATALOG",
+            "SENDERS",
+            "EVENT_TARGETS",
+            "CHANNEL_BASE_URL",
+            "API_URL",
         ];
         for name in given.keys().filter(|name| !name.starts_with("AWS_")) {
             let named = told[0].contains(&format!("{name} is missing"));

@@ -1,5 +1,7 @@
 //! Endpoints that fail.
 
+use shared::store::keys;
+
 use super::*;
 
 /// Many jobs that end at once.
@@ -126,4 +128,32 @@ async fn an_endpoint_that_comes_and_goes_costs_no_delivery_its_tries() {
     pass(&world, 6 * HOUR).await;
     assert!(deliveries(&world, &id).await.iter().all(|one| one["status"] == "delivered"));
     world.audit().await;
+}
+
+/// An event is kept for 30 days. What was sent again shortly before ends then, and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_of_an_event_that_is_gone_ends() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/hook", 500, &[], "");
+    let (id, _) = endpoint(&world, &receiver.url("/hook"), &["job.succeeded"]).await;
+    many(&world, 1, "expires").await;
+    world.drain().await;
+    let tried = receiver.count("/hook");
+    let event = deliveries(&world, &id).await[0]["event"].as_str().unwrap().to_owned();
+    remove_event(&world, &event).await;
+    pass(&world, HOUR).await;
+    assert_eq!(receiver.count("/hook"), tried);
+    let ended = deliveries(&world, &id).await;
+    let last = ended[0]["tries"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&ended[0]["status"], &last["error"]), (&json!("failed"), &json!("event_expired")));
+    assert_eq!(next_check(&world).await, None, "no one looks after it");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the table deletes what has expired")]
+async fn remove_event(world: &World, event: &str) {
+    let table = world.operator.env.get("TABLE").unwrap();
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let delete = world.operator.dynamodb().delete_item().table_name(table);
+    let key = keys::event(&event.parse().unwrap());
+    delete.key(keys::PK, text(&key)).key(keys::SK, text(keys::EVENT)).send().await.unwrap();
 }

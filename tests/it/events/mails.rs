@@ -44,6 +44,14 @@ async fn a_mail_has_a_link_that_ends_it() {
     succeed(&world, "not mailed").await;
     assert_eq!(world.stack.channels.taken().len(), 1);
 
+    // Who wants no more mails gets none until there is another reader.
+    for change in [json!({"status": "enabled"}), json!({"status": "enabled", "to": "anna@mail.example"})] {
+        let refused = api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), change).await;
+        assert_eq!(
+            (refused.status, refused.text("/errors/0/field")),
+            (StatusCode::UNPROCESSABLE_ENTITY, "status")
+        );
+    }
     // A link in a mail to an earlier address.
     let moved = json!({"to": "bert@mail.example", "status": "enabled"});
     api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), moved).await;

@@ -97,7 +97,7 @@ fn of_code(status: u16, code: &str, answer: &Answer, now: Timestamp) -> Result<O
     let starts = |starts: &[&str]| starts.iter().any(|start| code.starts_with(start));
     Ok(match status {
         200..=299 if code.is_empty() => Outcome::Delivered,
-        429 | 500.. => later,
+        408 | 409 | 425 | 429 | 500.. => later,
         _ if code.contains("Throttl") || starts(&["TooManyRequests", "LimitExceeded", "Internal"]) => later,
         _ if starts(&["NotFound", "ResourceNotFound", "QueueDoesNotExist", "QueueDeletedRecently"]) => {
             Outcome::Gone

@@ -46,9 +46,11 @@ pub(crate) async fn request(
 /// What is wrong with our account or our address is no fault of the reader's.
 pub(crate) fn outcome(answer: &Answer, now: Timestamp) -> Result<Outcome, SenderRefused> {
     match code(answer).as_str() {
-        "MailFromDomainNotVerifiedException" | "AccountSuspendedException" | "SendingPausedException" => {
-            Err(SenderRefused)
-        }
+        // `MessageRejected` is mostly a sender that is not verified; what we write is not refused for itself.
+        "AccountSuspendedException"
+        | "MailFromDomainNotVerifiedException"
+        | "MessageRejected"
+        | "SendingPausedException" => Err(SenderRefused),
         // Of a configuration set; a reader is never looked up.
         code if code.starts_with("NotFound") => Err(SenderRefused),
         code => of_code(answer.status.as_u16(), code, answer, now),
@@ -64,7 +66,7 @@ mod tests {
     fn each_answer_has_its_outcome() {
         for (status, code, outcome) in [
             (200, "", Ok(Outcome::Delivered)),
-            (400, "MessageRejected", Ok(Outcome::Never)),
+            (400, "MessageRejected", Err(SenderRefused)),
             (400, "BadRequestException", Ok(Outcome::Never)),
             (400, "MailFromDomainNotVerifiedException", Err(SenderRefused)),
             (400, "SendingPausedException", Err(SenderRefused)),

@@ -4,7 +4,7 @@
 use domain::delivery::Outcome;
 use domain::endpoint::{Arn, Endpoint, Kind};
 use domain::time::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -140,10 +140,13 @@ fn eventbridge<'a>(arn: Arn<'a>, address: &str, kind: &str, envelope: Envelope<'
     json_call(arn, "events", "1.1", "AWSEvents.PutEvents", &json!({"Entries": [entry]}))
 }
 
+/// What stays as it is in a part of a path, by RFC 3986.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// By <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>: it is queued, and its result is not
 /// waited for.
 fn lambda<'a>(arn: Arn<'a>, address: &str, envelope: Envelope<'_>) -> Call<'a> {
-    let name = utf8_percent_encode(address, NON_ALPHANUMERIC);
+    let name = utf8_percent_encode(address, PATH);
     Call {
         service: "lambda",
         host: "lambda",
