@@ -245,7 +245,7 @@ impl Delivery {
         Self { number: self.number.saturating_add(1), ..self.clone() }
     }
 
-    /// Its last try is made again now: the endpoint is back. It costs no try, up to [`TRIES_KEPT`]: an
+    /// Its last try is made again now: the endpoint is back. It costs no try, up to twenty: an
     /// endpoint may take all events but this one. `None` if nothing waits.
     pub fn hastened(&self, now: Timestamp) -> Option<Self> {
         let waits = self.status == Status::Pending && !self.claimed && self.next_at > now;
