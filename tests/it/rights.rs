@@ -81,6 +81,9 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     // Only by providers without webhooks and look-ups that answer a create with the media.
     add("dispatch", "s3:GetObject", media);
     add("dispatch", "s3:PutObject", media);
+    // An alert of an answer that cannot be read for ten minutes, if the operator has an endpoint.
+    let table = template.deployment.arn("dynamodb", &format!("table/{}", template.deployment.table_name));
+    add("poll", "dynamodb:PutItem", &table);
     add("dispatch", "s3:ListBucket", "arn:aws:s3:::genmux-media");
     unseen
 }
