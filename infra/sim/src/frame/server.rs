@@ -58,31 +58,52 @@ impl Simulator {
 }
 
 async fn serve(simulator: &Simulator, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let mut shutdown = pin!(shutdown);
     // On another address, the name of that machine is not known.
     let is_guarded = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let simulator = simulator.clone();
+    accept(listener, shutdown, is_guarded, move |request| {
+        let simulator = simulator.clone();
+        async move { answer(&simulator, request).await }
+    })
+    .await;
+}
+
+/// Answers every request on the listener until `shutdown` ends; open connections are then dropped. A
+/// guarded server refuses requests for another host, as browsers send them after a DNS rebinding.
+pub(crate) async fn accept<F>(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    is_guarded: bool,
+    answer: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+) where
+    F: Future<Output = Result<Response, Cut>> + Send + 'static,
+{
+    let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = &mut shutdown => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(converse(simulator.clone(), stream, is_guarded)); }
-                Err(error) => tracing::warn!(%error, "a simulated provider could not accept a connection"),
+                Ok((stream, _)) => { connections.spawn(converse(stream, is_guarded, answer.clone())); }
+                Err(error) => tracing::warn!(%error, "a simulator could not accept a connection"),
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
 }
 
-async fn converse(simulator: Simulator, stream: TcpStream, is_guarded: bool) {
+async fn converse<F>(stream: TcpStream, is_guarded: bool, answer: impl Fn(Request<Incoming>) -> F)
+where
+    F: Future<Output = Result<Response, Cut>>,
+{
     let service = service_fn(async |request: Request<Incoming>| {
         if is_guarded && guard::is_foreign(request.headers(), None) {
             return Ok(guard::refused());
         }
-        answer(&simulator, request).await
+        answer(request).await
     });
     if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a connection to a simulated provider ended early");
+        tracing::debug!(%error, "a connection to a simulator ended early");
     }
 }
 
