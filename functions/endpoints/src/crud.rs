@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE, GRACE_MAX, Health, Kind, Reason, Secrets, Status};
+use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE, GRACE_MAX, Health, Kind, Secrets, Status};
 use domain::event::{Pattern, TYPES};
 use domain::id::{AccountId, EndpointId};
 use domain::request::FieldError;
@@ -160,27 +160,24 @@ pub(crate) async fn change(
     let Change { url, to, types, description, v1a, status } = parse(request)?;
     if status == Some(Status::Disabled) {
         let allowed = [Status::Enabled, Status::Paused].map(|status| status.name().to_owned()).into();
-        let detail = "cannot be set to this".to_owned();
-        return Err(Problem::invalid(vec![FieldError { field: "status".into(), detail, allowed }]));
+        return Err(refused("status", "cannot be set to this", allowed));
     }
     let kind = find(app, account, id).await?.kind;
     let described = description.as_ref().and_then(Option::as_deref);
     let checked = check(app, kind, &Given { url, to, must: false }, types.as_deref(), described)?;
     let changed = replace(app, account, id, |next, _| {
-        let is_unsubscribed = next.disabled_reason == Some(Reason::Unsubscribed);
-        let was = next.address.clone();
-        next.address = checked.address.clone().unwrap_or_else(|| next.address.clone());
+        if let Some(address) = &checked.address {
+            next.move_to(address);
+        }
         next.types = checked.types.clone().unwrap_or_else(|| next.types.clone());
         next.description = description.clone().unwrap_or_else(|| next.description.take());
         next.v1a = v1a.unwrap_or(next.v1a);
-        let is_same_address = checked.address.as_ref().is_none_or(|address| *address == was);
-        if status == Some(Status::Enabled) && is_unsubscribed && is_same_address {
-            let detail = "cannot be this: its reader unsubscribed. Give it another `to`".to_owned();
-            return Err(Problem::invalid(vec![FieldError {
-                field: "status".into(),
-                detail,
-                allowed: vec![],
-            }]));
+        if status == Some(Status::Enabled) && !next.may_be_enabled() {
+            return Err(refused(
+                "status",
+                "cannot be this: its reader unsubscribed. Give it another `to`",
+                Vec::new(),
+            ));
         }
         next.status = status.unwrap_or(next.status);
         Ok(())
@@ -222,7 +219,7 @@ pub(crate) async fn rotate(
     let grace = grace_s.map_or(GRACE, Duration::from_secs);
     if grace > GRACE_MAX {
         let detail = format!("must be a number of seconds from 0 to {}", GRACE_MAX.as_secs());
-        return Err(Problem::invalid(vec![FieldError { field: "grace_s".into(), detail, allowed: vec![] }]));
+        return Err(refused("grace_s", &detail, Vec::new()));
     }
     let now = app.clock.now();
     let rotated = replace(app, account, id, |next, now| {
@@ -231,6 +228,11 @@ pub(crate) async fn rotate(
     })
     .await?;
     Ok(answer(StatusCode::OK, &with_secret(app, &rotated, now)))
+}
+
+/// One field that cannot be so.
+fn refused(field: &'static str, detail: &str, allowed: Vec<String>) -> Problem {
+    Problem::invalid(vec![FieldError { field: field.into(), detail: detail.to_owned(), allowed }])
 }
 
 fn still_rotating(until: Timestamp) -> Problem {
@@ -313,7 +315,7 @@ impl Given {
 fn not_offered(app: &App, kind: Kind) -> Problem {
     let detail = format!("cannot be `{}`: the operator has set up nothing to send it with", kind.name());
     let allowed = app.offers.kinds().iter().map(|kind| kind.name().to_owned()).collect();
-    Problem::invalid(vec![FieldError { field: "kind".into(), detail, allowed }])
+    refused("kind", &detail, allowed)
 }
 
 fn check(

@@ -124,8 +124,8 @@ impl Secrets {
     ///
     /// # Errors
     ///
-    /// The time until which the one before the last signs, if that is still to come: it would end
-    /// earlier than its owner was told.
+    /// The time until which the secret before this one signs, if that is still to come: it would be
+    /// revoked early.
     pub fn rotated(self, grace: Duration, now: Timestamp) -> Result<Self, Timestamp> {
         let version = self.version.saturating_add(1);
         if grace.is_zero() {
@@ -277,6 +277,23 @@ impl Endpoint {
     pub const fn disable(&mut self, reason: Reason) {
         self.status = Status::Disabled;
         self.disabled_reason = Some(reason);
+    }
+
+    /// Gives it another address. A reader there has not unsubscribed: the endpoint is paused then.
+    pub fn move_to(&mut self, address: &str) {
+        if self.address == address {
+            return;
+        }
+        address.clone_into(&mut self.address);
+        if self.disabled_reason == Some(Reason::Unsubscribed) {
+            self.status = Status::Paused;
+            self.disabled_reason = None;
+        }
+    }
+
+    /// Whether it may be enabled: not against the will of the reader at its address.
+    pub fn may_be_enabled(&self) -> bool {
+        self.disabled_reason != Some(Reason::Unsubscribed)
     }
 
     /// What the account's other endpoints are sent when this version of it is disabled.

@@ -52,9 +52,20 @@ async fn a_mail_has_a_link_that_ends_it() {
             (StatusCode::UNPROCESSABLE_ENTITY, "status")
         );
     }
-    // A link in a mail to an earlier address.
-    let moved = json!({"to": "bert@mail.example", "status": "enabled"});
-    api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), moved).await;
+    // Not by pausing it in between either.
+    let paused =
+        api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), json!({"status": "paused"})).await;
+    assert_eq!(paused.body["status"], "paused");
+    let refused =
+        api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), json!({"status": "enabled"})).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // A link in a mail to an earlier address; the move and the enabling may be two requests.
+    let moved = json!({"to": "bert@mail.example"});
+    let moved = api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), moved).await;
+    assert_eq!((&moved.body["status"], &moved.body["disabled_reason"]), (&json!("paused"), &Value::Null));
+    let enabled =
+        api(&world, Method::PATCH, &format!("/v1/endpoints/{id}"), json!({"status": "enabled"})).await;
+    assert_eq!(enabled.body["status"], "enabled");
     assert_eq!(world.call(Method::POST, path, &nobody, form).await.status, StatusCode::NOT_FOUND);
 }
 
