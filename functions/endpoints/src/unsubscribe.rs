@@ -1,4 +1,4 @@
-//! The link in a mail that ends it: RFC 8058. Whoever holds the link needs no key.
+//! The unsubscribe link of a mail (RFC 8058). It works without an API key.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ const CONCURRENCY: usize = 10;
 const STOP_BEFORE: Duration = Duration::from_secs(10);
 const ANSWER_BEFORE: Duration = Duration::from_secs(2);
 
-/// A job this long past its check is an alert: it was looked after ten times in vain, or not at all.
+/// A job this long past its check raises an alert: ten runs could not advance it, or none ran.
 const OVERDUE: Duration = Duration::from_secs(600);
 
 /// Time for the final poll of a job before it expires, its download included.

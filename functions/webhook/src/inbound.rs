@@ -37,7 +37,8 @@ pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Bod
     let group = source.account.as_str();
     let message = |report: Report| (Message::Inbound(Box::new(report.of(source, now))), group.to_owned());
     let messages: Vec<_> = reports.into_iter().map(message).collect();
-    // Acknowledged only once all are durable; otherwise the platform delivers them again.
+    // Acknowledged only once all are durable; otherwise the platform delivers them again. A queue that
+    // does not take the first ten is not asked for the rest.
     for some in messages.chunks(SEND_MAX) {
         for sent in app.notify.send_all(some).await {
             sent?;
@@ -55,7 +56,7 @@ fn url(app: &App, request: &Request, path: &str) -> String {
     }
 }
 
-/// Without the reason: who forges one shall not learn how far it came.
+/// Without the reason, so that a forger learns nothing.
 fn refused(source: &Source, error: VerifyError) -> Problem {
     tracing::warn!(source = source.name.as_str(), cause = error.to_string(), "inbound.refused");
     Problem::new(StatusCode::UNAUTHORIZED, "bad_signature", "Webhook verification failed.")

@@ -71,7 +71,7 @@ fn telegram(read: &mut Reader<'_>) -> Secret {
     let token = read.key("TELEGRAM_BOT_TOKEN");
     let is_one = token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_'));
     if !is_one {
-        read.problem("TELEGRAM_BOT_TOKEN is malformed: it is `<number>:<letters>`");
+        read.problem("TELEGRAM_BOT_TOKEN is malformed: its form is `<number>:<letters>`");
     }
     Secret::new(token)
 }

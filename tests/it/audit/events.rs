@@ -29,8 +29,20 @@ async fn a_wrong_count_a_lost_check_and_a_late_event_are_seen() {
     let account = keys::account(&world.account);
     let long_ago = || number((world.clock.now().minus(Duration::from_secs(1_000))).as_millis());
     for (pk, sk, name, value, words) in [
-        (&account, BALANCE, "listeners", Some(number(2)), "counts 2 endpoints"),
-        (&account, BALANCE, "movers", Some(number(0)), "of which 0 want more than ends, and has 1"),
+        (
+            &account,
+            BALANCE,
+            "listeners",
+            Some(number(2)),
+            "counts 2 endpoints and 1 that want `job.running`; there are 1 and 1",
+        ),
+        (
+            &account,
+            BALANCE,
+            "movers",
+            Some(number(0)),
+            "counts 1 endpoints and 0 that want `job.running`; there are 1 and 1",
+        ),
         (&event, delivery.as_str(), CHECK_AT, Some(long_ago()), "no run has sent it"),
         (&event, delivery.as_str(), CHECK_AT, None, "is not in the due index"),
         (&event, EVENT, CHECK_AT, Some(long_ago()), "no run has sent it"),
@@ -50,5 +62,5 @@ async fn a_wrong_count_a_lost_check_and_a_late_event_are_seen() {
     }
     remove(&world, &keys::endpoints(&world.account), &keys::endpoint(&endpoint)).await;
     let found = violations(&world).await;
-    assert!(found.iter().any(|found| found.contains("and has 0")), "{found:#?}");
+    assert!(found.iter().any(|found| found.contains("there are 0 and 0")), "{found:#?}");
 }

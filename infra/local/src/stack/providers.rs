@@ -36,7 +36,7 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 /// The senders of a local stack.
 const SENDERS: [Sender; 3] = [Sender::Telegram, Sender::Sendgrid, Sender::Twilio];
-/// The targets of a local stack, of which the last one of each service does not exist.
+/// The targets of a local stack. The last one of each service does not exist, for tests of that.
 const TARGETS: [&str; 8] = [
     "arn:aws:sns:us-east-1:000000000000:events",
     "arn:aws:sns:us-east-1:000000000000:gone",

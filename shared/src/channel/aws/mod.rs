@@ -17,7 +17,7 @@ use reqwest::RequestBuilder;
 use super::client::{Answer, Channels};
 use super::senders::{NO_SENDER, SenderRefused};
 
-/// Whom AWS knows us as, and the region that mails and texts are sent from.
+/// Our credentials at AWS, and the region that mails and texts are sent from.
 #[derive(Debug, Clone)]
 pub struct Aws {
     credentials: SharedCredentialsProvider,

@@ -17,8 +17,8 @@ pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Repo
             report.violation(
                 Subject::Endpoints(id.clone()),
                 format!(
-                    "{id}: counts {counted} endpoints, of which {counted_movers} want more than ends, and has \
-                     {found}, of which {movers} do"
+                    "{id}: the balance item counts {counted} endpoints and {counted_movers} that want \
+                     `job.running`; there are {found} and {movers}"
                 ),
             );
         }
