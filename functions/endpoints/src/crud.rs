@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE, GRACE_MAX, Health, Kind, Secrets, Status};
 use domain::event::{Pattern, TYPES};
 use domain::id::{AccountId, EndpointId};
-use domain::request::FieldError;
+use domain::request::{FieldError, or_default};
 use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{HeaderValue, LOCATION};
@@ -28,7 +28,7 @@ pub(crate) const RACES_MAX: usize = 5;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct New {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     kind: Kind,
     #[serde(default)]
     url: Option<String>,
@@ -37,11 +37,12 @@ struct New {
     types: Vec<String>,
     #[serde(default)]
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     v1a: bool,
 }
 
-/// `PATCH /v1/endpoints/{id}`: absent fields stay.
+/// `PATCH /v1/endpoints/{id}`: absent fields stay. `null` takes a field away, which only a description
+/// can bear.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Change {
@@ -51,7 +52,6 @@ struct Change {
     to: Option<String>,
     #[serde(deserialize_with = "set")]
     types: Option<Vec<String>>,
-    /// `null` takes it away.
     #[serde(deserialize_with = "set")]
     description: Option<Option<String>>,
     #[serde(deserialize_with = "set")]
@@ -63,7 +63,6 @@ struct Change {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Rotation {
-    #[serde(deserialize_with = "set")]
     grace_s: Option<u64>,
 }
 

@@ -12,7 +12,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
-use shared::edge::http::{Problem, body_bytes, json as answer, parse, set};
+use shared::edge::http::{Problem, body_bytes, json as answer, parse};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
 use shared::store::queue::Message;
 
@@ -24,7 +24,6 @@ const PAGES_MAX: usize = 10;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Redelivery {
-    #[serde(deserialize_with = "set")]
     endpoint: Option<EndpointId>,
 }
 
