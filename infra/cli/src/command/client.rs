@@ -118,8 +118,8 @@ impl Client {
     /// Nothing is left of a download that fails. The API key is not sent to the store.
     pub(super) async fn save(&self, job: &Value, out: Option<&Path>) -> Result<(PathBuf, u64)> {
         let Some(media) = job.pointer("/media/0") else {
-            let code = job.pointer("/error/code").and_then(Value::as_str).unwrap_or("no file");
-            bail!("the job {}: {code}", text(job, "status"));
+            let code = job.pointer("/error/code").and_then(Value::as_str).unwrap_or("no error");
+            bail!("there is no file: the job is {} ({code})", text(job, "status"));
         };
         let extension = text(media, "content_type").rsplit('/').next().unwrap_or_default();
         let file =
