@@ -11,19 +11,33 @@ use crate::store::jobs::JobStore;
 /// How many jobs of an account are read at once.
 const PAGE: i32 = 100;
 
-/// Up to `limit` jobs of an account with this status, newest first.
+/// Which jobs of an account are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filter {
+    pub status: Option<State>,
+    /// Only jobs created then or later.
+    pub since: Option<Timestamp>,
+}
+
+/// Up to `limit` jobs of an account, newest first.
 pub async fn of_account(
     store: &JobStore,
     account: &AccountId,
-    status: Option<State>,
+    filter: Filter,
     limit: usize,
 ) -> Result<Vec<Job>, Error> {
+    let is_new = |job: &Job| filter.since.is_none_or(|since| job.created_at() >= since);
     let (mut found, mut cursor) = (Vec::new(), None);
     while found.len() < limit {
         let page = store.list(account, PAGE, cursor).await?;
         let Some(last) = page.last() else { break };
         cursor = Some((last.created_at(), last.id().clone()));
-        found.extend(page.into_iter().filter(|job| status.is_none_or(|status| job.state() == status)));
+        let is_last = !is_new(last);
+        let listed = |job: &Job| is_new(job) && filter.status.is_none_or(|status| job.state() == status);
+        found.extend(page.into_iter().filter(listed));
+        if is_last {
+            break;
+        }
     }
     found.truncate(limit);
     Ok(found)

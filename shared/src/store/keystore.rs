@@ -31,6 +31,15 @@ pub enum Scope {
     Read,
 }
 
+impl Scope {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+}
+
 /// The keys of all accounts.
 #[derive(Debug, Clone)]
 pub struct KeyStore {

@@ -3,33 +3,34 @@
 use anyhow::Result;
 use domain::credit::Credits;
 use domain::request::Prefer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::operate;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::ledger::Ledger;
 
-use super::print::{self, say};
+use super::print::Output;
 use super::{AccountsCommand, Local, Target};
 
-pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local) -> Result<()> {
+pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local) -> Result<Output> {
     let opened = target.open(local).await?;
     let accounts = Accounts::new(opened.table());
     match command {
         AccountsCommand::Show { account } => {
             let ledger = Ledger::new(opened.table());
             let shown = operate::accounts::show(&ledger, &accounts, &account).await?;
-            say!("balance    {}", shown.balance);
-            print::text(settings(&shown.policy));
+            let text = format!("balance    {}\n{}", shown.balance, settings(&shown.policy));
+            let (balance, settings) = (shown.balance.micros(), settings_json(&shown.policy));
+            let json = json!({"account": account, "balance_micro_credits": balance, "settings": settings});
+            Ok(Output::new(text, json))
         }
         AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day, low_below } => {
             let loss_per_day = loss_per_day.map(Credits::as_usd);
             let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day, low_below };
             let policy = operate::accounts::set(&accounts, &account, reset, &named).await?;
-            print::text(settings(&policy));
-            say!("takes effect within 60 s");
+            let text = format!("{}takes effect within 60 s", settings(&policy));
+            Ok(Output::new(text, json!({"account": account, "settings": settings_json(&policy)})))
         }
     }
-    Ok(())
 }
 
 /// Parses a preference.
@@ -48,4 +49,14 @@ fn settings(policy: &Policy) -> String {
         policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} per day"));
     let low = policy.low_below.map_or_else(|| "no event".to_owned(), |mark| format!("below {mark}"));
     format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\nlow        {low}\n")
+}
+
+/// `null` is the default.
+fn settings_json(policy: &Policy) -> Value {
+    json!({
+        "prefer": policy.prefer,
+        "live_jobs_max": policy.live_jobs_max,
+        "loss_per_day_micro_usd": policy.loss_per_day,
+        "low_below_micro_credits": policy.low_below,
+    })
 }

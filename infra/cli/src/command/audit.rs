@@ -1,20 +1,20 @@
 //! `genmux audit`: checks every invariant over the whole table and bucket.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use shared::operate::audit::{Options, audit};
 use shared::provider::adapter;
 use shared::store::audit::Source;
 
-use super::print::say;
+use super::print::Output;
 use super::{Audit, Local};
 
 /// The pause before a suspected violation is read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
+pub(super) async fn run(args: &Audit, local: &Local) -> Result<Output> {
     let opened = args.target.open(local).await?;
     let source = Source {
         table: opened.table(),
@@ -30,6 +30,13 @@ pub(super) async fn run(args: &Audit, local: &Local) -> Result<ExitCode> {
     let delivers = |provider| adapter(provider).capabilities().delivers;
     let options = Options { media_days, pause: PAUSE, delivers };
     let report = audit(&source, &remote_jobs, options, || opened.process.clock.now()).await?;
-    say!("{report}");
-    Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let json = json!({
+        "jobs": report.jobs,
+        "accounts": report.accounts.len(),
+        "files": report.objects,
+        "bytes": report.object_bytes,
+        "cost_micro_usd": report.cost,
+        "violations": report.violations.iter().map(|violation| &violation.text).collect::<Vec<_>>(),
+    });
+    Ok(Output { failed: !report.violations.is_empty(), ..Output::new(&report, json) })
 }

@@ -6,24 +6,27 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use aws_config::BehaviorVersion;
 use domain::catalog::{Catalog, Kind, Mistake, Mistakes, Model};
+use serde_json::{Value, json};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::provider::unspoken;
 use shared::store::own_catalog::OwnCatalog;
 
 use super::CatalogCommand;
-use super::print::{self, say};
+use super::print::{self, Output, table};
 
-pub(super) async fn run(command: CatalogCommand) -> Result<()> {
+pub(super) async fn run(command: CatalogCommand) -> Result<Output> {
     match command {
         CatalogCommand::Check { file } => {
-            let catalog = checked(&file)?.1;
-            let models = catalog.models().count();
-            say!("{} is valid: {models} models with the built-in ones", file.display());
+            let models = checked(&file)?.1.models().count();
+            let text = format!("{} is valid: {models} models with the built-in ones", file.display());
+            Ok(Output::new(text, json!({"file": file, "models": models})))
         }
         CatalogCommand::Show { file } => {
             let catalog =
                 file.map_or_else(|| Ok(Catalog::built_in()), |file| checked(&file).map(|it| it.1))?;
-            print::text(list(&catalog));
+            let rows: Vec<_> = catalog.models().map(row).collect();
+            let json = json!({"models": catalog.models().map(json_of).collect::<Vec<_>>()});
+            Ok(Output::new(table(["NAME", "KIND", "ENDS", "ROUTES"], &rows), json))
         }
         CatalogCommand::Put { file, bucket } => {
             let (text, _) = checked(&file)?;
@@ -32,10 +35,10 @@ pub(super) async fn run(command: CatalogCommand) -> Result<()> {
             let process =
                 Process { env: Env::from_process(), aws, clock: Clock::System, random: Random::System };
             OwnCatalog::new(process.s3(), bucket, &key).write(&text).await?;
-            say!("wrote {key}: deploy with the parameter Catalog={key}");
+            let text = format!("wrote {key}: deploy with the parameter Catalog={key}");
+            Ok(Output::new(text, json!({"key": key})))
         }
     }
-    Ok(())
 }
 
 /// A file's text and the catalogue that it makes. Prints a warning for what is sold below its cost.
@@ -61,29 +64,27 @@ pub(super) fn checked(file: &Path) -> Result<(String, Catalog)> {
     let lines: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
     ensure!(mistakes.is_empty(), "{} is not a valid catalogue:{}", file.display(), lines.concat());
     for warning in catalog.warnings() {
-        say!("warning: {warning}");
+        print::warning(warning);
     }
     Ok((text, catalog))
 }
 
-/// A table of models, with a line of headings.
-fn list(catalog: &Catalog) -> String {
-    let width = catalog.models().map(|model| model.name.len()).max().unwrap_or(0);
-    let row = |cells: [&str; 4]| {
-        let [name, kind, ends, routes] = cells;
-        format!("{name:width$}  {kind:5}  {ends:10}  {routes}\n")
-    };
-    let mut text = row(["NAME", "KIND", "ENDS", "ROUTES"]);
-    for model in catalog.models() {
-        let kind = match model.kind {
-            Kind::Video => "video",
-            Kind::Image => "image",
-        };
-        text += &row([&model.name, kind, model.ends.as_deref().unwrap_or("-"), &routes(model)]);
+fn kind(model: &Model) -> &'static str {
+    match model.kind {
+        Kind::Video => "video",
+        Kind::Image => "image",
     }
-    text
 }
 
-fn routes(model: &Model) -> String {
-    model.routes.iter().map(|route| route.name()).collect::<Vec<_>>().join(" ")
+fn row(model: &Model) -> [String; 4] {
+    let ends = model.ends.as_deref().unwrap_or("-");
+    [model.name.clone(), kind(model).to_owned(), ends.to_owned(), routes(model).join(" ")]
+}
+
+fn json_of(model: &Model) -> Value {
+    json!({"name": model.name, "kind": kind(model), "ends": model.ends, "routes": routes(model)})
+}
+
+fn routes(model: &Model) -> Vec<String> {
+    model.routes.iter().map(|route| route.name().to_string()).collect()
 }

@@ -3,13 +3,14 @@
 use anyhow::{Context, Result, bail};
 use domain::credit::Credits;
 use domain::id::base32;
+use serde_json::json;
 use shared::operate::grants;
 use shared::store::ledger::{BALANCE_MAX, Granted, Ledger};
 
-use super::print::say;
+use super::print::Output;
 use super::{Grant, Local, Target};
 
-pub(super) async fn run(command: Grant, target: &Target, local: &Local) -> Result<()> {
+pub(super) async fn run(command: Grant, target: &Target, local: &Local) -> Result<Output> {
     let Grant::Grant { account, amount, id } = command;
     let credits =
         grants::amount(&amount).context("the amount must be in credits above zero, like 100 or 2.5")?;
@@ -19,14 +20,20 @@ pub(super) async fn run(command: Grant, target: &Target, local: &Local) -> Resul
     let ledger = Ledger::new(opened.table());
     let now = opened.process.clock.now();
     let (granted, balance) = grants::grant(&ledger, &account, &id, credits, now).await?;
-    match granted {
-        Granted::New => say!("granted {credits} credits to {account} (grant {id})"),
-        Granted::Exists => say!("grant {id} exists; nothing was changed"),
+    let what = match granted {
+        Granted::New => format!("granted {credits} credits to {account} (grant {id})"),
+        Granted::Exists => format!("grant {id} exists; nothing was changed"),
         Granted::TooMuch => bail!("the balance must not exceed {BALANCE_MAX} credits; nothing was changed"),
         Granted::Conflict => bail!("grant {id} exists with another amount; nothing was changed"),
-    }
-    say!("balance {balance}");
-    Ok(())
+    };
+    let json = json!({
+        "account": account,
+        "grant": id,
+        "is_new": granted == Granted::New,
+        "micro_credits": credits.micros(),
+        "balance_micro_credits": balance.micros(),
+    });
+    Ok(Output::new(format_args!("{what}\nbalance {balance}"), json))
 }
 
 /// Parses an amount of credits.

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use aws_config::BehaviorVersion;
+use serde_json::json;
 use shared::boot::config::parse_public_url;
 use shared::boot::{Clock, Env, Process, Random};
 use shared::inbound::{Sources, TokenKeys};
 
-use super::print::say;
+use super::print::Output;
 use super::{InboundCommand, Local};
 
-pub(super) async fn run(command: InboundCommand, local: &Local) -> Result<()> {
+pub(super) async fn run(command: InboundCommand, local: &Local) -> Result<Output> {
     match command {
         InboundCommand::Url { source, account, secret, api } => {
             let (keys, api) = match (secret, api) {
@@ -20,11 +21,14 @@ pub(super) async fn run(command: InboundCommand, local: &Local) -> Result<()> {
             };
             let keys = TokenKeys::parse(&keys).map_err(|wrong| anyhow!("INBOUND_TOKEN_SECRET {wrong}"))?;
             let api = parse_public_url(&api).map_err(|wrong| anyhow!("--api {wrong}"))?;
-            say!("{}", keys.url(&api, &account, &source).context("there is no key to sign with")?);
+            let url = keys.url(&api, &account, &source).context("there is no key to sign with")?;
+            Ok(Output::new(&url, json!({"source": source, "account": account, "url": url})))
         }
-        InboundCommand::Check { file } => say!("sources: {}", checked(&file)?),
+        InboundCommand::Check { file } => {
+            let sources = checked(&file)?;
+            Ok(Output::new(format_args!("sources: {sources}"), json!({"sources": sources})))
+        }
     }
-    Ok(())
 }
 
 /// The number of sources in a file.

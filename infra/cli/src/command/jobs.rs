@@ -6,10 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use domain::attempt::Attempt;
 use domain::credit::Entry;
+use domain::id::JobId;
 use domain::job::{Job, State};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Fault;
+use serde_json::{Value, json};
+use shared::edge::view::JobView;
+use shared::operate::jobs::Filter;
 use shared::operate::timeline::{self, Event, Wait};
 use shared::operate::{dead_letters, jobs};
 use shared::store::admission::AdmissionStore;
@@ -18,51 +22,103 @@ use shared::store::dead_letters::DeadLetter;
 use shared::store::due::LiveJob;
 use shared::store::jobs::JobStore;
 
-use super::print::{self, say};
-use super::target::LOCAL_STACK;
+use super::print::{Output, table};
+use super::target::{LOCAL_STACK, Opened};
 use super::{JobsCommand, Local, Target};
 
-pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) -> Result<()> {
+pub(super) async fn run(command: JobsCommand, target: &Target, local: &Local) -> Result<Output> {
     let opened = target.open(local).await?;
     let now = opened.process.clock.now();
     match command {
-        JobsCommand::List { account: Some(account), status, limit, .. } => {
-            let jobs = jobs::of_account(&JobStore::new(opened.table()), &account, status, limit).await?;
-            print::text(table(jobs.iter().map(|job| (job, None)), now));
+        JobsCommand::List { account: Some(account), status, since, limit, .. } => {
+            let filter = Filter { status, since: since.map(|since| since.before(now)) };
+            let jobs = jobs::of_account(&JobStore::new(opened.table()), &account, filter, limit).await?;
+            let jobs: Vec<_> = jobs.iter().map(|job| (job, None)).collect();
+            Ok(Output::new(table_of(&jobs, now), json!({"jobs": list_json(&jobs)})))
         }
-        JobsCommand::List { stuck, account: None, status, limit } => {
+        JobsCommand::List { stuck, account: None, status, limit, .. } => {
             ensure!(
                 status.is_none_or(|status| !status.is_terminal()),
                 "jobs that have ended are listed by account: add --account"
             );
             let live = jobs::active(&JobStore::new(opened.table()), stuck, status, limit, now).await?;
-            print::text(list(&live.jobs, now));
+            let mut text = list(&live.jobs, now);
             for id in &live.unreadable {
-                say!("{id}  cannot be read by this release");
+                let _infallible = writeln!(text, "{id}  cannot be read by this release");
             }
+            let json = json!({"jobs": list_json(&due(&live.jobs)), "unreadable": live.unreadable});
+            Ok(Output::new(text, json))
         }
         JobsCommand::Show { id, request, stack } => {
-            let history = History::read(&opened.table(), &id).await?;
-            let history = history.with_context(|| format!("there is no job {id}"))?;
             // A deployed table does not name its stack.
             let stack = if target.table.is_none() { Some(LOCAL_STACK) } else { stack.as_deref() };
-            let dead = match stack {
-                Some(stack) => dead_letters::of_job(&opened.process.sqs(), stack, &id).await?,
-                None => Vec::new(),
-            };
-            print::text(text_of(&history, &dead));
-            if history.job.state() == State::Queued {
-                let known = AdmissionStore::new(opened.table()).states(Provider::ALL).await?;
-                for wait in timeline::waits(&history.request, &known, now) {
-                    say!("waits     {}", wait_text(wait));
-                }
-            }
-            if request {
-                say!("\n{:#}", timeline::parameters(&history.request)?);
-            }
+            show(&opened, &id, request, stack).await
         }
     }
-    Ok(())
+}
+
+async fn show(opened: &Opened, id: &JobId, with_request: bool, stack: Option<&str>) -> Result<Output> {
+    let now = opened.process.clock.now();
+    let history = History::read(&opened.table(), id).await?;
+    let history = history.with_context(|| format!("there is no job {id}"))?;
+    let dead = match stack {
+        Some(stack) => dead_letters::of_job(&opened.process.sqs(), stack, id).await?,
+        None => Vec::new(),
+    };
+    let waits: Vec<_> = if history.job.state() == State::Queued {
+        let known = AdmissionStore::new(opened.table()).states(Provider::ALL).await?;
+        timeline::waits(&history.request, &known, now).into_iter().map(wait_text).collect()
+    } else {
+        Vec::new()
+    };
+    let mut text = text_of(&history, &dead);
+    for wait in &waits {
+        let _infallible = writeln!(text, "waits     {wait}");
+    }
+    let timeline = timeline::events(&history, &dead).into_iter();
+    let timeline = timeline.map(|(at, event)| json!({"at": at.to_string(), "event": event_text(event)}));
+    let mut json = json!({
+        "job": JobView::new(&history.job, None, None),
+        "check_at": history.check_at.map(|at| at.to_string()),
+        "deadline": history.job.deadline().to_string(),
+        "cost_micro_usd": history.job.cost(),
+        "timeline": timeline.collect::<Vec<_>>(),
+        "waits": waits,
+    });
+    if with_request {
+        let parameters = timeline::parameters(&history.request)?;
+        let _infallible = writeln!(text, "\n{parameters:#}");
+        json["request"] = parameters;
+    }
+    Ok(Output::new(text, json))
+}
+
+/// How far back a list goes: a time, or a length before now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+impl Since {
+    fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(length) => now.minus(length),
+        }
+    }
+}
+
+/// Parses `90s`, `30m`, `12h`, `7d` or a time of RFC 3339.
+pub(super) fn since(text: &str) -> Result<Since, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+    let ago = units.into_iter().find_map(|(unit, secs)| {
+        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Since::Ago(Duration::from_secs(u64::from(number) * secs)))
+    });
+    ago.or_else(|| Timestamp::parse(text).map(Since::At)).ok_or_else(|| {
+        "must be a length, like 90s, 30m, 12h or 7d, or a time, like 2026-11-30T08:00:00Z".to_owned()
+    })
 }
 
 /// Parses a job status.
@@ -75,31 +131,42 @@ pub(super) fn state(name: &str) -> Result<State, String> {
 
 /// A table of live jobs, with a header line.
 pub fn list(jobs: &[LiveJob], now: Timestamp) -> String {
-    table(jobs.iter().map(|live| (&live.job, Some(live.check_at))), now)
+    table_of(&due(jobs), now)
 }
 
-/// A table of jobs with the time of each one's next check.
-fn table<'a>(jobs: impl Iterator<Item = (&'a Job, Option<Timestamp>)>, now: Timestamp) -> String {
-    let mut text = row(["ID", "ACCOUNT", "STATE", "ATTEMPTS", "PROVIDER", "AGE", "CHECK_AT", "DEADLINE"]);
-    for (job, check_at) in jobs {
-        text += &row([
-            job.id().as_str(),
-            job.account().as_str(),
-            job.state().name(),
-            &job.attempts().len().to_string(),
-            job.current().map_or("-", |attempt| attempt.provider.name()),
-            &span(now.since(job.created_at())),
-            &check_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
-            &job.deadline().to_string(),
-        ]);
-    }
-    text
+/// A job, and the time of its next check.
+type Listed<'a> = (&'a Job, Option<Timestamp>);
+
+fn due(jobs: &[LiveJob]) -> Vec<Listed<'_>> {
+    jobs.iter().map(|live| (&live.job, Some(live.check_at))).collect()
 }
 
-fn row([id, account, state, attempts, provider, age, check_at, deadline]: [&str; 8]) -> String {
-    format!(
-        "{id:<30}  {account:<16}  {state:<11}  {attempts:<8}  {provider:<8}  {age:<4}  {check_at:<24}  {deadline}\n"
-    )
+fn table_of(jobs: &[Listed<'_>], now: Timestamp) -> String {
+    let row = |(job, check_at): &Listed<'_>| {
+        [
+            job.id().to_string(),
+            job.account().to_string(),
+            job.state().name().to_owned(),
+            job.attempts().len().to_string(),
+            job.current().map_or("-", |attempt| attempt.provider.name()).to_owned(),
+            span(now.since(job.created_at())),
+            check_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
+            job.deadline().to_string(),
+        ]
+    };
+    let headings = ["ID", "ACCOUNT", "STATE", "ATTEMPTS", "PROVIDER", "AGE", "CHECK_AT", "DEADLINE"];
+    table(headings, &jobs.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Each as the API shows it, with the time of its next check and its deadline.
+fn list_json(jobs: &[Listed<'_>]) -> Vec<Value> {
+    let json = |(job, check_at): &Listed<'_>| {
+        let mut json = json!(JobView::new(job, None, None));
+        json["check_at"] = json!(check_at.map(|at| at.to_string()));
+        json["deadline"] = json!(job.deadline().to_string());
+        json
+    };
+    jobs.iter().map(json).collect()
 }
 
 /// A duration, rounded down to one unit.
@@ -126,7 +193,7 @@ pub fn text_of(history: &History, dead: &[DeadLetter]) -> String {
     fact("state", format!("{}{} (version {})", job.state().name(), why.unwrap_or_default(), job.version()));
     fact("updated", job.updated_at().to_string());
     if let Some(stop) = job.stop() {
-        fact("stop", format!("requested by {stop:?}").to_lowercase());
+        fact("stop", format!("requested by {}", stop.name()));
     }
     if let Some(check_at) = history.check_at {
         fact("check_at", check_at.to_string());
@@ -212,6 +279,22 @@ mod tests {
     fn a_span_has_one_unit() {
         for (secs, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7_200, "2h"), (172_800, "2d")] {
             assert_eq!(span(Duration::from_secs(secs)), text);
+        }
+    }
+
+    #[test]
+    fn a_list_goes_back_by_a_length_or_to_a_time() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        for (text, secs) in [("90s", 90), ("30m", 1_800), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(
+                since(text).unwrap().before(now),
+                Timestamp::from_secs(1_800_000_000 - secs),
+                "{text}"
+            );
+        }
+        assert_eq!(since("2027-01-15T08:00:00Z").unwrap().before(now), now);
+        for text in ["", "h", "-1h", "1w", "99999999999d", "yesterday", "é"] {
+            assert!(since(text).unwrap_err().contains("30m"), "{text}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! The subcommands of `genmux`.
 
 mod accounts;
+mod api;
 mod audit;
 mod catalog;
+mod client;
 mod credits;
 mod dlq;
 mod inbound;
@@ -12,6 +14,7 @@ mod keys;
 mod local;
 mod print;
 mod providers;
+mod shell;
 mod target;
 
 use std::path::PathBuf;
@@ -19,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::inbound::SourceName;
@@ -40,6 +44,9 @@ use local::{Local, demo, deploy_local, listen, serve};
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(flatten)]
     local: Local,
 }
@@ -55,6 +62,16 @@ enum Command {
     #[cfg(feature = "local")]
     /// Receive events on this machine, verify and print them.
     Listen(listen::Listen),
+    /// List the models of an API.
+    Models(api::Models),
+    /// Submit a prompt to an API; with --wait, save the result.
+    Submit(api::Submit),
+    /// Wait for a job's end; exit 1 if it did not succeed.
+    Wait(api::Wait),
+    /// Save the file of a succeeded job, and check its SHA-256.
+    Download(api::Download),
+    /// Cancel a job.
+    Cancel(api::Cancel),
     /// Create, revoke and list API keys.
     Keys(Keys),
     /// Grant credits to an account.
@@ -73,6 +90,10 @@ enum Command {
     Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
     Audit(Audit),
+    /// Print the completions of a shell: `source <(genmux completions bash)`.
+    Completions { shell: Shell },
+    /// Print the manual page: `genmux man | man -l -`.
+    Man,
     #[cfg(feature = "local")]
     /// Deploy the template with the release binaries to an emulator, and run the test suite there.
     DeployLocal(deploy_local::DeployLocal),
@@ -255,6 +276,9 @@ enum JobsCommand {
         /// Only jobs with this status; `succeeded`, `failed` and `canceled` need `--account`.
         #[arg(long, value_parser = jobs::state)]
         status: Option<State>,
+        /// Only jobs created since then: a length, like 12h or 7d, or a time; needs `--account`.
+        #[arg(long, requires = "account", value_parser = jobs::since)]
+        since: Option<jobs::Since>,
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
@@ -317,34 +341,39 @@ struct Queues {
     stack: Option<String>,
 }
 
-/// Runs the command.
+/// Runs the command and prints its result.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
-    let Cli { command, local } = cli;
+    let Cli { command, json, local } = cli;
     #[cfg(feature = "local")]
     let command = Some(local.checked(command.unwrap_or(Command::Serve))?);
     // Without the local stack, the command line has required one.
     let Some(command) = command else { return Ok(ExitCode::FAILURE) };
     let local = &local;
-    match command {
+    let output = match command {
         #[cfg(feature = "local")]
-        Command::Serve => serve::run(local).await?,
+        Command::Serve => return serve::run(local, json).await,
         #[cfg(feature = "local")]
-        Command::Demo(args) => demo::run(args, local).await?,
+        Command::Demo(args) => demo::run(args, local, json).await?,
         #[cfg(feature = "local")]
-        Command::Listen(args) => listen::run(args).await?,
+        Command::Listen(args) => return listen::run(args, json).await,
         #[cfg(feature = "local")]
         Command::DeployLocal(args) => return deploy_local::run(args).await,
+        Command::Completions { shell } => return shell::completions(shell),
+        Command::Man => return shell::manual(),
+        Command::Models(args) => api::models(args, local).await?,
+        Command::Submit(args) => api::submit(args, local).await?,
+        Command::Wait(args) => api::wait(args, local).await?,
+        Command::Download(args) => api::download(args, local).await?,
+        Command::Cancel(args) => api::cancel(args, local).await?,
         Command::Keys(Keys { command, target }) => keys::run(command, &target, local).await?,
-        Command::Credits(CreditsCommand { command, target }) => {
-            credits::run(command, &target, local).await?;
-        }
+        Command::Credits(CreditsCommand { command, target }) => credits::run(command, &target, local).await?,
         Command::Accounts(Accounts { command, target }) => accounts::run(command, &target, local).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
         Command::Inbound(Inbound { command }) => inbound::run(command, local).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,
-        Command::Audit(args) => return audit::run(&args, local).await,
-    }
-    Ok(ExitCode::SUCCESS)
+        Command::Audit(args) => audit::run(&args, local).await?,
+    };
+    Ok(output.print(json))
 }

@@ -1,7 +1,10 @@
 //! Output of the commands.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::io::{ErrorKind, Write, stderr, stdout};
+use std::process::ExitCode;
+
+use serde_json::Value;
 
 /// Like `println!`, but a closed pipe (`genmux jobs list | head -1`) is not an error.
 macro_rules! say {
@@ -11,9 +14,54 @@ macro_rules! say {
 }
 pub(super) use say;
 
+/// The result of a command: for people, and for programs.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// Lines, without the last line break.
+    pub(super) text: String,
+    /// With `--json`.
+    pub(super) json: Value,
+    /// Whether the command exits with 1.
+    pub(super) failed: bool,
+}
+
+impl Output {
+    pub(super) fn new(text: impl Display, json: Value) -> Self {
+        Self { text: text.to_string(), json, failed: false }
+    }
+
+    pub(super) fn print(&self, as_json: bool) -> ExitCode {
+        if as_json {
+            say!("{:#}", self.json);
+        } else {
+            say!("{}", self.text.trim_end());
+        }
+        if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+/// Columns as wide as their content, under a line of headings.
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let rows: Vec<_> =
+        std::iter::once(headings).chain(rows.iter().map(|row| row.each_ref().map(String::as_str))).collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    });
+    let line = |row: &[&str; N]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
 /// Prints text that has its own line breaks.
-pub(super) fn text(text: impl std::fmt::Display) {
+pub(super) fn text(text: impl Display) {
     write(format_args!("{text}"));
+}
+
+/// Prints to standard error what does not belong to the result.
+pub(super) fn warning(text: impl Display) {
+    let _closed = writeln!(stderr(), "warning: {text}");
 }
 
 /// Writes to standard output. A failure other than a closed pipe ends the process: a key that was
@@ -26,5 +74,16 @@ pub(super) fn write(text: Arguments<'_>) {
             std::process::exit(1)
         }
         Ok(()) | Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_as_wide_as_its_longest_cell() {
+        let rows = [["a long name".to_owned(), "1".to_owned()], ["b".to_owned(), String::new()]];
+        assert_eq!(table(["NAME", "N"], &rows), "NAME         N\na long name  1\nb\n");
     }
 }

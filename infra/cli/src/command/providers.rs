@@ -1,30 +1,30 @@
 //! `genmux providers`: lists provider state, and pauses or resumes a provider.
 
-use std::fmt::Write;
-
 use anyhow::Result;
 use domain::provider::Provider;
 use domain::route::Health;
+use serde_json::{Value, json};
 use shared::operate::providers::{self, Overview};
 use shared::store::admission::AdmissionStore;
 
-use super::print::{self, say};
+use super::print::{Output, table};
 use super::{Local, ProvidersCommand, Target};
 
-pub(super) async fn run(command: ProvidersCommand, target: &Target, local: &Local) -> Result<()> {
+pub(super) async fn run(command: ProvidersCommand, target: &Target, local: &Local) -> Result<Output> {
     let opened = target.open(local).await?;
     let (store, now) = (AdmissionStore::new(opened.table()), opened.process.clock.now());
     let (name, pause) = match command {
         ProvidersCommand::List => {
-            print::text(list(&providers::list(&store, now).await?));
-            return Ok(());
+            let shown = providers::list(&store, now).await?;
+            let json = json!({"providers": shown.iter().map(json_of).collect::<Vec<_>>()});
+            return Ok(Output::new(list(&shown), json));
         }
         ProvidersCommand::Pause { name } => (name, true),
         ProvidersCommand::Resume { name } => (name, false),
     };
     let is_changed = providers::pause(&store, name, pause, opened.process.random.u64(), now).await?;
-    say!("{}", outcome(name, pause, is_changed));
-    Ok(())
+    let json = json!({"provider": name, "paused": pause, "changed": is_changed});
+    Ok(Output::new(outcome(name, pause, is_changed), json))
 }
 
 /// The outcome of a pause, or of its end.
@@ -41,29 +41,35 @@ fn outcome(provider: Provider, pause: bool, is_changed: bool) -> String {
 
 /// A table of providers, with a line of headings.
 fn list(providers: &[Overview]) -> String {
-    let mut text = row(["NAME", "HEALTH", "BREAKER", "PAUSED", "SLOTS", "RETRIES"]);
-    for shown in providers {
-        let breaker = match shown.open {
-            Some(open) => format!("open ({}) since {}", open.why.name(), open.since),
-            None => "closed".to_owned(),
-        };
-        text += &row([
-            shown.provider.name(),
-            shown.health.map_or("unknown", Health::name),
-            &breaker,
-            &shown.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
-            &shown.slots.to_string(),
-            &shown.retries.to_string(),
-        ]);
-    }
-    text
+    let rows: Vec<_> = providers.iter().map(row).collect();
+    table(["NAME", "HEALTH", "BREAKER", "PAUSED", "SLOTS", "RETRIES"], &rows)
 }
 
-fn row([name, health, breaker, paused, slots, retries]: [&str; 6]) -> String {
-    let mut text = String::new();
-    let _infallible =
-        writeln!(text, "{name:<12}  {health:<9}  {breaker:<58}  {paused:<30}  {slots:<5}  {retries}");
-    text
+fn row(shown: &Overview) -> [String; 6] {
+    let breaker = match shown.open {
+        Some(open) => format!("open ({}) since {}", open.why.name(), open.since),
+        None => "closed".to_owned(),
+    };
+    [
+        shown.provider.to_string(),
+        shown.health.map_or("unknown", Health::name).to_owned(),
+        breaker,
+        shown.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
+        shown.slots.to_string(),
+        shown.retries.to_string(),
+    ]
+}
+
+fn json_of(shown: &Overview) -> Value {
+    let open = shown.open.map(|open| json!({"reason": open.why.name(), "since": open.since.to_string()}));
+    json!({
+        "provider": shown.provider,
+        "health": shown.health.map(Health::name),
+        "breaker_open": open,
+        "paused_at": shown.paused_at.map(|at| at.to_string()),
+        "slots": shown.slots,
+        "retries": shown.retries,
+    })
 }
 
 #[cfg(test)]
@@ -84,7 +90,7 @@ mod tests {
     fn the_table_shows_since_when_a_provider_is_paused() {
         let now = domain::time::Timestamp::from_secs(1_800_000_000);
         let shown = Overview::new(Provider::Fal, ProviderState::default(), now);
-        assert!(list(std::slice::from_ref(&shown)).contains("fal           unknown    closed"));
+        assert!(list(std::slice::from_ref(&shown)).contains("fal   unknown  closed"));
         assert!(list(&[Overview { paused_at: Some(now), ..shown }]).contains("since 2027-01-15"));
     }
 }

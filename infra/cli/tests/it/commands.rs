@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::{Value, json};
+
 /// Runs the binary in its own folder, without Genmux variables in its environment.
 fn genmux(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
@@ -167,9 +169,9 @@ fn an_own_catalogue_is_checked_shown_and_used() {
     fs::write(path.join("loss.toml"), own.replace("= 80_000", "= 200_000")).unwrap();
 
     assert!(said(&run(path, &["catalog", "check", "own.toml"])).contains("own.toml is valid"));
-    assert!(
-        said(&run(path, &["catalog", "check", "loss.toml"])).starts_with("warning: model `paper-boat-1`")
-    );
+    let warned = run(path, &["catalog", "check", "loss.toml"]);
+    assert!(said(&warned).contains("loss.toml is valid"));
+    assert!(String::from_utf8_lossy(&warned.stderr).starts_with("warning: model `paper-boat-1`"));
     let shown = said(&run(path, &["catalog", "show", "own.toml"]));
     assert!(shown.contains("fal/example/paper-boat/text-to-video"), "{shown}");
     assert!(!said(&run(path, &["catalog", "show"])).contains("paper-boat"));
@@ -217,4 +219,68 @@ fn the_url_of_an_inbound_source_is_printed_and_a_list_of_sources_is_checked() {
     assert_eq!(said(&check(good)), "sources: 1\n");
     let output = refused(&check(&good.replace("stripe", "strype")));
     assert!(output.contains("[0].kind must be one of: stripe") && !output.contains("hunter2"), "{output}");
+}
+
+#[test]
+fn every_list_and_change_is_also_json() {
+    let folder = with_data();
+    let json = |arguments: &[&str]| {
+        let output = run(folder.path(), &[arguments, &["--data", "here", "--json"]].concat());
+        serde_json::from_str::<Value>(&said(&output)).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+    };
+    let listed = json(&["jobs", "list", "--account", "acct_demo", "--since", "1h"]);
+    let job = &listed["jobs"][0];
+    assert_eq!((&job["status"], &job["attempts"][0]["number"]), (&json!("succeeded"), &json!(1)), "{listed}");
+    assert_eq!(
+        json(&["jobs", "list", "--account", "acct_demo", "--since", "2099-01-01T00:00:00Z"])["jobs"],
+        json!([])
+    );
+    let shown = json(&["jobs", "show", job["id"].as_str().expect("an id"), "--request"]);
+    assert_eq!(shown["job"]["id"], job["id"]);
+    assert_eq!(
+        (&shown["timeline"][0]["event"], &shown["request"]["prompt"]),
+        (&json!("created"), &Value::Null)
+    );
+    let created = json(&["keys", "create", "--account", "acct_anna", "--read-only"]);
+    assert!(created["key"].as_str().is_some_and(|key| key.starts_with("gmx_")));
+    let keys = json(&["keys", "list"]);
+    let keys = keys["keys"].as_array().expect("a list").iter();
+    let scopes: Vec<_> = keys.filter(|key| key["account"] == "acct_anna").map(|key| &key["scopes"]).collect();
+    assert_eq!(scopes, [&json!(["read"])]);
+    assert_eq!(json(&["credits", "grant", "acct_anna", "2.5"])["balance_micro_credits"], 2_500_000);
+    assert_eq!(json(&["accounts", "show", "acct_anna"])["settings"]["prefer"], Value::Null);
+    assert_eq!(
+        json(&["providers", "pause", "fal"]),
+        json!({"provider": "fal", "paused": true, "changed": true})
+    );
+    assert_eq!(json(&["providers", "list"])["providers"][0]["slots"], 0);
+    assert_eq!(json(&["dlq", "list"])["queues"][0]["messages"], 0);
+    assert_eq!(json(&["audit"])["violations"], json!([]));
+    assert!(json(&["catalog", "show"])["models"][0]["routes"].is_array());
+    let made = json(&["demo", "a boat", "--out", "again.mp4"]);
+    assert_eq!((&made["file"], &made["job"]["status"]), (&json!("again.mp4"), &json!("succeeded")));
+}
+
+#[test]
+fn a_list_that_goes_back_needs_an_account_and_a_length() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (arguments, wanted) in
+        [(&["--since", "1h"][..], "--account"), (&["--account", "acct_a", "--since", "soon"], "12h or 7d")]
+    {
+        let output = refused(&run(folder.path(), &[&["jobs", "list"], arguments].concat()));
+        assert!(output.contains(wanted), "{output}");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_name_every_command() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for arguments in
+        [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]]
+    {
+        let output = said(&run(folder.path(), arguments));
+        for command in ["submit", "download", "redrive"] {
+            assert!(output.contains(command), "{arguments:?} lacks {command}");
+        }
+    }
 }

@@ -237,3 +237,60 @@ fn an_audit_of_books_that_do_not_add_up_exits_with_one() {
     let (clean, report) = audit(folder.path());
     assert!(!clean && report.contains("the ledger and the balance differ"), "{report}");
 }
+
+#[tokio::test]
+async fn the_commands_of_a_caller_work_with_a_folder_and_with_an_url() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), 0);
+    let genmux = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
+        let output = command.args(arguments).current_dir(folder.path()).output().expect("the binary starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let data = ["--data", "."];
+    let with_url = ["--api", &server.api, "--key", &server.key];
+
+    let (ok, models, _) = genmux(&[&["models"][..], &data].concat());
+    let of_veo = models.lines().find(|line| line.starts_with("veo-3.1-fast "));
+    assert!(ok && of_veo.is_some_and(|line| line.contains("video  4 6 8")), "{models}");
+    let (ok, saved, error) =
+        genmux(&[&["submit", "a boat", "--duration", "4", "--wait", "--out", "a.mp4"][..], &data].concat());
+    assert!(ok && saved.starts_with("saved a.mp4"), "{saved}{error}");
+
+    let submit = ["submit", "a boat", "--set", "resolution=1080p", "--idempotency-key", "order-1", "--json"];
+    let (_, first, error) = genmux(&[&submit[..], &with_url].concat());
+    let (_, again, _) = genmux(&[&submit[..], &with_url].concat());
+    let id = |text: &str| {
+        let job: Value = serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}{error}"));
+        job["id"].as_str().expect("an id").to_owned()
+    };
+    assert_eq!(id(&first), id(&again), "one job for one key");
+    let (ok, ended, _) = genmux(&[&["wait", &id(&first)][..], &with_url].concat());
+    assert!(ok && ended.contains("succeeded"), "{ended}");
+    let (ok, saved, _) =
+        genmux(&[&["download", &id(&first), "--out", "b.mp4", "--json"][..], &with_url].concat());
+    assert!(ok && saved.contains("\"b.mp4\"") && !folder.path().join("b.mp4.part").exists(), "{saved}");
+    assert!(!genmux(&[&["cancel", &id(&first)][..], &with_url].concat()).0, "it has ended");
+
+    let (_, canceled, _) =
+        genmux(&[&["submit", "a boat", "--model", "gen-4.5", "--json"][..], &data].concat());
+    genmux(&[&["cancel", &id(&canceled)][..], &data].concat());
+    let (ok, ended, _) = genmux(&[&["wait", &id(&canceled)][..], &data].concat());
+    assert!(!ok && ended.contains("canceled"), "{ended}");
+    let (ok, _, error) = genmux(&[&["download", &id(&canceled)][..], &data].concat());
+    assert!(!ok && error.contains("the job is canceled (stopped)"), "{error}");
+
+    for (arguments, wanted) in [
+        (vec!["models", "--api", &server.api, "--key", "gmx_wrong"], "rejects the key"),
+        (vec!["models", "--api", &server.api], "--key"),
+        (vec!["models", "--data", "nowhere"], "no stack runs on nowhere"),
+        (vec!["submit", "a boat", "--data", ".", "--model", "sora-9"], "model"),
+        (vec!["submit", "a boat", "--data", ".", "--duration", "5"], "duration_s"),
+    ] {
+        let (ok, _, error) = genmux(&arguments);
+        assert!(!ok && error.contains(wanted), "{arguments:?}: {error}");
+    }
+    server.stop("-INT");
+    assert!(audit(folder.path()).0);
+}

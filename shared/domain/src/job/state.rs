@@ -133,7 +133,8 @@ stored_by_word!(Stop);
 impl Stop {
     const ALL: [Self; 2] = [Self::Caller, Self::Deadline];
 
-    const fn name(self) -> &'static str {
+    /// The word that is stored.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::Deadline => "deadline",

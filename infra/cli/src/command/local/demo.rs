@@ -1,19 +1,19 @@
 //! `genmux demo`: makes a video from a prompt through the HTTP API.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use domain::id::base32;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::boot::Random;
-use tokio::time::Instant;
 
-use super::client::Client;
-use super::{Folder, Local, Start, listen, running, running_demo_key};
-use crate::command::print::say;
+use super::{Folder, Local, Start, api, listen};
+use crate::command::api::check_out;
+use crate::command::client::{Client, text};
+use crate::command::print::{Output, say};
 
 #[derive(Debug, Args)]
 pub(in crate::command) struct Demo {
@@ -39,11 +39,15 @@ const IMAGE: &str = "https://images.example/boat.png";
 
 /// How long after the job's end its callback may take.
 const CALLBACK_WITHIN: Duration = Duration::from_secs(15);
+const HELP: &str = "the demo key is revoked or not in this table: stop the stack, delete `demo-key` in its data \
+                    folder, and start it again";
+/// How often the bar moves, in seconds.
+const POLL_S: u64 = 2;
 /// The longest wait for the job.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
 /// Uses the stack that runs on the data folder, or starts one for the duration of the command.
-pub(in crate::command) async fn run(args: Demo, local: &Local) -> Result<()> {
+pub(in crate::command) async fn run(args: Demo, local: &Local, as_json: bool) -> Result<Output> {
     let start = Start::for_callers(local, 0)?;
     check_out(args.out.as_deref())?;
     match Folder::make(&local.data)? {
@@ -54,16 +58,16 @@ pub(in crate::command) async fn run(args: Demo, local: &Local) -> Result<()> {
                  --port, --real, --simulate and --no-webhooks",
                 local.data.display()
             );
-            let url = running(&local.data)?.api_url;
-            make(&Client::new(url, running_demo_key(&local.data)?)?, &args).await
+            let (url, key) = api(local)?;
+            make(&Client::new(&url, key, HELP)?, &args, as_json).await
         }
         Some(folder) => {
             let stack = folder.start(start).await?;
             let key = folder.demo_key(&stack.operator).await?;
-            let client = Client::new(stack.api_url.clone(), key)?;
+            let client = Client::new(&stack.api_url, key, HELP)?;
             let stopper = stack.stopper();
             let running = tokio::spawn(stack.run());
-            let made = make(&client, &args).await;
+            let made = make(&client, &args, as_json).await;
             stopper.cancel();
             running.await??;
             made
@@ -71,49 +75,48 @@ pub(in crate::command) async fn run(args: Demo, local: &Local) -> Result<()> {
     }
 }
 
-/// Checks before the job is submitted that the file can be saved.
-fn check_out(out: Option<&Path>) -> Result<()> {
-    let Some(out) = out else { return Ok(()) };
-    ensure!(!out.is_dir(), "{} is a folder: --out must be a file", out.display());
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        ensure!(folder.is_dir(), "there is no folder {} for the output file", folder.display());
-    }
-    Ok(())
-}
-
-async fn make(client: &Client, args: &Demo) -> Result<()> {
+async fn make(client: &Client, args: &Demo, as_json: bool) -> Result<Output> {
+    // With `--json`, the result alone is printed.
+    let show = |line: &str| {
+        if !as_json {
+            say!("{line}");
+        }
+    };
     let image = match &args.image {
         Some(image) => Some(image.as_str()),
-        None => needs_image(&client.models().await?, &args.model).then_some(IMAGE),
+        None => needs_image(&client.get("/v1/models").await?, &args.model).then_some(IMAGE),
     };
     let key = base32(&Random::System.bytes::<10>());
     let mut callback = match args.callback {
-        true => Some(listen::start(0, Some(&client.callback_secret().await?), 204).await?),
+        true => Some(listen::start(0, Some(&callback_secret(client).await?), 204).await?),
         false => None,
     };
     let url = callback.as_ref().map(|(url, _)| url.as_str());
-    let job = client.submit(&args.model, &args.prompt, image, url, &key).await?;
+    let body = json!({"model": args.model, "prompt": args.prompt, "image_url": image, "callback_url": url});
+    let job = client.submit(&body, &key).await?;
     let id = text(&job, "id").to_owned();
-    say!("job {id} on {}", args.model);
+    show(&format!("job {id} on {}", args.model));
     let job = wait(client, &id).await?;
-    print_timeline(&job);
-    print_ledger(&client.account().await?, &id);
+    let lines = ledger(&client.get("/v1/account").await?, &id);
+    for line in timeline(&job).iter().chain(&lines) {
+        show(line);
+    }
     if let Some((_, received)) = &mut callback {
         let event = listen::next(received, CALLBACK_WITHIN).await;
         let event = event.context("no callback has come: is the stack on this machine?")?;
         ensure!(event.genuine == Some(true), "the callback is not genuine");
-        event.print();
+        show(&event.to_string());
     }
-    let Some(link) = job.pointer("/media/0/url").and_then(Value::as_str) else {
-        bail!("the job {}: {}", text(&job, "status"), job.pointer("/error/code").unwrap_or(&Value::Null));
-    };
-    let kind = job.pointer("/media/0/content_type").and_then(Value::as_str).unwrap_or_default();
-    let extension = kind.rsplit('/').next().unwrap_or_default();
-    let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.{extension}")));
-    let bytes = client.save(link, &file).await?;
-    say!("saved {} ({bytes} bytes)", file.display());
-    Ok(())
+    let (file, bytes) = client.save(&job, args.out.as_deref()).await?;
+    let saved = format!("saved {} ({bytes} bytes)", file.display());
+    Ok(Output::new(saved, json!({"job": job, "file": file, "bytes": bytes})))
+}
+
+/// What signs the events of callback URLs.
+async fn callback_secret(client: &Client) -> Result<String> {
+    let secret = client.get("/v1/endpoints/ep_callback/secret").await?;
+    let secret = secret.get("secret").and_then(Value::as_str);
+    Ok(secret.context("the API returned no secret")?.to_owned())
 }
 
 /// Whether every route of a model requires an image.
@@ -128,23 +131,11 @@ fn needs_image(catalog: &Value, name: &str) -> bool {
 async fn wait(client: &Client, id: &str) -> Result<Value> {
     let style = ProgressStyle::with_template("{bar:32} {percent:>3}% {elapsed} {msg}")?;
     let bar = ProgressBar::new(100).with_style(style);
-    let start = Instant::now();
-    let (mut job, mut tag) = client.watch(id, None).await?.context("the API returned no job")?;
-    while !matches!(text(&job, "status"), "succeeded" | "failed" | "canceled") {
-        let elapsed = start.elapsed();
-        if elapsed > WAIT_MAX {
-            bail!(
-                "the job is still {} after {} s; it continues without this command",
-                text(&job, "status"),
-                WAIT_MAX.as_secs()
-            );
-        }
-        bar.set_position(percent(text(&job, "status"), elapsed));
-        bar.set_message(text(&job, "status").to_owned());
-        if let Some((newer_job, newer_tag)) = client.watch(id, Some(&tag)).await? {
-            (job, tag) = (newer_job, newer_tag);
-        }
-    }
+    let job = client.wait(id, POLL_S, WAIT_MAX, |job, elapsed| {
+        bar.set_position(percent(text(job, "status"), elapsed));
+        bar.set_message(text(job, "status").to_owned());
+    });
+    let job = job.await?;
     bar.finish_with_message(text(&job, "status").to_owned());
     Ok(job)
 }
@@ -159,35 +150,35 @@ fn percent(status: &str, elapsed: Duration) -> u64 {
     }
 }
 
-fn print_timeline(job: &Value) {
-    say!("{}  created", text(job, "created_at"));
+fn timeline(job: &Value) -> Vec<String> {
+    let mut lines = vec![format!("{}  created", text(job, "created_at"))];
     for attempt in job.get("attempts").and_then(Value::as_array).into_iter().flatten() {
         let number = attempt.get("number").unwrap_or(&Value::Null);
         let simulated = attempt.get("simulated") == Some(&Value::Bool(true));
         let simulated = if simulated { " (simulated)" } else { "" };
-        say!(
+        lines.push(format!(
             "{}  attempt {number} sent to {}{simulated}",
             text(attempt, "started_at"),
             text(attempt, "route")
-        );
+        ));
         if attempt.get("ended_at").is_some() {
             let error = attempt.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
-            say!("{}  attempt {number} {} {error}", text(attempt, "ended_at"), text(attempt, "status"));
+            let ended = (text(attempt, "ended_at"), text(attempt, "status"));
+            lines.push(format!("{}  attempt {number} {} {error}", ended.0, ended.1).trim_end().to_owned());
         }
     }
-    say!("{}  {}", text(job, "updated_at"), text(job, "status"));
+    lines.push(format!("{}  {}", text(job, "updated_at"), text(job, "status")));
+    lines
 }
 
-fn print_ledger(account: &Value, id: &str) {
+/// The ledger's lines of a job, oldest first.
+fn ledger(account: &Value, id: &str) -> Vec<String> {
     let lines = account.get("ledger").and_then(Value::as_array).into_iter().flatten();
     let of_job: Vec<_> = lines.filter(|line| text(line, "job") == id).collect();
-    for line in of_job.into_iter().rev() {
+    let line = |line: &Value| {
         let amount = line.get("micro_credits").and_then(Value::as_u64).unwrap_or(0);
         let credits = domain::credit::Credits::from_micros(amount);
-        say!("{}  {} {credits} credits", text(line, "at"), text(line, "kind"));
-    }
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
+        format!("{}  {} {credits} credits", text(line, "at"), text(line, "kind"))
+    };
+    of_job.into_iter().rev().map(line).collect()
 }

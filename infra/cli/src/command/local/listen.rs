@@ -1,6 +1,8 @@
 //! `genmux listen`: a server that receives events, verifies them and prints them.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,13 +12,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::boot::Clock;
 use signatures::{Secret, Signing, StandardWebhooks, verify_signed};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::command::print::say;
+use crate::command::client::text;
+use crate::command::print::{Output, say};
 
 /// Events that wait to be printed.
 const WAITING_MAX: usize = 1_000;
@@ -40,7 +43,7 @@ pub(super) struct Received {
     id: String,
     pub(super) kind: String,
     timestamp: String,
-    about: String,
+    data: Value,
     /// `None` without a secret.
     pub(super) genuine: Option<bool>,
     again: bool,
@@ -53,19 +56,20 @@ struct Server {
     received: Sender<Received>,
 }
 
-pub(in crate::command) async fn run(args: Listen) -> Result<()> {
+pub(in crate::command) async fn run(args: Listen, as_json: bool) -> Result<ExitCode> {
     let (url, mut received) = start(args.on, args.secret.as_deref(), args.answer).await?;
-    say!("Listening on {url}. Ctrl-C stops it.");
-    if args.secret.is_none() {
-        say!("  Events are not verified: --secret whsec_… does that.");
-    }
+    let unverified = "  Events are not verified: --secret whsec_… does that.";
+    let hint = if args.secret.is_none() { unverified } else { "" };
+    Output::new(format_args!("Listening on {url}. Ctrl-C stops it.\n{hint}"), json!({"url": url}))
+        .print(as_json);
     loop {
         tokio::select! {
             event = received.recv() => match event {
-                Some(event) => event.print(),
-                None => return Ok(()),
+                Some(event) if as_json => say!("{}", event.json()),
+                Some(event) => say!("{event}"),
+                None => return Ok(ExitCode::SUCCESS),
             },
-            stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
+            stopped = tokio::signal::ctrl_c() => return Ok(stopped.map(|()| ExitCode::SUCCESS)?),
         }
     }
 }
@@ -96,29 +100,45 @@ pub(super) async fn start(
 
 async fn take(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let json: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut json: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let data = json.get_mut("data").map(Value::take).unwrap_or_default();
+    let word = |name: &str| text(&json, name).to_owned();
     let id = header("webhook-id").to_owned();
     let now_s = Clock::System.now().as_secs();
     let genuine =
         server.scheme.as_ref().map(|scheme| verify_signed(scheme, "", &headers, body.clone(), now_s).is_ok());
     let again = !server.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
-    let about = format!("{} {}", text("/data/id"), text("/data/status")).trim().to_owned();
-    let event = Received { id, kind: text("/type"), timestamp: text("/timestamp"), about, genuine, again };
+    let event = Received { id, kind: word("type"), timestamp: word("timestamp"), data, genuine, again };
     // A reader that is this far behind misses some.
     let _full = server.received.try_send(event);
     server.answer
 }
 
 impl Received {
-    pub(super) fn print(&self) {
+    /// One object on one line.
+    fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "type": self.kind,
+            "timestamp": self.timestamp,
+            "verified": self.genuine,
+            "again": self.again,
+            "data": self.data,
+        })
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verified = match self.genuine {
             Some(true) => "  verified",
             Some(false) => "  NOT GENUINE",
             None => "",
         };
         let again = if self.again { "  again" } else { "" };
-        say!("{}  {}  {}  {}{verified}{again}", self.timestamp, self.kind, self.id, self.about);
+        let about = format!("{} {}", text(&self.data, "id"), text(&self.data, "status"));
+        let (timestamp, kind, id, about) = (&self.timestamp, &self.kind, &self.id, about.trim());
+        write!(f, "{timestamp}  {kind}  {id}  {about}{verified}{again}")
     }
 }
 

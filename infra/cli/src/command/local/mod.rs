@@ -1,7 +1,6 @@
 //! The local stack. Here: its data folder, with its lock, the endpoints of the running stack, and the
 //! demo account.
 
-mod client;
 pub(super) mod demo;
 pub(super) mod deploy_local;
 pub(super) mod listen;
@@ -288,11 +287,15 @@ pub(super) fn inbound(local: &Local) -> Result<(String, String)> {
     Ok((key, running(&local.data)?.api_url))
 }
 
-/// The key of a running stack's demo account.
-fn running_demo_key(path: &Path) -> Result<String> {
-    let token = fs::read_to_string(path.join("demo-key"));
-    let token = token.with_context(|| format!("a stack is starting on {}: try again", path.display()))?;
-    Ok(token.trim().to_owned())
+/// The URL of the running stack's API, and the key of its demo account.
+pub(super) fn api(local: &Local) -> Result<(String, String)> {
+    let token = read_if_exists(&local.data.join("demo-key"))?.with_context(|| {
+        format!(
+            "no stack runs on {}: start one by `genmux serve`, or name one by --api",
+            local.data.display()
+        )
+    })?;
+    Ok((running(&local.data)?.api_url, token))
 }
 
 /// Locks the folder, or fails if another process has.

@@ -1,34 +1,42 @@
 //! `genmux serve`: runs the local stack until Ctrl-C.
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use domain::provider::Provider;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Local, Start, lock_exclusively};
-use crate::command::print::say;
+use crate::command::print::{Output, say};
 use ::local::stack::Pool;
 
 const PORT: u16 = 8787;
 
-pub(in crate::command) async fn run(local: &Local) -> Result<()> {
+pub(in crate::command) async fn run(local: &Local, as_json: bool) -> Result<ExitCode> {
     let start = Start::for_callers(local, PORT)?;
-    let providers = providers(&start.pool);
+    let (providers, pool) = (providers(&start.pool), start.pool.clone());
     let folder = lock_exclusively(&local.data)?;
     let stack = folder.start(start).await?;
     let key = folder.demo_key(&stack.operator).await.unwrap_or_else(|error| format!("none: {error:#}"));
     // Before the banner, whose reader may stop the stack at once.
     stop_on_signal(stack.stopper())?;
-    say!("Genmux is running. Ctrl-C stops it; its data is in {}.", local.data.display());
-    say!("  API        {}", stack.api_url);
-    say!("  key        {key}");
-    say!("  providers  {providers}");
-    say!("  try        {}", demo_command(&std::env::args().next().unwrap_or_default(), &local.data));
+    let url = &stack.api_url;
+    let banner = format!(
+        "Genmux is running. Ctrl-C stops it; its data is in {}.\n  API        {url}\n  key        {key}\n  \
+         providers  {providers}\n  try        {}",
+        local.data.display(),
+        demo_command(&std::env::args().next().unwrap_or_default(), &local.data)
+    );
+    let real: Vec<_> = pool.real.iter().map(|provider| provider.name()).collect();
+    Output::new(banner, json!({"api": url, "key": key, "data": local.data, "real": real})).print(as_json);
     stack.run().await?;
-    say!("Stopped.");
-    Ok(())
+    if !as_json {
+        say!("Stopped.");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The providers: simulated, or real and billed.
