@@ -250,7 +250,7 @@ fn status_notes() -> impl FnMut(&Value, Duration) {
     }
 }
 
-/// A line for whoever waits at a terminal; output that a program reads stays clean.
+/// A line for a person at a terminal; what a program reads stays clean.
 fn note(line: &str) {
     if stderr().is_terminal() {
         let _closed = writeln!(stderr(), "{line}");
