@@ -10,7 +10,7 @@ use shared::store::admission::AdmissionStore;
 
 async fn set(world: &World, policy: Policy) {
     Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
-    world.clock.advance(shared::edge::recent::CACHED_FOR);
+    world.clock.advance(shared::operate::recent::CACHED_FOR);
 }
 
 async fn submit(world: &World, prompt: &str, more: &Value) -> Answer {

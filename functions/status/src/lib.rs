@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use domain::catalog::Catalog;
 use domain::id::{AccountId, JobId};
-use domain::job::{Job, State};
+use domain::job::Job;
 use domain::provider::Provider;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
+use shared::edge::dialect::native::{JobView, is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
 use shared::edge::note_job;
-use shared::edge::view::{JobView, Link, is_known, job_response, not_modified};
+use shared::operate::read;
 use shared::store::admission::AdmissionStore;
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
@@ -26,8 +27,6 @@ mod models;
 mod prefer;
 pub mod routes;
 
-/// Validity of a media link.
-const LINK_VALID_FOR: Duration = Duration::from_secs(3_600);
 /// Maximum of `Prefer: wait`, below the API's limit of 30 s.
 const WAIT_MAX: Duration = Duration::from_secs(25);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -65,10 +64,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(answer(&request, read(app, &request)).await)
+    Ok(answer(&request, route(app, &request)).await)
 }
 
-async fn read(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     // By route, not by path: a custom domain may add a base path.
     let route = route_key(request);
     match route {
@@ -100,17 +99,15 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     let id = id.ok_or_else(Problem::not_found)?;
     note_job(&id);
     let waits_for = prefer::wait(request.headers()).map(|span| span.min(WAIT_MAX));
-    let found = app.jobs.get_with_request(&id).await?;
-    // Jobs of other accounts are reported as not found.
-    let (mut job, order) =
-        found.filter(|(job, _)| job.account() == account).ok_or_else(Problem::not_found)?;
+    let found = read::job_with_request(&app.jobs, account, &id).await?;
+    let (mut job, order) = found.ok_or_else(Problem::not_found)?;
     if let Some(span) = waits_for {
         job = changed(app, request.headers(), job, span).await?;
     }
     let mut response = if is_known(request.headers(), &job) {
         not_modified(&job, &app.catalog, app.clock.now())
     } else {
-        let link = link(app, &job).await?;
+        let link = read::link(&app.media, &job, app.clock.now()).await?;
         let view = JobView::new(&job, Some(&order), link);
         job_response(StatusCode::OK, &job, &view, &app.catalog, app.clock.now())
     };
@@ -137,13 +134,6 @@ async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> 
         job = app.jobs.get(first.id()).await?.ok_or_else(Problem::not_found)?;
     }
     Ok(job)
-}
-
-async fn link(app: &App, job: &Job) -> Result<Option<Link>, Problem> {
-    let Some(media) = job.media().filter(|_| job.state() == State::Succeeded) else { return Ok(None) };
-    let now = app.clock.now();
-    let url = app.media.link(media, now, LINK_VALID_FOR).await?;
-    Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
 }
 
 /// A job in a list: without media links.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::catalog::Catalog;
 use domain::credit::{Credits, MicroUsd};
-use domain::id::{AccountId, JobId};
-use domain::job::{CHECK_EVERY, Job, Notifies};
+use domain::id::JobId;
+use domain::job::Job;
 use domain::price;
 use domain::public_url::Reach;
 use domain::request::{JobRequest, Order};
@@ -16,18 +16,16 @@ use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
+use shared::edge::dialect::native::{JobView, job_response};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse};
-use shared::edge::recent::Recent;
-use shared::edge::view::{JobView, job_response};
 use shared::edge::{idempotency, note_job};
-use shared::store;
-use shared::store::accounts::{Accounts, Policy};
+use shared::operate::recent::Recent;
+use shared::operate::submit::{Submission, Submit, Submitted};
+use shared::store::accounts::Accounts;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
-use shared::store::ledger::Limits;
 use shared::store::outbox::Outbox;
 
-/// Maximum length of an idempotency key, in characters.
 /// `Retry-After` at the limit of active jobs: one of them may have ended by then.
 const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -35,17 +33,10 @@ const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct App {
     pub callers: Authenticator,
-    pub accounts: Accounts,
-    pub policies: Recent<AccountId, Policy>,
-    /// Which events each account's last job had.
-    pub events: Recent<AccountId, Notifies>,
-    pub jobs: JobStore,
-    pub outbox: Outbox,
+    pub submit: Submit,
     pub catalog: Catalog,
     /// Allowed hosts of URLs in requests.
     pub reach: Reach,
-    /// Default limit of active jobs of an account.
-    pub live_max: u32,
     pub clock: Clock,
     pub random: Random,
 }
@@ -56,17 +47,19 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
-            accounts: Accounts::new(table.clone()),
-            policies: Recent::default(),
-            events: Recent::default(),
-            jobs: JobStore::new(table),
-            outbox: Outbox {
-                dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
-                poll: None,
+            submit: Submit {
+                accounts: Accounts::new(table.clone()),
+                policies: Recent::default(),
+                events: Recent::default(),
+                jobs: JobStore::new(table),
+                outbox: Outbox {
+                    dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
+                    poll: None,
+                },
+                live_max: config::live_jobs_max(&mut read),
             },
             catalog: config::catalog(&mut read).only(&config::providers(&mut read)),
             reach: config::reach(&mut read),
-            live_max: config::live_jobs_max(&mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -88,41 +81,21 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(&account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let (mut order, price) = match parse_order(app, request, now) {
+    let (order, price) = match parse_order(app, request, now) {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
-            let earlier = app.jobs.get_with_request(&id).await?;
+            let earlier = app.submit.jobs.get_with_request(&id).await?;
             let earlier = earlier.filter(|(job, _)| job.body_digest() == body_digest.as_deref());
             return earlier.map(|(job, order)| replayed(&job, &order, &app.catalog, now)).ok_or(problem);
         }
         Err(problem) => return Err(problem),
     };
-    // Before the policy is applied, so that a policy change does not alter the digest of a repeat.
-    let digest = order.digest();
-    let policy = policy(app, &account, now).await?;
-    order.prefer = order.prefer.or(policy.prefer);
-    let limits = Limits {
-        live_jobs: policy.live_jobs_max.unwrap_or(app.live_max),
-        loss_per_day: policy.loss_per_day,
-        low_below: policy.low_below,
-    };
-
     note_job(&id);
-    let notifies = notifies(app, &account, &order, now);
-    let job = Job::new(id, account, order.model.clone(), price, digest, now)
-        .with_body_digest(body_digest)
-        .with_events(notifies);
-    match app.jobs.create(&job, &order, now + CHECK_EVERY, limits).await? {
-        Created::New(job) => {
-            // The job is charged and durable: `reconcile` sends a lost message again.
-            app.outbox.send_all(&job).await;
-            if job.notifies() > notifies {
-                app.events.put(job.account().clone(), job.notifies(), now);
-            }
-            tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
-            Ok(accepted(&job, &order, &app.catalog, now))
-        }
+    let submission = Submission { id, account, order, price, body_digest };
+    let Submitted { created, order, limits } = app.submit.place(submission, now).await?;
+    match created {
+        Created::New(job) => Ok(accepted(&job, &order, &app.catalog, now)),
         Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog, now)),
         Created::KeyReused => Err(idempotency::key_reused()),
         Created::NoCredit { balance } => {
@@ -133,21 +106,6 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Created::TooMany { live } => Err(too_many(live, limits.live_jobs)),
         Created::TooMuchLost { lost } => Err(too_much_lost(lost, now)),
     }
-}
-
-/// Which moves are events, as far as this instance knows; the table knows better.
-fn notifies(app: &App, account: &AccountId, order: &JobRequest, now: Timestamp) -> Notifies {
-    let of_callback = if order.callback_url.is_some() { Notifies::Ends } else { Notifies::Nothing };
-    app.events.get(account, now).unwrap_or_default().max(of_callback)
-}
-
-async fn policy(app: &App, account: &AccountId, now: Timestamp) -> Result<Policy, store::Error> {
-    if let Some(policy) = app.policies.get(account, now) {
-        return Ok(policy);
-    }
-    let policy = app.accounts.policy(account).await?;
-    app.policies.put(account.clone(), policy, now);
-    Ok(policy)
 }
 
 /// The validated request and its price.

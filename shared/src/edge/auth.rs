@@ -8,8 +8,8 @@ use subtle::ConstantTimeEq;
 
 use super::http::Problem;
 use super::note_account;
-use super::recent::Recent;
 use crate::operate::keys::{PREFIX, secret_sha256};
+use crate::operate::recent::Recent;
 use crate::store::Error;
 use crate::store::keystore::{ApiKey, KeyStore, Scope};
 use domain::id::{AccountId, KeyId};

@@ -1,8 +1,8 @@
-//! JSON requests and responses; every error is a problem document (RFC 9457).
+//! JSON requests and responses, and the problem that every error is.
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
+use crate::edge::dialect::native;
 use crate::edge::invocation;
 use crate::store;
 use domain::id::base32;
@@ -56,20 +57,6 @@ impl Limit {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    code: &'a str,
-    detail: &'a str,
-    /// Whether the same request may succeed later.
-    retryable: bool,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-}
-
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
@@ -106,37 +93,9 @@ impl Problem {
         Self { retry_after: Some(Duration::from_secs(2)), ..problem }
     }
 
-    fn is_retryable(&self) -> bool {
+    /// Whether the same request may succeed later.
+    pub(crate) fn is_retryable(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
-    }
-
-    fn into_response(self, request_id: &str) -> Response<Body> {
-        let document = Document {
-            r#type: format!("urn:genmux:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
-            retryable: self.is_retryable(),
-            request_id,
-            errors: &self.errors,
-        };
-        let mut response = json(self.status, &document);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(pause) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(pause.as_secs()));
-        }
-        if let Some(allow) = self.allow.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
-            response.headers_mut().insert(ALLOW, allow);
-        }
-        for (name, value) in self.limit.iter().flat_map(|limit| limit.headers()) {
-            let value = HeaderValue::from_str(&value).expect("a name and numbers are visible ASCII");
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
     }
 }
 
@@ -168,7 +127,7 @@ pub async fn answer(
         span.in_scope(|| {
             tracing::info!(status = problem.status.as_u16(), problem = problem.code, "http.refused");
         });
-        problem.into_response(request_id)
+        with_headers(native::problem(&problem, request_id), &problem)
     });
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(request_id) {
@@ -178,6 +137,25 @@ pub async fn answer(
         HeaderName::from_static("genmux-version"),
         HeaderValue::from_static(VERSIONS[VERSIONS.len() - 1]),
     );
+    response
+}
+
+/// With the headers that a problem has beside its body.
+fn with_headers(mut response: Response<Body>, problem: &Problem) -> Response<Body> {
+    let headers = response.headers_mut();
+    if let Some(pause) = problem.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+    }
+    if let Some(allow) = problem.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+        headers.insert(ALLOW, allow);
+    }
+    for (name, value) in problem.limit.iter().flat_map(|limit| limit.headers()) {
+        let value = HeaderValue::from_str(&value).expect("a name and numbers are visible ASCII");
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    if problem.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 

@@ -2,11 +2,10 @@
 
 pub mod auth;
 pub mod batch;
+pub mod dialect;
 pub mod http;
 pub mod idempotency;
 pub mod page;
-pub mod recent;
-pub mod view;
 
 use domain::attempt::Attempt;
 use domain::id::{AccountId, JobId};

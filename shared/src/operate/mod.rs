@@ -1,11 +1,15 @@
-//! Use cases of operators, for every door that offers them: the command line, and a console. Each takes
-//! stores and arguments and returns values; the door shows them.
+//! Use cases that more than one door offers: to callers the three dialects of the API, to operators the
+//! command line and a console. Each takes stores and arguments and returns values; the door shows them.
 
 pub mod accounts;
 pub mod audit;
+pub mod cancel;
 pub mod dead_letters;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
 pub mod providers;
+pub mod read;
+pub mod recent;
+pub mod submit;
 pub mod timeline;

@@ -1,22 +1,54 @@
-//! JSON views of a job.
+//! Our own dialect: jobs as JSON, errors as problem documents (RFC 9457).
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 
-use super::http::json;
+use crate::edge::http::{Problem, json};
+use crate::operate::read::Link;
 use domain::attempt::Attempt;
 use domain::catalog::{Catalog, Model};
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State, Stop};
 use domain::provider::Provider;
-use domain::request::JobRequest;
+use domain::request::{FieldError, JobRequest};
 use domain::time::Timestamp;
 use domain::verdict::{ErrorClass, Fault};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// A problem document.
+pub(crate) fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
+    let document = Document {
+        r#type: format!("urn:genmux:problem:{}", problem.code),
+        title: problem.status.canonical_reason().unwrap_or("Error"),
+        status: problem.status.as_u16(),
+        code: problem.code,
+        detail: &problem.detail,
+        retryable: problem.is_retryable(),
+        request_id,
+        errors: &problem.errors,
+    };
+    let mut response = json(problem.status, &document);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
 
 /// `GET /v1/jobs/{id}`. Times are RFC 3339; money is in micro-credits.
 #[derive(Debug, Serialize)]
@@ -86,13 +118,6 @@ struct MediaView<'a> {
     duration_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fps: Option<f64>,
-}
-
-/// A presigned link to a job's media.
-#[derive(Debug, Clone)]
-pub struct Link {
-    pub url: String,
-    pub expires_at: Timestamp,
 }
 
 impl<'a> JobView<'a> {

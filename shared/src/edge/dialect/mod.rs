@@ -1,0 +1,3 @@
+//! How the API shows jobs and errors.
+
+pub mod native;

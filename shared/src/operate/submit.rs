@@ -1,0 +1,92 @@
+//! Submits a job: the account's policy and limits, the charge, the message that dispatches it.
+
+use domain::credit::Credits;
+use domain::id::{AccountId, JobId};
+use domain::job::{CHECK_EVERY, Job, Notifies};
+use domain::request::JobRequest;
+use domain::time::Timestamp;
+
+use super::recent::Recent;
+use crate::store::Error;
+use crate::store::accounts::{Accounts, Policy};
+use crate::store::jobs::{Created, JobStore};
+use crate::store::ledger::Limits;
+use crate::store::outbox::Outbox;
+
+/// What a submit needs.
+#[derive(Debug)]
+pub struct Submit {
+    pub jobs: JobStore,
+    pub outbox: Outbox,
+    pub accounts: Accounts,
+    /// Default limit of active jobs of an account.
+    pub live_max: u32,
+    pub policies: Recent<AccountId, Policy>,
+    /// Which events each account's last job had.
+    pub events: Recent<AccountId, Notifies>,
+}
+
+/// A validated and priced request.
+#[derive(Debug)]
+pub struct Submission {
+    pub id: JobId,
+    pub account: AccountId,
+    pub order: JobRequest,
+    pub price: Credits,
+    /// Identifies a repeat even if defaults or models have changed since.
+    pub body_digest: Option<String>,
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub struct Submitted {
+    pub created: Created,
+    /// With the preference of the account's policy.
+    pub order: JobRequest,
+    pub limits: Limits,
+}
+
+impl Submit {
+    /// Charges and creates the job, and queues its dispatch.
+    pub async fn place(&self, submission: Submission, now: Timestamp) -> Result<Submitted, Error> {
+        let Submission { id, account, mut order, price, body_digest } = submission;
+        // Before the policy is applied, so that a policy change does not alter the digest of a repeat.
+        let digest = order.digest();
+        let policy = self.policy(&account, now).await?;
+        order.prefer = order.prefer.or(policy.prefer);
+        let limits = Limits {
+            live_jobs: policy.live_jobs_max.unwrap_or(self.live_max),
+            loss_per_day: policy.loss_per_day,
+            low_below: policy.low_below,
+        };
+        let notifies = self.notifies(&account, &order, now);
+        let job = Job::new(id, account, order.model.clone(), price, digest, now)
+            .with_body_digest(body_digest)
+            .with_events(notifies);
+        let created = self.jobs.create(&job, &order, now + CHECK_EVERY, limits).await?;
+        if let Created::New(job) = &created {
+            // The job is charged and durable: `reconcile` sends a lost message again.
+            self.outbox.send_all(job).await;
+            if job.notifies() > notifies {
+                self.events.put(job.account().clone(), job.notifies(), now);
+            }
+            tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
+        }
+        Ok(Submitted { created, order, limits })
+    }
+
+    /// Which moves are events, as far as this instance knows; the table knows better.
+    fn notifies(&self, account: &AccountId, order: &JobRequest, now: Timestamp) -> Notifies {
+        let of_callback = if order.callback_url.is_some() { Notifies::Ends } else { Notifies::Nothing };
+        self.events.get(account, now).unwrap_or_default().max(of_callback)
+    }
+
+    async fn policy(&self, account: &AccountId, now: Timestamp) -> Result<Policy, Error> {
+        if let Some(policy) = self.policies.get(account, now) {
+            return Ok(policy);
+        }
+        let policy = self.accounts.policy(account).await?;
+        self.policies.put(account.clone(), policy, now);
+        Ok(policy)
+    }
+}
