@@ -111,6 +111,7 @@ impl Job {
             }
             Event::CancelRequested(refund) => after.request_cancel(*refund, now),
             Event::DeadlinePassed => after.expire(now),
+            Event::Deleted => after.delete(now),
         };
         match effect {
             Effect::Moved => {}
@@ -272,6 +273,15 @@ impl Job {
             State::Settling => return self.lose_file(self.attempt, now),
             State::Succeeded | State::Failed | State::Canceled | State::Other(_) => {}
         }
+        Effect::Moved
+    }
+
+    /// A live job may still get a file: it is not deleted.
+    fn delete(&mut self, now: Timestamp) -> Effect {
+        if !self.state.is_terminal() || self.deleted_at.is_some() {
+            return Effect::Unchanged;
+        }
+        self.deleted_at = Some(now);
         Effect::Moved
     }
 

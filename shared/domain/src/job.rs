@@ -94,6 +94,9 @@ pub struct Job {
     /// releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refunded: Option<Credits>,
+    /// When its caller had its files deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted_at: Option<Timestamp>,
     /// Which of its moves are events. Its name in the row is short: a finished job has nearly the size
     /// at which a write costs double.
     #[serde(rename = "ev", default, skip_serializing_if = "Notifies::is_default")]
@@ -144,6 +147,7 @@ impl Job {
             fault: None,
             cancel_refund: CancelRefund::default(),
             refunded: None,
+            deleted_at: None,
             notifies: Notifies::default(),
         }
     }
@@ -351,6 +355,10 @@ impl Job {
 
     pub const fn notifies(&self) -> Notifies {
         self.notifies
+    }
+
+    pub const fn deleted_at(&self) -> Option<Timestamp> {
+        self.deleted_at
     }
 
     pub const fn refunded(&self) -> Option<Credits> {

@@ -37,7 +37,8 @@ pub async fn job_with_request(
 
 /// A fresh link to a job's media, if it has any.
 pub async fn link(media: &MediaStore, job: &Job, now: Timestamp) -> Result<Option<Link>, Error> {
-    let Some(file) = job.media().filter(|_| job.state() == State::Succeeded) else { return Ok(None) };
+    let has_file = job.state() == State::Succeeded && job.deleted_at().is_none();
+    let Some(file) = job.media().filter(|_| has_file) else { return Ok(None) };
     let url = media.link(file, now, LINK_VALID_FOR).await?;
     Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
 }

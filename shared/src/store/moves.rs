@@ -33,9 +33,11 @@ impl Move {
             | Event::CopyFailed { number, .. }
             | Event::AssetLost { number, .. }
             | Event::WrongFile { number, .. } => *number,
-            Event::Claimed(_) | Event::NoRoute { .. } | Event::CancelRequested(_) | Event::DeadlinePassed => {
-                after.current_number()
-            }
+            Event::Claimed(_)
+            | Event::NoRoute { .. }
+            | Event::CancelRequested(_)
+            | Event::DeadlinePassed
+            | Event::Deleted => after.current_number(),
         };
         Self { at: after.updated_at(), event: event.name().to_owned(), attempt, state: after.state() }
     }

@@ -37,6 +37,8 @@ pub enum Event {
     CancelRequested(CancelRefund),
     /// The deadline of the current state has passed.
     DeadlinePassed,
+    /// The caller has the files of an ended job deleted.
+    Deleted,
 }
 
 /// The attempt that a dispatcher is about to make.
@@ -71,6 +73,7 @@ impl Event {
             Self::WrongFile { .. } => "wrong_file",
             Self::CancelRequested(_) => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
+            Self::Deleted => "deleted",
         }
     }
 }

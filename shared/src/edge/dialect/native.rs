@@ -68,6 +68,9 @@ pub struct JobView<'a> {
     attempts: Vec<AttemptView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     media: Vec<MediaView<'a>>,
+    /// When the files of the job were deleted at its account's request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView<'a>>,
     /// The request with every default filled in. Absent from lists.
@@ -148,6 +151,7 @@ impl<'a> JobView<'a> {
             refund_micro_credits: refund.map(Credits::micros),
             attempts: job.attempts().iter().map(AttemptView::new).collect(),
             media: media.into_iter().collect(),
+            deleted_at: job.deleted_at().map(|at| at.to_string()),
             error: job.fault().map(ErrorView::new),
             request,
         }

@@ -33,7 +33,11 @@ pub(super) fn problems(
         problems.push(format!("its media is at {}, which is not its attempt's key", media.key));
     }
     match snapshot.objects.get(&media.key) {
+        Some(_) if job.deleted_at().is_some() => {
+            problems.push("its media was deleted and is in the bucket".to_owned());
+        }
         Some(object) => problems.extend(differences(media, object)),
+        None if job.deleted_at().is_some() => {}
         None if media_days.is_some_and(|days| now > job.created_at() + DAY * days) => {}
         None => problems.push("its media is not in the bucket".to_owned()),
     }

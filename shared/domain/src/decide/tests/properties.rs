@@ -372,6 +372,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (0..=5_u8).prop_map(wrong_file),
         1 => Just(CANCEL),
         1 => Just(Event::CancelRequested(CancelRefund::Full)),
+        1 => Just(Event::Deleted),
         2 => Just(Event::DeadlinePassed),
     ]
 }

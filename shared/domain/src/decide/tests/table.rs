@@ -47,6 +47,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ("failed, file wrong", wrong_for_long(&and(&running, &[finished(1)]))),
         ("canceled", and(&running, &[cancel.clone(), canceled(1)])),
         ("canceled unsent", after(&[cancel])),
+        ("deleted", and(&running, &[finished(1), stored(1), Event::Deleted])),
     ]
 }
 
@@ -105,6 +106,7 @@ fn events(job: &Job) -> Vec<(String, Option<(Event, Timestamp)>)> {
         ("cancel_requested".to_owned(), Some((CANCEL, now))),
         ("deadline, before it".to_owned(), Some((Event::DeadlinePassed, just_before))),
         ("deadline_passed".to_owned(), Some((Event::DeadlinePassed, job.deadline))),
+        ("deleted".to_owned(), Some((Event::Deleted, now))),
     ];
     for (whose, number) in [("current", current), ("other", other)] {
         let known = job.attempt(number).is_some();
@@ -131,6 +133,7 @@ fn cell(job: &Job, event: &Event, now: Timestamp) -> String {
         (Some(fault), _) if moved => format!("{}{plus} {}", after.state.name(), fault.class.name()),
         _ if moved => format!("{}{plus} {}", after.state.name(), after.attempt),
         (_, Some(attempt)) => format!("* {}{plus}", attempt.phase.name()),
+        (_, None) if before.deleted_at != after.deleted_at => "files deleted".to_owned(),
         (_, None) if before.copy_until != after.copy_until => {
             match (before.copy_lease == after.copy_lease, after.copy_until) {
                 (true, _) => "copy renewed",
