@@ -13,6 +13,9 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::catalog::Catalog;
 use domain::decide::Event;
 use domain::job::{Job, State, UnclearCreate};
+use domain::public_url::{PublicUrl, Reach};
+use domain::request::JobRequest;
+use domain::upload::Upload;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::batch::{self, Deadline, Unfinished};
@@ -24,6 +27,7 @@ use shared::store::jobs::JobStore;
 use shared::store::media::MediaStore;
 use shared::store::outbox::Outbox;
 use shared::store::queue::{Message, Queue};
+use shared::store::uploads::Uploads;
 
 pub use admission::AdmissionControl;
 use admission::{Decision, PlannedAttempt};
@@ -35,6 +39,11 @@ use stages::Claimed;
 /// that is stopped in between leaves a create with an unknown outcome.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(52);
 
+/// Validity of a link to an upload: some providers fetch an image only when they begin with it.
+const UPLOAD_LINK_VALID_FOR: Duration = Duration::from_secs(2 * 3_600);
+/// The longest such link: a role's token is much of it.
+const UPLOAD_LINK_BYTES_MAX: usize = 8_192;
+
 /// Everything `dispatch` may touch.
 #[derive(Debug)]
 pub struct App {
@@ -44,8 +53,12 @@ pub struct App {
     /// For media in the create answer.
     pub media: MediaStore,
     pub providers: ProviderClient,
+    /// Images that came with requests.
+    pub uploads: Uploads,
     /// For images that a provider needs as bytes.
     pub downloads: Downloader,
+    /// Allowed hosts of links to uploads.
+    pub reach: Reach,
     pub outbox: Outbox,
     /// Fallback for outcomes that could not be written to the table.
     pub settle: Queue,
@@ -65,6 +78,7 @@ impl App {
         let providers = config::provider_client(&mut read)?;
         let reach = config::reach(&mut read);
         let callbacks = Callbacks::read(&mut read)?;
+        let bucket = read.required("MEDIA_BUCKET");
         let app = Self {
             jobs: config::jobs(process, &mut read, &table),
             admission: AdmissionControl::new(
@@ -74,8 +88,10 @@ impl App {
                 callbacks.simulated.clone(),
                 process.random.clone(),
             ),
-            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            media: MediaStore::new(process.s3(), bucket.clone()),
+            uploads: Uploads::new(process.s3(), bucket),
             downloads: Downloader::new(reach).map_err(StartError::Http)?,
+            reach,
             outbox: config::outbox(process, &mut read),
             settle: config::queue(process, &mut read, "SETTLE_QUEUE_URL"),
             unclear_create: read.optional("UNCLEAR_CREATE", "wait or failover").unwrap_or_default(),
@@ -115,6 +131,8 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
         | State::Canceled
         | State::Other(_) => return Ok(()), // a repeat, or a state of a newer release
     }
+    // Before the claim, which allows one call and no more.
+    let request = with_links(app, request).await?;
     let claim = app.random.u64();
     let planned = PlannedAttempt { job: &job, request: &request, claim };
     let route = match app.admission.admit(&planned, &app.catalog, app.clock.now()).await? {
@@ -135,6 +153,18 @@ async fn dispatch(app: &App, message: Message, deadline: Deadline) -> Result<(),
     let called = claimed.call(app, deadline).await?;
     called.record(app, deadline).await?.follow_up(app).await;
     Ok(())
+}
+
+/// The request with links to its uploads, as the provider gets it.
+async fn with_links(app: &App, mut request: JobRequest) -> Result<JobRequest, Unfinished> {
+    for url in [&mut request.image_url, &mut request.last_frame_url].into_iter().flatten() {
+        if let Some(upload) = Upload::named(url) {
+            let link = app.uploads.link(&upload, app.clock.now(), UPLOAD_LINK_VALID_FOR).await?;
+            let link = PublicUrl::of_length(&link, UPLOAD_LINK_BYTES_MAX, app.reach);
+            *url = link.map_err(|why| Unfinished::park(format!("a link to an upload is unusable: {why}")))?;
+        }
+    }
+    Ok(request)
 }
 
 /// Delays a job that no provider admits now. It stays queued and uses no attempt. A message with

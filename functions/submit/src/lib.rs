@@ -92,7 +92,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Err(problem) => return Err(problem),
     };
     note_job(&id);
-    let submission = Submission { id, account, order, price, body_digest };
+    let submission = Submission { id, account, order, price, body_digest, retry_count: None };
     let Submitted { created, order, limits } = app.submit.place(submission, now).await?;
     match created {
         Created::New(job) => Ok(accepted(&job, &order, &app.catalog, now)),

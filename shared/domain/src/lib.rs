@@ -6,7 +6,7 @@
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
-//! - [`public_url`]: untrusted URLs.
+//! - [`public_url`]: untrusted URLs; [`upload`]: images that came with a request; [`size`]: sizes in pixels.
 
 pub mod attempt;
 pub mod catalog;
@@ -27,6 +27,8 @@ pub mod provider;
 pub mod public_url;
 pub mod request;
 pub mod route;
+pub mod size;
 pub mod time;
+pub mod upload;
 pub mod verdict;
 mod word;

@@ -70,6 +70,11 @@ impl PublicUrl {
         Ok(Self(url.into()))
     }
 
+    /// What stands for an uploaded image: no URL that is ever called.
+    pub(crate) fn of_upload(name: String) -> Self {
+        Self(name)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

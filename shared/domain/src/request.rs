@@ -14,6 +14,7 @@ use super::endpoint;
 use super::provider::Provider;
 use super::public_url::{self, PublicUrl, Reach};
 use super::time::Timestamp;
+use super::upload::Upload;
 use super::verdict::Fault;
 use super::word;
 
@@ -25,8 +26,13 @@ pub struct Order {
     pub prompt: String,
     #[serde(default, deserialize_with = "given")]
     pub image_url: Option<String>,
+    /// In the place of `image_url`; not a member of the body.
+    #[serde(skip)]
+    pub image: Option<Upload>,
     #[serde(default, deserialize_with = "given")]
     pub last_frame_url: Option<String>,
+    #[serde(skip)]
+    pub last_frame: Option<Upload>,
     pub duration_s: Option<u32>,
     #[serde(default, deserialize_with = "given")]
     pub aspect_ratio: Option<String>,
@@ -163,11 +169,13 @@ impl JobRequest {
             Some(parsed.map_err(|why| errors.push(refused(why))).unwrap_or_default())
         };
         let image_url = url("image_url", &order.image_url, PublicUrl::parse);
+        let image_url = order.image.as_ref().map(Upload::url).or(image_url);
         let last_frame_url = url("last_frame_url", &order.last_frame_url, PublicUrl::parse);
+        let last_frame_url = order.last_frame.as_ref().map(Upload::url).or(last_frame_url);
         let callback_url = url("callback_url", &order.callback_url, endpoint::callback_url);
         errors.extend(order.form_errors(model, catalog, now));
         let defaults = &model.defaults;
-        let follows_image = order.image_url.is_some()
+        let follows_image = order.has_image()
             && order.aspect_ratio.is_none()
             && model.routes.iter().any(|route| route.image_aspect_ratios.is_empty());
         let request = Self {
@@ -254,6 +262,10 @@ impl JobRequest {
 }
 
 impl Order {
+    pub fn has_image(&self) -> bool {
+        self.image_url.is_some() || self.image.is_some()
+    }
+
     /// Errors that do not depend on the routes.
     fn form_errors(&self, model: &Model, catalog: &Catalog, now: Timestamp) -> Vec<FieldError> {
         let mut errors = Vec::new();
@@ -281,7 +293,7 @@ impl Order {
                 "keys of 1 to {METADATA_KEY_CHARS_MAX} and values of up to {METADATA_VALUE_CHARS_MAX} characters"
             ),
         );
-        let framed = self.last_frame_url.is_none() || self.image_url.is_some();
+        let framed = (self.last_frame_url.is_none() && self.last_frame.is_none()) || self.has_image();
         check(framed, "last_frame_url", "needs `image_url`, the first frame".to_owned());
         check(!self.pin || self.provider.is_some(), "pin", "needs `provider`".to_owned());
         let many = self.fallback_models.len() > FALLBACK_MODELS_MAX;

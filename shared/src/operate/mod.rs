@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod audit;
 pub mod cancel;
 pub mod dead_letters;
+pub mod delete;
 pub mod grants;
 pub mod jobs;
 pub mod keys;

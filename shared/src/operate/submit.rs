@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use super::recent::Recent;
 use crate::store::Error;
 use crate::store::accounts::{Accounts, Policy};
-use crate::store::jobs::{Created, JobStore};
+use crate::store::jobs::{Created, JobStore, Try};
 use crate::store::ledger::Limits;
 use crate::store::outbox::Outbox;
 
@@ -35,6 +35,8 @@ pub struct Submission {
     pub price: Credits,
     /// Identifies a repeat even if defaults or models have changed since.
     pub body_digest: Option<String>,
+    /// The number of the try, of a client that sends it and no key.
+    pub retry_count: Option<u32>,
 }
 
 /// What became of a submission.
@@ -49,9 +51,10 @@ pub struct Submitted {
 impl Submit {
     /// Charges and creates the job, and queues its dispatch.
     pub async fn place(&self, submission: Submission, now: Timestamp) -> Result<Submitted, Error> {
-        let Submission { id, account, mut order, price, body_digest } = submission;
+        let Submission { id, account, mut order, price, body_digest, retry_count } = submission;
         // Before the policy is applied, so that a policy change does not alter the digest of a repeat.
         let digest = order.digest();
+        let tried = retry_count.map(|number| Try::new(account.clone(), digest.clone(), number));
         let policy = self.policy(&account, now).await?;
         order.prefer = order.prefer.or(policy.prefer);
         let limits = Limits {
@@ -63,7 +66,7 @@ impl Submit {
         let job = Job::new(id, account, order.model.clone(), price, digest, now)
             .with_body_digest(body_digest)
             .with_events(notifies);
-        let created = self.jobs.create(&job, &order, now + CHECK_EVERY, limits).await?;
+        let created = self.jobs.create_once(&job, &order, now + CHECK_EVERY, limits, tried.as_ref()).await?;
         if let Created::New(job) = &created {
             // The job is charged and durable: `reconcile` sends a lost message again.
             self.outbox.send_all(job).await;

@@ -6,6 +6,7 @@ use domain::catalog::{Audio, Route};
 use domain::id::JobId;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
+use domain::upload::Upload;
 use serde_json::Value;
 use url::Url;
 
@@ -106,6 +107,25 @@ impl Lost<'_> {
         (self.started_at.minus(CLOCKS_DIFFER), self.started_at + LOST_WITHIN + CLOCKS_DIFFER)
     }
 
+    /// Whether a listed input is ours. A link to an upload is signed anew for each call: it is compared by
+    /// what it leads to.
+    pub(super) fn is_input(theirs: &Value, ours: &Value) -> bool {
+        match (theirs, ours) {
+            (Value::Object(theirs), Value::Object(ours)) => {
+                let is_same = |(name, ours)| theirs.get(name).is_some_and(|it| Self::is_input(it, ours));
+                theirs.len() == ours.len() && ours.iter().all(is_same)
+            }
+            (Value::Array(theirs), Value::Array(ours)) => {
+                theirs.len() == ours.len()
+                    && theirs.iter().zip(ours).all(|(it, ours)| Self::is_input(it, ours))
+            }
+            (Value::String(theirs), Value::String(ours)) => {
+                theirs == ours || Upload::named(ours).is_some_and(|upload| upload.is_at(theirs))
+            }
+            _ => theirs == ours,
+        }
+    }
+
     /// Of remote jobs with the same input, by id and time: those created in the period.
     pub(super) fn find<'i>(&self, alike: impl Iterator<Item = (&'i Value, &'i Value)>) -> Found {
         let (from, to) = self.window();
@@ -119,5 +139,28 @@ impl Lost<'_> {
             }
         }
         if found.is_empty() { Found::Nothing } else { Found::Alike(found) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::AccountId;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_input_with_an_upload_is_ours_whoever_signed_its_link() {
+        let account: AccountId = "acct_anna".parse().unwrap();
+        let upload = Upload::new(&account, b"boat");
+        let input = |image: &str| json!({"prompt": "a boat", "images": [image], "seed": 7});
+        let link = |upload: &Upload| format!("https://bucket.s3.example/{}?X-Amz-Signature=1", upload.key());
+        let ours = input(upload.url().as_str());
+        assert!(Lost::is_input(&input(&link(&upload)), &ours));
+        assert!(!Lost::is_input(&input(&link(&Upload::new(&account, b"goat"))), &ours));
+        assert!(!Lost::is_input(&input("https://a.example/b.png"), &ours));
+        let more = json!({"prompt": "a boat", "images": [link(&upload)], "seed": 7, "audio": true});
+        assert!(!Lost::is_input(&more, &ours) && !Lost::is_input(&ours, &more));
+        assert!(Lost::is_input(&ours, &ours));
     }
 }

@@ -4,6 +4,7 @@ mod create;
 mod items;
 mod lists;
 mod log;
+mod retry;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use log::log;
 
 pub use create::Created;
 pub(super) use items::job_from_item;
+pub use retry::{OVERTAKEN_WITHIN, REPEATED_WITHIN, Try};
 
 /// The jobs of the table.
 #[derive(Debug, Clone)]

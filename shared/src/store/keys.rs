@@ -35,6 +35,7 @@ pub const REMOTE: &str = "REMOTE";
 /// The provider account that webhooks are signed for.
 pub const PIN: &str = "PIN";
 
+pub const RETRY: &str = "RETRY";
 pub const EVENT: &str = "EVENT";
 
 /// When an item may be deleted, in seconds since the epoch.
@@ -86,6 +87,11 @@ pub fn polls(job: &JobId, attempt: u8) -> String {
 /// The item of a remote job's owner.
 pub fn remote(provider: Provider, id: &str) -> String {
     format!("REMOTE#{provider}#{id}")
+}
+
+/// The newest job of an order that a client without keys may repeat.
+pub fn retry(account: &AccountId, digest: &str) -> String {
+    format!("RETRY#{account}#{digest}")
 }
 
 /// The shard of a new job. Existing jobs keep the shard in their item.

@@ -6,11 +6,10 @@ mod format;
 mod whole;
 
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
@@ -18,6 +17,7 @@ use futures_util::stream::Fuse;
 use futures_util::{Stream, StreamExt, join, stream};
 use sha2::{Digest, Sha256};
 
+use super::uploads::presigning;
 use super::{Error, S3};
 use domain::catalog::Kind;
 use domain::id::{AccountId, JobId};
@@ -131,14 +131,31 @@ impl MediaStore {
     /// A presigned link to a file.
     pub async fn link(&self, media: &Media, now: Timestamp, valid_for: Duration) -> Result<String, Error> {
         let doing = "sign a media link";
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0));
-        let config = PresigningConfig::builder().start_time(start).expires_in(valid_for).build();
-        let config = config.map_err(|source| Error::corrupt(doing, source))?;
+        let config = presigning(doing, now, valid_for)?;
         let get = self.client.get_object().bucket(&self.bucket).key(&media.key);
         let get = get.response_content_disposition(disposition(&media.content_type));
         let get = get.response_content_type(served_type(&media.content_type));
         let request = get.presigned(config).await.map_err(|source| Error::sdk(doing, source))?;
         Ok(request.uri().to_owned())
+    }
+
+    /// A presigned link for a HEAD request: the method is signed, too.
+    pub async fn head_link(
+        &self,
+        media: &Media,
+        now: Timestamp,
+        valid_for: Duration,
+    ) -> Result<String, Error> {
+        let doing = "sign a media link";
+        let head = self.client.head_object().bucket(&self.bucket).key(&media.key);
+        let signed = head.presigned(presigning(doing, now, valid_for)?).await;
+        Ok(signed.map_err(|source| Error::sdk(doing, source))?.uri().to_owned())
+    }
+
+    /// Deletes a file; one that does not exist is deleted.
+    pub async fn delete(&self, media: &Media) -> Result<(), Error> {
+        let sent = self.client.delete_object().bucket(&self.bucket).key(&media.key).send().await;
+        sent.map(|_| ()).map_err(|source| Error::sdk(format!("delete {}", media.key), source))
     }
 
     /// The stored file at `key`, with its metadata read again.

@@ -8,6 +8,14 @@ use domain::time::Timestamp;
 
 /// Maximum number of keys per batch read.
 const BATCH_GET_MAX: usize = 100;
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    NewestFirst,
+    OldestFirst,
+}
+
 /// A page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, C> {
@@ -37,6 +45,18 @@ impl Table {
         limit: i32,
         start: Option<Item>,
     ) -> Result<Vec<Item>, Error> {
+        self.by_age(doing, account_key, Age::NewestFirst, limit, start).await
+    }
+
+    /// The same in either order.
+    pub(super) async fn by_age(
+        &self,
+        doing: &str,
+        account_key: &str,
+        age: Age,
+        limit: i32,
+        start: Option<Item>,
+    ) -> Result<Vec<Item>, Error> {
         let answer = self
             .client
             .query()
@@ -44,7 +64,7 @@ impl Table {
             .index_name(keys::ACCOUNT_INDEX)
             .key_condition_expression("account_key = :account_key")
             .expression_attribute_values(":account_key", text(account_key))
-            .scan_index_forward(false)
+            .scan_index_forward(age == Age::OldestFirst)
             .limit(limit)
             .set_exclusive_start_key(start)
             .send()

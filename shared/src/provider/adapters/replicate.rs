@@ -105,7 +105,7 @@ impl Adapter for Replicate {
         let (model, version) = model.split_once(':').map_or((model, None), |(model, it)| (model, Some(it)));
         let alike = |item: &&Value| {
             let is_version = version.is_none_or(|version| item["version"] == version);
-            item["model"] == model && is_version && item["input"] == input
+            item["model"] == model && is_version && Lost::is_input(&item["input"], &input)
         };
         let items = items(&listed["results"]).iter().filter(alike);
         let found = lost.find(items.map(|item| (&item["id"], &item["created_at"])));

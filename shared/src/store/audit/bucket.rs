@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::Error;
 use super::super::own_catalog::OwnCatalog;
+use super::super::uploads::Uploads;
 use super::{LedgerSnapshot, Source};
 use domain::time::Timestamp;
 
@@ -27,7 +28,7 @@ pub struct Object {
 }
 
 impl Source {
-    /// The media files with this key prefix: all but the owner's own catalogue.
+    /// The media files with this key prefix: all but the owner's own catalogue and uploads.
     pub(super) async fn objects(&self, prefix: &str) -> Result<BTreeMap<String, Object>, Error> {
         let mut objects = BTreeMap::new();
         let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
@@ -36,7 +37,7 @@ impl Source {
             let page = page.map_err(|source| Error::sdk("list the bucket", source))?;
             for object in page.contents.unwrap_or_default() {
                 let (key, bytes) = (object.key.unwrap_or_default(), object.size.unwrap_or(0));
-                if key.starts_with(OwnCatalog::PREFIX) {
+                if [OwnCatalog::PREFIX, Uploads::PREFIX].iter().any(|folder| key.starts_with(folder)) {
                     continue;
                 }
                 let bytes = u64::try_from(bytes).unwrap_or(0);
@@ -121,8 +122,13 @@ impl Source {
     }
 }
 
-/// After how many days a rule deletes files.
+/// After how many days a rule deletes media files.
 fn days(rule: &LifecycleRule) -> Option<u32> {
+    #[expect(deprecated, reason = "S3 answers with either")]
+    let folder = rule.filter.as_ref().and_then(|filter| filter.prefix()).or(rule.prefix.as_deref());
+    if folder == Some(Uploads::PREFIX) {
+        return None;
+    }
     let days = rule.expiration.as_ref()?.days?;
     u32::try_from(days).ok().filter(|_| rule.status == ExpirationStatus::Enabled)
 }
@@ -133,7 +139,7 @@ fn has_no_rules<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_s3::types::LifecycleExpiration;
+    use aws_sdk_s3::types::{LifecycleExpiration, LifecycleRuleFilter};
 
     use super::*;
 
@@ -147,5 +153,9 @@ mod tests {
         assert_eq!(rule(ExpirationStatus::Enabled, Some(30)), Some(30));
         assert_eq!(rule(ExpirationStatus::Disabled, Some(1)), None);
         assert_eq!(rule(ExpirationStatus::Enabled, None), None);
+        let uploads = LifecycleRule::builder().status(ExpirationStatus::Enabled);
+        let uploads = uploads.filter(LifecycleRuleFilter::builder().prefix("uploads/").build());
+        let uploads = uploads.expiration(LifecycleExpiration::builder().days(1).build()).build().unwrap();
+        assert_eq!(super::days(&uploads), None, "an upload is no media");
     }
 }

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::items::{job_item, request_item};
+use super::retry::Try;
 use super::{JobStore, cancellation, failed_condition, job_from_item};
 use crate::store::events::event_put;
 use crate::store::item::Item;
@@ -18,7 +19,7 @@ use domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     New(Job),
-    /// The same request under the same key: the job of the first one.
+    /// The same request under the same key, or a retry of it: the job of the first one.
     Existing(Job),
     /// Another request under the same key.
     KeyReused,
@@ -47,11 +48,25 @@ impl JobStore {
         check_at: Timestamp,
         limits: Limits,
     ) -> Result<Created, Error> {
+        self.create_once(job, request, check_at, limits, None).await
+    }
+
+    /// As [`create`](Self::create), for a client that numbers its tries: one of them creates a job.
+    pub async fn create_once(
+        &self,
+        job: &Job,
+        request: &JobRequest,
+        check_at: Timestamp,
+        limits: Limits,
+        tried: Option<&Try>,
+    ) -> Result<Created, Error> {
         let mut job = job.clone();
         let mut low = Low::Unknown;
         let doing = format!("create job {}", job.id());
         for tries in 0..RACES_MAX {
-            let writes = self.creation(&doing, &job, request, check_at, limits, low)?;
+            let mut writes = self.creation(&doing, &job, request, check_at, limits, low)?;
+            let tried_at = writes.len();
+            writes.extend(tried.map(|it| it.put(&self.table.name, job.id(), job.created_at())));
             let Err(error) = self.transact(writes).await else { return Ok(Created::New(job)) };
             let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
             // The order of the reasons is the order of the writes.
@@ -60,6 +75,14 @@ impl JobStore {
                 let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
                 let same = same_body || earlier.request_hash() == job.request_hash();
                 return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
+            }
+            // Before money and limits, which the first try may have used up.
+            if let Some((tried, item)) = tried.zip(failed_condition(reasons, tried_at)) {
+                let Some(id) = self.repeated(tried, &item).await? else { continue };
+                let earlier = self.get(&id).await?;
+                return Ok(Created::Existing(
+                    earlier.ok_or_else(|| Error::missing(format!("find job {id}")))?,
+                ));
             }
             if is_transient(reasons) {
                 back_off(tries).await;

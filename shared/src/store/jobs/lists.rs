@@ -1,10 +1,14 @@
 //! Pages of jobs.
 
+use std::collections::HashMap;
+
 use crate::store::Error;
-use crate::store::item::{key, number, text, text_of};
+use crate::store::item::{from_item, key, number, text, text_of};
 use crate::store::keys::{self, PK};
+use crate::store::read::Age;
 use domain::id::{AccountId, JobId};
 use domain::job::Job;
+use domain::request::JobRequest;
 use domain::time::Timestamp;
 
 use super::{JobStore, job_from_item};
@@ -13,6 +17,17 @@ impl JobStore {
     /// An account's jobs, newest first, from before `cursor`.
     pub async fn list(
         &self,
+        account: &AccountId,
+        limit: i32,
+        cursor: Option<(Timestamp, JobId)>,
+    ) -> Result<Vec<Job>, Error> {
+        self.list_by(Age::NewestFirst, account, limit, cursor).await
+    }
+
+    /// The same in either order, from behind `cursor`.
+    pub async fn list_by(
+        &self,
+        age: Age,
         account: &AccountId,
         limit: i32,
         cursor: Option<(Timestamp, JobId)>,
@@ -27,7 +42,7 @@ impl JobStore {
         let mut jobs = Vec::new();
         let mut left = limit;
         while left > 0 {
-            let found = self.table.newest_first(&doing, &keys::account(account), left, start).await?;
+            let found = self.table.by_age(&doing, &keys::account(account), age, left, start).await?;
             let is_last = i32::try_from(found.len()).is_ok_and(|found| found < left);
             start = found.last().cloned();
             let ids = found.iter().filter_map(|item| text_of(item, PK).and_then(keys::parse_job));
@@ -39,6 +54,18 @@ impl JobStore {
             left = limit.saturating_sub(i32::try_from(jobs.len()).unwrap_or(i32::MAX));
         }
         Ok(jobs)
+    }
+
+    /// The requests of these jobs.
+    pub async fn requests(&self, ids: &[JobId]) -> Result<HashMap<JobId, JobRequest>, Error> {
+        let doing = "read the requests of jobs";
+        let keys = ids.iter().map(|id| key(keys::job(id), keys::REQUEST)).collect();
+        let items = self.table.batch_get(doing, keys).await?.into_iter();
+        let requests = items.filter_map(|item| {
+            let id = text_of(&item, PK).and_then(keys::parse_job)?;
+            Some(from_item(doing, item).map(|request| (id, request)))
+        });
+        requests.collect()
     }
 
     /// These jobs in this order. Missing and unreadable ones are omitted, so that they do not hide the

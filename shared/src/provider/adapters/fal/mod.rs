@@ -158,7 +158,8 @@ impl Adapter for Fal {
             return Found::Unreadable(answer.cause()).into();
         };
         let (endpoint, input) = (lost.order.endpoint(), model_input(&lost.order));
-        let alike = |item: &&Value| item["endpoint_id"] == endpoint && item["json_input"] == input;
+        let alike =
+            |item: &&Value| item["endpoint_id"] == endpoint && Lost::is_input(&item["json_input"], &input);
         let items = items(&listed["items"]).iter().filter(alike);
         let found = lost.find(items.map(|item| (&item["request_id"], &item["sent_at"])));
         match text(&listed["next_cursor"]) {
