@@ -1,28 +1,36 @@
-//! `cancel`: requests the cancel of a job. `poll` sends it to the provider; the refund follows the
-//! provider's verdict.
+//! `cancel`: requests the cancel of a job, or deletes the files of one that has ended. `poll` sends a cancel
+//! to the provider; the refund follows the provider's verdict.
 
 use std::convert::Infallible;
 
 use domain::catalog::Catalog;
 use domain::id::JobId;
+use domain::job::Job;
+use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::dialect::native::{JobView, job_response};
-use shared::edge::http::{Problem, answer, check_version};
+use shared::edge::dialect::openai;
+use shared::edge::http::{Problem, answer, check_version, route_key};
 use shared::edge::note_job;
 use shared::operate::cancel::{Cancel, Canceled};
+use shared::operate::delete::{self, Deleted};
 use shared::operate::read;
 use shared::store::keystore::{KeyStore, Scope};
+use shared::store::media::MediaStore;
 use shared::store::outbox::Outbox;
 use shared::store::polls::Polls;
+
+const DELETE: &str = "DELETE /v1/videos/{id}";
 
 /// Everything `cancel` may touch.
 #[derive(Debug)]
 pub struct App {
     pub callers: Authenticator,
     pub cancel: Cancel,
+    pub media: MediaStore,
     pub catalog: Catalog,
     pub clock: Clock,
 }
@@ -42,6 +50,7 @@ impl App {
                 },
                 refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
             },
+            media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             catalog: config::catalog(&mut read),
             clock: process.clock.clone(),
         };
@@ -50,10 +59,11 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(Box::pin(answer(&request, cancel(app, &request))).await)
+    Ok(Box::pin(answer(&request, end(app, &request))).await)
 }
 
-async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+/// Cancels a job that runs, or deletes the files of one that has ended.
+async fn end(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Write, now).await?;
@@ -61,6 +71,13 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let id = id.ok_or_else(Problem::not_found)?;
     note_job(&id);
     let job = read::job(&app.cancel.jobs, &account, &id).await?.ok_or_else(Problem::not_found)?;
+    match route_key(request) {
+        DELETE => delete(app, job, now).await,
+        _ => cancel(app, job, now).await,
+    }
+}
+
+async fn cancel(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, Problem> {
     match app.cancel.request(job, now).await? {
         Canceled::Requested(job) => {
             let view = JobView::new(&job, None, None);
@@ -69,6 +86,16 @@ async fn cancel(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Canceled::TooLate(job) => {
             let detail = format!("The job is {}: it can no longer be canceled.", job.state().name());
             Err(Problem::new(StatusCode::CONFLICT, "too_late_to_cancel", detail))
+        }
+    }
+}
+
+async fn delete(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, Problem> {
+    match delete::delete(&app.cancel.jobs, &app.media, job, now).await? {
+        Deleted::Done(job) => Ok(openai::deleted(&job)),
+        Deleted::Live(job) => {
+            let detail = format!("The job is {}: it is deleted once it has ended.", job.state().name());
+            Err(Problem::new(StatusCode::CONFLICT, "not_finished", detail))
         }
     }
 }

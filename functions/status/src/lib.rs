@@ -4,17 +4,17 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use domain::catalog::Catalog;
-use domain::id::{AccountId, JobId};
+use domain::id::AccountId;
 use domain::job::Job;
 use domain::provider::Provider;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use lambda_http::{Body, Request, RequestExt, Response};
+use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
+use shared::edge::dialect::gateway;
 use shared::edge::dialect::native::{JobView, is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
-use shared::edge::note_job;
 use shared::operate::read;
 use shared::store::admission::AdmissionStore;
 use shared::store::jobs::JobStore;
@@ -26,6 +26,7 @@ mod lists;
 mod models;
 mod prefer;
 pub mod routes;
+mod videos;
 
 /// Maximum of `Prefer: wait`, below the API's limit of 30 s.
 const WAIT_MAX: Duration = Duration::from_secs(25);
@@ -39,6 +40,8 @@ pub struct App {
     pub ledger: Ledger,
     pub admission: AdmissionStore,
     pub media: MediaStore,
+    /// Days after which files are deleted, if they are.
+    pub media_days: Option<u32>,
     pub providers: Vec<Provider>,
     pub catalog: Catalog,
     pub clock: Clock,
@@ -55,6 +58,7 @@ impl App {
             ledger: Ledger::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
+            media_days: config::media_days(&mut read),
             catalog: config::catalog(&mut read).only(&providers),
             providers,
             clock: process.clock.clone(),
@@ -70,34 +74,36 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     // By route, not by path: a custom domain may add a base path.
     let route = route_key(request);
-    match route {
-        routes::OPENAPI => return Ok(openapi()),
-        routes::JOBS
-        | routes::JOB
-        | routes::MODELS
-        | routes::VIDEO_MODELS
-        | routes::PROVIDERS
-        | routes::ACCOUNT => {}
-        _ => return Err(routes::refuse(request)),
+    if route == routes::OPENAPI {
+        return Ok(openapi());
     }
+    if !routes::READS.contains(&route) {
+        return Err(routes::refuse(request));
+    }
+    let now = app.clock.now();
     check_version(request.headers())?;
-    let account = app.callers.account(request.headers(), Scope::Read, app.clock.now()).await?;
+    let account = &app.callers.account(request.headers(), Scope::Read, now).await?;
     match route {
-        routes::JOBS => lists::jobs(app, request, &account).await,
-        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog, app.clock.now()))),
-        routes::VIDEO_MODELS => {
-            Ok(json(StatusCode::OK, &models::video_models(&app.catalog, app.clock.now())))
-        }
+        routes::JOBS => lists::jobs(app, request, account).await,
+        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog, now))),
+        routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog, now))),
         routes::PROVIDERS => lists::providers(app).await,
-        routes::ACCOUNT => lists::account(app, request, &account).await,
-        _ => job(app, request, &account).await,
+        routes::ACCOUNT => lists::account(app, request, account).await,
+        routes::CONTENT | routes::CONTENT_HEAD | routes::VIDEO_CONTENT => {
+            videos::content(app, request, account).await
+        }
+        routes::VIDEOS => videos::list(app, request, account).await,
+        routes::VIDEO => videos::video(app, request, account).await,
+        routes::REMIX => videos::remix(app, request, account).await,
+        routes::OPERATION => videos::operation(app, request, account).await,
+        routes::CONFIG => Ok(gateway::config(&app.catalog, now)),
+        routes::UNPOLLED => Err(gateway::unpolled()),
+        _ => job(app, request, account).await,
     }
 }
 
 async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
-    let id = request.path_parameters().first("id").and_then(|id| id.parse::<JobId>().ok());
-    let id = id.ok_or_else(Problem::not_found)?;
-    note_job(&id);
+    let id = videos::id_of(request)?;
     let waits_for = prefer::wait(request.headers()).map(|span| span.min(WAIT_MAX));
     let found = read::job_with_request(&app.jobs, account, &id).await?;
     let (mut job, order) = found.ok_or_else(Problem::not_found)?;

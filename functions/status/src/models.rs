@@ -10,9 +10,18 @@ use serde_json::{Value, json};
 /// Micro-credits in a dollar: a credit is a cent.
 const DOLLAR: u64 = 100 * Credits::ONE.micros();
 
-/// `GET /v1/models`: the catalogue, without our costs.
+/// `GET /v1/models`: the catalogue, without our costs; `object` and `data` are what OpenAI's clients read.
 pub(crate) fn models(catalog: &Catalog, now: Timestamp) -> Value {
-    json!({"models": catalog.sold(now).map(model).collect::<Vec<_>>(), "retired": catalog.retired(now)})
+    let named = catalog.sold(now).map(|model| {
+        // When it was created is not known; their clients need a number.
+        json!({"id": model.name, "object": "model", "created": 0, "owned_by": "genmux"})
+    });
+    json!({
+        "models": catalog.sold(now).map(model).collect::<Vec<_>>(),
+        "retired": catalog.retired(now),
+        "object": "list",
+        "data": named.collect::<Vec<_>>(),
+    })
 }
 
 fn model(model: &Model) -> Value {

@@ -11,9 +11,37 @@ pub(crate) const VIDEO_MODELS: &str = "GET /v1/videos/models";
 pub(crate) const PROVIDERS: &str = "GET /v1/providers";
 pub(crate) const ACCOUNT: &str = "GET /v1/account";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
+pub(crate) const CONTENT: &str = "GET /v1/jobs/{id}/content";
+pub(crate) const CONTENT_HEAD: &str = "HEAD /v1/jobs/{id}/content";
+pub(crate) const VIDEOS: &str = "GET /v1/videos";
+pub(crate) const VIDEO: &str = "GET /v1/videos/{id}";
+pub(crate) const VIDEO_CONTENT: &str = "GET /v1/videos/{id}/content";
+pub(crate) const REMIX: &str = "POST /v1/videos/{id}/remix";
+pub(crate) const CONFIG: &str = "GET /v1/ai/config";
+pub(crate) const OPERATION: &str = "POST /v1/ai/video-model/status";
+pub(crate) const UNPOLLED: &str = "POST /v1/ai/video-model";
+
+/// The routes of this function that need a key.
+pub(crate) const READS: [&str; 15] = [
+    JOBS,
+    JOB,
+    CONTENT,
+    CONTENT_HEAD,
+    MODELS,
+    VIDEO_MODELS,
+    PROVIDERS,
+    ACCOUNT,
+    VIDEOS,
+    VIDEO,
+    VIDEO_CONTENT,
+    REMIX,
+    CONFIG,
+    OPERATION,
+    UNPOLLED,
+];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 27] = [
+pub const ROUTES: [&str; 39] = [
     JOBS,
     "POST /v1/jobs",
     JOB,
@@ -23,6 +51,18 @@ pub const ROUTES: [&str; 27] = [
     PROVIDERS,
     ACCOUNT,
     OPENAPI,
+    CONTENT,
+    CONTENT_HEAD,
+    "POST /v1/videos",
+    VIDEOS,
+    VIDEO,
+    "DELETE /v1/videos/{id}",
+    VIDEO_CONTENT,
+    REMIX,
+    CONFIG,
+    UNPOLLED,
+    "POST /v1/ai/video-model/start",
+    OPERATION,
     "POST /v1/webhooks/{provider}/{token}",
     "POST /v1/inbound/{source}/{token}",
     "GET /v1/endpoints",

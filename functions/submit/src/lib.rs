@@ -3,28 +3,35 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::catalog::Catalog;
 use domain::credit::{Credits, MicroUsd};
-use domain::id::JobId;
+use domain::id::{AccountId, JobId};
 use domain::job::Job;
 use domain::price;
 use domain::public_url::Reach;
-use domain::request::{JobRequest, Order};
+use domain::request::{FieldError, JobRequest};
 use domain::time::Timestamp;
+use domain::upload::Upload;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::{Body, Request, Response};
+use serde_json::Value;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::dialect::native::{JobView, job_response};
+use shared::edge::dialect::openai::{self, Aliases, Show};
+use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse};
 use shared::edge::{idempotency, note_job};
 use shared::operate::recent::Recent;
 use shared::operate::submit::{Submission, Submit, Submitted};
+use shared::provider::fetch::Image;
 use shared::store::accounts::Accounts;
 use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::outbox::Outbox;
+use shared::store::uploads::Uploads;
 
 /// `Retry-After` at the limit of active jobs: one of them may have ended by then.
 const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -37,6 +44,11 @@ pub struct App {
     pub catalog: Catalog,
     /// Allowed hosts of URLs in requests.
     pub reach: Reach,
+    pub uploads: Uploads,
+    /// Names of models in OpenAI's dialect.
+    pub aliases: Aliases,
+    /// Days after which files are deleted, if they are.
+    pub media_days: Option<u32>,
     pub clock: Clock,
     pub random: Random,
 }
@@ -45,6 +57,7 @@ impl App {
     pub fn new(process: &Process) -> Result<Self, StartError> {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
+        let catalog = config::catalog(&mut read).only(&config::providers(&mut read));
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             submit: Submit {
@@ -58,8 +71,11 @@ impl App {
                 },
                 live_max: config::live_jobs_max(&mut read),
             },
-            catalog: config::catalog(&mut read).only(&config::providers(&mut read)),
+            aliases: config::openai_aliases(&mut read, &catalog),
+            catalog,
             reach: config::reach(&mut read),
+            uploads: Uploads::new(process.s3(), read.required("MEDIA_BUCKET")),
+            media_days: config::media_days(&mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
         };
@@ -81,22 +97,28 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(&account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let (order, price) = match parse_order(app, request, now) {
+    let mut door = Door { app, dialect: Dialect::of(request), warnings: Vec::new(), now };
+    let Priced { order, price, images } = match door.parse(request, &account) {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
             let earlier = app.submit.jobs.get_with_request(&id).await?;
             let earlier = earlier.filter(|(job, _)| job.body_digest() == body_digest.as_deref());
-            return earlier.map(|(job, order)| replayed(&job, &order, &app.catalog, now)).ok_or(problem);
+            return earlier.map(|(job, order)| door.replayed(&job, &order)).ok_or(problem);
         }
         Err(problem) => return Err(problem),
     };
+    for (upload, image) in images {
+        app.uploads.put(&upload, image.mime, image.bytes).await?;
+    }
     note_job(&id);
-    let submission = Submission { id, account, order, price, body_digest, retry_count: None };
+    let counted = key.is_none() && door.dialect == Dialect::OpenAi;
+    let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
+    let submission = Submission { id, account, order, price, body_digest, retry_count };
     let Submitted { created, order, limits } = app.submit.place(submission, now).await?;
     match created {
-        Created::New(job) => Ok(accepted(&job, &order, &app.catalog, now)),
-        Created::Existing(job) => Ok(replayed(&job, &order, &app.catalog, now)),
+        Created::New(job) => Ok(door.accepted(&job, &order)),
+        Created::Existing(job) => Ok(door.replayed(&job, &order)),
         Created::KeyReused => Err(idempotency::key_reused()),
         Created::NoCredit { balance } => {
             let detail =
@@ -108,25 +130,67 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     }
 }
 
-/// The validated request and its price.
-fn parse_order(app: &App, request: &Request, now: Timestamp) -> Result<(JobRequest, Credits), Problem> {
-    let order = JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach, now)
-        .map_err(Problem::invalid)?;
-    let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
-    Ok((order, price))
+/// A valid request with its price, and the images that came with it.
+struct Priced {
+    order: JobRequest,
+    price: Credits,
+    images: Vec<(Upload, Image)>,
 }
 
-fn replayed(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
-    idempotency::replayed(accepted(job, order, catalog, now))
+/// The dialect that a request came in: how it is read and answered.
+struct Door<'a> {
+    app: &'a App,
+    dialect: Dialect,
+    warnings: Vec<Value>,
+    now: Timestamp,
 }
 
-fn accepted(job: &Job, order: &JobRequest, catalog: &Catalog, now: Timestamp) -> Response<Body> {
-    let view = JobView::new(job, Some(order), None);
-    let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog, now);
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id())) {
-        response.headers_mut().insert(LOCATION, location);
+impl Door<'_> {
+    fn parse(&mut self, request: &Request, account: &AccountId) -> Result<Priced, Problem> {
+        let Self { app, now, .. } = *self;
+        let Asked { order, uploads } = match self.dialect {
+            Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new() },
+            Dialect::OpenAi => openai::order(request, account, &app.aliases, &app.catalog, now)?,
+            Dialect::Gateway => {
+                let started = gateway::order(request, account, &app.catalog, now)?;
+                self.warnings = started.warnings;
+                started.asked
+            }
+        };
+        let images = uploads.into_iter().map(|(upload, bytes)| Ok((upload, image(bytes)?)));
+        let images = images.collect::<Result<_, Problem>>()?;
+        let order = JobRequest::within(order, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
+        let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
+        Ok(Priced { order, price, images })
     }
-    response
+
+    fn replayed(&self, job: &Job, order: &JobRequest) -> Response<Body> {
+        idempotency::replayed(self.accepted(job, order))
+    }
+
+    fn accepted(&self, job: &Job, order: &JobRequest) -> Response<Body> {
+        let Self { app: App { catalog, media_days, .. }, now, .. } = *self;
+        match self.dialect {
+            Dialect::Native => {
+                let view = JobView::new(job, Some(order), None);
+                let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog, now);
+                if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id())) {
+                    response.headers_mut().insert(LOCATION, location);
+                }
+                response
+            }
+            Dialect::OpenAi => openai::video(job, order, Show { catalog, media_days: *media_days, now }),
+            Dialect::Gateway => gateway::started(job, &self.warnings),
+        }
+    }
+}
+
+/// An uploaded image, if providers know its kind.
+fn image(bytes: Bytes) -> Result<Image, Problem> {
+    Image::of(bytes).ok_or_else(|| {
+        let detail = "must be a PNG, JPEG or WebP image".to_owned();
+        Problem::invalid(vec![FieldError { field: "image_url".into(), detail, allowed: Vec::new() }])
+    })
 }
 
 /// The account is at its limit of active jobs.

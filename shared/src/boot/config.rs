@@ -1,5 +1,7 @@
 //! What the functions' environment variables mean.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use super::env::Reader;
@@ -13,7 +15,7 @@ use crate::store::jobs::JobStore;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
-use domain::catalog::{Catalog, Mistake, Mistakes};
+use domain::catalog::{Catalog, Kind, Mistake, Mistakes};
 use domain::policy::limit::LimitTable;
 use domain::provider::Provider;
 use domain::public_url::Reach;
@@ -103,6 +105,33 @@ pub fn key_rate(read: &mut Reader<'_>) -> u32 {
 pub fn live_jobs_max(read: &mut Reader<'_>) -> u32 {
     read.required("LIVE_JOBS_MAX");
     read.optional("LIVE_JOBS_MAX", "a number").unwrap_or(0)
+}
+
+/// `MEDIA_DAYS`: days after which the bucket deletes files; `None` if it keeps them.
+pub fn media_days(read: &mut Reader<'_>) -> Option<u32> {
+    read.optional("MEDIA_DAYS", "a number of days").filter(|days| *days > 0)
+}
+
+/// `OPENAI_VIDEO_ALIASES`: names of models that stand for one of ours in OpenAI's dialect.
+pub fn openai_aliases(read: &mut Reader<'_>, catalog: &Catalog) -> BTreeMap<String, String> {
+    const VARIABLE: &str = "OPENAI_VIDEO_ALIASES";
+    let text: String = read.optional(VARIABLE, "a text").unwrap_or_default();
+    let mut aliases = BTreeMap::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let Some((name, model)) = pair.split_once(':').map(|(name, model)| (name.trim(), model.trim()))
+        else {
+            read.problem(format!("{VARIABLE} must be like `sora-2:veo-3.1-fast`, separated by commas"));
+            continue;
+        };
+        if catalog.model(name).is_some() {
+            read.problem(format!("{VARIABLE}: `{name}` is the name of a model"));
+        }
+        if catalog.model(model).is_none_or(|model| model.kind != Kind::Video) {
+            read.problem(format!("{VARIABLE}: the providers have no video model `{model}`"));
+        }
+        aliases.insert(name.to_owned(), model.to_owned());
+    }
+    aliases
 }
 
 /// `PROVIDER_LIMITS`: what providers take from us, where it is not as the code has it.
@@ -270,6 +299,29 @@ pub fn callback_secrets(read: &mut Reader<'_>) -> Result<CallbackSecrets, StartE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::env::Env;
+
+    #[test]
+    fn an_alias_stands_for_a_video_model_that_there_is() {
+        let read = |text: &str| {
+            let env = Env::from_pairs([("OPENAI_VIDEO_ALIASES", text)]);
+            let mut read = env.reader();
+            let aliases = openai_aliases(&mut read, &Catalog::built_in());
+            read.finish(aliases).map_err(|wrong| wrong.to_string())
+        };
+        let aliases = read(" sora-2:veo-3.1-fast, sora-2-pro : veo-3.1 ,").unwrap();
+        assert_eq!(aliases.len(), 2);
+        assert_eq!(aliases["sora-2-pro"], "veo-3.1");
+        assert_eq!(read("").unwrap().len(), 0);
+        for (text, why) in [
+            ("sora-2", "must be like"),
+            ("sora-2:veo-99", "no video model `veo-99`"),
+            ("sora-2:nano-banana-2", "no video model"),
+            ("veo-3.1:gen-4.5", "is the name of a model"),
+        ] {
+            assert!(read(text).unwrap_err().contains(why), "{text}");
+        }
+    }
 
     #[test]
     fn a_public_url_keeps_its_path_and_is_refused_where_nothing_can_be_joined_to_it() {

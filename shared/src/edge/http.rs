@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use crate::edge::dialect::native;
+use crate::edge::dialect::Dialect;
 use crate::edge::invocation;
 use crate::store;
 use domain::id::base32;
@@ -127,7 +127,7 @@ pub async fn answer(
         span.in_scope(|| {
             tracing::info!(status = problem.status.as_u16(), problem = problem.code, "http.refused");
         });
-        with_headers(native::problem(&problem, request_id), &problem)
+        with_headers(Dialect::of(request).problem(&problem, request_id), &problem)
     });
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(request_id) {
@@ -191,13 +191,24 @@ fn json_bytes(request: &Request) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
+/// Refuses a body that is too large.
+pub(crate) fn check_length(bytes: &[u8], bytes_max: usize) -> Result<(), Problem> {
+    if bytes.len() <= bytes_max {
+        return Ok(());
+    }
+    let detail = format!("The body must not exceed {bytes_max} bytes.");
+    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
+}
+
 /// The body as a `T`, or a problem that names the field.
 pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+    parse_within(request, BODY_BYTES_MAX)
+}
+
+/// As [`parse`], with another maximum size.
+pub(crate) fn parse_within<T: DeserializeOwned>(request: &Request, bytes_max: usize) -> Result<T, Problem> {
     let bytes = json_bytes(request);
-    if bytes.len() > BODY_BYTES_MAX {
-        let detail = format!("The body must not exceed {BODY_BYTES_MAX} bytes.");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
-    }
+    check_length(bytes, bytes_max)?;
     // Syntax first: a truncated document is not a wrong field.
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
     // A list would be read as the fields in their order.
@@ -217,10 +228,23 @@ pub fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
                 Ok(_) => wrong_field(field, "invalid type, expected a text".to_owned()),
             };
         }
-        let reason = error.inner().to_string();
-        let reason = reason.split(" at line ").next().unwrap_or_default();
-        wrong_field(field, reason.chars().take(600).collect())
+        wrong_field(field, reason(error.inner()))
     })
+}
+
+/// A JSON value as a `T`, or a problem that names the field.
+pub(crate) fn read<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        wrong_field(field, reason(error.inner()))
+    })
+}
+
+/// Why a field is wrong, without its place in the text.
+fn reason(error: &serde_json::Error) -> String {
+    let reason = error.to_string();
+    reason.split(" at line ").next().unwrap_or_default().chars().take(600).collect()
 }
 
 /// A field that is absent or has a value: `null` is neither, unless `T` takes it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
+use domain::media::Media;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
@@ -35,10 +36,14 @@ pub async fn job_with_request(
     Ok(jobs.get_with_request(id).await?.filter(|(job, _)| job.account() == account))
 }
 
+/// A job's media, unless it was deleted.
+pub fn file(job: &Job) -> Option<&Media> {
+    job.media().filter(|_| job.state() == State::Succeeded && job.deleted_at().is_none())
+}
+
 /// A fresh link to a job's media, if it has any.
 pub async fn link(media: &MediaStore, job: &Job, now: Timestamp) -> Result<Option<Link>, Error> {
-    let has_file = job.state() == State::Succeeded && job.deleted_at().is_none();
-    let Some(file) = job.media().filter(|_| has_file) else { return Ok(None) };
+    let Some(file) = file(job) else { return Ok(None) };
     let url = media.link(file, now, LINK_VALID_FOR).await?;
     Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
 }

@@ -175,14 +175,19 @@ impl<'a> AttemptView<'a> {
 
 impl<'a> ErrorView<'a> {
     fn new(fault: &'a Fault) -> Self {
-        let code = match fault.class {
-            // Genmux's key at the provider, not the client's.
-            ErrorClass::Auth => "provider_auth",
-            class => class.name(),
-        };
-        let message = fault.words.as_deref().unwrap_or(sentence(fault.class));
+        let (code, message) = reason(fault);
         Self { code, message, provider_code: fault.code.as_deref() }
     }
+}
+
+/// The code and the message of a fault.
+pub(super) fn reason(fault: &Fault) -> (&'static str, &str) {
+    let code = match fault.class {
+        // Genmux's key at the provider, not the client's.
+        ErrorClass::Auth => "provider_auth",
+        class => class.name(),
+    };
+    (code, fault.words.as_deref().unwrap_or(sentence(fault.class)))
 }
 
 /// The default message of an error class, if the provider gives none.
@@ -244,7 +249,7 @@ pub fn not_modified(job: &Job, catalog: &Catalog, now: Timestamp) -> Response<Bo
     response
 }
 
-fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog, now: Timestamp) {
+pub(super) fn tag(response: &mut Response<Body>, job: &Job, catalog: &Catalog, now: Timestamp) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(tag) = HeaderValue::from_str(&etag(job)) {
@@ -270,7 +275,7 @@ fn warn_of_end(headers: &mut HeaderMap, model: Option<&Model>, now: Timestamp) {
 }
 
 /// `Retry-After` of a live job, in seconds.
-fn retry_after_s(job: &Job, catalog: &Catalog) -> u32 {
+pub(super) fn retry_after_s(job: &Job, catalog: &Catalog) -> u32 {
     let expected_s = catalog.model(job.model()).map_or(30, |model| model.expected_s);
     match job.state() {
         State::Queued | State::Dispatching | State::Running => (expected_s / 12).clamp(2, 15),

@@ -1,0 +1,298 @@
+//! OpenAI's videos: `POST /v1/videos` and what follows from it.
+
+use std::collections::BTreeMap;
+
+use domain::catalog::Catalog;
+use domain::id::{AccountId, JobId};
+use domain::job::{Job, State};
+use domain::request::JobRequest;
+use domain::size::Size;
+use domain::time::Timestamp;
+use domain::verdict::ErrorClass;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use lambda_http::{Body, Request, Response};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::form::{self, Field};
+use super::{Asked, BODY_BYTES_MAX, Image, native, put, wrong};
+use crate::edge::http::{Problem, body_bytes, check_length, json as answer, parse_within};
+
+/// The model of a request that names none, as their clients know it.
+const MODEL_DEFAULT: &str = "sora-2";
+/// Our fields that are no text, which a form cannot tell.
+const NOT_TEXT: [&str; 6] = ["audio", "fallback_models", "fps", "metadata", "pin", "seed"];
+/// `Retry-After` of our own dialect, in their clients' unit.
+const POLL_AFTER: HeaderName = HeaderName::from_static("openai-poll-after-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Names of models that stand for one of ours.
+pub type Aliases = BTreeMap<String, String>;
+
+/// The number of this try, of a client that counts its tries and sends no key.
+pub fn retry_count(headers: &HeaderMap) -> Option<u32> {
+    headers.get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
+}
+
+/// The order of `POST /v1/videos`, from a form or from JSON.
+pub fn order(
+    request: &Request,
+    account: &AccountId,
+    aliases: &Aliases,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<Asked, Problem> {
+    let (mut fields, mut image) = match form::boundary(request.headers()) {
+        Some(boundary) => of_form(body_bytes(request), &boundary)?,
+        None => (parse_within::<Map<String, Value>>(request, BODY_BYTES_MAX)?, None),
+    };
+    if let Some(reference) = fields.remove("input_reference").filter(|value| !value.is_null()) {
+        image = Some(image_of(&reference)?);
+    }
+    let seconds = fields.remove("seconds").map(seconds).transpose()?.flatten();
+    put(&mut fields, "duration_s", "seconds", seconds)?;
+    let size = fields.remove("size").filter(|value| !value.is_null());
+    let model = fields.get("model").and_then(Value::as_str).unwrap_or(MODEL_DEFAULT);
+    let model = aliases.get(model).map_or(model, String::as_str).to_owned();
+    if fields.get("model").is_none_or(|model| model.is_null() || model.is_string()) {
+        fields.insert("model".to_owned(), Value::String(model));
+    }
+    let mut asked = Asked::read(fields)?;
+    if let Some(image) = image {
+        if asked.order.image_url.is_some() {
+            return Err(wrong("input_reference", "stands for `image_url`: send one of them", vec![]));
+        }
+        asked.set_image(image, account);
+    }
+    asked.check_kind(catalog, now)?;
+    match size {
+        Some(Value::String(size)) => asked.set_size(&size, catalog, now)?,
+        Some(_) => return Err(wrong("size", "must be a text like 1280x720", vec![])),
+        None => {}
+    }
+    Ok(asked)
+}
+
+fn of_form(body: &[u8], boundary: &str) -> Result<(Map<String, Value>, Option<Image>), Problem> {
+    check_length(body, BODY_BYTES_MAX)?;
+    let malformed = |why| {
+        let detail = format!("The body is not a form: {why}.");
+        Problem::new(StatusCode::BAD_REQUEST, "malformed_form", detail)
+    };
+    let (mut fields, mut image) = (Map::new(), None);
+    for (name, field) in form::fields(body, boundary).map_err(malformed)? {
+        match field {
+            Field::File(bytes) if name == "input_reference" => image = Some(Image::Bytes(bytes)),
+            Field::File(_) => {
+                return Err(wrong("input_reference", "is the only field that may be a file", vec![]));
+            }
+            Field::Text(text) => {
+                match name.strip_prefix("input_reference[").and_then(|it| it.strip_suffix(']')) {
+                    Some(member) => {
+                        let reference = fields.entry("input_reference").or_insert_with(|| json!({}));
+                        if let Value::Object(members) = reference {
+                            members.insert(member.to_owned(), Value::String(text));
+                        }
+                    }
+                    None => {
+                        let value =
+                            NOT_TEXT.contains(&&*name).then(|| serde_json::from_str(&text).ok()).flatten();
+                        fields.insert(name, value.unwrap_or(Value::String(text)));
+                    }
+                }
+            }
+        }
+    }
+    Ok((fields, image))
+}
+
+/// `input_reference` in JSON: an object with the URL, or the URL alone.
+fn image_of(reference: &Value) -> Result<Image, Problem> {
+    const FIELD: &str = "input_reference";
+    let url = match reference {
+        Value::String(url) => Some(url),
+        Value::Object(members) if members.contains_key("file_id") => {
+            let detail = "`file_id` is not supported: send the file in a form, or its `image_url`";
+            return Err(wrong(FIELD, detail, vec![]));
+        }
+        Value::Object(members) if members.len() == 1 => match members.get("image_url") {
+            Some(Value::String(url)) => Some(url),
+            _ => None,
+        },
+        _ => None,
+    };
+    let url = url.ok_or_else(|| wrong(FIELD, "must be a file, or an object with `image_url`", vec![]))?;
+    Image::of_url(url.clone(), FIELD)
+}
+
+/// `seconds`: digits in a text, or a number.
+fn seconds(value: Value) -> Result<Option<Value>, Problem> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) if number.as_u64().is_some() => Ok(Some(Value::Number(number))),
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        Value::String(text) => match text.parse::<u32>() {
+            Ok(seconds) => Ok(Some(json!(seconds))),
+            Err(_not_a_number) => Err(wrong("seconds", "must be a whole number, also as a text", vec![])),
+        },
+        _ => Err(wrong("seconds", "must be a whole number, also as a text", vec![])),
+    }
+}
+
+/// What a video is shown with, beside its job.
+#[derive(Debug, Clone, Copy)]
+pub struct Show<'a> {
+    pub catalog: &'a Catalog,
+    /// Days after which files are deleted, if they are.
+    pub media_days: Option<u32>,
+    pub now: Timestamp,
+}
+
+/// A job as a video. Times are in seconds since the epoch.
+#[derive(Debug, Serialize)]
+pub struct Video<'a> {
+    id: &'a JobId,
+    object: &'static str,
+    model: &'a str,
+    status: &'static str,
+    progress: u8,
+    created_at: i64,
+    completed_at: Option<i64>,
+    expires_at: Option<i64>,
+    prompt: &'a str,
+    size: String,
+    seconds: String,
+    remixed_from_video_id: Option<&'a str>,
+    error: Option<VideoError<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct VideoError<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> Video<'a> {
+    pub fn new(job: &'a Job, request: &'a JobRequest, show: Show<'_>) -> Self {
+        let ended = job.state().is_terminal().then(|| job.updated_at().as_secs());
+        let kept_s = show.media_days.map(|days| i64::from(days) * 86_400);
+        let expires = ended.zip(kept_s).filter(|_| job.media().is_some());
+        Self {
+            id: job.id(),
+            object: "video",
+            model: job.model(),
+            status: status(job.state()),
+            progress: progress(job, show),
+            created_at: job.created_at().as_secs(),
+            completed_at: ended,
+            expires_at: expires.map(|(ended, kept_s)| ended + kept_s),
+            prompt: &request.prompt,
+            size: size(job, request),
+            seconds: request.duration_s.unwrap_or(0).to_string(),
+            remixed_from_video_id: None,
+            error: error(job),
+        }
+    }
+}
+
+/// They have no word for a canceled video: it failed.
+const fn status(state: State) -> &'static str {
+    match state {
+        State::Queued | State::Dispatching => "queued",
+        State::Running | State::Settling | State::Other(_) => "in_progress",
+        State::Succeeded => "completed",
+        State::Failed | State::Canceled => "failed",
+    }
+}
+
+/// The share of the usual time that has passed since the submit, and so never less than before.
+fn progress(job: &Job, show: Show<'_>) -> u8 {
+    if job.state() == State::Succeeded {
+        return 100;
+    }
+    if job.attempts().is_empty() {
+        return 0;
+    }
+    let expected_s = show.catalog.model(job.model()).map_or(60, |model| model.expected_s.max(1));
+    let share = show.now.since(job.created_at()).as_millis() / (u128::from(expected_s) * 10);
+    u8::try_from(share.min(99)).unwrap_or(99)
+}
+
+/// As the file has it, or else as it was ordered.
+fn size(job: &Job, request: &JobRequest) -> String {
+    let details = job.media().map(|media| media.details);
+    match details.and_then(|details| details.width.zip(details.height)) {
+        Some((width, height)) => format!("{width}x{height}"),
+        None => Size::ordered(request),
+    }
+}
+
+fn error(job: &Job) -> Option<VideoError<'_>> {
+    let fault = job.fault()?;
+    let (code, message) = native::reason(fault);
+    let code = match fault.class {
+        _ if job.state() == State::Canceled => "canceled",
+        ErrorClass::ContentPolicy => "moderation_blocked",
+        _ => code,
+    };
+    Some(VideoError { code, message })
+}
+
+/// A video as a response. While it is live, it says when to ask again.
+pub fn video(job: &Job, request: &JobRequest, show: Show<'_>) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, &Video::new(job, request, show));
+    native::tag(&mut response, job, show.catalog, show.now);
+    if !job.state().is_terminal() {
+        let after_s = native::retry_after_s(job, show.catalog);
+        response.headers_mut().insert(POLL_AFTER, HeaderValue::from(u64::from(after_s) * 1_000));
+    }
+    response
+}
+
+/// A page of videos. `last` is the place to go on from.
+pub fn page(videos: &[Video<'_>], last: Option<&JobId>, has_more: bool) -> Response<Body> {
+    let first = videos.first().map(|video| video.id);
+    let page = json!({
+        "object": "list", "data": videos, "first_id": first, "last_id": last, "has_more": has_more,
+    });
+    answer(StatusCode::OK, &page)
+}
+
+pub fn deleted(job: &Job) -> Response<Body> {
+    answer(StatusCode::OK, &json!({"id": job.id(), "object": "video.deleted", "deleted": true}))
+}
+
+/// Our field by their name.
+fn name(field: &str) -> &str {
+    match field {
+        "duration_s" => "seconds",
+        "image_url" => "input_reference",
+        "aspect_ratio" | "resolution" => "size",
+        field => field,
+    }
+}
+
+/// A problem as an error of theirs.
+pub(super) fn problem(problem: &Problem) -> Response<Body> {
+    let field = problem.errors.first().map(|error| name(&error.field));
+    let (status, kind, code) = match (problem.status.as_u16(), problem.code) {
+        (401, _) => (problem.status, "invalid_request_error", "invalid_api_key"),
+        // What their clients and users know for a balance that is used up.
+        (402, _) => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota"),
+        (429, _) => (problem.status, "rate_limit_error", "rate_limit_exceeded"),
+        (422, "invalid_request") if field == Some("model") => {
+            (StatusCode::BAD_REQUEST, "invalid_request_error", "model_not_found")
+        }
+        (422, "invalid_request") => (StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_value"),
+        (422, code) => (StatusCode::BAD_REQUEST, "invalid_request_error", code),
+        (500.., _) => (problem.status, "server_error", "server_error"),
+        (_, code) => (problem.status, "invalid_request_error", code),
+    };
+    let mut response = super::error(status, &super::message(problem, name), kind, &json!(field), code);
+    // They would repeat a 409 and every 429.
+    if !problem.is_retryable() {
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    response
+}
