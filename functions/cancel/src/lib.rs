@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use domain::catalog::Catalog;
+use domain::catalog::{Catalog, Kind};
 use domain::id::JobId;
 use domain::job::Job;
 use domain::time::Timestamp;
@@ -91,6 +91,9 @@ async fn cancel(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, P
 }
 
 async fn delete(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, Problem> {
+    if app.catalog.model(job.model()).is_some_and(|model| model.kind == Kind::Image) {
+        return Err(Problem::not_found());
+    }
     match delete::delete(&app.cancel.jobs, &app.media, job, now).await? {
         Deleted::Done(job) => Ok(openai::deleted(&job)),
         Deleted::Live(job) => {

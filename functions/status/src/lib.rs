@@ -94,10 +94,8 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
         }
         routes::VIDEOS => videos::list(app, request, account).await,
         routes::VIDEO => videos::video(app, request, account).await,
-        routes::REMIX => videos::remix(app, request, account).await,
         routes::OPERATION => videos::operation(app, request, account).await,
         routes::CONFIG => Ok(gateway::config(&app.catalog, now)),
-        routes::UNPOLLED => Err(gateway::unpolled()),
         _ => job(app, request, account).await,
     }
 }

@@ -1,7 +1,8 @@
 //! The routes of the API, as in the template. The template sends requests without a route here.
 
 use lambda_http::Request;
-use lambda_http::http::StatusCode;
+use lambda_http::http::{Method, StatusCode};
+use shared::edge::dialect::{gateway, openai};
 use shared::edge::http::Problem;
 
 pub(crate) const JOBS: &str = "GET /v1/jobs";
@@ -16,13 +17,11 @@ pub(crate) const CONTENT_HEAD: &str = "HEAD /v1/jobs/{id}/content";
 pub(crate) const VIDEOS: &str = "GET /v1/videos";
 pub(crate) const VIDEO: &str = "GET /v1/videos/{id}";
 pub(crate) const VIDEO_CONTENT: &str = "GET /v1/videos/{id}/content";
-pub(crate) const REMIX: &str = "POST /v1/videos/{id}/remix";
 pub(crate) const CONFIG: &str = "GET /v1/ai/config";
 pub(crate) const OPERATION: &str = "POST /v1/ai/video-model/status";
-pub(crate) const UNPOLLED: &str = "POST /v1/ai/video-model";
 
 /// The routes of this function that need a key.
-pub(crate) const READS: [&str; 15] = [
+pub(crate) const READS: [&str; 13] = [
     JOBS,
     JOB,
     CONTENT,
@@ -34,14 +33,12 @@ pub(crate) const READS: [&str; 15] = [
     VIDEOS,
     VIDEO,
     VIDEO_CONTENT,
-    REMIX,
     CONFIG,
     OPERATION,
-    UNPOLLED,
 ];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 39] = [
+pub const ROUTES: [&str; 37] = [
     JOBS,
     "POST /v1/jobs",
     JOB,
@@ -58,9 +55,7 @@ pub const ROUTES: [&str; 39] = [
     VIDEO,
     "DELETE /v1/videos/{id}",
     VIDEO_CONTENT,
-    REMIX,
     CONFIG,
-    UNPOLLED,
     "POST /v1/ai/video-model/start",
     OPERATION,
     "POST /v1/webhooks/{provider}/{token}",
@@ -85,6 +80,9 @@ pub const ROUTES: [&str; 39] = [
 
 /// The problem of a request without a route.
 pub(crate) fn refuse(request: &Request) -> Problem {
+    if let Some(unsupported) = unsupported(request) {
+        return unsupported;
+    }
     let methods = methods(request.uri().path());
     if methods.is_empty() || methods.contains(&request.method().as_str()) {
         return Problem::no_route();
@@ -95,12 +93,27 @@ pub(crate) fn refuse(request: &Request) -> Problem {
     Problem { allow: Some(allowed.into()), ..problem }
 }
 
+/// What other servers of the same dialects have, and this one has not.
+fn unsupported(request: &Request) -> Option<Problem> {
+    let path = request.uri().path();
+    let is_path = |end: &str| request.method() == Method::POST && path.ends_with(end);
+    if is_path("/v1/ai/video-model") {
+        return Some(gateway::unpolled());
+    }
+    let takes_video = ["/remix", "/v1/videos/edits", "/v1/videos/extensions", "/v1/videos/characters"];
+    (path.contains("/v1/videos/") && takes_video.into_iter().any(is_path)).then(openai::takes_no_video)
+}
+
 /// The methods of a path, without the base path of a custom domain.
 fn methods(path: &str) -> Vec<&'static str> {
     let start = path.find("/v1/").or_else(|| path.find("/openapi.json")).unwrap_or(0);
     let own = &path[start..];
     let routes = ROUTES.iter().filter_map(|route| route.split_once(' '));
-    routes.filter(|(_, route)| matches(route, own)).map(|(method, _)| method).collect()
+    let mut methods: Vec<_> =
+        routes.filter(|(_, route)| matches(route, own)).map(|(method, _)| method).collect();
+    methods.sort_unstable();
+    methods.dedup();
+    methods
 }
 
 fn matches(route: &str, path: &str) -> bool {
@@ -117,8 +130,6 @@ fn matches(route: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use lambda_http::http::Method;
-
     use super::*;
 
     #[test]

@@ -58,17 +58,6 @@ pub(crate) async fn video(
     Ok(openai::video(&job, &order, show(app)))
 }
 
-/// `POST /v1/videos/{id}/remix`: refused, because no model takes a video.
-pub(crate) async fn remix(
-    app: &App,
-    request: &Request,
-    account: &AccountId,
-) -> Result<Response<Body>, Problem> {
-    own(app, request, account).await?;
-    let detail = "No model takes a video as its input: create a new video instead.";
-    Err(Problem::new(StatusCode::BAD_REQUEST, "unsupported", detail))
-}
-
 /// `GET /v1/videos?limit=&order=&after=`.
 pub(crate) async fn list(
     app: &App,

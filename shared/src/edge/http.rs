@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::de::DeserializeOwned;
@@ -129,6 +129,10 @@ pub async fn answer(
         });
         with_headers(Dialect::of(request).problem(&problem, request_id), &problem)
     });
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);

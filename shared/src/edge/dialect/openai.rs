@@ -263,6 +263,12 @@ pub fn deleted(job: &Job) -> Response<Body> {
     answer(StatusCode::OK, &json!({"id": job.id(), "object": "video.deleted", "deleted": true}))
 }
 
+/// What would make a video of another one.
+pub fn takes_no_video() -> Problem {
+    let detail = "No model takes a video as its input: create a new video instead.";
+    Problem::new(StatusCode::BAD_REQUEST, "unsupported", detail)
+}
+
 /// Our field by their name.
 fn name(field: &str) -> &str {
     match field {
