@@ -106,8 +106,12 @@ impl Answer {
         self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The code of an error in any dialect.
     pub fn code(&self) -> &str {
-        self.text("/code")
+        match self.text("/code") {
+            "" => self.text("/error/code"),
+            code => code,
+        }
     }
 }
 
@@ -146,7 +150,11 @@ impl World {
         let operator = Process { aws: stack::aws(None).await, ..stack.operator.clone() };
         let account: AccountId = "acct_test".parse().expect("an account id");
         let mut world = Self {
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .expect("a client"),
             stack,
             clock,
             wire,
@@ -200,6 +208,11 @@ impl World {
         headers: &[(&str, &str)],
         body: Option<&str>,
     ) -> Answer {
+        self.send(method, path, headers, body.unwrap_or_default().as_bytes().to_vec()).await
+    }
+
+    /// As [`call`](Self::call), with any bytes.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let mut request = self.http.request(method, format!("{}{path}", self.stack.api_url));
         if !headers.iter().any(|(name, _)| *name == "authorization") {
             request = request.bearer_auth(&self.key);
@@ -207,8 +220,8 @@ impl World {
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             request = request.header(*name, *value);
         }
-        if let Some(body) = body {
-            request = request.body(body.to_owned());
+        if !body.is_empty() {
+            request = request.body(body);
         }
         let sent = request.send().await.expect("the API answers");
         let (status, headers) = (sent.status(), sent.headers().clone());

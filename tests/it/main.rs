@@ -18,6 +18,7 @@ mod changes;
 mod collide;
 mod copies;
 mod crash;
+mod dialects;
 mod documents;
 mod events;
 mod flows;

@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{events, inbound};
+use crate::{dialects, events, inbound};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -63,6 +63,7 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);
     add("notify", "s3:GetObject", media);
+    add("dispatch", "s3:GetObject", "arn:aws:s3:::genmux-media/uploads/*");
     // Only where the table did not take the answer to a create call for seconds.
     add("dispatch", "sqs:SendMessage", &template.deployment.arn("sqs", "genmux-settle"));
     // Only where a file of more than 16 MiB breaks off.
@@ -173,6 +174,7 @@ async fn everything(world: &World) {
     queue.send(&report, None, Duration::ZERO).await.unwrap();
     world.drain().await;
     world.tick().await;
+    dialects::everything(world).await;
     for path in ["/v1/jobs", "/v1/models", "/v1/videos/models", "/v1/providers", "/v1/account"] {
         world.call(Method::GET, path, &[], None).await;
     }

@@ -108,9 +108,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         Err(problem) => return Err(problem),
     };
-    for (upload, image) in images {
-        app.uploads.put(&upload, image.mime, image.bytes).await?;
-    }
+    app.uploads.put(&images).await?;
     note_job(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
@@ -134,7 +132,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
 struct Priced {
     order: JobRequest,
     price: Credits,
-    images: Vec<(Upload, Image)>,
+    images: Vec<(Upload, &'static str, Bytes)>,
 }
 
 /// The dialect that a request came in: how it is read and answered.
@@ -157,7 +155,10 @@ impl Door<'_> {
                 started.asked
             }
         };
-        let images = uploads.into_iter().map(|(upload, bytes)| Ok((upload, image(bytes)?)));
+        let images = uploads.into_iter().map(|(upload, bytes)| {
+            let image = image(bytes)?;
+            Ok((upload, image.mime, image.bytes))
+        });
         let images = images.collect::<Result<_, Problem>>()?;
         let order = JobRequest::within(order, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
         let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;

@@ -17,7 +17,7 @@ use futures_util::stream::Fuse;
 use futures_util::{Stream, StreamExt, join, stream};
 use sha2::{Digest, Sha256};
 
-use super::uploads::presigning;
+use super::uploads::{presigning, within};
 use super::{Error, S3};
 use domain::catalog::Kind;
 use domain::id::{AccountId, JobId};
@@ -154,8 +154,12 @@ impl MediaStore {
 
     /// Deletes a file; one that does not exist is deleted.
     pub async fn delete(&self, media: &Media) -> Result<(), Error> {
-        let sent = self.client.delete_object().bucket(&self.bucket).key(&media.key).send().await;
-        sent.map(|_| ()).map_err(|source| Error::sdk(format!("delete {}", media.key), source))
+        let doing = format!("delete {}", media.key);
+        within(&doing, async {
+            let sent = self.client.delete_object().bucket(&self.bucket).key(&media.key).send().await;
+            sent.map(|_| ()).map_err(|source| Error::sdk(&doing, source))
+        })
+        .await
     }
 
     /// The stored file at `key`, with its metadata read again.

@@ -7,8 +7,12 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use domain::time::Timestamp;
 use domain::upload::Upload;
+use futures_util::future::try_join_all;
 
 use super::{Error, S3};
+
+/// How long a caller waits for the bucket.
+pub const BUCKET_WITHIN: Duration = Duration::from_secs(6);
 
 /// The uploads of the bucket.
 #[derive(Debug, Clone)]
@@ -25,11 +29,14 @@ impl Uploads {
         Self { client, bucket: bucket.into() }
     }
 
-    /// Stores an image. The same image is stored again, so that its day begins anew.
-    pub async fn put(&self, upload: &Upload, content_type: &str, bytes: Bytes) -> Result<(), Error> {
-        let put = self.client.put_object().bucket(&self.bucket).key(upload.key()).content_type(content_type);
-        let sent = put.body(ByteStream::from(bytes)).send().await;
-        sent.map(|_| ()).map_err(|source| Error::sdk("store an upload", source))
+    /// Stores images. The same image is stored again, so that its day begins anew.
+    pub async fn put(&self, images: &[(Upload, &str, Bytes)]) -> Result<(), Error> {
+        let puts = images.iter().map(async |(upload, content_type, bytes)| {
+            let put = self.client.put_object().bucket(&self.bucket).key(upload.key());
+            let sent = put.content_type(*content_type).body(ByteStream::from(bytes.clone())).send().await;
+            sent.map(|_| ()).map_err(|source| Error::sdk("store an upload", source))
+        });
+        within("store an upload", try_join_all(puts)).await.map(|_| ())
     }
 
     /// A presigned link to an image.
@@ -39,6 +46,12 @@ impl Uploads {
         let request = get.map_err(|source| Error::sdk("sign a link to an upload", source))?;
         Ok(request.uri().to_owned())
     }
+}
+
+/// A call of the bucket while a caller waits, in the time that there is for it.
+pub(super) async fn within<T>(doing: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = tokio::time::timeout(BUCKET_WITHIN, call).await;
+    done.unwrap_or_else(|_elapsed| Err(Error::failed(doing, "it took too long")))
 }
 
 /// When a presigned link begins and ends.

@@ -34,14 +34,18 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 34] = [
+pub(crate) const EVENTS: [(&str, Kind); 39] = [
     ("submit/text_to_video", Http(202, "")),
     ("submit/image_to_video", Http(202, "")),
     ("submit/idempotency_key", Http(202, "")),
+    ("submit/openai_video", Http(200, "")),
+    ("submit/gateway_start", Http(202, "")),
     ("submit/malformed_json", Http(400, "malformed_json")),
     ("submit/unknown_field", Http(422, "invalid_request")),
     ("submit/no_key", Http(401, "unauthenticated")),
     ("status/job", Http(200, "")),
+    ("status/video", Http(200, "")),
+    ("status/content", Http(409, "")),
     ("dispatch/unknown_type", Batch { failed: 1 }),
     ("dispatch/one_job", Batch { failed: 0 }),
     ("dispatch/batch_of_two", Batch { failed: 0 }),
@@ -59,6 +63,7 @@ pub(crate) const EVENTS: [(&str, Kind); 34] = [
     ("fetch/webhook_success", Batch { failed: 0 }),
     ("fetch/poll_success", Batch { failed: 0 }),
     ("cancel/job", Http(202, "")),
+    ("cancel/delete_video", Http(200, "")),
     ("endpoints/create", Http(201, "")),
     ("endpoints/list", Http(200, "")),
     ("endpoints/events", Http(200, "")),

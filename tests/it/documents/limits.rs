@@ -10,6 +10,7 @@ use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
 use shared::channel::CALL_MAX;
 use shared::provider::Timeouts;
 use shared::provider::fetch::IMAGE_WITHIN;
+use shared::store::uploads::BUCKET_WITHIN;
 
 /// The most that each function waits for in a row, provider and AWS, where each call takes all the
 /// time that it may have. Copies of files are not in it: they have limits of their own.
@@ -19,10 +20,11 @@ fn longest() -> BTreeMap<&'static str, Duration> {
     // A caller repeats what failed: one call may take all its time, the others one try.
     let http = |calls: u32| AWS_CALL + AWS_TRY * (calls - 1);
     BTreeMap::from([
-        ("submit", http(4)),    // key, policy, create, send
-        ("cancel", http(4)),    // key, job, move, send
-        ("status", http(4)),    // key, job, the job again while a caller waits, ledger
-        ("endpoints", http(5)), // key, endpoint, move, event, send
+        // Key, policy, create or the job of a retry, send; images that came with it.
+        ("submit", http(5) + BUCKET_WITHIN),
+        ("cancel", http(4) + BUCKET_WITHIN), // key, job, move, send or the file
+        ("status", http(4)),                 // key, job, the job again while a caller waits, ledger
+        ("endpoints", http(5)),              // key, endpoint, move, event, send
         ("webhook", ping + AWS_CALL),
         // Event, job, endpoints, link; deliveries at the same time; event, send. Of an inbound source,
         // endpoints and the event's put instead of the job.

@@ -25,8 +25,10 @@ fn every_route_leads_to_its_function() {
         [
             "$default → status",
             "DELETE /v1/endpoints/{id} → endpoints",
+            "DELETE /v1/videos/{id} → cancel",
             "GET /openapi.json → status",
             "GET /v1/account → status",
+            "GET /v1/ai/config → status",
             "GET /v1/endpoints → endpoints",
             "GET /v1/endpoints/{id} → endpoints",
             "GET /v1/endpoints/{id}/deliveries → endpoints",
@@ -36,11 +38,18 @@ fn every_route_leads_to_its_function() {
             "GET /v1/events/{id}/deliveries → endpoints",
             "GET /v1/jobs → status",
             "GET /v1/jobs/{id} → status",
+            "GET /v1/jobs/{id}/content → status",
             "GET /v1/models → status",
             "GET /v1/providers → status",
             "GET /v1/unsubscribe/{token} → endpoints",
+            "GET /v1/videos → status",
             "GET /v1/videos/models → status",
+            "GET /v1/videos/{id} → status",
+            "GET /v1/videos/{id}/content → status",
+            "HEAD /v1/jobs/{id}/content → status",
             "PATCH /v1/endpoints/{id} → endpoints",
+            "POST /v1/ai/video-model/start → submit",
+            "POST /v1/ai/video-model/status → status",
             "POST /v1/endpoints → endpoints",
             "POST /v1/endpoints/{id}/recover → endpoints",
             "POST /v1/endpoints/{id}/secret/rotate → endpoints",
@@ -50,6 +59,7 @@ fn every_route_leads_to_its_function() {
             "POST /v1/jobs → submit",
             "POST /v1/jobs/{id}/cancel → cancel",
             "POST /v1/unsubscribe/{token} → endpoints",
+            "POST /v1/videos → submit",
             "POST /v1/webhooks/{provider}/{token} → webhook",
         ]
     );
@@ -69,7 +79,7 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
     assert_eq!(
         environments,
         [
-            "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
+            "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
             "deliver: API_URL DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS TABLE",
             "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
             "endpoints: DELIVER_QUEUE_URL EVENT_TARGETS KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS TABLE",
@@ -79,8 +89,8 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
             "poll: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "reconcile: CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
             "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
-            "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET PROVIDERS RUST_LOG TABLE",
-            "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX PROVIDERS RUST_LOG TABLE",
+            "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET MEDIA_DAYS PROVIDERS RUST_LOG TABLE",
+            "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET MEDIA_DAYS OPENAI_VIDEO_ALIASES PROVIDERS RUST_LOG TABLE",
             "webhook: FETCH_QUEUE_URL NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL WEBHOOK_BASE_URL",
         ]
     );
