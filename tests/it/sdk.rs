@@ -1,22 +1,27 @@
-//! Official SDKs as clients of our simulators: what they can read, the real ones say alike.
+//! Official SDKs as clients of our simulators: what they can read, the real ones say alike. And of our API.
 //!
 //! Ignored where nothing is said, because they come from a package index: `tests/sdk/run.sh NAME`
 //! installs one and runs its test.
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::provider::Provider;
 use harness::platform::{KINDS, source};
 use harness::{Platform, Receiver, World};
 use local::stack::{clock, outward};
+use reqwest::StatusCode;
 use serde_json::json;
 use shared::boot::{Clock, Env};
 use sim::Options;
 use sim::channels::Channels;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+
+use crate::dialects::IMAGE;
 
 /// The script that the environment names, before its arguments.
 fn script() -> Command {
@@ -185,4 +190,79 @@ async fn inbound() {
     let (_world, file) = platforms(folder.path()).await;
     let said = script().arg(file).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// A proxy before the API that drops the first answer to an accepted call which makes a video: it answers 503 in
+/// its place. It has an image as well.
+async fn lossy(api: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (dropped, client) = (Arc::new(AtomicBool::new(false)), reqwest::Client::new());
+    let pass = async move |request: axum::extract::Request| {
+        let (parts, body) = request.into_parts();
+        if parts.uri.path() == "/boat.png" {
+            return (StatusCode::OK, axum::body::Body::from(IMAGE));
+        }
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let mut headers = parts.headers;
+        headers.remove("host");
+        let makes = parts.method == "POST" && !parts.uri.path().ends_with("/status");
+        let call = client.request(parts.method, format!("{api}{}", parts.uri)).headers(headers);
+        let answer = call.body(body).send().await.unwrap();
+        let status = answer.status();
+        if makes && status.is_success() && !dropped.swap(true, Ordering::SeqCst) {
+            return (StatusCode::SERVICE_UNAVAILABLE, axum::body::Body::empty());
+        }
+        (status, axum::body::Body::from(answer.bytes().await.unwrap()))
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(pass)).await });
+    url
+}
+
+/// Runs an official client against the API itself, whose remote jobs take half a second.
+async fn calls_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("boat.png");
+    std::fs::write(&image, IMAGE).unwrap();
+    let options = |options: &mut local::stack::Options| {
+        (options.clock, options.latency) = (Clock::System, Duration::from_millis(500));
+    };
+    let world = World::with(options).await;
+    let (api, before) = (world.stack.api_url.clone(), world.balance().await);
+    let proxy = lossy(api.clone()).await;
+    let said = async {
+        let said = script().args([&api, &proxy, &world.key]).arg(&image).output().await.unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    let mut said = std::pin::pin!(said);
+    // What the stack does by itself when it runs, a step at a time.
+    loop {
+        tokio::select! {
+            () = &mut said => break,
+            () = world.drain() => tokio::task::yield_now().await,
+        }
+    }
+    while world.stack.next_due().unwrap().is_some() {
+        world.drain().await;
+    }
+    assert!(world.balance().await < before);
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh openai_videos"]
+async fn openai_videos() {
+    calls_us().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh openai_videos_js"]
+async fn openai_videos_js() {
+    calls_us().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh ai_gateway"]
+async fn ai_gateway() {
+    calls_us().await;
 }

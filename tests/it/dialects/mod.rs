@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// The smallest PNG that passes for one.
-const IMAGE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0sum!";
+pub(crate) const IMAGE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0sum!";
 const FORM: &str = "multipart/form-data; boundary=between";
 
 /// A form of these texts, and of this file if there is one.

@@ -142,8 +142,8 @@ async fn a_deleted_video_loses_its_file_and_keeps_its_job_and_its_money() {
     let key = world.finish(&id).await.media().unwrap().key.clone();
     let balance = world.balance().await;
     // Where a function dies, a repeat goes on; where nothing fails, a repeat changes nothing.
-    world.wire.reset();
     for k in 0.. {
+        world.wire.reset();
         world.wire.crash_at(k, harness::Moment::After);
         let answer = delete().await;
         if world.wire.is_spent() {

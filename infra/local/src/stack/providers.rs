@@ -26,13 +26,14 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("SENDERS", "Senders"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
     ("PROVIDER_LIMITS", "ProviderLimits"),
     ("LIVE_JOBS_MAX", "LiveJobsMax"),
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
+    ("OPENAI_VIDEO_ALIASES", "OpenAiVideoAliases"),
 ];
 /// The senders of a local stack.
 const SENDERS: [Sender; 3] = [Sender::Telegram, Sender::Sendgrid, Sender::Twilio];

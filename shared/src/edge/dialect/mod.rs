@@ -178,6 +178,7 @@ fn message(problem: &Problem, name: fn(&str) -> &str) -> String {
     let mut text = String::new();
     for FieldError { field, detail, allowed } in &problem.errors {
         let start = if text.is_empty() { "" } else { " " };
+        let detail = detail.trim_end_matches('.');
         let _infallible = write!(text, "{start}{}: {detail}", name(field));
         if !allowed.is_empty() {
             let _infallible = write!(text, "; allowed: {}", allowed.join(", "));
