@@ -12,7 +12,7 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Fault;
 use serde_json::{Value, json};
-use shared::edge::view::JobView;
+use shared::edge::dialect::native::JobView;
 use shared::operate::jobs::Filter;
 use shared::operate::timeline::{self, Event, Wait};
 use shared::operate::{dead_letters, jobs};
