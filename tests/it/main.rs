@@ -16,6 +16,7 @@ mod cancel;
 mod catalogue;
 mod changes;
 mod collide;
+mod console;
 mod copies;
 mod crash;
 mod dialects;

@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{dialects, events, inbound};
+use crate::{console, dialects, events, inbound};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -63,6 +63,7 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);
     add("notify", "s3:GetObject", media);
+    add("console", "s3:GetObject", media);
     add("dispatch", "s3:GetObject", "arn:aws:s3:::genmux-media/uploads/*");
     // Only where the table did not take the answer to a create call for seconds.
     add("dispatch", "sqs:SendMessage", &template.deployment.arn("sqs", "genmux-settle"));
@@ -175,6 +176,7 @@ async fn everything(world: &World) {
     world.drain().await;
     world.tick().await;
     dialects::everything(world).await;
+    console::everything(world).await;
     for path in ["/v1/jobs", "/v1/models", "/v1/videos/models", "/v1/providers", "/v1/account"] {
         world.call(Method::GET, path, &[], None).await;
     }
@@ -195,7 +197,7 @@ fn no_role_may_write_the_rows_of_keys() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Role:"))
         .filter(|name| !name.starts_with(' '))
         .collect();
-    assert_eq!(roles.len(), 13, "{roles:?}");
+    assert_eq!(roles.len(), 14, "{roles:?}");
     for role in roles {
         assert!(policy.contains(&format!("- !Ref {role}Role\n")), "{role} may write keys");
     }

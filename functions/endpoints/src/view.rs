@@ -28,21 +28,13 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
         "created_at": text(made(endpoint.created_at)),
         "updated_at": text(made(endpoint.updated_at)),
     });
-    view[endpoint.kind.field()] = shown(endpoint).into();
+    view[endpoint.kind.field()] = endpoint.shown_address().into();
     view
 }
 
 /// No one created what stands for callback URLs.
 fn made(at: Timestamp) -> Option<Timestamp> {
     (at > Timestamp::from_secs(0)).then_some(at)
-}
-
-/// The address; without its last part, if that is a secret.
-fn shown(endpoint: &Endpoint) -> String {
-    match endpoint.address.rsplit_once('/').filter(|_| endpoint.kind.has_secret_address()) {
-        Some((start, _secret)) => format!("{start}/…"),
-        None => endpoint.address.clone(),
-    }
 }
 
 /// An event as its deliveries show it, with its id.

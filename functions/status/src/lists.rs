@@ -8,13 +8,12 @@ use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
 use shared::edge::http::{Problem, json as answer};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
+use shared::store::ledger::Line;
 
 use super::{App, listed};
 
 /// Minimum page size of a filtered list's reads.
 const PAGE_MIN: i32 = 20;
-/// Maximum length of a key of the table.
-const LEDGER_KEY_BYTES_MAX: usize = 1024;
 /// Pages that a filtered list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;
 
@@ -59,7 +58,7 @@ pub(crate) async fn account(
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
     let limit = limit(request)?;
-    let cursor = cursor(request, ledger_key)?;
+    let cursor = cursor(request, Line::key)?;
     let balance = app.ledger.balance(account).await?;
     let lines = app.ledger.lines(account, limit, cursor).await?;
     let next = lines.next.map(|(at, key)| encode(at, &key));
@@ -110,43 +109,4 @@ fn status(request: &Request) -> Result<Option<State>, Problem> {
     let state = State::ALL.into_iter().find(|state| state.name() == text);
     let names = || State::ALL.iter().map(|state| state.name().to_owned()).collect();
     state.map(Some).ok_or_else(|| bad_parameter("status", "is not a job status", names()))
-}
-
-/// The key of a ledger line, if valid.
-fn ledger_key(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("ENTRY#")?;
-    let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
-    let fits = match (of_job, rest.strip_suffix("#GRANT")) {
-        (Some(job), _) => job.len() == JobId::BYTES && job.parse::<JobId>().is_ok(),
-        (None, Some(id)) => !id.is_empty() && !id.chars().any(char::is_control),
-        (None, None) => false,
-    };
-    (fits && text.len() <= LEDGER_KEY_BYTES_MAX).then(|| text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ledger_cursor_names_a_ledger_line() {
-        let id = JobId::from_bytes([7; 16]);
-        for key in
-            [format!("ENTRY#{id}#CHARGE"), format!("ENTRY#{id}#REFUND"), "ENTRY#a#b c#GRANT".to_owned()]
-        {
-            assert_eq!(ledger_key(&key), Some(key.clone()));
-        }
-        let long = format!("ENTRY#{}#GRANT", "x".repeat(1_100));
-        for key in [
-            "ENTRY#",
-            "ENTRY##GRANT",
-            "ENTRY#job_1#CHARGE",
-            "ENTRY#a\n#GRANT",
-            "BALANCE#",
-            "ENTRY#a#X",
-            &long,
-        ] {
-            assert_eq!(ledger_key(key), None, "{key}");
-        }
-    }
 }

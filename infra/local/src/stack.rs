@@ -46,7 +46,7 @@ const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
 /// Functions that accept and fetch loopback URLs here, but not when deployed.
-const REACH_THIS_MACHINE: [&str; 5] = ["deliver", "dispatch", "endpoints", "fetch", "submit"];
+const REACH_THIS_MACHINE: [&str; 6] = ["console", "deliver", "dispatch", "endpoints", "fetch", "submit"];
 /// The interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 

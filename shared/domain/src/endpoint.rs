@@ -182,6 +182,14 @@ pub enum Admission {
 }
 
 impl Endpoint {
+    /// The address; without its last part, if that is a secret.
+    pub fn shown_address(&self) -> String {
+        match self.address.rsplit_once('/').filter(|_| self.kind.has_secret_address()) {
+            Some((start, _secret)) => format!("{start}/…"),
+            None => self.address.clone(),
+        }
+    }
+
     /// What stands for the callback URLs of an account's jobs until its secret is rotated.
     pub fn of_callbacks(account: AccountId) -> Self {
         let long_ago = Timestamp::from_secs(0);

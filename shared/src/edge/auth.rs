@@ -54,19 +54,34 @@ impl Authenticator {
         scope: Scope,
         now: Timestamp,
     ) -> Result<AccountId, Problem> {
-        let Some((id, secret)) = bearer(headers) else { return Err(unauthenticated()) };
-        let Some(key) = self.key(&id, now).await? else { return Err(unauthenticated()) };
-        let right = secret_sha256(secret).as_bytes().ct_eq(key.secret_sha256.as_bytes());
-        if !bool::from(right) || key.revoked {
-            return Err(unauthenticated());
-        }
+        let Some(token) = bearer(headers) else { return Err(unauthenticated()) };
+        let Some(key) = self.key_of(token, now).await? else { return Err(unauthenticated()) };
+        self.account_of(key, scope, now)
+    }
+
+    /// The account of a key that was proved, if the key has `scope` and is not used too fast.
+    pub fn account_of(&self, key: ApiKey, scope: Scope, now: Timestamp) -> Result<AccountId, Problem> {
         note_account(&key.account);
-        self.take(&id, now)?;
+        self.take(&key.id, now)?;
         if !key.scopes.contains(&scope) {
             let detail = "This key lacks the required scope.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
         Ok(key.account)
+    }
+
+    /// The key of a token: `None` if it is malformed, unknown, wrong or revoked.
+    pub async fn key_of(&self, token: &str, now: Timestamp) -> Result<Option<ApiKey>, Error> {
+        let Some((id, secret)) = parts(token) else { return Ok(None) };
+        let found = self.active(&id, now).await?;
+        let is_right =
+            |key: &ApiKey| bool::from(secret_sha256(secret).as_bytes().ct_eq(key.secret_sha256.as_bytes()));
+        Ok(found.filter(is_right))
+    }
+
+    /// A key that is not revoked, of someone who proved to have it.
+    pub async fn active(&self, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, Error> {
+        Ok(self.key(id, now).await?.filter(|key| !key.revoked))
     }
 
     async fn key(&self, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, Error> {
@@ -102,14 +117,16 @@ impl Authenticator {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<(KeyId, &str)> {
+fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     // RFC 9110, 11.1 and 11.4: a case-insensitive scheme, then one or more blanks.
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_start_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// The id and the secret of a token.
+fn parts(token: &str) -> Option<(KeyId, &str)> {
     let (id, secret) = token.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
     Some((id.parse().ok()?, secret))
 }
@@ -136,7 +153,7 @@ mod tests {
             make_key("acct_anna".parse().unwrap(), vec![Scope::Read], [7; 42], Timestamp::from_secs(1));
         let id = |value: String| {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
-            bearer(&headers).map(|(id, secret)| (id, secret.len()))
+            bearer(&headers).and_then(parts).map(|(id, secret)| (id, secret.len()))
         };
         let read = id(format!("Bearer {token}"));
         assert_eq!(read.as_ref().map(|(id, _)| id), Some(&key.id));

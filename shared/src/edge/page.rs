@@ -33,7 +33,7 @@ pub fn encode(at: Timestamp, name: &str) -> String {
 }
 
 /// Accepts only the output of [`encode`].
-fn decode<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp, T)> {
+pub fn decode<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp, T)> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
     let (at, name) = std::str::from_utf8(&bytes).ok()?.split_once('.')?;
     let millis: i64 = at.parse().ok().filter(|millis| (0..=LATEST_MS).contains(millis))?;

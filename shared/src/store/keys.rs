@@ -35,6 +35,7 @@ pub const REMOTE: &str = "REMOTE";
 /// The provider account that webhooks are signed for.
 pub const PIN: &str = "PIN";
 
+pub const SESSION: &str = "SESSION";
 pub const RETRY: &str = "RETRY";
 pub const EVENT: &str = "EVENT";
 
@@ -55,6 +56,11 @@ pub fn account(id: &AccountId) -> String {
 
 pub fn parse_account(key: &str) -> Option<AccountId> {
     key.strip_prefix("ACCT#")?.parse().ok()
+}
+
+/// A session of the console, by the SHA-256 of its token.
+pub fn session(token_sha256: &str) -> String {
+    format!("SESSION#{token_sha256}")
 }
 
 /// The key of an account's ledger lines in the account index.

@@ -13,9 +13,12 @@ use super::read::Page;
 use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::event::Event;
-use domain::id::AccountId;
+use domain::id::{AccountId, JobId};
 use domain::job::{Job, Notifies};
 use domain::time::Timestamp;
+
+/// Maximum length of a key of the table.
+const KEY_BYTES_MAX: usize = 1024;
 
 /// Balances and ledger of all accounts.
 #[derive(Debug, Clone)]
@@ -30,6 +33,20 @@ pub struct Line {
     pub entry: Entry,
     #[serde(rename = "created_at")]
     pub at: Timestamp,
+}
+
+impl Line {
+    /// The key of a line, if this text is one.
+    pub fn key(text: &str) -> Option<String> {
+        let rest = text.strip_prefix("ENTRY#")?;
+        let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
+        let fits = match (of_job, rest.strip_suffix("#GRANT")) {
+            (Some(job), _) => job.len() == JobId::BYTES && job.parse::<JobId>().is_ok(),
+            (None, Some(id)) => !id.is_empty() && !id.chars().any(char::is_control),
+            (None, None) => false,
+        };
+        (fits && text.len() <= KEY_BYTES_MAX).then(|| text.to_owned())
+    }
 }
 
 /// The result of a grant.
@@ -322,4 +339,33 @@ pub(super) fn wanted_events(item: &Item) -> Notifies {
 /// The account of a ledger item.
 pub(super) fn owner(item: &Item) -> Option<AccountId> {
     text_of(item, PK).and_then(keys::parse_account)
+}
+
+#[cfg(test)]
+mod tests {
+    use JobId;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_of_a_line() {
+        let id = JobId::from_bytes([7; 16]);
+        for key in
+            [format!("ENTRY#{id}#CHARGE"), format!("ENTRY#{id}#REFUND"), "ENTRY#a#b c#GRANT".to_owned()]
+        {
+            assert_eq!(Line::key(&key), Some(key.clone()));
+        }
+        let long = format!("ENTRY#{}#GRANT", "x".repeat(1_100));
+        for key in [
+            "ENTRY#",
+            "ENTRY##GRANT",
+            "ENTRY#job_1#CHARGE",
+            "ENTRY#a\n#GRANT",
+            "BALANCE#",
+            "ENTRY#a#X",
+            &long,
+        ] {
+            assert_eq!(Line::key(key), None, "{key}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ pub mod queue;
 pub mod read;
 pub mod remotes;
 pub mod reports;
+pub mod sessions;
 pub mod uploads;
 pub mod verdicts;
 

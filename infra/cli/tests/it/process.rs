@@ -25,6 +25,13 @@ struct Server {
     key: String,
 }
 
+/// A test that fails leaves no stack behind.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+    }
+}
+
 impl Server {
     /// Starts the stack on a folder.
     fn start(folder: &Path, port: u16) -> Self {

@@ -52,11 +52,19 @@ pub(super) fn router(host: &Host) -> Router {
                 without_route(host, request).await
             }
         };
-        router = router.route(&path, on(filter, handler));
+        router = router.route(&as_axum(&path), on(filter, handler));
     }
     let host = host.clone();
     let otherwise = move |request: Request| without_route(host.clone(), request);
     router.fallback(otherwise.clone()).method_not_allowed_fallback(otherwise)
+}
+
+/// A path's last parameter may take the rest of it: `{rest+}` in API Gateway, `{*rest}` in axum.
+fn as_axum(path: &str) -> String {
+    match path.strip_suffix("+}").and_then(|start| start.rsplit_once('{')) {
+        Some((start, name)) => format!("{start}{{*{name}}}"),
+        None => path.to_owned(),
+    }
 }
 
 async fn without_route(host: Host, request: Request) -> Response {
@@ -169,6 +177,7 @@ fn document(
 fn decoded_path(route: &str, parameters: &Parameters) -> String {
     let decoded = |segment: &'_ str| {
         let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let name = name.map(|name| name.trim_end_matches('+'));
         name.and_then(|name| parameters.get(name)).map_or_else(|| segment.to_owned(), Clone::clone)
     };
     route.split('/').map(decoded).collect::<Vec<_>>().join("/")

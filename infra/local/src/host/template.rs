@@ -249,8 +249,7 @@ fn routes(stack: &Stack<'_>, names: &Names) -> Result<Vec<Route>> {
             return Ok(Route { key: route_key, matches: None, function });
         }
         let (method, path) = route_key.split_once(' ').context("not a method and a path").with_context(at)?;
-        let known =
-            ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].contains(&method) && !path.contains("+}");
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].contains(&method);
         ensure!(known, "resource {id}: the route key {route_key} is not understood");
         let matches = Some((Method::try_from(method)?, path.to_owned()));
         Ok(Route { key: route_key, matches, function })

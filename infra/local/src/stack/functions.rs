@@ -93,6 +93,7 @@ pub fn start_function(name: &str, process: &Process) -> Result<Arc<dyn Function>
         "submit" => deploy!(http_function, submit, process),
         "webhook" => deploy!(http_function, webhook, process),
         "status" => deploy!(http_function, status, process),
+        "console" => deploy!(http_function, console, process),
         "cancel" => deploy!(http_function, cancel, process),
         "endpoints" => deploy!(http_function, endpoints, process),
         "notify" => deploy!(event_function, notify, process),

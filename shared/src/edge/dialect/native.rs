@@ -94,14 +94,15 @@ struct AttemptView<'a> {
     error: Option<ErrorView<'a>>,
 }
 
+/// Why a job or an attempt failed.
 #[derive(Debug, Serialize)]
-struct ErrorView<'a> {
-    code: &'static str,
+pub struct ErrorView<'a> {
+    pub code: &'static str,
     /// Human-readable: the provider's message or a default sentence.
-    message: &'a str,
+    pub message: &'a str,
     /// The provider's own error code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider_code: Option<&'a str>,
+    pub provider_code: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,7 +175,7 @@ impl<'a> AttemptView<'a> {
 }
 
 impl<'a> ErrorView<'a> {
-    fn new(fault: &'a Fault) -> Self {
+    pub fn new(fault: &'a Fault) -> Self {
         let (code, message) = reason(fault);
         Self { code, message, provider_code: fault.code.as_deref() }
     }

@@ -25,8 +25,8 @@ pub(in crate::command) async fn run(local: &Local, as_json: bool) -> Result<Exit
     stop_on_signal(stack.stopper())?;
     let url = &stack.api_url;
     let banner = format!(
-        "Genmux is running. Ctrl-C stops it; its data is in {}.\n  API        {url}\n  key        {key}\n  \
-         providers  {providers}\n  try        {}",
+        "Genmux is running. Ctrl-C stops it; its data is in {}.\n  API        {url}\n  console    {url}/console\n  \
+         key        {key}\n  providers  {providers}\n  try        {}",
         local.data.display(),
         demo_command(&std::env::args().next().unwrap_or_default(), &local.data)
     );

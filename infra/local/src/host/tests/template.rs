@@ -204,7 +204,7 @@ fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
         ("rate(1 minute)", "cron(0 * * * ? *)", "resource HealthSchedule: cron(0 * * * ? *) is not"),
         ("rate(1 minute)", "rate(1 minutes)", "resource HealthSchedule: rate(1 minutes) is not"),
         ("POST /v1/jobs\n", "ANY /v1/jobs\n", "resource SubmitRoute: the route key ANY /v1/jobs is not"),
-        ("GET /v1/models", "GET /v1/{rest+}", "resource ModelsRoute: the route key GET /v1/{rest+} is not"),
+        ("GET /v1/models", "ANY /v1/models", "resource ModelsRoute: the route key ANY /v1/models is not"),
         ("AWS::S3::BucketPolicy", "AWS::S3::Acl", "resource MediaBucketPolicy: the type AWS::S3::Acl"),
         (
             "Effect: Allow\n                Action: sqs",

@@ -1,0 +1,142 @@
+"""Uses the console as a person does. Arguments: the API's URL, a caller's key, an operator's key, and the
+folder for the pictures."""
+
+import sys
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect, sync_playwright
+
+api, key, operator_key, folder = sys.argv[1:]
+pictures = Path(folder)
+pictures.mkdir(parents=True, exist_ok=True)
+axe = Axe()
+errors: list[str] = []
+
+
+def look(page: Page, name: str) -> None:
+    """Accessibility, no sideways scrolling on a phone, and a picture: light and dark, wide and narrow."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+        if found.violations_count:
+            errors.append(f"{name}, {scheme}: {found.generate_report()}")
+        for width in (1200, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                errors.append(f"{name}: wider than {width} px")
+    page.set_viewport_size({"width": 1200, "height": 800})
+
+
+def sign_in(page: Page, with_key: str) -> None:
+    page.get_by_label("API key").fill(with_key)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def submit(page: Page, model: str, prompt: str) -> None:
+    page.get_by_role("link", name="Playground", exact=True).click()
+    page.get_by_label("Model").select_option(model)
+    page.get_by_role("button", name="Choose").click()
+    page.get_by_label("Prompt", exact=True).fill(prompt)
+    page.get_by_role("button", name="Submit").click()
+
+
+def as_caller(page: Page) -> None:
+    page.goto(api)
+    look(page, "sign-in")
+    sign_in(page, "gmx_wrong_key")
+    expect(page.get_by_role("alert")).to_contain_text("no such key")
+    page.goto(api)
+    sign_in(page, key)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+    page.get_by_role("link", name="Playground", exact=True).click()
+    page.get_by_label("Model").select_option("veo-3.1-fast")
+    page.get_by_role("button", name="Choose").click()
+    before = page.locator("#price").inner_text()
+    page.get_by_label("Length in seconds").select_option("4")
+    expect(page.locator("#price")).not_to_have_text(before)  # without a submit
+    look(page, "playground")
+
+    submit(page, "veo-3.1-fast", "a paper boat on a rainy street")
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+    look(page, "job-running")
+    # It ends by itself, without a reload.
+    expect(page.locator(".status").first).to_have_text("succeeded", timeout=40_000)
+    played = page.locator("video").evaluate(
+        "v => new Promise(done => { v.muted = true; v.onplaying = () => done('playing');"
+        " v.onerror = () => done('error ' + v.error.message); v.play().catch(e => done(String(e))); })"
+    )
+    # Chromium of Debian plays H.264; without that codec the file was at least fetched.
+    if played != "playing" and "supported source" not in played:
+        errors.append(f"the video does not play: {played}")
+    look(page, "job-succeeded")
+
+    submit(page, "gen-4.5", "a boat [[sim: fail=content_policy]]")
+    expect(page.locator(".status").first).to_have_text("failed", timeout=40_000)
+    expect(page.locator("main")).to_contain_text("content_policy")
+    expect(page.locator("main")).to_contain_text("refunded in full")
+    look(page, "job-failed")
+
+    submit(page, "gen-4.5", "a boat [[sim: latency=60]]")
+    page.get_by_role("button", name="Cancel this job").click()
+    expect(page.locator(".status").first).to_have_text("canceled", timeout=40_000)
+
+    for name in ("Overview", "Jobs", "Gallery", "Credits", "Endpoints", "Key"):
+        page.get_by_role("link", name=name, exact=True).first.click()
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        if key in page.content():
+            errors.append(f"{name} shows the key")
+        look(page, name.lower())
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    page.get_by_label("Status").select_option("failed")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.locator("tbody a").click()
+    expect(page.locator("main")).to_contain_text("content_policy")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+
+
+def as_operator(page: Page) -> None:
+    page.goto(f"{api}/console/operate/providers")
+    sign_in(page, operator_key)
+    expect(page.get_by_role("heading", name="Providers")).to_be_visible()
+    page.get_by_role("button", name="Pause fal").click()
+    expect(page.get_by_role("button", name="Resume fal")).to_be_visible()
+    page.get_by_role("button", name="Resume fal").click()
+    expect(page.get_by_role("button", name="Pause fal")).to_be_visible()
+    look(page, "providers")
+    page.get_by_role("link", name="Active jobs").click()
+    look(page, "active-jobs")
+    page.get_by_role("link", name="Accounts").click()
+    page.get_by_label("Account").fill("acct_demo")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("main")).to_contain_text("Balance")
+    look(page, "accounts")
+
+
+def without_script(page: Page) -> None:
+    page.goto(api)
+    sign_in(page, key)
+    submit(page, "veo-3.1-fast", "a kite")
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+        executable_path="/usr/bin/chromium",
+        args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"],
+    )
+    for story, script in ((as_caller, True), (as_operator, True), (without_script, False)):
+        context = browser.new_context(java_script_enabled=script)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(f"script: {error}"))
+        page.on("console", lambda line: line.type == "error" and "401" not in line.text and errors.append(line.text))
+        story(page)
+        context.close()
+        print(f"{story.__name__}: done")
+    browser.close()
+if errors:
+    sys.exit("\n".join(errors))
