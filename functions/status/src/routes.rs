@@ -38,9 +38,10 @@ pub(crate) const READS: [&str; 13] = [
 ];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 37] = [
+pub const ROUTES: [&str; 38] = [
     JOBS,
     "POST /v1/jobs",
+    "POST /v1/quotes",
     JOB,
     "POST /v1/jobs/{id}/cancel",
     MODELS,

@@ -22,7 +22,7 @@ use shared::edge::auth::Authenticator;
 use shared::edge::dialect::native::{JobView, job_response};
 use shared::edge::dialect::openai::{self, Aliases, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
-use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse};
+use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
 use shared::edge::{idempotency, note_job};
 use shared::operate::recent::Recent;
 use shared::operate::submit::{Submission, Submit, Submitted};
@@ -32,6 +32,8 @@ use shared::store::jobs::{Created, JobStore};
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::outbox::Outbox;
 use shared::store::uploads::Uploads;
+
+mod quote;
 
 /// `Retry-After` at the limit of active jobs: one of them may have ended by then.
 const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -84,7 +86,14 @@ impl App {
 }
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    Ok(Box::pin(answer(&request, submit(app, &request))).await)
+    Ok(Box::pin(answer(&request, route(app, &request))).await)
+}
+
+async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    match route_key(request) {
+        "POST /v1/quotes" => quote::quote(app, request).await,
+        _ => submit(app, request).await,
+    }
 }
 
 async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem> {

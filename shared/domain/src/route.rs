@@ -78,13 +78,8 @@ pub fn choose<'a>(
 ) -> Result<&'a Route, NoRoute> {
     let last_class =
         job.attempts.iter().rev().find_map(|attempt| attempt.fault.as_ref()).map(|fault| fault.class);
-    let names = std::iter::once(&request.model).chain(&request.fallback_models);
-    let usable = names.filter_map(|name| catalog.model(name)).enumerate().flat_map(|(rank, model)| {
-        let takes = |route: &Route| route.expected_s.unwrap_or(model.expected_s);
-        model.routes.iter().map(move |route| ((rank, takes(route)), route))
-    });
     let standing = |route: &Route| standings.get(&route.provider).cloned().unwrap_or_default();
-    let fitting: Vec<_> = usable.filter(|(_, route)| request.fits(route) && pinned(request, route)).collect();
+    let fitting: Vec<_> = fitting(request, catalog).collect();
     let simulated = is_simulated(job, request, fitting.iter().map(|(_, route)| *route), standing);
     let (admitted, waiting): (Vec<_>, Vec<_>) = fitting
         .into_iter()
@@ -106,6 +101,31 @@ pub fn choose<'a>(
         (down, tries(job, route), *rank, standing.health, !preferred, speed, request.cost(route))
     });
     best.map(|(_, route)| route).ok_or(none)
+}
+
+/// The routes that can serve a request, and the usual duration of each in seconds: in the order in
+/// which they are tried while all providers are healthy.
+pub fn offered<'a>(request: &JobRequest, catalog: &'a Catalog) -> Vec<(&'a Route, u32)> {
+    let mut routes: Vec<_> = fitting(request, catalog).collect();
+    routes.sort_by_key(|((rank, takes_s), route)| {
+        let speed = if request.prefer == Some(Prefer::Fastest) { *takes_s } else { 0 };
+        (*rank, request.provider != Some(route.provider), speed, request.cost(route))
+    });
+    routes.into_iter().map(|((_, takes_s), route)| (route, takes_s)).collect()
+}
+
+/// The routes that can serve a request, each with the rank of its model among those that the request
+/// names, and its usual duration in seconds.
+fn fitting<'a>(
+    request: &JobRequest,
+    catalog: &'a Catalog,
+) -> impl Iterator<Item = ((usize, u32), &'a Route)> {
+    let names = std::iter::once(&request.model).chain(&request.fallback_models);
+    let routes = names.filter_map(|name| catalog.model(name)).enumerate().flat_map(|(rank, model)| {
+        let takes = |route: &Route| route.expected_s.unwrap_or(model.expected_s);
+        model.routes.iter().map(move |route| ((rank, takes(route)), route))
+    });
+    routes.filter(|(_, route)| request.fits(route) && pinned(request, route))
 }
 
 /// Whether a job's attempts go to simulators. Provider health does not matter: an outage of the

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::id::JobId;
 use domain::job::State;
 use harness::{Answer, World};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ async fn a_job_is_shown_as_it_moves() {
     });
     let mut want = json!({
         "id": id, "account": "acct_test", "status": "queued", "model": "pika-2.2",
-        "price_micro_credits": 25_000_000, "created_at": created, "updated_at": created,
+        "price_micro_credits": 25_000_000, "price_credits": "25", "created_at": created, "updated_at": created,
         "cancel_requested": false, "attempts": [], "request": request,
     });
     assert_eq!(submitted.body, want);
@@ -200,4 +200,38 @@ async fn a_media_link_gives_a_playable_file_without_credentials() {
         let bare = client.get(stored).send().await.unwrap();
         assert!(bare.status().is_client_error(), "the bucket is not open: {bare:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quote_is_what_a_submit_charges_and_charges_nothing() {
+    let world = World::new().await;
+    let quote =
+        async |body: Value| world.call(Method::POST, "/v1/quotes", &[], Some(&body.to_string())).await;
+    let balance = async || {
+        world.call(Method::GET, "/v1/account", &[], None).await.body["balance_micro_credits"].clone()
+    };
+    let before = balance().await;
+    let body =
+        json!({"model": "veo-3.1", "prompt": "a boat", "duration_s": 4, "fallback_models": ["veo-3.1-fast"]});
+    let quoted = quote(body.clone()).await;
+    assert_eq!(quoted.status, StatusCode::OK, "{quoted:?}");
+    assert_eq!(quoted.body["request"]["resolution"], "720p");
+    let routes = quoted.body["routes"].as_array().unwrap();
+    let of = |start: &str| routes.iter().position(|route| route["name"].as_str().unwrap().contains(start));
+    assert!(of("fast") > Some(0), "fallback models come last: {routes:?}");
+    assert_eq!(quoted.body["expected_s"], routes[0]["expected_s"]);
+    assert_eq!(balance().await, before, "nothing was charged");
+    let job = world.post_job(&body, "quoted").await;
+    for member in ["price_micro_credits", "price_credits"] {
+        assert_eq!(job.body[member], quoted.body[member], "{member}");
+    }
+    let pinned = json!({"model": "veo-3.1", "prompt": "a", "provider": "fal", "pin": true});
+    let pinned = quote(pinned).await;
+    let routes = pinned.body["routes"].as_array().unwrap();
+    assert!(!routes.is_empty() && routes.iter().all(|route| route["provider"] == "fal"), "{routes:?}");
+    let wrong = quote(json!({"model": "veo-3.1", "prompt": "a", "duration_s": 5})).await;
+    assert_eq!(
+        (wrong.status, wrong.body["errors"][0]["field"].as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("duration_s"))
+    );
 }

@@ -1,4 +1,4 @@
-//! The commands that call the API as its callers do: `models`, `submit`, `wait`, `download`, `cancel`.
+//! The commands that call the API as its callers do: `models`, `quote`, `submit`, `wait`, `download`, `cancel`.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,9 @@ pub(super) struct Models {
     api: Api,
 }
 
+/// What is asked for.
 #[derive(Debug, Args)]
-pub(super) struct Submit {
+struct Asked {
     /// What the video or image shows.
     prompt: String,
     /// A model of `genmux models`.
@@ -52,6 +53,32 @@ pub(super) struct Submit {
     /// Any other field of the request, as `--set seed=7 --set resolution=1080p`. The value is JSON, or else text.
     #[arg(long, value_name = "FIELD=VALUE", value_parser = field)]
     set: Vec<(String, Value)>,
+}
+
+impl Asked {
+    /// The body of a request.
+    fn body(self) -> Value {
+        let mut body: Map<String, Value> = self.set.into_iter().collect();
+        body.insert("model".to_owned(), self.model.into());
+        body.insert("prompt".to_owned(), self.prompt.into());
+        body.extend(self.duration.map(|secs| ("duration_s".to_owned(), secs.into())));
+        body.extend(self.image.map(|url| ("image_url".to_owned(), url.into())));
+        body.into()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Quote {
+    #[command(flatten)]
+    asked: Asked,
+    #[command(flatten)]
+    api: Api,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Submit {
+    #[command(flatten)]
+    asked: Asked,
     /// A repeat with the same key returns the same job. Default: random.
     #[arg(long)]
     idempotency_key: Option<String>,
@@ -172,25 +199,29 @@ fn ranges(numbers: &[u64]) -> String {
     runs.collect::<Vec<_>>().join(" ")
 }
 
+pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
+    let quote = args.api.client(local)?.quote(&args.asked.body()).await?;
+    let routes = quote.get("routes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let usual = |value: &Value| value.get("expected_s").and_then(Value::as_u64).unwrap_or_default();
+    let lines = routes.iter().map(|route| format!("\n  {}, usually {} s", text(route, "name"), usual(route)));
+    let shown = format!("{} credits, usually {} s", text(&quote, "price_credits"), usual(&quote));
+    Ok(Output::new(shown + &lines.collect::<String>(), quote))
+}
+
 pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
     check_out(args.out.as_deref())?;
     let client = args.api.client(local)?;
-    let mut body: Map<String, Value> = args.set.into_iter().collect();
-    body.insert("model".to_owned(), args.model.into());
-    body.insert("prompt".to_owned(), args.prompt.into());
-    body.extend(args.duration.map(|secs| ("duration_s".to_owned(), secs.into())));
-    body.extend(args.image.map(|url| ("image_url".to_owned(), url.into())));
+    let body = args.asked.body();
     let key = args.idempotency_key.unwrap_or_else(|| base32(&Random::System.bytes::<10>()));
-    let job = client.submit(&Value::from(body), &key).await.with_context(|| {
+    let job = client.submit(&body, &key).await.with_context(|| {
         format!("no job was confirmed; the same command with `--idempotency-key {key}` makes at most one")
     })?;
     let id = text(&job, "id").to_owned();
-    let credits = job.get("price_micro_credits").and_then(Value::as_u64).map(Credits::from_micros);
-    let price = credits.map(|credits| format!(" for {credits} credits")).unwrap_or_default();
+    let price = text(&job, "price_credits").to_owned();
     if !args.wait {
-        return Ok(Output::new(format_args!("{id}{price}: `genmux wait {id}`"), job));
+        return Ok(Output::new(format_args!("{id} for {price} credits: `genmux wait {id}`"), job));
     }
-    note(&format!("{id}{price}"));
+    note(&format!("{id} for {price} credits"));
     let job = client.wait(&id, POLL_S, Duration::from_secs(args.timeout), status_notes()).await?;
     saved(&client, job, args.out.as_deref()).await
 }

@@ -43,6 +43,10 @@ impl Client {
         Ok(self.send(self.http.get(self.at(path))).await?.json().await?)
     }
 
+    pub(super) async fn quote(&self, body: &Value) -> Result<Value> {
+        Ok(self.send(self.http.post(self.at("/v1/quotes")).json(body)).await?.json().await?)
+    }
+
     pub(super) async fn submit(&self, body: &Value, idempotency_key: &str) -> Result<Value> {
         let post = self.http.post(self.at("/v1/jobs")).header("idempotency-key", idempotency_key);
         Ok(self.send(post.json(body)).await?.json().await?)

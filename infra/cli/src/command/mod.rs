@@ -64,6 +64,8 @@ enum Command {
     Listen(listen::Listen),
     /// List the models of an API.
     Models(api::Models),
+    /// Print what a job would cost, how long it usually takes and by which routes.
+    Quote(api::Quote),
     /// Submit a prompt to an API; with --wait, save the result.
     Submit(api::Submit),
     /// Wait for a job's end; exit 1 if it did not succeed.
@@ -361,6 +363,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Completions { shell } => return shell::completions(shell),
         Command::Man => return shell::manual(),
         Command::Models(args) => api::models(args, local).await?,
+        Command::Quote(args) => api::quote(args, local).await?,
         Command::Submit(args) => api::submit(args, local).await?,
         Command::Wait(args) => api::wait(args, local).await?,
         Command::Download(args) => api::download(args, local).await?,

@@ -261,6 +261,8 @@ async fn the_commands_of_a_caller_work_with_a_folder_and_with_an_url() {
     let (ok, models, _) = genmux(&[&["models"][..], &data].concat());
     let of_veo = models.lines().find(|line| line.starts_with("veo-3.1-fast "));
     assert!(ok && of_veo.is_some_and(|line| line.contains("video  4 6 8")), "{models}");
+    let (ok, quoted, _) = genmux(&[&["quote", "a boat", "--duration", "4"][..], &data].concat());
+    assert!(ok && quoted.starts_with("52 credits, usually ") && quoted.contains("vertex/"), "{quoted}");
     let (ok, saved, error) =
         genmux(&[&["submit", "a boat", "--duration", "4", "--wait", "--out", "a.mp4"][..], &data].concat());
     assert!(ok && saved.starts_with("saved a.mp4"), "{saved}{error}");

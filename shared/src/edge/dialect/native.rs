@@ -58,6 +58,8 @@ pub struct JobView<'a> {
     status: &'static str,
     model: &'a str,
     price_micro_credits: u64,
+    /// The same in credits, as a decimal text: `104`, `2.5`.
+    price_credits: String,
     created_at: String,
     updated_at: String,
     cancel_requested: bool,
@@ -146,6 +148,7 @@ impl<'a> JobView<'a> {
             status: job.state().name(),
             model: job.model(),
             price_micro_credits: job.price().micros(),
+            price_credits: job.price().to_string(),
             created_at: job.created_at().to_string(),
             updated_at: job.updated_at().to_string(),
             cancel_requested,
