@@ -90,15 +90,13 @@ pub struct Job {
     /// Refund policy, as of the cancel request.
     #[serde(default, skip_serializing_if = "CancelRefund::is_default")]
     pub(crate) cancel_refund: CancelRefund,
-    /// The refund; `None` while the job is active, after a success, and for ended jobs of older
-    /// releases, which refunded the price.
+    /// The refund; `None` without one, and for ended jobs of older releases, which refunded the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refunded: Option<Credits>,
     /// When its caller had its files deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deleted_at: Option<Timestamp>,
-    /// Which of its moves are events. Its name in the row is short: a finished job has nearly the size
-    /// at which a write costs double.
+    /// Which of its moves are events. A short name: a finished row nearly has the size of a double write.
     #[serde(rename = "ev", default, skip_serializing_if = "Notifies::is_default")]
     pub(crate) notifies: Notifies,
 }

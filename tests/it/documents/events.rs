@@ -63,7 +63,7 @@ pub(crate) const EVENTS: [(&str, Kind); 39] = [
     ("fetch/webhook_success", Batch { failed: 0 }),
     ("fetch/poll_success", Batch { failed: 0 }),
     ("cancel/job", Http(202, "")),
-    ("cancel/delete_video", Http(200, "")),
+    ("cancel/delete_video", Http(409, "")),
     ("endpoints/create", Http(201, "")),
     ("endpoints/list", Http(200, "")),
     ("endpoints/events", Http(200, "")),

@@ -225,17 +225,21 @@ fn name(field: &str) -> &str {
 /// A problem as an error of theirs: their client picks its class by `type`.
 pub(super) fn problem(problem: &Problem) -> Response<Body> {
     let field = problem.errors.first().map(|error| name(&error.field));
-    let is_model = problem.status == StatusCode::UNPROCESSABLE_ENTITY && field == Some("model");
-    let (status, kind) = match problem.status.as_u16() {
-        401 => (problem.status, "authentication_error"),
-        402 => (problem.status, "insufficient_funds"),
-        403 => (problem.status, "forbidden"),
-        404 => (problem.status, "not_found"),
-        429 => (problem.status, "rate_limit_exceeded"),
-        422 if is_model => (StatusCode::NOT_FOUND, "model_not_found"),
-        422 => (StatusCode::BAD_REQUEST, "invalid_request_error"),
-        500.. => (problem.status, "internal_server_error"),
-        _ => (problem.status, "invalid_request_error"),
+    let is_model = field == Some("model");
+    let status = match problem.status {
+        StatusCode::UNPROCESSABLE_ENTITY if is_model => StatusCode::NOT_FOUND,
+        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    let kind = match problem.status.as_u16() {
+        401 => "authentication_error",
+        402 => "insufficient_funds",
+        403 => "forbidden",
+        404 => "not_found",
+        422 if is_model => "model_not_found",
+        429 => "rate_limit_exceeded",
+        500.. => "internal_server_error",
+        _ => "invalid_request_error",
     };
     super::error(status, &super::message(problem, name), kind, &json!(field), problem.code)
 }

@@ -282,18 +282,20 @@ fn name(field: &str) -> &str {
 /// A problem as an error of theirs.
 pub(super) fn problem(problem: &Problem) -> Response<Body> {
     let field = problem.errors.first().map(|error| name(&error.field));
-    let (status, kind, code) = match (problem.status.as_u16(), problem.code) {
-        (401, _) => (problem.status, "invalid_request_error", "invalid_api_key"),
+    let status = match problem.status {
         // What their clients and users know for a balance that is used up.
-        (402, _) => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota"),
-        (429, _) => (problem.status, "rate_limit_error", "rate_limit_exceeded"),
-        (422, "invalid_request") if field == Some("model") => {
-            (StatusCode::BAD_REQUEST, "invalid_request_error", "model_not_found")
-        }
-        (422, "invalid_request") => (StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_value"),
-        (422, code) => (StatusCode::BAD_REQUEST, "invalid_request_error", code),
-        (500.., _) => (problem.status, "server_error", "server_error"),
-        (_, code) => (problem.status, "invalid_request_error", code),
+        StatusCode::PAYMENT_REQUIRED => StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    let (kind, code) = match (problem.status.as_u16(), problem.code) {
+        (401, _) => ("invalid_request_error", "invalid_api_key"),
+        (402, _) => ("insufficient_quota", "insufficient_quota"),
+        (429, _) => ("rate_limit_error", "rate_limit_exceeded"),
+        (500.., _) => ("server_error", "server_error"),
+        (_, "invalid_request") if field == Some("model") => ("invalid_request_error", "model_not_found"),
+        (_, "invalid_request") => ("invalid_request_error", "invalid_value"),
+        (_, code) => ("invalid_request_error", code),
     };
     let mut response = super::error(status, &super::message(problem, name), kind, &json!(field), code);
     // They would repeat a 409 and every 429.
