@@ -27,6 +27,7 @@ pub mod read;
 pub mod remotes;
 pub mod reports;
 pub mod verdicts;
+pub mod watch;
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -307,6 +307,12 @@ struct Providers {
 enum ProvidersCommand {
     /// List health, breaker, pause, used concurrency slots and remaining retries of every provider.
     List,
+    /// Show the latest changes of a provider's health, newest first. They are kept for 30 days.
+    History {
+        name: Provider,
+        #[arg(long, default_value_t = 50)]
+        limit: u8,
+    },
     /// Send no new attempts to this provider. Running attempts continue.
     Pause { name: Provider },
     /// Send attempts to it again.
