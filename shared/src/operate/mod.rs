@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod dead_letters;
+pub mod endpoints;
 pub mod grants;
 pub mod jobs;
 pub mod keys;

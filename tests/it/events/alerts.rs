@@ -110,7 +110,7 @@ async fn a_provider_that_answers_pings_and_makes_nothing_is_degraded_until_it_ma
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_key_and_an_empty_account_are_states_of_their_own_and_one_alert_each() {
     let (world, receiver) = watched("").await;
-    for (status, health) in [(401, "key_refused"), (402, "no_balance")] {
+    for (status, health) in [("401", "key_refused"), ("403-balance", "no_balance")] {
         let before = receiver.count("/alerts");
         let prompt = format!("a [[sim: create=refuse:{status}, only=fal]]");
         let id = world.submit("veo-3.1", &prompt, health).await;
