@@ -12,11 +12,12 @@ use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::channel;
+use shared::edge::event_view as view;
 use shared::edge::http::{Problem, body_bytes, json as answer, parse, set};
 use shared::edge::idempotency;
 use shared::operate::endpoints::{self, Given, Refusal, Rules};
 
-use super::{App, find, problem, view};
+use super::{App, find, problem};
 
 /// `POST /v1/endpoints`.
 #[derive(Debug, Deserialize)]

@@ -11,12 +11,13 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
+use shared::edge::event_view as view;
 use shared::edge::http::{Problem, body_bytes, json as answer, parse};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
 use shared::operate::endpoints;
 use shared::store::queue::Message;
 
-use super::{App, find, problem, view};
+use super::{App, find, problem};
 
 /// Pages that a filtered list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;

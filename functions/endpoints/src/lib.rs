@@ -24,7 +24,6 @@ mod crud;
 mod deliveries;
 mod test;
 mod unsubscribe;
-mod view;
 
 /// Everything `endpoints` may touch.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod batch;
+pub mod event_view;
 pub mod http;
 pub mod idempotency;
 pub mod page;

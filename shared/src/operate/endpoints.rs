@@ -17,7 +17,7 @@ use crate::store::Error;
 use crate::store::endpoints::{Created, EndpointStore};
 
 pub use fields::{Given, Named};
-pub use send::{being_tested, first_try, recover};
+pub use send::{first_try, recover, send_test};
 
 /// Writes that lose a race against a delivery's record are made again.
 pub const RACES_MAX: usize = 5;

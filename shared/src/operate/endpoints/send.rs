@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// # Errors
 ///
 /// `NotFound`, `NotEnabled`, `Store`.
-pub async fn being_tested(
+pub async fn send_test(
     (endpoints, events): (&EndpointStore, &EventStore),
     notify: &Queue,
     (account, id): (&AccountId, &EndpointId),
