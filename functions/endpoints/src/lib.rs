@@ -123,15 +123,14 @@ async fn find(app: &App, account: &AccountId, id: &EndpointId) -> Result<Endpoin
 /// How the API answers a refusal.
 fn problem(refusal: Refusal) -> Problem {
     let detail = refusal.to_string();
-    let conflict = |code| Problem::new(StatusCode::CONFLICT, code, detail);
     match refusal {
         Refusal::Store(error) => error.into(),
         Refusal::NotFound => Problem::not_found(),
         Refusal::Fields(errors) => Problem::invalid(errors),
-        Refusal::TooMany => conflict("too_many_endpoints"),
+        Refusal::TooMany => Problem::new(StatusCode::CONFLICT, "too_many_endpoints", detail),
         Refusal::Taken => idempotency::key_reused(),
-        Refusal::NotEnabled(_) => conflict("endpoint_not_enabled"),
-        Refusal::StillRotating(_) => conflict("still_rotating"),
+        Refusal::NotEnabled(_) => Problem::new(StatusCode::CONFLICT, "endpoint_not_enabled", detail),
+        Refusal::StillRotating(_) => Problem::new(StatusCode::CONFLICT, "still_rotating", detail),
         Refusal::Busy => crud::busy(),
     }
 }

@@ -310,4 +310,13 @@ mod tests {
             assert!(parse_public_url(text).unwrap_err().contains(told), "{text}");
         }
     }
+
+    #[test]
+    fn rules_that_cannot_be_so_stop_the_start_with_the_field() {
+        let env = super::super::Env::from_pairs([("ALERT_RULES", r#"{"jobs_min": 0}"#)]);
+        let mut read = env.reader();
+        assert_eq!(alert_rules(&mut read), AlertRules::default());
+        let refused = read.finish(()).unwrap_err().to_string();
+        assert!(refused.contains("ALERT_RULES: jobs_min must be a whole number from 1 to 1000"), "{refused}");
+    }
 }

@@ -183,7 +183,7 @@ async fn dead_letters_are_one_alert_and_one_when_the_queue_is_empty() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_alert_of_few_successes_long_waits_and_high_spend_and_of_their_end() {
     let rules = r#"{"window_s": 900, "jobs_min": 3, "success_percent_min": 70, "latency_p95_s_max": 120,
-                    "spend_usd_max": 14}"#;
+                    "spend_usd_max": 12}"#;
     let (world, receiver) = watched(rules).await;
     // What the caller spoils counts for no provider.
     jobs(&world, "a [[sim: create=refuse:422]]", 3, "spoilt").await;
@@ -191,8 +191,8 @@ async fn rules_alert_of_few_successes_long_waits_and_high_spend_and_of_their_end
     pass_with_looks(&world, 6).await;
     assert_eq!(alerts(&receiver), Vec::<String>::new());
 
-    jobs(&world, "a [[sim: latency=200]]", 2, "slow").await;
-    jobs(&world, "a [[sim: fail=internal]]", 3, "ill").await;
+    jobs(&world, "a [[sim: latency=200]]", 4, "slow").await;
+    jobs(&world, "a [[sim: fail=internal]]", 4, "ill").await;
     pass_with_looks(&world, 6).await;
     let mut raised = alerts(&receiver);
     raised.sort();
@@ -201,8 +201,10 @@ async fn rules_alert_of_few_successes_long_waits_and_high_spend_and_of_their_end
 
     // When the window has none of them left, jobs that are well end the first two; the third ends by itself.
     pass_with_looks(&world, 14).await;
-    jobs(&world, "a boat", 3, "well again").await;
-    pass_with_looks(&world, 12).await;
+    for n in 0..3 {
+        jobs(&world, "a boat", 3, &format!("well again {n}")).await;
+        pass_with_looks(&world, 5).await;
+    }
     let mut cleared = alerts(&receiver);
     cleared.retain(|alert| alert.ends_with(" cleared"));
     cleared.sort();
