@@ -34,6 +34,9 @@ mod watch;
 /// How often a provider's price list is compared.
 const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long the look at jobs and queues may take: less than the invocation.
+const LOOK_MAX: Duration = Duration::from_secs(25);
+
 /// Everything `health` may touch.
 #[derive(Debug)]
 pub struct App {
@@ -80,8 +83,9 @@ async fn check_all(app: &App) -> Result<(), BoxError> {
     let mut states = app.admission.states(providers).await?;
     // Concurrently: a slow provider must not delay the others.
     let checks = providers.iter().map(|provider| check(app, *provider, states.remove(provider)));
-    let (checked, watched) = join!(join_all(checks.collect::<Vec<_>>()), watch::look(app));
-    checked.into_iter().chain([watched]).collect()
+    let look = tokio::time::timeout(LOOK_MAX, watch::look(app));
+    let (checked, looked) = join!(join_all(checks.collect::<Vec<_>>()), look);
+    checked.into_iter().chain([looked?]).collect()
 }
 
 async fn check(app: &App, provider: Provider, state: Option<ProviderState>) -> Result<(), BoxError> {

@@ -94,7 +94,7 @@ fn alarm(kind: &str, data: &Value) -> String {
         _ => {
             let dollars = |name: &str| data[name].as_u64().unwrap_or_default() / 1_000_000;
             let word = if is_over { "no longer above" } else { "above" };
-            let (spend, limit) = (dollars("spend_usd_micro"), dollars("spend_usd_micro_max"));
+            let (spend, limit) = (dollars("spend_micro_usd"), dollars("spend_micro_usd_max"));
             format!("Jobs of {minutes} minutes cost ${spend}, {word} ${limit}.")
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     fn an_alarm_is_a_sentence_when_it_is_raised_and_another_when_it_is_over() {
         let data = json!({
             "window_s": 3_600, "queue": "poll", "messages": 2, "jobs": 20, "success_percent": 75,
-            "latency_p95_s_max": 900, "spend_usd_micro": 41_200_000, "spend_usd_micro_max": 40_000_000,
+            "latency_p95_s_max": 900, "spend_micro_usd": 41_200_000, "spend_micro_usd_max": 40_000_000,
         });
         let line = |kind: &str, status: &str| {
             let mut data = data.clone();

@@ -25,7 +25,7 @@ pub const RACES_MAX: usize = 5;
 /// Why a use case was refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] Error),
     #[error("there is no such endpoint")]
     NotFound,

@@ -190,8 +190,8 @@ impl Rule {
                 "latency_p95_s_max": seconds(rules.latency_p95_max),
             }),
             Self::Spend => json!({
-                "spend_usd_micro": window.spend.0,
-                "spend_usd_micro_max": rules.spend_max.map(|max| max.0),
+                "spend_micro_usd": window.spend.0,
+                "spend_micro_usd_max": rules.spend_max.map(|max| max.0),
             }),
         };
         if let (Value::Object(data), Value::Object(own)) = (&mut data, own) {
