@@ -109,13 +109,29 @@ async fn check(app: &App, provider: Provider, state: Option<ProviderState>) -> R
     if let Some(change) = change {
         tracing::warn!(provider = %provider, from = change.from.name(), to = change.to.name(), "provider.health_changed");
     }
-    let event = turn.map(|turn| event(provider, &after, open, turn, now));
-    if record(app, provider, &after, change.as_ref(), event.as_ref()).await?
-        && let Some(event) = event
+    let alert = turn.map(|turn| alert(provider, &after, open, turn, now));
+    if record(app, provider, &after, change.as_ref(), alert.as_ref()).await?
+        && let Some(alert) = alert
     {
-        announce(app, &event).await;
+        announce(app, alert.event()).await;
     }
     Ok(())
+}
+
+/// An event of a provider's turn.
+enum Alert {
+    /// Written with the gauge.
+    Ours(Event),
+    /// The function that met the refusal has written it under the same id, unless it died.
+    Shared(Event),
+}
+
+impl Alert {
+    const fn event(&self) -> &Event {
+        match self {
+            Self::Ours(event) | Self::Shared(event) => event,
+        }
+    }
 }
 
 /// Writes a gauge with what it changes. Returns whether its event is to be sent.
@@ -124,22 +140,25 @@ async fn record(
     provider: Provider,
     gauge: &Gauge,
     change: Option<&Change>,
-    event: Option<&Event>,
+    alert: Option<&Alert>,
 ) -> Result<bool, BoxError> {
-    // `dispatch` may have written this one when it met the refusal, under the same id. It is written first, so that a
-    // crash in between repeats it, and sent in any case: what was sent is not sent again.
-    let attention = event.filter(|event| event.kind.as_str() == EventType::ATTENTION);
-    if let Some(event) = attention {
+    let (ours, shared) = match alert {
+        Some(Alert::Ours(event)) => (Some(event), None),
+        Some(Alert::Shared(event)) => (None, Some(event)),
+        None => (None, None),
+    };
+    // First, so that a crash in between repeats it. It is sent in any case: what was sent is not sent again.
+    if let Some(event) = shared {
         app.events.put(event).await?;
     }
-    let written = match (change, event.filter(|_| attention.is_none())) {
+    let written = match (change, ours) {
         (None, None) => app.admission.set_health(provider, gauge).await,
         (change, event) => app.admission.set_health_with(provider, gauge, change, event).await,
     };
     let written = written.inspect_err(|error| {
         tracing::error!(provider = %provider, error = chain(error), "gauge.not_written");
     })?;
-    Ok(written || attention.is_some())
+    Ok(written || shared.is_some())
 }
 
 /// Queues the message of an event. A lost one is sent by `reconcile`.
@@ -150,19 +169,21 @@ async fn announce(app: &App, event: &Event) {
     }
 }
 
-/// The operator's event of a provider's turn.
-fn event(provider: Provider, gauge: &Gauge, open: Option<Open>, turn: Turn, now: Timestamp) -> Event {
+fn alert(provider: Provider, gauge: &Gauge, open: Option<Open>, turn: Turn, now: Timestamp) -> Alert {
     let condition = gauge.condition();
+    let refusal = condition.needs().filter(|_| turn == Turn::Raised);
+    if let Some((class, open)) = refusal.zip(open).filter(|(class, open)| *class == open.why) {
+        return Alert::Shared(Event::of_attention(provider, class.name(), None, open.since));
+    }
+    let about = [provider.name(), &gauge.version.to_string()];
+    if let Some(class) = refusal {
+        let data = json!({"provider": provider, "class": class.name(), "reason": null});
+        return Alert::Ours(Event::of_alarm(EventType::ATTENTION, &about, &data, now));
+    }
     let kind = match (turn, condition) {
         (Turn::Cleared, _) => EventType::RECOVERED,
         (Turn::Raised, Condition::Down) => EventType::DOWN,
-        (Turn::Raised, condition) => match condition.needs() {
-            Some(class) => {
-                let at = open.map_or(gauge.since, |open| open.since);
-                return Event::of_attention(provider, class.name(), None, at);
-            }
-            None => EventType::DEGRADED,
-        },
+        (Turn::Raised, _) => EventType::DEGRADED,
     };
     let data = json!({
         "provider": provider,
@@ -172,7 +193,7 @@ fn event(provider: Provider, gauge: &Gauge, open: Option<Open>, turn: Turn, now:
         "class": open.map(|open| open.why.name()),
         "since": gauge.since.to_string(),
     });
-    Event::of_alarm(kind, &[provider.name(), &gauge.version.to_string()], &data, now)
+    Alert::Ours(Event::of_alarm(kind, &about, &data, now))
 }
 
 /// Logs every price of a provider's list that differs from the catalogue.
