@@ -6,17 +6,18 @@ use domain::delivery::{Delivery, Status};
 use domain::endpoint::{self, Endpoint};
 use domain::event::Event;
 use domain::id::{AccountId, EndpointId, EventId};
-use domain::request::FieldError;
 use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
+use shared::edge::event_view as view;
 use shared::edge::http::{Problem, body_bytes, json as answer, parse};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
+use shared::operate::endpoints;
 use shared::store::queue::Message;
 
-use super::{App, find, view};
+use super::{App, find, problem};
 
 /// Pages that a filtered list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;
@@ -135,7 +136,7 @@ async fn to_one(
 ) -> Result<Delivery, Problem> {
     let first = deliveries.into_iter().find(|delivery| delivery.endpoint == endpoint);
     if !endpoint.is_callback() {
-        must_be_enabled(app, &event.account, &endpoint).await?;
+        endpoints::enabled(&app.endpoints, &event.account, &endpoint).await.map_err(problem)?;
     }
     let delivery = match first {
         Some(delivery) => again(app, &delivery, now).await?.ok_or_else(being_sent)?,
@@ -157,10 +158,10 @@ async fn to_all(
     deliveries: Vec<Delivery>,
     now: Timestamp,
 ) -> Result<Vec<Delivery>, Problem> {
-    let endpoints = app.endpoints.list(account).await?;
+    let all = app.endpoints.list(account).await?;
     let takes = |id: &EndpointId| {
         let is_on = |one: &Endpoint| one.id == *id && one.status == endpoint::Status::Enabled;
-        id.is_callback() || endpoints.iter().any(is_on)
+        id.is_callback() || all.iter().any(is_on)
     };
     let (mut sent, mut is_one_running) = (Vec::new(), false);
     for delivery in deliveries.iter().filter(|delivery| takes(&delivery.endpoint)) {
@@ -201,26 +202,9 @@ pub(crate) async fn recover(
     id: &EndpointId,
 ) -> Result<Response<Body>, Problem> {
     let Recovery { since } = parse(request)?;
-    let Some(since) = Timestamp::parse(&since).filter(|since| *since <= app.clock.now()) else {
-        let detail = "must be a time in the past, as `2026-11-29T10:00:00Z`".to_owned();
-        return Err(Problem::invalid(vec![FieldError { field: "since".into(), detail, allowed: vec![] }]));
-    };
-    if !id.is_callback() {
-        must_be_enabled(app, account, id).await?;
-    }
-    let (account, endpoint) = (account.clone(), id.clone());
-    let message = Message::Recover { account, endpoint, since, ended: true, after: None };
-    app.deliver.send(&message, Some(id.as_str()), Duration::ZERO).await?;
-    Ok(answer(StatusCode::ACCEPTED, &json!({"since": since.to_string()})))
-}
-
-pub(crate) async fn must_be_enabled(app: &App, account: &AccountId, id: &EndpointId) -> Result<(), Problem> {
-    let found = find(app, account, id).await?;
-    if found.status == endpoint::Status::Enabled {
-        return Ok(());
-    }
-    let detail = format!("The endpoint is {}. Enable it first.", found.status.name());
-    Err(Problem::new(StatusCode::CONFLICT, "endpoint_not_enabled", detail))
+    let now = app.clock.now();
+    let since = endpoints::recover(&app.endpoints, &app.deliver, (account, id), &since, now).await;
+    Ok(answer(StatusCode::ACCEPTED, &json!({"since": since.map_err(problem)?.to_string()})))
 }
 
 async fn with_deliveries(

@@ -6,12 +6,14 @@ use std::str::FromStr;
 use domain::endpoint::{Endpoint, Offers};
 use domain::id::{AccountId, EndpointId};
 use domain::public_url::Reach;
-use lambda_http::http::Method;
 use lambda_http::http::header::{CACHE_CONTROL, HeaderValue};
+use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, Random, StartError, config, senders};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, route_key};
+use shared::edge::idempotency;
+use shared::operate::endpoints::{self, Refusal};
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::keystore::{KeyStore, Scope};
@@ -22,7 +24,6 @@ mod crud;
 mod deliveries;
 mod test;
 mod unsubscribe;
-mod view;
 
 /// Everything `endpoints` may touch.
 #[derive(Debug)]
@@ -116,10 +117,20 @@ fn id<T: FromStr>(request: &Request) -> Result<T, Problem> {
 
 /// The account's endpoint, or the one that stands for its callback URLs.
 async fn find(app: &App, account: &AccountId, id: &EndpointId) -> Result<Endpoint, Problem> {
-    or_callbacks(app.endpoints.get(account, id).await?, account, id)
+    endpoints::find(&app.endpoints, account, id).await.map_err(problem)
 }
 
-fn or_callbacks(found: Option<Endpoint>, account: &AccountId, id: &EndpointId) -> Result<Endpoint, Problem> {
-    let callbacks = || id.is_callback().then(|| Endpoint::of_callbacks(account.clone()));
-    found.or_else(callbacks).ok_or_else(Problem::not_found)
+/// How the API answers a refusal.
+fn problem(refusal: Refusal) -> Problem {
+    let detail = refusal.to_string();
+    match refusal {
+        Refusal::Store(error) => error.into(),
+        Refusal::NotFound => Problem::not_found(),
+        Refusal::Fields(errors) => Problem::invalid(errors),
+        Refusal::TooMany => Problem::new(StatusCode::CONFLICT, "too_many_endpoints", detail),
+        Refusal::Taken => idempotency::key_reused(),
+        Refusal::NotEnabled(_) => Problem::new(StatusCode::CONFLICT, "endpoint_not_enabled", detail),
+        Refusal::StillRotating(_) => Problem::new(StatusCode::CONFLICT, "still_rotating", detail),
+        Refusal::Busy => crud::busy(),
+    }
 }

@@ -8,10 +8,11 @@ use lambda_http::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderVal
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::channel::{is_unsubscribe_token, named_by};
 use shared::edge::http::Problem;
+use shared::operate::endpoints::RACES_MAX;
 use shared::store::queue::Message;
 
 use super::App;
-use super::crud::{RACES_MAX, busy};
+use super::crud::busy;
 
 /// `GET /v1/unsubscribe/{token}`: asks, because some mail programs open every link.
 pub(crate) async fn ask(app: &App, request: &Request) -> Result<Response<Body>, Problem> {

@@ -3,6 +3,7 @@
 use domain::credit::Entry;
 use domain::id::{AccountId, JobId};
 use domain::job::State;
+use domain::policy::health::Change;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ use super::{App, listed};
 const PAGE_MIN: i32 = 20;
 /// Pages that a filtered list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;
+/// Changes of a provider's health that are shown.
+const CHANGES_MAX: i32 = 10;
 
 /// `GET /v1/jobs?status=&limit=&cursor=`: newest first.
 pub(crate) async fn jobs(
@@ -84,24 +87,26 @@ pub(crate) async fn account(
     Ok(answer(StatusCode::OK, &body))
 }
 
-/// `GET /v1/providers`: health of every configured provider.
+/// `GET /v1/providers`: health of every configured provider, with its latest changes.
 pub(crate) async fn providers(app: &App) -> Result<Response<Body>, Problem> {
     let gauges = app.admission.health(&app.providers).await?;
-    let providers: Vec<Value> = app
-        .providers
-        .iter()
-        .map(|provider| match gauges.get(provider) {
-            Some(gauge) => json!({
-                "name": provider,
-                "health": gauge.health,
-                "latency_ms": gauge.latency_ms,
-                "since": gauge.since.to_string(),
-                "checked_at": gauge.checked_at.to_string(),
-            }),
-            None => json!({"name": provider, "health": "unknown"}),
-        })
-        .collect();
-    Ok(answer(StatusCode::OK, &json!({"providers": providers})))
+    let changes = app.admission.changes_of(&app.providers, CHANGES_MAX).await?;
+    let providers = app.providers.iter().zip(changes).map(|(provider, changes)| match gauges.get(provider) {
+        Some(gauge) => json!({
+            "name": provider,
+            "health": gauge.condition().name(),
+            "latency_ms": gauge.latency_ms,
+            "since": gauge.since.to_string(),
+            "checked_at": gauge.checked_at.to_string(),
+            "changes": changes.iter().map(change).collect::<Vec<_>>(),
+        }),
+        None => json!({"name": provider, "health": "unknown"}),
+    });
+    Ok(answer(StatusCode::OK, &json!({"providers": providers.collect::<Vec<_>>()})))
+}
+
+fn change(change: &Change) -> Value {
+    json!({"at": change.at.to_string(), "from": change.from.name(), "to": change.to.name()})
 }
 
 fn status(request: &Request) -> Result<Option<State>, Problem> {

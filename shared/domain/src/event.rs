@@ -20,8 +20,8 @@ use super::time::Timestamp;
 /// How long an event is kept and listed, in seconds.
 pub const KEPT_S: i64 = 30 * 24 * 3_600;
 
-/// The types of events, beside those of [`inbound`] sources. The last five go to the operator.
-pub const TYPES: [&str; 13] = [
+/// The types of events, beside those of [`inbound`] sources. The last ten go to the operator.
+pub const TYPES: [&str; 18] = [
     EventType::RUNNING,
     "job.succeeded",
     "job.failed",
@@ -30,11 +30,16 @@ pub const TYPES: [&str; 13] = [
     EventType::LOW,
     EventType::DISABLED,
     EventType::TEST,
+    EventType::DEGRADED,
     EventType::DOWN,
     EventType::RECOVERED,
     EventType::ATTENTION,
     EventType::OVERDUE,
     EventType::MISMATCH,
+    EventType::DEAD_LETTERS,
+    EventType::SUCCESS_RATE,
+    EventType::LATENCY,
+    EventType::SPEND,
 ];
 
 /// The type of an event, as `job.succeeded`.
@@ -49,6 +54,8 @@ impl EventType {
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
     /// For operators.
+    pub const DEGRADED: &'static str = "provider.degraded";
+    /// For operators.
     pub const DOWN: &'static str = "provider.down";
     /// For operators.
     pub const RECOVERED: &'static str = "provider.recovered";
@@ -58,6 +65,14 @@ impl EventType {
     pub const OVERDUE: &'static str = "jobs.overdue";
     /// For operators.
     pub const MISMATCH: &'static str = "ledger.mismatch";
+    /// For operators.
+    pub const DEAD_LETTERS: &'static str = "queue.dead_letters";
+    /// For operators.
+    pub const SUCCESS_RATE: &'static str = "success_rate.low";
+    /// For operators.
+    pub const LATENCY: &'static str = "latency.high";
+    /// For operators.
+    pub const SPEND: &'static str = "spend.high";
 
     pub(crate) fn known(name: &'static str) -> Self {
         Self(name.to_owned())
@@ -169,6 +184,11 @@ impl Event {
     pub fn of_attention(provider: Provider, class: &str, reason: Option<&str>, now: Timestamp) -> Self {
         let data = json!({"provider": provider, "class": class, "reason": reason});
         Self::alert(EventType::ATTENTION, &[provider.name(), class, reason.unwrap_or_default()], &data, now)
+    }
+
+    /// What an alarm says. `about` names the alarm and the version of what it is stored in: one event for each.
+    pub fn of_alarm(kind: &'static str, about: &[&str], data: &Value, now: Timestamp) -> Self {
+        Self::new(EventId::of(&[&[kind], about].concat()), AccountId::operator(), kind, data, now)
     }
 
     /// A job that is this long past its check.

@@ -11,12 +11,14 @@ use crate::provider::{
     CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter, unspoken,
 };
 use crate::store::Table;
+use crate::store::dead_letters::DeadLetters;
 use crate::store::jobs::JobStore;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
 use domain::catalog::{Catalog, Kind, Mistake, Mistakes};
 use domain::policy::limit::LimitTable;
+use domain::policy::rules::AlertRules;
 use domain::provider::Provider;
 use domain::public_url::Reach;
 use signatures::own::Master;
@@ -73,6 +75,22 @@ pub fn queue(process: &Process, read: &mut Reader<'_>, variable: &str) -> Queue 
 /// `DEAD_LETTER_QUEUE_URL`: where a function moves messages that cannot succeed.
 pub fn dead_letters(process: &Process, read: &mut Reader<'_>) -> Queue {
     queue(process, read, "DEAD_LETTER_QUEUE_URL")
+}
+
+/// `DEAD_LETTER_QUEUE_URLS`: all dead-letter queues, separated by commas.
+pub fn all_dead_letters(process: &Process, read: &mut Reader<'_>) -> Vec<DeadLetters> {
+    let urls = read.required("DEAD_LETTER_QUEUE_URLS");
+    let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+    urls.map(|url| DeadLetters::at(process.sqs(), url)).collect()
+}
+
+/// `ALERT_RULES`: what the operator is alerted of, a JSON object over the defaults.
+pub fn alert_rules(read: &mut Reader<'_>) -> AlertRules {
+    let rules: Option<String> = read.optional("ALERT_RULES", "a text");
+    rules.as_deref().unwrap_or("{}").parse().unwrap_or_else(|wrong| {
+        read.problem(format!("ALERT_RULES: {wrong}"));
+        AlertRules::default()
+    })
 }
 
 /// `MEDIA_ALLOW_LOOPBACK`: whether this machine is reached as well. Only the local stack sets it.
@@ -343,5 +361,14 @@ mod tests {
         ] {
             assert!(parse_public_url(text).unwrap_err().contains(told), "{text}");
         }
+    }
+
+    #[test]
+    fn rules_that_cannot_be_so_stop_the_start_with_the_field() {
+        let env = super::super::Env::from_pairs([("ALERT_RULES", r#"{"jobs_min": 0}"#)]);
+        let mut read = env.reader();
+        assert_eq!(alert_rules(&mut read), AlertRules::default());
+        let refused = read.finish(()).unwrap_err().to_string();
+        assert!(refused.contains("ALERT_RULES: jobs_min must be a whole number from 1 to 1000"), "{refused}");
     }
 }

@@ -43,6 +43,16 @@ pub(super) fn line(body: &str) -> String {
             let (provider, class) = (text("/data/provider"), text("/data/class"));
             format!("Provider {provider} needs attention ({class}).")
         }
+        "provider.degraded" => {
+            format!(
+                "Provider {} answers pings and makes nothing ({}).",
+                text("/data/provider"),
+                text("/data/class")
+            )
+        }
+        "queue.dead_letters" | "success_rate.low" | "latency.high" | "spend.high" => {
+            alarm(kind, &body["data"])
+        }
         "jobs.overdue" => {
             format!("A job is {} s past its check.", body["data"]["longest_s"])
         }
@@ -54,6 +64,39 @@ pub(super) fn line(body: &str) -> String {
         }
         "endpoint.test" => "This is a test event of Genmux.".to_owned(),
         _ => format!("Event {kind}."),
+    }
+}
+
+/// An alarm that is raised or cleared.
+fn alarm(kind: &str, data: &Value) -> String {
+    let is_over = data["status"] == "cleared";
+    let text = |name: &str| data[name].as_str().unwrap_or_default();
+    let minutes = data["window_s"].as_u64().unwrap_or_default() / 60;
+    match kind {
+        "queue.dead_letters" if is_over => {
+            format!("The dead-letter queue of {} is empty again.", text("queue"))
+        }
+        "queue.dead_letters" => {
+            format!("The dead-letter queue of {} has messages: {}.", text("queue"), data["messages"])
+        }
+        "success_rate.low" => {
+            let again = if is_over { " again" } else { "" };
+            format!(
+                "{}% of {} jobs of {minutes} minutes succeeded{again}.",
+                data["success_percent"], data["jobs"]
+            )
+        }
+        "latency.high" => {
+            let word = if is_over { "less than" } else { "more than" };
+            let limit = &data["latency_p95_s_max"];
+            format!("The slowest 5% of {} jobs of {minutes} minutes took {word} {limit} s.", data["jobs"])
+        }
+        _ => {
+            let dollars = |name: &str| data[name].as_u64().unwrap_or_default() / 1_000_000;
+            let word = if is_over { "no longer above" } else { "above" };
+            let (spend, limit) = (dollars("spend_micro_usd"), dollars("spend_micro_usd_max"));
+            format!("Jobs of {minutes} minutes cost ${spend}, {word} ${limit}.")
+        }
     }
 }
 
@@ -83,7 +126,48 @@ mod tests {
         assert_eq!(line(&late.to_string()), "Job job_a (veo-3.1) is running.");
         let down = json!({"type": "provider.down", "data": {"provider": "fal", "failed_pings": 3}});
         assert_eq!(line(&down.to_string()), "Provider fal is down: 3 pings in a row failed.");
+        let degraded = json!({"type": "provider.degraded", "data": {"provider": "fal", "class": "provider_unavailable"}});
+        let said = "Provider fal answers pings and makes nothing (provider_unavailable).";
+        assert_eq!(line(&degraded.to_string()), said);
         assert_eq!(line(r#"{"type": "budget.reached"}"#), "Event budget.reached.");
         assert_eq!(line("broken"), "Event .");
+    }
+
+    #[test]
+    fn an_alarm_is_a_sentence_when_it_is_raised_and_another_when_it_is_over() {
+        let data = json!({
+            "window_s": 3_600, "queue": "poll", "messages": 2, "jobs": 20, "success_percent": 75,
+            "latency_p95_s_max": 900, "spend_micro_usd": 41_200_000, "spend_micro_usd_max": 40_000_000,
+        });
+        let line = |kind: &str, status: &str| {
+            let mut data = data.clone();
+            data["status"] = status.into();
+            line(&json!({"type": kind, "data": data}).to_string())
+        };
+        for (kind, raised, cleared) in [
+            (
+                "queue.dead_letters",
+                "The dead-letter queue of poll has messages: 2.",
+                "The dead-letter queue of poll is empty again.",
+            ),
+            (
+                "success_rate.low",
+                "75% of 20 jobs of 60 minutes succeeded.",
+                "75% of 20 jobs of 60 minutes succeeded again.",
+            ),
+            (
+                "latency.high",
+                "The slowest 5% of 20 jobs of 60 minutes took more than 900 s.",
+                "The slowest 5% of 20 jobs of 60 minutes took less than 900 s.",
+            ),
+            (
+                "spend.high",
+                "Jobs of 60 minutes cost $41, above $40.",
+                "Jobs of 60 minutes cost $41, no longer above $40.",
+            ),
+        ] {
+            assert_eq!(line(kind, "raised"), raised);
+            assert_eq!(line(kind, "cleared"), cleared);
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod batch;
 pub mod dialect;
+pub mod event_view;
 pub mod http;
 pub mod idempotency;
 pub mod page;

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod cancel;
 pub mod dead_letters;
 pub mod delete;
+pub mod endpoints;
 pub mod grants;
 pub mod jobs;
 pub mod keys;

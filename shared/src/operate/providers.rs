@@ -2,8 +2,8 @@
 
 use domain::policy::admission::Admission;
 use domain::policy::breaker::Open;
+use domain::policy::health::Condition;
 use domain::provider::Provider;
-use domain::route::Health;
 use domain::time::Timestamp;
 
 use crate::store::Error;
@@ -14,7 +14,7 @@ use crate::store::admission::{AdmissionStore, ProviderState};
 pub struct Overview {
     pub provider: Provider,
     /// `None` before the first ping.
-    pub health: Option<Health>,
+    pub health: Option<Condition>,
     /// The breaker, if it is open.
     pub open: Option<Open>,
     pub paused_at: Option<Timestamp>,
@@ -29,7 +29,7 @@ impl Overview {
         let admission = state.admission.unwrap_or_else(|| Admission::new(now));
         Self {
             provider,
-            health: state.health.map(|gauge| gauge.health),
+            health: state.health.map(|gauge| gauge.condition()),
             open: admission.breaker.open,
             paused_at: admission.paused_at,
             slots: admission.usage.leases.values().filter(|lapses| **lapses > now).count(),

@@ -43,7 +43,18 @@ impl DeadLetters {
         let name = format!("{stack}-{queue}{DEAD}");
         let found = client.get_queue_url().queue_name(&name).send().await;
         let found = found.map_err(|source| Error::sdk(format!("find the queue {name}"), source))?;
-        Ok(Self { client, url: found.queue_url.unwrap_or_default() })
+        Ok(Self::at(client, found.queue_url.unwrap_or_default()))
+    }
+
+    /// The dead-letter queue with this URL.
+    pub fn at(client: Sqs, url: impl Into<String>) -> Self {
+        Self { client, url: url.into() }
+    }
+
+    /// Which of [`QUEUES`] its messages come from; empty for another.
+    pub fn queue(&self) -> &'static str {
+        let is_of = |queue: &&str| self.url.ends_with(&format!("-{queue}{DEAD}"));
+        QUEUES.into_iter().find(is_of).unwrap_or_default()
     }
 
     /// Approximate number of messages.

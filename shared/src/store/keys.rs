@@ -37,6 +37,11 @@ pub const PIN: &str = "PIN";
 
 pub const SESSION: &str = "SESSION";
 pub const RETRY: &str = "RETRY";
+/// The item of `health`, beside those of the providers.
+pub const WATCH: &str = "WATCH";
+/// The prefix of a provider's changes.
+pub const CHANGE: &str = "CHANGE#";
+
 pub const EVENT: &str = "EVENT";
 
 /// When an item may be deleted, in seconds since the epoch.
@@ -83,6 +88,11 @@ pub fn api_key(id: &KeyId) -> String {
 
 pub fn gauge(provider: Provider) -> String {
     format!("GAUGE#{provider}")
+}
+
+/// The change of a provider's condition by this version of its gauge: its sort key, beside the gauge.
+pub fn change(version: u64) -> String {
+    format!("{CHANGE}{version:020}")
 }
 
 /// Separate from the job's item, which is read as a whole.

@@ -29,6 +29,7 @@ pub mod reports;
 pub mod sessions;
 pub mod uploads;
 pub mod verdicts;
+pub mod watch;
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -254,6 +254,14 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// The queue of a stack with this suffix of its name.
+    pub async fn of(client: Sqs, stack: &str, queue: &str) -> Result<Self, Error> {
+        let name = format!("{stack}-{queue}");
+        let found = client.get_queue_url().queue_name(&name).send().await;
+        let found = found.map_err(|source| Error::sdk(format!("find the queue {name}"), source))?;
+        Ok(Self::new(client, found.queue_url.unwrap_or_default()))
+    }
+
     pub fn new(client: Sqs, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
     }

@@ -50,7 +50,7 @@ async fn a_provider_is_unknown_until_it_is_pinged_and_healthy_once_it_answers() 
         let now = world.clock.now().to_string();
         let seen = provider(&world, name).await;
         assert!(seen["latency_ms"].is_u64(), "{seen}");
-        let want = json!({"name": name, "health": "healthy", "latency_ms": seen["latency_ms"], "since": now, "checked_at": now});
+        let want = json!({"name": name, "health": "healthy", "latency_ms": seen["latency_ms"], "since": now, "checked_at": now, "changes": []});
         assert_eq!(seen, want);
         assert_eq!(world.calls(provider_id, CallKind::Ping), 1);
     }

@@ -105,6 +105,7 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
             "KEY_RATE_LIMIT",
             "CANCEL_REFUND",
             "CATALOG",
+            "ALERT_RULES",
             "SENDERS",
             "EVENT_TARGETS",
             "CHANNEL_BASE_URL",

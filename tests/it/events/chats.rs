@@ -1,17 +1,8 @@
 //! Chats and alerts, at the simulators of their vendors.
 
-use domain::id::AccountId;
-use shared::store::keystore::Scope;
 use sim::channels::Play;
 
 use super::*;
-
-/// Calls the API as this account.
-async fn as_account(world: &World, account: &AccountId, path: &str, body: &Value) -> Answer {
-    let key = world.new_key(account, vec![Scope::Read, Scope::Write]).await;
-    let bearer = format!("Bearer {key}");
-    world.call(Method::POST, path, &[("authorization", &bearer)], Some(&body.to_string())).await
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_is_down_is_one_alert_on_each_channel_and_one_recovery() {

@@ -1,6 +1,10 @@
 //! Endpoints that fail.
 
+use domain::event::{Event, EventType};
+use domain::id::EventId;
+use harness::how_many;
 use shared::store::keys;
+use shared::store::queue::{Message, Queue};
 
 use super::*;
 
@@ -82,6 +86,40 @@ async fn a_dead_endpoint_is_tried_by_one_delivery_and_gets_everything_once_it_is
     assert!(listed.iter().all(|one| one["status"] == "delivered"), "{listed:?}");
     let status = status_of(&world, &dead).await;
     assert_eq!((&status["failing_since"], &status["failures"]), (&Value::Null, &json!(0)));
+    world.audit().await;
+}
+
+/// How many events wait for the dead endpoint: `EVENTS=1000` for a longer run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_for_a_live_endpoint_waits_for_none_of_the_many_for_a_dead_one() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    receiver.answers("/dead", 502, &[], "");
+    endpoint(&world, &receiver.url("/dead"), &["credits.granted"]).await;
+    endpoint(&world, &receiver.url("/live"), &["credits.low"]).await;
+    let (store, count) = (EventStore::new(world.table()), how_many("EVENTS", 100));
+    let notify = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-notify"));
+    let event = async |name: &str, kind: &'static str| {
+        let (id, now) = (EventId::of(&[name]), world.clock.now());
+        let event = Event::new(id, world.account.clone(), kind, &json!({}), now);
+        assert!(store.put(&event).await.unwrap());
+        notify.send(&Message::Notify { event: event.id }, Some(name), Duration::ZERO).await.unwrap();
+    };
+    for n in 0..count {
+        event(&format!("dead {n}"), EventType::GRANTED).await;
+    }
+    event("live", EventType::LOW).await;
+    let mut rounds = 0;
+    while receiver.count("/live") == 0 {
+        assert!(world.stack.host.step_queues().await.unwrap() > 0, "it never comes");
+        rounds += 1;
+    }
+    println!("{count} events for a dead endpoint: the live one's came in round {rounds}");
+    world.drain().await;
+    // No time has passed, so that no try was repeated.
+    let begun = receiver.count("/dead");
+    assert!(begun <= 20, "{begun}");
+    pass(&world, HOUR).await;
+    assert!(receiver.count("/dead") <= begun + 2 * 12, "{begun} {}", receiver.count("/dead"));
     world.audit().await;
 }
 

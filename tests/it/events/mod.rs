@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::id::AccountId;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use harness::{Answer, Receiver, World};
@@ -9,8 +10,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::store::events::EventStore;
 use shared::store::keys::EVENT_SHARDS;
+use shared::store::keystore::Scope;
 use sim::{CallKind, Fault};
 
+mod alerts;
 mod chats;
 mod crash;
 mod credits;
@@ -55,6 +58,13 @@ async fn next_check(world: &World) -> Option<Timestamp> {
         checks.extend(due.first().map(|due| due.check_at));
     }
     checks.into_iter().min()
+}
+
+/// Calls the API as this account.
+async fn as_account(world: &World, account: &AccountId, path: &str, body: &Value) -> Answer {
+    let key = world.new_key(account, vec![Scope::Read, Scope::Write]).await;
+    let bearer = format!("Bearer {key}");
+    world.call(Method::POST, path, &[("authorization", &bearer)], Some(&body.to_string())).await
 }
 
 /// Where the simulated vendors of channels answer.

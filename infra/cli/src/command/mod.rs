@@ -7,6 +7,7 @@ mod catalog;
 mod client;
 mod credits;
 mod dlq;
+mod endpoints;
 mod inbound;
 pub mod jobs;
 mod keys;
@@ -88,6 +89,8 @@ enum Command {
     Inbound(Inbound),
     /// List the messages of the dead-letter queues; move them back.
     Dlq(Dlq),
+    /// Where events go: of the operator, or of an account. Add, change and test its endpoints.
+    Endpoints(endpoints::Endpoints),
     /// List provider state; pause and resume a provider.
     Providers(Providers),
     /// Check every invariant over the whole table and bucket; exit 1 on a violation.
@@ -309,6 +312,12 @@ struct Providers {
 enum ProvidersCommand {
     /// List health, breaker, pause, used concurrency slots and remaining retries of every provider.
     List,
+    /// Show the latest changes of a provider's health, newest first. They are kept for 30 days.
+    History {
+        name: Provider,
+        #[arg(long, default_value_t = 50)]
+        limit: u8,
+    },
     /// Send no new attempts to this provider. Running attempts continue.
     Pause { name: Provider },
     /// Send attempts to it again.
@@ -375,6 +384,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
         Command::Inbound(Inbound { command }) => inbound::run(command, local).await?,
+        Command::Endpoints(args) => Box::pin(endpoints::run(args, local)).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,
         Command::Audit(args) => audit::run(&args, local).await?,
     };

@@ -1,8 +1,8 @@
 //! `genmux providers`: lists provider state, and pauses or resumes a provider.
 
 use anyhow::Result;
+use domain::policy::health::{Change, Condition};
 use domain::provider::Provider;
-use domain::route::Health;
 use serde_json::{Value, json};
 use shared::operate::providers::{self, Overview};
 use shared::store::admission::AdmissionStore;
@@ -19,12 +19,21 @@ pub(super) async fn run(command: ProvidersCommand, target: &Target, local: &Loca
             let json = json!({"providers": shown.iter().map(json_of).collect::<Vec<_>>()});
             return Ok(Output::new(list(&shown), json));
         }
+        ProvidersCommand::History { name, limit } => {
+            let changes = store.changes(name, i32::from(limit)).await?;
+            let json = json!({"provider": name, "changes": changes});
+            return Ok(Output::new(changes.iter().map(line).collect::<String>(), json));
+        }
         ProvidersCommand::Pause { name } => (name, true),
         ProvidersCommand::Resume { name } => (name, false),
     };
     let is_changed = providers::pause(&store, name, pause, opened.process.random.u64(), now).await?;
     let json = json!({"provider": name, "paused": pause, "changed": is_changed});
     Ok(Output::new(outcome(name, pause, is_changed), json))
+}
+
+fn line(change: &Change) -> String {
+    format!("{}  {} → {}\n", change.at, change.from.name(), change.to.name())
 }
 
 /// The outcome of a pause, or of its end.
@@ -52,7 +61,7 @@ fn row(shown: &Overview) -> [String; 6] {
     };
     [
         shown.provider.to_string(),
-        shown.health.map_or("unknown", Health::name).to_owned(),
+        shown.health.map_or("unknown", Condition::name).to_owned(),
         breaker,
         shown.paused_at.map_or_else(|| "-".to_owned(), |at| format!("since {at}")),
         shown.slots.to_string(),
@@ -64,7 +73,7 @@ fn json_of(shown: &Overview) -> Value {
     let open = shown.open.map(|open| json!({"reason": open.why.name(), "since": open.since.to_string()}));
     json!({
         "provider": shown.provider,
-        "health": shown.health.map(Health::name),
+        "health": shown.health.map(Condition::name),
         "breaker_open": open,
         "paused_at": shown.paused_at.map(|at| at.to_string()),
         "slots": shown.slots,

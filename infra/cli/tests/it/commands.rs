@@ -284,3 +284,34 @@ fn completions_and_the_manual_name_every_command() {
         }
     }
 }
+
+#[test]
+fn an_operator_has_endpoints_without_a_key() {
+    let folder = with_data();
+    let run =
+        |arguments: &[&str]| run(folder.path(), &[&["--data", "here", "endpoints"], arguments].concat());
+    let address = "https://hooks.example.com/alerts";
+    let made = said(&run(&["add", "--url", address, "--types", "provider.*,queue.*", "--json"]));
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let id = made["id"].as_str().unwrap();
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"), "{made}");
+    let listed = said(&run(&["list"]));
+    assert!(
+        listed.contains(id) && listed.contains("provider.*,queue.*") && listed.contains(address),
+        "{listed}"
+    );
+    assert!(!said(&run(&["list", "--account", "acct_demo"])).contains(id));
+    assert!(said(&run(&["pause", id])).contains("is paused"));
+    assert!(refused(&run(&["test", id])).contains("The endpoint is paused. Enable it first."));
+    assert!(said(&run(&["enable", id])).contains("is enabled"));
+    assert!(said(&run(&["rotate", id, "--grace-s", "60"])).contains("previous_secret_until"));
+    assert!(refused(&run(&["rotate", id])).contains("signs as well until"));
+    let since = refused(&run(&["recover", id, "--since", "yesterday"]));
+    assert!(since.contains("`since` must be a time in the past"), "{since}");
+    assert!(said(&run(&["recover", id, "--since", "2026-01-01T00:00:00Z"])).contains("is sent again"));
+    assert_eq!(said(&run(&["deliveries", id])).trim(), "");
+    let wrong = refused(&run(&["add", "--kind", "telegram", "--url", address]));
+    assert!(wrong.contains("`url` is not for `telegram`, which takes `to`"), "{wrong}");
+    assert!(said(&run(&["delete", id])).contains("deleted"));
+    assert!(refused(&run(&["show", id])).contains("there is no such endpoint"));
+}

@@ -27,6 +27,7 @@ use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
 const SETTINGS: [(&str, &str); 7] = [
+    ("ALERT_RULES", "AlertRules"),
     ("SENDERS", "Senders"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
     ("PROVIDER_LIMITS", "ProviderLimits"),

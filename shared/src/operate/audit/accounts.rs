@@ -68,7 +68,9 @@ fn problems(account: &Account, sums: Sums, live: Option<(i64, i64)>) -> Vec<Stri
     if account.balance.is_none() && !account.lines.is_empty() {
         problems.push("has ledger lines and no balance".to_owned());
     }
-    if account.balance.is_some() && account.lines.is_empty() && account.later.is_empty() {
+    // An account that has endpoints alone has a balance of zero.
+    let has_balance = account.balance.is_some_and(|balance| balance != 0);
+    if has_balance && account.lines.is_empty() && account.later.is_empty() {
         problems.push("has a balance and no ledger line".to_owned());
     }
     // Of what came while it was read, the balance holds anything between nothing and all.

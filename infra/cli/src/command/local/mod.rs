@@ -34,6 +34,8 @@ const DEMO_ACCOUNT: &str = "acct_demo";
 const DEMO_CREDITS: u64 = 10_000;
 /// The file of the key of the URLs of inbound sources.
 const INBOUND_SECRET: &str = "inbound-secret";
+/// The file of the master secret of endpoints.
+const ENDPOINT_SECRET: &str = "endpoint-secret";
 /// How long a simulated remote job runs.
 const SIMULATED_LATENCY: Duration = Duration::from_secs(6);
 
@@ -203,7 +205,7 @@ impl Folder {
             catalog,
             webhooks,
             callback_secret: self.secret("callback-secret")?,
-            endpoint_secret: self.secret("endpoint-secret")?,
+            endpoint_secret: self.secret(ENDPOINT_SECRET)?,
             inbound_secret: self.secret(INBOUND_SECRET)?,
             latency: SIMULATED_LATENCY,
             clock: Clock::System,
@@ -285,6 +287,11 @@ pub(super) fn inbound(local: &Local) -> Result<(String, String)> {
     let key = key
         .with_context(|| format!("no stack runs on {}: start one by `genmux serve`", local.data.display()))?;
     Ok((key, running(&local.data)?.api_url))
+}
+
+/// The master secret of the folder's endpoints.
+pub(super) fn endpoint_secret(local: &Local) -> Result<String> {
+    read_if_exists(&local.data.join(ENDPOINT_SECRET))?.context("the folder has no secret of endpoints")
 }
 
 /// The URL of the running stack's API, and the key of its demo account.

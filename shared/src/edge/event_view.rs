@@ -1,4 +1,4 @@
-//! JSON views of endpoints, events and deliveries.
+//! JSON of endpoints, events and deliveries.
 
 use domain::delivery::{Delivery, Status};
 use domain::endpoint::{Endpoint, Reason};
@@ -10,7 +10,7 @@ fn text(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
-pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
+pub fn endpoint(endpoint: &Endpoint) -> Value {
     let reason = endpoint.disabled_reason.map(Reason::name);
     let health = &endpoint.health;
     let mut view = json!({
@@ -38,7 +38,7 @@ fn made(at: Timestamp) -> Option<Timestamp> {
 }
 
 /// An event as its deliveries show it, with its id.
-pub(crate) fn event(event: &Event) -> Value {
+pub fn event(event: &Event) -> Value {
     let body: Option<Value> = event.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
     let data = body.map(|mut body| body["data"].take());
     json!({
@@ -50,7 +50,7 @@ pub(crate) fn event(event: &Event) -> Value {
     })
 }
 
-pub(crate) fn delivery(delivery: &Delivery) -> Value {
+pub fn delivery(delivery: &Delivery) -> Value {
     let is_pending = delivery.status == Status::Pending;
     let tries: Vec<Value> = delivery
         .tries
