@@ -16,7 +16,7 @@ const ROOMS: [(&str, &[&str], bool); 8] = [
     ("outside", &[], false),
     ("provider", &["outside"], true),
     ("channel", &["outside"], true),
-    ("inbound", &[], true),
+    ("inbound", &["outside"], true),
     ("operate", &["store"], false),
     // Of the store only its error, whom a key belongs to, and what a message says.
     ("edge", &["operate", "store"], false),

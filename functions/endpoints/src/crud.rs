@@ -174,7 +174,7 @@ pub(crate) async fn change(
         if status == Some(Status::Enabled) && !next.may_be_enabled() {
             return Err(refused(
                 "status",
-                "cannot be this: its reader unsubscribed. Give it another `to`",
+                "cannot be this: its address refuses what is sent. Give it another `to`",
                 Vec::new(),
             ));
         }

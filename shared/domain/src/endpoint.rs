@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strum::EnumString;
 
-use super::delivery::Outcome;
+use super::delivery::{Fate, Outcome};
 use super::event::{Event, EventType, Pattern};
 use super::id::{AccountId, EndpointId, EventId};
 use super::time::Timestamp;
@@ -64,8 +64,12 @@ pub enum Reason {
     Failing,
     /// It answered that it no longer exists.
     Gone,
-    /// Its reader followed the link in a mail.
+    /// Its reader wants no more: by the link in a mail, or by the vendor's report.
     Unsubscribed,
+    /// Its address does not exist, or takes nothing.
+    Bounced,
+    /// Its reader reported it as spam.
+    Complained,
 }
 
 impl Reason {
@@ -74,6 +78,23 @@ impl Reason {
             Self::Failing => "failing",
             Self::Gone => "gone",
             Self::Unsubscribed => "unsubscribed",
+            Self::Bounced => "bounced",
+            Self::Complained => "complained",
+        }
+    }
+
+    /// Whether it holds as long as the endpoint has this address.
+    const fn is_of_address(self) -> bool {
+        matches!(self, Self::Unsubscribed | Self::Bounced | Self::Complained)
+    }
+
+    /// Why what became of a mail or a text is the end of its endpoint, if it is.
+    const fn of(fate: Fate) -> Option<Self> {
+        match fate {
+            Fate::Bounced => Some(Self::Bounced),
+            Fate::Unsubscribed => Some(Self::Unsubscribed),
+            Fate::Complained => Some(Self::Complained),
+            Fate::Sent | Fate::Delayed | Fate::Failed | Fate::Delivered => None,
         }
     }
 }
@@ -264,6 +285,14 @@ impl Endpoint {
         }
     }
 
+    /// The endpoint after a report of what was sent to this address; `None` if it goes on as it is. Of a mail
+    /// or a text: all else is ended by its answers.
+    pub fn after_report(&self, fate: Fate, address: &str, now: Timestamp) -> Option<Self> {
+        let reason = Reason::of(fate)?;
+        let is_its = !self.kind.repeats() && self.address.eq_ignore_ascii_case(address);
+        (is_its && self.may_be_enabled()).then(|| self.changed(now, |next| next.disable(reason)))
+    }
+
     /// Whether the change to `next` lets the waiting deliveries go on.
     pub fn recovers_to(&self, next: &Self) -> bool {
         self.health.probe_at.is_some() && next.health.probe_at.is_none() && next.status == Status::Enabled
@@ -279,21 +308,21 @@ impl Endpoint {
         self.disabled_reason = Some(reason);
     }
 
-    /// Gives it another address. A reader there has not unsubscribed: the endpoint is paused then.
+    /// Gives it another address. What ended it at the last one is no matter there: it is paused then.
     pub fn move_to(&mut self, address: &str) {
         if self.address == address {
             return;
         }
         address.clone_into(&mut self.address);
-        if self.disabled_reason == Some(Reason::Unsubscribed) {
+        if !self.may_be_enabled() {
             self.status = Status::Paused;
             self.disabled_reason = None;
         }
     }
 
-    /// Whether it may be enabled: not against the will of the reader at its address.
+    /// Whether it may be enabled: not at an address that refuses it.
     pub fn may_be_enabled(&self) -> bool {
-        self.disabled_reason != Some(Reason::Unsubscribed)
+        !self.disabled_reason.is_some_and(Reason::is_of_address)
     }
 
     /// What the account's other endpoints are sent when this version of it is disabled.

@@ -51,12 +51,19 @@ pub fn credentials(process: &Process, read: &mut Reader<'_>) -> Senders {
 fn named(read: &mut Reader<'_>, mut all: Senders) -> Senders {
     all.base_url = read.optional("CHANNEL_BASE_URL", "a URL");
     let api = public_url(read, "API_URL");
+    let configuration_set = configuration_set(read);
+    let status_url = read.optional("TWILIO_STATUS_URL", "a URL");
     for sender in senders(read) {
         match sender {
             Sender::Telegram => all.telegram = Some(telegram(read)),
-            Sender::Twilio => all.sms = Some(Texter::Twilio(twilio(read))),
+            Sender::Twilio => {
+                all.sms = Some(Texter::Twilio(Twilio { status_url: status_url.clone(), ..twilio(read) }))
+            }
             Sender::SnsSms => all.sms = Some(Texter::Sns),
-            Sender::Ses => all.email = mailer(read, MailService::Ses, &api),
+            Sender::Ses => {
+                let service = MailService::Ses { configuration_set: configuration_set.clone() };
+                all.email = mailer(read, service, &api);
+            }
             Sender::Sendgrid => {
                 let key = Secret::new(read.key("SENDGRID_API_KEY"));
                 all.email = mailer(read, MailService::Sendgrid(key), &api);
@@ -84,7 +91,17 @@ fn twilio(read: &mut Reader<'_>) -> Twilio {
         read.problem("TWILIO_ACCOUNT_SID is malformed: it is `AC` and 32 digits");
     }
     let token = Secret::new(read.key("TWILIO_AUTH_TOKEN"));
-    Twilio { account, token, from: read.required("TWILIO_FROM") }
+    Twilio { account, token, from: read.required("TWILIO_FROM"), status_url: None }
+}
+
+/// `SES_CONFIGURATION_SET`: the set of SES whose events are published.
+fn configuration_set(read: &mut Reader<'_>) -> Option<String> {
+    let name: String = read.optional("SES_CONFIGURATION_SET", "a name")?;
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if name.len() > 64 || !name.bytes().all(is_allowed) {
+        read.problem("SES_CONFIGURATION_SET is no name of a configuration set");
+    }
+    Some(name)
 }
 
 /// `EMAIL_FROM`: `a@b.example` or `Name <a@b.example>`. A mail has a link to the API.
@@ -130,6 +147,8 @@ mod tests {
             (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "../x")], "TWILIO_ACCOUNT_SID is malformed"),
             (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "AC1")], "TWILIO_FROM is missing"),
             (vec![("CHANNEL_BASE_URL", "x")], "CHANNEL_BASE_URL must be a URL"),
+            (vec![("TWILIO_STATUS_URL", "x")], "TWILIO_STATUS_URL must be a URL"),
+            (vec![("SES_CONFIGURATION_SET", "a b")], "SES_CONFIGURATION_SET is no name"),
         ] {
             let complaint = complaint(&pairs).unwrap();
             assert!(complaint.contains(words), "{complaint}");

@@ -131,7 +131,7 @@ impl Channels {
             Kind::Discord => discord::request(&self.http, self.url(address)?, envelope),
             Kind::Telegram => telegram::request(self, address, envelope)?,
             Kind::Email => email::request(self, endpoint, envelope, now).await?,
-            Kind::Sms => sms::request(self, address, envelope, now).await?,
+            Kind::Sms => sms::request(self, endpoint, envelope, now).await?,
             Kind::Sns | Kind::Sqs | Kind::Eventbridge | Kind::Lambda => {
                 targets::request(self, endpoint, envelope, now).await?
             }

@@ -149,6 +149,7 @@ pub async fn start(
     let of_inbound = Members::from([
         ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
         ("INBOUND_SOURCES".to_owned(), env.get("INBOUND_SOURCES").unwrap_or("[]").to_owned()),
+        ("INBOUND_BASE_URL".to_owned(), of_channels["CHANNEL_BASE_URL"].clone()),
     ]);
     let secrets = BTreeMap::from([
         ("ProviderKeys", keys),
@@ -175,6 +176,7 @@ fn parameters(options: &Options) -> BTreeMap<String, String> {
     parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
     parameters.insert("SmsBySns".to_owned(), "true".to_owned());
     parameters.insert("SesIdentity".to_owned(), SES_IDENTITY.to_owned());
+    parameters.insert("SesConfigurationSet".to_owned(), "genmux".to_owned());
     parameters
 }
 

@@ -5,6 +5,7 @@
 
 mod aws;
 mod discord;
+mod platforms;
 mod sendgrid;
 mod server;
 mod slack;
@@ -84,7 +85,7 @@ trait Channel: fmt::Debug + Send + Sync {
     }
 }
 
-const ALL: [&dyn Channel; 10] = [
+const ALL: [&dyn Channel; 11] = [
     &slack::Slack,
     &discord::Discord,
     &telegram::Telegram,
@@ -95,6 +96,7 @@ const ALL: [&dyn Channel; 10] = [
     &aws::Sqs,
     &aws::Eventbridge,
     &aws::Lambda,
+    &platforms::Platforms,
 ];
 
 /// All vendors.

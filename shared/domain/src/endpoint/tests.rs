@@ -119,3 +119,27 @@ fn a_failing_endpoint_rests_as_long_as_it_asks() {
     let failing = failing(FAILURES_MAX - 1).after(asked, NOW, NOW).unwrap();
     assert_eq!(failing.health.probe_at, Some(NOW + Duration::from_secs(7_200)));
 }
+
+#[test]
+fn a_report_ends_an_endpoint_at_the_address_that_it_is_about() {
+    let anna = || Endpoint { kind: Kind::Email, address: "Anna@a.example".to_owned(), ..endpoint() };
+    for fate in Fate::ALL {
+        let after = anna().after_report(fate, "anna@a.example", NOW);
+        let reason = after.as_ref().and_then(|after| after.disabled_reason);
+        let expected = match fate {
+            Fate::Bounced => Some(Reason::Bounced),
+            Fate::Unsubscribed => Some(Reason::Unsubscribed),
+            Fate::Complained => Some(Reason::Complained),
+            Fate::Sent | Fate::Delayed | Fate::Failed | Fate::Delivered => None,
+        };
+        assert_eq!(reason, expected, "{fate:?}");
+        let Some(ended) = after else { continue };
+        assert_eq!((ended.status, ended.may_be_enabled()), (Status::Disabled, false));
+        assert_eq!(ended.after_report(fate, "anna@a.example", NOW), None, "a repeat changes nothing");
+        let moved = ended.changed(NOW, |next| next.move_to("bert@a.example"));
+        assert_eq!((moved.status, moved.may_be_enabled()), (Status::Paused, true));
+        // A late report of what was sent to the address before.
+        assert_eq!(moved.after_report(fate, "anna@a.example", NOW), None);
+    }
+    assert_eq!(endpoint().after_report(Fate::Bounced, "https://example.com/hook", NOW), None, "a webhook");
+}
