@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! store       → domain                the only room that names an AWS type
-//! outside     → domain                what every call to a server that is not ours needs
+//! outside     → domain, signatures    what every call to a server that is not ours needs
 //! provider    → domain, signatures, outside    the outside world that makes video
 //! channel     → domain, signatures, outside    the outside world that wants to know
 //! inbound     → domain, signatures, outside    the outside world that reports
