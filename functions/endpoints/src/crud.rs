@@ -98,6 +98,7 @@ pub(crate) async fn create(
         disabled_reason: None,
         secrets: Secrets::default(),
         health: Health::default(),
+        extras: None,
         version: 1,
         created_at: now,
         updated_at: now,

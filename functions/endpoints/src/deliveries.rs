@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::delivery::{Delivery, Status};
-use domain::endpoint::{self, Endpoint};
+use domain::endpoint::{self, EXTRAS_MAX, Endpoint, Kind};
 use domain::event::Event;
 use domain::id::{AccountId, EndpointId, EventId};
 use domain::request::FieldError;
@@ -16,6 +16,7 @@ use shared::edge::http::{Problem, body_bytes, json as answer, parse};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
 use shared::store::queue::Message;
 
+use super::crud::{RACES_MAX, busy};
 use super::{App, find, view};
 
 /// Pages that a filtered list reads before it returns a partial result.
@@ -136,6 +137,9 @@ async fn to_one(
     let first = deliveries.into_iter().find(|delivery| delivery.endpoint == endpoint);
     if !endpoint.is_callback() {
         must_be_enabled(app, &event.account, &endpoint).await?;
+        if first.as_ref().is_none_or(|first| !first.claimed) {
+            spend(app, &event.account, &endpoint).await?;
+        }
     }
     let delivery = match first {
         Some(delivery) => again(app, &delivery, now).await?.ok_or_else(being_sent)?,
@@ -162,17 +166,28 @@ async fn to_all(
         let is_on = |one: &Endpoint| one.id == *id && one.status == endpoint::Status::Enabled;
         id.is_callback() || endpoints.iter().any(is_on)
     };
-    let (mut sent, mut is_one_running) = (Vec::new(), false);
+    let (mut sent, mut left_out) = (Vec::new(), None);
     for delivery in deliveries.iter().filter(|delivery| takes(&delivery.endpoint)) {
+        if delivery.claimed {
+            left_out = Some(being_sent());
+            continue;
+        }
+        if let Err(problem) = spend(app, account, &delivery.endpoint).await {
+            left_out = Some(problem);
+            continue;
+        }
         match again(app, delivery, now).await? {
             Some(next) => {
                 queue(app, &next).await?;
                 sent.push(next);
             }
-            None => is_one_running = true,
+            None => left_out = Some(being_sent()),
         }
     }
-    if sent.is_empty() && is_one_running { Err(being_sent()) } else { Ok(sent) }
+    match left_out {
+        Some(problem) if sent.is_empty() => Err(problem),
+        _ => Ok(sent),
+    }
 }
 
 /// Another round of tries. `None` if one is running: it finishes first.
@@ -207,6 +222,7 @@ pub(crate) async fn recover(
     };
     if !id.is_callback() {
         must_be_enabled(app, account, id).await?;
+        spend(app, account, id).await?;
     }
     let (account, endpoint) = (account.clone(), id.clone());
     let message = Message::Recover { account, endpoint, since, ended: true, after: None };
@@ -221,6 +237,32 @@ pub(crate) async fn must_be_enabled(app: &App, account: &AccountId, id: &Endpoin
     }
     let detail = format!("The endpoint is {}. Enable it first.", found.status.name());
     Err(Problem::new(StatusCode::CONFLICT, "endpoint_not_enabled", detail))
+}
+
+/// Counts one event that is sent on request, at an endpoint whose messages cost money or look like spam. The
+/// count is exact: it is in the endpoint's own item.
+pub(crate) async fn spend(app: &App, account: &AccountId, id: &EndpointId) -> Result<(), Problem> {
+    for _ in 0..RACES_MAX {
+        let endpoint = find(app, account, id).await?;
+        let next = match endpoint.extra(app.clock.now()) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(()),
+            Err(wait) => return Err(too_many(endpoint.kind, wait)),
+        };
+        if app.endpoints.replace(&endpoint, &next, None).await? {
+            return Ok(());
+        }
+    }
+    Err(busy())
+}
+
+fn too_many(kind: Kind, wait: Duration) -> Problem {
+    let detail = format!(
+        "An endpoint of the kind `{}` is sent at most {EXTRAS_MAX} events on request in an hour. Nothing was sent.",
+        kind.name()
+    );
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+    Problem { retry_after: Some(wait), ..problem }
 }
 
 async fn with_deliveries(

@@ -11,7 +11,7 @@ use serde_json::json;
 use shared::edge::http::{Problem, json as answer};
 use shared::store::queue::Message;
 
-use super::deliveries::must_be_enabled;
+use super::deliveries::{must_be_enabled, spend};
 use super::{App, view};
 
 /// How long the caller waits for the first try, below the API's limit of 30 s.
@@ -24,6 +24,7 @@ pub(crate) async fn test(app: &App, account: &AccountId, id: &EndpointId) -> Res
         return Err(Problem::not_found());
     }
     must_be_enabled(app, account, id).await?;
+    spend(app, account, id).await?;
     let now = app.clock.now();
     let event = EventId::from_bytes(app.random.bytes());
     let data = json!({"endpoint": id, "message": "This is a test."});

@@ -30,6 +30,10 @@ const PROBE_FIRST: Duration = Duration::from_secs(30);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 /// A success of a healthy endpoint is recorded this often.
 const SUCCESS_EVERY: Duration = Duration::from_secs(3_600);
+/// What is sent on request to an endpoint whose messages cost money or look like spam, beside its events: tests,
+/// repeats and recoveries, within this span.
+pub const EXTRAS_MAX: u32 = 10;
+const EXTRAS_SPAN: Duration = Duration::from_secs(3_600);
 /// How long a replaced secret signs as well: by default, and at most.
 pub const GRACE: Duration = Duration::from_secs(24 * 3_600);
 pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -119,6 +123,8 @@ pub struct Endpoint {
     pub secrets: Secrets,
     #[serde(default)]
     pub health: Health,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extras: Option<Extras>,
     pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -163,6 +169,13 @@ impl Secrets {
         let previous = self.previous_until.filter(|until| now < *until).and(self.version.checked_sub(1));
         std::iter::once(self.version).chain(previous)
     }
+}
+
+/// How many were sent on request since a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extras {
+    count: u32,
+    since: Timestamp,
 }
 
 /// What its last answers say.
@@ -218,6 +231,7 @@ impl Endpoint {
             disabled_reason: None,
             secrets: Secrets::default(),
             health: Health::default(),
+            extras: None,
             version: 1,
             created_at: long_ago,
             updated_at: long_ago,
@@ -291,6 +305,23 @@ impl Endpoint {
         let reason = Reason::of(fate)?;
         let is_its = !self.kind.repeats() && self.address.eq_ignore_ascii_case(address);
         (is_its && self.may_be_enabled()).then(|| self.changed(now, |next| next.disable(reason)))
+    }
+
+    /// The endpoint with one more event that is sent on request; `None` if those are not counted.
+    ///
+    /// # Errors
+    ///
+    /// How long there is no more.
+    pub fn extra(&self, now: Timestamp) -> Result<Option<Self>, Duration> {
+        if self.kind.repeats() {
+            return Ok(None);
+        }
+        let known = self.extras.filter(|extras| now.since(extras.since) < EXTRAS_SPAN);
+        let Extras { count, since } = known.unwrap_or(Extras { count: 0, since: now });
+        if count >= EXTRAS_MAX {
+            return Err((since + EXTRAS_SPAN).since(now));
+        }
+        Ok(Some(self.changed(now, |next| next.extras = Some(Extras { count: count + 1, since }))))
     }
 
     /// Whether the change to `next` lets the waiting deliveries go on.

@@ -17,6 +17,7 @@ fn endpoint() -> Endpoint {
         disabled_reason: None,
         secrets: Secrets::default(),
         health: Health::default(),
+        extras: None,
         version: 1,
         created_at: NOW,
         updated_at: NOW,
@@ -142,4 +143,18 @@ fn a_report_ends_an_endpoint_at_the_address_that_it_is_about() {
         assert_eq!(moved.after_report(fate, "anna@a.example", NOW), None);
     }
     assert_eq!(endpoint().after_report(Fate::Bounced, "https://example.com/hook", NOW), None, "a webhook");
+}
+
+#[test]
+fn of_what_costs_money_ten_are_sent_on_request_in_an_hour() {
+    let mut phone = Endpoint { kind: Kind::Sms, ..endpoint() };
+    let minutes = |n: u64| NOW + Duration::from_secs(60 * n);
+    for n in 0..10 {
+        phone = phone.extra(minutes(n)).unwrap().unwrap();
+    }
+    assert_eq!(phone.extra(minutes(10)), Err(Duration::from_secs(50 * 60)));
+    assert_eq!(phone.extra(minutes(59)), Err(Duration::from_secs(60)));
+    assert!(phone.extra(minutes(60)).is_ok());
+    // A webhook costs nothing.
+    assert_eq!(endpoint().extra(NOW), Ok(None));
 }
