@@ -262,7 +262,7 @@ fn too_many(kind: Kind, wait: Duration) -> Problem {
         kind.name()
     );
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
-    Problem { retry_after: Some(wait), ..problem }
+    Problem { retry_after: Some(Duration::from_secs(wait.as_secs() + 1)), ..problem }
 }
 
 async fn with_deliveries(

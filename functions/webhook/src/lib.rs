@@ -45,7 +45,7 @@ impl App {
             callback_secrets: config::callback_secrets(&mut read)?,
             sold: config::providers(&mut read),
             sources: config::inbound_sources(&mut read),
-            platforms: config::platforms(&mut read)?,
+            platforms: config::platforms(&mut read),
             url: config::public_url(&mut read, "WEBHOOK_BASE_URL"),
             notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
             clock: process.clock.clone(),

@@ -256,8 +256,8 @@ pub fn inbound_sources(read: &mut Reader<'_>) -> Sources {
 }
 
 /// `INBOUND_BASE_URL`: another origin of all platforms, for tests and simulators.
-pub fn platforms(read: &mut Reader<'_>) -> Result<Platforms, StartError> {
-    Platforms::new(read.optional("INBOUND_BASE_URL", "a URL")).map_err(StartError::Http)
+pub fn platforms(read: &mut Reader<'_>) -> Platforms {
+    Platforms::new(read.optional("INBOUND_BASE_URL", "a URL"))
 }
 
 /// `WEBHOOK_TOKEN_SECRET`: keys of the callback tokens, separated by commas: the first

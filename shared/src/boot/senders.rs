@@ -57,13 +57,10 @@ fn named(read: &mut Reader<'_>, mut all: Senders) -> Senders {
     all.base_url = read.optional("CHANNEL_BASE_URL", "a URL");
     let api = public_url(read, "API_URL");
     let configuration_set = configuration_set(read);
-    let status_url = read.optional("TWILIO_STATUS_URL", "a URL");
     for sender in senders(read) {
         match sender {
             Sender::Telegram => all.telegram = Some(telegram(read)),
-            Sender::Twilio => {
-                all.sms = Some(Texter::Twilio(Twilio { status_url: status_url.clone(), ..twilio(read) }))
-            }
+            Sender::Twilio => all.sms = Some(Texter::Twilio(twilio(read))),
             Sender::SnsSms => all.sms = Some(Texter::Sns),
             Sender::Google => all.google = google(read),
             Sender::Apns => all.apns = apns(read),
@@ -128,7 +125,8 @@ fn twilio(read: &mut Reader<'_>) -> Twilio {
         read.problem("TWILIO_ACCOUNT_SID is malformed: it is `AC` and 32 digits");
     }
     let token = Secret::new(read.key("TWILIO_AUTH_TOKEN"));
-    Twilio { account, token, from: read.required("TWILIO_FROM"), status_url: None }
+    let status_url = read.optional("TWILIO_STATUS_URL", "a URL");
+    Twilio { account, token, from: read.required("TWILIO_FROM"), status_url }
 }
 
 /// `SES_CONFIGURATION_SET`: the set of SES whose events are published.
@@ -191,7 +189,7 @@ mod tests {
             (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "../x")], "TWILIO_ACCOUNT_SID is malformed"),
             (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "AC1")], "TWILIO_FROM is missing"),
             (vec![("CHANNEL_BASE_URL", "x")], "CHANNEL_BASE_URL must be a URL"),
-            (vec![("TWILIO_STATUS_URL", "x")], "TWILIO_STATUS_URL must be a URL"),
+            (vec![("SENDERS", "twilio"), ("TWILIO_STATUS_URL", "x")], "TWILIO_STATUS_URL must be a URL"),
             (vec![("SES_CONFIGURATION_SET", "a b")], "SES_CONFIGURATION_SET is no name"),
         ] {
             let complaint = complaint(&pairs).unwrap();

@@ -70,7 +70,8 @@ pub(super) fn request(
 ) -> Result<RequestBuilder, &'static str> {
     let apns = channels.senders().apns.as_ref().ok_or(NO_SENDER)?;
     let token = apns.token(now).ok_or(SENDER_REFUSED)?;
-    let post = channels.http2().post(channels.vendor(apns.host, &format!("/3/device/{device}")));
+    let http2 = channels.http2().ok_or(NO_SENDER)?;
+    let post = http2.post(channels.vendor(apns.host, &format!("/3/device/{device}")));
     Ok(post
         .bearer_auth(token.expose())
         .header("apns-topic", &apns.topic)

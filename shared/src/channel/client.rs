@@ -23,6 +23,7 @@ use url::Url;
 use super::aws::{push, targets};
 use super::senders::{NO_SENDER, NO_TOKEN, SENDER_REFUSED, SenderRefused, Senders};
 use super::{apns, cloud_run, discord, email, fcm, pubsub, slack, sms, telegram, webhook};
+use crate::outside::client;
 use crate::outside::guard::{Guard, is_forbidden};
 use crate::outside::retry_after::retry_after;
 
@@ -68,7 +69,7 @@ pub(super) struct Answer {
 pub struct Channels {
     http: reqwest::Client,
     /// For the one vendor that speaks nothing else, and wants its connections kept.
-    http2: reqwest::Client,
+    http2: Option<reqwest::Client>,
     reach: Reach,
     master: Master,
     senders: Senders,
@@ -87,9 +88,8 @@ impl Channels {
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, reqwest::Error> {
         let builder = || {
-            reqwest::Client::builder()
+            client::builder()
                 .redirect(Policy::none())
-                .no_proxy()
                 .referer(false)
                 .user_agent("Genmux")
                 .connect_timeout(CONNECT_MAX)
@@ -97,10 +97,8 @@ impl Channels {
                 .dns_resolver(Arc::clone(&resolver))
         };
         // A kept connection may be dead after a pause of the instance, and a mail on it counts as sent.
-        let http = builder().http1_only().pool_max_idle_per_host(0).build()?;
-        // The simulators have no TLS, by which it would be agreed on.
-        let is_plain = senders.base_url.as_ref().is_some_and(|base| base.scheme() == "http");
-        let http2 = if is_plain { builder().http2_prior_knowledge() } else { builder() }.build()?;
+        let http = builder().pool_max_idle_per_host(0).build()?;
+        let http2 = senders.apns.as_ref().map(|_| builder().http2_prior_knowledge().build()).transpose()?;
         Ok(Self { http, http2, reach, master, senders })
     }
 
@@ -173,8 +171,8 @@ impl Channels {
         &self.http
     }
 
-    pub(super) const fn http2(&self) -> &reqwest::Client {
-        &self.http2
+    pub(super) const fn http2(&self) -> Option<&reqwest::Client> {
+        self.http2.as_ref()
     }
 
     pub(super) const fn senders(&self) -> &Senders {

@@ -176,7 +176,11 @@ impl Webhook<'_> {
         if event.is_empty() || mail.is_empty() {
             return (self.message.to_owned(), event.to_owned());
         }
-        let member = event.to_ascii_lowercase();
+        // What is told of `DeliveryDelay` is in `deliveryDelay`.
+        let mut member = event.to_owned();
+        if let Some(first) = member.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
         let of_event = |name: &str| self.text(&format!("/{member}/{name}")).to_owned();
         let more = [of_event("feedbackId"), of_event("timestamp")].into_iter().find(|text| !text.is_empty());
         (joined(&[mail, event, &more.unwrap_or_default()]).replace(' ', "_"), event.to_owned())

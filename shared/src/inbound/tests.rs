@@ -199,8 +199,11 @@ fn an_event_of_ses_is_known_by_the_mail_and_not_by_the_message_that_brings_it() 
     let bounce = json!({"eventType": "Bounce", "mail": {"messageId": "m1"}, "bounce": {"feedbackId": "f1"}});
     assert_eq!(of(&bounce, "1"), ("m1.Bounce.f1".to_owned(), "Bounce".to_owned(), bounce.clone()));
     assert_eq!(of(&bounce, "2"), of(&bounce, "1"));
-    let delay = json!({"eventType": "DeliveryDelay", "mail": {"messageId": "m1"}, "deliveryDelay": {}});
-    assert_eq!(of(&delay, "1").0, "m1.DeliveryDelay");
+    let delay = json!({"eventType": "DeliveryDelay", "mail": {"messageId": "m1"},
+        "deliveryDelay": {"timestamp": "2026-11-29T10:00:00.000Z"}});
+    assert_eq!(of(&delay, "1").0, "m1.DeliveryDelay.2026-11-29T10:00:00.000Z");
+    let odd = json!({"eventType": "Ü", "mail": {"messageId": "m1"}});
+    assert_eq!(of(&odd, "1").0, "m1.Ü");
     // What is of another sender to the same topic.
     let (id, kind, payload) = of(&json!("a text"), "1");
     assert_eq!((&*id, &*kind, &payload["Message"]), ("1", "", &json!("\"a text\"")));

@@ -1,5 +1,6 @@
 //! What every call to a server that is not ours needs.
 
+pub(crate) mod client;
 #[cfg(test)]
 pub(crate) mod google_key;
 pub(crate) mod guard;

@@ -3,7 +3,7 @@
 //! Where it is asked is checked before, by who reads the webhook: a host of the platform's own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use domain::public_url::Reach;
@@ -11,6 +11,7 @@ use domain::time::Timestamp;
 use reqwest::redirect::Policy;
 use url::Url;
 
+use super::client;
 use super::guard::Guard;
 
 /// For a whole call: the platform waits for our answer, SNS for 15 seconds.
@@ -24,25 +25,31 @@ const CERTIFICATES_MAX: usize = 16;
 /// A client of platforms, with their certificates.
 #[derive(Debug, Clone)]
 pub struct Platforms {
-    http: reqwest::Client,
+    /// Made when it is needed first: most deployments have no such platform, and a client reads all roots of TLS.
+    http: Arc<OnceLock<Option<reqwest::Client>>>,
     /// Another origin for all hosts: the simulators are one server.
     base_url: Option<Url>,
     certificates: Arc<Mutex<BTreeMap<Url, (String, Timestamp)>>>,
 }
 
 impl Platforms {
-    pub fn new(base_url: Option<Url>) -> Result<Self, reqwest::Error> {
-        let reach = Reach::of(base_url.is_some());
-        let http = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .user_agent("Genmux")
-            .https_only(base_url.is_none())
-            .timeout(CALL_MAX)
-            .dns_resolver(Arc::new(Guard::new(reach)))
-            .build()?;
-        Ok(Self { http, base_url, certificates: Arc::default() })
+    pub fn new(base_url: Option<Url>) -> Self {
+        Self { http: Arc::default(), base_url, certificates: Arc::default() }
+    }
+
+    fn http(&self) -> Option<&reqwest::Client> {
+        let is_real = self.base_url.is_none();
+        let make = || {
+            client::builder()
+                .redirect(Policy::none())
+                .referer(false)
+                .user_agent("Genmux")
+                .https_only(is_real)
+                .timeout(CALL_MAX)
+                .dns_resolver(Arc::new(Guard::new(Reach::of(!is_real))))
+                .build()
+        };
+        self.http.get_or_init(|| make().ok()).as_ref()
     }
 
     /// The certificate at a URL, at most a day old; `None` if it cannot be fetched now.
@@ -74,7 +81,7 @@ impl Platforms {
             let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
             at = base.join(&format!("{}{query}", url.path())).ok()?;
         }
-        let mut response = self.http.get(at).send().await.ok().filter(|answer| answer.status() == 200)?;
+        let mut response = self.http()?.get(at).send().await.ok().filter(|answer| answer.status() == 200)?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.ok()? {
             body.extend_from_slice(&chunk);
