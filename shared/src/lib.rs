@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! store       → domain                the only room that names an AWS type
-//! outside     → domain                what every call to a server that is not ours needs
+//! outside     → domain, signatures    what every call to a server that is not ours needs
 //! provider    → domain, signatures, outside    the outside world that makes video
 //! channel     → domain, signatures, outside    the outside world that wants to know
-//! inbound     → domain, signatures    the outside world that reports
+//! inbound     → domain, signatures, outside    the outside world that reports
 //! operate     → domain, store         use cases of callers and operators
 //! edge        → domain, operate       events in, answers out; of store its errors and keys
 //! boot        → everything            process start, and only that

@@ -58,7 +58,9 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
         add("deliver", action, target);
     }
     add("deliver", "sns:Publish", "all but arn:aws:sns:*:*:*");
+    add("deliver", "sns:Publish", "arn:aws:sns:*:000000000000:endpoint/*");
     add("deliver", "ses:SendEmail", &template.deployment.parameters["SesIdentity"]);
+    add("deliver", "ses:SendEmail", &template.deployment.arn("ses", "configuration-set/genmux"));
     let media = "arn:aws:s3:::genmux-media/media/*";
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);

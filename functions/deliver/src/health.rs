@@ -8,10 +8,8 @@ use domain::time::Timestamp;
 use shared::edge::batch::Unfinished;
 use shared::store::queue::Message;
 
-use super::App;
+use super::{App, RACES_MAX};
 
-/// Races with other tries at the same endpoint.
-const RACES_MAX: usize = 5;
 /// The deliveries that failed first were made earlier than they were tried.
 const MADE_BEFORE: Duration = Duration::from_secs(3_600);
 /// Time to record that the endpoint is back, before what waits comes.
@@ -64,19 +62,12 @@ pub(crate) async fn record(
     let mut is_recovery_sent = false;
     for _ in 0..RACES_MAX {
         let Some(next) = endpoint.after(outcome, at, app.clock.now()) else { return Ok(()) };
-        let event = endpoint.is_disabled_by(&next).then(|| next.disabled_event());
         // Before the record: a crash between the two must not leave what waits behind.
         if endpoint.recovers_to(&next) && !is_recovery_sent {
             send_recovery(app, &endpoint).await?;
             is_recovery_sent = true;
         }
-        if app.endpoints.replace(&endpoint, &next, event.as_ref()).await? {
-            if let Some(event) = event {
-                let reason = next.disabled_reason.map_or("unknown", Reason::name);
-                tracing::warn!(endpoint = next.id.as_str(), reason, "endpoint.disabled");
-                let message = Message::Notify { event: event.id };
-                app.notify.send(&message, Some(next.account.as_str()), Duration::ZERO).await?;
-            }
+        if replace(app, &endpoint, &next).await? {
             if is_recovery_sent {
                 tracing::info!(endpoint = next.id.as_str(), "endpoint.recovered");
             }
@@ -87,6 +78,19 @@ pub(crate) async fn record(
     }
     // The next try records as much.
     Ok(())
+}
+
+/// Writes the next version of an endpoint. If that disables it, the account's other endpoints have the event.
+pub(crate) async fn replace(app: &App, before: &Endpoint, next: &Endpoint) -> Result<bool, Unfinished> {
+    let event = before.is_disabled_by(next).then(|| next.disabled_event());
+    let is_written = app.endpoints.replace(before, next, event.as_ref()).await?;
+    if let Some(event) = event.filter(|_| is_written) {
+        let reason = next.disabled_reason.map_or("unknown", Reason::name);
+        tracing::warn!(endpoint = next.id.as_str(), reason, "endpoint.disabled");
+        let message = Message::Notify { event: event.id };
+        app.notify.send(&message, Some(next.account.as_str()), Duration::ZERO).await?;
+    }
+    Ok(is_written)
 }
 
 /// Asks for what waits since the endpoint began to fail. What waits from long before comes at its own

@@ -19,8 +19,11 @@ use shared::store::events::EventStore;
 use shared::store::queue::{DELAY_MAX, Message, Queue};
 
 mod health;
+mod receipt;
 mod recover;
 
+/// Races with other writes of the same item.
+const RACES_MAX: usize = 5;
 /// A message may be this early: clocks differ.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
@@ -67,6 +70,7 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
 async fn deliver(app: &App, message: Message) -> Result<(), Unfinished> {
     match message {
         Message::Deliver { event, endpoint } => try_once(app, &event, &endpoint).await,
+        Message::Receipt(reported) => receipt::receive(app, &reported).await,
         Message::Recover { account, endpoint, since, ended, after } => {
             recover::page(app, &recover::Wanted { account, endpoint, since, ended }, after).await
         }
@@ -125,8 +129,32 @@ async fn unsent(
     error: Option<&str>,
 ) -> Result<(), Unfinished> {
     let now = app.clock.now();
-    let next = delivery.finish(outcome, Try::unsent(outcome, error, now), app.random.u32(), now);
-    if app.events.replace_delivery(&next).await? { go_on(app, &next, now).await } else { Ok(()) }
+    match finish(app, delivery, outcome, Try::unsent(outcome, error, now), now).await? {
+        Some(next) => go_on(app, &next, now).await,
+        None => Ok(()),
+    }
+}
+
+/// Records a try. A receipt that came meanwhile stays; `None` if any other write was faster.
+async fn finish(
+    app: &App,
+    delivery: &Delivery,
+    outcome: Outcome,
+    made: Try,
+    now: Timestamp,
+) -> Result<Option<Delivery>, Unfinished> {
+    let mut delivery = delivery.clone();
+    for _ in 0..RACES_MAX {
+        let next = delivery.finish(outcome, made.clone(), app.random.u32(), now);
+        if app.events.replace_delivery(&next).await? {
+            return Ok(Some(next));
+        }
+        match app.events.delivery(&delivery.event, &delivery.endpoint).await? {
+            Some(found) if found.is_claim_of(&delivery) => delivery = found,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// Records a try whose record was lost. It may have arrived: it counts as sent where it is not made again.
@@ -149,12 +177,14 @@ async fn send(app: &App, claimed: Delivery, endpoint: Endpoint, body: &str) -> R
     let Sent { status, error, answer, .. } = sent;
     let error = error.map(str::to_owned);
     let made = Try { at, ms, outcome: outcome.name().to_owned(), status, error, answer };
-    let next = claimed.finish(outcome, made, app.random.u32(), now);
-    let is_recorded = app.events.replace_delivery(&next).await?;
+    let recorded = finish(app, &claimed, outcome, made, now).await?;
     if !is_by_sender {
         health::record(app, endpoint, outcome, at).await?;
     }
-    if is_recorded { go_on(app, &next, now).await } else { Ok(()) }
+    match recorded {
+        Some(next) => go_on(app, &next, now).await,
+        None => Ok(()),
+    }
 }
 
 /// Queues the next try. A later one than a queue can delay is left to the due index.

@@ -137,6 +137,9 @@ async fn to_one(
     let first = deliveries.into_iter().find(|delivery| delivery.endpoint == endpoint);
     if !endpoint.is_callback() {
         endpoints::enabled(&app.endpoints, &event.account, &endpoint).await.map_err(problem)?;
+        if first.as_ref().is_none_or(|first| !first.claimed) {
+            endpoints::spend(&app.endpoints, &event.account, &endpoint, now).await.map_err(problem)?;
+        }
     }
     let delivery = match first {
         Some(delivery) => again(app, &delivery, now).await?.ok_or_else(being_sent)?,
@@ -163,17 +166,28 @@ async fn to_all(
         let is_on = |one: &Endpoint| one.id == *id && one.status == endpoint::Status::Enabled;
         id.is_callback() || all.iter().any(is_on)
     };
-    let (mut sent, mut is_one_running) = (Vec::new(), false);
+    let (mut sent, mut left_out) = (Vec::new(), None);
     for delivery in deliveries.iter().filter(|delivery| takes(&delivery.endpoint)) {
+        if delivery.claimed {
+            left_out = Some(being_sent());
+            continue;
+        }
+        if let Err(refusal) = endpoints::spend(&app.endpoints, account, &delivery.endpoint, now).await {
+            left_out = Some(problem(refusal));
+            continue;
+        }
         match again(app, delivery, now).await? {
             Some(next) => {
                 queue(app, &next).await?;
                 sent.push(next);
             }
-            None => is_one_running = true,
+            None => left_out = Some(being_sent()),
         }
     }
-    if sent.is_empty() && is_one_running { Err(being_sent()) } else { Ok(sent) }
+    match left_out {
+        Some(why) if sent.is_empty() => Err(why),
+        _ => Ok(sent),
+    }
 }
 
 /// Another round of tries. `None` if one is running: it finishes first.

@@ -131,6 +131,10 @@ fn problem(refusal: Refusal) -> Problem {
         Refusal::Taken => idempotency::key_reused(),
         Refusal::NotEnabled(_) => Problem::new(StatusCode::CONFLICT, "endpoint_not_enabled", detail),
         Refusal::StillRotating(_) => Problem::new(StatusCode::CONFLICT, "still_rotating", detail),
+        Refusal::SentEnough(_, wait) => {
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+            Problem { retry_after: Some(Duration::from_secs(wait.as_secs() + 1)), ..problem }
+        }
         Refusal::Busy => crud::busy(),
     }
 }

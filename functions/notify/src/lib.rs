@@ -111,9 +111,14 @@ async fn notify(app: &App, message: Message) -> Result<(), Unfinished> {
     Ok(())
 }
 
-/// Writes the event of an inbound source, if an endpoint wants it. A repeat of it changes nothing.
-async fn record(app: &App, inbound: Inbound) -> Result<Option<EventId>, Unfinished> {
+/// Writes the event of an inbound source, if an endpoint wants it, and sends on what it says of something that
+/// we sent. A repeat of it changes nothing.
+async fn record(app: &App, mut inbound: Inbound) -> Result<Option<EventId>, Unfinished> {
     note_account(&inbound.account);
+    if let Some(reported) = inbound.delivery.take() {
+        let group = reported.endpoint.clone();
+        app.deliver.send(&Message::Receipt(reported), Some(group.as_str()), Duration::ZERO).await?;
+    }
     let endpoints = app.endpoints.list(&inbound.account).await?;
     if !endpoints.iter().any(|endpoint| endpoint.wants(inbound.kind.as_str())) {
         return Ok(None);

@@ -8,6 +8,7 @@ use shared::edge::note_account;
 use shared::inbound::{self, Content, Report, Source};
 use shared::provider::VerifyError;
 use shared::store::queue::{Message, SEND_MAX};
+use url::Url;
 
 use super::{App, body};
 
@@ -19,14 +20,17 @@ pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Bod
     note_account(&source.account);
     let (headers, body, now) = (request.headers(), body(request)?, app.clock.now());
     let url = url(app, request, &inbound::path(name, token));
-    let verified = source.verify(&url, headers, body, now).map_err(|error| refused(source, error))?;
+    let verified = source.verify(&app.platforms, &url, headers, body, now).await;
+    let verified = verified.map_err(|error| refused(source, error))?;
 
     // Verified from here on.
-    let reports = match source.read(headers, &verified) {
+    let query = request.uri().query().unwrap_or_default();
+    let reports = match source.read(query, headers, &verified) {
         Ok(Content::Reports(reports)) => reports,
         Ok(Content::Challenge(challenge)) => {
             return Ok(answer(StatusCode::OK, &json!({"challenge": challenge})));
         }
+        Ok(Content::Confirm(url)) => return confirm(app, source, &url).await,
         Err(unreadable) => {
             tracing::warn!(source = source.name.as_str(), cause = unreadable.0, "inbound.unreadable");
             let detail = format!("The webhook cannot be read: {unreadable}.");
@@ -47,6 +51,18 @@ pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Bod
     Ok(answer(StatusCode::OK, &json!({"received": true})))
 }
 
+/// Confirms the subscription of a topic that the owner configured.
+async fn confirm(app: &App, source: &Source, url: &Url) -> Result<Response<Body>, Problem> {
+    let source = source.name.as_str();
+    if app.platforms.confirm(url).await {
+        tracing::info!(source, "inbound.confirmed");
+        return Ok(answer(StatusCode::OK, &json!({"received": true})));
+    }
+    tracing::warn!(source, "inbound.not_confirmed");
+    let detail = "The subscription could not be confirmed. It is safe to retry.";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
+}
+
 /// The URL that the platform called, which some sign.
 fn url(app: &App, request: &Request, path: &str) -> String {
     let base = app.url.as_ref().map_or("", |url| url.as_str());
@@ -56,8 +72,11 @@ fn url(app: &App, request: &Request, path: &str) -> String {
     }
 }
 
-/// Without the reason, so that a forger learns nothing.
+/// Without the reason, so that a forger learns nothing; unless we could not look.
 fn refused(source: &Source, error: VerifyError) -> Problem {
+    if error.is_ours() {
+        return Problem::unavailable(&error);
+    }
     tracing::warn!(source = source.name.as_str(), cause = error.to_string(), "inbound.refused");
     Problem::new(StatusCode::UNAUTHORIZED, "bad_signature", "Webhook verification failed.")
 }

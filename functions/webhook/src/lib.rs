@@ -11,7 +11,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::http::{Problem, answer, body_bytes, json};
-use shared::inbound::Sources;
+use shared::inbound::{Platforms, Sources};
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
 use shared::store::queue::{Message, Queue, Sender};
 use shared::store::verdicts::Verdicts;
@@ -29,6 +29,7 @@ pub struct App {
     /// Providers in use.
     pub sold: Vec<Provider>,
     pub sources: Sources,
+    pub platforms: Platforms,
     /// The API's own URL, as inbound sources call it: some sign it.
     pub url: Option<Url>,
     pub notify: Queue,
@@ -44,6 +45,7 @@ impl App {
             callback_secrets: config::callback_secrets(&mut read)?,
             sold: config::providers(&mut read),
             sources: config::inbound_sources(&mut read),
+            platforms: config::platforms(&mut read),
             url: config::public_url(&mut read, "WEBHOOK_BASE_URL"),
             notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
             clock: process.clock.clone(),

@@ -1,5 +1,7 @@
 //! Deliveries: one event for one endpoint. Each try is claimed before it is made.
 
+mod receipt;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::event::{Event, EventType};
 use super::id::{AccountId, EndpointId, EventId};
 use super::time::Timestamp;
+
+pub use receipt::{Fate, Receipt, Reported};
 
 /// The pause before each try. Together 75 h 35 min 5 s, less the jitter.
 pub const GAPS: [Duration; 10] = [
@@ -124,6 +128,9 @@ pub struct Delivery {
     /// The last ones.
     #[serde(default)]
     pub tries: Vec<Try>,
+    /// What the vendor reported of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -170,6 +177,7 @@ impl Delivery {
             next_at: now,
             claimed: false,
             tries: Vec::new(),
+            receipt: None,
             created_at: now,
             updated_at: now,
         }
@@ -227,16 +235,29 @@ impl Delivery {
         next
     }
 
+    /// With what its vendor reports; `None` if what is known is as severe.
+    pub fn received(&self, fate: Fate, now: Timestamp) -> Option<Self> {
+        let is_new = self.receipt.is_none_or(|known| known.fate < fate);
+        is_new.then(|| Self { receipt: Some(Receipt { fate, at: now }), ..self.next(now) })
+    }
+
+    /// Whether it is the same claim of a try as this one: only a receipt came between.
+    pub fn is_claim_of(&self, claimed: &Self) -> bool {
+        let of = |one: &Self| (one.claimed, one.number, one.next_at);
+        self.status == Status::Pending && self.claimed && of(self) == of(claimed)
+    }
+
     /// Without a try: the endpoint takes no events now.
     #[must_use]
     pub fn skipped(&self, now: Timestamp) -> Self {
         Self { status: Status::Skipped, claimed: false, ..self.next(now) }
     }
 
-    /// Another round of tries, as its owner requests it.
+    /// Another round of tries, as its owner requests it. What was reported is of what was sent before.
     #[must_use]
     pub fn again(&self, now: Timestamp) -> Self {
-        Self { status: Status::Pending, number: 0, claimed: false, next_at: now, ..self.next(now) }
+        let next = self.next(now);
+        Self { status: Status::Pending, number: 0, claimed: false, next_at: now, receipt: None, ..next }
     }
 
     /// With one try spent, without a connection.

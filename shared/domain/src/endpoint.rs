@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strum::EnumString;
 
-use super::delivery::Outcome;
+use super::delivery::{Fate, Outcome};
 use super::event::{Event, EventType, Pattern};
 use super::id::{AccountId, EndpointId, EventId};
 use super::time::Timestamp;
@@ -30,6 +30,10 @@ const PROBE_FIRST: Duration = Duration::from_secs(30);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 /// A success of a healthy endpoint is recorded this often.
 const SUCCESS_EVERY: Duration = Duration::from_secs(3_600);
+/// What is sent on request to an endpoint whose messages cost money or look like spam, beside its events: tests,
+/// repeats and recoveries, within this span.
+pub const EXTRAS_MAX: u32 = 10;
+const EXTRAS_SPAN: Duration = Duration::from_secs(3_600);
 /// How long a replaced secret signs as well: by default, and at most.
 pub const GRACE: Duration = Duration::from_secs(24 * 3_600);
 pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -64,8 +68,12 @@ pub enum Reason {
     Failing,
     /// It answered that it no longer exists.
     Gone,
-    /// Its reader followed the link in a mail.
+    /// Its reader wants no more: by the link in a mail, or by the vendor's report.
     Unsubscribed,
+    /// Its address does not exist, or takes nothing.
+    Bounced,
+    /// Its reader reported it as spam.
+    Complained,
 }
 
 impl Reason {
@@ -74,6 +82,23 @@ impl Reason {
             Self::Failing => "failing",
             Self::Gone => "gone",
             Self::Unsubscribed => "unsubscribed",
+            Self::Bounced => "bounced",
+            Self::Complained => "complained",
+        }
+    }
+
+    /// Whether it holds as long as the endpoint has this address.
+    const fn is_of_address(self) -> bool {
+        matches!(self, Self::Unsubscribed | Self::Bounced | Self::Complained)
+    }
+
+    /// Why what became of a mail or a text is the end of its endpoint, if it is.
+    const fn of(fate: Fate) -> Option<Self> {
+        match fate {
+            Fate::Bounced => Some(Self::Bounced),
+            Fate::Unsubscribed => Some(Self::Unsubscribed),
+            Fate::Complained => Some(Self::Complained),
+            Fate::Sent | Fate::Delayed | Fate::Failed | Fate::Delivered => None,
         }
     }
 }
@@ -98,6 +123,8 @@ pub struct Endpoint {
     pub secrets: Secrets,
     #[serde(default)]
     pub health: Health,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extras: Option<Extras>,
     pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -142,6 +169,13 @@ impl Secrets {
         let previous = self.previous_until.filter(|until| now < *until).and(self.version.checked_sub(1));
         std::iter::once(self.version).chain(previous)
     }
+}
+
+/// How many were sent on request since a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extras {
+    count: u32,
+    since: Timestamp,
 }
 
 /// What its last answers say.
@@ -205,6 +239,7 @@ impl Endpoint {
             disabled_reason: None,
             secrets: Secrets::default(),
             health: Health::default(),
+            extras: None,
             version: 1,
             created_at: long_ago,
             updated_at: long_ago,
@@ -272,6 +307,31 @@ impl Endpoint {
         }
     }
 
+    /// The endpoint after a report of what was sent to this address; `None` if it goes on as it is. Of a mail
+    /// or a text: all else is ended by its answers.
+    pub fn after_report(&self, fate: Fate, address: &str, now: Timestamp) -> Option<Self> {
+        let reason = Reason::of(fate)?;
+        let is_its = !self.kind.repeats() && self.address.eq_ignore_ascii_case(address);
+        (is_its && self.may_be_enabled()).then(|| self.changed(now, |next| next.disable(reason)))
+    }
+
+    /// The endpoint with one more event that is sent on request; `None` if those are not counted.
+    ///
+    /// # Errors
+    ///
+    /// How long there is no more.
+    pub fn extra(&self, now: Timestamp) -> Result<Option<Self>, Duration> {
+        if self.kind.repeats() {
+            return Ok(None);
+        }
+        let known = self.extras.filter(|extras| now.since(extras.since) < EXTRAS_SPAN);
+        let Extras { count, since } = known.unwrap_or(Extras { count: 0, since: now });
+        if count >= EXTRAS_MAX {
+            return Err((since + EXTRAS_SPAN).since(now));
+        }
+        Ok(Some(self.changed(now, |next| next.extras = Some(Extras { count: count + 1, since }))))
+    }
+
     /// Whether the change to `next` lets the waiting deliveries go on.
     pub fn recovers_to(&self, next: &Self) -> bool {
         self.health.probe_at.is_some() && next.health.probe_at.is_none() && next.status == Status::Enabled
@@ -287,21 +347,21 @@ impl Endpoint {
         self.disabled_reason = Some(reason);
     }
 
-    /// Gives it another address. A reader there has not unsubscribed: the endpoint is paused then.
+    /// Gives it another address. What ended it at the last one is no matter there: it is paused then.
     pub fn move_to(&mut self, address: &str) {
         if self.address == address {
             return;
         }
         address.clone_into(&mut self.address);
-        if self.disabled_reason == Some(Reason::Unsubscribed) {
+        if !self.may_be_enabled() {
             self.status = Status::Paused;
             self.disabled_reason = None;
         }
     }
 
-    /// Whether it may be enabled: not against the will of the reader at its address.
+    /// Whether it may be enabled: not at an address that refuses it.
     pub fn may_be_enabled(&self) -> bool {
-        self.disabled_reason != Some(Reason::Unsubscribed)
+        !self.disabled_reason.is_some_and(Reason::is_of_address)
     }
 
     /// What the account's other endpoints are sent when this version of it is disabled.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::delivery::Reported;
 use super::event::{Event, EventType};
 use super::id::{AccountId, EventId};
 use super::time::Timestamp;
@@ -80,6 +81,9 @@ pub struct Inbound {
     /// What the platform sent; `None` if it is too long for an event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
+    /// What it says of something that we sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Reported>,
 }
 
 impl Inbound {
@@ -94,7 +98,7 @@ impl Inbound {
     ) -> Self {
         let event = EventId::of(&[account.as_str(), source.as_str(), &id]);
         let kind = EventType::inbound(&source, theirs);
-        Self { event, account, source, id, kind, received_at, payload }
+        Self { event, account, source, id, kind, received_at, payload, delivery: None }
     }
 
     /// The event of it. All repeats have the same id.

@@ -53,6 +53,31 @@ impl fmt::Debug for RsaSigner {
     }
 }
 
+/// A key of the curve P-256 that signs tokens.
+#[derive(Clone)]
+pub struct EcSigner(EncodingKey);
+
+impl EcSigner {
+    /// A private key in PEM of PKCS#8, as Apple gives it; `None` for any other text.
+    pub fn from_pem(pem: &str) -> Option<Self> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).ok()?;
+        let signer = Self(EncodingKey::from_ec_der(key.secret_pkcs8_der()));
+        signer.sign("", &()).map(|_token| signer)
+    }
+
+    /// A token of these claims, ES256, that names its key.
+    pub fn sign(&self, kid: &str, claims: &impl Serialize) -> Option<String> {
+        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, &self.0).ok()
+    }
+}
+
+impl fmt::Debug for EcSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EcSigner")
+    }
+}
+
 /// A token with RSA and SHA-256 as it came: nothing of it is proved.
 pub(crate) struct Rs256<'t, T> {
     text: &'t str,
@@ -148,6 +173,26 @@ pub(crate) mod tests {
         expected.update(signed.as_bytes());
         assert_eq!(mac, BASE64URL_NOPAD.encode(&expected.finalize().into_bytes()));
         assert_eq!(hs256("", &json!({})), None);
+    }
+
+    /// Proved without the crate that signs.
+    #[test]
+    fn a_token_by_an_elliptic_curve_is_proved_by_its_public_key() {
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+        let key = include_str!("../fixtures/apns/throw_away_test_key.pem");
+        let token = EcSigner::from_pem(key).unwrap().sign("k", &json!({"iss": "t"})).unwrap();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let public = include_str!("../fixtures/apns/throw_away_test_key.public");
+        let public = data_encoding::BASE64.decode(public.trim().as_bytes()).unwrap();
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap();
+        let proof = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
+        assert!(proof.verify(signed.as_bytes(), &signature).is_ok());
+        let header = BASE64URL_NOPAD.decode(signed.split_once('.').unwrap().0.as_bytes()).unwrap();
+        let header: Value = serde_json::from_slice(&header).unwrap();
+        assert_eq!((&header["alg"], &header["kid"]), (&json!("ES256"), &json!("k")));
+        for pem in ["", "a key", KEY] {
+            assert!(EcSigner::from_pem(pem).is_none(), "{pem:.20}");
+        }
     }
 
     #[test]

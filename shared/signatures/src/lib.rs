@@ -17,8 +17,8 @@ pub use jwks::Jwks;
 pub use mac::Hash;
 pub use schemes::fal::USER as FAL_USER;
 pub use schemes::{
-    AbacatePay, Encoding, HmacHeader, HmacRules, PayPal, SendGrid, SignedToken, Signing, StandardWebhooks,
-    Stripe, Twilio, verify_signed,
+    AbacatePay, Encoding, HmacHeader, HmacRules, PayPal, SendGrid, SignedToken, Signing, Sns,
+    StandardWebhooks, Stripe, Twilio, verify_signed,
 };
 pub use secret::Secret;
 pub use verified::{Verified, VerifyError};

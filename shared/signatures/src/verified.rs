@@ -32,6 +32,8 @@ pub enum VerifyError {
     Malformed(&'static str),
     #[error("the URL is malformed, or a signed part of it is missing or repeated")]
     BadUrl,
+    #[error("a signed part of the body is missing or malformed")]
+    BadBody,
     #[error("the timestamp is more than {TOLERANCE_S} seconds from now")]
     Stale,
     #[error("the signature matches no key of the provider")]
@@ -45,7 +47,10 @@ pub enum VerifyError {
 impl VerifyError {
     /// The delivery is malformed or stale (400), not forged (401).
     pub const fn is_stale_or_malformed(self) -> bool {
-        matches!(self, Self::MissingHeader(_) | Self::Malformed(_) | Self::BadUrl | Self::Stale)
+        matches!(
+            self,
+            Self::MissingHeader(_) | Self::Malformed(_) | Self::BadUrl | Self::BadBody | Self::Stale
+        )
     }
 
     /// It may be authentic; a retry may succeed (503).

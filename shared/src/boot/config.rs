@@ -6,7 +6,7 @@ use url::Url;
 
 use super::env::Reader;
 use super::{Process, StartError, own_catalog};
-use crate::inbound::{Sources, TokenKeys};
+use crate::inbound::{Platforms, Sources, TokenKeys};
 use crate::provider::{
     CallbackSecrets, CredentialId, ProviderClient, ProviderConfig, Timeouts, adapter, unspoken,
 };
@@ -300,6 +300,11 @@ pub fn inbound_sources(read: &mut Reader<'_>) -> Sources {
         read.problem(format!("INBOUND_SOURCES: {wrong}"));
         Sources::default()
     })
+}
+
+/// `INBOUND_BASE_URL`: another origin of all platforms, for tests and simulators.
+pub fn platforms(read: &mut Reader<'_>) -> Platforms {
+    Platforms::new(read.optional("INBOUND_BASE_URL", "a URL"))
 }
 
 /// `WEBHOOK_TOKEN_SECRET`: keys of the callback tokens, separated by commas: the first

@@ -7,7 +7,7 @@ use url::Url;
 use super::Process;
 use super::config::public_url;
 use super::env::Reader;
-use crate::channel::{Aws, MailService, Mailbox, Mailer, Senders, Texter, Twilio};
+use crate::channel::{Apns, Aws, Google, MailService, Mailbox, Mailer, Senders, Texter, Twilio};
 
 /// `SENDERS`: the owner's senders by name, separated by commas. Two for one kind are a problem.
 pub fn senders(read: &mut Reader<'_>) -> Vec<Sender> {
@@ -31,15 +31,20 @@ pub fn senders(read: &mut Reader<'_>) -> Vec<Sender> {
     senders
 }
 
-/// `SENDERS`, and `EVENT_TARGETS`: the ARNs that events may be sent to, separated by commas.
+/// `SENDERS`, and what events may be sent to, separated by commas: `EVENT_TARGETS`, ARNs, and `PUBSUB_TOPICS`.
 pub fn offers(read: &mut Reader<'_>) -> Offers {
     let senders = senders(read);
-    let targets: String = read.optional("EVENT_TARGETS", "a list").unwrap_or_default();
-    let targets: Vec<&str> = targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
-    Offers::new(&senders, &targets).unwrap_or_else(|wrong| {
-        read.problem(format!("EVENT_TARGETS: {wrong} is no target"));
-        Offers::default()
-    })
+    let mut targets = Vec::new();
+    for variable in ["EVENT_TARGETS", "PUBSUB_TOPICS"] {
+        let list: String = read.optional(variable, "a list").unwrap_or_default();
+        let named: Vec<_> = list.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
+        if let Err(wrong) = Offers::new(&senders, &named) {
+            read.problem(format!("{variable}: {wrong} is no target"));
+        }
+        targets.extend(named.into_iter().map(str::to_owned));
+    }
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    Offers::new(&senders, &targets).unwrap_or_default()
 }
 
 /// The credentials of every sender that `SENDERS` names.
@@ -51,12 +56,20 @@ pub fn credentials(process: &Process, read: &mut Reader<'_>) -> Senders {
 fn named(read: &mut Reader<'_>, mut all: Senders) -> Senders {
     all.base_url = read.optional("CHANNEL_BASE_URL", "a URL");
     let api = public_url(read, "API_URL");
+    let configuration_set = configuration_set(read);
     for sender in senders(read) {
         match sender {
             Sender::Telegram => all.telegram = Some(telegram(read)),
             Sender::Twilio => all.sms = Some(Texter::Twilio(twilio(read))),
             Sender::SnsSms => all.sms = Some(Texter::Sns),
-            Sender::Ses => all.email = mailer(read, MailService::Ses, &api),
+            Sender::Google => all.google = google(read),
+            Sender::Apns => all.apns = apns(read),
+            // With our own credentials.
+            Sender::SnsPush => {}
+            Sender::Ses => {
+                let service = MailService::Ses { configuration_set: configuration_set.clone() };
+                all.email = mailer(read, service, &api);
+            }
             Sender::Sendgrid => {
                 let key = Secret::new(read.key("SENDGRID_API_KEY"));
                 all.email = mailer(read, MailService::Sendgrid(key), &api);
@@ -64,6 +77,34 @@ fn named(read: &mut Reader<'_>, mut all: Senders) -> Senders {
         }
     }
     all
+}
+
+/// The key file of a service account.
+fn google(read: &mut Reader<'_>) -> Option<Google> {
+    let google = Google::new(&Secret::new(read.key("GOOGLE_SERVICE_ACCOUNT_JSON")));
+    if google.is_none() {
+        read.problem("GOOGLE_SERVICE_ACCOUNT_JSON is not the key file of a service account");
+    }
+    google
+}
+
+/// A key of Apple's, its id and its team, and the app's bundle id.
+fn apns(read: &mut Reader<'_>) -> Option<Apns> {
+    let key = read.required("APNS_KEY");
+    let [key_id, team_id, topic] =
+        ["APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC"].map(|variable| (variable, read.required(variable)));
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    for (variable, text) in [&key_id, &team_id, &topic] {
+        if !text.bytes().all(is_allowed) {
+            read.problem(format!("{variable} is malformed: it has letters, digits, dots and hyphens alone"));
+        }
+    }
+    let sandbox = read.optional("APNS_SANDBOX", "true or false").unwrap_or(false);
+    let apns = Apns::new(&key, key_id.1, team_id.1, topic.1, sandbox);
+    if apns.is_none() && !key.is_empty() {
+        read.problem("APNS_KEY is not a private key in PEM");
+    }
+    apns
 }
 
 /// A token is part of the path that is called.
@@ -84,7 +125,18 @@ fn twilio(read: &mut Reader<'_>) -> Twilio {
         read.problem("TWILIO_ACCOUNT_SID is malformed: it is `AC` and 32 digits");
     }
     let token = Secret::new(read.key("TWILIO_AUTH_TOKEN"));
-    Twilio { account, token, from: read.required("TWILIO_FROM") }
+    let status_url = read.optional("TWILIO_STATUS_URL", "a URL");
+    Twilio { account, token, from: read.required("TWILIO_FROM"), status_url }
+}
+
+/// `SES_CONFIGURATION_SET`: the set of SES whose events are published.
+fn configuration_set(read: &mut Reader<'_>) -> Option<String> {
+    let name: String = read.optional("SES_CONFIGURATION_SET", "a name")?;
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if name.len() > 64 || !name.bytes().all(is_allowed) {
+        read.problem("SES_CONFIGURATION_SET is no name of a configuration set");
+    }
+    Some(name)
 }
 
 /// `EMAIL_FROM`: `a@b.example` or `Name <a@b.example>`. A mail has a link to the API.
@@ -127,9 +179,18 @@ mod tests {
             (vec![("SENDERS", "sendgrid"), ("EMAIL_FROM", "a@b.example")], "API_URL is missing"),
             (vec![("SENDERS", "ses,sendgrid")], "SENDERS names two for email"),
             (vec![("EVENT_TARGETS", "arn:aws:s3:::b")], "EVENT_TARGETS: arn:aws:s3:::b is no target"),
+            (vec![("PUBSUB_TOPICS", "my-topic")], "PUBSUB_TOPICS: my-topic is no target"),
+            (
+                vec![("SENDERS", "google"), ("GOOGLE_SERVICE_ACCOUNT_JSON", "{}")],
+                "GOOGLE_SERVICE_ACCOUNT_JSON is not the key file",
+            ),
+            (vec![("SENDERS", "apns"), ("APNS_KEY", "k")], "APNS_KEY is not a private key"),
+            (vec![("SENDERS", "apns"), ("APNS_TOPIC", "a b")], "APNS_TOPIC is malformed"),
             (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "../x")], "TWILIO_ACCOUNT_SID is malformed"),
             (vec![("SENDERS", "twilio"), ("TWILIO_ACCOUNT_SID", "AC1")], "TWILIO_FROM is missing"),
             (vec![("CHANNEL_BASE_URL", "x")], "CHANNEL_BASE_URL must be a URL"),
+            (vec![("SENDERS", "twilio"), ("TWILIO_STATUS_URL", "x")], "TWILIO_STATUS_URL must be a URL"),
+            (vec![("SES_CONFIGURATION_SET", "a b")], "SES_CONFIGURATION_SET is no name"),
         ] {
             let complaint = complaint(&pairs).unwrap();
             assert!(complaint.contains(words), "{complaint}");

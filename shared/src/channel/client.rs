@@ -20,9 +20,10 @@ use serde_json::Value;
 use signatures::own::Master;
 use url::Url;
 
-use super::aws::targets;
-use super::senders::{NO_SENDER, SENDER_REFUSED, SenderRefused, Senders};
-use super::{discord, email, slack, sms, telegram, webhook};
+use super::aws::{push, targets};
+use super::senders::{NO_SENDER, NO_TOKEN, SENDER_REFUSED, SenderRefused, Senders};
+use super::{apns, cloud_run, discord, email, fcm, pubsub, slack, sms, telegram, webhook};
+use crate::outside::client;
 use crate::outside::guard::{Guard, is_forbidden};
 use crate::outside::retry_after::retry_after;
 
@@ -67,6 +68,8 @@ pub(super) struct Answer {
 #[derive(Debug, Clone)]
 pub struct Channels {
     http: reqwest::Client,
+    /// For the one vendor that speaks nothing else, and wants its connections kept.
+    http2: Option<reqwest::Client>,
     reach: Reach,
     master: Master,
     senders: Senders,
@@ -84,18 +87,19 @@ impl Channels {
         senders: Senders,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .user_agent("Genmux")
-            .connect_timeout(CONNECT_MAX)
-            .timeout(CALL_MAX)
-            // A kept connection may be dead after a pause of the instance, and a mail on it counts as sent.
-            .pool_max_idle_per_host(0)
-            .dns_resolver(resolver)
-            .build()?;
-        Ok(Self { http, reach, master, senders })
+        let builder = || {
+            client::builder()
+                .redirect(Policy::none())
+                .referer(false)
+                .user_agent("Genmux")
+                .connect_timeout(CONNECT_MAX)
+                .timeout(CALL_MAX)
+                .dns_resolver(Arc::clone(&resolver))
+        };
+        // A kept connection may be dead after a pause of the instance, and a mail on it counts as sent.
+        let http = builder().pool_max_idle_per_host(0).build()?;
+        let http2 = senders.apns.as_ref().map(|_| builder().http2_prior_knowledge().build()).transpose()?;
+        Ok(Self { http, http2, reach, master, senders })
     }
 
     /// One try to send an event to an endpoint.
@@ -131,10 +135,15 @@ impl Channels {
             Kind::Discord => discord::request(&self.http, self.url(address)?, envelope),
             Kind::Telegram => telegram::request(self, address, envelope)?,
             Kind::Email => email::request(self, endpoint, envelope, now).await?,
-            Kind::Sms => sms::request(self, address, envelope, now).await?,
+            Kind::Sms => sms::request(self, endpoint, envelope, now).await?,
             Kind::Sns | Kind::Sqs | Kind::Eventbridge | Kind::Lambda => {
                 targets::request(self, endpoint, envelope, now).await?
             }
+            Kind::Fcm => fcm::request(self, address, envelope, now).await?,
+            Kind::Apns => apns::request(self, address, envelope, now)?,
+            Kind::SnsPush => push::request(self, address, envelope, now).await?,
+            Kind::Pubsub => pubsub::request(self, address, envelope, now).await?,
+            Kind::CloudRun => cloud_run::request(self, self.url(address)?, endpoint, envelope, now).await?,
         })
     }
 
@@ -162,6 +171,10 @@ impl Channels {
         &self.http
     }
 
+    pub(super) const fn http2(&self) -> Option<&reqwest::Client> {
+        self.http2.as_ref()
+    }
+
     pub(super) const fn senders(&self) -> &Senders {
         &self.senders
     }
@@ -173,12 +186,16 @@ impl Channels {
     /// What an answer means.
     fn read(&self, kind: Kind, answer: &Answer, now: Timestamp) -> Sent {
         let outcome = match kind {
-            Kind::Webhook => Ok(webhook::outcome(answer, now)),
+            Kind::Webhook | Kind::CloudRun => Ok(webhook::outcome(answer, now)),
             Kind::Slack => Ok(slack::outcome(answer, now)),
             Kind::Discord => Ok(discord::outcome(answer, now)),
             Kind::Telegram => telegram::outcome(answer, now),
             Kind::Sms => sms::outcome(self.senders.sms.as_ref(), answer, now),
             Kind::Sns | Kind::Sqs | Kind::Eventbridge | Kind::Lambda => targets::outcome(answer, now),
+            Kind::Fcm => fcm::outcome(answer, now),
+            Kind::Apns => apns::outcome(answer, now),
+            Kind::SnsPush => push::outcome(answer, now),
+            Kind::Pubsub => pubsub::outcome(answer, now),
             Kind::Email => {
                 email::outcome(self.senders.email.as_ref().map(|mailer| &mailer.service), answer, now)
             }
@@ -212,7 +229,7 @@ impl Sent {
 
     /// Whether it failed by what the owner sends with, which says nothing of the endpoint.
     pub fn is_by_sender(&self) -> bool {
-        matches!(self.error, Some(SENDER_REFUSED | NO_SENDER))
+        matches!(self.error, Some(SENDER_REFUSED | NO_SENDER | NO_TOKEN))
     }
 }
 
@@ -234,7 +251,7 @@ impl Answer {
     }
 }
 
-async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+pub(super) async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     let mut response = request.send().await?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let body = if status.is_informational() { Vec::new() } else { begin(response).await };

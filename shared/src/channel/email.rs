@@ -37,7 +37,8 @@ pub struct Mailer {
 pub enum MailService {
     /// With an API key.
     Sendgrid(Secret),
-    Ses,
+    /// With the set whose events are published, if there is one.
+    Ses { configuration_set: Option<String> },
 }
 
 /// An address, perhaps with a name.
@@ -89,7 +90,7 @@ pub(super) async fn request(
             let post = channels.post("api.sendgrid.com", "/v3/mail/send");
             Ok(post.bearer_auth(key.expose()).json(&for_sendgrid(mailer, endpoint, envelope, &mail)))
         }
-        MailService::Ses => ses::request(channels, mailer, endpoint, envelope, &mail, now).await,
+        MailService::Ses { .. } => ses::request(channels, mailer, endpoint, envelope, &mail, now).await,
     }
 }
 
@@ -138,7 +139,7 @@ pub(super) fn outcome(
 ) -> Result<Outcome, SenderRefused> {
     match service {
         Some(MailService::Sendgrid(_)) => of_sendgrid(answer, now),
-        Some(MailService::Ses) => ses::outcome(answer, now),
+        Some(MailService::Ses { .. }) => ses::outcome(answer, now),
         None => Ok(Outcome::Later { wait: None }),
     }
 }

@@ -3,14 +3,19 @@
 use signatures::Secret;
 use url::Url;
 
+use super::apns::Apns;
 use super::aws::Aws;
 use super::email::Mailer;
+use super::google::Google;
 use super::sms::Texter;
 
 /// The cause of a try that failed because the vendor refuses the owner's own credentials.
 pub(super) const SENDER_REFUSED: &str = "sender_refused";
 /// The cause of a try that failed because the owner has no sender for the kind any more.
 pub(super) const NO_SENDER: &str = "no_sender";
+
+/// The cause of a try that failed because its vendor gave us no token now.
+pub(super) const NO_TOKEN: &str = "no_token";
 
 /// The vendor refuses the owner's own credentials: no fault of the endpoint, and not its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct Senders {
     pub telegram: Option<Secret>,
     pub email: Option<Mailer>,
     pub sms: Option<Texter>,
-    /// Us, for targets, mails and texts.
+    pub google: Option<Google>,
+    pub apns: Option<Apns>,
+    /// Us, for targets, mails, texts and devices.
     pub aws: Option<Aws>,
 }

@@ -2,11 +2,12 @@
 //! as sent.
 
 use domain::delivery::Outcome;
+use domain::endpoint::Endpoint;
 use domain::time::Timestamp;
 use http::header::CONTENT_TYPE;
 use reqwest::RequestBuilder;
 use signatures::Secret;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use super::aws::targets;
 use super::client::{Answer, Channels, Envelope};
@@ -33,29 +34,44 @@ pub struct Twilio {
     pub token: Secret,
     /// A number, a name, or a messaging service (`MG…`).
     pub from: String,
+    /// Where it reports what became of a text.
+    pub status_url: Option<Url>,
 }
 
 pub(super) async fn request(
     channels: &Channels,
-    number: &str,
+    endpoint: &Endpoint,
     envelope: Envelope<'_>,
     now: Timestamp,
 ) -> Result<RequestBuilder, &'static str> {
     let text: String = line(envelope.body).chars().take(TEXT_MAX).collect();
     match channels.senders().sms.as_ref().ok_or(NO_SENDER)? {
-        Texter::Twilio(twilio) => Ok(by_twilio(channels, twilio, number, &text)),
-        Texter::Sns => targets::text(channels, number, &text, now).await,
+        Texter::Twilio(twilio) => Ok(by_twilio(channels, twilio, endpoint, envelope, &text)),
+        Texter::Sns => targets::text(channels, &endpoint.address, &text, now).await,
     }
 }
 
 /// By <https://www.twilio.com/docs/messaging/api/message-resource#create-a-message>.
-fn by_twilio(channels: &Channels, twilio: &Twilio, number: &str, text: &str) -> RequestBuilder {
-    let Twilio { account, token, from } = twilio;
+fn by_twilio(
+    channels: &Channels,
+    twilio: &Twilio,
+    endpoint: &Endpoint,
+    envelope: Envelope<'_>,
+    text: &str,
+) -> RequestBuilder {
+    let Twilio { account, token, from, status_url } = twilio;
     let sender = if from.starts_with("MG") { "MessagingServiceSid" } else { "From" };
     let path = format!("/2010-04-01/Accounts/{account}/Messages.json");
     let post = channels.post("api.twilio.com", &path).basic_auth(account, Some(token.expose()));
     let mut form = form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs([("To", number), (sender, from), ("Body", text), ("ValidityPeriod", VALID_S)]);
+    let to = endpoint.address.as_str();
+    form.extend_pairs([("To", to), (sender, from), ("Body", text), ("ValidityPeriod", VALID_S)]);
+    if let Some(mut url) = status_url.clone() {
+        // A report has these again: Twilio signs the whole URL.
+        let of = [("event", envelope.id), ("endpoint", endpoint.id.as_str())];
+        url.query_pairs_mut().extend_pairs(of);
+        form.append_pair("StatusCallback", url.as_str());
+    }
     post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
 }
 

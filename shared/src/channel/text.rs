@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::client::Envelope;
 
+/// Above a line, where a channel shows a title.
+pub(super) const TITLE: &str = "Genmux";
+
 /// An event for a program that gets no headers: its body, with its id.
 pub(super) fn with_id(envelope: Envelope<'_>) -> String {
     let mut body: Value = serde_json::from_str(envelope.body).unwrap_or_default();

@@ -74,6 +74,10 @@ pub fn delivery(delivery: &Delivery) -> Value {
         "status": delivery.status.name(),
         "next_try_at": is_pending.then(|| delivery.next_at.to_string()),
         "tries": tries,
+        "receipt": delivery.receipt.map(|receipt| json!({
+            "status": receipt.fate.name(),
+            "at": receipt.at.to_string(),
+        })),
         "created_at": delivery.created_at.to_string(),
         "updated_at": delivery.updated_at.to_string(),
     })

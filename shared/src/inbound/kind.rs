@@ -1,7 +1,7 @@
 //! The kinds of sources: how each signs.
 
 use signatures::{
-    AbacatePay, BadKey, HmacHeader, Secret, SendGrid, Signing, StandardWebhooks, Stripe, Twilio,
+    AbacatePay, BadKey, HmacHeader, PayPal, Secret, SendGrid, Signing, Sns, StandardWebhooks, Stripe, Twilio,
 };
 
 /// What kind of sender a source is.
@@ -13,6 +13,9 @@ pub enum Kind {
     Slack,
     Twilio,
     Sendgrid,
+    /// The event publishing of SES, by a topic of SNS.
+    Ses,
+    Paypal,
     Abacatepay,
     /// Standard Webhooks, also under the header names of Svix.
     StandardWebhooks,
@@ -21,13 +24,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Stripe,
         Self::Github,
         Self::Shopify,
         Self::Slack,
         Self::Twilio,
         Self::Sendgrid,
+        Self::Ses,
+        Self::Paypal,
         Self::Abacatepay,
         Self::StandardWebhooks,
         Self::Hmac,
@@ -41,6 +46,8 @@ impl Kind {
             Self::Slack => "slack",
             Self::Twilio => "twilio",
             Self::Sendgrid => "sendgrid",
+            Self::Ses => "ses",
+            Self::Paypal => "paypal",
             Self::Abacatepay => "abacatepay",
             Self::StandardWebhooks => "standard_webhooks",
             Self::Hmac => "hmac",
@@ -51,18 +58,32 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The verifier by all active secrets; of `SendGrid`, its public keys.
-    pub(super) fn signing(self, secrets: &[Secret]) -> Result<Signing, BadKey> {
+    /// Whether its events may be about what we have sent.
+    pub(super) const fn reports_deliveries(self) -> bool {
+        matches!(self, Self::Twilio | Self::Sendgrid | Self::Ses)
+    }
+
+    /// The verifier by all active secrets; of `SendGrid`, its public keys; of SES, the ARNs of topics; of
+    /// PayPal, the webhook's id. `authorities` are whom its certificate may be from, in PEM, if not those whom
+    /// the system trusts.
+    pub(super) fn signing(self, secrets: &[Secret], authorities: Option<&str>) -> Result<Signing, BadKey> {
+        let texts: Vec<_> = secrets.iter().map(Secret::expose).collect();
         Ok(match self {
             Self::Stripe => Signing::Stripe(Stripe::new(secrets)?),
             Self::Github => Signing::Hmac(HmacHeader::github(secrets)?),
             Self::Shopify => Signing::Hmac(HmacHeader::shopify(secrets)?),
             Self::Slack => Signing::Hmac(HmacHeader::slack(secrets)?),
             Self::Twilio => Signing::Twilio(Twilio::new(secrets)?),
-            Self::Sendgrid => {
-                let keys: Vec<_> = secrets.iter().map(Secret::expose).collect();
-                Signing::SendGrid(SendGrid::new(&keys)?)
-            }
+            Self::Sendgrid => Signing::SendGrid(SendGrid::new(&texts)?),
+            Self::Ses => Signing::Sns(Sns::new(&texts)?),
+            // A webhook has one id, which is no secret, and does not change.
+            Self::Paypal => match texts[..] {
+                [id] => Signing::PayPal(match authorities {
+                    Some(pem) => PayPal::new(id, &[pem])?,
+                    None => PayPal::by_authorities(id, rustls_native_certs::load_native_certs().certs)?,
+                }),
+                _ => return Err(BadKey),
+            },
             Self::Abacatepay => {
                 let published = [Secret::new(AbacatePay::PUBLISHED_KEY)];
                 Signing::AbacatePay(AbacatePay::new(secrets, &published)?)

@@ -5,6 +5,7 @@
 
 mod kind;
 mod read;
+mod receipts;
 mod token;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use signatures::{Secret, Signing, Verified, VerifyError, verify_signed};
 
+pub use crate::outside::platforms::Platforms;
 pub use kind::Kind;
 pub use read::{Content, Report, Unreadable};
 pub use token::TokenKeys;
@@ -30,24 +32,56 @@ pub struct Source {
     pub name: SourceName,
     pub account: AccountId,
     pub kind: Kind,
+    /// Whether it reports what became of the mails and texts that we send, of any account: the owner's own
+    /// sender. What a customer's sender says of them is not theirs to say.
+    pub deliveries: bool,
     signing: Signing,
 }
 
 impl Source {
+    /// What is wrong begins with its field.
+    fn of(written: Written) -> Result<Self, String> {
+        let Written { source: name, kind, account, secrets, deliveries, authorities } = written;
+        let kind = Kind::named(kind.as_deref().unwrap_or(name.as_str())).ok_or_else(|| {
+            let kinds = Kind::ALL.map(Kind::name).join(", ");
+            format!("kind must be one of: {kinds}")
+        })?;
+        let secrets: Vec<_> = secrets.into_iter().map(Secret::new).collect();
+        let signing = kind.signing(&secrets, authorities.as_deref());
+        let signing = signing.map_err(|bad| format!("secrets: {bad}"))?;
+        if deliveries && !kind.reports_deliveries() {
+            return Err(format!("deliveries: a source of the kind {} reports none", kind.name()));
+        }
+        Ok(Self { name, account, kind, deliveries, signing })
+    }
+
     /// Proves that the source's platform sent this. `url` is the address that it called, query and all.
-    pub fn verify(
+    pub async fn verify(
         &self,
+        platforms: &Platforms,
         url: &str,
         headers: &HeaderMap,
         body: Bytes,
         now: Timestamp,
     ) -> Result<Verified<Bytes>, VerifyError> {
-        verify_signed(&self.signing, url, headers, body, now.as_secs())
+        let Some(at) = self.signing.certificate_url(headers, &body)? else {
+            return verify_signed(&self.signing, url, headers, body, now.as_secs());
+        };
+        let mut signing = self.signing.clone();
+        if let Some(pem) = platforms.certificate(&at, now).await {
+            signing.add_certificate(at, &pem);
+        }
+        verify_signed(&signing, url, headers, body, now.as_secs())
     }
 
-    /// What the platform reports.
-    pub fn read(&self, headers: &HeaderMap, body: &Verified<Bytes>) -> Result<Content, Unreadable> {
-        read::content(self.kind, headers, body.get())
+    /// What the platform reports. `query` is of the URL that it called.
+    pub fn read(
+        &self,
+        query: &str,
+        headers: &HeaderMap,
+        body: &Verified<Bytes>,
+    ) -> Result<Content, Unreadable> {
+        read::content(self, query, headers, body.get())
     }
 }
 
@@ -68,10 +102,15 @@ struct Written {
     kind: Option<String>,
     account: AccountId,
     secrets: Vec<String>,
+    #[serde(default)]
+    deliveries: bool,
+    /// Whom a certificate may be from, in PEM; by default, whom the system trusts.
+    #[serde(default)]
+    authorities: Option<String>,
 }
 
 impl Sources {
-    /// Reads a JSON list of `{source, kind?, account, secrets}`.
+    /// Reads a JSON list of `{source, kind?, account, secrets, deliveries?, authorities?}`.
     ///
     /// # Errors
     ///
@@ -89,15 +128,9 @@ impl Sources {
             return Err(format!("has more than {SOURCES_MAX} sources"));
         }
         let mut all = BTreeMap::new();
-        for (place, Written { source: name, kind, account, secrets }) in written.into_iter().enumerate() {
-            let kind = Kind::named(kind.as_deref().unwrap_or(name.as_str())).ok_or_else(|| {
-                let kinds = Kind::ALL.map(Kind::name).join(", ");
-                format!("[{place}].kind must be one of: {kinds}")
-            })?;
-            let secrets: Vec<_> = secrets.into_iter().map(Secret::new).collect();
-            let signing = kind.signing(&secrets).map_err(|bad| format!("[{place}].secrets: {bad}"))?;
-            let key = (account.clone(), name.clone());
-            if all.insert(key, Source { name, account, kind, signing }).is_some() {
+        for (place, written) in written.into_iter().enumerate() {
+            let source = Source::of(written).map_err(|wrong| format!("[{place}].{wrong}"))?;
+            if all.insert((source.account.clone(), source.name.clone()), source).is_some() {
                 return Err(format!("[{place}].source: the account has one of this name already"));
             }
         }

@@ -4,13 +4,15 @@
 //! platform's word as long as the connection is.
 
 use data_encoding::HEXLOWER;
+use domain::delivery::Reported;
 use domain::inbound::Inbound;
 use domain::time::Timestamp;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
+use super::receipts::reported;
 use super::{Kind, Source};
 
 /// Maximum length of a payload as JSON, in bytes: an event has less than 20 kB.
@@ -26,6 +28,8 @@ pub enum Content {
     Reports(Vec<Report>),
     /// The platform asks whether the URL is ours: the answer repeats this text.
     Challenge(String),
+    /// The platform asks whether its messages are wanted: they are, once this URL of its own is called.
+    Confirm(Url),
 }
 
 /// One event of a platform.
@@ -37,6 +41,8 @@ pub struct Report {
     pub kind: String,
     /// `None` if it is too long for an event.
     pub payload: Option<Value>,
+    /// What it says of something that we sent.
+    pub delivery: Option<Reported>,
 }
 
 /// Why a genuine webhook is not taken.
@@ -47,38 +53,72 @@ pub struct Unreadable(pub &'static str);
 impl Report {
     /// The report as one of a source.
     pub fn of(self, source: &Source, received_at: Timestamp) -> Inbound {
-        let Self { id, kind, payload } = self;
-        Inbound::new(source.account.clone(), source.name.clone(), id, &kind, received_at, payload)
+        let Self { id, kind, payload, delivery } = self;
+        let (account, name) = (source.account.clone(), source.name.clone());
+        Inbound { delivery, ..Inbound::new(account, name, id, &kind, received_at, payload) }
     }
 }
 
-pub(super) fn content(kind: Kind, headers: &HeaderMap, body: &[u8]) -> Result<Content, Unreadable> {
+pub(super) fn content(
+    source: &Source,
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Content, Unreadable> {
+    let kind = source.kind;
     let payload = match kind {
         Kind::Twilio => form(body),
         _ => serde_json::from_slice(body).map_err(|_quotes| Unreadable("the body is not JSON"))?,
     };
-    let webhook = Webhook { headers, payload: &payload };
+    let report = |payload: &Value, message: &str| {
+        let webhook = Webhook { headers, payload, message };
+        let delivery = source.deliveries.then(|| reported(kind, query, payload)).flatten();
+        Report { delivery, ..webhook.report(kind) }
+    };
     if kind == Kind::Sendgrid {
         let Value::Array(events) = &payload else { return Err(Unreadable("the body is not a list")) };
         if events.len() > EVENTS_MAX {
             return Err(Unreadable("the body has too many events"));
         }
-        let reports = events.iter().map(|event| Webhook { headers, payload: event }.report(kind));
-        return Ok(Content::Reports(reports.collect()));
+        return Ok(Content::Reports(events.iter().map(|event| report(event, "")).collect()));
     }
     if !payload.is_object() {
         return Err(Unreadable("the body is not an object"));
     }
-    if kind == Kind::Slack && webhook.text("/type") == "url_verification" {
-        return Ok(Content::Challenge(webhook.text("/challenge").to_owned()));
+    let text = |name: &str| payload[name].as_str().unwrap_or_default();
+    match (kind, text("type")) {
+        (Kind::Slack, "url_verification") => Ok(Content::Challenge(text("challenge").to_owned())),
+        (Kind::Ses, _) => match text("Type") {
+            "SubscriptionConfirmation" => Ok(Content::Confirm(confirmation(&payload)?)),
+            "UnsubscribeConfirmation" => Ok(Content::Reports(Vec::new())),
+            _ => {
+                // What is no JSON is not of SES: its message is shown as it is.
+                let inner = serde_json::from_str(text("Message")).ok().filter(Value::is_object);
+                Ok(Content::Reports(vec![report(inner.as_ref().unwrap_or(&payload), text("MessageId"))]))
+            }
+        },
+        _ => Ok(Content::Reports(vec![report(&payload, "")])),
     }
-    Ok(Content::Reports(vec![webhook.report(kind)]))
+}
+
+/// By <https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html>. The host is that of the
+/// certificate, which is known to be the topic's own.
+fn confirmation(message: &Value) -> Result<Url, Unreadable> {
+    let text = |name: &str| message[name].as_str().unwrap_or_default();
+    let url = Url::parse(text("SigningCertURL")).and_then(|url| url.join("/"));
+    let mut url = url.map_err(|_none| Unreadable("the message names no certificate"))?;
+    let fields =
+        [("Action", "ConfirmSubscription"), ("TopicArn", text("TopicArn")), ("Token", text("Token"))];
+    url.query_pairs_mut().extend_pairs(fields);
+    Ok(url)
 }
 
 /// One event with the headers that it came under.
 struct Webhook<'a> {
     headers: &'a HeaderMap,
     payload: &'a Value,
+    /// The id of the message that it came in, of SNS.
+    message: &'a str,
 }
 
 impl Webhook<'_> {
@@ -93,7 +133,7 @@ impl Webhook<'_> {
             id => id,
         };
         let payload = (json.len() <= PAYLOAD_MAX).then(|| self.payload.clone());
-        Report { id, kind: theirs, payload }
+        Report { id, kind: theirs, payload, delivery: None }
     }
 
     /// The platform's id, empty if it gives none, and its type.
@@ -124,8 +164,26 @@ impl Webhook<'_> {
             }
             Kind::Twilio => self.of_twilio(),
             Kind::Sendgrid => self.of_sendgrid(),
+            Kind::Ses => self.of_ses(),
+            Kind::Paypal => (text("/id"), text("/event_type")),
             Kind::Abacatepay => self.of_abacatepay(),
         }
+    }
+
+    /// SES may publish an event twice, as two messages of SNS.
+    fn of_ses(&self) -> (String, String) {
+        let (event, mail) = (self.text("/eventType"), self.text("/mail/messageId"));
+        if event.is_empty() || mail.is_empty() {
+            return (self.message.to_owned(), event.to_owned());
+        }
+        // What is told of `DeliveryDelay` is in `deliveryDelay`.
+        let mut member = event.to_owned();
+        if let Some(first) = member.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
+        let of_event = |name: &str| self.text(&format!("/{member}/{name}")).to_owned();
+        let more = [of_event("feedbackId"), of_event("timestamp")].into_iter().find(|text| !text.is_empty());
+        (joined(&[mail, event, &more.unwrap_or_default()]).replace(' ', "_"), event.to_owned())
     }
 
     /// A message or call is reported once for each of its statuses.

@@ -1,5 +1,6 @@
 //! Sources as their owner writes them, their URLs, and what their webhooks say.
 
+use domain::id::{EndpointId, EventId};
 use http::HeaderName;
 use serde_json::{Value, json};
 
@@ -62,6 +63,9 @@ fn what_is_wrong_with_a_list_is_named_without_a_word_of_a_secret() {
         (of(json!({"kind": "stripe2"})), "[1].kind must be one of: stripe, github, "),
         (of(json!({"account": "anna"})), "[1].account: "),
         (of(json!({"secret": "hunter2"})), "[1].secret: "),
+        (of(json!({"deliveries": true})), "[1].deliveries: a source of the kind stripe reports none"),
+        (of(json!({"kind": "ses"})), "[1].secrets: keys and secrets must be present"),
+        (of(json!({"kind": "paypal", "authorities": "hunter2"})), "[1].secrets: keys and secrets must be"),
         (of(json!({"source": "github"})), "[1].source: the account has one of this name"),
         (json!({"hunter2": []}), ".: "),
         (json!("hunter2"), ".: "),
@@ -106,11 +110,21 @@ fn a_token_is_good_for_its_own_account_and_source_and_survives_a_change_of_keys(
     assert_eq!(old.url(&api, &anna, &stripe), Some(url));
 }
 
+/// A source of this kind, whose signature is not asked about.
+fn source(kind: Kind) -> Source {
+    let signing = Kind::Hmac.signing(&[Secret::new("s")], None).unwrap();
+    Source { name: name("ours"), account: account("acct_anna"), kind, deliveries: false, signing }
+}
+
+fn content(kind: Kind, headers: &HeaderMap, body: &str) -> Result<Content, Unreadable> {
+    read::content(&source(kind), "", headers, body.as_bytes())
+}
+
 /// The ids, types and payloads of a webhook.
 fn read(kind: Kind, headers: &[(&str, &str)], body: &str) -> Vec<Report> {
     let headers =
         headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
-    match read::content(kind, &headers.collect(), body.as_bytes()) {
+    match content(kind, &headers.collect(), body) {
         Ok(Content::Reports(reports)) => reports,
         other => panic!("{other:?}"),
     }
@@ -148,6 +162,13 @@ fn each_kind_gives_the_platforms_id_and_type() {
         (Kind::Twilio, &[], "SmsSid=SM1&SmsStatus=received&Body=a+b", "SM1.received", "message.received"),
         (Kind::Twilio, &[], "CallSid=CA1&CallStatus=in-progress", "CA1.in-progress", "call.in-progress"),
         (
+            Kind::Paypal,
+            &[],
+            r#"{"id": "WH-1", "event_type": "PAYMENT.CAPTURE.COMPLETED"}"#,
+            "WH-1",
+            "PAYMENT.CAPTURE.COMPLETED",
+        ),
+        (
             Kind::Abacatepay,
             &[],
             r#"{"id": "log_1", "event": "checkout.completed", "data": {"checkout": {"id": "bill_1"}}}"#,
@@ -165,6 +186,55 @@ fn each_kind_gives_the_platforms_id_and_type() {
         let reports = read(kind, headers, body);
         assert_eq!(reports.len(), 1, "{body}");
         assert_eq!((reports[0].id.as_str(), reports[0].kind.as_str()), (id, theirs), "{body}");
+    }
+}
+
+#[test]
+fn an_event_of_ses_is_known_by_the_mail_and_not_by_the_message_that_brings_it() {
+    let of = |event: &Value, message: &str| {
+        let body = json!({"Type": "Notification", "MessageId": message, "Message": event.to_string()});
+        let report = read(Kind::Ses, &[], &body.to_string()).remove(0);
+        (report.id, report.kind, report.payload.unwrap())
+    };
+    let bounce = json!({"eventType": "Bounce", "mail": {"messageId": "m1"}, "bounce": {"feedbackId": "f1"}});
+    assert_eq!(of(&bounce, "1"), ("m1.Bounce.f1".to_owned(), "Bounce".to_owned(), bounce.clone()));
+    assert_eq!(of(&bounce, "2"), of(&bounce, "1"));
+    let delay = json!({"eventType": "DeliveryDelay", "mail": {"messageId": "m1"},
+        "deliveryDelay": {"timestamp": "2026-11-29T10:00:00.000Z"}});
+    assert_eq!(of(&delay, "1").0, "m1.DeliveryDelay.2026-11-29T10:00:00.000Z");
+    let odd = json!({"eventType": "Ü", "mail": {"messageId": "m1"}});
+    assert_eq!(of(&odd, "1").0, "m1.Ü");
+    // What is of another sender to the same topic.
+    let (id, kind, payload) = of(&json!("a text"), "1");
+    assert_eq!((&*id, &*kind, &payload["Message"]), ("1", "", &json!("\"a text\"")));
+}
+
+#[test]
+fn a_subscription_is_confirmed_at_the_host_of_the_topic() {
+    let host = "https://sns.eu-central-1.amazonaws.com";
+    let body = json!({"Type": "SubscriptionConfirmation", "TopicArn": "arn:aws:sns:eu-central-1:1:a",
+        "Token": "t&x", "SubscribeURL": "https://evil.example/",
+        "SigningCertURL": format!("{host}/SimpleNotificationService-1.pem")});
+    let url = format!(
+        "{host}/?Action=ConfirmSubscription&TopicArn=arn%3Aaws%3Asns%3Aeu-central-1%3A1%3Aa&Token=t%26x"
+    );
+    let Ok(Content::Confirm(found)) = content(Kind::Ses, &HeaderMap::new(), &body.to_string()) else {
+        panic!("it is to be confirmed")
+    };
+    assert_eq!(found.as_str(), url);
+    let ended = json!({"Type": "UnsubscribeConfirmation"}).to_string();
+    assert_eq!(content(Kind::Ses, &HeaderMap::new(), &ended), Ok(Content::Reports(vec![])));
+}
+
+#[test]
+fn only_a_source_of_the_owners_sender_reports_deliveries() {
+    let (event, endpoint) = (EventId::from_bytes([1; 16]), EndpointId::from_bytes([2; 16]));
+    let body = json!([{"event": "bounce", "email": "a@b.example", "genmux_id": event, "endpoint": endpoint}]);
+    for deliveries in [true, false] {
+        let source = Source { deliveries, ..source(Kind::Sendgrid) };
+        let found = read::content(&source, "", &HeaderMap::new(), body.to_string().as_bytes());
+        let Ok(Content::Reports(reports)) = found else { panic!("{found:?}") };
+        assert_eq!(reports[0].delivery.is_some(), deliveries);
     }
 }
 
@@ -235,7 +305,7 @@ fn a_form_becomes_an_object_of_texts() {
 
 #[test]
 fn what_is_no_event_is_refused_or_answered() {
-    let content = |kind, body: &str| read::content(kind, &HeaderMap::new(), body.as_bytes());
+    let content = |kind, body: &str| content(kind, &HeaderMap::new(), body);
     let deep = "[".repeat(100_000);
     for body in
         ["", "{", "null", "[]", "7", "\u{feff}{}", r#"{"a": 1e999}"#, &deep, &format!("{{\"a\":{deep}")]

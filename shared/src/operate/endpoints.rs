@@ -6,7 +6,7 @@ mod send;
 
 use std::time::Duration;
 
-use domain::endpoint::{ENDPOINTS_MAX, Endpoint, GRACE_MAX, Health, Kind, Offers, Secrets, Status};
+use domain::endpoint::{ENDPOINTS_MAX, EXTRAS_MAX, Endpoint, GRACE_MAX, Health, Kind, Offers, Secrets, Status};
 use domain::event::Pattern;
 use domain::id::{AccountId, EndpointId};
 use domain::public_url::Reach;
@@ -17,7 +17,7 @@ use crate::store::Error;
 use crate::store::endpoints::{Created, EndpointStore};
 
 pub use fields::{Given, Named};
-pub use send::{first_try, recover, send_test};
+pub use send::{first_try, recover, send_test, spend};
 
 /// Writes that lose a race against a delivery's record are made again.
 pub const RACES_MAX: usize = 5;
@@ -43,6 +43,12 @@ pub enum Refusal {
          ends both."
     )]
     StillRotating(Timestamp),
+    /// And how long until it may be sent another.
+    #[error(
+        "An endpoint of the kind `{}` is sent at most {EXTRAS_MAX} events on request in an hour. Nothing was sent.",
+        .0.name()
+    )]
+    SentEnough(Kind, Duration),
     #[error("The endpoint changed meanwhile. It is safe to retry.")]
     Busy,
 }
@@ -105,6 +111,7 @@ pub async fn create(
         disabled_reason: None,
         secrets: Secrets::default(),
         health: Health::default(),
+        extras: None,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -194,7 +201,7 @@ pub async fn change(
         if status == Some(Status::Enabled) && !next.may_be_enabled() {
             return Err(Refusal::field(
                 "status",
-                "cannot be this: its reader unsubscribed. Give it another `to`",
+                "cannot be this: its address refuses what is sent. Give it another `to`",
             ));
         }
         next.status = status.unwrap_or(next.status);

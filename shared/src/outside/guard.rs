@@ -89,7 +89,7 @@ mod tests {
         assert!(refused.is::<NoPublicAddress>(), "{refused}");
         assert!(Guard::new(Reach::Loopback).resolve(name()).await.unwrap().next().is_some());
         // As the HTTP client reports it.
-        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Guard::new(Reach::Public)));
+        let client = crate::outside::client::builder().dns_resolver(Arc::new(Guard::new(Reach::Public)));
         let error = client.build().unwrap().get("https://localhost/").send().await.unwrap_err();
         assert_eq!(is_forbidden(&error), Some("its name has no public address"), "{error:?}");
     }

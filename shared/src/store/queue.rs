@@ -10,6 +10,7 @@ use super::polls::PollSequence;
 use super::{Error, Sqs};
 use domain::attempt::Attempt;
 use domain::credit::MicroUsd;
+use domain::delivery::Reported;
 use domain::id::{AccountId, EndpointId, EventId, JobId, RemoteJob};
 use domain::inbound::Inbound;
 use domain::provider::Provider;
@@ -84,6 +85,9 @@ pub enum Message {
     /// This delivery is due.
     #[serde(rename = "deliver.v1")]
     Deliver { event: EventId, endpoint: EndpointId },
+    /// The vendor reports what became of this delivery.
+    #[serde(rename = "receipt.v1")]
+    Receipt(Reported),
     /// This endpoint is back, or its owner asks for what it missed.
     #[serde(rename = "recover.v1")]
     Recover {
@@ -111,6 +115,7 @@ impl Message {
             Self::Notify { .. } => "notify.v1",
             Self::Inbound(_) => "inbound.v1",
             Self::Deliver { .. } => "deliver.v1",
+            Self::Receipt(_) => "receipt.v1",
             Self::Recover { .. } => "recover.v1",
         }
     }
@@ -122,7 +127,11 @@ impl Message {
             | Self::Poll { job_id, .. }
             | Self::Settle { job_id, .. }
             | Self::Fetch { job_id, .. } => Some(job_id),
-            Self::Notify { .. } | Self::Inbound(_) | Self::Deliver { .. } | Self::Recover { .. } => None,
+            Self::Notify { .. }
+            | Self::Inbound(_)
+            | Self::Deliver { .. }
+            | Self::Receipt(_)
+            | Self::Recover { .. } => None,
         }
     }
 
@@ -131,6 +140,7 @@ impl Message {
         match self {
             Self::Notify { event } | Self::Deliver { event, .. } => Some(event),
             Self::Inbound(inbound) => Some(&inbound.event),
+            Self::Receipt(reported) => Some(&reported.event),
             _ => None,
         }
     }
@@ -142,6 +152,7 @@ impl Message {
             | Self::Notify { .. }
             | Self::Inbound(_)
             | Self::Deliver { .. }
+            | Self::Receipt(_)
             | Self::Recover { .. } => None,
             Self::Poll { attempt, .. } | Self::Settle { attempt, .. } | Self::Fetch { attempt, .. } => {
                 Some(*attempt)

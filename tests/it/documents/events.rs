@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 39] = [
+pub(crate) const EVENTS: [(&str, Kind); 40] = [
     ("submit/text_to_video", Http(202, "")),
     ("submit/image_to_video", Http(202, "")),
     ("submit/idempotency_key", Http(202, "")),
@@ -72,6 +72,7 @@ pub(crate) const EVENTS: [(&str, Kind); 39] = [
     ("notify/inbound", Batch { failed: 0 }),
     ("deliver/first_try", Batch { failed: 0 }),
     ("deliver/recover", Batch { failed: 0 }),
+    ("deliver/receipt", Batch { failed: 0 }),
     ("health/schedule", Done),
     ("reconcile/schedule", Done),
 ];

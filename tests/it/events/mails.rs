@@ -166,3 +166,50 @@ async fn a_number_that_takes_no_texts_disables_its_endpoint() {
         assert_eq!(shown["disabled_reason"].as_str().unwrap_or_default(), reason, "{number}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_tests_and_repeats_a_phone_gets_ten_in_an_hour_also_if_they_are_asked_for_at_once() {
+    let world = World::new().await;
+    let id = on_channel(&world, "sms", "+4915123456789").await;
+    succeed(&world, "texted").await;
+    let event = deliveries(&world, &id).await[0]["event"].as_str().unwrap().to_owned();
+    let test = format!("/v1/endpoints/{id}/test");
+    let tests = (0..6).map(|_| api(&world, Method::POST, &test, Value::Null));
+    let tested = while_drained(&world, futures_util::future::join_all(tests)).await;
+    assert!(tested.iter().all(|one| one.status == StatusCode::OK || one.status == 503), "{tested:?}");
+    let mut taken = tested.iter().filter(|one| one.status == StatusCode::OK).count();
+    let again = format!("/v1/events/{event}/redeliver");
+    let refused = loop {
+        let answer = api(&world, Method::POST, &again, Value::Null).await;
+        world.drain().await;
+        match answer.status {
+            StatusCode::ACCEPTED => taken += 1,
+            _ => break answer,
+        }
+        assert!(taken <= 10, "{taken}");
+    };
+    assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"));
+    assert_eq!((taken, world.stack.channels.texts("twilio").len()), (10, 11));
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    let since = json!({"since": "2020-01-01T00:00:00Z"});
+    for (path, body) in [(test, Value::Null), (format!("/v1/endpoints/{id}/recover"), since)] {
+        assert_eq!(
+            api(&world, Method::POST, &path, body).await.status,
+            StatusCode::TOO_MANY_REQUESTS,
+            "{path}"
+        );
+    }
+    world.clock.advance(Duration::from_secs(wait));
+    let answer = api(&world, Method::POST, &again, Value::Null).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    // Its events come all the same, and a webhook is not counted.
+    succeed(&world, "texted as well").await;
+    let receiver = Receiver::start().await;
+    let (hook, _) = endpoint(&world, &receiver.url("/hook"), &["job.*"]).await;
+    for _ in 0..12 {
+        let path = format!("/v1/events/{event}/redeliver");
+        let answer = api(&world, Method::POST, &path, json!({"endpoint": hook})).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+        world.drain().await;
+    }
+}

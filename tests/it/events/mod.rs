@@ -17,6 +17,7 @@ mod alerts;
 mod chats;
 mod crash;
 mod credits;
+mod devices;
 mod disabled;
 mod failing;
 mod mails;
@@ -76,7 +77,7 @@ fn channels_url(world: &World) -> String {
 
 /// An endpoint on a channel, for the successes of jobs.
 async fn on_channel(world: &World, kind: &str, address: &str) -> String {
-    let field = if matches!(kind, "slack" | "discord") { "url" } else { "to" };
+    let field = if matches!(kind, "slack" | "discord" | "cloud_run") { "url" } else { "to" };
     let body =
         json!({"kind": kind, field: address, "types": ["job.succeeded", "job.failed", "endpoint.disabled"]});
     let made = api(world, Method::POST, "/v1/endpoints", body).await;

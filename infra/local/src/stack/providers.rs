@@ -37,7 +37,8 @@ const SETTINGS: [(&str, &str); 7] = [
     ("OPENAI_VIDEO_ALIASES", "OpenAiVideoAliases"),
 ];
 /// The senders of a local stack.
-const SENDERS: [Sender; 3] = [Sender::Telegram, Sender::Sendgrid, Sender::Twilio];
+const SENDERS: [Sender; 6] =
+    [Sender::Telegram, Sender::Sendgrid, Sender::Twilio, Sender::Google, Sender::Apns, Sender::SnsPush];
 /// The targets of a local stack. The last one of each service does not exist, for tests of that.
 const TARGETS: [&str; 8] = [
     "arn:aws:sns:us-east-1:000000000000:events",
@@ -49,6 +50,9 @@ const TARGETS: [&str; 8] = [
     "arn:aws:lambda:us-east-1:000000000000:function:events",
     "arn:aws:lambda:us-east-1:000000000000:function:gone",
 ];
+/// Its topics of Google's, of which the same holds.
+const TOPICS: [&str; 2] =
+    ["projects/simulated-project/topics/events", "projects/simulated-project/topics/gone"];
 /// The verified sender of a local stack.
 const SES_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/genmux.example";
 /// The interval at which due webhooks are sent.
@@ -151,6 +155,7 @@ pub async fn start(
     let of_inbound = Members::from([
         ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
         ("INBOUND_SOURCES".to_owned(), env.get("INBOUND_SOURCES").unwrap_or("[]").to_owned()),
+        ("INBOUND_BASE_URL".to_owned(), of_channels["CHANNEL_BASE_URL"].clone()),
     ]);
     let secrets = BTreeMap::from([
         ("ProviderKeys", keys),
@@ -175,8 +180,11 @@ fn parameters(options: &Options) -> BTreeMap<String, String> {
         .extend(options.catalog.as_deref().map(|text| ("Catalog".to_owned(), OwnCatalog::key_of(text))));
     parameters.entry("Senders".to_owned()).or_insert_with(|| SENDERS.map(Sender::name).join(","));
     parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
+    parameters.insert("PubsubTopics".to_owned(), TOPICS.join(","));
+    parameters.insert("PushBySns".to_owned(), "true".to_owned());
     parameters.insert("SmsBySns".to_owned(), "true".to_owned());
     parameters.insert("SesIdentity".to_owned(), SES_IDENTITY.to_owned());
+    parameters.insert("SesConfigurationSet".to_owned(), "genmux".to_owned());
     parameters
 }
 

@@ -3,8 +3,11 @@
 //! They check what is sent as the vendors do, and keep it in memory. Some addresses are always answered in
 //! a certain way: see `docs/simulator.md`. A test says by [`Channels::play`] how the next call is answered.
 
+mod apns;
 mod aws;
 mod discord;
+mod google;
+mod platforms;
 mod sendgrid;
 mod server;
 mod slack;
@@ -84,7 +87,7 @@ trait Channel: fmt::Debug + Send + Sync {
     }
 }
 
-const ALL: [&dyn Channel; 10] = [
+const ALL: [&dyn Channel; 16] = [
     &slack::Slack,
     &discord::Discord,
     &telegram::Telegram,
@@ -95,6 +98,12 @@ const ALL: [&dyn Channel; 10] = [
     &aws::Sqs,
     &aws::Eventbridge,
     &aws::Lambda,
+    &apns::Apns,
+    &google::Tokens,
+    &google::Fcm,
+    &google::Pubsub,
+    &google::CloudRun,
+    &platforms::Platforms,
 ];
 
 /// All vendors.
@@ -106,11 +115,14 @@ struct State {
     clock: Clock,
     taken: Mutex<Vec<Taken>>,
     plays: Mutex<Vec<(&'static str, Play)>>,
+    /// When the token was issued that Apple's service was last called with, in Unix seconds.
+    provider_token: Mutex<Option<i64>>,
 }
 
 impl Channels {
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(State { clock, taken: Mutex::default(), plays: Mutex::default() }))
+        let (taken, plays, provider_token) = <(_, _, _)>::default();
+        Self(Arc::new(State { clock, taken, plays, provider_token }))
     }
 
     /// What was taken, the oldest first.

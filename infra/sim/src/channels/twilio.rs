@@ -70,6 +70,10 @@ impl Channel for Twilio {
             }
             _ => {}
         }
+        let callback = field("StatusCallback");
+        if !callback.is_empty() && url::Url::parse(&callback).is_err() {
+            return Err(failed(400, 21_609, "The 'StatusCallback' URL is not a valid URL.").into());
+        }
         let sid = format!("SM{:032x}", channels.next_number());
         let body: Value =
             form.iter().map(|(name, value)| (name.to_string(), Value::from(value.to_string()))).collect();
@@ -93,7 +97,8 @@ impl Channel for Twilio {
     }
 
     fn credentials(&self) -> Vec<(&'static str, String)> {
-        [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_FROM", FROM)]
+        let status = ("TWILIO_STATUS_URL", "https://api.genmux.example/v1/inbound/twilio/token");
+        [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_FROM", FROM), status]
             .map(|(name, value)| (name, value.to_owned()))
             .into()
     }

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -92,17 +92,25 @@ pub(crate) async fn accept<F>(
     }
 }
 
-async fn converse<F>(stream: TcpStream, is_guarded: bool, answer: impl Fn(Request<Incoming>) -> F)
-where
-    F: Future<Output = Result<Response, Cut>>,
+async fn converse<F>(
+    stream: TcpStream,
+    is_guarded: bool,
+    answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = Result<Response, Cut>> + Send + 'static,
 {
-    let service = service_fn(async |request: Request<Incoming>| {
-        if is_guarded && guard::is_foreign(request.headers(), None) {
-            return Ok(guard::refused());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer.clone();
+        async move {
+            if is_guarded && guard::is_foreign(request.headers(), None) {
+                return Ok(guard::refused());
+            }
+            answer(request).await
         }
-        answer(request).await
     });
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+    // HTTP/1, or HTTP/2 as who knows that it is spoken here begins it.
+    let server = auto::Builder::new(TokioExecutor::new());
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a connection to a simulator ended early");
     }
 }

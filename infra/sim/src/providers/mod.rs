@@ -12,7 +12,7 @@ mod luma;
 mod minimax;
 mod openai;
 mod replicate;
-mod rsa;
+pub(crate) mod rsa;
 mod runway;
 mod stability;
 mod vertex;

@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 use signatures::jwt::RsaSigner;
 
 /// What the key is called in tokens and key sets.
-pub(super) const KID: &str = "simulated-key";
+pub(crate) const KID: &str = "simulated-key";
 
 #[derive(Debug)]
-pub(super) struct RsaKey {
+pub(crate) struct RsaKey {
     signer: RsaSigner,
     pair: KeyPair,
 }
 
 impl RsaKey {
     /// A new key in PKCS#8. Making one takes a while: simulators of one process share theirs.
-    pub(super) fn draw() -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn draw() -> anyhow::Result<Vec<u8>> {
         static DRAWN: OnceLock<Vec<u8>> = OnceLock::new();
         if let Some(drawn) = DRAWN.get() {
             return Ok(drawn.clone());
@@ -36,19 +36,19 @@ impl RsaKey {
     /// # Errors
     ///
     /// If these are not the bytes of [`RsaKey::draw`].
-    pub(super) fn new(pkcs8: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn new(pkcs8: &[u8]) -> anyhow::Result<Self> {
         let pair = KeyPair::from_pkcs8(pkcs8).context("not an RSA key in PKCS#8")?;
         Ok(Self { signer: RsaSigner::from_pkcs8(pkcs8).context("not a key in PKCS#8")?, pair })
     }
 
     /// A token of these claims, RS256.
-    pub(super) fn token(&self, claims: &Value) -> anyhow::Result<String> {
+    pub(crate) fn token(&self, claims: &Value) -> anyhow::Result<String> {
         self.signer.sign(Some(KID), claims).context("an RSA key does not sign")
     }
 
     /// The claims of a token that this key signed; nothing in them is checked. Proved without the crate
     /// that the tokens to Google are signed with.
-    pub(super) fn claims(&self, token: &str) -> anyhow::Result<Value> {
+    pub(crate) fn claims(&self, token: &str) -> anyhow::Result<Value> {
         let (signed, signature) = token.rsplit_once('.').context("no signature")?;
         let signature = BASE64URL_NOPAD.decode(signature.as_bytes())?;
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.pair.public_key());
@@ -60,14 +60,14 @@ impl RsaKey {
     }
 
     /// The document at `/.well-known/jwks.json`.
-    pub(super) fn jwks(&self) -> Value {
+    pub(crate) fn jwks(&self) -> Value {
         let public = RsaPublicKeyComponents::<Vec<u8>>::from(self.pair.public_key());
         let [n, e] = [public.n, public.e].map(|number| BASE64URL_NOPAD.encode(&number));
         json!({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KID, "n": n, "e": e}]})
     }
 
     /// The private key, as Google's key files have it.
-    pub(super) fn pem(pkcs8: &[u8]) -> String {
+    pub(crate) fn pem(pkcs8: &[u8]) -> String {
         let text = BASE64.encode(pkcs8).into_bytes();
         let lines: String = text.chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect();
         format!("-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----\n")

@@ -18,6 +18,7 @@ fn delivery() -> Delivery {
         next_at: NOW,
         claimed: false,
         tries: Vec::new(),
+        receipt: None,
         created_at: NOW,
         updated_at: NOW,
     }
@@ -133,4 +134,40 @@ fn the_last_twenty_tries_are_kept() {
     let all = (0..30)
         .fold(delivery(), |delivery, n| delivery.finish(LATER, made(NOW + Duration::from_secs(n)), 0, NOW));
     assert_eq!((all.tries.len(), all.tries[0].at), (20, NOW + Duration::from_secs(10)));
+}
+
+#[test]
+fn a_receipt_outlives_the_record_of_its_try_and_ends_with_the_next_round() {
+    let claimed = claim(&delivery(), NOW);
+    let reported = claimed.received(Fate::Delivered, NOW).unwrap();
+    assert!(reported.is_claim_of(&claimed) && !delivery().is_claim_of(&claimed));
+    let sent = reported.finish(Outcome::Delivered, made(NOW), 0, NOW);
+    assert_eq!((sent.status, sent.receipt), (Status::Delivered, reported.receipt));
+    assert!(!sent.is_claim_of(&claimed));
+    assert_eq!(sent.again(NOW).receipt, None);
+}
+
+proptest::proptest! {
+    /// Whatever comes in whatever order, however often: the most severe report stays, and only what is more
+    /// severe than all before is a change.
+    #[test]
+    fn reports_move_a_delivery_forward_only(reports in proptest::collection::vec(0..Fate::ALL.len(), 0..20)) {
+        let (mut known, mut at) = (delivery(), NOW);
+        let mut changes = 0;
+        for fate in reports.iter().map(|index| Fate::ALL[*index]) {
+            at = at + Duration::from_secs(1);
+            let before = known.receipt.map(|receipt| receipt.fate);
+            if let Some(next) = known.received(fate, at) {
+                proptest::prop_assert!(before < Some(fate));
+                proptest::prop_assert_eq!(next.receipt, Some(Receipt { fate, at }));
+                known = next;
+                changes += 1;
+            }
+        }
+        let most = reports.iter().map(|index| Fate::ALL[*index]).max();
+        proptest::prop_assert_eq!(known.receipt.map(|receipt| receipt.fate), most);
+        proptest::prop_assert_eq!(known.version, 1 + changes);
+        let Delivery { receipt, updated_at, version, .. } = known.clone();
+        proptest::prop_assert_eq!(known, Delivery { receipt, updated_at, version, ..delivery() });
+    }
 }

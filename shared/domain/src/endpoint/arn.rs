@@ -33,6 +33,16 @@ impl<'a> Arn<'a> {
         self.resource.strip_prefix("event-bus/").is_some_and(|name| is_word(name, "./", 256))
     }
 
+    /// `endpoint/<platform>/<application>/<id>`.
+    pub(super) fn is_push_endpoint(&self) -> bool {
+        match self.resource.split('/').collect::<Vec<_>>()[..] {
+            ["endpoint", platform, application, id] => {
+                is_word(platform, "", 32) && is_word(application, ".", 256) && is_word(id, "", 64)
+            }
+            _ => false,
+        }
+    }
+
     /// A function, perhaps with an alias or a version.
     pub(super) fn is_function(&self) -> bool {
         let Some(name) = self.resource.strip_prefix("function:") else { return false };

@@ -33,6 +33,16 @@ pub enum Kind {
     Eventbridge,
     /// A function of Lambda.
     Lambda,
+    /// A device, by Firebase Cloud Messaging and the owner's project.
+    Fcm,
+    /// A device of Apple's, by the owner's app.
+    Apns,
+    /// A device, by an endpoint of the owner's platform application at SNS.
+    SnsPush,
+    /// A topic of Google Pub/Sub.
+    Pubsub,
+    /// A function or service of Google Cloud that is not public.
+    CloudRun,
 }
 
 /// What an owner must set up for a kind.
@@ -43,10 +53,21 @@ pub enum Need {
     Sender,
     /// The address itself: it must be among the owner's targets.
     Target,
+    Both,
+}
+
+impl Need {
+    pub const fn has_sender(self) -> bool {
+        matches!(self, Self::Sender | Self::Both)
+    }
+
+    pub const fn has_target(self) -> bool {
+        matches!(self, Self::Target | Self::Both)
+    }
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Webhook,
         Self::Slack,
         Self::Discord,
@@ -57,6 +78,11 @@ impl Kind {
         Self::Sqs,
         Self::Eventbridge,
         Self::Lambda,
+        Self::Fcm,
+        Self::Apns,
+        Self::SnsPush,
+        Self::Pubsub,
+        Self::CloudRun,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -71,20 +97,21 @@ impl Kind {
             Self::Sqs => "sqs",
             Self::Eventbridge => "eventbridge",
             Self::Lambda => "lambda",
+            Self::Fcm => "fcm",
+            Self::Apns => "apns",
+            Self::SnsPush => "sns_push",
+            Self::Pubsub => "pubsub",
+            Self::CloudRun => "cloud_run",
         }
     }
 
     /// The field of a request that its address is in.
     pub const fn field(self) -> &'static str {
         match self {
-            Self::Webhook | Self::Slack | Self::Discord => "url",
-            Self::Telegram
-            | Self::Email
-            | Self::Sms
-            | Self::Sns
-            | Self::Sqs
-            | Self::Eventbridge
-            | Self::Lambda => "to",
+            Self::Webhook | Self::Slack | Self::Discord | Self::CloudRun => "url",
+            Self::Telegram | Self::Email | Self::Sms => "to",
+            Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda | Self::Pubsub => "to",
+            Self::Fcm | Self::Apns | Self::SnsPush => "to",
         }
     }
 
@@ -93,7 +120,9 @@ impl Kind {
         match self {
             Self::Webhook | Self::Slack | Self::Discord => Need::Nothing,
             Self::Telegram | Self::Email | Self::Sms => Need::Sender,
+            Self::Fcm | Self::Apns | Self::SnsPush | Self::CloudRun => Need::Sender,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => Need::Target,
+            Self::Pubsub => Need::Both,
         }
     }
 
@@ -103,6 +132,7 @@ impl Kind {
         match self {
             Self::Webhook | Self::Slack | Self::Discord | Self::Telegram => true,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => true,
+            Self::Fcm | Self::Apns | Self::SnsPush | Self::Pubsub | Self::CloudRun => true,
             Self::Email | Self::Sms => false,
         }
     }
@@ -113,6 +143,7 @@ impl Kind {
             Self::Slack | Self::Discord => true,
             Self::Webhook | Self::Telegram | Self::Email | Self::Sms => false,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => false,
+            Self::Fcm | Self::Apns | Self::SnsPush | Self::Pubsub | Self::CloudRun => false,
         }
     }
 
@@ -148,6 +179,18 @@ impl Kind {
             Self::Lambda => {
                 arn(text, "lambda", |arn| arn.is_function()).ok_or("it is not the ARN of a function")
             }
+            Self::Fcm => checked(text.to_owned(), is_fcm_token, "it is not a registration token"),
+            Self::Apns => {
+                checked(text.to_ascii_lowercase(), is_device, "it is not a device token in hexadecimal")
+            }
+            Self::SnsPush => arn(text, "sns", |arn| arn.is_push_endpoint())
+                .ok_or("it is not the ARN of an endpoint of a platform application"),
+            Self::Pubsub => {
+                checked(text.to_owned(), is_topic, "it is not `projects/<project>/topics/<topic>`")
+            }
+            Self::CloudRun => url().and_then(|url| {
+                checked(url, is_cloud_run, "its host is neither `….run.app` nor `….cloudfunctions.net`")
+            }),
         }
     }
 }
@@ -225,6 +268,39 @@ fn is_discord(url: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// By what is seen of them: Google gives no form.
+fn is_fcm_token(token: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'.');
+    (20..=1_024).contains(&token.len()) && token.bytes().all(is_allowed)
+}
+
+/// Of variable length, says Apple; 32 bytes for now.
+fn is_device(token: &str) -> bool {
+    (64..=200).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// By <https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names>, without what a path would escape.
+fn is_topic(name: &str) -> bool {
+    let ["projects", project, "topics", topic] = name.split('/').collect::<Vec<_>>()[..] else {
+        return false;
+    };
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let is_name = |text: &str, length: std::ops::RangeInclusive<usize>| {
+        length.contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(is_plain)
+    };
+    is_name(project, 6..=30) && is_name(topic, 3..=255) && !topic.starts_with("goog")
+}
+
+/// Google's own hosts, where an ID token is checked before the function runs; or this machine.
+fn is_cloud_run(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let is_theirs = [".run.app", ".cloudfunctions.net"].iter().any(|end| host.ends_with(end));
+    (is_theirs || url.scheme() == "http") && url.query().is_none() && url.fragment().is_none()
 }
 
 fn is_word(part: &str) -> bool {

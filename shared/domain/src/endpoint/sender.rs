@@ -2,7 +2,7 @@
 
 use strum::EnumString;
 
-use super::{Kind, Need};
+use super::Kind;
 use crate::public_url::Reach;
 
 /// A bot, an account or a project of the owner's.
@@ -14,10 +14,22 @@ pub enum Sender {
     Ses,
     Twilio,
     SnsSms,
+    Google,
+    Apns,
+    SnsPush,
 }
 
 impl Sender {
-    pub const ALL: [Self; 5] = [Self::Telegram, Self::Sendgrid, Self::Ses, Self::Twilio, Self::SnsSms];
+    pub const ALL: [Self; 8] = [
+        Self::Telegram,
+        Self::Sendgrid,
+        Self::Ses,
+        Self::Twilio,
+        Self::SnsSms,
+        Self::Google,
+        Self::Apns,
+        Self::SnsPush,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -26,6 +38,9 @@ impl Sender {
             Self::Ses => "ses",
             Self::Twilio => "twilio",
             Self::SnsSms => "sns_sms",
+            Self::Google => "google",
+            Self::Apns => "apns",
+            Self::SnsPush => "sns_push",
         }
     }
 
@@ -34,6 +49,9 @@ impl Sender {
             Self::Telegram => &[Kind::Telegram],
             Self::Sendgrid | Self::Ses => &[Kind::Email],
             Self::Twilio | Self::SnsSms => &[Kind::Sms],
+            Self::Google => &[Kind::Fcm, Kind::Pubsub, Kind::CloudRun],
+            Self::Apns => &[Kind::Apns],
+            Self::SnsPush => &[Kind::SnsPush],
         }
     }
 }
@@ -53,17 +71,17 @@ impl Offers {
     /// The first target that is no address of a kind that takes targets.
     pub fn new(senders: &[Sender], targets: &[&str]) -> Result<Self, String> {
         let takes = |kind: Kind, target: &str| {
-            kind.needs() == Need::Target
-                && kind.address(target, Reach::Public).is_ok_and(|kept| kept == target)
+            kind.needs().has_target() && kind.address(target, Reach::Public).is_ok_and(|kept| kept == target)
         };
         let is_one = |target: &str| Kind::ALL.iter().any(|kind| takes(*kind, target));
         if let Some(wrong) = targets.iter().find(|target| !is_one(target)) {
             return Err((*wrong).to_owned());
         }
-        let is_set_up = |kind: &Kind| match kind.needs() {
-            Need::Nothing => true,
-            Need::Sender => senders.iter().any(|sender| sender.kinds().contains(kind)),
-            Need::Target => targets.iter().any(|target| takes(*kind, target)),
+        let has_sender = |kind: &Kind| senders.iter().any(|sender| sender.kinds().contains(kind));
+        let has_target = |kind: &Kind| targets.iter().any(|target| takes(*kind, target));
+        let is_set_up = |kind: &Kind| {
+            let needs = kind.needs();
+            (!needs.has_sender() || has_sender(kind)) && (!needs.has_target() || has_target(kind))
         };
         let kinds = Kind::ALL.into_iter().filter(is_set_up).collect();
         Ok(Self { kinds, targets: targets.iter().map(|target| (*target).to_owned()).collect() })
@@ -75,7 +93,7 @@ impl Offers {
 
     /// Whether an address of an offered kind may be named.
     pub fn allows(&self, kind: Kind, address: &str) -> bool {
-        kind.needs() != Need::Target || self.targets.iter().any(|target| target == address)
+        !kind.needs().has_target() || self.targets.iter().any(|target| target == address)
     }
 }
 
@@ -89,7 +107,7 @@ mod tests {
     fn a_kind_needs_a_sender_where_there_is_one_for_it() {
         for kind in Kind::ALL {
             let has_one = Sender::ALL.iter().any(|sender| sender.kinds().contains(&kind));
-            assert_eq!(kind.needs() == Need::Sender, has_one, "{kind:?}");
+            assert_eq!(kind.needs().has_sender(), has_one, "{kind:?}");
             assert_eq!(kind.name().parse(), Ok(kind));
         }
         for sender in Sender::ALL {
@@ -106,6 +124,13 @@ mod tests {
         assert_eq!(some.kinds(), kinds);
         assert!(some.allows(Kind::Sns, TOPIC) && some.allows(Kind::Telegram, "1"));
         assert!(!some.allows(Kind::Sns, "arn:aws:sns:eu-central-1:123456789012:other"));
+        // A topic of Google's needs both.
+        let topic = "projects/my-project/topics/events";
+        assert!(!offers(&[], &[topic]).unwrap().kinds().contains(&Kind::Pubsub));
+        assert!(!offers(&[Sender::Google], &[]).unwrap().kinds().contains(&Kind::Pubsub));
+        let both = offers(&[Sender::Google], &[topic]).unwrap();
+        assert!(both.kinds().contains(&Kind::Pubsub) && both.allows(Kind::Pubsub, topic));
+        assert!(!both.allows(Kind::Pubsub, "projects/my-project/topics/other"));
         for wrong in ["", "*", "arn:aws:sns:eu-central-1:123456789012:*", "arn:aws:s3:::bucket", "1"] {
             assert_eq!(offers(&[], &[TOPIC, wrong]).unwrap_err(), wrong);
         }

@@ -17,6 +17,7 @@ fn endpoint() -> Endpoint {
         disabled_reason: None,
         secrets: Secrets::default(),
         health: Health::default(),
+        extras: None,
         version: 1,
         created_at: NOW,
         updated_at: NOW,
@@ -118,4 +119,42 @@ fn a_failing_endpoint_rests_as_long_as_it_asks() {
     let asked = Outcome::Later { wait: Some(Duration::from_secs(7_200)) };
     let failing = failing(FAILURES_MAX - 1).after(asked, NOW, NOW).unwrap();
     assert_eq!(failing.health.probe_at, Some(NOW + Duration::from_secs(7_200)));
+}
+
+#[test]
+fn a_report_ends_an_endpoint_at_the_address_that_it_is_about() {
+    let anna = || Endpoint { kind: Kind::Email, address: "Anna@a.example".to_owned(), ..endpoint() };
+    for fate in Fate::ALL {
+        let after = anna().after_report(fate, "anna@a.example", NOW);
+        let reason = after.as_ref().and_then(|after| after.disabled_reason);
+        let expected = match fate {
+            Fate::Bounced => Some(Reason::Bounced),
+            Fate::Unsubscribed => Some(Reason::Unsubscribed),
+            Fate::Complained => Some(Reason::Complained),
+            Fate::Sent | Fate::Delayed | Fate::Failed | Fate::Delivered => None,
+        };
+        assert_eq!(reason, expected, "{fate:?}");
+        let Some(ended) = after else { continue };
+        assert_eq!((ended.status, ended.may_be_enabled()), (Status::Disabled, false));
+        assert_eq!(ended.after_report(fate, "anna@a.example", NOW), None, "a repeat changes nothing");
+        let moved = ended.changed(NOW, |next| next.move_to("bert@a.example"));
+        assert_eq!((moved.status, moved.may_be_enabled()), (Status::Paused, true));
+        // A late report of what was sent to the address before.
+        assert_eq!(moved.after_report(fate, "anna@a.example", NOW), None);
+    }
+    assert_eq!(endpoint().after_report(Fate::Bounced, "https://example.com/hook", NOW), None, "a webhook");
+}
+
+#[test]
+fn of_what_costs_money_ten_are_sent_on_request_in_an_hour() {
+    let mut phone = Endpoint { kind: Kind::Sms, ..endpoint() };
+    let minutes = |n: u64| NOW + Duration::from_secs(60 * n);
+    for n in 0..10 {
+        phone = phone.extra(minutes(n)).unwrap().unwrap();
+    }
+    assert_eq!(phone.extra(minutes(10)), Err(Duration::from_secs(50 * 60)));
+    assert_eq!(phone.extra(minutes(59)), Err(Duration::from_secs(60)));
+    assert!(phone.extra(minutes(60)).is_ok());
+    // A webhook costs nothing.
+    assert_eq!(endpoint().extra(NOW), Ok(None));
 }

@@ -6,12 +6,14 @@ mod hmac_header;
 mod paypal;
 mod sendgrid;
 mod signed_token;
+mod sns;
 mod standard_webhooks;
 mod stripe;
 mod twilio;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use url::Url;
 
 use super::{Jwks, Verified, VerifyError};
 pub use abacatepay::AbacatePay;
@@ -19,6 +21,7 @@ pub use hmac_header::{Encoding, HmacHeader, HmacRules};
 pub use paypal::PayPal;
 pub use sendgrid::SendGrid;
 pub use signed_token::SignedToken;
+pub use sns::Sns;
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;
 pub use twilio::Twilio;
@@ -36,6 +39,28 @@ pub enum Signing {
     AbacatePay(AbacatePay),
     PayPal(PayPal),
     SignedToken(SignedToken),
+    Sns(Sns),
+}
+
+impl Signing {
+    /// Where the certificate is to be fetched that proves a delivery; `None` if the sender has none. The URL
+    /// is the sender's own, which is all that is proved by it.
+    pub fn certificate_url(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Url>, VerifyError> {
+        match self {
+            Self::PayPal(_) => PayPal::certificate_url(headers).map(Some),
+            Self::Sns(sender) => sender.certificate_url(body).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps what was fetched from there, in PEM.
+    pub fn add_certificate(&mut self, url: Url, pem: &str) {
+        match self {
+            Self::PayPal(sender) => sender.add_certificates(url, pem),
+            Self::Sns(sender) => sender.add_certificate(url, pem),
+            _ => {}
+        }
+    }
 }
 
 /// Proves a delivery by its signature alone.
@@ -60,6 +85,7 @@ pub fn verify_signed(
         Signing::AbacatePay(sender) => sender.check(url, headers, &body)?,
         Signing::PayPal(sender) => sender.check(headers, &body, now_s)?,
         Signing::SignedToken(sender) => sender.check(headers, now_s)?,
+        Signing::Sns(sender) => sender.check(&body, now_s)?,
     }
     Ok(Verified(body))
 }

@@ -4,6 +4,7 @@
 //! forge another body for it. Use a verified body only as a notification, and read amounts again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -26,15 +27,22 @@ const CHAIN_MAX: usize = 8;
 #[derive(Debug, Clone)]
 pub struct PayPal {
     webhook_id: String,
-    anchors: Vec<TrustAnchor<'static>>,
+    anchors: Arc<[TrustAnchor<'static>]>,
     chains: BTreeMap<Url, Vec<CertificateDer<'static>>>,
 }
 
 impl PayPal {
     /// `authorities`: the certificates in PEM that a chain may end at.
     pub fn new(webhook_id: &str, authorities: &[&str]) -> Result<Self, BadKey> {
-        let anchors: Vec<_> =
-            authorities.iter().flat_map(|pem| certificates(pem)).filter_map(|der| anchor(&der)).collect();
+        Self::by_authorities(webhook_id, authorities.iter().flat_map(|pem| certificates(pem)))
+    }
+
+    /// The same with certificates that were read already.
+    pub fn by_authorities(
+        webhook_id: &str,
+        authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, BadKey> {
+        let anchors: Arc<[_]> = authorities.into_iter().filter_map(|der| anchor(&der)).collect();
         if webhook_id.is_empty() || anchors.is_empty() {
             return Err(BadKey);
         }

@@ -1,6 +1,7 @@
 //! Calls of AWS: signed by Signature Version 4 and sent by the one client, since five calls are less than
 //! five SDKs.
 
+pub(super) mod push;
 pub(super) mod ses;
 pub(super) mod targets;
 

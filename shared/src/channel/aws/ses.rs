@@ -7,7 +7,7 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 use super::super::client::{Answer, Channels, Envelope};
-use super::super::email::{Mail, Mailer};
+use super::super::email::{Mail, MailService, Mailer};
 use super::super::senders::SenderRefused;
 use super::{Call, code, of_code, signed};
 
@@ -22,7 +22,7 @@ pub(crate) async fn request(
 ) -> Result<RequestBuilder, &'static str> {
     let text = |data: &str| json!({"Data": data, "Charset": "UTF-8"});
     let headers = mail.headers.iter().map(|(name, value)| json!({"Name": name, "Value": value}));
-    let body = json!({
+    let mut body = json!({
         "FromEmailAddress": mailer.from.to_string(),
         "Destination": {"ToAddresses": [endpoint.address]},
         "Content": {"Simple": {
@@ -32,6 +32,9 @@ pub(crate) async fn request(
         }},
         "EmailTags": [{"Name": "endpoint", "Value": endpoint.id}, {"Name": "event", "Value": envelope.id}],
     });
+    if let MailService::Ses { configuration_set: Some(name) } = &mailer.service {
+        body["ConfigurationSetName"] = name.as_str().into();
+    }
     let call = Call {
         service: "ses",
         host: "email",

@@ -8,7 +8,7 @@ use domain::id::{AccountId, EndpointId, EventId};
 use domain::time::Timestamp;
 use serde_json::json;
 
-use super::{Refusal, enabled};
+use super::{RACES_MAX, Refusal, enabled, find};
 use crate::store::Error;
 use crate::store::endpoints::EndpointStore;
 use crate::store::events::EventStore;
@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 ///
-/// `NotFound`, `NotEnabled`, `Store`.
+/// `NotFound`, `NotEnabled`, `SentEnough`, `Busy`, `Store`.
 pub async fn send_test(
     (endpoints, events): (&EndpointStore, &EventStore),
     notify: &Queue,
@@ -32,6 +32,7 @@ pub async fn send_test(
         return Err(Refusal::NotFound);
     }
     enabled(endpoints, account, id).await?;
+    spend(endpoints, account, id, now).await?;
     let data = json!({"endpoint": id, "message": "This is a test."});
     let event = Event::new(event, account.clone(), EventType::TEST, &data, now);
     let event = Event { only: Some(id.clone()), ..event };
@@ -66,7 +67,7 @@ pub async fn first_try(
 ///
 /// # Errors
 ///
-/// `Fields`, `NotFound`, `NotEnabled`, `Store`.
+/// `Fields`, `NotFound`, `NotEnabled`, `SentEnough`, `Busy`, `Store`.
 pub async fn recover(
     endpoints: &EndpointStore,
     deliver: &Queue,
@@ -79,9 +80,36 @@ pub async fn recover(
     };
     if !id.is_callback() {
         enabled(endpoints, account, id).await?;
+        spend(endpoints, account, id, now).await?;
     }
     let (account, endpoint) = (account.clone(), id.clone());
     let message = Message::Recover { account, endpoint, since, ended: true, after: None };
     deliver.send(&message, Some(id.as_str()), Duration::ZERO).await?;
     Ok(since)
+}
+
+/// Counts one event that is sent on request, at an endpoint whose messages cost money or look like spam. The
+/// count is exact: it is in the endpoint's own item.
+///
+/// # Errors
+///
+/// `NotFound`, `SentEnough`, `Busy`, `Store`.
+pub async fn spend(
+    endpoints: &EndpointStore,
+    account: &AccountId,
+    id: &EndpointId,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    for _ in 0..RACES_MAX {
+        let endpoint = find(endpoints, account, id).await?;
+        let next = match endpoint.extra(now) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(()),
+            Err(wait) => return Err(Refusal::SentEnough(endpoint.kind, wait)),
+        };
+        if endpoints.replace(&endpoint, &next, None).await? {
+            return Ok(());
+        }
+    }
+    Err(Refusal::Busy)
 }

@@ -24,6 +24,7 @@ use url::{Url, form_urlencoded};
 use self::access_token::AccessTokenCache;
 use self::jwks::KeyCache;
 use self::transport::{NoAnswer, Timer, classify, not_sent, read_body};
+use crate::outside::client;
 use crate::outside::retry_after::retry_after;
 use crate::provider::adapter::{Adapter, Settings};
 use crate::provider::adapters::adapter;
@@ -69,11 +70,10 @@ enum Credentials {
 impl ProviderClient {
     /// A client for these providers and keys. Fails only if the system has no usable TLS.
     pub fn new(configs: Vec<ProviderConfig>, timeouts: Timeouts) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        let http = client::builder()
             .user_agent(concat!("genmux/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .connect_timeout(timeouts.connect)
             // What is being made is silent for as long as that takes.
             .read_timeout(SILENCE_MAX.max(timeouts.deliver))

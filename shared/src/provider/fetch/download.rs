@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use url::Url;
 
+use crate::outside::client;
 use crate::outside::guard::{Guard, is_forbidden};
 use crate::provider::outcome::busy;
 use domain::public_url::Reach;
@@ -73,9 +74,8 @@ impl Downloader {
                 attempt.follow()
             }
         });
-        let http = reqwest::Client::builder()
+        let http = client::builder()
             .redirect(follow)
-            .no_proxy()
             .referer(false)
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX)

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::google_key::file;
 use super::server::{NOW, Reply, Server, answer};
+use crate::outside::google_key::file;
 use crate::provider::fetch::{DownloadError, Downloader};
 use crate::provider::{CreateOrder, CredentialId, Outcome, ProviderClient, ProviderConfig, Timeouts};
 use domain::catalog::Catalog;

@@ -3,6 +3,5 @@
 mod authenticated;
 mod client;
 pub(super) mod fixtures;
-pub(super) mod google_key;
 mod routes;
 pub(super) mod server;

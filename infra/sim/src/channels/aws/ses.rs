@@ -9,6 +9,7 @@ use super::{check, failed, refusal};
 use crate::frame::wire::Inbound;
 
 const FROM: &str = "events@genmux.example";
+const CONFIGURATION_SET: &str = "genmux";
 
 #[derive(Debug)]
 pub(crate) struct Ses;
@@ -28,6 +29,9 @@ impl Channel for Ses {
         let from = body["FromEmailAddress"].as_str().unwrap_or_default();
         if !(from == FROM || from.ends_with(&format!("<{FROM}>"))) {
             return Err(failed(400, "MailFromDomainNotVerifiedException").into());
+        }
+        if !body["ConfigurationSetName"].is_null() && body["ConfigurationSetName"] != CONFIGURATION_SET {
+            return Err(failed(404, "NotFoundException").into());
         }
         let simple = &body["Content"]["Simple"];
         let (subject, text) = (&simple["Subject"]["Data"], &simple["Body"]["Text"]["Data"]);

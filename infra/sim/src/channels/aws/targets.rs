@@ -50,12 +50,18 @@ impl Channel for Sns {
         if text("Action").as_deref() != Some("Publish") || text("Version").as_deref() != Some("2010-03-31") {
             return Err(xml_error(400, "InvalidAction").into());
         }
-        let to = text("TopicArn").or_else(|| text("PhoneNumber"));
+        let to = text("TopicArn").or_else(|| text("PhoneNumber")).or_else(|| text("TargetArn"));
         let (Some(to), Some(message)) = (to, text("Message").filter(|text| !text.is_empty())) else {
             return Err(xml_error(400, "InvalidParameter").into());
         };
         if is_gone(&to) {
-            return Err(self.refusal(Refusal::Gone).into());
+            // A device's, whose token its platform refused, is not deleted.
+            let is_device = text("TargetArn").is_some();
+            let gone = || xml_error(400, "EndpointDisabled");
+            return Err(if is_device { gone() } else { self.refusal(Refusal::Gone) }.into());
+        }
+        if text("MessageStructure").as_deref() == Some("json") && !is_structured(&message) {
+            return Err(xml_error(400, "InvalidParameter").into());
         }
         let lacks_group = to.ends_with(".fifo") && text("MessageGroupId").is_none();
         if message.len() > MESSAGE_MAX || lacks_group {
@@ -80,6 +86,13 @@ impl Channel for Sns {
             Refusal::Down => xml_error(500, "InternalError"),
         }
     }
+}
+
+/// Whether it has a text for each platform, and one for all others.
+fn is_structured(message: &str) -> bool {
+    let platforms: Value = serde_json::from_str(message).unwrap_or_default();
+    let is_text = |(_, text): (&String, &Value)| text.is_string();
+    platforms["default"].is_string() && platforms.as_object().is_some_and(|all| all.iter().all(is_text))
 }
 
 fn xml_error(status: u16, code: &str) -> Response {

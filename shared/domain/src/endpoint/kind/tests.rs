@@ -164,3 +164,58 @@ fn a_phone_has_an_international_number() {
         assert!(!takes(number), "{number}");
     }
 }
+
+#[test]
+fn a_device_has_the_token_of_its_vendor() {
+    let takes = |kind: Kind, text: &str| kind.address(text, Reach::Public);
+    let token = format!("{}:APA91b{}", "c".repeat(22), "x-_".repeat(40));
+    assert_eq!(takes(Kind::Fcm, &token), Ok(token.clone()));
+    let device = "0123456789ABCDEF".repeat(4);
+    assert_eq!(takes(Kind::Apns, &device), Ok(device.to_ascii_lowercase()));
+    let endpoint =
+        "arn:aws:sns:us-east-1:123456789012:endpoint/GCM/app.a/12345678-abcd-abcd-abcd-123456789012";
+    assert!(takes(Kind::SnsPush, endpoint).is_ok() && takes(Kind::Sns, endpoint).is_err());
+    for (kind, text) in [
+        (Kind::Fcm, "short"),
+        (Kind::Fcm, &*format!("{token}/x")),
+        (Kind::Fcm, &"x".repeat(1_025)),
+        (Kind::Apns, &device[1..]),
+        (Kind::Apns, &format!("{device}/../x")),
+        (Kind::Apns, &"g".repeat(64)),
+        (Kind::SnsPush, "arn:aws:sns:us-east-1:123456789012:app/GCM/app"),
+        (Kind::SnsPush, "arn:aws:sns:us-east-1:123456789012:endpoint/GCM/app/*"),
+        (Kind::SnsPush, "arn:aws:sns:us-east-1:123456789012:events"),
+    ] {
+        assert!(takes(kind, text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_at_google_has_a_name_or_a_host_of_googles() {
+    let takes = |kind: Kind, text: &str| kind.address(text, Reach::Public).is_ok();
+    assert!(takes(Kind::Pubsub, "projects/my-project/topics/a.b_c-1"));
+    for name in [
+        "my-topic",
+        "projects/my-project/topics/",
+        "projects/my-project/topics/go",
+        "projects/my-project/topics/goog-a",
+        "projects/my-project/topics/a/b",
+        "projects/my-project/topics/abc:publish",
+        "projects/my-project/subscriptions/abc",
+        "projects/../topics/abc",
+    ] {
+        assert!(!takes(Kind::Pubsub, name), "{name}");
+    }
+    assert!(takes(Kind::CloudRun, "https://events-abc-ew.a.run.app/genmux"));
+    assert!(takes(Kind::CloudRun, "https://europe-west1-my-project.cloudfunctions.net/genmux"));
+    for url in [
+        "https://a.example/genmux",
+        "https://run.app.evil.example/",
+        "https://evilrun.app/",
+        "http://a.run.app/",
+        "https://a.run.app/?x=1",
+        "https://a.run.app/#x",
+    ] {
+        assert!(!takes(Kind::CloudRun, url), "{url}");
+    }
+}

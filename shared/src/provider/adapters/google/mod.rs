@@ -2,7 +2,6 @@
 
 mod errors;
 mod gemini;
-mod service_account;
 mod vertex;
 
 pub(super) use gemini::Gemini;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::errors;
-use super::service_account::ServiceAccount;
+use crate::outside::service_account::{Grant, ServiceAccount};
 use crate::provider::adapter::{AccessToken, Adapter, Capabilities, Settings, Setup};
 use crate::provider::call::{Answer, Body, Call};
 use crate::provider::fetch::image::Image;
@@ -25,7 +25,6 @@ const LOCATION: &str = "GOOGLE_CLOUD_LOCATION";
 const PROJECT: &str = "GOOGLE_CLOUD_PROJECT";
 const STORAGE_URI: &str = "VERTEX_STORAGE_URI";
 const TOKENS: &str = "oauth2.googleapis.com";
-const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 /// The scope of both APIs: models and bucket.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const STORAGE: &str = "storage.googleapis.com";
@@ -57,7 +56,7 @@ impl Adapter for Vertex {
     }
 
     fn exchange(&self, key: &Secret, now: Timestamp) -> Option<Call> {
-        let assertion = ServiceAccount::parse(key)?.assertion(AUDIENCE, SCOPE, now)?;
+        let assertion = ServiceAccount::parse(key)?.assertion(Grant::Scope(SCOPE), now)?;
         let mut call = Call::new(Method::POST, TOKENS, "/token");
         call.body = Some(Body::Query(vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
@@ -305,8 +304,8 @@ fn failure(error: &Value) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::google_key::{claims, file};
     use crate::provider::tests::fixtures;
-    use crate::provider::tests::google_key::{claims, file};
     use domain::provider::Provider;
 
     #[test]

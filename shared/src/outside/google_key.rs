@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use signatures::Secret;
 
 /// Made for these tests alone: no account has it.
-const TEST_KEY: &str = include_str!("../../../fixtures/vertex/throw_away_test_key.pem");
+const TEST_KEY: &str = include_str!("../../fixtures/vertex/throw_away_test_key.pem");
 /// Its public half.
-const MODULUS: &str = include_str!("../../../fixtures/vertex/throw_away_test_key.modulus");
+const MODULUS: &str = include_str!("../../fixtures/vertex/throw_away_test_key.modulus");
 
-pub(in crate::provider) fn file() -> Secret {
+pub(crate) fn file() -> Secret {
     Secret::new(
         json!({
             "type": "service_account",
@@ -25,7 +25,7 @@ pub(in crate::provider) fn file() -> Secret {
 }
 
 /// The claims of a token that the test key signed.
-pub(in crate::provider) fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
     let key = RsaPublicKeyComponents { n: decode(MODULUS), e: vec![1, 0, 1] };
