@@ -10,7 +10,7 @@ use domain::endpoint::{self, Endpoint};
 use domain::event::{Event, body as event_body};
 use domain::id::{EndpointId, EventId};
 use domain::inbound::Inbound;
-use domain::job::{Job, State};
+use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 use futures_util::future::try_join_all;
@@ -20,7 +20,7 @@ use shared::edge::batch::{self, Unfinished};
 use shared::edge::dialect::native::JobView;
 use shared::edge::http::chain;
 use shared::edge::note_account;
-use shared::operate::read::Link;
+use shared::operate::read::{self, Link};
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::jobs::JobStore;
@@ -153,7 +153,7 @@ async fn body(
     request: &JobRequest,
     now: Timestamp,
 ) -> Result<String, Unfinished> {
-    let link = match job.media().filter(|_| job.state() == State::Succeeded) {
+    let link = match read::file(job) {
         Some(media) => {
             let url = app.media.link(media, now, LINK_VALID_FOR).await?;
             Some(Link { url, expires_at: now + LINK_VALID_FOR })

@@ -58,6 +58,16 @@ async fn a_video_is_started_once_and_asked_after_until_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_model_under_the_same_key_is_another_request() {
+    let world = World::new().await;
+    let key = ("idempotency-key", "aisdk_vid_abc");
+    let body = json!({"prompt": "a boat"});
+    assert_eq!(start(&world, &[MODEL, key], &body).await.status.as_u16(), 202);
+    let other = start(&world, &[("ai-model-id", "veo-3.1"), key], &body).await;
+    assert_eq!((other.status.as_u16(), other.code()), (400, "idempotency_key_reused"), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_video_that_fails_or_is_canceled_says_so() {
     let world = World::new().await;
     for (prompt, word, cancels) in

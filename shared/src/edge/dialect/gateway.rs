@@ -102,6 +102,11 @@ pub fn order(
     ] {
         put(&mut fields, ours, theirs, value)?;
     }
+    let (size, resolution) = match start.resolution {
+        Some(size) if size.contains('x') => (Some(size), None),
+        resolution => (None, resolution),
+    };
+    put(&mut fields, "resolution", "resolution", resolution.map(Value::String))?;
     let mut asked = Asked::read(fields)?;
     if let Some(image) = start.image {
         asked.set_image(image.image("image")?, account);
@@ -116,9 +121,8 @@ pub fn order(
         }
     }
     asked.check_kind(catalog, now)?;
-    match start.resolution {
-        Some(size) if size.contains('x') => asked.set_size(&size, catalog, now)?,
-        resolution => asked.order.resolution = asked.order.resolution.or(resolution),
+    if let Some(size) = size {
+        asked.set_size(&size, catalog, now)?;
     }
     Ok(Started { asked, warnings })
 }

@@ -116,9 +116,11 @@ impl Asked {
     fn set_size(&mut self, size: &str, catalog: &Catalog, now: Timestamp) -> Result<(), Problem> {
         let order = &mut self.order;
         let Some(model) = catalog.sold_as(&order.model, now) else { return Ok(()) };
+        if order.resolution.is_some() {
+            return Err(wrong("size", "stands for `resolution`: send one of them", vec![]));
+        }
         let sizes = Size::all(model, order.has_image());
-        let fits = |found: &&Size| found.to_string() == size && order.resolution.is_none();
-        let Some(found) = sizes.iter().find(fits) else {
+        let Some(found) = sizes.iter().find(|found| found.to_string() == size) else {
             let allowed = sizes.iter().map(Size::to_string).collect();
             return Err(wrong("size", "is not a size that this model makes", allowed));
         };
