@@ -59,8 +59,8 @@ struct Server {
 pub(in crate::command) async fn run(args: Listen, as_json: bool) -> Result<ExitCode> {
     let (url, mut received) = start(args.on, args.secret.as_deref(), args.answer).await?;
     let unverified = "  Events are not verified: --secret whsec_… does that.";
-    let hint = if args.secret.is_none() { unverified } else { "" };
-    Output::new(format_args!("Listening on {url}. Ctrl-C stops it.\n{hint}"), json!({"url": url}))
+    let advice = if args.secret.is_none() { unverified } else { "" };
+    Output::new(format_args!("Listening on {url}. Ctrl-C stops it.\n{advice}"), json!({"url": url}))
         .print(as_json);
     loop {
         tokio::select! {
