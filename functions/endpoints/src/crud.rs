@@ -85,6 +85,7 @@ pub(crate) async fn create(
     let given = Given { url, to, must: true };
     let checked = check(app, kind, &given, Some(&types), description.as_deref())?;
     let now = app.clock.now();
+    must_take(app, kind, checked.address.as_deref(), now).await?;
     let random = || EndpointId::from_bytes(app.random.bytes());
     let endpoint = Endpoint {
         id: name.map_or_else(random, |name| EndpointId::of_key(account, &name)),
@@ -120,6 +121,16 @@ pub(crate) async fn create(
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(if is_repeated { idempotency::replayed(response) } else { response })
+}
+
+/// An address that bounced or complained is no other endpoint's either: it would harm what the operator sends with.
+async fn must_take(app: &App, kind: Kind, address: Option<&str>, now: Timestamp) -> Result<(), Problem> {
+    let Some(address) = address.filter(|_| !kind.repeats()) else { return Ok(()) };
+    if app.endpoints.is_suppressed(kind, address, now).await? {
+        let detail = "cannot be this: it bounced, or its reader reported it as spam, in the last 90 days";
+        return Err(refused(kind.field(), detail, Vec::new()));
+    }
+    Ok(())
 }
 
 /// Whether an endpoint with the id of the request's key is what the request asks for.
@@ -165,6 +176,7 @@ pub(crate) async fn change(
     let kind = find(app, account, id).await?.kind;
     let described = description.as_ref().and_then(Option::as_deref);
     let checked = check(app, kind, &Given { url, to, must: false }, types.as_deref(), described)?;
+    must_take(app, kind, checked.address.as_deref(), app.clock.now()).await?;
     let changed = replace(app, account, id, |next, _| {
         if let Some(address) = &checked.address {
             next.move_to(address);
