@@ -174,18 +174,7 @@ impl Platform {
             }
             // Its signature is in the body.
             "ses" => vec![("x-amz-sns-message-type", "Notification".to_owned())],
-            "paypal" => {
-                let time = Timestamp::from_secs(at_s).to_string();
-                let text = format!("{id}|{time}|{}|{}", self.secret, crc32fast::hash(body.as_bytes()));
-                let certificate = "https://api.paypal.com/v1/notifications/certs/CERT-simulated";
-                vec![
-                    ("paypal-transmission-id", id.to_owned()),
-                    ("paypal-transmission-time", time),
-                    ("paypal-transmission-sig", rsa(KEY_OF_PAYPAL, &text)),
-                    ("paypal-cert-url", certificate.to_owned()),
-                    ("paypal-auth-algo", "SHA256withRSA".to_owned()),
-                ]
-            }
+            "paypal" => self.paypal(id, body, at_s),
             "hmac" => vec![
                 ("x-genmux-signature", format!("sha256={}", hex(format!("{at_s}.{body}")))),
                 ("x-genmux-timestamp", at_s.to_string()),
@@ -222,6 +211,19 @@ impl Platform {
         fields.sort();
         let text = fields.iter().fold(url.to_owned(), |text, (name, value)| text + name + value);
         BASE64.encode(&self.mac(HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.secret.as_bytes(), &text))
+    }
+
+    fn paypal(&self, id: &str, body: &str, at_s: i64) -> Headers {
+        let time = Timestamp::from_secs(at_s).to_string();
+        let text = format!("{id}|{time}|{}|{}", self.secret, crc32fast::hash(body.as_bytes()));
+        let certificate = "https://api.paypal.com/v1/notifications/certs/CERT-simulated";
+        vec![
+            ("paypal-transmission-id", id.to_owned()),
+            ("paypal-transmission-time", time),
+            ("paypal-transmission-sig", rsa(KEY_OF_PAYPAL, &text)),
+            ("paypal-cert-url", certificate.to_owned()),
+            ("paypal-auth-algo", "SHA256withRSA".to_owned()),
+        ]
     }
 
     fn sendgrid(&self, body: &str, at_s: i64) -> String {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use shared::boot::Env;
 use shared::inbound::TokenKeys;
 
+mod certificates;
 mod lost;
 mod receipts;
 

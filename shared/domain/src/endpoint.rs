@@ -1,6 +1,7 @@
 //! Endpoints: where an account's events are sent, and what each endpoint's answers say of its health.
 
 mod arn;
+mod extras;
 mod kind;
 mod sender;
 
@@ -16,6 +17,7 @@ use super::id::{AccountId, EndpointId, EventId};
 use super::time::Timestamp;
 
 pub use arn::Arn;
+pub use extras::{EXTRAS_MAX, Extras};
 pub use kind::{Kind, Need, callback_url};
 pub use sender::{Offers, Sender};
 
@@ -30,10 +32,8 @@ const PROBE_FIRST: Duration = Duration::from_secs(30);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 /// A success of a healthy endpoint is recorded this often.
 const SUCCESS_EVERY: Duration = Duration::from_secs(3_600);
-/// What is sent on request to an endpoint whose messages cost money or look like spam, beside its events: tests,
-/// repeats and recoveries, within this span.
-pub const EXTRAS_MAX: u32 = 10;
-const EXTRAS_SPAN: Duration = Duration::from_secs(3_600);
+/// How long no endpoint is made for an address that bounced or complained.
+pub const SUPPRESSED_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How long a replaced secret signs as well: by default, and at most.
 pub const GRACE: Duration = Duration::from_secs(24 * 3_600);
 pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -169,13 +169,6 @@ impl Secrets {
         let previous = self.previous_until.filter(|until| now < *until).and(self.version.checked_sub(1));
         std::iter::once(self.version).chain(previous)
     }
-}
-
-/// How many were sent on request since a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extras {
-    count: u32,
-    since: Timestamp,
 }
 
 /// What its last answers say.
@@ -324,12 +317,8 @@ impl Endpoint {
         if self.kind.repeats() {
             return Ok(None);
         }
-        let known = self.extras.filter(|extras| now.since(extras.since) < EXTRAS_SPAN);
-        let Extras { count, since } = known.unwrap_or(Extras { count: 0, since: now });
-        if count >= EXTRAS_MAX {
-            return Err((since + EXTRAS_SPAN).since(now));
-        }
-        Ok(Some(self.changed(now, |next| next.extras = Some(Extras { count: count + 1, since }))))
+        let extras = Extras::with_one_more(self.extras, now)?;
+        Ok(Some(self.changed(now, |next| next.extras = Some(extras))))
     }
 
     /// Whether the change to `next` lets the waiting deliveries go on.
@@ -340,6 +329,11 @@ impl Endpoint {
     /// Whether the change to `next` disables it.
     pub fn is_disabled_by(&self, next: &Self) -> bool {
         self.status != Status::Disabled && next.status == Status::Disabled
+    }
+
+    /// Whether the change to `next` is the end of its address, for every account.
+    pub fn is_suppressed_by(&self, next: &Self) -> bool {
+        self.may_be_enabled() && matches!(next.disabled_reason, Some(Reason::Bounced | Reason::Complained))
     }
 
     pub const fn disable(&mut self, reason: Reason) {

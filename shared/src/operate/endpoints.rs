@@ -99,6 +99,7 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<(Endpoint, bool), Refusal> {
     let Named { address, types } = new.given.named(rules, new.kind, true)?;
+    must_take(store, new.kind, address.as_deref(), now).await?;
     let endpoint = Endpoint {
         id,
         account: account.clone(),
@@ -125,6 +126,21 @@ pub async fn create(
         Created::Existing(_) => Err(Refusal::Taken),
         Created::TooMany => Err(Refusal::TooMany),
     }
+}
+
+/// An address that bounced or complained is no other endpoint's either: it would harm what the operator sends with.
+async fn must_take(
+    store: &EndpointStore,
+    kind: Kind,
+    address: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let Some(address) = address.filter(|_| !kind.repeats()) else { return Ok(()) };
+    if store.is_suppressed(kind, address, now).await? {
+        let detail = "cannot be this: it bounced, or its reader reported it as spam, in the last 90 days";
+        return Err(Refusal::field(kind.field(), detail));
+    }
+    Ok(())
 }
 
 /// What a request asks for: a repeat asks for the same.
@@ -191,6 +207,7 @@ pub async fn change(
     }
     let kind = find(store, account, id).await?.kind;
     let named = given.named(rules, kind, false)?;
+    must_take(store, kind, named.address.as_deref(), now).await?;
     replace(store, account, id, now, |next| {
         if let Some(address) = &named.address {
             next.move_to(address);

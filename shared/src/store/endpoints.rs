@@ -5,12 +5,13 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 
 use super::events::event_put;
-use super::item::{from_item, key, number, text, to_item};
-use super::keys;
+use super::item::{from_item, key, number, number_of, text, to_item};
+use super::keys::{self, EXPIRES_AT};
 use super::{Error, RACES_MAX, Table, back_off, is_transient};
-use domain::endpoint::{ENDPOINTS_MAX, Endpoint};
+use domain::endpoint::{ENDPOINTS_MAX, Endpoint, Kind, SUPPRESSED_FOR};
 use domain::event::Event;
 use domain::id::{AccountId, EndpointId};
+use domain::time::Timestamp;
 
 /// The outcome of adding an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +119,8 @@ impl EndpointStore {
         Ok(self.transact(&doing, vec![put]).await?.is_none())
     }
 
-    /// Replaces an endpoint by its next version, with an event of the change. `false` if another write
-    /// was faster.
+    /// Replaces an endpoint by its next version, with an event of the change, and what it says of its address.
+    /// `false` if another write was faster.
     pub async fn replace(
         &self,
         before: &Endpoint,
@@ -135,7 +136,32 @@ impl EndpointStore {
         if let Some(event) = event {
             writes.push(event_put(&self.table, event)?);
         }
+        if before.is_suppressed_by(next) {
+            writes.push(self.suppression(next));
+        }
         Ok(self.transact(&doing, writes).await?.is_none())
+    }
+
+    /// Keeps every endpoint from the address that ended this one.
+    fn suppression(&self, ended: &Endpoint) -> TransactWriteItem {
+        let until = ended.updated_at + SUPPRESSED_FOR;
+        let mut item = key(keys::suppressed(ended.kind, &ended.address), keys::SUPPRESSED);
+        item.insert(EXPIRES_AT.to_owned(), number(until.as_secs()));
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(item));
+        TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
+    }
+
+    /// Whether an address has bounced, or complained, of late.
+    pub async fn is_suppressed(&self, kind: Kind, address: &str, now: Timestamp) -> Result<bool, Error> {
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read
+            .set_key(Some(key(keys::suppressed(kind, address), keys::SUPPRESSED)))
+            .send()
+            .await
+            .map_err(|source| Error::sdk("read whether an address is suppressed", source))?;
+        // An item may be there for days after its time.
+        let until = answer.item.and_then(|item| number_of::<i64>(&item, EXPIRES_AT));
+        Ok(until.is_some_and(|until| now.as_secs() < until))
     }
 
     fn put(

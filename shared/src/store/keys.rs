@@ -1,8 +1,11 @@
 //! All keys of the table are built and parsed here.
 
+use data_encoding::HEXLOWER;
 use domain::credit::Entry;
+use domain::endpoint::Kind;
 use domain::id::{AccountId, EndpointId, EventId, JobId, KeyId};
 use domain::provider::Provider;
+use sha2::{Digest, Sha256};
 
 pub const PK: &str = "PK";
 pub const SK: &str = "SK";
@@ -43,6 +46,7 @@ pub const WATCH: &str = "WATCH";
 pub const CHANGE: &str = "CHANGE#";
 
 pub const EVENT: &str = "EVENT";
+pub const SUPPRESSED: &str = "SUPPRESSED";
 
 /// When an item may be deleted, in seconds since the epoch.
 pub const EXPIRES_AT: &str = "expires_at";
@@ -161,6 +165,12 @@ pub fn deliveries(account: &AccountId, endpoint: &EndpointId) -> String {
 /// The partition of an account's endpoints.
 pub fn endpoints(id: &AccountId) -> String {
     format!("ENDPOINTS#{id}")
+}
+
+/// An address that takes nothing. It may be a person's: only its digest is kept.
+pub fn suppressed(kind: Kind, address: &str) -> String {
+    let digest = Sha256::digest(address.to_ascii_lowercase());
+    format!("SUPPRESSED#{}#{}", kind.name(), HEXLOWER.encode(&digest))
 }
 
 pub fn endpoint(id: &EndpointId) -> String {

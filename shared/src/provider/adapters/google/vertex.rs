@@ -323,7 +323,10 @@ mod tests {
         assert_eq!((call.host.as_ref(), call.path_and_query.as_str()), (TOKENS, "/token"));
         let Some(Body::Query(pairs)) = call.body else { panic!() };
         let claims = claims(&pairs.iter().find(|(name, _)| *name == "assertion").unwrap().1);
-        assert_eq!((&claims["aud"], &claims["scope"]), (&json!(AUDIENCE), &json!(SCOPE)));
+        assert_eq!(
+            (&claims["aud"], &claims["scope"]),
+            (&json!("https://oauth2.googleapis.com/token"), &json!(SCOPE))
+        );
         assert!(Vertex.exchange(&Secret::new("AIza"), Timestamp::from_secs(100)).is_none());
     }
 
