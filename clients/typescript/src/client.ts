@@ -1,0 +1,230 @@
+/** Calls the API: create, wait, download. */
+
+export type JobStatus = "queued" | "dispatching" | "running" | "settling" | "succeeded" | "failed" | "canceled";
+
+/** A finished file. `url` is valid until `url_expires_at`. */
+export interface Media {
+  url: string;
+  url_expires_at: string;
+  content_type: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** A job as the API shows it; more members are in its document. */
+export interface Job {
+  id: string;
+  status: JobStatus;
+  model: string;
+  price_micro_credits: number;
+  refund_micro_credits?: number;
+  created_at: string;
+  updated_at: string;
+  media?: Media[];
+  error?: { code: string; message: string; provider_code?: string };
+  [member: string]: unknown;
+}
+
+export interface Model {
+  name: string;
+  title: string;
+  kind: "video" | "image";
+  expected_s: number;
+  [member: string]: unknown;
+}
+
+/** The fields of a request; more are in the API's document. */
+export interface Request {
+  model: string;
+  prompt: string;
+  /** Length in seconds; each model has its own choice. */
+  duration_s?: number;
+  image_url?: string;
+  callback_url?: string;
+  [field: string]: unknown;
+}
+
+export interface ClientOptions {
+  /** The URL of the API. Default: `GENMUX_API`. */
+  api?: string;
+  /** The key. Default: `GENMUX_KEY`. */
+  key?: string;
+  /** The longest time for one call, in milliseconds. */
+  timeoutMs?: number;
+  fetch?: typeof fetch;
+}
+
+interface Problem {
+  code?: string;
+  detail?: string;
+  errors?: { field: string; detail: string; allowed?: string[] }[];
+}
+
+/** The API rejected a call, or could not be reached (then `status` is 0). */
+export class GenmuxError extends Error {
+  /** Stable, for programs. */
+  readonly code: string;
+  /** Each wrong field, with its allowed values. */
+  readonly errors: NonNullable<Problem["errors"]>;
+
+  constructor(
+    readonly status: number,
+    problem: Problem,
+    readonly requestId?: string | null,
+  ) {
+    const fields = (problem.errors ?? []).map((error) => `; ${error.field}: ${error.detail}`).join("");
+    super(`${status || ""} ${problem.code ?? "unreachable"}: ${problem.detail ?? ""}${fields}`.trim());
+    this.name = "GenmuxError";
+    this.code = problem.code ?? "unreachable";
+    this.errors = problem.errors ?? [];
+  }
+}
+
+/** A job that has ended without a file. `job.error` says why. */
+export class JobFailed extends Error {
+  constructor(readonly job: Job) {
+    super(`${job.id} ${job.status}: ${job.error?.code ?? ""} ${job.error?.message ?? ""}`.trim());
+    this.name = "JobFailed";
+  }
+}
+
+/** Answers after which the same call may succeed. All calls of this client may be repeated. */
+const PASSING = [408, 425, 429, 500, 502, 503, 504];
+const TRIES = 5;
+/** The longest wait of the API for a change, in seconds. */
+const POLL_S = 25;
+
+export class Client {
+  readonly #api: string;
+  readonly #key: string;
+  readonly #timeoutMs: number;
+  readonly #fetch: typeof fetch;
+
+  constructor(options: ClientOptions = {}) {
+    const env = typeof process === "undefined" ? {} : process.env;
+    const api = options.api ?? env["GENMUX_API"];
+    const key = options.key ?? env["GENMUX_KEY"];
+    if (!api || !key) throw new TypeError("name the API and its key, or set GENMUX_API and GENMUX_KEY");
+    this.#api = api.replace(/\/+$/, "");
+    this.#key = key;
+    this.#timeoutMs = options.timeoutMs ?? 60_000;
+    this.#fetch = options.fetch ?? fetch;
+  }
+
+  /** The models, with the limits of each route and prices. */
+  async models(): Promise<Model[]> {
+    return ((await this.#json("GET", "/v1/models")) as { models: Model[] }).models;
+  }
+
+  /** The balance, and the newest entries of the ledger. */
+  async account(): Promise<{ id: string; balance_micro_credits: number; [member: string]: unknown }> {
+    return (await this.#json("GET", "/v1/account")) as { id: string; balance_micro_credits: number };
+  }
+
+  /**
+   * Submits a job. When this resolves, it is charged and will not be lost.
+   *
+   * The same `idempotencyKey` never makes a second job; without one, each call of this method makes one,
+   * however often it has to be sent.
+   */
+  async create(request: Request, options: { idempotencyKey?: string } = {}): Promise<Job> {
+    const key = JSON.stringify(options.idempotencyKey ?? crypto.randomUUID());
+    return (await this.#json("POST", "/v1/jobs", request, { "idempotency-key": key })) as Job;
+  }
+
+  /** A job; if it has succeeded, with a link to its file that is valid for an hour. */
+  async get(id: string): Promise<Job> {
+    return (await this.#json("GET", `/v1/jobs/${encodeURIComponent(id)}`)) as Job;
+  }
+
+  /** All jobs, newest first. */
+  async *list(options: { status?: JobStatus } = {}): AsyncGenerator<Job> {
+    let cursor: string | null = null;
+    do {
+      const query = new URLSearchParams({ limit: "100" });
+      if (options.status) query.set("status", options.status);
+      if (cursor) query.set("cursor", cursor);
+      const page = (await this.#json("GET", `/v1/jobs?${query}`)) as { jobs: Job[]; next_cursor: string | null };
+      yield* page.jobs;
+      cursor = page.next_cursor;
+    } while (cursor);
+  }
+
+  /** Requests the cancel of a job. `refund_micro_credits` is what comes back. */
+  async cancel(id: string): Promise<Job> {
+    return (await this.#json("POST", `/v1/jobs/${encodeURIComponent(id)}/cancel`)) as Job;
+  }
+
+  /** The job at its end. Throws `JobFailed` without a file, and `GenmuxError` `timeout` (the job goes on). */
+  async wait(id: string, options: { timeoutMs?: number } = {}): Promise<Job> {
+    const timeoutMs = options.timeoutMs ?? 3_600_000;
+    const end = Date.now() + timeoutMs;
+    let tag: string | null = null;
+    for (;;) {
+      const left = Math.floor((end - Date.now()) / 1000);
+      if (left < 0) throw new GenmuxError(0, { code: "timeout", detail: `${id} is not done; it continues` });
+      const headers: Record<string, string> = { prefer: `wait=${Math.max(1, Math.min(POLL_S, left))}` };
+      if (tag) headers["if-none-match"] = tag;
+      const answer = await this.#call("GET", `/v1/jobs/${encodeURIComponent(id)}`, undefined, headers);
+      if (answer.status === 304) continue;
+      tag = answer.headers.get("etag");
+      const job = (await answer.json()) as Job;
+      if (job.status === "succeeded") return job;
+      if (job.status === "failed" || job.status === "canceled") throw new JobFailed(job);
+    }
+  }
+
+  /** The bytes of a succeeded job's file, checked against its SHA-256. */
+  async download(job: Job): Promise<Uint8Array<ArrayBuffer>> {
+    const media = (await this.get(job.id)).media?.[0];
+    if (!media) throw new JobFailed(job);
+    // The link is to the store, which does not get the key.
+    const answer = await this.#fetch(media.url, { signal: AbortSignal.timeout(this.#timeoutMs) });
+    if (!answer.ok) throw new GenmuxError(answer.status, { code: "download", detail: "the store has no such file" });
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (hex !== media.sha256) throw new GenmuxError(0, { code: "download", detail: "the file was changed on its way" });
+    return bytes;
+  }
+
+  async #json(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<unknown> {
+    return (await this.#call(method, path, body, headers)).json();
+  }
+
+  async #call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
+    const init: RequestInit = {
+      method,
+      headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json", ...headers },
+    };
+    if (body !== undefined) init.body = JSON.stringify(body);
+    for (let number = 1; ; number++) {
+      let answer: Response;
+      try {
+        answer = await this.#fetch(this.#api + path, { ...init, signal: AbortSignal.timeout(this.#timeoutMs) });
+      } catch (error) {
+        if (number === TRIES) throw new GenmuxError(0, { detail: `the API is not reachable: ${error}` });
+        await pause(number, 0);
+        continue;
+      }
+      if (answer.ok || answer.status === 304) return answer;
+      const problem = (await answer.json().catch(() => ({}))) as Problem;
+      const after = Number(answer.headers.get("retry-after")) || 0;
+      // A limit of the account that does not pass soon is for the caller to see.
+      if (!PASSING.includes(answer.status) || number === TRIES || after > 60) {
+        throw new GenmuxError(answer.status, problem, answer.headers.get("x-request-id"));
+      }
+      await pause(number, after);
+    }
+  }
+}
+
+async function pause(number: number, atLeastS: number): Promise<void> {
+  const s = Math.max(atLeastS, (0.5 + Math.random() / 2) * Math.min(8, 2 ** (number - 1) / 2));
+  await new Promise((done) => setTimeout(done, s * 1000));
+}
