@@ -6,7 +6,9 @@ mod send;
 
 use std::time::Duration;
 
-use domain::endpoint::{ENDPOINTS_MAX, EXTRAS_MAX, Endpoint, GRACE_MAX, Health, Kind, Offers, Secrets, Status};
+use domain::endpoint::{
+    ENDPOINTS_MAX, EXTRAS_MAX, Endpoint, GRACE_MAX, Health, Kind, Offers, Secrets, Status,
+};
 use domain::event::Pattern;
 use domain::id::{AccountId, EndpointId};
 use domain::public_url::Reach;
