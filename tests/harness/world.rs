@@ -108,10 +108,7 @@ impl Answer {
 
     /// The code of an error in any dialect.
     pub fn code(&self) -> &str {
-        match self.text("/code") {
-            "" => self.text("/error/code"),
-            code => code,
-        }
+        ["/code", "/error/code"].map(|at| self.text(at)).into_iter().max().unwrap_or_default()
     }
 }
 
@@ -149,12 +146,9 @@ impl World {
         let stack = Box::pin(Stack::start(options)).await.expect("the stack starts");
         let operator = Process { aws: stack::aws(None).await, ..stack.operator.clone() };
         let account: AccountId = "acct_test".parse().expect("an account id");
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let mut world = Self {
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .expect("a client"),
+            http: client.build().expect("a client"),
             stack,
             clock,
             wire,

@@ -119,6 +119,8 @@ async fn operator_listens(world: &World, receiver: &Receiver) {
 async fn everything(world: &World) {
     let receiver = events::listen(world).await;
     operator_listens(world, &receiver).await;
+    // Before time passes: links are signed by this clock, and judged by the wall's.
+    dialects::everything(world).await;
     for story in STORIES {
         story.play(world, story.name).await;
     }

@@ -14,6 +14,7 @@ use harness::platform::{KINDS, source};
 use harness::{Platform, Receiver, World};
 use local::stack::{clock, outward};
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use serde_json::json;
 use shared::boot::{Clock, Env};
 use sim::Options;
@@ -222,7 +223,7 @@ async fn lossy(api: String) -> String {
     let pass = async move |request: axum::extract::Request| {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/boat.png" {
-            return (StatusCode::OK, axum::body::Body::from(IMAGE));
+            return (StatusCode::OK, HeaderMap::new(), axum::body::Body::from(IMAGE));
         }
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let mut headers = parts.headers;
@@ -232,9 +233,11 @@ async fn lossy(api: String) -> String {
         let answer = call.body(body).send().await.unwrap();
         let status = answer.status();
         if makes && status.is_success() && !dropped.swap(true, Ordering::SeqCst) {
-            return (StatusCode::SERVICE_UNAVAILABLE, axum::body::Body::empty());
+            return (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), axum::body::Body::empty());
         }
-        (status, axum::body::Body::from(answer.bytes().await.unwrap()))
+        let mut headers = answer.headers().clone();
+        ["content-length", "transfer-encoding"].map(|name| headers.remove(name));
+        (status, headers, axum::body::Body::from(answer.bytes().await.unwrap()))
     };
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(pass)).await });
     url

@@ -25,7 +25,13 @@ function isVideo({ video }) {
 const { models } = await genmux.getAvailableModels();
 assert.ok(models.some(({ id, modelType }) => id === model && modelType === "video"));
 
-const order = { model: genmux.video(model), prompt: "a paper boat", duration: 5, resolution: "1280x720", poll };
+// By itself, it downloads nothing from this machine.
+const download = async ({ url }) => {
+  const file = await fetch(url);
+  return { data: new Uint8Array(await file.arrayBuffer()), mediaType: file.headers.get("content-type") };
+};
+const common = { duration: 5, resolution: "1280x720", poll, download };
+const order = { model: genmux.video(model), prompt: "a paper boat", ...common };
 const made = await generateVideo(order);
 isVideo(made);
 assert.match(made.providerMetadata.genmux.id, /^job_/);

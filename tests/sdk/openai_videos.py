@@ -34,7 +34,8 @@ with open(image, "rb") as file:
 assert moving.status == "queued", moving
 refused(openai.ConflictError, "not_finished", client.videos.delete, video_id=moving.id)
 assert client.videos.poll(moving.id, poll_interval_ms=100).status == "completed"
-by_url = client.videos.create(model=MODEL, prompt="a boat", input_reference={"image_url": f"{proxy}/boat.png"})
+reference = {"input_reference": {"image_url": f"{proxy}/boat.png"}}
+by_url = client.videos.create(model=MODEL, prompt="a boat", extra_body=reference)
 assert client.videos.poll(by_url.id, poll_interval_ms=100).status == "completed"
 
 failed = client.videos.create_and_poll(

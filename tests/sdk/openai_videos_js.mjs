@@ -2,15 +2,22 @@
 // requires: openai@7.55.0
 
 import assert from "node:assert/strict";
-import { createReadStream } from "node:fs";
-import OpenAI from "openai";
+import { createReadStream, readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import OpenAI, { toFile } from "openai";
 
 const [api, proxy, apiKey, image] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${api}/v1`, apiKey });
 const model = "pika-2.2";
 
 async function ended(id) {
-  return await client.videos.poll(id, { pollIntervalMs: 100 });
+  for (let polls = 0; polls < 600; polls += 1) {
+    const { data, response } = await client.videos.retrieve(id).withResponse();
+    if (data.status === "completed" || data.status === "failed") return data;
+    assert.ok(Number(response.headers.get("openai-poll-after-ms")) >= 2000);
+    await pause(100);
+  }
+  assert.fail("it does not end");
 }
 
 async function listed(query) {
@@ -40,7 +47,8 @@ await refused(client.videos.retrieve(video.id), 404, "not_found");
 
 // The proxy drops the answer to the first call that is accepted, and answers 503.
 const lossy = new OpenAI({ baseURL: `${proxy}/v1`, apiKey });
-const once = await lossy.videos.create({ model, prompt: "once", input_reference: createReadStream(image) });
+const file = await toFile(readFileSync(image), "boat.png"); // a stream could not be sent again
+const once = await lossy.videos.create({ model, prompt: "once", input_reference: file });
 assert.deepEqual(await listed({}), [once.id, moving.id]);
 
 await refused(client.videos.create({ prompt: "a" }), 400, "model_not_found");

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::str::FromStr;
+use std::time::Duration;
 
 use domain::endpoint::{Endpoint, Offers};
 use domain::id::{AccountId, EndpointId};

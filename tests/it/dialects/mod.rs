@@ -5,8 +5,6 @@ mod openai;
 mod retries;
 mod uploads;
 
-use std::time::Duration;
-
 use domain::job::State;
 use harness::{Answer, World};
 use reqwest::Method;
@@ -66,14 +64,13 @@ async fn follow(answer: &Answer) -> Vec<u8> {
 
 /// What only these dialects make the functions do.
 pub(crate) async fn everything(world: &World) {
-    // What was learnt of the provider is forgotten before.
-    world.advance(Duration::from_secs(600)).await;
     let texts = [("model", "pika-2.2"), ("prompt", "a boat")];
     let counted = |count| [("x-stainless-retry-count", count)];
     let made = create(world, &counted("1"), &texts, Some(IMAGE)).await;
     create(world, &counted("0"), &texts, Some(IMAGE)).await;
     let id = made.text("/id").parse().unwrap();
-    assert_eq!(world.finish(&id).await.state(), State::Succeeded);
+    let job = world.finish(&id).await;
+    assert_eq!(job.state(), State::Succeeded, "{job:?}");
     get(world, "/v1/videos").await;
     let deleted = world.call(Method::DELETE, &format!("/v1/videos/{id}"), &[], None).await;
     assert_eq!(deleted.status.as_u16(), 200, "{deleted:?}");

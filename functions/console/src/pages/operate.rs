@@ -1,8 +1,8 @@
 //! Pages of the operator: providers, active jobs, accounts. They show no prompt.
 
 use domain::id::AccountId;
+use domain::policy::health::Condition;
 use domain::provider::Provider;
-use domain::route::Health;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
@@ -31,7 +31,7 @@ pub(crate) async fn providers(page: &Page<'_>) -> Result<Response<Body>, Problem
 }
 
 fn row(page: &Page<'_>, shown: &Overview) -> [Markup; 7] {
-    let health = shown.health.map_or("unknown", Health::name);
+    let health = shown.health.map_or("unknown", Condition::name);
     let (action, name) = if shown.paused_at.is_some() { ("resume", "Resume") } else { ("pause", "Pause") };
     let target = page.layout.at(&format!("operate/providers/{}/{action}", shown.provider));
     [
