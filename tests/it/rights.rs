@@ -179,7 +179,6 @@ async fn everything(world: &World) {
     queue.send(&report, None, Duration::ZERO).await.unwrap();
     world.drain().await;
     world.tick().await;
-    dialects::everything(world).await;
     console::everything(world).await;
     for path in ["/v1/jobs", "/v1/models", "/v1/videos/models", "/v1/providers", "/v1/account"] {
         world.call(Method::GET, path, &[], None).await;

@@ -236,7 +236,9 @@ async fn lossy(api: String) -> String {
             return (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), axum::body::Body::empty());
         }
         let mut headers = answer.headers().clone();
-        ["content-length", "transfer-encoding"].map(|name| headers.remove(name));
+        for name in ["content-length", "transfer-encoding"] {
+            headers.remove(name);
+        }
         (status, headers, axum::body::Body::from(answer.bytes().await.unwrap()))
     };
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(pass)).await });

@@ -26,7 +26,7 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("ALERT_RULES", "AlertRules"),
     ("SENDERS", "Senders"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
