@@ -268,7 +268,7 @@ async fn a_function_knows_its_name_its_deadline_and_its_trace() {
     let (context, headers) = seen.lock().unwrap().take().unwrap();
     assert_eq!(context.env_config.function_name, "genmux-submit");
     assert_eq!(context.invoked_function_arn, "arn:aws:lambda:us-east-1:000000000000:function:genmux-submit");
-    assert_eq!(context.deadline, 1_700_000_000_120 + 20_000);
+    assert_eq!(context.deadline, 1_700_000_000_120 + 29_000);
     assert_eq!(context.request_id.len(), 36);
     assert_eq!(context.xray_trace_id.as_deref(), headers["x-amzn-trace-id"].to_str().ok());
 }
