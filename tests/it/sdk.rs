@@ -111,10 +111,31 @@ async fn dashscope() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh channels"]
 async fn channels() {
+    vendors(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh google"]
+async fn google() {
+    let credentials = Channels::credentials().into_iter();
+    let account = credentials.filter(|(name, _)| *name == "GOOGLE_SERVICE_ACCOUNT_JSON");
+    vendors(&[account.map(|(_, file)| file).collect()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh apns"]
+async fn apns() {
+    let credentials = Channels::credentials().into_iter();
+    let account: std::collections::BTreeMap<_, _> = credentials.collect();
+    vendors(&[json!(account).to_string()]).await;
+}
+
+/// Runs the script against the vendors of channels, with more arguments.
+async fn vendors(arguments: &[String]) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let said = async {
-        let said = script().arg(url).output().await.unwrap();
+        let said = script().arg(url).args(arguments).output().await.unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     };
     Channels::new(clock(&Clock::System)).serve(listener, said).await;
@@ -215,8 +236,9 @@ async fn lossy(api: String) -> String {
             return (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), axum::body::Body::empty());
         }
         let mut headers = answer.headers().clone();
-        headers.remove("content-length");
-        headers.remove("transfer-encoding");
+        for name in ["content-length", "transfer-encoding"] {
+            headers.remove(name);
+        }
         (status, headers, axum::body::Body::from(answer.bytes().await.unwrap()))
     };
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(pass)).await });
@@ -246,7 +268,9 @@ async fn calls_us() {
             () = world.drain() => tokio::task::yield_now().await,
         }
     }
-    world.drain().await;
+    while world.stack.next_due().unwrap().is_some() {
+        world.drain().await;
+    }
     assert!(world.balance().await < before);
     world.audit().await;
 }

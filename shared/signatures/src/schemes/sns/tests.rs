@@ -9,7 +9,7 @@ const URL: &str = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationServ
 const CERTIFICATE: &str = include_str!("../../../fixtures/sns/certificate.pem");
 /// Of both versions: without a subject, with one, and a confirmation.
 const SIGNED: &str = include_str!("../../../fixtures/sns/signed.jsonl");
-const NOW_S: i64 = 1_795_000_000;
+const NOW_S: i64 = 1_800_000_000;
 
 fn sns() -> Sns {
     let mut sns = Sns::new(&[TOPIC]).unwrap();
