@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// That many within [`SPAN`].
+/// That many within an hour.
 pub const EXTRAS_MAX: u32 = 10;
 const SPAN: Duration = Duration::from_secs(3_600);
 
