@@ -20,14 +20,14 @@ class Stack(unittest.TestCase):
 
     def test_a_video_is_made_and_saved(self):
         self.assertIn("veo-3.1-fast", [model["name"] for model in self.genmux.models()])
-        before = self.genmux.account()["balance_micro_credits"]
         job = self.genmux.create("veo-3.1-fast", "a boat", duration_s=4)
         job = self.genmux.wait(job["id"])
         with TemporaryDirectory() as folder:
             file = self.genmux.download(job, Path(folder) / "boat.mp4")
             self.assertEqual(file.read_bytes()[4:8], b"ftyp")
             self.assertEqual([path.name for path in Path(folder).iterdir()], ["boat.mp4"])
-        self.assertEqual(before - self.genmux.account()["balance_micro_credits"], job["price_micro_credits"])
+        ledger = [line for line in self.genmux.account()["ledger"] if line["job"] == job["id"]]
+        self.assertEqual([(line["kind"], line["micro_credits"]) for line in ledger], [("charge", job["price_micro_credits"])])
         self.assertIn(job["id"], [listed["id"] for listed in self.genmux.list(status="succeeded")])
 
     def test_a_key_makes_one_job(self):

@@ -8,11 +8,11 @@ import { Client, GenmuxError, JobFailed, SignatureError, verify } from "../dist/
 test("a video is made and saved", async () => {
   const genmux = new Client();
   assert.ok((await genmux.models()).some((model) => model.name === "veo-3.1-fast"));
-  const { balance_micro_credits: before } = await genmux.account();
   const job = await genmux.wait((await genmux.create({ model: "veo-3.1-fast", prompt: "a boat", duration_s: 4 })).id);
   const bytes = await genmux.download(job);
   assert.equal(new TextDecoder().decode(bytes.slice(4, 8)), "ftyp");
-  assert.equal(before - (await genmux.account()).balance_micro_credits, job.price_micro_credits);
+  const ledger = (await genmux.account()).ledger.filter((line) => line.job === job.id);
+  assert.deepEqual(ledger.map((line) => [line.kind, line.micro_credits]), [["charge", job.price_micro_credits]]);
   const listed = [];
   for await (const one of genmux.list({ status: "succeeded" })) listed.push(one.id);
   assert.ok(listed.includes(job.id));

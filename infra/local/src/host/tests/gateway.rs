@@ -162,7 +162,7 @@ async fn a_path_or_method_without_a_route_takes_the_default_route() {
     let (status, seen) = script(|_| Ok(json!({ "statusCode": 404, "body": "nothing" })));
     let host = host("status", status, &Arc::default());
     for (method, path) in [
-        ("GET", "/"),
+        ("GET", "/v1"),
         ("GET", "/v1/jobs/"),
         ("GET", "/v1/jobs/a/b"),
         ("HEAD", "/v1/jobs"),

@@ -237,7 +237,7 @@ fn a_name_that_leads_nowhere_is_refused() {
             "resource SubmitFunction: nothing in the template is called",
         ),
         ("!GetAtt HttpApi.ApiEndpoint", "!GetAtt HttpApi.Url", "attribute Url of HttpApi"),
-        ("integrations/${SubmitIntegration}", "integrations/x", "resource SubmitRoute: integrations/x is no"),
+        ("integrations/${SubmitIntegration}", "integrations/x", "resource QuoteRoute: integrations/x is no"),
         (
             "EventSourceArn: !GetAtt DispatchQueue.Arn",
             "EventSourceArn: arn",
