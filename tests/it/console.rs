@@ -133,6 +133,8 @@ async fn a_person_signs_in_submits_watches_and_signs_out() {
     let running = browser.get(path).await;
     assert!(running.html.contains("&lt;b&gt;a &quot;boat&quot;&lt;/b&gt; &amp; more"), "{running:?}");
     assert!(running.html.contains("hx-trigger=\"every 3s\"") && running.html.contains("Cancel this job"));
+    // The file will appear in this page.
+    assert!(running.policy.contains("media-src 'self' http://"), "{}", running.policy);
     world.finish(&path["/jobs/".len()..].parse().unwrap()).await;
     let ended = browser.get(path).await;
     assert!(ended.html.contains("<video") && !ended.html.contains("hx-trigger"), "{ended:?}");

@@ -139,6 +139,15 @@ impl MediaStore {
         Ok(request.uri().to_owned())
     }
 
+    /// Scheme, host and port of all links, for the policy of a page that shows files. Calls nothing.
+    pub async fn origin(&self, now: Timestamp) -> Result<String, Error> {
+        let doing = "sign a media link";
+        let get = self.client.get_object().bucket(&self.bucket).key("media/");
+        let signed = get.presigned(presigning(doing, now, Duration::from_secs(60))?).await;
+        let signed = signed.map_err(|source| Error::sdk(doing, source))?;
+        Ok(signed.uri().split('/').take(3).collect::<Vec<_>>().join("/"))
+    }
+
     /// A presigned link for a HEAD request: the method is signed, too.
     pub async fn head_link(
         &self,

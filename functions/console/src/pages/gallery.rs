@@ -9,7 +9,6 @@ use shared::edge::http::Problem;
 use shared::edge::page::{decode, encode};
 use shared::operate::read::{self, Link};
 
-use super::job::origin;
 use crate::Page;
 use crate::layout::{Content, time};
 
@@ -29,7 +28,7 @@ pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let links = try_join_all(made.iter().map(|job| read::link(&app.media, job, app.clock.now()))).await?;
     let shown: Vec<(&Job, Link)> =
         made.iter().zip(links).filter_map(|(job, link)| Some((*job, link?))).collect();
-    let media = shown.first().map(|(_, link)| origin(&link.url));
+    let media = Some(app.media.origin(app.clock.now()).await?);
     let body = html! {
         @if shown.is_empty() { p.quiet { "There is no file here yet." } }
         div.gallery {
