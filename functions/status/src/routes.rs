@@ -105,16 +105,17 @@ fn unsupported(request: &Request) -> Option<Problem> {
     (path.contains("/v1/videos/") && takes_video.into_iter().any(is_path)).then(openai::takes_no_video)
 }
 
-/// The methods of a path, without the base path of a custom domain.
+/// The methods of a path, without the base path of a custom domain. A path that a route names in full is
+/// no other route's, whatever its parameters could stand for.
 fn methods(path: &str) -> Vec<&'static str> {
     let start = path.find("/v1/").or_else(|| path.find("/openapi.json")).unwrap_or(0);
     let own = &path[start..];
     let routes = ROUTES.iter().filter_map(|route| route.split_once(' '));
-    let mut methods: Vec<_> =
-        routes.filter(|(_, route)| matches(route, own)).map(|(method, _)| method).collect();
-    methods.sort_unstable();
-    methods.dedup();
-    methods
+    let mut found: Vec<_> = routes.filter(|(_, route)| matches(route, own)).collect();
+    if found.iter().any(|(_, route)| *route == own) {
+        found.retain(|(_, route)| *route == own);
+    }
+    found.into_iter().map(|(method, _)| method).collect()
 }
 
 fn matches(route: &str, path: &str) -> bool {
@@ -143,6 +144,7 @@ mod tests {
         }
         assert_eq!(methods("/v1/jobs").join(" "), "GET POST");
         assert_eq!(methods("/v1/jobs/x/cancel"), [Method::POST.as_str()]);
+        assert_eq!(methods("/v1/videos/models"), [Method::GET.as_str()]);
         for path in ["/", "/v1", "/v1/jobs/", "/v1/jobs/x/", "/v1/jobs/x/y", "/V1/jobs", "/v1//jobs", ""] {
             assert_eq!(methods(path), Vec::<&str>::new(), "{path}");
         }

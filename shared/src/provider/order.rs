@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_with_an_upload_is_ours_whoever_signed_its_link() {
+    fn an_input_with_an_upload_is_ours_by_any_signature_of_its_link() {
         let account: AccountId = "acct_anna".parse().unwrap();
         let upload = Upload::new(&account, b"boat");
         let input = |image: &str| json!({"prompt": "a boat", "images": [image], "seed": 7});

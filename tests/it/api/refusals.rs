@@ -219,7 +219,7 @@ async fn a_method_or_path_that_is_no_route_gets_a_problem_document() {
     let world = World::new().await;
     let before = Snapshot::take(&world).await;
     let calls = [
-        (Method::POST, "/", None),
+        (Method::GET, "/nothing", None),
         (Method::GET, "/v1", None),
         (Method::GET, "/v1/nothing", None),
         (Method::GET, "/v2/jobs", None),

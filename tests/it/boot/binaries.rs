@@ -110,6 +110,9 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
             "EVENT_TARGETS",
             "CHANNEL_BASE_URL",
             "API_URL",
+            "PUBSUB_TOPICS",
+            "SES_CONFIGURATION_SET",
+            "OPENAI_VIDEO_ALIASES",
         ];
         for name in given.keys().filter(|name| !name.starts_with("AWS_")) {
             let named = told[0].contains(&format!("{name} is missing"));

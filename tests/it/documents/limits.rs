@@ -24,7 +24,9 @@ fn longest() -> BTreeMap<&'static str, Duration> {
         ("submit", http(5) + BUCKET_WITHIN),
         ("cancel", http(4) + BUCKET_WITHIN), // key, job, move, send or the file
         ("status", http(4)),                 // key, job, the job again while a caller waits, ledger
-        ("endpoints", http(5)),              // key, endpoint, move, event, send
+        // Session, key; policy, create, send; or a job with two ledger lines.
+        ("console", http(5)),
+        ("endpoints", http(5)), // key, endpoint, move, event, send
         ("webhook", ping + AWS_CALL),
         // Event, job, endpoints, link; deliveries at the same time; event, send. Of an inbound source,
         // endpoints and the event's put instead of the job.
