@@ -123,6 +123,12 @@ impl Caller {
             self.call("POST /v1/jobs", "", headers, Some(body)).await.status.as_u16()
         };
         assert_eq!(submit(&[("authorization", &poor)], ORDER).await, 402);
+        let quote =
+            async |body: &str| self.call("POST /v1/quotes", "", &[], Some(body)).await.status.as_u16();
+        assert_eq!(quote(ORDER).await, 200);
+        assert_eq!(quote("{").await, 400);
+        assert_eq!(quote(r#"{"colour": 1}"#).await, 422);
+        assert_eq!(quote(&" ".repeat(256_001)).await, 413);
         assert_eq!(submit(&[], "{").await, 400);
         assert_eq!(submit(&[("idempotency-key", "\"\"")], ORDER).await, 400);
         assert_eq!(submit(&[], r#"{"colour": 1}"#).await, 422);

@@ -120,7 +120,8 @@ pub(crate) fn kind(name: &str, answer: &Value) -> Kind {
     if let Some(failed) = answer["batchItemFailures"].as_array() {
         return Batch { failed: failed.len() };
     }
-    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).expect(name);
+    // A page for people is not JSON.
+    let body: Value = serde_json::from_str(answer["body"].as_str().expect(name)).unwrap_or_default();
     let codes = ["malformed_json", "invalid_request", "unauthenticated", "bad_signature"];
     let code = codes.into_iter().find(|code| body["code"] == *code).unwrap_or_default();
     Http(answer["statusCode"].as_u64().and_then(|status| status.try_into().ok()).unwrap(), code)
