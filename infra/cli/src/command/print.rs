@@ -12,6 +12,7 @@ macro_rules! say {
         $crate::command::print::write(format_args!("{}\n", format_args!($($text)*)))
     };
 }
+#[cfg(feature = "local")]
 pub(super) use say;
 
 /// The result of a command: for people, and for programs.
