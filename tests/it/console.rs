@@ -135,6 +135,10 @@ async fn a_person_signs_in_submits_watches_and_signs_out() {
     assert!(running.html.contains("hx-trigger=\"every 3s\"") && running.html.contains("Cancel this job"));
     // The file will appear in this page.
     assert!(running.policy.contains("media-src 'self' http://"), "{}", running.policy);
+    // The same again, without the prompt in a URL.
+    assert!(running.html.contains(&format!("/console/playground?from={}", &path["/jobs/".len()..])));
+    let again = browser.get(&format!("/playground?from={}", &path["/jobs/".len()..])).await;
+    assert!(again.html.contains("a &quot;boat&quot;") && again.html.contains("selected>5<"), "{again:?}");
     world.finish(&path["/jobs/".len()..].parse().unwrap()).await;
     let ended = browser.get(path).await;
     assert!(ended.html.contains("<video") && !ended.html.contains("hx-trigger"), "{ended:?}");
@@ -167,6 +171,7 @@ async fn a_form_says_what_is_wrong_and_charges_nothing() {
     for (fields, text) in [
         (&[("model", "gen-4.5"), ("prompt", "a boat"), ("duration_s", "99")][..], "duration_s"),
         (&[("model", "gen-4.5"), ("prompt", " ")], "prompt"),
+        (&[("model", "gen-4.5"), ("prompt", "a"), ("seed", "lucky")], "`seed` must be a whole number"),
         (&[("model", "gen-4.5"), ("prompt", "a"), ("image_url", "http://10.0.0.1/a.png")], "image_url"),
     ] {
         let refused = browser.post("/playground", &[&[("form", "f1")], fields].concat()).await;
@@ -210,9 +215,11 @@ async fn a_job_is_canceled_and_a_failed_one_says_why() {
     let other: AccountId = "acct_other".parse().unwrap();
     let other =
         Browser::signed_in(&world, &world.new_key(&other, vec![Scope::Read, Scope::Write]).await).await;
-    for shown in
-        [other.get(&format!("/jobs/{id}")).await, other.post(&format!("/jobs/{id}/cancel"), &[]).await]
-    {
+    for shown in [
+        other.get(&format!("/jobs/{id}")).await,
+        other.get(&format!("/playground?from={id}")).await,
+        other.post(&format!("/jobs/{id}/cancel"), &[]).await,
+    ] {
         assert_eq!(shown.status, StatusCode::NOT_FOUND, "{shown:?}");
     }
     world.audit().await;

@@ -20,8 +20,6 @@ use shared::operate::delete::{self, Deleted};
 use shared::operate::read;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::media::MediaStore;
-use shared::store::outbox::Outbox;
-use shared::store::polls::Polls;
 
 const DELETE: &str = "DELETE /v1/videos/{id}";
 
@@ -41,15 +39,12 @@ impl App {
         let table = config::table(process, &mut read);
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
-            cancel: Cancel {
-                jobs: config::jobs(process, &mut read, &table),
-                polls: Polls::new(table),
-                outbox: Outbox {
-                    dispatch: None,
-                    poll: Some(config::queue(process, &mut read, "POLL_QUEUE_URL")),
-                },
-                refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
-            },
+            cancel: Cancel::new(
+                config::jobs(process, &mut read, &table),
+                table,
+                config::queue(process, &mut read, "POLL_QUEUE_URL"),
+                read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
+            ),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             catalog: config::catalog(&mut read),
             clock: process.clock.clone(),
@@ -83,10 +78,7 @@ async fn cancel(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, P
             let view = JobView::new(&job, None, None);
             Ok(job_response(StatusCode::ACCEPTED, &job, &view, &app.catalog, now))
         }
-        Canceled::TooLate(job) => {
-            let detail = format!("The job is {}: it can no longer be canceled.", job.state().name());
-            Err(Problem::new(StatusCode::CONFLICT, "too_late_to_cancel", detail))
-        }
+        Canceled::TooLate(job) => Err(Problem::too_late_to_cancel(&job)),
     }
 }
 

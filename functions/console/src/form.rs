@@ -16,6 +16,10 @@ impl Form {
         Self(posted.chain(query).collect())
     }
 
+    pub(crate) fn new(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
     /// A field that is not blank.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.trim());

@@ -13,7 +13,6 @@ use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer};
 use shared::edge::note_job;
 use shared::operate::cancel::Cancel;
-use shared::operate::recent::Recent;
 use shared::operate::submit::Submit;
 use shared::store::Table;
 use shared::store::accounts::Accounts;
@@ -24,8 +23,6 @@ use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
-use shared::store::outbox::Outbox;
-use shared::store::polls::Polls;
 use shared::store::sessions::Sessions;
 
 mod assets;
@@ -66,7 +63,6 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let providers = config::providers(&mut read);
-        let jobs = JobStore::new(table.clone());
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             sessions: Sessions::new(table.clone()),
@@ -76,30 +72,21 @@ impl App {
             accounts: Accounts::new(table.clone()),
             admission: AdmissionStore::new(table.clone()),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
-            submit: Submit {
-                accounts: Accounts::new(table.clone()),
-                policies: Recent::default(),
-                events: Recent::default(),
-                jobs: jobs.clone(),
-                outbox: Outbox {
-                    dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
-                    poll: None,
-                },
-                live_max: config::live_jobs_max(&mut read),
-            },
-            cancel: Cancel {
-                jobs: config::jobs(process, &mut read, &table),
-                polls: Polls::new(table.clone()),
-                outbox: Outbox {
-                    dispatch: None,
-                    poll: Some(config::queue(process, &mut read, "POLL_QUEUE_URL")),
-                },
-                refund: read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
-            },
+            submit: Submit::new(
+                &table,
+                config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
+                config::live_jobs_max(&mut read),
+            ),
+            cancel: Cancel::new(
+                config::jobs(process, &mut read, &table),
+                table.clone(),
+                config::queue(process, &mut read, "POLL_QUEUE_URL"),
+                read.optional("CANCEL_REFUND", "less_cost or full").unwrap_or_default(),
+            ),
             catalog: config::catalog(&mut read).only(&providers),
             providers,
             reach: config::reach(&mut read),
-            jobs,
+            jobs: JobStore::new(table.clone()),
             table,
             clock: process.clock.clone(),
             random: process.random.clone(),
@@ -160,7 +147,7 @@ async fn route(
         (false, ["jobs", "find"]) => pages::jobs::find(&page),
         (false, ["jobs", id]) => pages::job::show(&page, &job_id(id)?).await,
         (true, ["jobs", id, "cancel"]) => pages::job::cancel(&page, &job_id(id)?).await,
-        (false, ["playground"]) => pages::playground::show(&page),
+        (false, ["playground"]) => pages::playground::show(&page).await,
         (true, ["playground"]) => pages::playground::submit(&page).await,
         (false, ["gallery"]) => pages::gallery::show(&page).await,
         (false, ["credits"]) => pages::credits::show(&page).await,
@@ -179,7 +166,7 @@ async fn route(
 }
 
 /// What a page is made from.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Page<'a> {
     app: &'a App,
     layout: &'a Layout<'a>,

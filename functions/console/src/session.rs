@@ -9,7 +9,6 @@ use lambda_http::http::{StatusCode, Uri};
 use lambda_http::{Body, Request, Response};
 use sha2::{Digest, Sha256};
 use shared::edge::http::Problem;
-use shared::edge::note_account;
 use shared::store::keystore::{ApiKey, Scope};
 
 use super::App;
@@ -43,8 +42,7 @@ pub(crate) async fn visitor(app: &App, request: &Request) -> Result<Option<Visit
     let now = app.clock.now();
     let Some(id) = app.sessions.key(&digest(token), now).await? else { return Ok(None) };
     let Some(key) = app.callers.active(&id, now).await? else { return Ok(None) };
-    app.callers.account_of(key.clone(), Scope::Read, now)?;
-    note_account(&key.account);
+    app.callers.admit(&key, Scope::Read, now)?;
     Ok(Some(Visitor { key }))
 }
 

@@ -1,5 +1,5 @@
 //! `health`: pings every configured provider and writes its gauge; compares its price list with
-//! the catalogue once a day; looks at dead-letter queues and at what jobs came to. Alerts the operator.
+//! the catalogue once a day; checks dead-letter queues and the results of recent jobs. Alerts the operator.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Alarms that are not of a provider: dead-letter queues, and the rules over what jobs came to.
+//! Alarms that are not of a provider: dead-letter queues, and the rules over the results of recent jobs.
 
 use domain::event::{Event, EventType};
 use domain::policy::alarm::Sight;

@@ -1,6 +1,5 @@
 //! Lists: jobs, models, providers, an account's money.
 
-use domain::credit::Entry;
 use domain::id::{AccountId, JobId};
 use domain::job::State;
 use domain::policy::health::Change;
@@ -9,14 +8,11 @@ use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
 use shared::edge::http::{Problem, json as answer};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
+use shared::operate::jobs;
 use shared::store::ledger::Line;
 
 use super::{App, listed};
 
-/// Minimum page size of a filtered list's reads.
-const PAGE_MIN: i32 = 20;
-/// Pages that a filtered list reads before it returns a partial result.
-const PAGES_MAX: usize = 10;
 /// Changes of a provider's health that are shown.
 const CHANGES_MAX: i32 = 10;
 
@@ -28,30 +24,11 @@ pub(crate) async fn jobs(
 ) -> Result<Response<Body>, Problem> {
     let limit = limit(request)?;
     let status = status(request)?;
-    let mut cursor = cursor(request, |text| text.parse::<JobId>().ok())?;
-    let mut found = Vec::new();
-    let mut more = true;
-    for _ in 0..PAGES_MAX {
-        let size = if status.is_some() { limit.max(PAGE_MIN) } else { limit };
-        let page = app.jobs.list(account, size, cursor.clone()).await?;
-        more = page.len() == usize::try_from(size).unwrap_or(0);
-        for job in page {
-            cursor = Some((job.created_at(), job.id().clone()));
-            if status.is_none_or(|status| status == job.state()) {
-                found.push(job);
-            }
-            if found.len() == usize::try_from(limit).unwrap_or(0) {
-                more = true;
-                break;
-            }
-        }
-        if !more || found.len() == usize::try_from(limit).unwrap_or(0) {
-            break;
-        }
-    }
-    let next = cursor.filter(|_| more).map(|(at, id)| encode(at, id.as_str()));
-    let jobs: Vec<_> = found.iter().map(listed).collect();
-    Ok(answer(StatusCode::OK, &json!({"jobs": jobs, "next_cursor": next})))
+    let cursor = cursor(request, |text| text.parse::<JobId>().ok())?;
+    let page = jobs::page(&app.jobs, account, status, limit, cursor).await?;
+    let next = page.next.map(|(at, id)| encode(at, id.as_str()));
+    let shown: Vec<_> = page.jobs.iter().map(listed).collect();
+    Ok(answer(StatusCode::OK, &json!({"jobs": shown, "next_cursor": next})))
 }
 
 /// `GET /v1/account`: the balance, and the ledger newest first.
@@ -69,11 +46,7 @@ pub(crate) async fn account(
         .items
         .iter()
         .map(|line| {
-            let kind = match line.entry {
-                Entry::Charge { .. } => "charge",
-                Entry::Refund { .. } => "refund",
-                Entry::Grant { .. } => "grant",
-            };
+            let kind = line.entry.name();
             let amount = line.entry.amount().micros();
             json!({"kind": kind, "micro_credits": amount, "job": line.entry.job(), "at": line.at.to_string()})
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::catalog::Catalog;
-use domain::credit::{Credits, MicroUsd};
+use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::Job;
 use domain::price;
@@ -24,13 +24,10 @@ use shared::edge::dialect::openai::{self, Aliases, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
 use shared::edge::{idempotency, note_job};
-use shared::operate::recent::Recent;
 use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
-use shared::store::accounts::Accounts;
-use shared::store::jobs::{Created, JobStore};
+use shared::store::jobs::Created;
 use shared::store::keystore::{KeyStore, Scope};
-use shared::store::outbox::Outbox;
 use shared::store::uploads::Uploads;
 
 mod quote;
@@ -62,17 +59,11 @@ impl App {
         let catalog = config::catalog(&mut read).only(&config::providers(&mut read));
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
-            submit: Submit {
-                accounts: Accounts::new(table.clone()),
-                policies: Recent::default(),
-                events: Recent::default(),
-                jobs: JobStore::new(table),
-                outbox: Outbox {
-                    dispatch: Some(config::queue(process, &mut read, "DISPATCH_QUEUE_URL")),
-                    poll: None,
-                },
-                live_max: config::live_jobs_max(&mut read),
-            },
+            submit: Submit::new(
+                &table,
+                config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
+                config::live_jobs_max(&mut read),
+            ),
             aliases: config::openai_aliases(&mut read, &catalog),
             catalog,
             reach: config::reach(&mut read),
@@ -123,18 +114,18 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
     let submission = Submission { id, account, order, price, body_digest, retry_count };
-    let Submitted { created, order, limits } = app.submit.place(submission, now).await?;
+    let submitted = app.submit.place(submission, now).await?;
+    let refused = submitted.refusal(price).unwrap_or_default();
+    let Submitted { created, order, limits } = submitted;
     match created {
         Created::New(job) => Ok(door.accepted(&job, &order)),
         Created::Existing(job) => Ok(door.replayed(&job, &order)),
         Created::KeyReused => Err(idempotency::key_reused()),
-        Created::NoCredit { balance } => {
-            let detail =
-                format!("This costs {price} credits and the balance is {balance}. Nothing was charged.");
-            Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail))
+        Created::NoCredit { .. } => {
+            Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", refused))
         }
-        Created::TooMany { live } => Err(too_many(live, limits.live_jobs)),
-        Created::TooMuchLost { lost } => Err(too_much_lost(lost, now)),
+        Created::TooMany { live } => Err(too_many(refused, live, limits.live_jobs)),
+        Created::TooMuchLost { .. } => Err(too_much_lost(refused, now)),
     }
 }
 
@@ -205,19 +196,14 @@ fn image(bytes: Bytes) -> Result<Image, Problem> {
 }
 
 /// The account is at its limit of active jobs.
-fn too_many(live: u32, live_max: u32) -> Problem {
-    let detail = format!("This account has {live} live jobs and may have {live_max}. Nothing was charged.");
+fn too_many(detail: String, live: u32, live_max: u32) -> Problem {
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
     let limit = Limit { name: "live-jobs", quota: live_max, left: live_max.saturating_sub(live) };
     Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(limit), ..problem }
 }
 
 /// The account is at its daily limit of possibly billed refunds.
-fn too_much_lost(lost: MicroUsd, now: Timestamp) -> Problem {
-    let detail = format!(
-        "Canceled and failed jobs of this account may have cost {lost} today, which is its limit. \
-         Nothing was charged. It may order again tomorrow (UTC)."
-    );
+fn too_much_lost(detail: String, now: Timestamp) -> Problem {
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "loss_limit", detail);
     let into_day = u64::try_from(now.as_secs().rem_euclid(24 * 3_600)).unwrap_or(0);
     Problem { retry_after: Some(Duration::from_secs(24 * 3_600 - into_day)), ..problem }

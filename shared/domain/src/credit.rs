@@ -89,6 +89,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Its kind, as it is shown.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Charge { .. } => "charge",
+            Self::Refund { .. } => "refund",
+            Self::Grant { .. } => "grant",
+        }
+    }
+
     pub fn amount(&self) -> Credits {
         match self {
             Self::Charge { amount, .. } | Self::Refund { amount, .. } | Self::Grant { amount, .. } => *amount,

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
@@ -128,6 +129,13 @@ pub struct FieldError {
     /// All accepted values, if they can be listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.field, self.detail)?;
+        if self.allowed.is_empty() { Ok(()) } else { write!(f, ": {}", self.allowed.join(", ")) }
+    }
 }
 
 pub const METADATA_PAIRS_MAX: usize = 16;

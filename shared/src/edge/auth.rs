@@ -56,18 +56,19 @@ impl Authenticator {
     ) -> Result<AccountId, Problem> {
         let Some(token) = bearer(headers) else { return Err(unauthenticated()) };
         let Some(key) = self.key_of(token, now).await? else { return Err(unauthenticated()) };
-        self.account_of(key, scope, now)
+        self.admit(&key, scope, now)?;
+        Ok(key.account)
     }
 
-    /// The account of a key that was proved, if the key has `scope` and is not used too fast.
-    pub fn account_of(&self, key: ApiKey, scope: Scope, now: Timestamp) -> Result<AccountId, Problem> {
+    /// Fails unless a key that was proved has `scope` and is not used too fast.
+    pub fn admit(&self, key: &ApiKey, scope: Scope, now: Timestamp) -> Result<(), Problem> {
         note_account(&key.account);
         self.take(&key.id, now)?;
         if !key.scopes.contains(&scope) {
             let detail = "This key lacks the required scope.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
-        Ok(key.account)
+        Ok(())
     }
 
     /// The key of a token: `None` if it is malformed, unknown, wrong or revoked.

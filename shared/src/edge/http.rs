@@ -16,6 +16,7 @@ use crate::edge::dialect::Dialect;
 use crate::edge::invocation;
 use crate::store;
 use domain::id::base32;
+use domain::job::Job;
 use domain::request::FieldError;
 
 /// The supported API versions, newest last. `Genmux-Version` pins one.
@@ -76,6 +77,11 @@ impl Problem {
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = "The request has unsupported values; `errors` lists each.";
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
+    }
+
+    pub fn too_late_to_cancel(job: &Job) -> Self {
+        let detail = format!("The job is {}: it can no longer be canceled.", job.state().name());
+        Self::new(StatusCode::CONFLICT, "too_late_to_cancel", detail)
     }
 
     /// Corrupt stored data: a retry fails again. The cause is logged here and not returned.

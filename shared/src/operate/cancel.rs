@@ -4,10 +4,11 @@ use domain::decide::Event;
 use domain::job::{CHECK_EVERY, CancelRefund, Job, State};
 use domain::time::Timestamp;
 
-use crate::store::Error;
 use crate::store::jobs::{Advance, JobStore};
 use crate::store::outbox::Outbox;
 use crate::store::polls::Polls;
+use crate::store::queue::Queue;
+use crate::store::{Error, Table};
 
 /// What a cancel needs.
 #[derive(Debug)]
@@ -30,6 +31,12 @@ pub enum Canceled {
 }
 
 impl Cancel {
+    /// `jobs` announces the events of its moves.
+    pub fn new(jobs: JobStore, table: Table, poll: Queue, refund: CancelRefund) -> Self {
+        let outbox = Outbox { dispatch: None, poll: Some(poll) };
+        Self { jobs, polls: Polls::new(table), outbox, refund }
+    }
+
     /// Requests the cancel of a job that was just read.
     pub async fn request(&self, job: Job, now: Timestamp) -> Result<Canceled, Error> {
         let advance = self.jobs.advance_from(job, &Event::CancelRequested(self.refund), now).await?;

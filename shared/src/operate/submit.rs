@@ -7,11 +7,12 @@ use domain::request::JobRequest;
 use domain::time::Timestamp;
 
 use super::recent::Recent;
-use crate::store::Error;
 use crate::store::accounts::{Accounts, Policy};
 use crate::store::jobs::{Created, JobStore, Try};
 use crate::store::ledger::Limits;
 use crate::store::outbox::Outbox;
+use crate::store::queue::Queue;
+use crate::store::{Error, Table};
 
 /// What a submit needs.
 #[derive(Debug)]
@@ -48,7 +49,38 @@ pub struct Submitted {
     pub limits: Limits,
 }
 
+impl Submitted {
+    /// Why there is no job, for the caller, if its price or a limit of the account is the reason.
+    pub fn refusal(&self, price: Credits) -> Option<String> {
+        let why = match &self.created {
+            Created::New(_) | Created::Existing(_) | Created::KeyReused => return None,
+            Created::NoCredit { balance } => {
+                format!("This costs {price} credits and the balance is {balance}.")
+            }
+            Created::TooMany { live } => {
+                format!("This account has {live} live jobs and may have {}.", self.limits.live_jobs)
+            }
+            Created::TooMuchLost { lost } => format!(
+                "Canceled and failed jobs of this account may have cost {lost} today, which is its limit. It may \
+                 order again tomorrow (UTC)."
+            ),
+        };
+        Some(format!("{why} Nothing was charged."))
+    }
+}
+
 impl Submit {
+    pub fn new(table: &Table, dispatch: Queue, live_max: u32) -> Self {
+        Self {
+            jobs: JobStore::new(table.clone()),
+            outbox: Outbox { dispatch: Some(dispatch), poll: None },
+            accounts: Accounts::new(table.clone()),
+            live_max,
+            policies: Recent::default(),
+            events: Recent::default(),
+        }
+    }
+
     /// Charges and creates the job, and queues its dispatch.
     pub async fn place(&self, submission: Submission, now: Timestamp) -> Result<Submitted, Error> {
         let Submission { id, account, mut order, price, body_digest, retry_count } = submission;

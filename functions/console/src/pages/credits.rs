@@ -6,7 +6,6 @@ use shared::edge::http::Problem;
 use shared::edge::page::{decode, encode};
 use shared::store::ledger::Line;
 
-use super::job::entry_name;
 use crate::Page;
 use crate::layout::{Content, credits, table, time};
 
@@ -21,7 +20,7 @@ pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
         let job = line.entry.job();
         let job =
             html! { @if let Some(id) = job { a href=(page.layout.at(&format!("jobs/{id}"))) { (id) } } };
-        [time(line.at), html! { (entry_name(&line.entry)) }, credits(line.entry.amount()), job]
+        [time(line.at), html! { (line.entry.name()) }, credits(line.entry.amount()), job]
     };
     let rows: Vec<_> = lines.items.iter().map(row).collect();
     let next =

@@ -1,11 +1,9 @@
 //! One job: what became of it, what it cost, its file, and how to ask for it again.
 
 use domain::attempt::Attempt;
-use domain::credit::Entry;
 use domain::id::JobId;
 use domain::job::{Job, State};
 use domain::request::JobRequest;
-use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::dialect::native::ErrorView;
@@ -44,7 +42,7 @@ pub(crate) async fn show(page: &Page<'_>, id: &JobId) -> Result<Response<Body>, 
         }, !job.state().is_terminal()))
         h2 { "As curl" }
         pre tabindex="0" { code { (curl(&history.request)) } }
-        p { a href=(again(page, &history.request)) { "The same again in the playground" } }
+        p { a href={ (page.layout.at("playground")) "?from=" (id) } { "The same again in the playground" } }
     };
     Ok(page.layout.page(page.visitor, Content { title: id.as_str(), entry: "jobs", media, body }))
 }
@@ -55,10 +53,7 @@ pub(crate) async fn cancel(page: &Page<'_>, id: &JobId) -> Result<Response<Body>
     let job = read::job(&page.app.jobs, page.account(), id).await?.ok_or_else(Problem::not_found)?;
     match page.app.cancel.request(job, page.app.clock.now()).await? {
         Canceled::Requested(job) => Ok(page.layout.redirect(&format!("jobs/{}", job.id()))),
-        Canceled::TooLate(job) => {
-            let detail = format!("The job is {}: it can no longer be canceled.", job.state().name());
-            Err(Problem::new(StatusCode::CONFLICT, "too_late_to_cancel", detail))
-        }
+        Canceled::TooLate(job) => Err(Problem::too_late_to_cancel(&job)),
     }
 }
 
@@ -155,17 +150,9 @@ fn ledger(history: &History) -> Markup {
     let rows: Vec<_> = history
         .lines
         .iter()
-        .map(|line| [time(line.at), html! { (entry_name(&line.entry)) }, credits(line.entry.amount())])
+        .map(|line| [time(line.at), html! { (line.entry.name()) }, credits(line.entry.amount())])
         .collect();
     table("Ledger", ["At (UTC)", "Kind", "Amount"], &rows, "There is no entry.")
-}
-
-pub(super) fn entry_name(entry: &Entry) -> &'static str {
-    match entry {
-        Entry::Charge { .. } => "charge",
-        Entry::Refund { .. } => "refund",
-        Entry::Grant { .. } => "grant",
-    }
 }
 
 /// The request as a command for a shell. `API` and `KEY` stay names: no key is part of a page.
@@ -174,22 +161,6 @@ fn curl(request: &JobRequest) -> String {
     format!(
         "curl \"$API/v1/jobs\" -H \"Authorization: Bearer $KEY\" \\\n  -H \"Idempotency-Key: $(uuidgen)\" \\\n  -d '{body}'"
     )
-}
-
-/// The playground with this request filled in.
-fn again(page: &Page<'_>, request: &JobRequest) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("model", &request.model).append_pair("prompt", &request.prompt);
-    query.append_pair("resolution", &request.resolution);
-    for (name, value) in [
-        ("aspect_ratio", request.aspect_ratio.clone()),
-        ("duration_s", request.duration_s.map(|secs| secs.to_string())),
-    ] {
-        if let Some(value) = value {
-            query.append_pair(name, &value);
-        }
-    }
-    format!("{}?{}", page.layout.at("playground"), query.finish())
 }
 
 #[cfg(test)]

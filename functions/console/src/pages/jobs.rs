@@ -6,45 +6,25 @@ use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
 use shared::edge::page::{decode, encode};
+use shared::operate::jobs;
 
 use crate::Page;
 use crate::layout::{Content, credits, live, status, table, time};
 
-const LENGTH: usize = 50;
-/// How many jobs are read at once, and how often, for a list that leaves some out.
-const READ: i32 = 100;
-const READS_MAX: usize = 10;
+const LENGTH: i32 = 50;
 
 pub(crate) async fn list(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let wanted = page.form.get("status");
     let wanted = State::ALL.into_iter().find(|state| Some(state.name()) == wanted);
-    let mut cursor = page.form.get("after").and_then(|text| decode(text, |id| id.parse::<JobId>().ok()));
-    let is_first = cursor.is_none();
-    let (mut found, mut is_last) = (Vec::new(), false);
-    for _ in 0..READS_MAX {
-        let size = if wanted.is_some() { READ } else { i32::try_from(LENGTH).unwrap_or(READ) };
-        let read = page.app.jobs.list(page.account(), size, cursor.clone()).await?;
-        is_last = read.len() < usize::try_from(size).unwrap_or(0);
-        for job in read {
-            if found.len() == LENGTH {
-                is_last = false;
-                break;
-            }
-            cursor = Some((job.created_at(), job.id().clone()));
-            if wanted.is_none_or(|state| state == job.state()) {
-                found.push(job);
-            }
-        }
-        if is_last || found.len() == LENGTH {
-            break;
-        }
-    }
-    let next = cursor.filter(|_| !is_last).map(|(at, id)| encode(at, id.as_str()));
+    let after = page.form.get("after").and_then(|text| decode(text, |id| id.parse::<JobId>().ok()));
+    let is_first = after.is_none();
+    let found = jobs::page(&page.app.jobs, page.account(), wanted, LENGTH, after).await?;
+    let next = found.next.map(|(at, id)| encode(at, id.as_str()));
     let next = next.map(|after| {
         let status = wanted.map(|state| format!("&status={}", state.name())).unwrap_or_default();
         format!("{}?after={after}{status}", page.layout.at("jobs"))
     });
-    let is_live = is_first && found.iter().any(|job| !job.state().is_terminal());
+    let is_live = is_first && found.jobs.iter().any(|job| !job.state().is_terminal());
     let body = html! {
         form.row method="get" action=(page.layout.at("jobs")) {
             div {
@@ -61,7 +41,7 @@ pub(crate) async fn list(page: &Page<'_>) -> Result<Response<Body>, Problem> {
             button type="submit" { "Open" }
         }
         (live(&html! {
-            (table_of(page, &found))
+            (table_of(page, &found.jobs))
             @if let Some(next) = &next { p { a href=(next) { "Older jobs" } } }
         }, is_live))
     };

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use domain::catalog::{Audio, Kind, Model};
-use domain::credit::Credits;
 use domain::id::{JobId, base32};
 use domain::price;
 use domain::request::{FieldError, JobRequest, Order};
@@ -11,28 +10,52 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
-use shared::operate::submit::{Submission, Submitted};
+use shared::operate::read;
+use shared::operate::submit::Submission;
 use shared::store::jobs::Created;
 
 use crate::Page;
 use crate::form::Form;
 use crate::layout::{Content, credits};
 
-/// The form; what was filled in stays.
-pub(crate) fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
+/// The form: with what was filled in, or with the request of the job `from`. No prompt is part of a URL, which
+/// proxies and browsers keep.
+pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let key = base32(&page.app.random.bytes::<10>());
-    form_page(page, &key, None)
+    let Some(id) = page.form.get("from").and_then(|id| id.parse::<JobId>().ok()) else {
+        return form_page(page, &key, None);
+    };
+    let found = read::job_with_request(&page.app.jobs, page.account(), &id).await?;
+    let (_, request) = found.ok_or_else(Problem::not_found)?;
+    form_page(&Page { form: &filled(&request), ..*page }, &key, None)
+}
+
+/// A request as the fields of the form.
+fn filled(request: &JobRequest) -> Form {
+    let audio = request.audio.map(|audio| if audio { "on" } else { "off" }.to_owned());
+    let fields = [
+        ("model", Some(request.model.clone())),
+        ("prompt", Some(request.prompt.clone())),
+        ("image_url", request.image_url.as_ref().map(|url| url.as_str().to_owned())),
+        ("duration_s", request.duration_s.map(|secs| secs.to_string())),
+        ("resolution", Some(request.resolution.clone())),
+        ("aspect_ratio", request.aspect_ratio.clone()),
+        ("audio", audio),
+        ("seed", request.seed.map(|seed| seed.to_string())),
+        ("negative_prompt", request.negative_prompt.clone()),
+    ];
+    Form::new(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
 /// `POST playground`: submits the job, and shows it. The same form makes one job, however often it is sent.
 pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     page.check_write()?;
     let app = page.app;
-    let Some(key) = page.form.get("form") else { return show(page) };
+    let Some(key) = page.form.get("form") else { return show(page).await };
     let now = app.clock.now();
-    let request = match JobRequest::within(order(page.form), &app.catalog, app.reach, now) {
+    let request = match request(page, order(page.form)) {
         Ok(request) => request,
-        Err(errors) => return form_page(page, key, Some(&sentence(&errors))),
+        Err(wrong) => return form_page(page, key, Some(&wrong)),
     };
     let Some(price) = price::quote(&request, &app.catalog) else {
         return form_page(page, key, Some("There is no price for this resolution."));
@@ -40,52 +63,45 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let id = JobId::for_key(page.account(), &format!("console-{key}"));
     let account = page.account().clone();
     let submission = Submission { id, account, order: request, price, body_digest: None, retry_count: None };
-    let Submitted { created, .. } = app.submit.place(submission, now).await?;
-    let refused = match created {
-        Created::New(job) | Created::Existing(job) => {
-            return Ok(page.layout.redirect(&format!("jobs/{}", job.id())));
-        }
-        Created::KeyReused => "This form has made a job already: open the playground again.".to_owned(),
-        Created::NoCredit { balance } => {
-            format!("This costs {price} credits and the balance is {balance}. Nothing was charged.")
-        }
-        Created::TooMany { live } => {
-            format!("The account has {live} active jobs, which is its limit. Nothing was charged.")
-        }
-        Created::TooMuchLost { lost } => format!(
-            "Canceled and failed jobs may have cost {lost} today, which is the account's limit. Nothing was charged."
-        ),
-    };
-    form_page(page, key, Some(&refused))
+    let submitted = app.submit.place(submission, now).await?;
+    if let Created::New(job) | Created::Existing(job) = &submitted.created {
+        return Ok(page.layout.redirect(&format!("jobs/{}", job.id())));
+    }
+    let reused = || "This form has made a job already: open the playground again.".to_owned();
+    form_page(page, key, Some(&submitted.refusal(price).unwrap_or_else(reused)))
 }
 
-fn sentence(errors: &[FieldError]) -> String {
-    let one = |error: &FieldError| {
-        let allowed = match error.allowed.as_slice() {
-            [] => String::new(),
-            allowed => format!(": {}", allowed.join(", ")),
-        };
-        format!("{} {}{allowed}.", error.field, error.detail)
-    };
-    errors.iter().map(one).collect::<Vec<_>>().join(" ")
+/// A valid request, or all mistakes in one text.
+fn request(page: &Page<'_>, order: Result<Order, FieldError>) -> Result<JobRequest, String> {
+    let app = page.app;
+    let order = order.map_err(|error| error.to_string())?;
+    let request = JobRequest::within(order, &app.catalog, app.reach, app.clock.now());
+    request.map_err(|errors| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join(". "))
 }
 
-/// The fields of the form, as the body of a request. What is blank, or no number, is absent.
-fn order(form: &Form) -> Order {
+/// The fields of the form, as the body of a request. What is blank is absent.
+fn order(form: &Form) -> Result<Order, FieldError> {
     let text = |name: &str| form.get(name).map(str::to_owned);
-    let number = |name: &str| form.get(name).and_then(|text| text.parse().ok());
-    Order {
+    let number = |name: &'static str| {
+        let wrong = || FieldError {
+            field: name.into(),
+            detail: "must be a whole number".to_owned(),
+            allowed: Vec::new(),
+        };
+        form.get(name).map(|text| text.parse().map_err(|_no_number| wrong())).transpose()
+    };
+    Ok(Order {
         model: text("model").unwrap_or_default(),
         prompt: text("prompt").unwrap_or_default(),
         image_url: text("image_url"),
-        duration_s: number("duration_s"),
+        duration_s: number("duration_s")?,
         aspect_ratio: text("aspect_ratio"),
         resolution: text("resolution"),
-        seed: number("seed"),
+        seed: number("seed")?,
         negative_prompt: text("negative_prompt"),
         audio: form.get("audio").map(|audio| audio == "on"),
         ..Order::default()
-    }
+    })
 }
 
 fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Response<Body>, Problem> {
@@ -117,7 +133,7 @@ fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Response
             input type="hidden" name="form" value=(key);
             input type="hidden" name="model" value=(model.name);
             // Not on the form: what is required is still missing when the price is asked for.
-            div.stack hx-get=(playground) hx-trigger="change" hx-include="closest form" hx-select="#price"
+            div.stack hx-get=(playground) hx-trigger="change" hx-include="closest form" hx-params="not prompt,negative_prompt" hx-select="#price"
                 hx-target="#price" hx-swap="outerHTML" { (fields(page.form, model)) }
             (price_of(page, model))
             button type="submit" { "Submit" }
@@ -191,17 +207,13 @@ fn choice(name: &str, label: &str, values: &[String], default: &str, form: &Form
 
 /// The price of what is filled in, and how long it usually takes.
 fn price_of(page: &Page<'_>, model: &Model) -> Markup {
-    let app = page.app;
-    let mut order = order(page.form);
-    order.model.clone_from(&model.name);
-    if order.prompt.is_empty() {
-        order.prompt = "-".to_owned();
-    }
-    let quoted: Result<Credits, String> = JobRequest::within(order, &app.catalog, app.reach, app.clock.now())
-        .map_err(|errors| sentence(&errors))
-        .and_then(|request| {
-            price::quote(&request, &app.catalog).ok_or_else(|| "There is no price.".to_owned())
-        });
+    let order = order(page.form).map(|order| {
+        let prompt = if order.prompt.is_empty() { "-".to_owned() } else { order.prompt };
+        Order { model: model.name.clone(), prompt, ..order }
+    });
+    let quoted = request(page, order).and_then(|request| {
+        price::quote(&request, &page.app.catalog).ok_or_else(|| "There is no price for this.".to_owned())
+    });
     html! {
         p #price role="status" {
             @match quoted {
@@ -232,11 +244,19 @@ mod tests {
             ("seed", " "),
             ("audio", "off"),
         ]);
-        let order = order(&form);
+        let order = order(&form).unwrap();
         assert_eq!(
             (order.model.as_str(), order.duration_s, order.seed, order.audio),
             ("veo-3.1", Some(8), None, Some(false))
         );
         assert_eq!((order.image_url, order.resolution), (None, None));
+    }
+
+    #[test]
+    fn what_is_no_number_is_named() {
+        for text in ["x", "-1", "7.5", "99999999999"] {
+            let wrong = super::order(&Form::from_pairs([("seed", text)])).unwrap_err();
+            assert_eq!(wrong.to_string(), "`seed` must be a whole number", "{text}");
+        }
     }
 }

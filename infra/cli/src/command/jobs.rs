@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use domain::attempt::Attempt;
-use domain::credit::Entry;
 use domain::id::JobId;
 use domain::job::{Job, State};
 use domain::provider::Provider;
@@ -215,12 +214,7 @@ fn event_text(event: Event<'_>) -> String {
     match event {
         Event::Created => "created".to_owned(),
         Event::Ledger(entry) => {
-            let kind = match entry {
-                Entry::Charge { .. } => "CHARGE",
-                Entry::Refund { .. } => "REFUND",
-                Entry::Grant { .. } => "GRANT",
-            };
-            format!("{kind} {} credits", entry.amount())
+            format!("{} {} credits", entry.name().to_uppercase(), entry.amount())
         }
         Event::Moved(from, moved) => {
             let (from, to) = (from.name(), moved.state.name());

@@ -65,7 +65,7 @@ enum Command {
     Listen(listen::Listen),
     /// List the models of an API.
     Models(api::Models),
-    /// Print what a job would cost, how long it usually takes and by which routes.
+    /// Print the price of a job before it is submitted, its usual duration and its routes.
     Quote(api::Quote),
     /// Submit a prompt to an API; with --wait, save the result.
     Submit(api::Submit),

@@ -50,7 +50,7 @@ const TARGETS: [&str; 8] = [
     "arn:aws:lambda:us-east-1:000000000000:function:events",
     "arn:aws:lambda:us-east-1:000000000000:function:gone",
 ];
-/// Its topics of Google's, of which the same holds.
+/// The topics of Google Pub/Sub that events may be sent to here; the simulator accepts them.
 const TOPICS: [&str; 2] =
     ["projects/simulated-project/topics/events", "projects/simulated-project/topics/gone"];
 /// The verified sender of a local stack.

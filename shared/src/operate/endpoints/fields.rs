@@ -29,11 +29,7 @@ pub struct Named {
 
 /// All mistakes in one sentence.
 pub(super) fn sentence(errors: &[FieldError]) -> String {
-    let one = |error: &FieldError| match error.allowed.is_empty() {
-        true => format!("`{}` {}", error.field, error.detail),
-        false => format!("`{}` {}: {}", error.field, error.detail, error.allowed.join(", ")),
-    };
-    errors.iter().map(one).collect::<Vec<_>>().join("; ")
+    errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Given {
