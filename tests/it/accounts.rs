@@ -4,6 +4,7 @@ use domain::policy::health::{Gauge, Ping};
 use domain::provider::Provider::{Fal, Runway};
 use domain::request::Prefer;
 use harness::{Answer, World};
+use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::admission::AdmissionStore;
@@ -33,6 +34,9 @@ async fn an_account_that_wants_speed_gets_the_fastest_route_unless_an_order_says
     };
     assert_eq!(first("as for everybody", json!({})).await, Fal);
     set(&world, Policy { prefer: Some(Prefer::Fastest), ..Policy::default() }).await;
+    let quote = json!({"model": "veo-3.1", "prompt": "a"}).to_string();
+    let quote = world.call(Method::POST, "/v1/quotes", &[], Some(&quote)).await;
+    assert_eq!(quote.text("/request/prefer"), "fastest");
     assert_eq!(first("by policy", json!({})).await, Runway);
     assert_eq!(first("by order", json!({"prefer": "cheapest"})).await, Fal);
 

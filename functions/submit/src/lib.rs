@@ -99,7 +99,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(&account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, images } = match door.parse(request, &account) {
+    let Priced { order, price, images } = match door.parse(request, &account).await {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
@@ -145,11 +145,11 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    fn parse(&mut self, request: &Request, account: &AccountId) -> Result<Priced, Problem> {
+    async fn parse(&mut self, request: &Request, account: &AccountId) -> Result<Priced, Problem> {
         let Self { app, now, .. } = *self;
         let Asked { order, uploads } = match self.dialect {
             Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new() },
-            Dialect::OpenAi => openai::order(request, account, &app.aliases, &app.catalog, now)?,
+            Dialect::OpenAi => openai::order(request, account, &app.aliases, &app.catalog, now).await?,
             Dialect::Gateway => {
                 let started = gateway::order(request, account, &app.catalog, now)?;
                 self.warnings = started.warnings;

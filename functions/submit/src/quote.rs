@@ -15,9 +15,10 @@ use super::{App, unpriced};
 pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
-    app.callers.account(request.headers(), Scope::Read, now).await?;
+    let account = app.callers.account(request.headers(), Scope::Read, now).await?;
     let order = JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach, now);
-    let order = order.map_err(Problem::invalid)?;
+    let mut order = order.map_err(Problem::invalid)?;
+    order.prefer = order.prefer.or(app.submit.policy(&account, now).await?.prefer);
     let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
     let routes = offered(&order, &app.catalog);
     let expected_s = routes.first().map(|(_, takes_s)| *takes_s);

@@ -116,7 +116,8 @@ impl Submit {
         self.events.get(account, now).unwrap_or_default().max(of_callback)
     }
 
-    async fn policy(&self, account: &AccountId, now: Timestamp) -> Result<Policy, Error> {
+    /// The account's policy, at most as old as [`Recent`] keeps it.
+    pub async fn policy(&self, account: &AccountId, now: Timestamp) -> Result<Policy, Error> {
         if let Some(policy) = self.policies.get(account, now) {
             return Ok(policy);
         }

@@ -95,3 +95,50 @@ async fn a_job_whose_upload_is_gone_fails_and_is_refunded() {
     assert_eq!(world.balance().await, balance);
     world.audit().await;
 }
+
+/// A request that names two images would lose one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_images_for_one_frame_are_refused() {
+    let world = World::new().await;
+    let url = "https://example.com/cat.png";
+    let texts = [("model", "pika-2.2"), ("prompt", "a"), ("input_reference[image_url]", url)];
+    let form = create(&world, &[], &texts, Some(IMAGE)).await;
+    let param = form.body["error"]["param"].clone();
+    assert_eq!((form.status.as_u16(), param), (400, json!("input_reference")), "{form:?}");
+    assert_eq!(create(&world, &[], &texts, None).await.status.as_u16(), 200);
+
+    let image = |url: &str| json!({"type": "url", "url": url});
+    let frame = |url: &str, kind: &str| json!({"image": image(url), "frameType": kind});
+    let (one, other) = (url, "https://example.com/dog.png");
+    for (body, status) in [
+        (json!({"image": image(one), "frameImages": [frame(one, "first_frame")]}), 202),
+        (json!({"image": image(one), "frameImages": [frame(other, "first_frame")]}), 400),
+        (json!({"frameImages": [frame(one, "last_frame"), frame(other, "last_frame")]}), 400),
+        (json!({"image": image(one), "providerOptions": {"genmux": {"image_url": other}}}), 400),
+    ] {
+        let mut asked = body.clone();
+        asked["prompt"] = json!("a boat");
+        let answer = post(&world, "/v1/ai/video-model/start", &[("ai-model-id", "pika-2.2")], &asked).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {answer:?}");
+    }
+}
+
+/// As clients write objects and lists in a form.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_holds_objects_and_lists() {
+    let world = World::new().await;
+    let texts = [
+        ("model", "veo-3.1"),
+        ("prompt", "a boat"),
+        ("metadata[order]", "17"),
+        ("metadata[shop]", "north"),
+        ("fallback_models[]", "veo-3.1-fast"),
+        ("fallback_models[]", "kling-3.0"),
+    ];
+    let made = create(&world, &[], &texts, None).await;
+    let request = world.jobs().request(&made.text("/id").parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(json!(request.metadata), json!({"order": "17", "shop": "north"}));
+    assert_eq!(request.fallback_models, ["veo-3.1-fast", "kling-3.0"]);
+    let twice = create(&world, &[], &[("model", "veo-3.1"), ("prompt", "a"), ("prompt", "b")], None).await;
+    assert_eq!((twice.status.as_u16(), twice.code()), (400, "malformed_form"), "{twice:?}");
+}

@@ -1,15 +1,15 @@
 //! Bodies of `multipart/form-data` (RFC 7578), read as a whole.
 
-use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use multer::{Error, Multipart, parse_boundary};
+use serde_json::{Map, Value, json};
 
 /// Fields of one form.
 const FIELDS_MAX: usize = 64;
-/// Bytes of the headers of one field.
-const HEAD_BYTES_MAX: usize = 4_096;
 /// Characters of a boundary (RFC 2046).
 const BOUNDARY_MAX: usize = 70;
 
@@ -20,168 +20,147 @@ pub(super) enum Field {
     File(Bytes),
 }
 
-/// The boundary of a form; `None` if the body is none.
+/// The boundary of a form; `None` if the body is none. It is empty if the header names none.
 pub(super) fn boundary(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
+    match parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?) {
+        Ok(boundary) => Some(boundary),
+        Err(Error::NoBoundary) => Some(String::new()),
+        Err(_other_type) => None,
     }
-    Some(parameter(parameters, "boundary").unwrap_or_default())
 }
 
-/// The fields of a form by their names.
+/// The fields of a form, in their order.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
-pub(super) fn fields(body: &[u8], boundary: &str) -> Result<BTreeMap<String, Field>, &'static str> {
+pub(super) async fn fields(body: Bytes, boundary: &str) -> Result<Vec<(String, Field)>, String> {
     if boundary.is_empty() || boundary.len() > BOUNDARY_MAX {
-        return Err("`Content-Type` has no usable boundary");
+        return Err("`Content-Type` has no usable boundary".to_owned());
     }
-    // The first delimiter may stand at the very beginning, without a line break.
-    let delimiter = format!("\r\n--{boundary}").into_bytes();
-    let body = [b"\r\n", body].concat();
-    let (_, mut rest) = delimited(&body, &delimiter).ok_or("it has no such boundary")?;
-    let mut fields = BTreeMap::new();
-    while let Some(part) = rest {
-        let (content, next) = delimited(part, &delimiter).ok_or("it is cut off")?;
-        let (name, field) = field(content)?;
+    let body = futures_util::stream::iter([Ok::<_, Infallible>(body)]);
+    let mut parts = Multipart::new(body, boundary);
+    let mut fields = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(malformed)? {
         if fields.len() == FIELDS_MAX {
-            return Err("it has too many fields");
+            return Err(format!("it has more than {FIELDS_MAX} fields"));
         }
-        if fields.insert(name, field).is_some() {
-            return Err("it has a field twice");
-        }
-        rest = next;
+        let name = part.name().ok_or("a field has no name")?.to_owned();
+        let is_file = part.file_name().is_some();
+        let content = part.bytes().await.map_err(malformed)?;
+        let field = match is_file {
+            true => Field::File(content),
+            false => Field::Text(text(&content).ok_or("a text field is not UTF-8")?),
+        };
+        fields.push((name, field));
     }
     Ok(fields)
 }
 
-/// What stands before the next delimiter, and after it unless it is the last.
-fn delimited<'a>(bytes: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-    let mut at = 0;
-    loop {
-        let (before, after) = split(&bytes[at..], delimiter)?;
-        let before = &bytes[..at + before.len()];
-        if after.starts_with(b"--") {
-            return Some((before, None));
+/// In plain words: texts of the library may repeat what was sent.
+fn malformed(error: Error) -> String {
+    let why = match error {
+        Error::IncompleteFieldData { .. } | Error::IncompleteHeaders | Error::IncompleteStream => {
+            "it is cut off, or has no such boundary"
         }
-        let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        match after[blanks..].strip_prefix(b"\r\n") {
-            Some(next) => return Some((before, Some(next))),
-            // A longer word that begins like the boundary.
-            None => at = bytes.len() - after.len(),
+        Error::ReadHeaderFailed(_) | Error::DecodeHeaderName { .. } | Error::DecodeHeaderValue { .. } => {
+            "a field has headers that cannot be read"
         }
-    }
+        _ => "it cannot be read",
+    };
+    why.to_owned()
 }
 
-fn field(part: &[u8]) -> Result<(String, Field), &'static str> {
-    let (head, content) = split(part, b"\r\n\r\n").ok_or("a field has no end of its headers")?;
-    if head.len() > HEAD_BYTES_MAX {
-        return Err("a field has too long headers");
-    }
-    let head = std::str::from_utf8(head).map_err(|_bytes| "a field has headers that are not UTF-8")?;
-    let headers = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    let mut dispositions =
-        headers.filter(|(name, _)| name.trim().eq_ignore_ascii_case("content-disposition"));
-    let (_, disposition) = dispositions.next().ok_or("a field has no `Content-Disposition`")?;
-    let name = parameter(disposition, "name").ok_or("a field has no name")?;
-    if parameter(disposition, "filename").is_some() {
-        return Ok((name, Field::File(Bytes::copy_from_slice(content))));
-    }
-    let text = std::str::from_utf8(content).map_err(|_bytes| "a text field is not UTF-8")?;
-    Ok((name, Field::Text(text.to_owned())))
+fn text(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
-/// The value of `name=value` or `name="value"` among parameters that semicolons separate.
-fn parameter(text: &str, name: &str) -> Option<String> {
-    let mut rest = text;
-    loop {
-        let (key, value) = rest.split_once('=')?;
-        let key = key.rsplit(';').next().unwrap_or_default().trim();
-        let (value, after) = match value.strip_prefix('"') {
-            Some(quoted) => quoted_text(quoted)?,
-            None => {
-                let (value, after) = value.split_once(';').unwrap_or((value, ""));
-                (value.trim().to_owned(), after)
-            }
-        };
-        if key.eq_ignore_ascii_case(name) {
-            return Some(value);
+/// Puts a value under the name that it has in a form: `a`, or as clients write objects and lists, `a[b]` and
+/// `a[]`.
+///
+/// # Errors
+///
+/// The field is there already, or in another shape.
+pub(super) fn put(fields: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), String> {
+    let twice = || format!("it has the field `{}` twice", name.chars().take(64).collect::<String>());
+    let (field, member) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        Some((field, member)) if !field.is_empty() => (field, Some(member)),
+        _ => (name, None),
+    };
+    let Some(member) = member else {
+        return fields.insert(field.to_owned(), value).map_or(Ok(()), |_| Err(twice()));
+    };
+    let empty = if member.is_empty() { json!([]) } else { json!({}) };
+    match fields.entry(field).or_insert(empty) {
+        Value::Array(list) if member.is_empty() => list.push(value),
+        Value::Object(members) if !members.contains_key(member) && !member.is_empty() => {
+            members.insert(member.to_owned(), value);
         }
-        rest = after;
+        _ => return Err(twice()),
     }
-}
-
-/// The text up to the closing quote, and what follows it. Browsers write a quote as `%22`, others as `\"`.
-fn quoted_text(text: &str) -> Option<(String, &str)> {
-    let (mut value, mut is_escaped) = (String::new(), false);
-    for (at, c) in text.char_indices() {
-        match c {
-            '\\' if !is_escaped => is_escaped = true,
-            '"' if !is_escaped => return Some((value.replace("%22", "\""), &text[at + 1..])),
-            c => {
-                value.push(c);
-                is_escaped = false;
-            }
-        }
-    }
-    None
-}
-
-/// What stands before and after the first `separator`.
-fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = bytes.windows(separator.len()).position(|window| window == separator)?;
-    Some((&bytes[..at], &bytes[at + separator.len()..]))
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn form(parts: &[&str]) -> Vec<u8> {
+    fn form(parts: &[&str]) -> Bytes {
         let parts = parts.iter().map(|part| format!("--b\r\n{part}\r\n"));
-        format!("{}--b--\r\n", parts.collect::<String>()).into_bytes()
+        format!("{}--b--\r\n", parts.collect::<String>()).into()
     }
 
     fn text(name: &str, value: &str) -> String {
         format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}")
     }
 
-    #[test]
-    fn texts_and_files_are_read_by_name() {
-        let file = "content-disposition: form-data; filename=\"a \\\"b\\\".png\"; name=\"file\"\r\n\
+    #[tokio::test]
+    async fn texts_and_files_are_read_by_name() {
+        let file = "content-disposition: form-data; filename=\"a b.png\"; name=\"file\"\r\n\
                     Content-Type: image/png\r\n\r\n\r\n--bx\r\n--\r\n";
         let body = form(&[&text("prompt", "a\r\nboat"), file, &text("empty", "")]);
-        let fields = fields(&body, "b").unwrap();
-        assert_eq!(fields["prompt"], Field::Text("a\r\nboat".to_owned()));
-        assert_eq!(fields["empty"], Field::Text(String::new()));
-        assert_eq!(fields.len(), 3);
-        let Field::File(bytes) = &fields["file"] else { panic!("{fields:?}") };
-        assert_eq!(bytes.as_ref(), b"\r\n--bx\r\n--\r\n");
+        let named = |name: &str, field| (name.to_owned(), field);
+        let expected = [
+            named("prompt", Field::Text("a\r\nboat".to_owned())),
+            named("file", Field::File("\r\n--bx\r\n--\r\n".into())),
+            named("empty", Field::Text(String::new())),
+        ];
+        assert_eq!(fields(body, "b").await.unwrap(), expected);
     }
 
-    #[test]
-    fn what_is_no_whole_form_is_refused() {
+    #[tokio::test]
+    async fn what_is_no_whole_form_is_refused() {
         let whole = form(&[&text("prompt", "a")]);
         for end in 0..whole.len() - 4 {
-            assert!(fields(&whole[..end], "b").is_err(), "{end} bytes");
+            assert!(fields(whole.slice(..end), "b").await.is_err(), "{end} bytes");
         }
         for (body, boundary) in [
-            (form(&[&text("a", "1"), &text("a", "2")]), "b"),
             (form(&["Content-Disposition: form-data\r\n\r\n1"]), "b"),
             (form(&["Content-Type: text/plain\r\n\r\n1"]), "b"),
             (form(&["\u{fffd}"]), "b"),
-            (form(&[&text(&"x".repeat(HEAD_BYTES_MAX), "1")]), "b"),
             (whole.clone(), "c"),
             (whole.clone(), ""),
-            (b"{}".to_vec(), "b"),
+            ("{}".into(), "b"),
         ] {
-            assert!(fields(&body, boundary).is_err(), "{}", String::from_utf8_lossy(&body));
+            assert!(fields(body.clone(), boundary).await.is_err(), "{}", String::from_utf8_lossy(&body));
         }
         let many: Vec<_> = (0..=FIELDS_MAX).map(|n| text(&n.to_string(), "1")).collect();
-        assert!(fields(&form(&many.iter().map(String::as_str).collect::<Vec<_>>()), "b").is_err());
+        assert!(fields(form(&many.iter().map(String::as_str).collect::<Vec<_>>()), "b").await.is_err());
+    }
+
+    #[test]
+    fn objects_and_lists_are_built_from_names() {
+        let built = |names: &[&str]| {
+            let mut fields = Map::new();
+            let put = names.iter().try_for_each(|name| put(&mut fields, name, json!(1)));
+            put.map(|()| Value::Object(fields)).ok()
+        };
+        assert_eq!(built(&["a", "m[x]", "m[y z]"]), Some(json!({"a": 1, "m": {"x": 1, "y z": 1}})));
+        assert_eq!(built(&["l[]", "l[]"]), Some(json!({"l": [1, 1]})));
+        assert_eq!(built(&["[]", "a]"]), Some(json!({"[]": 1, "a]": 1})));
+        for names in [["a", "a"], ["a", "a[b]"], ["a[b]", "a"], ["a[]", "a[b]"], ["a[b]", "a[b]"]] {
+            assert_eq!(built(&names), None, "{names:?}");
+        }
     }
 
     #[test]
@@ -193,7 +172,7 @@ mod tests {
         for value in [
             "multipart/form-data; boundary=a-b",
             "Multipart/Form-Data;charset=utf-8;boundary=\"a-b\"",
-            "multipart/form-data; boundary=a-b ; charset=utf-8",
+            "multipart/form-data; boundary=a-b; charset=utf-8",
         ] {
             assert_eq!(boundary(value).as_deref(), Some("a-b"), "{value}");
         }

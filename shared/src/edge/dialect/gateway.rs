@@ -108,23 +108,38 @@ pub fn order(
     };
     put(&mut fields, "resolution", "resolution", resolution.map(Value::String))?;
     let mut asked = Asked::read(fields)?;
-    if let Some(image) = start.image {
-        asked.set_image(image.image("image")?, account);
+    let frames = start.frame_images.unwrap_or_default();
+    let (first, last): (Vec<_>, Vec<_>) =
+        frames.into_iter().partition(|frame| frame.frame_type == FrameType::FirstFrame);
+    let first = start.image.into_iter().chain(first.into_iter().map(|frame| frame.image));
+    if let Some(image) = only(first, "image", asked.order.has_image())? {
+        asked.set_image(image, account);
     }
-    for frame in start.frame_images.unwrap_or_default() {
-        let image = frame.image.image("frameImages")?;
-        match frame.frame_type {
-            // Their client also sends it as `image`.
-            FrameType::FirstFrame if asked.order.has_image() => {}
-            FrameType::FirstFrame => asked.set_image(image, account),
-            FrameType::LastFrame => asked.set_last_frame(image, account),
-        }
+    let last = last.into_iter().map(|frame| frame.image);
+    if let Some(image) = only(last, "frameImages", asked.order.last_frame_url.is_some())? {
+        asked.set_last_frame(image, account);
     }
     asked.check_kind(catalog, now)?;
     if let Some(size) = size {
         asked.set_size(&size, catalog, now)?;
     }
     Ok(Started { asked, warnings })
+}
+
+/// The image that all of these are, if there is one: their client sends a first frame as `image` as well.
+/// `is_set`: an option of ours names one already.
+fn only(
+    files: impl Iterator<Item = File>,
+    field: &'static str,
+    is_set: bool,
+) -> Result<Option<Image>, Problem> {
+    let mut images = files.map(|file| file.image(field)).collect::<Result<Vec<_>, _>>()?;
+    images.dedup();
+    match images.len() {
+        0 => Ok(None),
+        1 if !is_set => Ok(images.pop()),
+        _ => Err(wrong(field, "is given twice, and a video begins or ends with one image", vec![])),
+    }
 }
 
 /// Our own options, and a warning for each other provider's.

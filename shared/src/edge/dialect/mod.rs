@@ -65,7 +65,7 @@ pub struct Asked {
 }
 
 /// An image as a dialect gives it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Image {
     Url(String),
     Bytes(Bytes),

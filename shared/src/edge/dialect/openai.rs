@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use domain::catalog::Catalog;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
@@ -21,6 +22,7 @@ use crate::edge::http::{Problem, body_bytes, check_length, json as answer, parse
 
 /// The model of a request that names none, as their clients know it.
 const MODEL_DEFAULT: &str = "sora-2";
+const REFERENCE: &str = "input_reference";
 /// Our fields that are no text, which a form cannot tell.
 const NOT_TEXT: [&str; 6] = ["audio", "fallback_models", "fps", "metadata", "pin", "seed"];
 /// `Retry-After` of our own dialect, in their clients' unit.
@@ -36,7 +38,7 @@ pub fn retry_count(headers: &HeaderMap) -> Option<u32> {
 }
 
 /// The order of `POST /v1/videos`, from a form or from JSON.
-pub fn order(
+pub async fn order(
     request: &Request,
     account: &AccountId,
     aliases: &Aliases,
@@ -44,11 +46,13 @@ pub fn order(
     now: Timestamp,
 ) -> Result<Asked, Problem> {
     let (mut fields, mut image) = match form::boundary(request.headers()) {
-        Some(boundary) => of_form(body_bytes(request), &boundary)?,
+        Some(boundary) => of_form(body_bytes(request), &boundary).await?,
         None => (parse_within::<Map<String, Value>>(request, BODY_BYTES_MAX)?, None),
     };
-    if let Some(reference) = fields.remove("input_reference").filter(|value| !value.is_null()) {
-        image = Some(image_of(&reference)?);
+    if let Some(reference) = fields.remove(REFERENCE).filter(|value| !value.is_null()) {
+        if image.replace(image_of(&reference)?).is_some() {
+            return Err(two_images());
+        }
     }
     let seconds = fields.remove("seconds").map(seconds).transpose()?.flatten();
     put(&mut fields, "duration_s", "seconds", seconds)?;
@@ -61,7 +65,7 @@ pub fn order(
     let mut asked = Asked::read(fields)?;
     if let Some(image) = image {
         if asked.order.image_url.is_some() {
-            return Err(wrong("input_reference", "stands for `image_url`: send one of them", vec![]));
+            return Err(wrong(REFERENCE, "stands for `image_url`: send one of them", vec![]));
         }
         asked.set_image(image, account);
     }
@@ -74,47 +78,40 @@ pub fn order(
     Ok(asked)
 }
 
-fn of_form(body: &[u8], boundary: &str) -> Result<(Map<String, Value>, Option<Image>), Problem> {
+async fn of_form(body: &[u8], boundary: &str) -> Result<(Map<String, Value>, Option<Image>), Problem> {
     check_length(body, BODY_BYTES_MAX)?;
-    let malformed = |why| {
+    let malformed = |why: String| {
         let detail = format!("The body is not a form: {why}.");
         Problem::new(StatusCode::BAD_REQUEST, "malformed_form", detail)
     };
     let (mut fields, mut image) = (Map::new(), None);
-    for (name, field) in form::fields(body, boundary).map_err(malformed)? {
+    let body = Bytes::copy_from_slice(body);
+    for (name, field) in form::fields(body, boundary).await.map_err(malformed)? {
         match field {
-            Field::File(bytes) if name == "input_reference" => image = Some(Image::Bytes(bytes)),
-            Field::File(_) => {
-                return Err(wrong("input_reference", "is the only field that may be a file", vec![]));
-            }
+            Field::File(bytes) if name == REFERENCE && image.is_none() => image = Some(Image::Bytes(bytes)),
+            Field::File(_) if name == REFERENCE => return Err(two_images()),
+            Field::File(_) => return Err(wrong(REFERENCE, "is the only field that may be a file", vec![])),
             Field::Text(text) => {
-                match name.strip_prefix("input_reference[").and_then(|it| it.strip_suffix(']')) {
-                    Some(member) => {
-                        let reference = fields.entry("input_reference").or_insert_with(|| json!({}));
-                        if let Value::Object(members) = reference {
-                            members.insert(member.to_owned(), Value::String(text));
-                        }
-                    }
-                    None => {
-                        let value =
-                            NOT_TEXT.contains(&&*name).then(|| serde_json::from_str(&text).ok()).flatten();
-                        fields.insert(name, value.unwrap_or(Value::String(text)));
-                    }
-                }
+                let value = NOT_TEXT.contains(&&*name).then(|| serde_json::from_str(&text).ok()).flatten();
+                let value = value.unwrap_or(Value::String(text));
+                form::put(&mut fields, &name, value).map_err(malformed)?;
             }
         }
     }
     Ok((fields, image))
 }
 
+fn two_images() -> Problem {
+    wrong(REFERENCE, "takes one image: send a file or an `image_url`", vec![])
+}
+
 /// `input_reference` in JSON: an object with the URL, or the URL alone.
 fn image_of(reference: &Value) -> Result<Image, Problem> {
-    const FIELD: &str = "input_reference";
     let url = match reference {
         Value::String(url) => Some(url),
         Value::Object(members) if members.contains_key("file_id") => {
             let detail = "`file_id` is not supported: send the file in a form, or its `image_url`";
-            return Err(wrong(FIELD, detail, vec![]));
+            return Err(wrong(REFERENCE, detail, vec![]));
         }
         Value::Object(members) if members.len() == 1 => match members.get("image_url") {
             Some(Value::String(url)) => Some(url),
@@ -122,8 +119,8 @@ fn image_of(reference: &Value) -> Result<Image, Problem> {
         },
         _ => None,
     };
-    let url = url.ok_or_else(|| wrong(FIELD, "must be a file, or an object with `image_url`", vec![]))?;
-    Image::of_url(url.clone(), FIELD)
+    let url = url.ok_or_else(|| wrong(REFERENCE, "must be a file, or an object with `image_url`", vec![]))?;
+    Image::of_url(url.clone(), REFERENCE)
 }
 
 /// `seconds`: digits in a text, or a number.
@@ -298,8 +295,9 @@ pub(super) fn problem(problem: &Problem) -> Response<Body> {
         (_, code) => ("invalid_request_error", code),
     };
     let mut response = super::error(status, &super::message(problem, name), kind, &json!(field), code);
-    // They would repeat a 409 and every 429.
-    if !problem.is_retryable() {
+    // They would repeat a 409 and every 429. A refused order has no job, so its retry would find the one of an
+    // equal order before it.
+    if !problem.is_retryable() || matches!(problem.code, "too_many_live_jobs" | "loss_limit") {
         response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response
