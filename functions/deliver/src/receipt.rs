@@ -1,6 +1,7 @@
 //! What vendors report of mails and texts after they took them.
 
 use domain::delivery::Reported;
+use domain::endpoint::Reason;
 use domain::id::AccountId;
 use shared::edge::batch::Unfinished;
 use shared::edge::note_account;
@@ -11,10 +12,18 @@ use super::{App, RACES_MAX, health};
 /// and does what a crash left undone.
 pub(crate) async fn receive(app: &App, reported: &Reported) -> Result<(), Unfinished> {
     let Some(account) = moved(app, reported).await? else { return Ok(()) };
+    let fate = reported.fate;
+    if fate.ends_address() {
+        // Whatever became of the endpoint since: it may have been moved, or deleted.
+        app.endpoints.suppress(reported.kind(), &reported.address, app.clock.now()).await?;
+    }
+    if Reason::of(fate).is_none() {
+        return Ok(());
+    }
     for _ in 0..RACES_MAX {
         let Some(endpoint) = app.endpoints.get(&account, &reported.endpoint).await? else { return Ok(()) };
         let now = app.clock.now();
-        let Some(next) = endpoint.after_report(reported.fate, &reported.address, now) else { return Ok(()) };
+        let Some(next) = endpoint.after_report(fate, &reported.address, now) else { return Ok(()) };
         if health::replace(app, &endpoint, &next).await? {
             return Ok(());
         }

@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::catalog::{Catalog, Route};
+use domain::event::Event;
 use domain::job::{CHECK_EVERY, Job};
 use domain::policy::admission::{Admission, AdmissionRequest, NotAdmitted};
 use domain::policy::backoff::{RETRY_BASE, full_jitter};
-use domain::policy::breaker::Report;
+use domain::policy::breaker::{Open, Report};
 use domain::policy::limit::{LimitTable, slot_name};
 use domain::provider::Provider;
 use domain::request::JobRequest;
@@ -131,8 +132,8 @@ impl AdmissionControl {
         match self.change(provider, before.clone(), now, change).await {
             Ok((after, _)) => {
                 log(provider, &before, &after, report);
-                if let Some(class) = needs_attention(&before, &after) {
-                    self.store.alert(provider, class, None, now).await;
+                if let Some(open) = needs_attention(&before, &after) {
+                    self.store.raise(Event::of_refusal(provider, open.why.name(), open.since)).await;
                 }
             }
             Err(error) => {
@@ -308,10 +309,10 @@ pub(crate) fn pause(wait: Duration, job: &Job, random: u32, now: Timestamp) -> D
     Duration::from_millis(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).next_multiple_of(1_000))
 }
 
-/// The class of error that opened the breaker, if only the operator can mend it.
-fn needs_attention(before: &Admission, after: &Admission) -> Option<&'static str> {
+/// The breaker that was just opened, if only the operator can mend what opened it.
+fn needs_attention(before: &Admission, after: &Admission) -> Option<Open> {
     let open = after.breaker.open.filter(|_| before.breaker.open.is_none())?;
-    matches!(open.why, ErrorClass::Auth | ErrorClass::InsufficientFunds).then(|| open.why.name())
+    matches!(open.why, ErrorClass::Auth | ErrorClass::InsufficientFunds).then_some(open)
 }
 
 fn log(provider: Provider, before: &Admission, after: &Admission, report: Option<Report>) {

@@ -35,7 +35,7 @@ mod watch;
 const PRICES_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long the look at jobs and queues may take: less than the invocation.
-const LOOK_MAX: Duration = Duration::from_secs(25);
+const JUDGE_MAX: Duration = Duration::from_secs(25);
 
 /// Everything `health` may touch.
 #[derive(Debug)]
@@ -83,9 +83,8 @@ async fn check_all(app: &App) -> Result<(), BoxError> {
     let mut states = app.admission.states(providers).await?;
     // Concurrently: a slow provider must not delay the others.
     let checks = providers.iter().map(|provider| check(app, *provider, states.remove(provider)));
-    let look = tokio::time::timeout(LOOK_MAX, watch::look(app));
-    let (checked, looked) = join!(join_all(checks.collect::<Vec<_>>()), look);
-    checked.into_iter().chain([looked?]).collect()
+    let (checked, looked) = join!(join_all(checks.collect::<Vec<_>>()), watch::look(app));
+    checked.into_iter().chain([looked]).collect()
 }
 
 async fn check(app: &App, provider: Provider, state: Option<ProviderState>) -> Result<(), BoxError> {
@@ -173,7 +172,7 @@ fn alert(provider: Provider, gauge: &Gauge, open: Option<Open>, turn: Turn, now:
     let condition = gauge.condition();
     let refusal = condition.needs().filter(|_| turn == Turn::Raised);
     if let Some((class, open)) = refusal.zip(open).filter(|(class, open)| *class == open.why) {
-        return Alert::Shared(Event::of_attention(provider, class.name(), None, open.since));
+        return Alert::Shared(Event::of_refusal(provider, class.name(), open.since));
     }
     let about = [provider.name(), &gauge.version.to_string()];
     if let Some(class) = refusal {

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::edge::batch::BoxError;
 
-use super::{App, announce};
+use super::{App, JUDGE_MAX, announce};
 
 /// Looks at everything and writes what changed, with its events, in one write: of two runs at the same time, one
 /// alerts.
@@ -19,7 +19,9 @@ pub(crate) async fn look(app: &App) -> Result<(), BoxError> {
     let mut next = Watch { version: before.version + 1, ..before.clone() };
     let mut events = Vec::new();
     let dead = dead_letters(app, &mut next, &mut events, now).await;
-    let judged = judge(app, &mut next, &mut events, now).await;
+    // What takes long is given up, and not the alarms of the queues with it.
+    let judged = tokio::time::timeout(JUDGE_MAX, judge(app, &mut next, &mut events, now)).await;
+    let judged = judged.unwrap_or_else(|elapsed| Err(elapsed.into()));
     let is_changed = next != Watch { version: next.version, ..before };
     if is_changed && app.watch.put(&next, &events).await? {
         for event in &events {
@@ -61,14 +63,19 @@ async fn judge(
     events: &mut Vec<Event>,
     now: Timestamp,
 ) -> Result<(), BoxError> {
-    watch.see(app.watch.active_accounts().await?, now);
+    watch.see(app.watch.active_accounts(now).await?, now);
     if !watch.judges(now) {
         return Ok(());
     }
     let accounts = watch.accounts.keys().cloned().collect();
     let window: Window = app.watch.window(accounts, now.minus(app.rules.window)).await?;
     for rule in Rule::ALL {
-        if let Some(turn) = watch.look(rule.event(), rule.sight(&app.rules, &window), now) {
+        let sight = match rule.sight(&app.rules, &window) {
+            // Too few jobs to tell, for as long as a window: what was bad then is over.
+            Sight::Unsure if watch.is_older(rule.event(), app.rules.window, now) => Sight::Calm,
+            sight => sight,
+        };
+        if let Some(turn) = watch.look(rule.event(), sight, now) {
             let data = rule.data(&app.rules, &window, turn);
             events.push(event(rule.event(), "", &data, watch, now));
         }

@@ -93,7 +93,7 @@ impl Reason {
     }
 
     /// Why what became of a mail or a text is the end of its endpoint, if it is.
-    const fn of(fate: Fate) -> Option<Self> {
+    pub const fn of(fate: Fate) -> Option<Self> {
         match fate {
             Fate::Bounced => Some(Self::Bounced),
             Fate::Unsubscribed => Some(Self::Unsubscribed),
@@ -268,7 +268,8 @@ impl Endpoint {
     /// The endpoint after a try that began at `at`; `None` if nothing is worth recording.
     pub fn after(&self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Option<Self> {
         let health = &self.health;
-        if health.counts_from.is_some_and(|from| at < from) {
+        // What disabled it says more than a try that was under way.
+        if self.status == Status::Disabled || health.counts_from.is_some_and(|from| at < from) {
             return None;
         }
         match outcome {
@@ -329,11 +330,6 @@ impl Endpoint {
     /// Whether the change to `next` disables it.
     pub fn is_disabled_by(&self, next: &Self) -> bool {
         self.status != Status::Disabled && next.status == Status::Disabled
-    }
-
-    /// Whether the change to `next` is the end of its address, for every account.
-    pub fn is_suppressed_by(&self, next: &Self) -> bool {
-        self.may_be_enabled() && matches!(next.disabled_reason, Some(Reason::Bounced | Reason::Complained))
     }
 
     pub const fn disable(&mut self, reason: Reason) {

@@ -186,6 +186,18 @@ impl Event {
         Self::alert(EventType::ATTENTION, &[provider.name(), class, reason.unwrap_or_default()], &data, now)
     }
 
+    /// A provider that refuses our key or has no balance, since its circuit breaker opened: one event for each
+    /// opening, whoever writes it.
+    pub fn of_refusal(provider: Provider, class: &str, since: Timestamp) -> Self {
+        let data = json!({"provider": provider, "class": class, "reason": null});
+        Self::of_alarm(
+            EventType::ATTENTION,
+            &[provider.name(), class, &since.as_millis().to_string()],
+            &data,
+            since,
+        )
+    }
+
     /// What an alarm says. `about` names the alarm and the version of what it is stored in: one event for each.
     pub fn of_alarm(kind: &'static str, about: &[&str], data: &Value, now: Timestamp) -> Self {
         Self::new(EventId::of(&[&[kind], about].concat()), AccountId::operator(), kind, data, now)
@@ -321,6 +333,9 @@ mod tests {
             Event::of_overdue(Duration::ZERO, now).id,
             Event::of_mismatch(&JobId::from_bytes([0; 16]), now).id,
         ];
+        let refused = |secs| Event::of_refusal(Provider::Fal, "auth", Timestamp::from_secs(secs)).id;
+        assert_ne!(refused(7_200), refused(7_201), "each opening of a breaker");
+        assert_eq!(refused(7_200), refused(7_200));
         let different: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(different.len(), ids.len());
     }

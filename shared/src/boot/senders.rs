@@ -31,11 +31,12 @@ pub fn senders(read: &mut Reader<'_>) -> Vec<Sender> {
     senders
 }
 
-/// `SENDERS`, and what events may be sent to, separated by commas: `EVENT_TARGETS`, ARNs, and `PUBSUB_TOPICS`.
+/// `SENDERS`, and what events may be sent to, separated by commas: `EVENT_TARGETS`, ARNs, and `GOOGLE_TARGETS`,
+/// topics and URLs.
 pub fn offers(read: &mut Reader<'_>) -> Offers {
     let senders = senders(read);
     let mut targets = Vec::new();
-    for variable in ["EVENT_TARGETS", "PUBSUB_TOPICS"] {
+    for variable in ["EVENT_TARGETS", "GOOGLE_TARGETS"] {
         let list: String = read.optional(variable, "a list").unwrap_or_default();
         let named: Vec<_> = list.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
         if let Err(wrong) = Offers::new(&senders, &named) {
@@ -179,7 +180,7 @@ mod tests {
             (vec![("SENDERS", "sendgrid"), ("EMAIL_FROM", "a@b.example")], "API_URL is missing"),
             (vec![("SENDERS", "ses,sendgrid")], "SENDERS names two for email"),
             (vec![("EVENT_TARGETS", "arn:aws:s3:::b")], "EVENT_TARGETS: arn:aws:s3:::b is no target"),
-            (vec![("PUBSUB_TOPICS", "my-topic")], "PUBSUB_TOPICS: my-topic is no target"),
+            (vec![("GOOGLE_TARGETS", "my-topic")], "GOOGLE_TARGETS: my-topic is no target"),
             (
                 vec![("SENDERS", "google"), ("GOOGLE_SERVICE_ACCOUNT_JSON", "{}")],
                 "GOOGLE_SERVICE_ACCOUNT_JSON is not the key file",

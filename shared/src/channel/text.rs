@@ -90,15 +90,14 @@ fn alarm(kind: &str, data: &Value) -> String {
             )
         }
         "latency.high" => {
-            let word = if is_over { "less than" } else { "more than" };
-            let limit = &data["latency_p95_s_max"];
-            format!("The slowest 5% of {} jobs of {minutes} minutes took {word} {limit} s.", data["jobs"])
+            let took = data["latency_p95_s"].as_u64().unwrap_or_default();
+            let again = if is_over { " again" } else { "" };
+            format!("95% of {} jobs of {minutes} minutes took at most {took} s{again}.", data["jobs"])
         }
         _ => {
-            let dollars = |name: &str| data[name].as_u64().unwrap_or_default() / 1_000_000;
-            let word = if is_over { "no longer above" } else { "above" };
-            let (spend, limit) = (dollars("spend_micro_usd"), dollars("spend_micro_usd_max"));
-            format!("Jobs of {minutes} minutes cost ${spend}, {word} ${limit}.")
+            let cents = data["spend_micro_usd"].as_u64().unwrap_or_default() / 10_000;
+            let word = if is_over { "no longer too much" } else { "too much" };
+            format!("Jobs of {minutes} minutes cost ${}.{:02}: {word}.", cents / 100, cents % 100)
         }
     }
 }
@@ -140,7 +139,7 @@ mod tests {
     fn an_alarm_is_a_sentence_when_it_is_raised_and_another_when_it_is_over() {
         let data = json!({
             "window_s": 3_600, "queue": "poll", "messages": 2, "jobs": 20, "success_percent": 75,
-            "latency_p95_s_max": 900, "spend_micro_usd": 41_200_000, "spend_micro_usd_max": 40_000_000,
+            "latency_p95_s": 900, "spend_micro_usd": 41_200_000, "spend_micro_usd_max": 40_000_000,
         });
         let line = |kind: &str, status: &str| {
             let mut data = data.clone();
@@ -160,13 +159,13 @@ mod tests {
             ),
             (
                 "latency.high",
-                "The slowest 5% of 20 jobs of 60 minutes took more than 900 s.",
-                "The slowest 5% of 20 jobs of 60 minutes took less than 900 s.",
+                "95% of 20 jobs of 60 minutes took at most 900 s.",
+                "95% of 20 jobs of 60 minutes took at most 900 s again.",
             ),
             (
                 "spend.high",
-                "Jobs of 60 minutes cost $41, above $40.",
-                "Jobs of 60 minutes cost $41, no longer above $40.",
+                "Jobs of 60 minutes cost $41.20: too much.",
+                "Jobs of 60 minutes cost $41.20: no longer too much.",
             ),
         ] {
             assert_eq!(line(kind, "raised"), raised);

@@ -7,8 +7,8 @@ use url::form_urlencoded;
 use super::Kind;
 
 /// Numbers that take no texts: by <https://www.twilio.com/docs/api/errors>, they are malformed, no mobile phones,
-/// unknown, or landlines.
-const BAD_NUMBERS: [&str; 6] = ["21211", "21217", "21614", "21635", "30005", "30006"];
+/// or unknown. 30006 is not among them: it is a landline, or a carrier that our own number cannot reach.
+const BAD_NUMBERS: [&str; 5] = ["21211", "21217", "21614", "21635", "30005"];
 /// A reader who answered STOP.
 const UNSUBSCRIBED: &str = "21610";
 

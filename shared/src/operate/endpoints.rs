@@ -101,7 +101,10 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<(Endpoint, bool), Refusal> {
     let Named { address, types } = new.given.named(rules, new.kind, true)?;
-    must_take(store, new.kind, address.as_deref(), now).await?;
+    // A repeat returns what it made, whatever became of its address since.
+    if !new.kind.repeats() && store.get(account, &id).await?.is_none() {
+        must_take(store, new.kind, address.as_deref(), now).await?;
+    }
     let endpoint = Endpoint {
         id,
         account: account.clone(),
@@ -139,7 +142,7 @@ async fn must_take(
 ) -> Result<(), Refusal> {
     let Some(address) = address.filter(|_| !kind.repeats()) else { return Ok(()) };
     if store.is_suppressed(kind, address, now).await? {
-        let detail = "cannot be this: it bounced, or its reader reported it as spam, in the last 90 days";
+        let detail = "cannot be this: it takes none of our messages";
         return Err(Refusal::field(kind.field(), detail));
     }
     Ok(())

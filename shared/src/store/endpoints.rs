@@ -119,7 +119,7 @@ impl EndpointStore {
         Ok(self.transact(&doing, vec![put]).await?.is_none())
     }
 
-    /// Replaces an endpoint by its next version, with an event of the change, and what it says of its address.
+    /// Replaces an endpoint by its next version, with an event of the change.
     /// `false` if another write was faster.
     pub async fn replace(
         &self,
@@ -136,19 +136,16 @@ impl EndpointStore {
         if let Some(event) = event {
             writes.push(event_put(&self.table, event)?);
         }
-        if before.is_suppressed_by(next) {
-            writes.push(self.suppression(next));
-        }
         Ok(self.transact(&doing, writes).await?.is_none())
     }
 
-    /// Keeps every endpoint from the address that ended this one.
-    fn suppression(&self, ended: &Endpoint) -> TransactWriteItem {
-        let until = ended.updated_at + SUPPRESSED_FOR;
-        let mut item = key(keys::suppressed(ended.kind, &ended.address), keys::SUPPRESSED);
-        item.insert(EXPIRES_AT.to_owned(), number(until.as_secs()));
-        let put = Put::builder().table_name(&self.table.name).set_item(Some(item));
-        TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
+    /// Keeps new endpoints of all accounts from an address. A repeat makes it longer.
+    #[expect(clippy::disallowed_methods, reason = "the one write that suppresses an address")]
+    pub async fn suppress(&self, kind: Kind, address: &str, now: Timestamp) -> Result<(), Error> {
+        let mut item = key(keys::suppressed(kind, address), keys::SUPPRESSED);
+        item.insert(EXPIRES_AT.to_owned(), number((now + SUPPRESSED_FOR).as_secs()));
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
+        put.send().await.map(|_| ()).map_err(|source| Error::sdk("suppress an address", source))
     }
 
     /// Whether an address has bounced, or complained, of late.

@@ -15,11 +15,12 @@ use super::keys::{self, PK, WATCH};
 use super::{Error, Table};
 use domain::event::Event;
 use domain::id::{AccountId, JobId};
+use domain::job::CHECK_EVERY;
 use domain::policy::rules::Window;
 use domain::policy::watch::Watch;
 use domain::time::Timestamp;
 
-/// Active jobs of one shard, the newest first, whose accounts are noted.
+/// Active jobs of one shard whose accounts are noted.
 const LOOK_MAX: i32 = 5;
 /// Jobs of one account that are listed for a window: the newest.
 const LISTED_MAX: i32 = 1_000;
@@ -74,19 +75,21 @@ impl WatchStore {
         }
     }
 
-    /// Accounts that have an active job now: those of the newest of each shard of the due index.
-    pub async fn active_accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
-        let shards = try_join_all((0..keys::DUE_SHARDS).map(|shard| self.newest(shard))).await?;
+    /// Accounts that have an active job now: of each shard of the due index, some of those that are looked at
+    /// last, but for jobs whose check was put off because it failed.
+    pub async fn active_accounts(&self, now: Timestamp) -> Result<BTreeSet<AccountId>, Error> {
+        let shards = try_join_all((0..keys::DUE_SHARDS).map(|shard| self.last_checked(shard, now))).await?;
         let jobs = self.jobs.get_many("read active jobs", shards.concat()).await?;
         Ok(jobs.iter().map(|job| job.account().clone()).collect())
     }
 
-    async fn newest(&self, shard: u8) -> Result<Vec<JobId>, Error> {
-        let doing = format!("read the newest jobs of shard {shard} of the due index");
+    async fn last_checked(&self, shard: u8, now: Timestamp) -> Result<Vec<JobId>, Error> {
+        let doing = format!("read active jobs of shard {shard} of the due index");
         let query = self.table.client.query().table_name(&self.table.name).index_name(keys::DUE_INDEX);
         let answer = query
-            .key_condition_expression("due_shard = :shard")
+            .key_condition_expression("due_shard = :shard AND check_at <= :soon")
             .expression_attribute_values(":shard", text(keys::due_shard(shard)))
+            .expression_attribute_values(":soon", number((now + CHECK_EVERY).as_millis()))
             .scan_index_forward(false)
             .limit(LOOK_MAX)
             .send()

@@ -110,7 +110,7 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
             "EVENT_TARGETS",
             "CHANNEL_BASE_URL",
             "API_URL",
-            "PUBSUB_TOPICS",
+            "GOOGLE_TARGETS",
             "SES_CONFIGURATION_SET",
             "OPENAI_VIDEO_ALIASES",
             "MEDIA_DAYS",

@@ -124,6 +124,31 @@ async fn a_lost_answer_is_no_second_job() {
     world.audit().await;
 }
 
+/// The answer of a first call's own write is lost, after its retry has come before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overtaken_call_whose_answer_is_lost_makes_no_second_job() {
+    let world = World::new().await;
+    let mut made = 0;
+    for k in 0.. {
+        let prompt = format!("overtaken {k}");
+        world.wire.reset();
+        let retry = id(&attempt(&world, &prompt, 1).await);
+        world.wire.reset();
+        world.wire.lose_answer_at(k);
+        let first = attempt(&world, &prompt, 0).await;
+        let was_hit = world.wire.is_spent();
+        world.wire.reset();
+        made += 1;
+        assert!(!first.status.is_success() || id(&first) == retry, "{prompt}: {first:?}");
+        assert_eq!(jobs(&world).await, made, "{prompt}");
+        if !was_hit {
+            assert!(k > 1, "the first call has {k} calls");
+            break;
+        }
+    }
+    world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn equal_orders_on_purpose_are_as_many_jobs() {
     let world = World::new().await;
@@ -171,6 +196,7 @@ async fn a_retry_needs_no_credit_and_no_room_of_its_own() {
     })
     .await;
     let first = id(&attempt(&world, "a boat", 0).await);
-    assert_eq!(attempt(&world, "a boat", 0).await.status.as_u16(), 429);
+    let refused = attempt(&world, "a boat", 0).await;
+    assert_eq!((refused.status.as_u16(), header(&refused, "x-should-retry")), (429, "false"));
     assert_eq!(id(&attempt(&world, "a boat", 1).await), first);
 }

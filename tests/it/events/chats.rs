@@ -161,7 +161,7 @@ async fn a_sender_that_is_refused_is_no_fault_of_the_endpoint_and_a_repeat_of_a_
 async fn a_kind_without_a_sender_is_refused_with_those_that_there_are() {
     let world = World::new().await;
     let function =
-        world.start("endpoints", &[("SENDERS", ""), ("EVENT_TARGETS", ""), ("PUBSUB_TOPICS", "")]).await;
+        world.start("endpoints", &[("SENDERS", ""), ("EVENT_TARGETS", ""), ("GOOGLE_TARGETS", "")]).await;
     let bearer = format!("Bearer {}", world.key);
     let order = json!({"kind": "telegram", "to": "1", "types": ["*"]}).to_string();
     let event = json!({

@@ -208,6 +208,27 @@ async fn reports_move_a_delivery_forward_and_the_end_of_an_address_disables_its_
     }
 }
 
+/// The endpoint was moved, or deleted, before its reader complained.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_complaint_ends_the_address_without_its_endpoint() {
+    for is_deleted in [false, true] {
+        let story = Story::new(SENDERS[0]).await;
+        let sent = story.send().await;
+        if is_deleted {
+            let path = format!("/v1/endpoints/{}", story.endpoint);
+            let deleted = story.world.call(Method::DELETE, &path, &[], None).await;
+            assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
+        } else {
+            story.change(json!({"to": "bert@mail.example"})).await;
+        }
+        story.reports(&sent, "bounced", 1).await;
+        let new = json!({"kind": SENDERS[0].1, "to": story.address, "types": ["job.*"]}).to_string();
+        let refused = story.world.call(Method::POST, "/v1/endpoints", &[], Some(&new)).await;
+        assert_eq!(refused.text("/errors/0/field"), "to", "{is_deleted}: {refused:?}");
+        story.world.audit().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_survives_a_crash_a_failure_and_a_lost_answer_at_every_effect() {
     let story = Story::new(SENDERS[0]).await;

@@ -50,9 +50,12 @@ const TARGETS: [&str; 8] = [
     "arn:aws:lambda:us-east-1:000000000000:function:events",
     "arn:aws:lambda:us-east-1:000000000000:function:gone",
 ];
-/// The topics of Google Pub/Sub that events may be sent to here; the simulator accepts them.
-const TOPICS: [&str; 2] =
-    ["projects/simulated-project/topics/events", "projects/simulated-project/topics/gone"];
+/// What events may be sent to in Google's cloud here; the simulator accepts them.
+const GOOGLE_TARGETS: [&str; 3] = [
+    "projects/simulated-project/topics/events",
+    "projects/simulated-project/topics/gone",
+    "https://simulated.run.app/",
+];
 /// The verified sender of a local stack.
 const SES_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/genmux.example";
 /// The interval at which due webhooks are sent.
@@ -180,7 +183,7 @@ fn parameters(options: &Options) -> BTreeMap<String, String> {
         .extend(options.catalog.as_deref().map(|text| ("Catalog".to_owned(), OwnCatalog::key_of(text))));
     parameters.entry("Senders".to_owned()).or_insert_with(|| SENDERS.map(Sender::name).join(","));
     parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
-    parameters.insert("PubsubTopics".to_owned(), TOPICS.join(","));
+    parameters.insert("GoogleTargets".to_owned(), GOOGLE_TARGETS.join(","));
     parameters.insert("PushBySns".to_owned(), "true".to_owned());
     parameters.insert("SmsBySns".to_owned(), "true".to_owned());
     parameters.insert("SesIdentity".to_owned(), SES_IDENTITY.to_owned());

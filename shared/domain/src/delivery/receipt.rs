@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Kind;
 use crate::id::{EndpointId, EventId};
 use crate::time::Timestamp;
 
@@ -48,6 +49,11 @@ impl Fate {
             Self::Complained => "complained",
         }
     }
+
+    /// Whether it is of the address, and so of every account that has it.
+    pub const fn ends_address(self) -> bool {
+        matches!(self, Self::Bounced | Self::Complained)
+    }
 }
 
 /// The most severe report of a delivery.
@@ -66,4 +72,11 @@ pub struct Reported {
     /// Where it was sent.
     pub address: String,
     pub fate: Fate,
+}
+
+impl Reported {
+    /// The kind of the endpoint: of mails and texts alone there are reports.
+    pub fn kind(&self) -> Kind {
+        if self.address.contains('@') { Kind::Email } else { Kind::Sms }
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// That many within an hour.
+/// That many of one endpoint within an hour that begins with the first of them.
 pub const EXTRAS_MAX: u32 = 10;
 const SPAN: Duration = Duration::from_secs(3_600);
 

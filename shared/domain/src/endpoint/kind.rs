@@ -120,9 +120,10 @@ impl Kind {
         match self {
             Self::Webhook | Self::Slack | Self::Discord => Need::Nothing,
             Self::Telegram | Self::Email | Self::Sms => Need::Sender,
-            Self::Fcm | Self::Apns | Self::SnsPush | Self::CloudRun => Need::Sender,
+            Self::Fcm | Self::Apns | Self::SnsPush => Need::Sender,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => Need::Target,
-            Self::Pubsub => Need::Both,
+            // Else every account could use the owner's identity on whatever it may call.
+            Self::Pubsub | Self::CloudRun => Need::Both,
         }
     }
 

@@ -93,7 +93,9 @@ impl Offers {
 
     /// Whether an address of an offered kind may be named.
     pub fn allows(&self, kind: Kind, address: &str) -> bool {
-        !kind.needs().has_target() || self.targets.iter().any(|target| target == address)
+        // Only a local stack takes such a URL at all: it is of its simulator.
+        let is_local = kind == Kind::CloudRun && address.starts_with("http://");
+        is_local || !kind.needs().has_target() || self.targets.iter().any(|target| target == address)
     }
 }
 

@@ -16,23 +16,23 @@ pub const DOWN_AFTER: u32 = 3;
 /// How long a change is kept, in seconds.
 pub const CHANGES_KEPT_S: i64 = 30 * 24 * 3_600;
 
-/// How a provider is, the worst last.
+/// How a provider is, the worst last: what only the operator can mend is worse than what may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     Healthy,
     /// A ping failed, or it answers pings and its circuit breaker is open.
     Degraded,
+    /// [`DOWN_AFTER`] pings in a row failed.
+    Down,
     /// Its account is empty.
     NoBalance,
     /// It refuses our key.
     KeyRefused,
-    /// [`DOWN_AFTER`] pings in a row failed.
-    Down,
 }
 
 impl Condition {
-    pub const ALL: [Self; 5] = [Self::Healthy, Self::Degraded, Self::NoBalance, Self::KeyRefused, Self::Down];
+    pub const ALL: [Self; 5] = [Self::Healthy, Self::Degraded, Self::Down, Self::NoBalance, Self::KeyRefused];
 
     pub const fn name(self) -> &'static str {
         match self {

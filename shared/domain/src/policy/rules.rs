@@ -99,7 +99,7 @@ impl FromStr for AlertRules {
 pub struct Window {
     pub succeeded: u32,
     pub failed: u32,
-    /// From submit to success, in 95 of 100.
+    /// From the submit to the end of the attempt that succeeded, in 95 of 100.
     pub latency_p95: Option<Duration>,
     pub spend: MicroUsd,
 }
@@ -108,7 +108,10 @@ impl Window {
     /// Of `listed` jobs these were read: all, or an even sample of them, whose spend stands for that of all.
     pub fn of(jobs: &[Job], listed: usize) -> Self {
         let succeeded = jobs.iter().filter(|job| job.state() == State::Succeeded);
-        let mut took: Vec<_> = succeeded.map(|job| job.updated_at().since(job.created_at())).collect();
+        // Not the job's last change: its file may have been deleted since.
+        let ended =
+            |job: &Job| job.current().and_then(|attempt| attempt.ended_at).unwrap_or(job.updated_at());
+        let mut took: Vec<_> = succeeded.map(|job| ended(job).since(job.created_at())).collect();
         took.sort();
         let cost: u128 = jobs.iter().map(|job| u128::from(job.cost().0)).sum();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

@@ -58,6 +58,12 @@ impl Watch {
         is_due
     }
 
+    /// Whether an alarm was raised longer ago than that.
+    pub fn is_older(&self, name: &str, span: Duration, now: Timestamp) -> bool {
+        let raised_at = self.alarms.get(name).and_then(Alarm::raised_at);
+        raised_at.is_some_and(|at| now.since(at) >= span)
+    }
+
     /// What an alarm makes of a sight.
     pub fn look(&mut self, name: &str, sight: Sight, now: Timestamp) -> Option<Turn> {
         let before = self.alarms.get(name).copied().unwrap_or_default();

@@ -89,7 +89,7 @@ pub async fn recover(
 }
 
 /// Counts one event that is sent on request, at an endpoint whose messages cost money or look like spam. The
-/// count is exact: it is in the endpoint's own item.
+/// count is of the endpoint: one that is deleted takes its count with it.
 ///
 /// # Errors
 ///

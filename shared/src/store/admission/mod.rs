@@ -99,7 +99,11 @@ impl AdmissionStore {
 
     /// Tells the operator of a provider that a retry does not help.
     pub async fn alert(&self, provider: Provider, class: &str, reason: Option<&str>, now: Timestamp) {
-        let alert = Event::of_attention(provider, class, reason, now);
+        self.raise(Event::of_attention(provider, class, reason, now)).await;
+    }
+
+    /// Writes an alert for the operator.
+    pub async fn raise(&self, alert: Event) {
         Alerts::new(self.table.clone()).raise(alert).await;
     }
 

@@ -78,7 +78,7 @@ impl JobStore {
             }
             // Before money and limits, which the first try may have used up.
             if let Some((tried, item)) = tried.zip(failed_condition(reasons, tried_at)) {
-                let Some(id) = self.repeated(tried, &item).await? else { continue };
+                let Some(id) = self.repeated(tried, &item, job.id()).await? else { continue };
                 let earlier = self.get(&id).await?;
                 return Ok(Created::Existing(
                     earlier.ok_or_else(|| Error::missing(format!("find job {id}")))?,

@@ -75,25 +75,32 @@ impl Try {
 impl JobStore {
     /// The job that an item of this try's order names, if the try is a repeat of the call that made it. A
     /// first call that its retry has overtaken takes it, so that the next equal order is another one; `None`
-    /// if another first call was faster.
-    pub(super) async fn repeated(&self, tried: &Try, item: &Item) -> Result<Option<JobId>, Error> {
+    /// if another first call was faster. `own` is the id that this call's job would have.
+    pub(super) async fn repeated(
+        &self,
+        tried: &Try,
+        item: &Item,
+        own: &JobId,
+    ) -> Result<Option<JobId>, Error> {
         let doing = "find the job of a repeated call";
         let id = text_of(item, "job").and_then(|id| id.parse::<JobId>().ok());
         let id = id.ok_or_else(|| Error::unreadable(doing, "the item names no job"))?;
-        if tried.number > 0 || self.take_over(tried, &id).await? { Ok(Some(id)) } else { Ok(None) }
+        if tried.number > 0 || self.take_over(tried, &id, own).await? { Ok(Some(id)) } else { Ok(None) }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one write that gives a retry's job to its first call")]
-    async fn take_over(&self, tried: &Try, id: &JobId) -> Result<bool, Error> {
+    async fn take_over(&self, tried: &Try, id: &JobId, own: &JobId) -> Result<bool, Error> {
         let update = self.table.client.update_item().table_name(&self.table.name);
         let update = update
             .set_key(Some(tried.key()))
-            .update_expression("SET #by = :first")
-            .condition_expression("#by = :retry AND #job = :job")
+            .update_expression("SET #by = :first, taken_by = :own")
+            // The SDK repeats a call whose answer was lost: then this call has taken it already.
+            .condition_expression("(#by = :retry OR taken_by = :own) AND #job = :job")
             .expression_attribute_names("#by", "by")
             .expression_attribute_names("#job", "job")
             .expression_attribute_values(":first", text(FIRST))
             .expression_attribute_values(":retry", text(RETRY))
+            .expression_attribute_values(":own", text(own.as_str()))
             .expression_attribute_values(":job", text(id.as_str()));
         match update.send().await {
             Ok(_) => Ok(true),
