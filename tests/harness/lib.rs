@@ -6,6 +6,7 @@ pub mod platform;
 pub mod receiver;
 pub mod rights;
 pub mod simulation;
+pub mod socket;
 pub mod story;
 pub mod wire;
 pub mod world;

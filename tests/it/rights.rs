@@ -61,6 +61,12 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     add("deliver", "sns:Publish", "arn:aws:sns:*:000000000000:endpoint/*");
     add("deliver", "ses:SendEmail", &template.deployment.parameters["SesIdentity"]);
     add("deliver", "ses:SendEmail", &template.deployment.arn("ses", "configuration-set/genmux"));
+    // Of the WebSocket API: see `events::sockets`.
+    let connections = template.deployment.arn("execute-api", "SocketApi/live/POST/@connections/*");
+    add("deliver", "execute-api:ManageConnections", &connections);
+    add("socket", "execute-api:ManageConnections", &connections);
+    // Only for a connection whose end was not reported.
+    add("deliver", "dynamodb:DeleteItem", "arn:aws:dynamodb:us-east-1:000000000000:table/genmux");
     let media = "arn:aws:s3:::genmux-media/media/*";
     // A link has its signer's rights, and is made without a call.
     add("status", "s3:GetObject", media);
@@ -200,7 +206,7 @@ fn no_role_may_write_the_rows_of_keys() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Role:"))
         .filter(|name| !name.starts_with(' '))
         .collect();
-    assert_eq!(roles.len(), 14, "{roles:?}");
+    assert_eq!(roles.len(), 15, "{roles:?}");
     for role in roles {
         assert!(policy.contains(&format!("- !Ref {role}Role\n")), "{role} may write keys");
     }

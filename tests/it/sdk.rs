@@ -292,3 +292,9 @@ async fn openai_videos_js() {
 async fn ai_gateway() {
     calls_us().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh sockets"]
+async fn sockets() {
+    calls_us().await;
+}

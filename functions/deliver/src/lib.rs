@@ -8,19 +8,22 @@ use domain::delivery::{Claim, Delivery, Outcome, Status, Try};
 use domain::endpoint::{Admission, Endpoint};
 use domain::event::Event;
 use domain::id::{EndpointId, EventId};
+use domain::socket::Connection;
 use domain::time::Timestamp;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config, senders};
-use shared::channel::{Channels, Envelope, Sent};
+use shared::channel::{Channels, Envelope, Sent, SocketGateway};
 use shared::edge::batch::{self, Unfinished};
 use shared::edge::note_account;
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::queue::{DELAY_MAX, Message, Queue};
+use shared::store::sockets::Sockets;
 
 mod health;
 mod receipt;
 mod recover;
+mod socket;
 
 /// Races with other writes of the same item.
 const RACES_MAX: usize = 5;
@@ -33,6 +36,8 @@ pub struct App {
     pub events: EventStore,
     pub endpoints: EndpointStore,
     pub channels: Channels,
+    pub sockets: Sockets,
+    pub gateway: SocketGateway,
     pub deliver: Queue,
     pub notify: Queue,
     pub dead_letters: Queue,
@@ -49,10 +54,15 @@ impl App {
         let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
         let dead_letters = config::dead_letters(process, &mut read);
         let senders = senders::credentials(process, &mut read);
-        let Some(master) = read.finish(master)? else { unreachable!("a missing secret is a problem") };
+        let socket_url = config::socket_url(&mut read);
+        let Some((master, socket_url)) = read.finish(master.zip(socket_url))? else {
+            unreachable!("a missing secret or URL is a problem")
+        };
         Ok(Self {
             events: EventStore::new(table.clone()),
-            endpoints: EndpointStore::new(table),
+            endpoints: EndpointStore::new(table.clone()),
+            sockets: Sockets::new(table),
+            gateway: SocketGateway::new(&process.aws, socket_url).map_err(StartError::Http)?,
             channels: Channels::new(reach, master, senders).map_err(StartError::Http)?,
             deliver,
             notify,
@@ -105,18 +115,23 @@ async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(
         }
         Admission::Hold | Admission::Send | Admission::Probe(_) => {}
     }
-    let body = match app.events.get(event).await? {
-        Some((Event { body: Some(body), .. }, _)) => body,
+    let event = match app.events.get(event).await? {
+        Some((event, _)) if event.body.is_some() => event,
         // `notify` has not finished: the due index has it.
         Some(_) => return Ok(()),
         // It was kept for 30 days.
         None => return unsent(app, &delivery, Outcome::Never, Some("event_expired")).await,
     };
+    let connections = socket::connections(app, &endpoint, &event, now).await?;
+    if connections.as_ref().is_some_and(Vec::is_empty) {
+        app.events.replace_delivery(&delivery.skipped(now)).await?;
+        return Ok(());
+    }
     if !app.events.replace_delivery(&claimed).await? {
         return Ok(());
     }
     match health::admitted(app, &claimed, endpoint).await? {
-        Some(endpoint) => send(app, claimed, endpoint, &body).await,
+        Some(endpoint) => send(app, claimed, endpoint, &event, connections).await,
         None => unsent(app, &claimed, Outcome::Held, None).await,
     }
 }
@@ -167,9 +182,19 @@ async fn lost(app: &App, delivery: &Delivery) -> Result<(), Unfinished> {
 }
 
 /// Makes the claimed try, records it, and queues the next.
-async fn send(app: &App, claimed: Delivery, endpoint: Endpoint, body: &str) -> Result<(), Unfinished> {
+async fn send(
+    app: &App,
+    claimed: Delivery,
+    endpoint: Endpoint,
+    event: &Event,
+    connections: Option<Vec<Connection>>,
+) -> Result<(), Unfinished> {
     let at = app.clock.now();
-    let sent = app.channels.send(&endpoint, Envelope { id: claimed.event.as_str(), body }, at).await;
+    let envelope = Envelope { id: event.id.as_str(), body: event.body.as_deref().unwrap_or_default() };
+    let sent = match connections {
+        Some(connections) => socket::send(app, &connections, envelope, at).await?,
+        None => app.channels.send(&endpoint, envelope, at).await,
+    };
     let now = app.clock.now();
     log(&claimed, &sent);
     let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender());

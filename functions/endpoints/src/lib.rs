@@ -19,11 +19,14 @@ use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::queue::Queue;
+use shared::store::sockets::Sockets;
 use signatures::own::Master;
+use url::Url;
 
 mod crud;
 mod deliveries;
 mod test;
+mod ticket;
 mod unsubscribe;
 
 /// Everything `endpoints` may touch.
@@ -32,6 +35,7 @@ pub struct App {
     pub callers: Authenticator,
     pub endpoints: EndpointStore,
     pub events: EventStore,
+    pub sockets: Sockets,
     pub notify: Queue,
     pub deliver: Queue,
     pub master: Master,
@@ -39,6 +43,8 @@ pub struct App {
     pub reach: Reach,
     /// What the owner has set up.
     pub offers: Offers,
+    /// The stage of the WebSocket API.
+    pub socket_url: Url,
     pub clock: Clock,
     pub random: Random,
 }
@@ -52,16 +58,21 @@ impl App {
         let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
         let deliver = config::queue(process, &mut read, "DELIVER_QUEUE_URL");
         let offers = senders::offers(&mut read);
-        let Some(master) = read.finish(master)? else { unreachable!("a missing secret is a problem") };
+        let socket_url = config::socket_url(&mut read);
+        let Some((master, socket_url)) = read.finish(master.zip(socket_url))? else {
+            unreachable!("a missing secret or URL is a problem")
+        };
         Ok(Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), rate),
             endpoints: EndpointStore::new(table.clone()),
-            events: EventStore::new(table),
+            events: EventStore::new(table.clone()),
+            sockets: Sockets::new(table),
             notify,
             deliver,
             master,
             reach,
             offers,
+            socket_url,
             clock: process.clock.clone(),
             random: process.random.clone(),
         })
@@ -86,7 +97,7 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
 
 /// What a key is needed for.
 async fn of_account(app: &App, request: &Request, key: &str) -> Result<Response<Body>, Problem> {
-    let is_read = request.method() == Method::GET && !key.ends_with("/secret");
+    let is_read = request.method() == Method::GET && !key.ends_with("/secret") || key.ends_with("/tickets");
     let scope = if is_read { Scope::Read } else { Scope::Write };
     let account = &app.callers.account(request.headers(), scope, app.clock.now()).await?;
     match key {
@@ -97,6 +108,7 @@ async fn of_account(app: &App, request: &Request, key: &str) -> Result<Response<
         "DELETE /v1/endpoints/{id}" => crud::delete(app, account, &id(request)?).await,
         "GET /v1/endpoints/{id}/secret" => crud::secret(app, account, &id(request)?).await,
         "POST /v1/endpoints/{id}/secret/rotate" => crud::rotate(app, request, account, &id(request)?).await,
+        "POST /v1/endpoints/{id}/tickets" => ticket::create(app, account, &id(request)?).await,
         "POST /v1/endpoints/{id}/test" => test::test(app, account, &id(request)?).await,
         "POST /v1/endpoints/{id}/recover" => deliveries::recover(app, request, account, &id(request)?).await,
         "GET /v1/endpoints/{id}/deliveries" => {

@@ -38,7 +38,7 @@ pub(crate) const READS: [&str; 13] = [
 ];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 38] = [
+pub const ROUTES: [&str; 39] = [
     JOBS,
     "POST /v1/jobs",
     "POST /v1/quotes",
@@ -69,6 +69,7 @@ pub const ROUTES: [&str; 38] = [
     "GET /v1/endpoints/{id}/secret",
     "POST /v1/endpoints/{id}/secret/rotate",
     "POST /v1/endpoints/{id}/test",
+    "POST /v1/endpoints/{id}/tickets",
     "POST /v1/endpoints/{id}/recover",
     "GET /v1/endpoints/{id}/deliveries",
     "GET /v1/events",

@@ -1,5 +1,6 @@
 //! The whole stack in one process: storage, queues, functions, simulated providers.
 
+mod deployed;
 mod functions;
 mod providers;
 mod source;
@@ -36,7 +37,7 @@ use crate::aws::dynamodb::DynamoDb;
 use crate::aws::s3::{CREDENTIAL, S3};
 use crate::aws::secrets::{Members, Secrets};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
-use crate::host::{Deployment, Function, Functions, Host, Template};
+use crate::host::{Function, Functions, Host, Template};
 
 pub use functions::start_function;
 pub use providers::{Pool, Providers, clock, deliver, outward, start as providers};
@@ -45,8 +46,6 @@ const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
-/// Functions that accept and fetch loopback URLs here, but not when deployed.
-const REACH_THIS_MACHINE: [&str; 6] = ["console", "deliver", "dispatch", "endpoints", "fetch", "submit"];
 /// The interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -144,9 +143,11 @@ impl Stack {
         let api =
             listen(options.port).await.context("the API's port is in use: select another with --port")?;
         let api_url = url_of(&api)?;
+        let sockets = listen(0).await?;
+        let socket_url = url_of(&sockets)?;
         let Providers { simulators, channels, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
-        let template = template(&options, &api_url, sqs_url.clone(), parameters)?;
+        let template = deployed::template(&options, (&api_url, &socket_url), sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
         for queue in &template.queues {
@@ -171,6 +172,8 @@ impl Stack {
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
         let (serve, until) = (host.clone(), shutdown.clone());
         servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
+        let (serve, until) = (host.clone(), shutdown.clone());
+        servers.spawn(async move { Ok(serve.serve_sockets(sockets, until).await?) });
         Ok(Self {
             host,
             sqs,
@@ -249,30 +252,6 @@ fn storage_env(
     ]
 }
 
-/// The template, as this stack deploys it.
-fn template(
-    options: &Options,
-    api_url: &str,
-    sqs_endpoint: String,
-    parameters: BTreeMap<String, String>,
-) -> Result<Template> {
-    let mut template = Template::load(Deployment {
-        stack_name: "genmux".to_owned(),
-        region: REGION.to_owned(),
-        account_id: ACCOUNT_ID.to_owned(),
-        api_endpoint: options.public_url.as_ref().map_or_else(|| api_url.to_owned(), Url::to_string),
-        sqs_endpoint,
-        table_name: TABLE.to_owned(),
-        bucket_name: BUCKET.to_owned(),
-        parameters,
-    })?;
-    if let Some(dispatch) = template.functions.get_mut("dispatch") {
-        dispatch.environment.extend(callbacks(options, api_url));
-    }
-    reach_this_machine(&mut template);
-    Ok(template)
-}
-
 /// The template's secrets, by ARN.
 fn with_values(template: &Template, values: &mut BTreeMap<&'static str, Members>) -> Result<Secrets> {
     let secrets = template.secrets.iter().map(|(id, arn)| {
@@ -303,26 +282,6 @@ pub fn audited(job: &RemoteJobView) -> RemoteJob {
 
 fn shown(file: Option<&Path>) -> String {
     file.map_or_else(|| "memory".to_owned(), |file| file.display().to_string())
-}
-
-fn reach_this_machine(template: &mut Template) {
-    for (_, function) in
-        template.functions.iter_mut().filter(|(name, _)| REACH_THIS_MACHINE.contains(&name.as_str()))
-    {
-        function.environment.insert("MEDIA_ALLOW_LOOPBACK".to_owned(), "true".to_owned());
-    }
-}
-
-/// The callback base URLs: local for simulators, public for real providers.
-fn callbacks(options: &Options, api_url: &str) -> [(String, String); 3] {
-    let public = options.public_url.as_ref().map(Url::to_string).filter(|_| options.webhooks);
-    let local = if options.webhooks { api_url } else { "" };
-    [
-        ("WEBHOOK_BASE_URL", public.unwrap_or_default()),
-        ("SIMULATED_CALLBACK_URL", local.to_owned()),
-        ("SIMULATED_PROVIDERS", providers::names(&options.pool.simulated)),
-    ]
-    .map(|(variable, value)| (variable.to_owned(), value))
 }
 
 /// The SDK's configuration for the storage in this process.

@@ -28,6 +28,7 @@ pub mod public_url;
 pub mod request;
 pub mod route;
 pub mod size;
+pub mod socket;
 pub mod time;
 pub mod upload;
 pub mod verdict;

@@ -187,6 +187,20 @@ pub fn public_url(read: &mut Reader<'_>, variable: &str) -> Option<Url> {
     parse_public_url(&text).map_err(|wrong| read.problem(format!("{variable} {wrong}"))).ok()
 }
 
+/// `SOCKET_URL`: the stage of the WebSocket API, by https. A missing one is a problem.
+pub fn socket_url(read: &mut Reader<'_>) -> Option<Url> {
+    let text = read.required("SOCKET_URL");
+    match parse_public_url(&text) {
+        Ok(url) => Some(url),
+        // Its absence is a problem already.
+        Err(_wrong) if text.is_empty() => None,
+        Err(wrong) => {
+            read.problem(format!("SOCKET_URL {wrong}"));
+            None
+        }
+    }
+}
+
 /// A URL under which the API is reached, as a folder: what is joined to it comes below its path.
 ///
 /// # Errors

@@ -18,16 +18,21 @@ pub fn init(function: &'static str, env: &Env) {
 }
 
 /// The crates whose lines are ours. They never log what a caller or a provider wrote.
-const OWN: [&str; 12] = [
+const OWN: [&str; 17] = [
     "shared",
     "genmux",
     "cancel",
+    "console",
+    "deliver",
     "dispatch",
+    "endpoints",
     "fetch",
     "health",
+    "notify",
     "poll",
     "reconcile",
     "settle",
+    "socket",
     "status",
     "submit",
     "webhook",

@@ -144,6 +144,8 @@ impl Channels {
             Kind::SnsPush => push::request(self, address, envelope, now).await?,
             Kind::Pubsub => pubsub::request(self, address, envelope, now).await?,
             Kind::CloudRun => cloud_run::request(self, self.url(address)?, endpoint, envelope, now).await?,
+            // By [`super::SocketGateway`], to each connection.
+            Kind::Websocket => return Err(NO_SENDER),
         })
     }
 
@@ -186,7 +188,7 @@ impl Channels {
     /// What an answer means.
     fn read(&self, kind: Kind, answer: &Answer, now: Timestamp) -> Sent {
         let outcome = match kind {
-            Kind::Webhook | Kind::CloudRun => Ok(webhook::outcome(answer, now)),
+            Kind::Webhook | Kind::CloudRun | Kind::Websocket => Ok(webhook::outcome(answer, now)),
             Kind::Slack => Ok(slack::outcome(answer, now)),
             Kind::Discord => Ok(discord::outcome(answer, now)),
             Kind::Telegram => telegram::outcome(answer, now),

@@ -18,6 +18,7 @@ mod webhook;
 
 pub use apns::Apns;
 pub use aws::Aws;
+pub use aws::sockets::{Posted, SocketGateway};
 pub use client::{CALL_MAX, Channels, Envelope, Sent};
 pub use email::{MailService, Mailbox, Mailer, is_unsubscribe_token, named_by};
 pub use google::Google;

@@ -28,7 +28,9 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "created_at": text(made(endpoint.created_at)),
         "updated_at": text(made(endpoint.updated_at)),
     });
-    view[endpoint.kind.field()] = endpoint.shown_address().into();
+    if let Some(field) = endpoint.kind.field() {
+        view[field] = endpoint.shown_address().into();
+    }
     view
 }
 

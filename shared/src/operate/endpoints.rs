@@ -143,7 +143,7 @@ async fn must_take(
     let Some(address) = address.filter(|_| !kind.repeats()) else { return Ok(()) };
     if store.is_suppressed(kind, address, now).await? {
         let detail = "cannot be this: it takes none of our messages";
-        return Err(Refusal::field(kind.field(), detail));
+        return Err(Refusal::field(kind.field().unwrap_or("kind"), detail));
     }
     Ok(())
 }

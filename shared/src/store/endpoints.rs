@@ -148,6 +148,14 @@ impl EndpointStore {
         put.send().await.map(|_| ()).map_err(|source| Error::sdk("suppress an address", source))
     }
 
+    /// Lets endpoints have an address again. A repeat changes nothing.
+    #[expect(clippy::disallowed_methods, reason = "the operator says that the address takes messages")]
+    pub async fn allow(&self, kind: Kind, address: &str) -> Result<(), Error> {
+        let delete = self.table.client.delete_item().table_name(&self.table.name);
+        let delete = delete.set_key(Some(key(keys::suppressed(kind, address), keys::SUPPRESSED)));
+        delete.send().await.map(|_| ()).map_err(|source| Error::sdk("allow an address", source))
+    }
+
     /// Whether an address has bounced, or complained, of late.
     pub async fn is_suppressed(&self, kind: Kind, address: &str, now: Timestamp) -> Result<bool, Error> {
         let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);

@@ -40,6 +40,8 @@ pub const PIN: &str = "PIN";
 
 pub const SESSION: &str = "SESSION";
 pub const RETRY: &str = "RETRY";
+pub const TICKET: &str = "TICKET";
+pub const SOCKET: &str = "SOCKET";
 /// The item of `health`, beside those of the providers.
 pub const WATCH: &str = "WATCH";
 /// The prefix of a provider's changes.
@@ -70,6 +72,21 @@ pub fn parse_account(key: &str) -> Option<AccountId> {
 /// A session of the console, by the SHA-256 of its token.
 pub fn session(token_sha256: &str) -> String {
     format!("SESSION#{token_sha256}")
+}
+
+/// A ticket of a WebSocket client. Only its digest is kept: it is a secret for a minute.
+pub fn ticket(ticket: &str) -> String {
+    format!("TICKET#{}", HEXLOWER.encode(&Sha256::digest(ticket)))
+}
+
+/// A WebSocket connection, by API Gateway's id of it.
+pub fn socket(connection: &str) -> String {
+    format!("SOCKET#{connection}")
+}
+
+/// The partition of an endpoint's connections.
+pub fn sockets(endpoint: &EndpointId) -> String {
+    format!("SOCKETS#{endpoint}")
 }
 
 /// The key of an account's ledger lines in the account index.

@@ -27,6 +27,7 @@ pub mod read;
 pub mod remotes;
 pub mod reports;
 pub mod sessions;
+pub mod sockets;
 pub mod uploads;
 pub mod verdicts;
 pub mod watch;

@@ -1,6 +1,7 @@
 //! Real answers, each kind of each operation, are what the API's document describes.
 
 mod dialects;
+mod links;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -79,7 +80,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 33);
+        assert_eq!(operations.len(), 34);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
@@ -189,6 +190,7 @@ impl Caller {
         let test = call("POST /v1/endpoints/{id}/test", &id, "");
         let tested = while_drained(&self.world, test).await;
         assert_eq!(tested.status, 200);
+        self.tickets(&id).await;
         self.ended_events(&id, &new).await;
     }
 
@@ -222,6 +224,7 @@ impl Caller {
             ("GET /v1/endpoints/{id}/secret", ""),
             ("POST /v1/endpoints/{id}/secret/rotate", ""),
             ("POST /v1/endpoints/{id}/test", ""),
+            ("POST /v1/endpoints/{id}/tickets", ""),
             ("POST /v1/endpoints/{id}/recover", r#"{"since": "2020-01-01T00:00:00Z"}"#),
             ("GET /v1/endpoints/{id}/deliveries", ""),
             ("GET /v1/events/{id}", ""),
@@ -237,31 +240,6 @@ impl Caller {
         self.dialects().await;
         self.refused_orders().await;
         self.common_refusals().await;
-    }
-
-    /// What the link in a mail answers.
-    async fn unsubscribes(&self) {
-        let new = json!({"kind": "email", "to": "anna@mail.example", "types": ["endpoint.test"]}).to_string();
-        let made = self.call("POST /v1/endpoints", "", &[], Some(&new)).await;
-        let test = self.call("POST /v1/endpoints/{id}/test", made.text("/id"), &[], None);
-        while_drained(&self.world, test).await;
-        let mail = self.world.stack.channels.taken().pop().unwrap();
-        let link =
-            mail.body["headers"]["List-Unsubscribe"].as_str().unwrap().trim_end_matches('>').to_owned();
-        let (_, token) = link.split_once("/unsubscribe/").unwrap();
-        for route in ["GET /v1/unsubscribe/{token}", "POST /v1/unsubscribe/{token}"] {
-            let version = [("genmux-version", "x")];
-            let call = async |token: &str, headers: &[(&str, &str)]| {
-                self.call(route, token, headers, None).await.status.as_u16()
-            };
-            self.world.wire.reset();
-            self.world.wire.fail_at(0, Moment::Before);
-            assert_eq!(call(token, &[]).await, 503);
-            assert_eq!(call(token, &version).await, 400);
-            assert_eq!(call("nonsense", &[]).await, 404);
-            assert_eq!(call(token, &[]).await, 200);
-        }
-        self.call("DELETE /v1/endpoints/{id}", made.text("/id"), &[], None).await;
     }
 
     /// A test event that no one sends in time.

@@ -21,6 +21,7 @@ mod devices;
 mod disabled;
 mod failing;
 mod mails;
+mod sockets;
 mod targets;
 mod tried;
 
@@ -164,6 +165,7 @@ pub(crate) async fn everything(world: &World, receiver: &Receiver) {
     let id = world.submit("gen-4.5", "a boat", "late events").await;
     world.finish(&id).await;
     pass(world, HOUR).await;
+    sockets::a_client_watches(world).await.close().await;
     // A provider that is down is an alert.
     for _ in 0..3 {
         world.simulator(Provider::Fal).cut(CallKind::Ping, Fault::DropBefore);

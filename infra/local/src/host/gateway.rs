@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::apis::Route;
 use super::function::FunctionError;
-use super::template::Route;
 use super::{Host, ids};
 
 /// What API Gateway accepts as a request's body.

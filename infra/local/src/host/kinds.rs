@@ -62,21 +62,22 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "AWS::ApiGatewayV2::Api",
-        only: &[("ProtocolType", "HTTP")],
+        only: &[],
         without_effect: &["DisableExecuteApiEndpoint", "Name"],
     },
     Kind {
         name: "AWS::ApiGatewayV2::Stage",
-        only: &[("StageName", "$default"), ("AutoDeploy", "true")],
+        only: &[("AutoDeploy", "true")],
         // A function does not observe its rate limits.
-        without_effect: &["AccessLogSettings", "ApiId", "DefaultRouteSettings", "RouteSettings"],
+        without_effect: &["AccessLogSettings", "DefaultRouteSettings", "RouteSettings"],
     },
     Kind {
         name: "AWS::ApiGatewayV2::Integration",
-        only: &[("IntegrationType", "AWS_PROXY"), ("PayloadFormatVersion", "2.0")],
-        without_effect: &["ApiId"],
+        only: &[("IntegrationType", "AWS_PROXY")],
+        without_effect: &[],
     },
-    Kind { name: "AWS::ApiGatewayV2::Route", only: &[], without_effect: &["ApiId"] },
+    Kind { name: "AWS::ApiGatewayV2::Route", only: &[], without_effect: &["AuthorizationType"] },
+    Kind { name: "AWS::ApiGatewayV2::RouteResponse", only: &[], without_effect: &["ApiId"] },
     Kind {
         name: "AWS::Lambda::Permission",
         only: &[("Action", "lambda:InvokeFunction")],

@@ -3,6 +3,7 @@
 //! `infra/template.yaml` declares all of it. Functions run in this process and see only documents; the host
 //! does not know what they do.
 
+mod apis;
 mod function;
 mod gateway;
 mod ids;
@@ -12,6 +13,7 @@ mod lineage;
 mod mapping;
 mod resources;
 mod schedule;
+mod sockets;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -33,11 +35,12 @@ use tokio_util::sync::CancellationToken;
 
 use lineage::Lineage;
 
+pub use apis::{DEFAULT_ROUTE, Route, SocketApi};
 pub use function::{Function, FunctionError, Invocation, event_function, http_function};
 pub use intrinsics::Deployment;
 pub use lineage::current_trace;
 pub use mapping::{Attribute, Received, Source};
-pub use template::{DEFAULT_ROUTE, FunctionSpec, Grant, Mapping, Queue, Redrive, Route, Schedule, Template};
+pub use template::{FunctionSpec, Grant, Mapping, Queue, Redrive, Schedule, Template};
 
 /// The functions by package, as they are given to [`Host::new`].
 pub type Functions = HashMap<String, Arc<dyn Function>>;
@@ -92,6 +95,14 @@ impl Host {
         let public = self.template().deployment.api_endpoint.parse().ok();
         let service =
             guarded(self.router(), public.as_ref()).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+
+    /// Serves the WebSocket API until `shutdown`, and what sends to its connections; nothing without one.
+    pub async fn serve_sockets(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+        let Some(api) = self.template().sockets.clone() else { return Ok(()) };
+        let service =
+            sockets::router(self, &api, &shutdown).into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 

@@ -149,19 +149,6 @@ pub(super) struct RedrivePolicy {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct Integration {
-    pub(super) integration_uri: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct RouteProperties {
-    pub(super) route_key: String,
-    pub(super) target: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Permission {
     pub(super) function_name: String,
     pub(super) principal: String,

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use http::Method;
 use serde_json::{Value, json};
 
+use super::apis::{Apis, Route, SocketApi};
 use super::intrinsics::Deployment;
 use super::resources::{
-    Document, FunctionProperties, Integration, MappingProperties, Permission, QueueProperties, RecursiveLoop,
-    RedrivePolicy, RoleProperties, RouteProperties, Rule, Stack, TableProperties, Unread,
+    Document, FunctionProperties, MappingProperties, Permission, QueueProperties, RecursiveLoop,
+    RedrivePolicy, RoleProperties, Rule, Stack, TableProperties, Unread,
 };
 
 pub(super) const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -26,6 +26,8 @@ pub struct Template {
     pub deployment: Deployment,
     pub functions: BTreeMap<String, FunctionSpec>,
     pub routes: Vec<Route>,
+    /// `None`: no WebSocket API.
+    pub sockets: Option<SocketApi>,
     /// A dead-letter queue comes before the queues that use it.
     pub queues: Vec<Queue>,
     pub mappings: Vec<Mapping>,
@@ -55,18 +57,6 @@ pub struct FunctionSpec {
 pub struct Grant {
     pub action: String,
     pub resource: String,
-}
-
-/// The key of the route for requests that match no other.
-pub const DEFAULT_ROUTE: &str = "$default";
-
-#[derive(Debug, Clone)]
-pub struct Route {
-    /// As the template has it: `GET /v1/jobs/{id}`, or [`DEFAULT_ROUTE`].
-    pub key: String,
-    /// Method and path; the default route takes requests that match no other.
-    pub matches: Option<(Method, String)>,
-    pub function: String,
 }
 
 /// A standard queue; all spans in seconds.
@@ -107,9 +97,7 @@ pub struct Schedule {
 }
 
 /// Properties that are only read to check that they have no unknown value.
-const WITHOUT_EFFECT: [&str; 11] = [
-    "AWS::ApiGatewayV2::Api",
-    "AWS::ApiGatewayV2::Stage",
+const WITHOUT_EFFECT: [&str; 9] = [
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::IAM::ManagedPolicy",
@@ -139,9 +127,11 @@ impl Template {
         }
         ensure!(stack.read::<Unread>("AWS::S3::Bucket")?.len() == 1, "one bucket is expected");
         let names = Names::read(&stack, &deployment)?;
+        let apis = Apis::read(&stack)?;
         Ok(Self {
             functions: functions(&stack)?,
-            routes: routes(&stack, &names)?,
+            routes: apis.http(&names)?,
+            sockets: apis.socket(&names)?,
             queues: queues(&stack, &names)?,
             mappings: mappings(&stack, &names)?,
             schedules: schedules(&stack, &names)?,
@@ -153,7 +143,7 @@ impl Template {
 }
 
 /// Finds functions and queues by what the template calls them elsewhere: an ARN or a name.
-struct Names {
+pub(super) struct Names {
     /// Package by ARN and by deployed name.
     functions: BTreeMap<String, String>,
     /// Queue name by ARN.
@@ -183,7 +173,7 @@ impl Names {
     }
 
     /// The function, if `principal` may call it.
-    fn function_for(&self, principal: &str, arn: &str) -> Result<String> {
+    pub(super) fn function_for(&self, principal: &str, arn: &str) -> Result<String> {
         let function = self.function(arn)?;
         let allowed = |(_, permission): &(String, Permission)| {
             permission.principal == principal
@@ -234,27 +224,6 @@ fn roles(stack: &Stack<'_>) -> Result<BTreeMap<String, Vec<Grant>>> {
         roles.insert(stack.resolver().attribute(&id, "Arn")?, grants);
     }
     Ok(roles)
-}
-
-fn routes(stack: &Stack<'_>, names: &Names) -> Result<Vec<Route>> {
-    let integrations: BTreeMap<String, Integration> =
-        stack.read("AWS::ApiGatewayV2::Integration")?.into_iter().collect();
-    let route = |(id, RouteProperties { route_key, target }): (String, RouteProperties)| {
-        let at = || format!("resource {id}");
-        let integration = target.strip_prefix("integrations/").and_then(|id| integrations.get(id));
-        let uri = &integration.with_context(|| format!("{target} is no integration")).with_context(at)?;
-        let function =
-            names.function_for("apigateway.amazonaws.com", &uri.integration_uri).with_context(at)?;
-        if route_key == DEFAULT_ROUTE {
-            return Ok(Route { key: route_key, matches: None, function });
-        }
-        let (method, path) = route_key.split_once(' ').context("not a method and a path").with_context(at)?;
-        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].contains(&method);
-        ensure!(known, "resource {id}: the route key {route_key} is not understood");
-        let matches = Some((Method::try_from(method)?, path.to_owned()));
-        Ok(Route { key: route_key, matches, function })
-    };
-    stack.read("AWS::ApiGatewayV2::Route")?.into_iter().map(route).collect()
 }
 
 fn queues(stack: &Stack<'_>, names: &Names) -> Result<Vec<Queue>> {

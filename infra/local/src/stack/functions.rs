@@ -101,6 +101,7 @@ pub fn start_function(name: &str, process: &Process) -> Result<Arc<dyn Function>
         "dispatch" => deploy!(event_function, dispatch, process),
         "fetch" => deploy!(event_function, fetch, process),
         "settle" => deploy!(event_function, settle, process),
+        "socket" => deploy!(event_function, socket, process),
         "poll" => deploy!(event_function, poll, process),
         "health" => deploy!(event_function, health, process),
         "reconcile" => deploy!(event_function, reconcile, process),

@@ -22,12 +22,20 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::time::Timestamp;
 use http::StatusCode;
+use http::request::Parts;
 use serde_json::Value;
 
 use crate::frame::clock::Clock;
 use crate::frame::simulator::lock;
 use crate::frame::wire::Inbound;
+
+/// Whether a call of a service of AWS is signed with the key of the local stack.
+pub fn is_signed(now: Timestamp, parts: Parts, body: Bytes, service: &str) -> bool {
+    aws::is_signed(now, &Inbound { parts, body }, service) == Some(true)
+}
 
 /// A message that a vendor took.
 #[derive(Debug, Clone, PartialEq)]

@@ -43,6 +43,8 @@ pub enum Kind {
     Pubsub,
     /// A function or service of Google Cloud that is not public.
     CloudRun,
+    /// The open connections of a client: see [`Connection`](crate::socket::Connection).
+    Websocket,
 }
 
 /// What an owner must set up for a kind.
@@ -67,7 +69,7 @@ impl Need {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Webhook,
         Self::Slack,
         Self::Discord,
@@ -83,6 +85,7 @@ impl Kind {
         Self::SnsPush,
         Self::Pubsub,
         Self::CloudRun,
+        Self::Websocket,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -102,23 +105,25 @@ impl Kind {
             Self::SnsPush => "sns_push",
             Self::Pubsub => "pubsub",
             Self::CloudRun => "cloud_run",
+            Self::Websocket => "websocket",
         }
     }
 
-    /// The field of a request that its address is in.
-    pub const fn field(self) -> &'static str {
+    /// The field of a request that its address is in; `None` for a kind that has no address.
+    pub const fn field(self) -> Option<&'static str> {
         match self {
-            Self::Webhook | Self::Slack | Self::Discord | Self::CloudRun => "url",
-            Self::Telegram | Self::Email | Self::Sms => "to",
-            Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda | Self::Pubsub => "to",
-            Self::Fcm | Self::Apns | Self::SnsPush => "to",
+            Self::Webhook | Self::Slack | Self::Discord | Self::CloudRun => Some("url"),
+            Self::Telegram | Self::Email | Self::Sms => Some("to"),
+            Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda | Self::Pubsub => Some("to"),
+            Self::Fcm | Self::Apns | Self::SnsPush => Some("to"),
+            Self::Websocket => None,
         }
     }
 
     /// What an owner must set up before there can be one.
     pub const fn needs(self) -> Need {
         match self {
-            Self::Webhook | Self::Slack | Self::Discord => Need::Nothing,
+            Self::Webhook | Self::Slack | Self::Discord | Self::Websocket => Need::Nothing,
             Self::Telegram | Self::Email | Self::Sms => Need::Sender,
             Self::Fcm | Self::Apns | Self::SnsPush => Need::Sender,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => Need::Target,
@@ -134,6 +139,7 @@ impl Kind {
             Self::Webhook | Self::Slack | Self::Discord | Self::Telegram => true,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => true,
             Self::Fcm | Self::Apns | Self::SnsPush | Self::Pubsub | Self::CloudRun => true,
+            Self::Websocket => true,
             Self::Email | Self::Sms => false,
         }
     }
@@ -145,6 +151,7 @@ impl Kind {
             Self::Webhook | Self::Telegram | Self::Email | Self::Sms => false,
             Self::Sns | Self::Sqs | Self::Eventbridge | Self::Lambda => false,
             Self::Fcm | Self::Apns | Self::SnsPush | Self::Pubsub | Self::CloudRun => false,
+            Self::Websocket => false,
         }
     }
 
@@ -192,6 +199,7 @@ impl Kind {
             Self::CloudRun => url().and_then(|url| {
                 checked(url, is_cloud_run, "its host is neither `….run.app` nor `….cloudfunctions.net`")
             }),
+            Self::Websocket => Err("it has none"),
         }
     }
 }

@@ -120,9 +120,10 @@ mod tests {
     #[test]
     fn an_owner_offers_what_is_set_up_and_no_target_but_those_that_are_listed() {
         let offers = |senders: &[Sender], targets: &[&str]| Offers::new(senders, targets);
-        assert_eq!(offers(&[], &[]).unwrap().kinds(), [Kind::Webhook, Kind::Slack, Kind::Discord]);
+        let free = [Kind::Webhook, Kind::Slack, Kind::Discord, Kind::Websocket];
+        assert_eq!(offers(&[], &[]).unwrap().kinds(), free);
         let some = offers(&[Sender::Telegram], &[TOPIC]).unwrap();
-        let kinds = [Kind::Webhook, Kind::Slack, Kind::Discord, Kind::Telegram, Kind::Sns];
+        let kinds = [Kind::Webhook, Kind::Slack, Kind::Discord, Kind::Telegram, Kind::Sns, Kind::Websocket];
         assert_eq!(some.kinds(), kinds);
         assert!(some.allows(Kind::Sns, TOPIC) && some.allows(Kind::Telegram, "1"));
         assert!(!some.allows(Kind::Sns, "arn:aws:sns:eu-central-1:123456789012:other"));

@@ -3,6 +3,7 @@
 
 pub(super) mod push;
 pub(super) mod ses;
+pub(super) mod sockets;
 pub(super) mod targets;
 
 use std::time::{Duration, SystemTime};
@@ -13,7 +14,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use domain::delivery::Outcome;
 use domain::time::Timestamp;
-use reqwest::RequestBuilder;
+use reqwest::{Client, RequestBuilder};
 
 use super::client::{Answer, Channels};
 use super::senders::{NO_SENDER, SenderRefused};
@@ -45,11 +46,21 @@ struct Call<'a> {
     body: String,
 }
 
-/// By <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>.
 async fn signed(channels: &Channels, call: Call<'_>, now: Timestamp) -> Result<RequestBuilder, &'static str> {
     let aws = channels.senders().aws.as_ref().ok_or(NO_SENDER)?;
     let region = call.region.unwrap_or(&aws.region);
     let url = channels.vendor(&format!("{}.{region}.amazonaws.com", call.host), &call.path);
+    sign_call((channels.http(), aws), &url, call, now).await
+}
+
+/// By <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>.
+async fn sign_call(
+    (http, aws): (&Client, &Aws),
+    url: &str,
+    call: Call<'_>,
+    now: Timestamp,
+) -> Result<RequestBuilder, &'static str> {
+    let region = call.region.unwrap_or(&aws.region);
     let credentials = aws.credentials.provide_credentials().await.map_err(|_error| NO_SENDER)?;
     let identity = credentials.into();
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
@@ -63,10 +74,10 @@ async fn signed(channels: &Channels, call: Call<'_>, now: Timestamp) -> Result<R
         .map_err(|_error| "not_signed")?
         .into();
     let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let request = SignableRequest::new("POST", &url, headers, SignableBody::Bytes(call.body.as_bytes()))
+    let request = SignableRequest::new("POST", url, headers, SignableBody::Bytes(call.body.as_bytes()))
         .map_err(|_error| "not_signed")?;
     let (instructions, _) = sign(request, &parameters).map_err(|_error| "not_signed")?.into_parts();
-    let mut post = channels.http().post(&url);
+    let mut post = http.post(url);
     for (name, value) in call.headers {
         post = post.header(name, value);
     }

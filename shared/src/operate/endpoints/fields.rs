@@ -57,7 +57,8 @@ impl Given {
 
     /// The address, in the field of its kind; `None` if there is none and need not be.
     fn address(&self, rules: Rules<'_>, kind: Kind, must: bool) -> Result<Option<String>, FieldError> {
-        let (name, field) = (kind.name(), kind.field());
+        let name = kind.name();
+        let Some(field) = kind.field() else { return self.no_address(name, must) };
         let (given, other, stray) = match field {
             "url" => (&self.url, "to", &self.to),
             _ => (&self.to, "url", &self.url),
@@ -77,6 +78,16 @@ impl Given {
                 Err(why) => Err(wrong(field, format!("is no address of a `{name}`: {why}"))),
             },
         }
+    }
+
+    /// The empty address of a kind that has none.
+    fn no_address(&self, name: &str, must: bool) -> Result<Option<String>, FieldError> {
+        for (field, given) in [("url", &self.url), ("to", &self.to)] {
+            if given.is_some() {
+                return Err(wrong(field, format!("is not for `{name}`, which has no address")));
+            }
+        }
+        Ok(must.then(String::new))
     }
 }
 

@@ -37,7 +37,7 @@ fn check(channels: &Channels, call: &Inbound, service: &str) -> Result<(), Box<R
 }
 
 /// `None` if there is no signature.
-fn is_signed(now: Timestamp, call: &Inbound, service: &str) -> Option<bool> {
+pub(super) fn is_signed(now: Timestamp, call: &Inbound, service: &str) -> Option<bool> {
     let fields = call.authorization("AWS4-HMAC-SHA256 ")?.split(',').map(str::trim);
     let fields: BTreeMap<&str, &str> = fields.filter_map(|field| field.split_once('=')).collect();
     let (scope, signed) = (fields.get("Credential")?.split_once('/')?.1, fields.get("SignedHeaders")?);
