@@ -52,7 +52,7 @@ enum EndpointsCommand {
         #[arg(long, default_value = "webhook", value_parser = kind)]
         kind: Kind,
         /// The address of a kind that takes a URL.
-        #[arg(long, conflicts_with = "to", required_unless_present = "to")]
+        #[arg(long, conflicts_with = "to")]
         url: Option<String>,
         /// The address of another kind.
         #[arg(long)]
@@ -97,6 +97,26 @@ enum EndpointsCommand {
         #[arg(long)]
         since: String,
     },
+    /// Whether an address is kept from messages, because it bounced, complained or was named by `suppress`.
+    Suppressed(Address),
+    /// Keep new endpoints of every account from an address for 90 days.
+    Suppress(Address),
+    /// Let endpoints have an address again.
+    Allow(Address),
+}
+
+/// What can be kept from messages.
+#[derive(Debug, Args)]
+struct Address {
+    /// `email` or `sms`.
+    #[arg(long, default_value = "email", value_parser = costly)]
+    kind: Kind,
+    address: String,
+}
+
+/// Parses a kind whose addresses can be suppressed.
+fn costly(name: &str) -> Result<Kind, String> {
+    kind(name).ok().filter(|kind| !kind.repeats()).ok_or_else(|| "must be email or sms".to_owned())
 }
 
 /// Parses a kind of endpoint.
@@ -144,6 +164,23 @@ pub(super) async fn run(args: Endpoints, local: &Local) -> Result<Output> {
         }
         EndpointsCommand::Deliveries { id, limit } => door.deliveries(id, *limit).await,
         EndpointsCommand::Recover { id, since } => door.recover(id, since).await,
+        EndpointsCommand::Suppressed(address) => door.suppressed(address).await,
+        EndpointsCommand::Suppress(address) => {
+            door.endpoints.suppress(address.kind, &address.parsed()?, door.now()).await?;
+            door.suppressed(address).await
+        }
+        EndpointsCommand::Allow(address) => {
+            door.endpoints.allow(address.kind, &address.parsed()?).await?;
+            door.suppressed(address).await
+        }
+    }
+}
+
+impl Address {
+    /// As endpoints have it.
+    fn parsed(&self) -> Result<String> {
+        let parsed = self.kind.address(&self.address, Reach::Public);
+        parsed.map_err(|why| anyhow!("this is no address of a `{}`: {why}", self.kind.name()))
     }
 }
 
@@ -164,8 +201,8 @@ impl Door<'_> {
 
     /// The operator knows what the stack has a sender for, and which targets it may call.
     async fn add(&self, new: New) -> Result<Output> {
-        let targets: Vec<&str> =
-            new.given.to.iter().map(String::as_str).filter(|to| to.starts_with("arn:")).collect();
+        let named = new.given.to.iter().chain(&new.given.url).map(String::as_str);
+        let targets: Vec<&str> = named.filter(|_| new.kind.needs().has_target()).collect();
         let offers = Offers::new(&Sender::ALL, &targets).map_err(|wrong| anyhow!("{wrong} is no target"))?;
         let id = EndpointId::from_bytes(self.opened.process.random.bytes());
         let rules = Rules { reach: self.reach(), offers: &offers };
@@ -225,6 +262,14 @@ impl Door<'_> {
         Ok(Output::new(text, json!({"since": since.to_string()})))
     }
 
+    async fn suppressed(&self, address: &Address) -> Result<Output> {
+        let (kind, parsed) = (address.kind, address.parsed()?);
+        let is = self.endpoints.is_suppressed(kind, &parsed, self.now()).await?;
+        let state = if is { "suppressed: no endpoint can have it" } else { "not suppressed" };
+        let json = json!({"kind": kind.name(), "address": parsed, "suppressed": is});
+        Ok(Output::new(format_args!("{parsed} is {state}"), json))
+    }
+
     /// An endpoint with its secret, if that is a webhook's and its master can be read.
     async fn shown(&self, endpoint: &Endpoint) -> Result<Output> {
         let mut json = view::endpoint(endpoint);
@@ -255,9 +300,9 @@ impl Door<'_> {
 fn row(endpoint: &Endpoint) -> [String; 5] {
     let types: Vec<_> = endpoint.types.iter().map(|pattern| pattern.as_str()).collect();
     let shown = view::endpoint(endpoint);
-    let address = shown[endpoint.kind.field()].as_str().unwrap_or_default().to_owned();
+    let address = endpoint.kind.field().and_then(|field| shown[field].as_str()).unwrap_or_default();
     let (kind, status) = (endpoint.kind.name().to_owned(), endpoint.status.name().to_owned());
-    [endpoint.id.to_string(), kind, status, types.join(","), address]
+    [endpoint.id.to_string(), kind, status, types.join(","), address.to_owned()]
 }
 
 /// A delivery with its last try.

@@ -315,3 +315,23 @@ fn an_operator_has_endpoints_without_a_key() {
     assert!(said(&run(&["delete", id])).contains("deleted"));
     assert!(refused(&run(&["show", id])).contains("there is no such endpoint"));
 }
+
+#[test]
+fn an_operator_sees_and_changes_which_addresses_take_messages() {
+    let folder = with_data();
+    let run =
+        |arguments: &[&str]| run(folder.path(), &[&["--data", "here", "endpoints"], arguments].concat());
+    for (command, is) in
+        [("suppressed", false), ("suppress", true), ("suppressed", true), ("allow", false), ("allow", false)]
+    {
+        let shown = said(&run(&[command, "Anna@Example.com", "--json"]));
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["suppressed"], is, "{command}: {shown}");
+        assert_eq!(shown["address"], "Anna@example.com");
+    }
+    assert!(said(&run(&["suppress", "--kind", "sms", "+4915123456789"])).contains("is suppressed"));
+    assert!(refused(&run(&["suppress", "--kind", "slack", "x"])).contains("must be email or sms"));
+    assert!(refused(&run(&["suppress", "anna"])).contains("it is not `name@host.example`"));
+    // A kind without an address.
+    assert!(said(&run(&["add", "--kind", "websocket"])).contains("websocket"));
+}
