@@ -64,7 +64,7 @@ async fn each_binary_answers_its_events_survives_nonsense_and_ends_when_told() {
             started.insert(function, process);
         }
         let answer = started.get_mut(function).unwrap().invoke(event(name)).await;
-        assert_eq!(kind(name, &answer.expect(name)), expected, "{name}");
+        assert_eq!(kind(&answer.expect(name)), expected, "{name}");
     }
     assert!(started.keys().eq(world.stack.host.template().functions.keys()), "all of them");
     for (function, process) in started {

@@ -112,10 +112,10 @@ async fn kind_of_answer(world: &World, name: &str) -> Kind {
         .invoke(function, event(name))
         .await
         .unwrap_or_else(|error| panic!("{name}: {error}"));
-    kind(name, &answer)
+    kind(&answer)
 }
 
-pub(crate) fn kind(name: &str, answer: &Value) -> Kind {
+pub(crate) fn kind(answer: &Value) -> Kind {
     if answer.is_null() {
         return Done;
     }

@@ -58,6 +58,7 @@ fn every_route_leads_to_its_function() {
             "POST /v1/endpoints/{id}/recover → endpoints",
             "POST /v1/endpoints/{id}/secret/rotate → endpoints",
             "POST /v1/endpoints/{id}/test → endpoints",
+            "POST /v1/endpoints/{id}/tickets → endpoints",
             "POST /v1/events/{id}/redeliver → endpoints",
             "POST /v1/inbound/{source}/{token} → webhook",
             "POST /v1/jobs → submit",
@@ -68,6 +69,9 @@ fn every_route_leads_to_its_function() {
             "POST /v1/webhooks/{provider}/{token} → webhook",
         ]
     );
+    let sockets = load().sockets.unwrap();
+    assert_eq!(sockets.stage, "live");
+    assert!(sockets.routes.values().all(|function| function == "socket"), "{sockets:?}");
 }
 
 #[test]
@@ -86,15 +90,16 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
         [
             "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
             "console: CANCEL_REFUND CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG TABLE",
-            "deliver: API_URL DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS SES_CONFIGURATION_SET TABLE",
+            "deliver: API_URL DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS SES_CONFIGURATION_SET SOCKET_URL TABLE",
             "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
-            "endpoints: DELIVER_QUEUE_URL EVENT_TARGETS GOOGLE_TARGETS KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS TABLE",
+            "endpoints: DELIVER_QUEUE_URL EVENT_TARGETS GOOGLE_TARGETS KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS SOCKET_URL TABLE",
             "fetch: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "health: ALERT_RULES CATALOG DEAD_LETTER_QUEUE_URLS NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS TABLE",
             "notify: DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL MEDIA_BUCKET RUST_LOG TABLE",
             "poll: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "reconcile: CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
             "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
+            "socket: RUST_LOG SOCKET_URL TABLE",
             "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET MEDIA_DAYS PROVIDERS RUST_LOG TABLE",
             "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET MEDIA_DAYS OPENAI_VIDEO_ALIASES PROVIDERS RUST_LOG TABLE",
             "webhook: FETCH_QUEUE_URL NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL WEBHOOK_BASE_URL",
@@ -205,7 +210,13 @@ fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
         ("VisibilityTimeout: 1800", "FifoQueue: true", "resource FetchQueue: unknown field `FifoQueue`"),
         ("maxReceiveCount: 5", "maxReceives: 5", "resource DispatchQueue: unknown field `maxReceives`"),
         ("Timeout: 300", "SnapStart: 1", "resource FetchFunction: unknown field"),
-        ("ProtocolType: HTTP", "ProtocolType: WEBSOCKET", "resource HttpApi: ProtocolType must be HTTP"),
+        ("ProtocolType: HTTP", "ProtocolType: WEBSOCKET", "one stage of a WebSocket API is expected"),
+        ("ProtocolType: HTTP", "ProtocolType: TCP", "resource HttpApi: unknown variant `TCP`"),
+        ("StageName: $default", "StageName: live", "resource HttpStage: the stage of an HTTP API must be"),
+        ("PayloadFormatVersion: \"2.0\"", "PayloadFormatVersion: \"1.0\"", "PayloadFormatVersion must be"),
+        ("RouteKey: $disconnect", "RouteKey: $other", "a WebSocket API has the routes $connect"),
+        ("RouteResponseKey: $default", "RouteResponseKey: x", "resource SocketMessageResponse: the key x"),
+        ("RouteId: !Ref SocketMessageRoute", "RouteId: x", "the default route alone sends answers"),
         ("AutoDeploy: true", "AutoDeploy: false", "resource HttpStage: AutoDeploy must be true"),
         ("rate(1 minute)", "cron(0 * * * ? *)", "resource HealthSchedule: cron(0 * * * ? *) is not"),
         ("rate(1 minute)", "rate(1 minutes)", "resource HealthSchedule: rate(1 minutes) is not"),
