@@ -143,11 +143,11 @@ class Client:
         media = (job.get("media") or [None])[0]
         if media is None:
             raise JobFailed(job)
-        part = path.with_name(path.name + ".part")
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
         digest = hashlib.sha256()
         try:
             # The link is to the store, which does not get the key.
-            with urllib.request.urlopen(media["url"], timeout=self._timeout) as answer, part.open("wb") as out:
+            with urllib.request.urlopen(media["url"], timeout=self._timeout) as answer, part.open("xb") as out:
                 while chunk := answer.read(1 << 20):
                     digest.update(chunk)
                     out.write(chunk)
