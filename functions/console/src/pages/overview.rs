@@ -25,6 +25,8 @@ pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     // What is counted is said, so that no number seems to be of more than it is.
     let is_all = of_today.len() < newest.len() || newest.len() < usize::try_from(NEWEST).unwrap_or(0);
     let span = if is_all { "in 24 hours" } else { "of the newest 100" };
+    // Older ones may be active, too.
+    let is_cut = newest.len() == usize::try_from(NEWEST).unwrap_or(0);
     let active = newest.iter().filter(|job| !job.state().is_terminal()).count();
     let mut ended: BTreeMap<&str, usize> = BTreeMap::new();
     for job in of_today.iter().filter(|job| job.state().is_terminal()) {
@@ -35,7 +37,7 @@ pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
         (live(&html! {
             dl.cards {
                 div { dt { "Balance" } dd { (balance) " credits" } }
-                div { dt { "Active jobs" } dd { (active) } }
+                div { dt { "Active jobs" @if is_cut { " of the newest 100" } } dd { (active) } }
                 @for state in [State::Succeeded, State::Failed, State::Canceled] {
                     div { dt { (title(state)) " " (span) } dd { (count(state)) } }
                 }

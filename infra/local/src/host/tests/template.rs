@@ -29,6 +29,7 @@ fn every_route_leads_to_its_function() {
             "GET / → console",
             "GET /console → console",
             "GET /console/{proxy+} → console",
+            "GET /docs → console",
             "GET /openapi.json → status",
             "GET /v1/account → status",
             "GET /v1/ai/config → status",
@@ -85,7 +86,7 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
         environments,
         [
             "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
-            "console: CANCEL_REFUND CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG TABLE",
+            "console: CANCEL_REFUND CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG TABLE",
             "deliver: API_URL DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS SES_CONFIGURATION_SET TABLE",
             "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
             "endpoints: DELIVER_QUEUE_URL EVENT_TARGETS GOOGLE_TARGETS KEY_RATE_LIMIT NOTIFY_QUEUE_URL RUST_LOG SECRETS SENDERS TABLE",
