@@ -9,7 +9,6 @@ use super::{anchor, elements, members, part, resolved, schema, text};
 /// An operation, or an event that is sent to callers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation<'a> {
-    /// In capitals.
     method: &'static str,
     /// Of an event: its type.
     path: &'a str,
@@ -18,22 +17,13 @@ pub(super) struct Operation<'a> {
     about: &'a Value,
 }
 
-const METHODS: [(&str, &str); 6] = [
-    ("get", "GET"),
-    ("head", "HEAD"),
-    ("post", "POST"),
-    ("put", "PUT"),
-    ("patch", "PATCH"),
-    ("delete", "DELETE"),
-];
+const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
 
 /// All operations in the order of their paths, then the events.
 pub(super) fn all(document: &Value) -> impl Iterator<Item = Operation<'_>> {
     members(document, "paths").chain(members(document, "webhooks")).flat_map(|(path, item)| {
-        let is_event = !path.starts_with('/');
-        METHODS.iter().filter_map(move |(name, method)| {
-            let method = if is_event { "Event" } else { method };
-            Some(Operation { method, path, shared: part(item, "parameters"), about: item.get(name)? })
+        METHODS.into_iter().filter_map(move |method| {
+            Some(Operation { method, path, shared: part(item, "parameters"), about: item.get(method)? })
         })
     })
 }
@@ -43,12 +33,17 @@ impl<'a> Operation<'a> {
         elements(part(self.about, "tags")).any(|one| one == part(tag, "name"))
     }
 
+    /// What stands before the path.
+    fn verb(&self) -> String {
+        if self.path.starts_with('/') { self.method.to_uppercase() } else { "Event".to_owned() }
+    }
+
     fn id(&self) -> &'a str {
         text(self.about, "operationId")
     }
 
     pub(super) fn link(&self) -> Markup {
-        html! { a href={ "#" (self.id()) } { (self.method) " " code { (self.path) } } " " (line(text(self.about, "summary"))) }
+        html! { a href={ "#" (self.id()) } { (self.verb()) " " code { (self.path) } } " " (line(text(self.about, "summary"))) }
     }
 
     pub(super) fn show(&self, document: &Value) -> Markup {
@@ -58,7 +53,7 @@ impl<'a> Operation<'a> {
         let is_open = self.about.get("security").is_some_and(|list| elements(list).next().is_none());
         html! {
             section.operation id=(self.id()) {
-                h3 { span.method { (self.method) } " " code { (self.path) } }
+                h3 { span.method { (self.verb()) } " " code { (self.path) } }
                 p { strong { (line(text(self.about, "summary"))) } @if is_open { " " span.quiet { "(without a key)" } } }
                 (paragraphs(text(self.about, "description")))
                 @if !parameters.is_empty() {
