@@ -111,7 +111,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 /// A page; a problem is a page, too.
 async fn page(app: &App, request: &Request) -> Response<Body> {
     if route_key(request) == docs::ROUTE {
-        return docs::show(&Layout::new(request.raw_http_path().trim_end_matches("/docs")));
+        return docs::show(&Layout::new(request.raw_http_path().strip_suffix("/docs").unwrap_or_default()));
     }
     let (base, path) = split(request.raw_http_path());
     let layout = Layout::new(base);

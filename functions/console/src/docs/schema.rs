@@ -15,12 +15,12 @@ pub(super) const LIMITS: [(&str, &str, &str); 13] = [
     ("minItems", "at least ", " items"),
     ("maxItems", "at most ", " items"),
     ("maxProperties", "at most ", " members"),
-    ("pattern", "like ", ""),
+    ("pattern", "matches ", ""),
     ("contentMediaType", "", ""),
     ("contentEncoding", "in ", ""),
     ("default", "default ", ""),
-    ("example", "as ", ""),
-    ("examples", "as ", ""),
+    ("example", "such as ", ""),
+    ("examples", "such as ", ""),
 ];
 
 /// The type of a schema, with a link to each one that has a name.
@@ -186,7 +186,8 @@ mod tests {
             assert_eq!(kind(&schema).into_string(), shown);
         }
         let number = json!({"minimum": 1, "maximum": 9, "examples": [3, 4]});
-        let shown = "at least <code>1</code>, at most <code>9</code>, as <code>3</code> or <code>4</code>";
+        let shown =
+            "at least <code>1</code>, at most <code>9</code>, such as <code>3</code> or <code>4</code>";
         assert_eq!(limits(&number).into_string(), shown);
     }
 

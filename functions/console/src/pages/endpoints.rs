@@ -69,27 +69,30 @@ pub(crate) async fn change(page: &Page<'_>, id: &str, action: &str) -> Result<Re
     page.check_write()?;
     let (app, account, now) = (page.app, page.account(), page.app.clock.now());
     let id: EndpointId = id.parse().map_err(|_not_an_id| Problem::not_found())?;
-    let status = match action {
-        "pause" => Status::Paused,
-        "resume" => Status::Enabled,
+    let sent = match action {
         "test" => {
             let (stores, event) = ((&app.endpoints, &app.events), EventId::from_bytes(app.random.bytes()));
-            let event = operate::send_test(stores, &app.notify, (account, &id), event, now).await?;
-            return Ok(page.layout.redirect(&format!("endpoints/{id}?sent={event}")));
+            operate::send_test(stores, &app.notify, (account, &id), event, now).await?
         }
         "redeliver" => {
             let event = page.form.get("event").and_then(|event| event.parse::<EventId>().ok());
             let event = event.ok_or_else(Problem::not_found)?;
             let stores = Redelivery { endpoints: &app.endpoints, events: &app.events, deliver: &app.deliver };
-            stores.to_one(account, &event, id.clone(), now).await?;
-            return Ok(page.layout.redirect(&format!("endpoints/{id}?sent={event}")));
+            stores.to_one(account, &event, id.clone(), now).await?.event
         }
+        "pause" => return set(page, &id, Status::Paused).await,
+        "resume" => return set(page, &id, Status::Enabled).await,
         _ => return Err(Problem::not_found()),
     };
+    Ok(page.layout.redirect(&format!("endpoints/{id}?sent={sent}")))
+}
+
+async fn set(page: &Page<'_>, id: &EndpointId, status: Status) -> Result<Response<Body>, Problem> {
+    let app = page.app;
     let change = Change { status: Some(status), ..Change::default() };
     // No address is changed, which is all that these rules are about.
     let rules = Rules { reach: app.reach, offers: &Offers::default() };
-    operate::change(&app.endpoints, rules, account, &id, change, now).await?;
+    operate::change(&app.endpoints, rules, page.account(), id, change, app.clock.now()).await?;
     Ok(page.layout.redirect(&format!("endpoints/{id}")))
 }
 

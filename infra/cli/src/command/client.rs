@@ -52,30 +52,30 @@ impl Client {
         let is_base = matches!(parsed.scheme(), "http" | "https") && parsed.query().is_none();
         ensure!(is_base && parsed.fragment().is_none(), wrong);
         // The target of a redirect would get the key.
-        let http = client(&parsed).redirect(Policy::none()).timeout(CALL_WITHIN).build()?;
+        let http = builder(&parsed).redirect(Policy::none()).timeout(CALL_WITHIN).build()?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key, help })
     }
 
     /// An answer that has this member.
     pub(super) async fn get(&self, path: &str, member: &str) -> Result<Value> {
-        Ok(with(self.send(self.http.get(self.at(path))).await?, &[member]).await?)
+        Ok(object(self.send(self.http.get(self.at(path))).await?, &[member]).await?)
     }
 
     pub(super) async fn quote(&self, body: &Value) -> Result<Value> {
         let post = self.http.post(self.at("/v1/quotes")).json(body);
-        Ok(with(self.send(post).await?, &["price_credits"]).await?)
+        Ok(object(self.send(post).await?, &["price_credits"]).await?)
     }
 
     /// The job that was made, and its id.
     pub(super) async fn submit(&self, body: &Value, idempotency_key: &str) -> Result<(JobId, Value)> {
         let post = self.http.post(self.at("/v1/jobs")).header("idempotency-key", idempotency_key);
-        let job = with(self.send(post.json(body)).await?, &["id", "price_credits"]).await?;
+        let job = object(self.send(post.json(body)).await?, &["id", "price_credits"]).await?;
         Ok((text(&job, "id").parse().context("the answer names no job")?, job))
     }
 
     pub(super) async fn cancel(&self, id: &JobId) -> Result<Value> {
         let post = self.http.post(self.at(&format!("/v1/jobs/{id}/cancel")));
-        Ok(with(self.send(post).await?, &["status"]).await?)
+        Ok(object(self.send(post).await?, &["status"]).await?)
     }
 
     /// The job at its end, which must be `within` this time. Asks every `poll_s` seconds, or as soon as
@@ -136,7 +136,7 @@ impl Client {
             return Ok(None);
         }
         let tag = sent.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Some((with(sent, &["status"]).await?, tag)))
+        Ok(Some((object(sent, &["status"]).await?, tag)))
     }
 
     fn at(&self, path: &str) -> String {
@@ -177,7 +177,7 @@ impl Failure {
 }
 
 /// The object in an answer, which must have these members, each a text or a list.
-async fn with(sent: Response, members: &[&str]) -> Result<Value, Failure> {
+async fn object(sent: Response, members: &[&str]) -> Result<Value, Failure> {
     let body = sent.bytes().await.map_err(Failure::of)?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     let lacks =
@@ -191,12 +191,12 @@ async fn with(sent: Response, members: &[&str]) -> Result<Value, Failure> {
 }
 
 /// A client for this URL. Only a server on this machine is called without the proxy of the environment.
-fn client(url: &Url) -> ClientBuilder {
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN);
+fn builder(url: &Url) -> ClientBuilder {
+    let builder = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN);
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    if is_here { client.no_proxy() } else { client }
+    if is_here { builder.no_proxy() } else { builder }
 }
 
 /// Saves the file of a succeeded job, and checks its SHA-256. Returns the path and the size.
@@ -228,7 +228,7 @@ pub(super) async fn save(id: &JobId, job: &Value, out: Option<&Path>) -> Result<
 async fn download(media: &Value, place: &Place) -> Result<u64> {
     use tokio::io::AsyncWriteExt;
     let url = Url::parse(text(media, "url")).context("the answer has no link to the file")?;
-    let get = client(&url).read_timeout(IDLE_MAX).build()?.get(url).send().await;
+    let get = builder(&url).read_timeout(IDLE_MAX).build()?.get(url).send().await;
     let sent = get.and_then(Response::error_for_status).map_err(reqwest::Error::without_url);
     let mut sent = sent.context("the file cannot be fetched")?;
     let mut out = place.open().await?;

@@ -7,10 +7,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 const ID: &str = "job_pqrapqrapqrapqrapqrapqragm";
 const FILE: &[u8] = b"a file";
@@ -23,8 +24,8 @@ struct Server {
 
 impl Server {
     fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it has an address"));
         let (requests, answer) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(answer));
         let seen = requests.clone();
         std::thread::spawn(move || {
@@ -37,7 +38,7 @@ impl Server {
     }
 
     fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().expect("no thread failed").clone()
     }
 }
 
@@ -45,9 +46,9 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str)
     let mut bytes = [0; 65_536];
     let read = stream.read(&mut bytes).unwrap_or(0);
     let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
-    seen.lock().unwrap().push(request.clone());
+    seen.lock().expect("no thread failed").push(request.clone());
     match answer(&request) {
-        Some(answer) => stream.write_all(&answer).unwrap(),
+        Some(answer) => stream.write_all(&answer).expect("the command reads its answer"),
         None => std::thread::sleep(Duration::from_secs(60)),
     }
 }
@@ -188,7 +189,7 @@ fn with_file(file: &'static [u8], before: impl Fn() + Send + Sync + 'static) -> 
             before();
             return Some(ok(FILE));
         }
-        let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let host = request.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
         let media =
             json!([{"url": format!("http://{host}/file"), "content_type": "video/../mp4", "sha256": sha256}]);
         Some(ok(json!({"id": ID, "status": "succeeded", "media": media}).to_string()))
@@ -196,8 +197,8 @@ fn with_file(file: &'static [u8], before: impl Fn() + Send + Sync + 'static) -> 
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
+    let entries = fs::read_dir(folder).expect("a folder").map_while(Result::ok);
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
