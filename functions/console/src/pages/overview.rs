@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::job::{Job, State};
+use futures_util::try_join;
 use lambda_http::{Body, Response};
 use maud::html;
 use shared::edge::http::Problem;
@@ -18,8 +19,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let app = page.app;
-    let newest = app.jobs.list(page.account(), NEWEST, None).await?;
-    let balance = app.ledger.balance(page.account()).await?;
+    let (newest, balance) =
+        try_join!(app.jobs.list(page.account(), NEWEST, None), app.ledger.balance(page.account()))?;
     let since = app.clock.now().minus(DAY);
     let of_today: Vec<&Job> = newest.iter().filter(|job| job.created_at() >= since).collect();
     // What is counted is said, so that no number seems to be of more than it is.
