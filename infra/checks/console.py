@@ -1,8 +1,14 @@
 """Uses the console as a person does. Arguments: the API's URL, a caller's key, an operator's key, and the
 folder for the pictures."""
 
+import json
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from statistics import median
+from urllib.request import Request, urlopen
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
@@ -14,8 +20,9 @@ axe = Axe()
 errors: list[str] = []
 
 
-def look(page: Page, name: str) -> None:
-    """Accessibility, no sideways scrolling on a phone, and a picture: light and dark, wide and narrow."""
+def look(page: Page, name: str, whole: bool = True) -> None:
+    """Accessibility, no sideways scrolling on a phone, and a picture of the `whole` page or of what is seen of
+    it: light and dark, wide and narrow."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
@@ -23,7 +30,7 @@ def look(page: Page, name: str) -> None:
             errors.append(f"{name}, {scheme}: {found.generate_report()}")
         for width in (1200, 360):
             page.set_viewport_size({"width": width, "height": 800})
-            page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
+            page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=whole)
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 errors.append(f"{name}: wider than {width} px")
     page.set_viewport_size({"width": 1200, "height": 800})
@@ -40,6 +47,25 @@ def submit(page: Page, model: str, prompt: str) -> None:
     page.get_by_role("button", name="Choose").click()
     page.get_by_label("Prompt", exact=True).fill(prompt)
     page.get_by_role("button", name="Submit").click()
+
+
+def call(path: str, body: object) -> dict:
+    """Posts to the API as the caller."""
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    with urlopen(Request(api + path, json.dumps(body).encode(), headers)) as answer:
+        return json.loads(answer.read())
+
+
+class Hook(BaseHTTPRequestHandler):
+    """A customer's server: it takes every event."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def as_caller(page: Page) -> None:
@@ -95,8 +121,69 @@ def as_caller(page: Page) -> None:
     expect(page.locator("tbody tr")).to_have_count(1)
     page.locator("tbody a").click()
     expect(page.locator("main")).to_contain_text("content_policy")
+
+    hook = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    call("/v1/endpoints", {"url": f"http://127.0.0.1:{hook.server_port}/hook", "types": ["job.*"]})
+    page.get_by_role("link", name="Endpoints", exact=True).click()
+    page.get_by_role("link", name="/hook").click()
+    page.get_by_role("button", name="Send a test event").click()
+    # It arrives by itself, without a reload.
+    expect(page.get_by_role("status")).to_contain_text("delivered", timeout=20_000)
+    look(page, "endpoint")
+    page.get_by_role("button", name="again").first.click()
+    expect(page.locator("tbody tr").first).to_contain_text("2", timeout=20_000)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Send a test event")).to_be_visible()
+
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
+
+
+def when_the_session_ends(page: Page) -> None:
+    """A page that polls asks for the key by itself."""
+    page.goto(api)
+    sign_in(page, key)
+    submit(page, "gen-4.5", "a boat [[sim: latency=60]]")
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+    page.context.clear_cookies()
+    expect(page.get_by_label("API key")).to_be_visible(timeout=10_000)
+    sign_in(page, key)
+    expect(page.get_by_role("button", name="Cancel this job")).to_be_visible()
+
+
+def read_the_api(page: Page) -> None:
+    page.goto(f"{api}/docs")
+    page.get_by_role("link", name="POST /v1/jobs", exact=True).click()
+    expect(page.locator("#submitJob")).to_be_in_viewport()
+    page.locator("#submitJob").get_by_text("Example: A model and a prompt").click()
+    expect(page.locator("#submitJob")).to_contain_text("veo-3.1")
+
+
+def look_at_the_api(page: Page) -> None:
+    read_the_api(page)
+    look(page, "docs", whole=False)
+
+
+def with_100_jobs(page: Page) -> None:
+    """How long the server takes for the pages of 100 active jobs."""
+    for number in range(100):
+        call("/v1/jobs", {"model": "gen-4.5", "prompt": "a boat [[sim: latency=600]]", "duration_s": 2, "metadata": {"n": str(number)}})
+    for with_key, paths in ((key, ("", "/jobs")), (operator_key, ("/operate/jobs",))):
+        page.goto(f"{api}/console/key")
+        sign_in(page, with_key)
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        cookie = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies())
+        for path in paths:
+            took = []
+            for _ in range(20):
+                start = time.perf_counter()
+                with urlopen(Request(f"{api}/console{path}", headers={"cookie": cookie})) as answer:
+                    size = len(answer.read())
+                took.append((time.perf_counter() - start) * 1000)
+            print(f"/console{path} with 100 jobs: {median(took):.0f} ms, {size // 1000} kB")
+        page.context.clear_cookies()
 
 
 def as_operator(page: Page) -> None:
@@ -110,6 +197,9 @@ def as_operator(page: Page) -> None:
     look(page, "providers")
     page.get_by_role("link", name="Active jobs").click()
     look(page, "active-jobs")
+    page.get_by_role("link", name="Alarms").click()
+    expect(page.get_by_role("heading", name="Dead-letter queues")).to_be_visible()
+    look(page, "alarms")
     page.get_by_role("link", name="Accounts").click()
     page.get_by_label("Account").fill("acct_demo")
     page.get_by_role("button", name="Show").click()
@@ -122,6 +212,7 @@ def without_script(page: Page) -> None:
     sign_in(page, key)
     submit(page, "veo-3.1-fast", "a kite")
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+    read_the_api(page)
 
 
 with sync_playwright() as playwright:
@@ -129,7 +220,8 @@ with sync_playwright() as playwright:
         executable_path="/usr/bin/chromium",
         args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"],
     )
-    for story, script in ((as_caller, True), (as_operator, True), (without_script, False)):
+    with_script = (as_caller, as_operator, when_the_session_ends, look_at_the_api, with_100_jobs)
+    for story, script in (*((story, True) for story in with_script), (without_script, False)):
         context = browser.new_context(java_script_enabled=script)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(f"script: {error}"))

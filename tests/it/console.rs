@@ -1,7 +1,10 @@
 //! The console, as a browser without script sees it.
 
+mod endpoints;
+mod pages;
+
 use domain::id::AccountId;
-use harness::World;
+use harness::{Receiver, World};
 use http::StatusCode;
 use reqwest::redirect::Policy;
 use shared::store::keystore::{KeyStore, Scope};
@@ -82,13 +85,24 @@ pub(crate) async fn everything(world: &World) {
     let fields = [("form", "rights, too"), ("model", "gen-4.5"), ("prompt", "a boat")];
     let job = browser.post("/playground", &fields).await.location;
     browser.post(&format!("{}/cancel", job.strip_prefix("/console").unwrap()), &[]).await;
+    let receiver = Receiver::start().await;
+    let endpoint = endpoints::endpoint(world, &receiver.url("/console")).await;
+    let tested = browser.post(&format!("{endpoint}/test"), &[]).await.location;
+    world.drain().await;
+    let event = endpoints::sent(&tested);
+    browser.get(&format!("{endpoint}?sent={event}")).await;
+    for (action, fields) in [("redeliver", &[("event", event.as_str())][..]), ("pause", &[]), ("resume", &[])]
+    {
+        let changed = browser.post(&format!("{endpoint}/{action}"), fields).await;
+        assert_eq!(changed.status, StatusCode::SEE_OTHER, "{action}: {changed:?}");
+    }
     browser.post("/sign-out", &[]).await;
     world.drain().await;
 
     let key = world.new_key(&AccountId::operator(), vec![Scope::Read, Scope::Write]).await;
     let operator = Browser::signed_in(world, &key).await;
     let account = format!("/operate/accounts?account={}", world.account);
-    for page in ["/operate/providers", "/operate/jobs", account.as_str()] {
+    for page in ["/operate/providers", "/operate/jobs", "/operate/alarms", account.as_str()] {
         assert_eq!(operator.get(page).await.status, StatusCode::OK, "{page}");
     }
     operator.post("/operate/providers/luma/pause", &[]).await;

@@ -121,6 +121,11 @@ class Events(unittest.TestCase):
             (headers(), 1_800_000_000, body + b" "),
             ({}, 1_800_000_000, body),
             ({**headers(), "Webhook-Timestamp": "x"}, 1_800_000_000, body),
+            ({**headers(), "Webhook-Timestamp": "9" * 5_000}, 1_800_000_000, body),
+            ({**headers(), "Webhook-Timestamp": "١٨"}, 1_800_000_000, body),
+            ({**headers(), "Webhook-Timestamp": "1800000000\n"}, 1_800_000_000, body),
+            ({**headers(), "Webhook-Id": "\udcff"}, 1_800_000_000, body),
+            ({**headers(), "Webhook-Signature": "v1,\udcff"}, 1_800_000_000, body),
         ]:
             with self.assertRaises(SignatureError):
                 verify(secret, wrong, text, now=at)

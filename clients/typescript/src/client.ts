@@ -49,7 +49,7 @@ export interface ClientOptions {
   api?: string;
   /** The key. Default: `GENMUX_KEY`. */
   key?: string;
-  /** The longest time for one call, in milliseconds. */
+  /** The longest time for one call, and for a download without a further byte, in milliseconds. */
   timeoutMs?: number;
   fetch?: typeof fetch;
 }
@@ -60,23 +60,27 @@ interface Problem {
   errors?: { field: string; detail: string; allowed?: string[] }[];
 }
 
-/** The API rejected a call, or could not be reached (then `status` is 0). */
+/** The API rejected a call, could not be reached (then `status` is 0), or something else answered. */
 export class GenmuxError extends Error {
   /** Stable, for programs. */
   readonly code: string;
   /** Each wrong field, with its allowed values. */
   readonly errors: NonNullable<Problem["errors"]>;
+  /** After `create`: the key that it sent. A repeat with it makes at most one job. */
+  idempotencyKey?: string;
 
   constructor(
     readonly status: number,
     problem: Problem,
     readonly requestId?: string | null,
   ) {
-    const fields = (problem.errors ?? []).map((error) => `; ${error.field}: ${error.detail}`).join("");
-    super(`${status || ""} ${problem.code ?? "unreachable"}: ${problem.detail ?? ""}${fields}`.trim());
+    const code = problem.code ?? (status ? "unexpected_answer" : "unreachable");
+    const errors = Array.isArray(problem.errors) ? problem.errors : [];
+    const fields = errors.map((error) => `; ${error?.field}: ${error?.detail}`).join("");
+    super(`${status || ""} ${code}: ${problem.detail ?? ""}${fields}`.trim());
     this.name = "GenmuxError";
-    this.code = problem.code ?? "unreachable";
-    this.errors = problem.errors ?? [];
+    this.code = code;
+    this.errors = errors;
   }
 }
 
@@ -93,6 +97,13 @@ const PASSING = [408, 425, 429, 500, 502, 503, 504];
 const TRIES = 5;
 /** The longest wait of the API for a change, in seconds. */
 const POLL_S = 25;
+/** The shortest time between two polls, in milliseconds. */
+const POLL_FLOOR_MS = 1000;
+
+interface Answer {
+  value: Record<string, unknown>;
+  headers: Headers;
+}
 
 export class Client {
   readonly #api: string;
@@ -105,20 +116,25 @@ export class Client {
     const api = options.api ?? env["GENMUX_API"];
     const key = options.key ?? env["GENMUX_KEY"];
     if (!api || !key) throw new TypeError("name the API and its key, or set GENMUX_API and GENMUX_KEY");
+    if (!/^https?:\/\/[^\s/?#]+(\/[^\s?#]*)?$/.test(api)) {
+      throw new TypeError("the API is an http or https URL, without a query");
+    }
     this.#api = api.replace(/\/+$/, "");
-    this.#key = key;
+    this.#key = key.trim();
     this.#timeoutMs = options.timeoutMs ?? 60_000;
-    this.#fetch = options.fetch ?? fetch;
+    // Browsers refuse `fetch` as a method of another object.
+    const call = options.fetch ?? fetch;
+    this.#fetch = (input, init) => call(input, init);
   }
 
   /** The models, with the limits of each route and prices. */
   async models(): Promise<Model[]> {
-    return ((await this.#json("GET", "/v1/models")) as { models: Model[] }).models;
+    return ((await this.#json("models", "GET", "/v1/models")) as { models: Model[] }).models;
   }
 
   /** The balance, and the newest entries of the ledger. */
   async account(): Promise<{ id: string; balance_micro_credits: number; [member: string]: unknown }> {
-    return (await this.#json("GET", "/v1/account")) as { id: string; balance_micro_credits: number };
+    return (await this.#json("id", "GET", "/v1/account")) as { id: string; balance_micro_credits: number };
   }
 
   /**
@@ -128,13 +144,19 @@ export class Client {
    * however often it has to be sent.
    */
   async create(request: Request, options: { idempotencyKey?: string } = {}): Promise<Job> {
-    const key = JSON.stringify(options.idempotencyKey ?? crypto.randomUUID());
-    return (await this.#json("POST", "/v1/jobs", request, { "idempotency-key": key })) as Job;
+    const key = options.idempotencyKey ?? crypto.randomUUID();
+    try {
+      const header = { "idempotency-key": JSON.stringify(key) };
+      return (await this.#json("id", "POST", "/v1/jobs", request, header)) as Job;
+    } catch (error) {
+      if (error instanceof GenmuxError) error.idempotencyKey = key;
+      throw error;
+    }
   }
 
   /** A job; if it has succeeded, with a link to its file that is valid for an hour. */
   async get(id: string): Promise<Job> {
-    return (await this.#json("GET", `/v1/jobs/${encodeURIComponent(id)}`)) as Job;
+    return (await this.#json("id", "GET", `/v1/jobs/${encodeURIComponent(id)}`)) as Job;
   }
 
   /** All jobs, newest first. */
@@ -144,87 +166,151 @@ export class Client {
       const query = new URLSearchParams({ limit: "100" });
       if (options.status) query.set("status", options.status);
       if (cursor) query.set("cursor", cursor);
-      const page = (await this.#json("GET", `/v1/jobs?${query}`)) as { jobs: Job[]; next_cursor: string | null };
+      const page = (await this.#json("jobs", "GET", `/v1/jobs?${query}`)) as { jobs: Job[]; next_cursor?: string | null };
       yield* page.jobs;
-      cursor = page.next_cursor;
+      cursor = page.next_cursor ?? null;
     } while (cursor);
   }
 
   /** Requests the cancel of a job. `refund_micro_credits` is what comes back. */
   async cancel(id: string): Promise<Job> {
-    return (await this.#json("POST", `/v1/jobs/${encodeURIComponent(id)}/cancel`)) as Job;
+    return (await this.#json("id", "POST", `/v1/jobs/${encodeURIComponent(id)}/cancel`)) as Job;
   }
 
   /** The job at its end. Throws `JobFailed` without a file, and `GenmuxError` `timeout` (the job goes on). */
   async wait(id: string, options: { timeoutMs?: number } = {}): Promise<Job> {
     const timeoutMs = options.timeoutMs ?? 3_600_000;
     const end = Date.now() + timeoutMs;
+    const longest = Math.min(POLL_S, this.#timeoutMs / 2000);
     let tag: string | null = null;
     for (;;) {
-      const left = Math.floor((end - Date.now()) / 1000);
-      if (left < 0) throw new GenmuxError(0, { code: "timeout", detail: `${id} is not done; it continues` });
-      const headers: Record<string, string> = { prefer: `wait=${Math.max(1, Math.min(POLL_S, left))}` };
+      const asked = Date.now();
+      const wait = Math.max(1, Math.floor(Math.min(longest, (end - asked) / 1000)));
+      const headers: Record<string, string> = { prefer: `wait=${wait}` };
       if (tag) headers["if-none-match"] = tag;
-      const answer = await this.#call("GET", `/v1/jobs/${encodeURIComponent(id)}`, undefined, headers);
-      if (answer.status === 304) continue;
-      tag = answer.headers.get("etag");
-      const job = (await answer.json()) as Job;
-      if (job.status === "succeeded") return job;
-      if (job.status === "failed" || job.status === "canceled") throw new JobFailed(job);
+      const answer = await this.#call("status", "GET", `/v1/jobs/${encodeURIComponent(id)}`, undefined, headers);
+      if (answer) {
+        tag = answer.headers.get("etag");
+        const job = answer.value as Job;
+        if (job.status === "succeeded") return job;
+        if (job.status === "failed" || job.status === "canceled") throw new JobFailed(job);
+      }
+      // A server that does not wait is not polled in a hot loop.
+      const next = Math.max(Date.now(), asked + POLL_FLOOR_MS);
+      await sleep(Math.min(next, end) - Date.now());
+      if (next >= end) throw new GenmuxError(0, { code: "timeout", detail: `${id} is not done; it continues` });
     }
   }
 
   /** The bytes of a succeeded job's file, checked against its SHA-256. */
   async download(job: Job): Promise<Uint8Array<ArrayBuffer>> {
-    const media = (await this.get(job.id)).media?.[0];
-    if (!media) throw new JobFailed(job);
-    // The link is to the store, which does not get the key.
-    const answer = await this.#fetch(media.url, { signal: AbortSignal.timeout(this.#timeoutMs) });
-    if (!answer.ok) throw new GenmuxError(answer.status, { code: "download", detail: "the store has no such file" });
-    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const newest = await this.get(job.id);
+    const media = newest.media?.[0];
+    if (!media) throw new JobFailed(newest);
+    const bytes = await this.#bytes(media.url);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
     if (hex !== media.sha256) throw new GenmuxError(0, { code: "download", detail: "the file was changed on its way" });
     return bytes;
   }
 
-  async #json(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<unknown> {
-    return (await this.#call(method, path, body, headers)).json();
+  /** A file of the store, which does not get the key. It may take long, as long as bytes come. */
+  async #bytes(url: string): Promise<Uint8Array<ArrayBuffer>> {
+    const stop = new AbortController();
+    const stopLater = () => setTimeout(() => stop.abort(), this.#timeoutMs);
+    let timer = stopLater();
+    try {
+      const answer = await this.#fetch(url, { signal: stop.signal });
+      if (!answer.ok) throw new GenmuxError(answer.status, { code: "download", detail: "the store has no such file" });
+      const chunks: Uint8Array<ArrayBuffer>[] = [];
+      const reader = answer.body?.getReader();
+      for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
+        chunks.push(read.value);
+        clearTimeout(timer);
+        timer = stopLater();
+      }
+      return new Uint8Array(await new Blob(chunks).arrayBuffer());
+    } catch (error) {
+      if (error instanceof GenmuxError) throw error;
+      throw new GenmuxError(0, { code: "download", detail: `the file did not arrive: ${error}` });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
+  async #json(
+    member: string,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<unknown> {
+    return (await this.#call(member, method, path, body, headers))?.value;
+  }
+
+  /** The answer, which has this member; undefined if it is not modified. */
   async #call(
+    member: string,
     method: string,
     path: string,
     body?: unknown,
     headers: Record<string, string> = {},
-  ): Promise<Response> {
+  ): Promise<Answer | undefined> {
     const init: RequestInit = {
       method,
       headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json", ...headers },
+      // The target of a redirect would get the key.
+      redirect: "manual",
     };
     if (body !== undefined) init.body = JSON.stringify(body);
     for (let number = 1; ; number++) {
       let answer: Response;
+      let text: string;
       try {
         answer = await this.#fetch(this.#api + path, { ...init, signal: AbortSignal.timeout(this.#timeoutMs) });
+        text = await answer.text();
       } catch (error) {
         if (number === TRIES) throw new GenmuxError(0, { detail: `the API is not reachable: ${error}` });
         await pause(number, 0);
         continue;
       }
-      if (answer.ok || answer.status === 304) return answer;
-      const problem = (await answer.json().catch(() => ({}))) as Problem;
+      if (answer.status === 304) return undefined;
+      const value = object(text);
+      if (answer.ok && member in value) return { value, headers: answer.headers };
       const after = Number(answer.headers.get("retry-after")) || 0;
       // A limit of the account that does not pass soon is for the caller to see.
       if (!PASSING.includes(answer.status) || number === TRIES || after > 60) {
-        throw new GenmuxError(answer.status, problem, answer.headers.get("x-request-id"));
+        throw new GenmuxError(answer.status, problem(answer, value), answer.headers.get("x-request-id"));
       }
       await pause(number, after);
     }
   }
 }
 
+/** A JSON object; empty if it is anything else. */
+function object(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+function problem(answer: Response, value: Record<string, unknown>): Problem {
+  if (answer.ok) return { detail: "the answer is not one of the API: check its URL" };
+  // A browser shows nothing of a redirect, not even its status.
+  if (answer.type === "opaqueredirect" || answer.status < 400) {
+    const detail = "a redirect is not followed, because its target would get the key: name the API itself";
+    return { code: "unexpected_answer", detail };
+  }
+  return value;
+}
+
 async function pause(number: number, atLeastS: number): Promise<void> {
-  const s = Math.max(atLeastS, (0.5 + Math.random() / 2) * Math.min(8, 2 ** (number - 1) / 2));
-  await new Promise((done) => setTimeout(done, s * 1000));
+  await sleep(Math.max(atLeastS, (0.5 + Math.random() / 2) * Math.min(8, 2 ** (number - 1) / 2)) * 1000);
+}
+
+async function sleep(ms: number): Promise<void> {
+  await new Promise((done) => setTimeout(done, ms));
 }

@@ -25,8 +25,12 @@ const PAGES: [(&str, &str); 7] = [
     ("endpoints", "Endpoints"),
     ("key", "Key"),
 ];
-const OPERATOR_PAGES: [(&str, &str); 3] =
-    [("operate/providers", "Providers"), ("operate/jobs", "Active jobs"), ("operate/accounts", "Accounts")];
+const OPERATOR_PAGES: [(&str, &str); 4] = [
+    ("operate/providers", "Providers"),
+    ("operate/jobs", "Active jobs"),
+    ("operate/alarms", "Alarms"),
+    ("operate/accounts", "Accounts"),
+];
 
 /// Where the console is, for its links.
 #[derive(Debug)]
@@ -70,7 +74,10 @@ impl<'a> Layout<'a> {
             header {
                 a.brand href=(self.at("")) { "Genmux" }
                 nav aria-label="Pages" {
-                    ul { (links(&PAGES)) @if visitor.is_operator() { (links(&OPERATOR_PAGES)) } }
+                    ul {
+                        (links(&PAGES)) @if visitor.is_operator() { (links(&OPERATOR_PAGES)) }
+                        li { a href={ (self.base) "/docs" } { "API" } }
+                    }
                 }
                 form.out method="post" action=(self.at("sign-out")) {
                     span { (visitor.name()) } " " button.plain type="submit" { "Sign out" }
@@ -79,6 +86,21 @@ impl<'a> Layout<'a> {
             main { h1 { (content.title) } (content.body) }
         };
         self.document(content.title, content.media.as_deref(), &body)
+    }
+
+    /// The header of the API's page, which is for everyone.
+    pub(crate) fn guide(&self) -> Markup {
+        html! {
+            header {
+                a.brand href=(self.at("")) { "Genmux" }
+                nav aria-label="Pages" {
+                    ul {
+                        li { a href=(self.at("")) { "Console" } }
+                        li { a href={ (self.base) "/openapi.json" } { "OpenAPI document" } }
+                    }
+                }
+            }
+        }
     }
 
     /// The form to sign in; then the page `next` is shown.
@@ -95,6 +117,7 @@ impl<'a> Layout<'a> {
                     button type="submit" { "Sign in" }
                 }
                 p.quiet { "The local stack prints its key when it starts. An operator makes one by " code { "genmux keys create" } "." }
+                p { a href={ (self.base) "/docs" } { "The API" } }
             }
         };
         self.document("Sign in", None, &body)
@@ -126,7 +149,18 @@ impl<'a> Layout<'a> {
         response
     }
 
-    fn document(&self, title: &str, media: Option<&str>, body: &Markup) -> Response<Body> {
+    /// Has the script of a page whose session has ended show the form to sign in, in the place of the whole page.
+    pub(crate) fn reload(&self, path: &str) -> Response<Body> {
+        let mut response = Response::new(Body::Empty);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(target) = HeaderValue::from_str(&self.at(path)) {
+            headers.insert(HeaderName::from_static("hx-redirect"), target);
+        }
+        response
+    }
+
+    pub(crate) fn document(&self, title: &str, media: Option<&str>, body: &Markup) -> Response<Body> {
         let asset = |name: &str| format!("{}?{}", self.at(name), assets::version());
         let markup = html! {
             (DOCTYPE)

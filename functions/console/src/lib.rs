@@ -10,7 +10,7 @@ use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
-use shared::edge::http::{Problem, answer};
+use shared::edge::http::{Problem, answer, route_key};
 use shared::edge::note_job;
 use shared::operate::cancel::Cancel;
 use shared::operate::submit::Submit;
@@ -23,9 +23,12 @@ use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
+use shared::store::queue::Queue;
 use shared::store::sessions::Sessions;
+use shared::store::watch::WatchStore;
 
 mod assets;
+mod docs;
 mod form;
 mod layout;
 mod pages;
@@ -47,9 +50,12 @@ pub struct App {
     pub events: EventStore,
     pub accounts: Accounts,
     pub admission: AdmissionStore,
+    pub watch: WatchStore,
     pub media: MediaStore,
     pub submit: Submit,
     pub cancel: Cancel,
+    pub notify: Queue,
+    pub deliver: Queue,
     pub catalog: Catalog,
     pub providers: Vec<Provider>,
     /// Allowed hosts of URLs in requests.
@@ -71,6 +77,9 @@ impl App {
             events: EventStore::new(table.clone()),
             accounts: Accounts::new(table.clone()),
             admission: AdmissionStore::new(table.clone()),
+            watch: WatchStore::new(table.clone()),
+            notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
+            deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             submit: Submit::new(
                 &table,
@@ -101,6 +110,9 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 
 /// A page; a problem is a page, too.
 async fn page(app: &App, request: &Request) -> Response<Body> {
+    if route_key(request) == docs::ROUTE {
+        return docs::show(&Layout::new(request.raw_http_path().strip_suffix("/docs").unwrap_or_default()));
+    }
     let (base, path) = split(request.raw_http_path());
     let layout = Layout::new(base);
     if let Some(asset) = assets::find(path) {
@@ -136,7 +148,10 @@ async fn route(
     let Some(visitor) = visitor else {
         return match (is_post, path) {
             (true, "sign-in") => session::sign_in(app, request, layout, &form).await,
-            _ => Ok(layout.sign_in(path, None)),
+            // What a form does is no page: after the sign-in, the overview is shown.
+            (true, _) => Ok(layout.sign_in("", None)),
+            (false, _) if request.headers().contains_key("hx-request") => Ok(layout.reload(path)),
+            (false, _) => Ok(layout.sign_in(path, None)),
         };
     };
     let parts: Vec<&str> = path.split('/').collect();
@@ -153,13 +168,16 @@ async fn route(
         (false, ["credits"]) => pages::credits::show(&page).await,
         (false, ["endpoints"]) => pages::endpoints::list(&page).await,
         (false, ["endpoints", id]) => pages::endpoints::show(&page, id).await,
+        (true, ["endpoints", id, action]) => pages::endpoints::change(&page, id, action).await,
         (false, ["key"]) => Ok(pages::key::show(&page)),
         (true, ["sign-out"]) => session::sign_out(app, request, layout).await,
-        (false, ["sign-in"]) => Ok(layout.redirect("")),
+        // Two forms were open, and one has signed in.
+        (_, ["sign-in"]) => Ok(layout.redirect("")),
         (_, ["operate", ..]) if !visitor.is_operator() => Err(Problem::not_found()),
         (false, ["operate", "providers"]) => pages::operate::providers(&page).await,
         (true, ["operate", "providers", name, action]) => pages::operate::pause(&page, name, action).await,
         (false, ["operate", "jobs"]) => pages::operate::active(&page).await,
+        (false, ["operate", "alarms"]) => pages::operate::alarms(&page).await,
         (false, ["operate", "accounts"]) => pages::operate::account(&page).await,
         _ => Err(Problem::not_found()),
     }

@@ -15,9 +15,9 @@ use shared::channel;
 use shared::edge::event_view as view;
 use shared::edge::http::{Problem, body_bytes, json as answer, parse, set};
 use shared::edge::idempotency;
-use shared::operate::endpoints::{self, Given, Refusal, Rules};
+use shared::operate::endpoints::{self, Given, Rules};
 
-use super::{App, find, problem};
+use super::App;
 
 /// `POST /v1/endpoints`.
 #[derive(Debug, Deserialize)]
@@ -78,7 +78,7 @@ pub(crate) async fn create(
     let given = Given { url, to, types: Some(types), description };
     let new = endpoints::New { kind, given, v1a };
     let created = endpoints::create(&app.endpoints, rules(app), account, id, new, now).await;
-    let (endpoint, is_repeated) = created.map_err(problem)?;
+    let (endpoint, is_repeated) = created?;
     let mut response = answer(StatusCode::CREATED, &with_secret(app, &endpoint, now));
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/endpoints/{}", endpoint.id)) {
         response.headers_mut().insert(LOCATION, location);
@@ -93,7 +93,7 @@ pub(crate) async fn list(app: &App, account: &AccountId) -> Result<Response<Body
 }
 
 pub(crate) async fn get(app: &App, account: &AccountId, id: &EndpointId) -> Result<Response<Body>, Problem> {
-    Ok(answer(StatusCode::OK, &view::endpoint(&find(app, account, id).await?)))
+    Ok(answer(StatusCode::OK, &view::endpoint(&endpoints::find(&app.endpoints, account, id).await?)))
 }
 
 pub(crate) async fn secret(
@@ -101,7 +101,7 @@ pub(crate) async fn secret(
     account: &AccountId,
     id: &EndpointId,
 ) -> Result<Response<Body>, Problem> {
-    let endpoint = find(app, account, id).await?;
+    let endpoint = endpoints::find(&app.endpoints, account, id).await?;
     Ok(answer(StatusCode::OK, &secrets(app, &endpoint, app.clock.now())))
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn change(
     let given = Given { url, to, types, description: described };
     let change = endpoints::Change { given, description, v1a, status };
     let changed = endpoints::change(&app.endpoints, rules(app), account, id, change, app.clock.now()).await;
-    Ok(answer(StatusCode::OK, &view::endpoint(&changed.map_err(problem)?)))
+    Ok(answer(StatusCode::OK, &view::endpoint(&changed?)))
 }
 
 pub(crate) async fn delete(
@@ -127,7 +127,7 @@ pub(crate) async fn delete(
     account: &AccountId,
     id: &EndpointId,
 ) -> Result<Response<Body>, Problem> {
-    endpoints::delete(&app.endpoints, account, id).await.map_err(problem)?;
+    endpoints::delete(&app.endpoints, account, id).await?;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
@@ -142,15 +142,8 @@ pub(crate) async fn rotate(
     let Rotation { grace_s } =
         if body_bytes(request).is_empty() { Rotation::default() } else { parse(request)? };
     let (grace, now) = (grace_s.map_or(GRACE, Duration::from_secs), app.clock.now());
-    let rotated = endpoints::rotate(&app.endpoints, account, id, grace, now).await.map_err(problem)?;
+    let rotated = endpoints::rotate(&app.endpoints, account, id, grace, now).await?;
     Ok(answer(StatusCode::OK, &with_secret(app, &rotated, now)))
-}
-
-/// Other writes were faster each time.
-pub(crate) fn busy() -> Problem {
-    let detail = Refusal::Busy.to_string();
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-    Problem { retry_after: Some(Duration::from_secs(2)), ..problem }
 }
 
 fn with_secret(app: &App, endpoint: &Endpoint, now: Timestamp) -> Value {

@@ -1,12 +1,7 @@
 //! Events and their deliveries: listed, and sent again.
 
-use std::time::Duration;
-
 use domain::delivery::{Delivery, Status};
-use domain::endpoint::{self, Endpoint};
-use domain::event::Event;
 use domain::id::{AccountId, EndpointId, EventId};
-use domain::time::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
@@ -14,17 +9,16 @@ use serde_json::json;
 use shared::edge::event_view as view;
 use shared::edge::http::{Problem, body_bytes, json as answer, parse};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
-use shared::operate::endpoints;
-use shared::store::queue::Message;
+use shared::operate::endpoints::{self, Redelivery};
 
-use super::{App, find, problem};
+use super::App;
 
 /// Pages that a filtered list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Redelivery {
+struct To {
     endpoint: Option<EndpointId>,
 }
 
@@ -60,7 +54,10 @@ pub(crate) async fn of_event(
     account: &AccountId,
     id: &EventId,
 ) -> Result<Response<Body>, Problem> {
-    let (_, deliveries) = with_deliveries(app, account, id).await?;
+    let found = app.events.with_deliveries(id).await?;
+    // Events of other accounts are reported as not found.
+    let found = found.filter(|(event, _)| event.account == *account);
+    let (_, deliveries) = found.ok_or_else(Problem::not_found)?;
     let deliveries: Vec<_> = deliveries.iter().map(view::delivery).collect();
     Ok(answer(StatusCode::OK, &json!({"deliveries": deliveries})))
 }
@@ -72,7 +69,7 @@ pub(crate) async fn of_endpoint(
     account: &AccountId,
     id: &EndpointId,
 ) -> Result<Response<Body>, Problem> {
-    find(app, account, id).await?;
+    endpoints::find(&app.endpoints, account, id).await?;
     let limit = limit(request)?;
     let wanted = usize::try_from(limit).unwrap_or(0);
     let status = status(request)?;
@@ -110,102 +107,15 @@ pub(crate) async fn redeliver(
     account: &AccountId,
     id: &EventId,
 ) -> Result<Response<Body>, Problem> {
-    let Redelivery { endpoint } =
-        if body_bytes(request).is_empty() { Redelivery::default() } else { parse(request)? };
-    let (event, deliveries) = with_deliveries(app, account, id).await?;
-    if event.body.is_none() {
-        let detail = "The event has not been sent for the first time. It is safe to retry.";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_sent_yet", detail));
-    }
+    let To { endpoint } = if body_bytes(request).is_empty() { To::default() } else { parse(request)? };
+    let redelivery = Redelivery { endpoints: &app.endpoints, events: &app.events, deliver: &app.deliver };
     let now = app.clock.now();
     let sent = match endpoint {
-        Some(endpoint) => vec![to_one(app, &event, deliveries, endpoint, now).await?],
-        None => to_all(app, account, deliveries, now).await?,
+        Some(endpoint) => vec![redelivery.to_one(account, id, endpoint, now).await?],
+        None => redelivery.to_all(account, id, now).await?,
     };
     let shown: Vec<_> = sent.iter().map(view::delivery).collect();
     Ok(answer(StatusCode::ACCEPTED, &json!({"deliveries": shown})))
-}
-
-/// To one endpoint, also if the event was not for it.
-async fn to_one(
-    app: &App,
-    event: &Event,
-    deliveries: Vec<Delivery>,
-    endpoint: EndpointId,
-    now: Timestamp,
-) -> Result<Delivery, Problem> {
-    let first = deliveries.into_iter().find(|delivery| delivery.endpoint == endpoint);
-    if !endpoint.is_callback() {
-        endpoints::enabled(&app.endpoints, &event.account, &endpoint).await.map_err(problem)?;
-        if first.as_ref().is_none_or(|first| !first.claimed) {
-            endpoints::spend(&app.endpoints, &event.account, &endpoint, now).await.map_err(problem)?;
-        }
-    }
-    let delivery = match first {
-        Some(delivery) => again(app, &delivery, now).await?.ok_or_else(being_sent)?,
-        None if endpoint.is_callback() => return Err(Problem::not_found()),
-        None => {
-            let new = Delivery::new(event, endpoint, None, Status::Pending, now);
-            app.events.put_delivery(&new).await?;
-            new
-        }
-    };
-    queue(app, &delivery).await?;
-    Ok(delivery)
-}
-
-/// To each endpoint that had it and takes events now.
-async fn to_all(
-    app: &App,
-    account: &AccountId,
-    deliveries: Vec<Delivery>,
-    now: Timestamp,
-) -> Result<Vec<Delivery>, Problem> {
-    let all = app.endpoints.list(account).await?;
-    let takes = |id: &EndpointId| {
-        let is_on = |one: &Endpoint| one.id == *id && one.status == endpoint::Status::Enabled;
-        id.is_callback() || all.iter().any(is_on)
-    };
-    let (mut sent, mut left_out) = (Vec::new(), None);
-    for delivery in deliveries.iter().filter(|delivery| takes(&delivery.endpoint)) {
-        if delivery.claimed {
-            left_out = Some(being_sent());
-            continue;
-        }
-        if let Err(refusal) = endpoints::spend(&app.endpoints, account, &delivery.endpoint, now).await {
-            left_out = Some(problem(refusal));
-            continue;
-        }
-        match again(app, delivery, now).await? {
-            Some(next) => {
-                queue(app, &next).await?;
-                sent.push(next);
-            }
-            None => left_out = Some(being_sent()),
-        }
-    }
-    match left_out {
-        Some(why) if sent.is_empty() => Err(why),
-        _ => Ok(sent),
-    }
-}
-
-/// Another round of tries. `None` if one is running: it finishes first.
-async fn again(app: &App, delivery: &Delivery, now: Timestamp) -> Result<Option<Delivery>, Problem> {
-    let next = delivery.again(now);
-    let is_written = !delivery.claimed && app.events.replace_delivery(&next).await?;
-    Ok(is_written.then_some(next))
-}
-
-fn being_sent() -> Problem {
-    let detail = "The event is just being sent to this endpoint. It is safe to retry.";
-    let problem = Problem::new(StatusCode::CONFLICT, "being_sent", detail);
-    Problem { retry_after: Some(Duration::from_secs(30)), ..problem }
-}
-
-async fn queue(app: &App, delivery: &Delivery) -> Result<(), Problem> {
-    let message = Message::Deliver { event: delivery.event.clone(), endpoint: delivery.endpoint.clone() };
-    Ok(app.deliver.send(&message, Some(delivery.group()), Duration::ZERO).await?)
 }
 
 /// `POST /v1/endpoints/{id}/recover`: everything since a time that did not arrive.
@@ -217,16 +127,6 @@ pub(crate) async fn recover(
 ) -> Result<Response<Body>, Problem> {
     let Recovery { since } = parse(request)?;
     let now = app.clock.now();
-    let since = endpoints::recover(&app.endpoints, &app.deliver, (account, id), &since, now).await;
-    Ok(answer(StatusCode::ACCEPTED, &json!({"since": since.map_err(problem)?.to_string()})))
-}
-
-async fn with_deliveries(
-    app: &App,
-    account: &AccountId,
-    id: &EventId,
-) -> Result<(Event, Vec<Delivery>), Problem> {
-    let found = app.events.with_deliveries(id).await?;
-    // Events of other accounts are reported as not found.
-    found.filter(|(event, _)| event.account == *account).ok_or_else(Problem::not_found)
+    let since = endpoints::recover(&app.endpoints, &app.deliver, (account, id), &since, now).await?;
+    Ok(answer(StatusCode::ACCEPTED, &json!({"since": since.to_string()})))
 }

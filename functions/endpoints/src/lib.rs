@@ -2,19 +2,15 @@
 
 use std::convert::Infallible;
 use std::str::FromStr;
-use std::time::Duration;
 
-use domain::endpoint::{Endpoint, Offers};
-use domain::id::{AccountId, EndpointId};
+use domain::endpoint::Offers;
 use domain::public_url::Reach;
+use lambda_http::http::Method;
 use lambda_http::http::header::{CACHE_CONTROL, HeaderValue};
-use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, Random, StartError, config, senders};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, check_version, route_key};
-use shared::edge::idempotency;
-use shared::operate::endpoints::{self, Refusal};
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::keystore::{KeyStore, Scope};
@@ -126,28 +122,4 @@ async fn of_account(app: &App, request: &Request, key: &str) -> Result<Response<
 fn id<T: FromStr>(request: &Request) -> Result<T, Problem> {
     let id = request.path_parameters().first("id").and_then(|id| id.parse().ok());
     id.ok_or_else(Problem::not_found)
-}
-
-/// The account's endpoint, or the one that stands for its callback URLs.
-async fn find(app: &App, account: &AccountId, id: &EndpointId) -> Result<Endpoint, Problem> {
-    endpoints::find(&app.endpoints, account, id).await.map_err(problem)
-}
-
-/// How the API answers a refusal.
-fn problem(refusal: Refusal) -> Problem {
-    let detail = refusal.to_string();
-    match refusal {
-        Refusal::Store(error) => error.into(),
-        Refusal::NotFound => Problem::not_found(),
-        Refusal::Fields(errors) => Problem::invalid(errors),
-        Refusal::TooMany => Problem::new(StatusCode::CONFLICT, "too_many_endpoints", detail),
-        Refusal::Taken => idempotency::key_reused(),
-        Refusal::NotEnabled(_) => Problem::new(StatusCode::CONFLICT, "endpoint_not_enabled", detail),
-        Refusal::StillRotating(_) => Problem::new(StatusCode::CONFLICT, "still_rotating", detail),
-        Refusal::SentEnough(_, wait) => {
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
-            Problem { retry_after: Some(Duration::from_secs(wait.as_secs() + 1)), ..problem }
-        }
-        Refusal::Busy => crud::busy(),
-    }
 }

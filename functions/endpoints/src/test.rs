@@ -10,7 +10,7 @@ use shared::edge::event_view as view;
 use shared::edge::http::{Problem, json as answer};
 use shared::operate::endpoints;
 
-use super::{App, problem};
+use super::App;
 
 /// How long the caller waits for the first try, below the API's limit of 30 s.
 const WAIT_MAX: Duration = Duration::from_secs(24);
@@ -19,8 +19,7 @@ const WAIT_MAX: Duration = Duration::from_secs(24);
 pub(crate) async fn test(app: &App, account: &AccountId, id: &EndpointId) -> Result<Response<Body>, Problem> {
     let event = EventId::from_bytes(app.random.bytes());
     let (stores, now) = ((&app.endpoints, &app.events), app.clock.now());
-    let event = endpoints::send_test(stores, &app.notify, (account, id), event, now).await;
-    let event = event.map_err(problem)?;
+    let event = endpoints::send_test(stores, &app.notify, (account, id), event, now).await?;
     match endpoints::first_try(&app.events, &event, id, WAIT_MAX).await? {
         Some(tried) => Ok(answer(StatusCode::OK, &view::delivery(&tried))),
         None => {

@@ -8,11 +8,10 @@ use lambda_http::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderVal
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::channel::{is_unsubscribe_token, named_by};
 use shared::edge::http::Problem;
-use shared::operate::endpoints::RACES_MAX;
+use shared::operate::endpoints::{RACES_MAX, Refusal};
 use shared::store::queue::Message;
 
 use super::App;
-use super::crud::busy;
 
 /// `GET /v1/unsubscribe/{token}`: asks, because some mail programs open every link.
 pub(crate) async fn ask(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
@@ -43,7 +42,7 @@ pub(crate) async fn unsubscribe(app: &App, request: &Request) -> Result<Response
         }
         return Ok(page("<p>You get no more of these mails.</p>"));
     }
-    Err(busy())
+    Err(Refusal::Busy.into())
 }
 
 /// The endpoint of a genuine link, with the address that the link was sent to.

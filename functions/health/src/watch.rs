@@ -47,7 +47,7 @@ async fn dead_letters(
             Ok(_) => Sight::Bad(1),
             Err(_) => Sight::Unsure,
         };
-        if let Some(turn) = watch.look(&format!("{}:{queue}", EventType::DEAD_LETTERS), sight, now) {
+        if let Some(turn) = watch.look(&Watch::dead_letters(queue), sight, now) {
             let messages = depth.as_ref().ok();
             let data = json!({"status": turn.name(), "queue": queue, "messages": messages});
             events.push(event(EventType::DEAD_LETTERS, queue, &data, watch, now));

@@ -7,6 +7,7 @@ pub mod event_view;
 pub mod http;
 pub mod idempotency;
 pub mod page;
+mod refusal;
 
 use domain::attempt::Attempt;
 use domain::id::{AccountId, JobId};

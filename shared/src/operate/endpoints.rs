@@ -1,7 +1,8 @@
-//! Endpoints of an account: what may be in one, and how one is made, changed and deleted. For the API and the
-//! command line.
+//! Endpoints of an account: what may be in one, and how one is made, changed and deleted. For the API, the
+//! command line and the console.
 
 mod fields;
+mod redeliver;
 mod send;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::store::Error;
 use crate::store::endpoints::{Created, EndpointStore};
 
 pub use fields::{Given, Named};
+pub use redeliver::Redelivery;
 pub use send::{first_try, recover, send_test, spend};
 
 /// Writes that lose a race against a delivery's record are made again.
@@ -51,6 +53,10 @@ pub enum Refusal {
         .0.name()
     )]
     SentEnough(Kind, Duration),
+    #[error("The event has not been sent for the first time. It is safe to retry.")]
+    NotSentYet,
+    #[error("The event is just being sent to this endpoint. It is safe to retry.")]
+    BeingSent,
     #[error("The endpoint changed meanwhile. It is safe to retry.")]
     Busy,
 }

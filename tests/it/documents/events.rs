@@ -34,8 +34,9 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 43] = [
+pub(crate) const EVENTS: [(&str, Kind); 44] = [
     ("console/sign_in_page", Http(200, "")),
+    ("console/docs", Http(200, "")),
     ("submit/text_to_video", Http(202, "")),
     ("submit/image_to_video", Http(202, "")),
     ("submit/idempotency_key", Http(202, "")),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import random
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -21,22 +23,26 @@ ENDED = ("succeeded", "failed", "canceled")
 # Answers after which the same call may succeed. All calls of this client may be repeated.
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 TRIES = 5
-# The longest wait of the API for a change, in seconds.
+# The longest wait of the API for a change, and the shortest time between two polls, in seconds.
 POLL_S = 25
+POLL_FLOOR_S = 1.0
 
 
 class GenmuxError(Exception):
-    """The API rejected a call, or could not be reached (then `status` is None).
+    """The API rejected a call, could not be reached (then `status` is None), or something else answered.
 
     `code` is stable, for programs; `errors` names each wrong field with its allowed values.
+    After `create`, `idempotency_key` is the key that it sent: a repeat with it makes at most one job.
     """
 
     def __init__(self, status: int | None, problem: dict[str, Any], request_id: str | None = None):
+        errors = problem.get("errors")
         self.status = status
-        self.code: str = problem.get("code") or "unreachable"
-        self.detail: str = problem.get("detail") or ""
-        self.errors: list[dict[str, Any]] = problem.get("errors") or []
+        self.code = str(problem.get("code") or ("unreachable" if status is None else "unexpected_answer"))
+        self.detail = str(problem.get("detail") or "")
+        self.errors: list[dict[str, Any]] = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
         self.request_id = request_id
+        self.idempotency_key: str | None = None
         fields = "".join(f"; {error.get('field')}: {error.get('detail')}" for error in self.errors)
         super().__init__(f"{status or ''} {self.code}: {self.detail}{fields}".strip())
 
@@ -47,7 +53,7 @@ class JobFailed(Exception):
     def __init__(self, job: Job):
         self.job = job
         error = job.get("error") or {}
-        super().__init__(f"{job['id']} {job['status']}: {error.get('code', '')} {error.get('message', '')}".strip())
+        super().__init__(f"{job.get('id')} {job.get('status')}: {error.get('code', '')} {error.get('message', '')}".strip())
 
 
 class Client:
@@ -58,17 +64,20 @@ class Client:
         key = key or os.environ.get("GENMUX_KEY")
         if not api or not key:
             raise ValueError("name the API and its key: Client(api, key), or GENMUX_API and GENMUX_KEY")
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", api):
+            raise ValueError("the API is an http or https URL, without a query")
         self._api = api.rstrip("/")
-        self._key = key
+        self._key = key.strip()
         self._timeout = timeout
+        self._opener = urllib.request.build_opener(_NoRedirect)
 
     def models(self) -> list[dict[str, Any]]:
         """The models, with the limits of each route and prices."""
-        return self._call("GET", "/v1/models")[0]["models"]
+        return self._call("models", "GET", "/v1/models")[0]["models"]
 
     def account(self) -> dict[str, Any]:
         """The balance, and the newest entries of the ledger."""
-        return self._call("GET", "/v1/account")[0]
+        return self._call("id", "GET", "/v1/account")[0]
 
     def create(self, model: str, prompt: str, *, idempotency_key: str | None = None, **fields: Any) -> Job:
         """Submits a job. When this returns, it is charged and will not be lost.
@@ -77,12 +86,16 @@ class Client:
         one, however often it has to be sent. `fields` are those of the API, such as `duration_s`.
         """
         body = {"model": model, "prompt": prompt, **fields}
-        headers = {"idempotency-key": json.dumps(idempotency_key or str(uuid.uuid4()))}
-        return self._call("POST", "/v1/jobs", body, headers)[0]
+        key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
+        try:
+            return self._call("id", "POST", "/v1/jobs", body, {"idempotency-key": json.dumps(key)})[0]
+        except GenmuxError as error:
+            error.idempotency_key = key
+            raise
 
     def get(self, job_id: str) -> Job:
         """A job; if it has succeeded, with a link to its file that is valid for an hour."""
-        return self._call("GET", f"/v1/jobs/{_part(job_id)}")[0]
+        return self._call("id", "GET", f"/v1/jobs/{_part(job_id)}")[0]
 
     def list(self, status: str | None = None) -> Iterator[Job]:
         """All jobs, newest first."""
@@ -90,46 +103,51 @@ class Client:
         while True:
             query = {"limit": "100", "status": status, "cursor": cursor}
             given = urllib.parse.urlencode({name: value for name, value in query.items() if value})
-            page = self._call("GET", f"/v1/jobs?{given}")[0]
+            page = self._call("jobs", "GET", f"/v1/jobs?{given}")[0]
             yield from page["jobs"]
-            cursor = page["next_cursor"]
+            cursor = page.get("next_cursor")
             if not cursor:
                 return
 
     def cancel(self, job_id: str) -> Job:
         """Requests the cancel of a job. `refund_micro_credits` is what comes back."""
-        return self._call("POST", f"/v1/jobs/{_part(job_id)}/cancel")[0]
+        return self._call("id", "POST", f"/v1/jobs/{_part(job_id)}/cancel")[0]
 
     def wait(self, job_id: str, timeout: float = 3600) -> Job:
         """The job at its end. Raises `JobFailed` without a file, and `TimeoutError` (the job goes on)."""
         end = time.monotonic() + timeout
+        longest = min(POLL_S, int(self._timeout / 2))
         job, tag = None, None
         while True:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"{job_id} is not done after {timeout} s; it continues")
-            headers = {"prefer": f"wait={max(1, min(POLL_S, int(left)))}"}
+            asked = time.monotonic()
+            headers = {"prefer": f"wait={max(1, min(longest, int(end - asked)))}"}
             if tag:
                 headers["if-none-match"] = tag
-            newer, answer = self._call("GET", f"/v1/jobs/{_part(job_id)}", None, headers)
+            newer, answered = self._call("status", "GET", f"/v1/jobs/{_part(job_id)}", None, headers)
             if newer is not None:
-                job, tag = newer, answer.get("etag")
+                job, tag = newer, answered.get("etag")
             if job and job["status"] == "succeeded":
                 return job
             if job and job["status"] in ENDED:
                 raise JobFailed(job)
+            # A server that does not wait is not polled in a hot loop.
+            next_poll = max(time.monotonic(), asked + POLL_FLOOR_S)
+            time.sleep(max(0.0, min(next_poll, end) - time.monotonic()))
+            if next_poll >= end:
+                raise TimeoutError(f"{job_id} is not done after {timeout} s; it continues")
 
     def download(self, job: Job, path: str | Path) -> Path:
         """Saves a succeeded job's file, and checks its SHA-256. Nothing is left of one that fails."""
         path = Path(path)
-        media = (self.get(job["id"]).get("media") or [None])[0]
+        job = self.get(job["id"])
+        media = (job.get("media") or [None])[0]
         if media is None:
             raise JobFailed(job)
-        part = path.with_name(path.name + ".part")
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
         digest = hashlib.sha256()
         try:
             # The link is to the store, which does not get the key.
-            with urllib.request.urlopen(media["url"], timeout=self._timeout) as answer, part.open("wb") as out:
+            with urllib.request.urlopen(media["url"], timeout=self._timeout) as answer, part.open("xb") as out:
                 while chunk := answer.read(1 << 20):
                     digest.update(chunk)
                     out.write(chunk)
@@ -141,32 +159,46 @@ class Client:
         return path
 
     def _call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+        self, member: str, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[Any, dict[str, str]]:
-        """The answer and its headers; None if it is not modified."""
+        """The answer, which has this member, and its headers; None if it is not modified."""
         data = None if body is None else json.dumps(body).encode()
         sent = {"authorization": f"Bearer {self._key}", "content-type": "application/json", **(headers or {})}
         for number in range(1, TRIES + 1):
-            request = urllib.request.Request(self._api + path, data, sent, method=method)
             try:
-                with urllib.request.urlopen(request, timeout=self._timeout) as answer:
-                    text = answer.read()
-                    return json.loads(text) if text else None, _lower(answer.headers)
-            except urllib.error.HTTPError as error:
-                answered = _lower(error.headers)
-                if error.code == 304:
-                    return None, answered
-                problem = GenmuxError(error.code, _problem(error.read()), answered.get("x-request-id"))
-                pause = answered.get("retry-after", "")
-                # A limit of the account that does not pass soon is for the caller to see.
-                if error.code not in PASSING or number == TRIES or (pause.isdigit() and int(pause) > 60):
-                    raise problem from None
-                _sleep(number, int(pause) if pause.isdigit() else 0)
-            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+                status, answered, text = self._send(urllib.request.Request(self._api + path, data, sent, method=method))
+            except (OSError, http.client.HTTPException) as error:
                 if number == TRIES:
                     raise GenmuxError(None, {"detail": f"the API is not reachable: {error}"}) from error
                 _sleep(number, 0)
+                continue
+            if status == 304:
+                return None, answered
+            value = _object(text)
+            if status < 300 and member in value:
+                return value, answered
+            pause = _seconds(answered.get("retry-after", ""))
+            # A limit of the account that does not pass soon is for the caller to see.
+            if status not in PASSING or number == TRIES or pause > 60:
+                raise GenmuxError(status, _problem(status, value), answered.get("x-request-id"))
+            _sleep(number, pause)
         raise AssertionError("the last try returns or raises")
+
+    def _send(self, request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:
+        """The status, the headers and the whole body of the answer, whatever the status is."""
+        try:
+            answer = self._opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Where a redirect leads to would get the key."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def _sleep(number: int, at_least: int) -> None:
@@ -177,13 +209,23 @@ def _part(text: str) -> str:
     return urllib.parse.quote(text, safe="")
 
 
-def _lower(headers: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _seconds(text: str) -> int:
+    """A `Retry-After` in seconds; 0 for one that is a date."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
 
-def _problem(body: bytes) -> dict[str, Any]:
+def _object(text: bytes) -> dict[str, Any]:
+    """A JSON object; empty if it is anything else."""
     try:
-        problem = json.loads(body)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
-    return problem if isinstance(problem, dict) else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _problem(status: int, value: dict[str, Any]) -> dict[str, Any]:
+    if status < 300:
+        return {"detail": "the answer is not one of the API: check its URL"}
+    if status < 400:
+        return {"detail": "a redirect is not followed, because its target would get the key: name the API itself"}
+    return value

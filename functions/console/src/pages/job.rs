@@ -4,6 +4,7 @@ use domain::attempt::Attempt;
 use domain::id::JobId;
 use domain::job::{Job, State};
 use domain::request::JobRequest;
+use domain::upload::Upload;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::dialect::native::ErrorView;
@@ -41,7 +42,8 @@ pub(crate) async fn show(page: &Page<'_>, id: &JobId) -> Result<Response<Body>, 
             (ledger(&history))
         }, !job.state().is_terminal()))
         h2 { "As curl" }
-        pre tabindex="0" { code { (curl(&history.request)) } }
+        pre tabindex="0" { code { (curl(&repeatable(&history.request))) } }
+        @if repeatable(&history.request) != history.request { p.quiet { "Images that came with the request are not part of it." } }
         p { a href={ (page.layout.at("playground")) "?from=" (id) } { "The same again in the playground" } }
     };
     Ok(page.layout.page(page.visitor, Content { title: id.as_str(), entry: "jobs", media, body }))
@@ -153,6 +155,15 @@ fn ledger(history: &History) -> Markup {
         .map(|line| [time(line.at), html! { (line.entry.name()) }, credits(line.entry.amount())])
         .collect();
     table("Ledger", ["At (UTC)", "Kind", "Amount"], &rows, "There is no entry.")
+}
+
+/// A request that can be sent again: without the images that came with it, whose names are no URLs.
+pub(super) fn repeatable(request: &JobRequest) -> JobRequest {
+    let mut request = request.clone();
+    for url in [&mut request.image_url, &mut request.last_frame_url] {
+        url.take_if(|url| Upload::named(url.as_str()).is_some());
+    }
+    request
 }
 
 /// The request as a command for a shell. `API` and `KEY` stay names: no key is part of a page.

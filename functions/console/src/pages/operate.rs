@@ -1,13 +1,17 @@
-//! Pages of the operator: providers, active jobs, accounts. They show no prompt.
+//! Pages of the operator: providers, active jobs, alarms, accounts. They show no prompt.
 
 use domain::id::AccountId;
+use domain::policy::alarm::Alarm;
 use domain::policy::health::Condition;
+use domain::policy::rules::Rule;
+use domain::policy::watch::Watch;
 use domain::provider::Provider;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
 use shared::operate::providers::Overview;
 use shared::operate::{accounts, jobs, providers as operate};
+use shared::store::dead_letters::QUEUES;
 use shared::store::due::LiveJob;
 
 use crate::Page;
@@ -90,6 +94,34 @@ pub(crate) async fn active(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     Ok(page
         .layout
         .page(page.visitor, Content { title: "Active jobs", entry: "operate/jobs", media: None, body }))
+}
+
+/// The dead-letter queues and the rules over recent jobs, as `health` has seen them in the last minutes.
+pub(crate) async fn alarms(page: &Page<'_>) -> Result<Response<Body>, Problem> {
+    let watch = page.app.watch.get().await?;
+    let row = |name: &str, alarm: &str, calm: &str, bad: &str| {
+        let raised_at = watch.alarms.get(alarm).and_then(Alarm::raised_at);
+        [
+            html! { (name) },
+            html! { @if raised_at.is_some() { span.status.failed { (bad) } } @else { (calm) } },
+            html! { @if let Some(at) = raised_at { (time(at)) } },
+        ]
+    };
+    let queues = QUEUES.map(|queue| row(queue, &Watch::dead_letters(queue), "empty", "has messages"));
+    let rules = Rule::ALL.map(|rule| row(rule.event(), rule.event(), "calm", "raised"));
+    let body = html! {
+        (live(&html! {
+            h2 { "Dead-letter queues" }
+            (table("Dead-letter queues", ["Queue", "State", "Since (UTC)"], &queues, ""))
+            h2 { "Rules over recent jobs" }
+            (table("Rules", ["Event", "State", "Since (UTC)"], &rules, ""))
+            @if let Some(at) = watch.judged_at { p.quiet { "The rules were judged at " (time(at)) " UTC." } }
+        }, true))
+        p.quiet { "A queue is looked at every minute, and an alarm is over after three calm looks. " code { "genmux dlq list" } " shows the messages, " code { "genmux dlq redrive" } " moves them back. " code { "genmux audit" } " checks every row and file; its result is kept nowhere." }
+    };
+    Ok(page
+        .layout
+        .page(page.visitor, Content { title: "Alarms", entry: "operate/alarms", media: None, body }))
 }
 
 /// One account: its balance, settings and newest jobs.

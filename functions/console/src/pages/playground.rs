@@ -27,7 +27,7 @@ pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     };
     let found = read::job_with_request(&page.app.jobs, page.account(), &id).await?;
     let (_, request) = found.ok_or_else(Problem::not_found)?;
-    form_page(&Page { form: &filled(&request), ..*page }, &key, None)
+    form_page(&Page { form: &filled(&super::job::repeatable(&request)), ..*page }, &key, None)
 }
 
 /// A request as the fields of the form.

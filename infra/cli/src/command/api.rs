@@ -1,22 +1,26 @@
 //! The commands that call the API as its callers do: `models`, `quote`, `submit`, `wait`, `download`, `cancel`.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use domain::credit::Credits;
 use domain::id::{JobId, base32};
 use serde_json::{Map, Value, json};
 use shared::boot::Random;
 
 use super::Local;
-use super::client::{Client, text};
-use super::print::{Output, table};
+use super::client::{Client, save, text};
+use super::print::{self, Output, table};
+use super::save::Place;
 
 /// The longest wait of the API for a change, in seconds.
 const POLL_S: u64 = 25;
+/// The longest wait for a job: two days, more than any may take.
+const TIMEOUT_MAX_S: u64 = 172_800;
 
 /// The API: of the local stack that runs, or of a deployed one.
 #[derive(Debug, Clone, Args)]
@@ -56,14 +60,24 @@ struct Asked {
 }
 
 impl Asked {
-    /// The body of a request.
-    fn body(self) -> Value {
-        let mut body: Map<String, Value> = self.set.into_iter().collect();
-        body.insert("model".to_owned(), self.model.into());
-        body.insert("prompt".to_owned(), self.prompt.into());
-        body.extend(self.duration.map(|secs| ("duration_s".to_owned(), secs.into())));
-        body.extend(self.image.map(|url| ("image_url".to_owned(), url.into())));
-        body.into()
+    /// The body of a request, with each field once.
+    fn body(self) -> Result<Value> {
+        let own = [
+            ("model", Some(Value::from(self.model))),
+            ("prompt", Some(self.prompt.into())),
+            ("duration_s", self.duration.map(Value::from)),
+            ("image_url", self.image.map(Value::from)),
+        ];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut body: Map<String, Value> = own.collect();
+        for (name, value) in self.set {
+            ensure!(
+                !body.contains_key(&name),
+                "the field `{name}` is given twice: by an argument of its own and by --set, or by --set twice"
+            );
+            body.insert(name, value);
+        }
+        Ok(body.into())
     }
 }
 
@@ -89,7 +103,7 @@ pub(super) struct Submit {
     #[arg(long, value_name = "FILE", requires = "wait")]
     out: Option<PathBuf>,
     /// The longest wait, in seconds.
-    #[arg(long, default_value_t = 3_600)]
+    #[arg(long, default_value_t = 3_600, value_parser = seconds())]
     timeout: u64,
     #[command(flatten)]
     api: Api,
@@ -99,7 +113,7 @@ pub(super) struct Submit {
 pub(super) struct Wait {
     id: JobId,
     /// The longest wait, in seconds.
-    #[arg(long, default_value_t = 3_600)]
+    #[arg(long, default_value_t = 3_600, value_parser = seconds())]
     timeout: u64,
     #[command(flatten)]
     api: Api,
@@ -146,6 +160,10 @@ fn running(_: &Local) -> Result<(String, String)> {
     anyhow::bail!("name the stack: --api URL and --key KEY, or GENMUX_API and GENMUX_KEY")
 }
 
+fn seconds() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(1..=TIMEOUT_MAX_S)
+}
+
 /// Parses `name=value`; the value is JSON, or else text.
 fn field(argument: &str) -> Result<(String, Value), String> {
     let (name, value) = argument.split_once('=').ok_or("must be a field and its value, like seed=7")?;
@@ -154,7 +172,7 @@ fn field(argument: &str) -> Result<(String, Value), String> {
 }
 
 pub(super) async fn models(args: Models, local: &Local) -> Result<Output> {
-    let models = args.api.client(local)?.get("/v1/models").await?;
+    let models = args.api.client(local)?.get("/v1/models", "models").await?;
     let list = models.get("models").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let rows: Vec<_> = list.iter().map(row).collect();
     let text = table(["NAME", "KIND", "LENGTHS", "RESOLUTIONS", "PROVIDERS", "USUAL"], &rows);
@@ -200,7 +218,7 @@ fn ranges(numbers: &[u64]) -> String {
 }
 
 pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
-    let quote = args.api.client(local)?.quote(&args.asked.body()).await?;
+    let quote = args.api.client(local)?.quote(&args.asked.body()?).await?;
     let routes = quote.get("routes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let usual = |value: &Value| value.get("expected_s").and_then(Value::as_u64).unwrap_or_default();
     let lines = routes.iter().map(|route| format!("\n  {}, usually {} s", text(route, "name"), usual(route)));
@@ -211,25 +229,29 @@ pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
 pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
     check_out(args.out.as_deref())?;
     let client = args.api.client(local)?;
-    let body = args.asked.body();
+    let body = args.asked.body()?;
     let key = args.idempotency_key.unwrap_or_else(|| base32(&Random::System.bytes::<10>()));
-    let job = client.submit(&body, &key).await.with_context(|| {
+    // Before the call: a command that is stopped meanwhile can be repeated.
+    print::notice(format_args!("idempotency key {key}"));
+    let (id, job) = client.submit(&body, &key).await.with_context(|| {
         format!("no job was confirmed; the same command with `--idempotency-key {key}` makes at most one")
     })?;
-    let id = text(&job, "id").to_owned();
     let price = text(&job, "price_credits").to_owned();
     if !args.wait {
         return Ok(Output::new(format_args!("{id} for {price} credits: `genmux wait {id}`"), job));
     }
     note(&format!("{id} for {price} credits"));
-    let job = client.wait(&id, POLL_S, Duration::from_secs(args.timeout), status_notes()).await?;
-    saved(&client, job, args.out.as_deref()).await
+    let ended = async {
+        let job = client.wait(&id, POLL_S, Duration::from_secs(args.timeout), status_notes()).await?;
+        saved(&id, job, args.out.as_deref()).await
+    };
+    ended.await.with_context(|| format!("{id} was made with the idempotency key {key}"))
 }
 
 pub(super) async fn wait(args: Wait, local: &Local) -> Result<Output> {
     let client = args.api.client(local)?;
     let within = Duration::from_secs(args.timeout);
-    let job = client.wait(args.id.as_str(), POLL_S, within, status_notes()).await?;
+    let job = client.wait(&args.id, POLL_S, within, status_notes()).await?;
     let status = text(&job, "status").to_owned();
     let error =
         job.get("error").map(|error| format!(": {} ({})", text(error, "message"), text(error, "code")));
@@ -240,33 +262,27 @@ pub(super) async fn wait(args: Wait, local: &Local) -> Result<Output> {
 pub(super) async fn download(args: Download, local: &Local) -> Result<Output> {
     check_out(args.out.as_deref())?;
     let client = args.api.client(local)?;
-    let job = client.get(&format!("/v1/jobs/{}", args.id)).await?;
-    saved(&client, job, args.out.as_deref()).await
+    let job = client.get(&format!("/v1/jobs/{}", args.id), "status").await?;
+    saved(&args.id, job, args.out.as_deref()).await
 }
 
 pub(super) async fn cancel(args: Cancel, local: &Local) -> Result<Output> {
-    let job = args.api.client(local)?.cancel(args.id.as_str()).await?;
+    let job = args.api.client(local)?.cancel(&args.id).await?;
     let refund = job.get("refund_micro_credits").and_then(Value::as_u64).map(Credits::from_micros);
     let refund = refund.map(|credits| format!(", refund {credits} credits")).unwrap_or_default();
     let shown = format!("{} {}{refund}", args.id, text(&job, "status"));
     Ok(Output::new(shown, job))
 }
 
-async fn saved(client: &Client, job: Value, out: Option<&Path>) -> Result<Output> {
-    let (file, bytes) = client.save(&job, out).await?;
+async fn saved(id: &JobId, job: Value, out: Option<&Path>) -> Result<Output> {
+    let (file, bytes) = save(id, &job, out).await?;
     let shown = format!("saved {} ({bytes} bytes)", file.display());
     Ok(Output::new(shown, json!({"job": job, "file": file, "bytes": bytes})))
 }
 
 /// Checks before a job is submitted that its file can be saved.
 pub(super) fn check_out(out: Option<&Path>) -> Result<()> {
-    let Some(out) = out else { return Ok(()) };
-    ensure!(!out.is_dir(), "{} is a folder: --out must be a file", out.display());
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        ensure!(folder.is_dir(), "there is no folder {} for the output file", folder.display());
-    }
-    Ok(())
+    out.map_or(Ok(()), |out| Place::of(out).map(drop))
 }
 
 /// Notes each new status.
@@ -284,7 +300,7 @@ fn status_notes() -> impl FnMut(&Value, Duration) {
 /// A line for a person at a terminal; what a program reads stays clean.
 fn note(line: &str) {
     if stderr().is_terminal() {
-        let _closed = writeln!(stderr(), "{line}");
+        print::notice(line);
     }
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod local;
 mod print;
 mod providers;
+mod save;
 mod shell;
 mod target;
 
@@ -369,8 +370,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Listen(args) => return listen::run(args, json).await,
         #[cfg(feature = "local")]
         Command::DeployLocal(args) => return deploy_local::run(args).await,
-        Command::Completions { shell } => return shell::completions(shell),
-        Command::Man => return shell::manual(),
+        Command::Completions { shell } => shell::completions(shell)?,
+        Command::Man => shell::manual()?,
         Command::Models(args) => api::models(args, local).await?,
         Command::Quote(args) => api::quote(args, local).await?,
         Command::Submit(args) => api::submit(args, local).await?,

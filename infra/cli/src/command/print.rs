@@ -55,14 +55,13 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
     rows.iter().map(line).collect()
 }
 
-/// Prints text that has its own line breaks.
-pub(super) fn text(text: impl Display) {
-    write(format_args!("{text}"));
+/// Prints to standard error what does not belong to the result.
+pub(super) fn notice(text: impl Display) {
+    let _closed = writeln!(stderr(), "{text}");
 }
 
-/// Prints to standard error what does not belong to the result.
 pub(super) fn warning(text: impl Display) {
-    let _closed = writeln!(stderr(), "warning: {text}");
+    notice(format_args!("warning: {text}"));
 }
 
 /// Writes to standard output. A failure other than a closed pipe ends the process: a key that was

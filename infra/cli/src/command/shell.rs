@@ -1,23 +1,24 @@
 //! `genmux completions` and `genmux man`, derived from the command line's definition.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::Cli;
-use super::print;
+use serde_json::json;
 
-pub(super) fn completions(shell: Shell) -> Result<ExitCode> {
+use super::Cli;
+use super::print::Output;
+
+pub(super) fn completions(shell: Shell) -> Result<Output> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "genmux", &mut text);
-    print::text(String::from_utf8(text)?);
-    Ok(ExitCode::SUCCESS)
+    let text = String::from_utf8(text)?;
+    let json = json!({"shell": shell.to_string(), "script": text});
+    Ok(Output::new(text, json))
 }
 
 /// One page: the options of `genmux`, then each command with its own.
-pub(super) fn manual() -> Result<ExitCode> {
+pub(super) fn manual() -> Result<Output> {
     let mut root = Cli::command();
     root.build();
     let mut text = Vec::new();
@@ -34,6 +35,7 @@ pub(super) fn manual() -> Result<ExitCode> {
         page.render_description_section(&mut text)?;
         page.render_options_section(&mut text)?;
     }
-    print::text(String::from_utf8(text)?);
-    Ok(ExitCode::SUCCESS)
+    let text = String::from_utf8(text)?;
+    let json = json!({"page": text});
+    Ok(Output::new(text, json))
 }

@@ -282,6 +282,10 @@ fn completions_and_the_manual_name_every_command() {
         for command in ["submit", "download", "redrive"] {
             assert!(output.contains(command), "{arguments:?} lacks {command}");
         }
+        let json: Value =
+            serde_json::from_str(&said(&run(folder.path(), &[arguments, &["--json"]].concat()))).unwrap();
+        let text = json.get("script").or(json.get("page")).and_then(Value::as_str);
+        assert_eq!(text.map(str::trim_end), Some(output.trim_end()), "{arguments:?}");
     }
 }
 

@@ -1,4 +1,5 @@
 //! The binary `genmux`, run as a user runs it.
 
+mod callers;
 mod commands;
 mod process;

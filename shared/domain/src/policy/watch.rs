@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, Sight, Turn};
+use crate::event::EventType;
 use crate::id::AccountId;
 use crate::time::Timestamp;
 
@@ -34,6 +35,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// The name of the alarm of a dead-letter queue.
+    pub fn dead_letters(queue: &str) -> String {
+        format!("{}:{queue}", EventType::DEAD_LETTERS)
+    }
+
     /// Adds the accounts that have active jobs now, and forgets those that had none for a day.
     pub fn see(&mut self, accounts: BTreeSet<AccountId>, now: Timestamp) {
         for account in accounts {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use domain::id::base32;
+use domain::id::{JobId, base32};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use shared::boot::Random;
 
 use super::{Folder, Local, Start, api, listen};
 use crate::command::api::check_out;
-use crate::command::client::{Client, text};
+use crate::command::client::{Client, save, text};
 use crate::command::print::{Output, say};
 
 #[derive(Debug, Args)]
@@ -84,7 +84,7 @@ async fn make(client: &Client, args: &Demo, as_json: bool) -> Result<Output> {
     };
     let image = match &args.image {
         Some(image) => Some(image.as_str()),
-        None => needs_image(&client.get("/v1/models").await?, &args.model).then_some(IMAGE),
+        None => needs_image(&client.get("/v1/models", "models").await?, &args.model).then_some(IMAGE),
     };
     let key = base32(&Random::System.bytes::<10>());
     let mut callback = match args.callback {
@@ -93,11 +93,10 @@ async fn make(client: &Client, args: &Demo, as_json: bool) -> Result<Output> {
     };
     let url = callback.as_ref().map(|(url, _)| url.as_str());
     let body = json!({"model": args.model, "prompt": args.prompt, "image_url": image, "callback_url": url});
-    let job = client.submit(&body, &key).await?;
-    let id = text(&job, "id").to_owned();
+    let (id, _) = client.submit(&body, &key).await?;
     show(&format!("job {id} on {}", args.model));
     let job = wait(client, &id).await?;
-    let lines = ledger(&client.get("/v1/account").await?, &id);
+    let lines = ledger(&client.get("/v1/account", "ledger").await?, id.as_str());
     for line in timeline(&job).iter().chain(&lines) {
         show(line);
     }
@@ -107,16 +106,15 @@ async fn make(client: &Client, args: &Demo, as_json: bool) -> Result<Output> {
         ensure!(event.genuine == Some(true), "the callback is not genuine");
         show(&event.to_string());
     }
-    let (file, bytes) = client.save(&job, args.out.as_deref()).await?;
+    let (file, bytes) = save(&id, &job, args.out.as_deref()).await?;
     let saved = format!("saved {} ({bytes} bytes)", file.display());
     Ok(Output::new(saved, json!({"job": job, "file": file, "bytes": bytes})))
 }
 
 /// What signs the events of callback URLs.
 async fn callback_secret(client: &Client) -> Result<String> {
-    let secret = client.get("/v1/endpoints/ep_callback/secret").await?;
-    let secret = secret.get("secret").and_then(Value::as_str);
-    Ok(secret.context("the API returned no secret")?.to_owned())
+    let secret = client.get("/v1/endpoints/ep_callback/secret", "secret").await?;
+    Ok(text(&secret, "secret").to_owned())
 }
 
 /// Whether every route of a model requires an image.
@@ -128,7 +126,7 @@ fn needs_image(catalog: &Value, name: &str) -> bool {
 }
 
 /// Shows a bar until the job has ended.
-async fn wait(client: &Client, id: &str) -> Result<Value> {
+async fn wait(client: &Client, id: &JobId) -> Result<Value> {
     let style = ProgressStyle::with_template("{bar:32} {percent:>3}% {elapsed} {msg}")?;
     let bar = ProgressBar::new(100).with_style(style);
     let job = client.wait(id, POLL_S, WAIT_MAX, |job, elapsed| {
