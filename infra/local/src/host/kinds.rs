@@ -110,7 +110,6 @@ pub(super) const KINDS: &[Kind] = &[
         only: &[],
         without_effect: &[
             "BucketEncryption",
-            "CorsConfiguration",
             "LifecycleConfiguration",
             "OwnershipControls",
             "PublicAccessBlockConfiguration",

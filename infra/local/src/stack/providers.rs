@@ -26,8 +26,9 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("ALERT_RULES", "AlertRules"),
+    ("CORS_ORIGINS", "CorsOrigins"),
     ("SENDERS", "Senders"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
     ("PROVIDER_LIMITS", "ProviderLimits"),

@@ -25,6 +25,7 @@ fn every_route_leads_to_its_function() {
         [
             "$default → status",
             "DELETE /v1/endpoints/{id} → endpoints",
+            "DELETE /v1/jobs/{id}/media → cancel",
             "DELETE /v1/videos/{id} → cancel",
             "GET / → console",
             "GET /console → console",
@@ -64,6 +65,7 @@ fn every_route_leads_to_its_function() {
             "POST /v1/jobs/{id}/cancel → cancel",
             "POST /v1/quotes → submit",
             "POST /v1/unsubscribe/{token} → endpoints",
+            "POST /v1/uploads → submit",
             "POST /v1/videos → submit",
             "POST /v1/webhooks/{provider}/{token} → webhook",
         ]
@@ -219,7 +221,7 @@ fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
         ),
         ("ProjectionType: KEYS_ONLY", "ProjectionType: !Base64 x", "resource Table: Base64 \"x\" is not"),
         ("TimeToLiveSpecification:", "StreamSpecification:", "resource Table: unknown field `StreamSpec"),
-        ("CorsConfiguration:", "NotificationConfiguration:", "resource MediaBucket: unknown field"),
+        ("CorsRules:", "NotificationRules:", "resource MediaBucket: unknown field"),
         ("Outputs:", "Mappings:", "unknown field `Mappings`"),
         ("    DeletionPolicy:", "    CreationPolicy:", "unknown field `CreationPolicy`"),
     ] {
