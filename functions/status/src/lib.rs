@@ -13,7 +13,7 @@ use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::dialect::gateway;
-use shared::edge::dialect::native::{JobView, is_known, job_response, not_modified};
+use shared::edge::dialect::native::{is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
 use shared::operate::read;
 use shared::store::admission::AdmissionStore;
@@ -112,8 +112,7 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
         not_modified(&job, &app.catalog, app.clock.now())
     } else {
         let link = read::link(&app.media, &job, app.clock.now()).await?;
-        let view = JobView::new(&job, Some(&order), link);
-        job_response(StatusCode::OK, &job, &view, &app.catalog, app.clock.now())
+        job_response(StatusCode::OK, &job, Some(&order), link, &app.catalog, app.clock.now())
     };
     if let Some(span) = waits_for
         && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", span.as_secs()))
@@ -138,11 +137,6 @@ async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> 
         job = app.jobs.get(first.id()).await?.ok_or_else(Problem::not_found)?;
     }
     Ok(job)
-}
-
-/// A job in a list: without media links.
-fn listed(job: &Job) -> JobView<'_> {
-    JobView::new(job, None, None)
 }
 
 fn openapi() -> Response<Body> {
