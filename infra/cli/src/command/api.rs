@@ -47,8 +47,8 @@ struct Asked {
     /// Length in seconds. Default: the model's.
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
-    /// The https URL of a start image.
-    #[arg(long, value_name = "URL")]
+    /// A start image: a file, which is uploaded, or an https URL.
+    #[arg(long, value_name = "FILE|URL")]
     image: Option<String>,
     /// Any other field of the request, as `--set seed=7 --set resolution=1080p`. The value is JSON, or else text.
     #[arg(long, value_name = "FIELD=VALUE", value_parser = field)]
@@ -56,14 +56,16 @@ struct Asked {
 }
 
 impl Asked {
-    /// The body of a request.
-    fn body(self) -> Value {
+    /// The body of a request, whose image is uploaded if it is a file.
+    async fn body(self, client: &Client) -> Result<Value> {
         let mut body: Map<String, Value> = self.set.into_iter().collect();
         body.insert("model".to_owned(), self.model.into());
         body.insert("prompt".to_owned(), self.prompt.into());
         body.extend(self.duration.map(|secs| ("duration_s".to_owned(), secs.into())));
-        body.extend(self.image.map(|url| ("image_url".to_owned(), url.into())));
-        body.into()
+        if let Some(image) = self.image {
+            body.insert("image".to_owned(), client.image(&image).await?);
+        }
+        Ok(body.into())
     }
 }
 
@@ -200,7 +202,8 @@ fn ranges(numbers: &[u64]) -> String {
 }
 
 pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
-    let quote = args.api.client(local)?.quote(&args.asked.body()).await?;
+    let client = args.api.client(local)?;
+    let quote = client.quote(&args.asked.body(&client).await?).await?;
     let routes = quote.get("routes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let usual = |value: &Value| value.get("expected_s").and_then(Value::as_u64).unwrap_or_default();
     let lines = routes.iter().map(|route| format!("\n  {}, usually {} s", text(route, "name"), usual(route)));
@@ -211,7 +214,7 @@ pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
 pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
     check_out(args.out.as_deref())?;
     let client = args.api.client(local)?;
-    let body = args.asked.body();
+    let body = args.asked.body(&client).await?;
     let key = args.idempotency_key.unwrap_or_else(|| base32(&Random::System.bytes::<10>()));
     let job = client.submit(&body, &key).await.with_context(|| {
         format!("no job was confirmed; the same command with `--idempotency-key {key}` makes at most one")

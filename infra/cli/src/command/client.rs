@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
-use reqwest::{RequestBuilder, Response, StatusCode};
-use serde_json::Value;
+use reqwest::{RequestBuilder, Response, StatusCode, multipart};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use shared::provider::fetch::Image;
 use tokio::time::Instant;
 
 /// How many calls in a row may fail while a job is awaited.
@@ -54,6 +56,31 @@ impl Client {
 
     pub(super) async fn cancel(&self, id: &str) -> Result<Value> {
         Ok(self.send(self.http.post(self.at(&format!("/v1/jobs/{id}/cancel")))).await?.json().await?)
+    }
+
+    /// The `image` of a request: a URL, or a file that is uploaded.
+    pub(super) async fn image(&self, file_or_url: &str) -> Result<Value> {
+        if file_or_url.starts_with("https://") || file_or_url.starts_with("http://") {
+            return Ok(json!({"url": file_or_url}));
+        }
+        let read = tokio::fs::read(file_or_url).await;
+        let bytes = Bytes::from(read.with_context(|| format!("{file_or_url} cannot be read"))?);
+        let image =
+            Image::of(bytes).with_context(|| format!("{file_or_url} is not a PNG, JPEG or WebP image"))?;
+        let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(&image.bytes));
+        let announced = json!({"content_type": image.mime, "bytes": image.bytes.len(), "sha256": sha256});
+        let form: Value =
+            self.send(self.http.post(self.at("/v1/uploads")).json(&announced)).await?.json().await?;
+        let fields = form.get("fields").and_then(Value::as_object).into_iter().flatten();
+        let fields = fields.fold(multipart::Form::new(), |fields, (name, value)| {
+            fields.text(name.clone(), value.as_str().unwrap_or_default().to_owned())
+        });
+        let file = multipart::Part::stream(image.bytes).file_name("image");
+        // The form is a credential: its URL is not in an error, and the API key is not sent with it.
+        let post = self.http.post(text(&form, "url")).multipart(fields.part("file", file)).send().await;
+        let sent = post.map_err(reqwest::Error::without_url)?;
+        ensure!(sent.status().is_success(), "the store refuses {file_or_url}: {}", sent.status());
+        Ok(json!({"upload": text(&form, "id")}))
     }
 
     /// The job at its end. Asks every `poll_s` seconds, or as soon as something changes; `see` is called
