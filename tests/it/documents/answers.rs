@@ -1,6 +1,7 @@
 //! Real answers, each kind of each operation, are what the API's document describes.
 
 mod dialects;
+mod mails;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -16,8 +17,10 @@ use shared::boot::Env;
 use shared::store::keystore::Scope;
 
 use super::schema::Document;
+use crate::dialects::IMAGE;
 use crate::events::while_drained;
 use crate::inbound;
+use crate::uploads::announced;
 
 const ORDER: &str = r#"{"model": "pika-2.2", "prompt": "a boat"}"#;
 const NO_JOB: &str = "job_aaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -79,7 +82,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 33);
+        assert_eq!(operations.len(), 35);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
@@ -157,6 +160,7 @@ impl Caller {
             "POST /v1/endpoints/{id}/recover",
             "POST /v1/events/{id}/redeliver",
             "POST /v1/quotes",
+            "POST /v1/uploads",
         ] {
             let id = if route.contains("events") { &event } else { &id };
             assert_eq!(call(route, id, "{").await.status, 400, "{route}");
@@ -165,6 +169,9 @@ impl Caller {
         }
         for (route, id, body, status) in [
             ("POST /v1/quotes", "", ORDER, 200),
+            ("POST /v1/uploads", "", &announced(IMAGE).to_string(), 200),
+            ("DELETE /v1/jobs/{id}/media", &job, "", 200),
+            ("DELETE /v1/jobs/{id}/media", NO_JOB, "", 404),
             ("GET /v1/endpoints", "", "", 200),
             ("GET /v1/endpoints/{id}", &*id, "", 200),
             ("PATCH /v1/endpoints/{id}", &id, r#"{"v1a": true}"#, 200),
@@ -237,31 +244,6 @@ impl Caller {
         self.dialects().await;
         self.refused_orders().await;
         self.common_refusals().await;
-    }
-
-    /// What the link in a mail answers.
-    async fn unsubscribes(&self) {
-        let new = json!({"kind": "email", "to": "anna@mail.example", "types": ["endpoint.test"]}).to_string();
-        let made = self.call("POST /v1/endpoints", "", &[], Some(&new)).await;
-        let test = self.call("POST /v1/endpoints/{id}/test", made.text("/id"), &[], None);
-        while_drained(&self.world, test).await;
-        let mail = self.world.stack.channels.taken().pop().unwrap();
-        let link =
-            mail.body["headers"]["List-Unsubscribe"].as_str().unwrap().trim_end_matches('>').to_owned();
-        let (_, token) = link.split_once("/unsubscribe/").unwrap();
-        for route in ["GET /v1/unsubscribe/{token}", "POST /v1/unsubscribe/{token}"] {
-            let version = [("genmux-version", "x")];
-            let call = async |token: &str, headers: &[(&str, &str)]| {
-                self.call(route, token, headers, None).await.status.as_u16()
-            };
-            self.world.wire.reset();
-            self.world.wire.fail_at(0, Moment::Before);
-            assert_eq!(call(token, &[]).await, 503);
-            assert_eq!(call(token, &version).await, 400);
-            assert_eq!(call("nonsense", &[]).await, 404);
-            assert_eq!(call(token, &[]).await, 200);
-        }
-        self.call("DELETE /v1/endpoints/{id}", made.text("/id"), &[], None).await;
     }
 
     /// A test event that no one sends in time.
@@ -360,6 +342,7 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &known, None).await.status, 304);
     assert_eq!(caller.call("GET /v1/jobs/{id}", &done, &[("genmux-version", "x")], None).await.status, 400);
     assert_eq!(caller.call("POST /v1/jobs/{id}/cancel", &stopped, &[], None).await.status, 202);
+    assert_eq!(caller.call("DELETE /v1/jobs/{id}/media", &stopped, &[], None).await.status, 409);
     assert_eq!(caller.read(&stopped).await.body["cancel_requested"], true);
 
     world.clock.advance(LATENCY);

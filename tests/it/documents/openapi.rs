@@ -114,8 +114,12 @@ async fn the_problem_codes_of_the_document_are_those_of_the_code() {
     // Of no operation: what a path answers to a method that it does not take.
     let about = document.0["info"]["description"].as_str().unwrap();
     described.extend(about.contains("`method_not_allowed`").then(|| "method_not_allowed".to_owned()));
-    let of_dialects = ["malformed_form", "poll_required", "unsupported"];
-    let about = document.0["components"]["responses"]["DialectInvalid"]["description"].as_str().unwrap();
-    described.extend(of_dialects.into_iter().filter(|code| about.contains(code)).map(str::to_owned));
+    for (response, codes) in [
+        ("DialectInvalid", &["malformed_form", "poll_required", "unsupported"][..]),
+        ("DialectConflict", &["video_deleted"]),
+    ] {
+        let about = document.0["components"]["responses"][response]["description"].as_str().unwrap();
+        described.extend(codes.iter().filter(|code| about.contains(**code)).map(|code| (*code).to_owned()));
+    }
     assert_eq!(described, codes_in_the_code());
 }
