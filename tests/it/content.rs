@@ -243,6 +243,24 @@ async fn only_pages_of_the_named_origins_may_call_the_api_and_post_uploads() {
     }
 }
 
+/// By a CDN of the operator, which gets the link or the key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_video_shows_the_variants_that_the_operator_has() {
+    let templates = "poster=https://img.example.com/frame/{url} preview=https://cdn.example.com/{key}";
+    let world = World::with(|options| options.env = Env::from_pairs([("MEDIA_VARIANTS", templates)])).await;
+    let id = finished(&world, "a boat").await;
+    let job = get(&world, &format!("/v1/jobs/{id}")).await;
+    let media = &job.body["media"][0];
+    let encoded: String =
+        url::form_urlencoded::byte_serialize(media["url"].as_str().unwrap().as_bytes()).collect();
+    let key = world.job(&id).await.media().unwrap().key.clone();
+    let poster = format!("https://img.example.com/frame/{encoded}");
+    assert_eq!(
+        media["variants"],
+        json!({"poster": poster, "preview": format!("https://cdn.example.com/{key}")})
+    );
+}
+
 /// The document names every header of an answer to a key.
 #[tokio::test]
 async fn a_page_may_read_every_header_that_the_document_has() {

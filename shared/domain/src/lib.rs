@@ -6,7 +6,8 @@
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
-//! - [`public_url`]: untrusted URLs; [`upload`]: images of callers; [`size`]: sizes in pixels.
+//! - [`public_url`]: untrusted URLs; [`upload`]: images of callers; [`size`]: sizes in pixels;
+//!   [`variant`]: other forms of a video.
 
 pub mod attempt;
 pub mod catalog;
@@ -31,5 +32,6 @@ pub mod route;
 pub mod size;
 pub mod time;
 pub mod upload;
+pub mod variant;
 pub mod verdict;
 mod word;

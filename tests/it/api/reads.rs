@@ -39,6 +39,7 @@ async fn a_job_is_shown_as_it_moves() {
     world.advance(Duration::from_secs(1)).await;
     let now = world.clock.now().to_string();
     want["status"] = json!("running");
+    want["progress"] = json!(1);
     want["updated_at"] = json!(now);
     want["attempts"] = json!([{
         "number": 1, "provider": "fal", "route": "fal/fal-ai/pika/v2.2/text-to-video",

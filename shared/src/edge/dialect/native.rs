@@ -1,6 +1,7 @@
 //! Our own dialect: jobs as JSON, errors as problem documents (RFC 9457).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
@@ -167,6 +168,9 @@ struct MediaView<'a> {
     duration_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fps: Option<f64>,
+    /// URLs of other forms of it, if the operator has any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variants: BTreeMap<String, String>,
 }
 
 impl<'a> JobView<'a> {
@@ -184,6 +188,7 @@ impl<'a> JobView<'a> {
             height: media.details.height,
             duration_s: media.details.duration_ms.map(thousandths),
             fps: media.details.frames_per_1000_s.map(|frames| thousandths(frames.into())),
+            variants: link.variants,
         });
         Self {
             id: job.id(),
