@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{console, dialects, events, inbound};
+use crate::{console, dialects, events, inbound, uploads};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -73,6 +73,8 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
     add("notify", "s3:GetObject", media);
     add("console", "s3:GetObject", media);
     add("dispatch", "s3:GetObject", "arn:aws:s3:::genmux-media/uploads/*");
+    // A form has its signer's rights, and a missing upload is found missing by this one.
+    add("submit", "s3:ListBucket", "arn:aws:s3:::genmux-media");
     // Only where the table did not take the answer to a create call for seconds.
     add("dispatch", "sqs:SendMessage", &template.deployment.arn("sqs", "genmux-settle"));
     // Only where a file of more than 16 MiB breaks off.
@@ -127,6 +129,7 @@ async fn everything(world: &World) {
     operator_listens(world, &receiver).await;
     // Before time passes: links are signed by this clock, and judged by the wall's.
     dialects::everything(world).await;
+    uploads::everything(world).await;
     for story in STORIES {
         story.play(world, story.name).await;
     }

@@ -298,3 +298,16 @@ async fn ai_gateway() {
 async fn sockets() {
     calls_us().await;
 }
+
+/// A form of ours as boto3 makes and signs it, and the bucket as boto3 knows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh s3_forms"]
+async fn s3_forms() {
+    let world = World::new().await;
+    let form = crate::uploads::ask(&world, &[], &crate::uploads::announced(IMAGE)).await;
+    let endpoint = world.operator.env.get("AWS_ENDPOINT_URL_S3").unwrap();
+    let mut command = script();
+    command.args([form.body.to_string(), endpoint.to_owned(), data_encoding::HEXLOWER.encode(IMAGE)]);
+    let said = command.output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}

@@ -14,6 +14,10 @@ from urllib.request import Request, urlopen
 from genmux import Client, GenmuxError, JobFailed, SignatureError, verify
 
 
+# The smallest that passes for one.
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0sum!"
+
+
 class Stack(unittest.TestCase):
     def setUp(self):
         self.genmux = Client()
@@ -29,6 +33,19 @@ class Stack(unittest.TestCase):
         ledger = [line for line in self.genmux.account()["ledger"] if line["job"] == job["id"]]
         self.assertEqual([(line["kind"], line["micro_credits"]) for line in ledger], [("charge", job["price_micro_credits"])])
         self.assertIn(job["id"], [listed["id"] for listed in self.genmux.list(status="succeeded")])
+
+    def test_an_image_is_uploaded(self):
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "boat.png"
+            path.write_bytes(PNG)
+            image = self.genmux.upload(path, "image/png")
+            self.assertEqual(image, {"upload": hashlib.sha256(PNG).hexdigest()})
+            self.assertEqual(self.genmux.upload(path, "image/png"), image)
+            with self.assertRaises(GenmuxError) as caught:
+                self.genmux.upload(path, "text/html")
+            self.assertEqual(caught.exception.errors[0]["field"], "content_type")
+        job = self.genmux.wait(self.genmux.create("pika-2.2", "a boat", image=image)["id"])
+        self.assertEqual((job["status"], job["progress"], job["request"]["image"]), ("succeeded", 100, image))
 
     def test_a_key_makes_one_job(self):
         ids = {self.genmux.create("gen-4.5", "a kite", idempotency_key="order, 1")["id"] for _ in range(3)}

@@ -20,7 +20,12 @@ export interface Job {
   refund_micro_credits?: number;
   created_at: string;
   updated_at: string;
+  /** In percent; 100 for a success alone. */
+  progress: number;
+  /** How long the model usually takes, in seconds. */
+  expected_s?: number;
   media?: Media[];
+  media_deleted_at?: string;
   error?: { code: string; message: string; provider_code?: string };
   [member: string]: unknown;
 }
@@ -33,12 +38,17 @@ export interface Model {
   [member: string]: unknown;
 }
 
+/** An image of a request: `upload` of the client returns one. */
+export type Image = { url: string } | { upload: string };
+
 /** The fields of a request; more are in the API's document. */
 export interface Request {
   model: string;
   prompt: string;
   /** Length in seconds; each model has its own choice. */
   duration_s?: number;
+  image?: Image;
+  last_frame?: Image;
   image_url?: string;
   callback_url?: string;
   [field: string]: unknown;
@@ -52,6 +62,12 @@ export interface ClientOptions {
   /** The longest time for one call, and for a download without a further byte, in milliseconds. */
   timeoutMs?: number;
   fetch?: typeof fetch;
+}
+
+interface Form {
+  id: string;
+  url: string;
+  fields: Record<string, string>;
 }
 
 interface Problem {
@@ -154,6 +170,20 @@ export class Client {
     }
   }
 
+  /** Uploads an image, as the `image` or `last_frame` of a request. A repeat is the same upload. */
+  async upload(file: Blob): Promise<Image> {
+    const sha256 = await hex(await file.arrayBuffer());
+    const announced = { content_type: file.type, bytes: file.size, sha256 };
+    const form = (await this.#json("id", "POST", "/v1/uploads", announced)) as Form;
+    const body = new FormData();
+    for (const [name, value] of Object.entries(form.fields)) body.append(name, value);
+    body.append("file", file);
+    // The form is for the store, which does not get the key.
+    const answer = await this.#fetch(form.url, { method: "POST", body, signal: AbortSignal.timeout(this.#timeoutMs) });
+    if (!answer.ok) throw new GenmuxError(answer.status, { code: "upload", detail: "the store refuses the file" });
+    return { upload: form.id };
+  }
+
   /** A job; if it has succeeded, with a link to its file that is valid for an hour. */
   async get(id: string): Promise<Job> {
     return (await this.#json("id", "GET", `/v1/jobs/${encodeURIComponent(id)}`)) as Job;
@@ -208,9 +238,7 @@ export class Client {
     const media = newest.media?.[0];
     if (!media) throw new JobFailed(newest);
     const bytes = await this.#bytes(media.url);
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-    const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    if (hex !== media.sha256) throw new GenmuxError(0, { code: "download", detail: "the file was changed on its way" });
+    if ((await hex(bytes)) !== media.sha256) throw new GenmuxError(0, { code: "download", detail: "the file was changed on its way" });
     return bytes;
   }
 
@@ -285,6 +313,12 @@ export class Client {
       await pause(number, after);
     }
   }
+}
+
+/** The SHA-256 of a content, in hexadecimal. */
+async function hex(content: BufferSource): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** A JSON object; empty if it is anything else. */

@@ -18,6 +18,18 @@ test("a video is made and saved", async () => {
   assert.ok(listed.includes(job.id));
 });
 
+test("an image is uploaded", async () => {
+  const head = [0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52];
+  const png = new Blob([new Uint8Array([...head, 0, 0, 2, 128, 0, 0, 1, 224, 8, 2, 0, 0, 0, 1, 2, 3, 4])], { type: "image/png" });
+  const genmux = new Client();
+  const image = await genmux.upload(png);
+  assert.deepEqual(await genmux.upload(png), image);
+  const wrong = await genmux.upload(new Blob(["<svg/>"], { type: "image/svg+xml" })).catch((e) => e);
+  assert.equal(wrong.errors[0].field, "content_type");
+  const job = await genmux.wait((await genmux.create({ model: "pika-2.2", prompt: "a boat", image })).id);
+  assert.deepEqual([job.status, job.progress, job.request.image], ["succeeded", 100, image]);
+});
+
 test("a key makes one job, also if an answer is lost", async () => {
   let calls = 0;
   const lossy = async (url, init) => {

@@ -11,7 +11,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
-use shared::edge::dialect::native::{JobView, job_response};
+use shared::edge::dialect::native::job_response;
 use shared::edge::dialect::openai;
 use shared::edge::http::{Problem, answer, check_version, route_key};
 use shared::edge::note_job;
@@ -21,7 +21,8 @@ use shared::operate::read;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::media::MediaStore;
 
-const DELETE: &str = "DELETE /v1/videos/{id}";
+const DELETE_MEDIA: &str = "DELETE /v1/jobs/{id}/media";
+const DELETE_VIDEO: &str = "DELETE /v1/videos/{id}";
 
 /// Everything `cancel` may touch.
 #[derive(Debug)]
@@ -67,7 +68,12 @@ async fn end(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     note_job(&id);
     let job = read::job(&app.cancel.jobs, &account, &id).await?.ok_or_else(Problem::not_found)?;
     match route_key(request) {
-        DELETE => delete(app, job, now).await,
+        DELETE_MEDIA => {
+            let job = delete(app, job, now).await?;
+            Ok(job_response(StatusCode::OK, &job, None, None, &app.catalog, now))
+        }
+        DELETE_VIDEO if is_image(app, &job) => Err(Problem::not_found()),
+        DELETE_VIDEO => Ok(openai::deleted(&delete(app, job, now).await?)),
         _ => cancel(app, job, now).await,
     }
 }
@@ -75,21 +81,23 @@ async fn end(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
 async fn cancel(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, Problem> {
     match app.cancel.request(job, now).await? {
         Canceled::Requested(job) => {
-            let view = JobView::new(&job, None, None);
-            Ok(job_response(StatusCode::ACCEPTED, &job, &view, &app.catalog, now))
+            Ok(job_response(StatusCode::ACCEPTED, &job, None, None, &app.catalog, now))
         }
         Canceled::TooLate(job) => Err(Problem::too_late_to_cancel(&job)),
     }
 }
 
-async fn delete(app: &App, job: Job, now: Timestamp) -> Result<Response<Body>, Problem> {
-    if app.catalog.model(job.model()).is_some_and(|model| model.kind == Kind::Image) {
-        return Err(Problem::not_found());
-    }
+/// Images are not among the videos of OpenAI's dialect.
+fn is_image(app: &App, job: &Job) -> bool {
+    app.catalog.model(job.model()).is_some_and(|model| model.kind == Kind::Image)
+}
+
+/// The job, without its files.
+async fn delete(app: &App, job: Job, now: Timestamp) -> Result<Job, Problem> {
     match delete::delete(&app.cancel.jobs, &app.media, job, now).await? {
-        Deleted::Done(job) => Ok(openai::deleted(&job)),
+        Deleted::Done(job) => Ok(job),
         Deleted::Live(job) => {
-            let detail = format!("The job is {}: it is deleted once it has ended.", job.state().name());
+            let detail = format!("The job is {}: its file is deleted once it has ended.", job.state().name());
             Err(Problem::new(StatusCode::CONFLICT, "not_finished", detail))
         }
     }

@@ -10,7 +10,7 @@ use shared::channel::SocketGateway;
 use shared::edge::http::{Problem, json as answer};
 use shared::operate::endpoints;
 
-use super::{App, problem};
+use super::App;
 
 /// `POST /v1/endpoints/{id}/tickets`: the URL of one connection. It is good for one connection within
 /// [`TICKET_FOR`], and needs no key.
@@ -19,7 +19,7 @@ pub(crate) async fn create(
     account: &AccountId,
     id: &EndpointId,
 ) -> Result<Response<Body>, Problem> {
-    let endpoint = endpoints::enabled(&app.endpoints, account, id).await.map_err(problem)?;
+    let endpoint = endpoints::enabled(&app.endpoints, account, id).await?;
     if endpoint.kind != Kind::Websocket {
         let detail = format!(
             "Only an endpoint of the kind `websocket` has tickets; this is a `{}`.",

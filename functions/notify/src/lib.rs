@@ -1,6 +1,7 @@
 //! `notify`: one event becomes one delivery for each endpoint that wants it. What inbound sources report
 //! becomes an event first.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ async fn body(
     let link = match read::file(job) {
         Some(media) => {
             let url = app.media.link(media, now, LINK_VALID_FOR).await?;
-            Some(Link { url, expires_at: now + LINK_VALID_FOR })
+            Some(Link { url, expires_at: now + LINK_VALID_FOR, variants: BTreeMap::new() })
         }
         None => None,
     };

@@ -7,13 +7,14 @@ use domain::catalog::Catalog;
 use domain::id::AccountId;
 use domain::job::Job;
 use domain::provider::Provider;
+use domain::variant::Variants;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use lambda_http::{Body, Request, Response};
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::dialect::gateway;
-use shared::edge::dialect::native::{JobView, is_known, job_response, not_modified};
+use shared::edge::dialect::native::{is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
 use shared::operate::read;
 use shared::store::admission::AdmissionStore;
@@ -42,6 +43,8 @@ pub struct App {
     pub media: MediaStore,
     /// Days after which files are deleted, if they are.
     pub media_days: Option<u32>,
+    /// Other forms of a video, by the operator's CDN.
+    pub variants: Variants,
     pub providers: Vec<Provider>,
     pub catalog: Catalog,
     pub clock: Clock,
@@ -59,6 +62,9 @@ impl App {
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             media_days: config::media_days(&mut read),
+            variants: read
+                .optional("MEDIA_VARIANTS", "like `poster=https://img.example.com/{url}`")
+                .unwrap_or_default(),
             catalog: config::catalog(&mut read).only(&providers),
             providers,
             clock: process.clock.clone(),
@@ -111,9 +117,11 @@ async fn job(app: &App, request: &Request, account: &AccountId) -> Result<Respon
     let mut response = if is_known(request.headers(), &job) {
         not_modified(&job, &app.catalog, app.clock.now())
     } else {
-        let link = read::link(&app.media, &job, app.clock.now()).await?;
-        let view = JobView::new(&job, Some(&order), link);
-        job_response(StatusCode::OK, &job, &view, &app.catalog, app.clock.now())
+        let mut link = read::link(&app.media, &job, app.clock.now()).await?;
+        if let (Some(link), Some(file)) = (&mut link, job.media()) {
+            link.variants = app.variants.of(file, &link.url);
+        }
+        job_response(StatusCode::OK, &job, Some(&order), link, &app.catalog, app.clock.now())
     };
     if let Some(span) = waits_for
         && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", span.as_secs()))
@@ -138,11 +146,6 @@ async fn changed(app: &App, headers: &HeaderMap, first: Job, span: Duration) -> 
         job = app.jobs.get(first.id()).await?.ok_or_else(Problem::not_found)?;
     }
     Ok(job)
-}
-
-/// A job in a list: without media links.
-fn listed(job: &Job) -> JobView<'_> {
-    JobView::new(job, None, None)
 }
 
 fn openapi() -> Response<Body> {

@@ -6,12 +6,13 @@ use domain::policy::health::Change;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
+use shared::edge::dialect::native::JobView;
 use shared::edge::http::{Problem, json as answer};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
 use shared::operate::jobs;
 use shared::store::ledger::Line;
 
-use super::{App, listed};
+use super::App;
 
 /// Changes of a provider's health that are shown.
 const CHANGES_MAX: i32 = 10;
@@ -27,7 +28,10 @@ pub(crate) async fn jobs(
     let cursor = cursor(request, |text| text.parse::<JobId>().ok())?;
     let page = jobs::page(&app.jobs, account, status, limit, cursor).await?;
     let next = page.next.map(|(at, id)| encode(at, id.as_str()));
-    let shown: Vec<_> = page.jobs.iter().map(listed).collect();
+    let now = app.clock.now();
+    // Without media links.
+    let shown = page.jobs.iter().map(|job| JobView::new(job, None, None).at(now, job, &app.catalog));
+    let shown: Vec<_> = shown.collect();
     Ok(answer(StatusCode::OK, &json!({"jobs": shown, "next_cursor": next})))
 }
 

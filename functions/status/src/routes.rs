@@ -38,10 +38,11 @@ pub(crate) const READS: [&str; 13] = [
 ];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 39] = [
+pub const ROUTES: [&str; 41] = [
     JOBS,
     "POST /v1/jobs",
     "POST /v1/quotes",
+    "POST /v1/uploads",
     JOB,
     "POST /v1/jobs/{id}/cancel",
     MODELS,
@@ -51,6 +52,7 @@ pub const ROUTES: [&str; 39] = [
     OPENAPI,
     CONTENT,
     CONTENT_HEAD,
+    "DELETE /v1/jobs/{id}/media",
     "POST /v1/videos",
     VIDEOS,
     VIDEO,

@@ -150,11 +150,10 @@ fn file_of(job: &Job) -> Result<&Media, Problem> {
         let detail = format!("The job is {}: it has no file yet.", job.state().name());
         return Err(Problem::new(StatusCode::CONFLICT, "not_finished", detail));
     }
-    let without = || {
-        let why = if job.deleted_at().is_some() { "its file was deleted" } else { "it ended without one" };
-        Problem::new(StatusCode::NOT_FOUND, "no_file", format!("The job has no file: {why}."))
-    };
-    read::file(job).ok_or_else(without)
+    read::file(job).ok_or_else(|| match job.deleted_at() {
+        Some(at) => Problem::new(StatusCode::GONE, "media_deleted", format!("The file was deleted at {at}.")),
+        None => Problem::new(StatusCode::NOT_FOUND, "no_file", "The job has no file: it ended without one."),
+    })
 }
 
 /// `POST /v1/ai/video-model/status`.

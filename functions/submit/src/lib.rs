@@ -19,7 +19,7 @@ use lambda_http::{Body, Request, Response};
 use serde_json::Value;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
-use shared::edge::dialect::native::{JobView, job_response};
+use shared::edge::dialect::native::job_response;
 use shared::edge::dialect::openai::{self, Aliases, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
@@ -28,9 +28,10 @@ use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
 use shared::store::jobs::Created;
 use shared::store::keystore::{KeyStore, Scope};
-use shared::store::uploads::Uploads;
+use shared::store::uploads::{Signer, Uploads};
 
 mod quote;
+mod uploads;
 
 /// `Retry-After` at the limit of active jobs: one of them may have ended by then.
 const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -44,6 +45,8 @@ pub struct App {
     /// Allowed hosts of URLs in requests.
     pub reach: Reach,
     pub uploads: Uploads,
+    /// Signs the forms of uploads.
+    pub signer: Signer,
     /// Names of models in OpenAI's dialect.
     pub aliases: Aliases,
     /// Days after which files are deleted, if they are.
@@ -68,6 +71,7 @@ impl App {
             catalog,
             reach: config::reach(&mut read),
             uploads: Uploads::new(process.s3(), read.required("MEDIA_BUCKET")),
+            signer: Signer::new(&process.aws),
             media_days: config::media_days(&mut read),
             clock: process.clock.clone(),
             random: process.random.clone(),
@@ -83,6 +87,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     match route_key(request) {
         "POST /v1/quotes" => quote::quote(app, request).await,
+        "POST /v1/uploads" => uploads::form(app, request).await,
         _ => submit(app, request).await,
     }
 }
@@ -103,13 +108,20 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
-            let earlier = app.submit.jobs.get_with_request(&id).await?;
-            let earlier = earlier.filter(|(job, _)| job.body_digest() == body_digest.as_deref());
-            return earlier.map(|(job, order)| door.replayed(&job, &order)).ok_or(problem);
+            let is_same = |job: &Job| job.body_digest() == body_digest.as_deref();
+            return door.repeat(&id, is_same).await?.unwrap_or(Err(problem));
         }
         Err(problem) => return Err(problem),
     };
-    app.uploads.put(&images).await?;
+    match uploads::keep(app, &order, &images).await {
+        Ok(()) => {}
+        // A repeat of a request whose uploads have been deleted since.
+        Err(problem) if key.is_some() => {
+            let digest = order.digest();
+            return door.repeat(&id, |job| job.request_hash() == digest).await?.unwrap_or(Err(problem));
+        }
+        Err(problem) => return Err(problem),
+    }
     note_job(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
@@ -119,7 +131,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let Submitted { created, order, limits } = submitted;
     match created {
         Created::New(job) => Ok(door.accepted(&job, &order)),
-        Created::Existing(job) => Ok(door.replayed(&job, &order)),
+        Created::Existing(job) => door.replayed(&job, &order),
         Created::KeyReused => Err(idempotency::key_reused()),
         Created::NoCredit { .. } => {
             Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", refused))
@@ -161,21 +173,38 @@ impl Door<'_> {
             Ok((upload, image.mime, image.bytes))
         });
         let images = images.collect::<Result<_, Problem>>()?;
-        let order = JobRequest::within(order, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
+        let order =
+            JobRequest::within(order, account, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
         let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
         Ok(Priced { order, price, images })
     }
 
-    fn replayed(&self, job: &Job, order: &JobRequest) -> Response<Body> {
-        idempotency::replayed(self.accepted(job, order))
+    /// The answer to a request whose key has made a job, if it is the same request.
+    async fn repeat(
+        &self,
+        id: &JobId,
+        is_same: impl Fn(&Job) -> bool,
+    ) -> Result<Option<Result<Response<Body>, Problem>>, Problem> {
+        let earlier = self.app.submit.jobs.get_with_request(id).await?;
+        let earlier = earlier.filter(|(job, _)| is_same(job));
+        Ok(earlier.map(|(job, order)| self.replayed(&job, &order)))
+    }
+
+    /// In OpenAI's dialect a deleted video is none, and the same order makes no second one.
+    fn replayed(&self, job: &Job, order: &JobRequest) -> Result<Response<Body>, Problem> {
+        match self.dialect {
+            Dialect::OpenAi if job.deleted_at().is_some() => Err(openai::was_deleted(job)),
+            Dialect::Native | Dialect::OpenAi | Dialect::Gateway => {
+                Ok(idempotency::replayed(self.accepted(job, order)))
+            }
+        }
     }
 
     fn accepted(&self, job: &Job, order: &JobRequest) -> Response<Body> {
         let Self { app: App { catalog, media_days, .. }, now, .. } = *self;
         match self.dialect {
             Dialect::Native => {
-                let view = JobView::new(job, Some(order), None);
-                let mut response = job_response(StatusCode::ACCEPTED, job, &view, catalog, now);
+                let mut response = job_response(StatusCode::ACCEPTED, job, Some(order), None, catalog, now);
                 if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id())) {
                     response.headers_mut().insert(LOCATION, location);
                 }

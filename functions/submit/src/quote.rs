@@ -6,6 +6,7 @@ use domain::route::offered;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
+use shared::edge::dialect::native::RequestView;
 use shared::edge::http::{Problem, check_version, json as answer, parse};
 use shared::store::keystore::Scope;
 
@@ -16,7 +17,7 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
     let now = app.clock.now();
     check_version(request.headers())?;
     let account = app.callers.account(request.headers(), Scope::Read, now).await?;
-    let order = JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach, now);
+    let order = JobRequest::within(parse::<Order>(request)?, &account, &app.catalog, app.reach, now);
     let mut order = order.map_err(Problem::invalid)?;
     order.prefer = order.prefer.or(app.submit.policy(&account, now).await?.prefer);
     let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
@@ -33,7 +34,7 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
         "price_credits": price.to_string(),
         "expected_s": expected_s,
         "routes": routes,
-        "request": order,
+        "request": RequestView::new(&order),
     });
     Ok(answer(StatusCode::OK, &body))
 }

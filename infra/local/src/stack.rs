@@ -150,6 +150,7 @@ impl Stack {
         let template = deployed::template(&options, (&api_url, &socket_url), sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
+        s3.set_cors(template.bucket_cors.clone());
         for queue in &template.queues {
             sqs.create_queue(&spec(queue))?;
         }
@@ -325,7 +326,7 @@ fn serve(
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<()>>,
 ) {
-    let router = guarded(router, None);
+    let router = guarded(router, None, Vec::new());
     let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     servers.spawn(async move { Ok(serving.await?) });
 }

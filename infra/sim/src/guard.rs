@@ -9,14 +9,24 @@ use http::header::{HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use url::{Host, Url};
 
-/// Rejects foreign requests ([`is_foreign`]) at every route. `public` is an additional allowed host.
-pub fn guarded(router: Router, public: Option<&Url>) -> Router {
+/// Rejects foreign requests ([`is_foreign`]) at every route. `public` is an additional allowed host, and pages
+/// of `origins` are not foreign; `*` is any.
+pub fn guarded(router: Router, public: Option<&Url>, origins: Vec<String>) -> Router {
     let public = public.and_then(authority);
-    router.layer(from_fn_with_state(public, check))
+    router.layer(from_fn_with_state((public, origins), check))
 }
 
-async fn check(State(public): State<Option<String>>, request: Request, next: Next) -> Response {
-    if is_foreign(request.headers(), public.as_deref()) { refused() } else { next.run(request).await }
+type Allowed = (Option<String>, Vec<String>);
+
+async fn check(State((public, origins)): State<Allowed>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let origin = text(headers, ORIGIN);
+    let is_allowed = origins.iter().any(|allowed| allowed == "*" || Some(allowed.as_str()) == origin);
+    let refuses = match is_allowed {
+        true => is_by_a_foreign_name(headers, public.as_deref()),
+        false => is_foreign(headers, public.as_deref()),
+    };
+    if refuses { refused() } else { next.run(request).await }
 }
 
 /// The answer to a foreign request.

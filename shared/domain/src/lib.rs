@@ -1,12 +1,13 @@
 //! The domain: rules without async, I/O, clock or randomness.
 //!
-//! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
+//! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine; [`progress`]: how far it is.
 //! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
-//! - [`public_url`]: untrusted URLs; [`upload`]: images that came with a request; [`size`]: sizes in pixels.
+//! - [`public_url`]: untrusted URLs; [`upload`]: images of callers; [`size`]: sizes in pixels;
+//!   [`variant`]: other forms of a video.
 
 pub mod attempt;
 pub mod catalog;
@@ -23,6 +24,7 @@ pub mod media;
 pub mod policy;
 pub mod price;
 pub mod price_list;
+pub mod progress;
 pub mod provider;
 pub mod public_url;
 pub mod request;
@@ -31,5 +33,6 @@ pub mod size;
 pub mod socket;
 pub mod time;
 pub mod upload;
+pub mod variant;
 pub mod verdict;
 mod word;

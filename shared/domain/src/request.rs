@@ -12,12 +12,18 @@ use sha2::{Digest, Sha256};
 use super::catalog::{Audio, Catalog, Kind, Model, PromptUnit, Route};
 use super::credit::MicroUsd;
 use super::endpoint;
+use super::id::AccountId;
 use super::provider::Provider;
 use super::public_url::{self, PublicUrl, Reach};
 use super::time::Timestamp;
 use super::upload::Upload;
 use super::verdict::Fault;
 use super::word;
+
+mod image;
+
+pub use image::Image;
+use image::{IMAGE, LAST_FRAME, Names};
 
 /// The body of `POST /v1/jobs`: well-formed, not yet validated. `null` means absent.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,13 +33,12 @@ pub struct Order {
     pub prompt: String,
     #[serde(default, deserialize_with = "given")]
     pub image_url: Option<String>,
-    /// In the place of `image_url`; not a member of the body.
-    #[serde(skip)]
-    pub image: Option<Upload>,
+    /// In the place of `image_url`.
+    pub image: Option<Image>,
     #[serde(default, deserialize_with = "given")]
     pub last_frame_url: Option<String>,
-    #[serde(skip)]
-    pub last_frame: Option<Upload>,
+    /// In the place of `last_frame_url`.
+    pub last_frame: Option<Image>,
     pub duration_s: Option<u32>,
     #[serde(default, deserialize_with = "given")]
     pub aspect_ratio: Option<String>,
@@ -156,12 +161,14 @@ impl JobRequest {
 
     /// The request with its defaults, or all its invalid fields.
     pub fn new(order: Order, catalog: &Catalog) -> Result<Self, Vec<FieldError>> {
-        Self::within(order, catalog, Reach::Public, Timestamp::from_secs(0))
+        Self::within(order, &AccountId::operator(), catalog, Reach::Public, Timestamp::from_secs(0))
     }
 
-    /// As [`JobRequest::new`], with the hosts that URLs may have, and without models that have ended.
+    /// As [`JobRequest::new`], with the account whose uploads it may name and the hosts that URLs may have, and
+    /// without models that have ended.
     pub fn within(
         order: Order,
+        account: &AccountId,
         catalog: &Catalog,
         reach: Reach,
         now: Timestamp,
@@ -170,17 +177,26 @@ impl JobRequest {
             return Err(vec![unknown_model(&order.model, catalog, now)]);
         };
         let mut errors = Vec::new();
-        let mut url = |field, text: &Option<String>, parse: ParseUrl| {
-            let parsed = parse(text.as_deref()?, reach);
-            let refused = |why| wrong(field, format!("must be {}: {why}", public_url::ALLOWED), Vec::new());
-            // A placeholder: the request is rejected with its URL.
-            Some(parsed.map_err(|why| errors.push(refused(why))).unwrap_or_default())
+        let mut image = |names: &Names, url: &Option<String>, image: &Option<Image>| {
+            let parsed = image::parse(names, url.as_deref(), image.as_ref(), account, reach);
+            // A placeholder: the request is rejected with its image.
+            parsed.unwrap_or_else(|error| {
+                errors.push(error);
+                Some(PublicUrl::default())
+            })
         };
-        let image_url = url("image_url", &order.image_url, PublicUrl::parse);
-        let image_url = order.image.as_ref().map(Upload::url).or(image_url);
-        let last_frame_url = url("last_frame_url", &order.last_frame_url, PublicUrl::parse);
-        let last_frame_url = order.last_frame.as_ref().map(Upload::url).or(last_frame_url);
-        let callback_url = url("callback_url", &order.callback_url, endpoint::callback_url);
+        let image_url = image(&IMAGE, &order.image_url, &order.image);
+        let last_frame_url = image(&LAST_FRAME, &order.last_frame_url, &order.last_frame);
+        let callback_url = order.callback_url.as_deref().and_then(|url| {
+            let refused = |why| {
+                errors.push(wrong(
+                    "callback_url",
+                    format!("must be {}: {why}", public_url::ALLOWED),
+                    Vec::new(),
+                ));
+            };
+            endpoint::callback_url(url, reach).map_err(refused).ok()
+        });
         errors.extend(order.form_errors(model, catalog, now));
         let defaults = &model.defaults;
         let follows_image = order.has_image()
@@ -209,6 +225,10 @@ impl JobRequest {
             metadata: order.metadata,
         };
         errors.extend(request.route_errors(model));
+        for (names, is_object) in [(IMAGE, order.image.is_some()), (LAST_FRAME, order.last_frame.is_some())] {
+            let as_sent = errors.iter_mut().filter(|error| is_object && error.field == names.url);
+            as_sent.for_each(|error| error.field = names.object.into());
+        }
         if errors.is_empty() { Ok(request) } else { Err(errors) }
     }
 
@@ -222,6 +242,12 @@ impl JobRequest {
     pub fn cost(&self, route: &Route) -> Option<MicroUsd> {
         let audio = self.audio.unwrap_or(route.audio == Audio::Always);
         route.cost(self.duration_s, &self.resolution, audio)
+    }
+
+    /// The uploads that it has, each with the field that names it.
+    pub fn uploads(&self) -> impl Iterator<Item = (&'static str, Upload)> {
+        let urls = [("image.upload", &self.image_url), ("last_frame.upload", &self.last_frame_url)];
+        urls.into_iter().filter_map(|(field, url)| Some((field, Upload::named(url.as_ref()?)?)))
     }
 
     /// The SHA-256 of the request, in hex: detects another request with the same idempotency key.
@@ -274,6 +300,10 @@ impl Order {
         self.image_url.is_some() || self.image.is_some()
     }
 
+    pub fn has_last_frame(&self) -> bool {
+        self.last_frame_url.is_some() || self.last_frame.is_some()
+    }
+
     /// Errors that do not depend on the routes.
     fn form_errors(&self, model: &Model, catalog: &Catalog, now: Timestamp) -> Vec<FieldError> {
         let mut errors = Vec::new();
@@ -301,8 +331,8 @@ impl Order {
                 "keys of 1 to {METADATA_KEY_CHARS_MAX} and values of up to {METADATA_VALUE_CHARS_MAX} characters"
             ),
         );
-        let framed = (self.last_frame_url.is_none() && self.last_frame.is_none()) || self.has_image();
-        check(framed, "last_frame_url", "needs `image_url`, the first frame".to_owned());
+        let framed = !self.has_last_frame() || self.has_image();
+        check(framed, "last_frame_url", "needs `image_url` or `image`, the first frame".to_owned());
         check(!self.pin || self.provider.is_some(), "pin", "needs `provider`".to_owned());
         let many = self.fallback_models.len() > FALLBACK_MODELS_MAX;
         check(!many, "fallback_models", format!("takes at most {FALLBACK_MODELS_MAX} models"));
@@ -329,8 +359,6 @@ struct Field {
     fits: fn(&JobRequest, &Route) -> bool,
     allowed: fn(&JobRequest, &Route) -> Vec<String>,
 }
-
-type ParseUrl = fn(&str, Reach) -> Result<PublicUrl, &'static str>;
 
 const FIELDS: [Field; 9] = [
     Field {

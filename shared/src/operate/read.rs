@@ -1,5 +1,6 @@
 //! A caller's own jobs. A job of another account is as one that does not exist.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::id::{AccountId, JobId};
@@ -20,6 +21,8 @@ const LINK_VALID_FOR: Duration = Duration::from_secs(3_600);
 pub struct Link {
     pub url: String,
     pub expires_at: Timestamp,
+    /// URLs of other forms of the file, by name.
+    pub variants: BTreeMap<String, String>,
 }
 
 /// A job of this account.
@@ -45,5 +48,5 @@ pub fn file(job: &Job) -> Option<&Media> {
 pub async fn link(media: &MediaStore, job: &Job, now: Timestamp) -> Result<Option<Link>, Error> {
     let Some(file) = file(job) else { return Ok(None) };
     let url = media.link(file, now, LINK_VALID_FOR).await?;
-    Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR }))
+    Ok(Some(Link { url, expires_at: now + LINK_VALID_FOR, variants: BTreeMap::new() }))
 }

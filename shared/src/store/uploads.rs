@@ -1,24 +1,46 @@
-//! Images that came with requests: in the bucket for a day, long enough for every attempt of a job.
+//! Uploads of callers: in the bucket for a day after they were stored or last used, long enough for every attempt
+//! of a job.
+
+mod form;
 
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::MetadataDirective;
 use bytes::Bytes;
 use domain::time::Timestamp;
 use domain::upload::Upload;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
 use super::{Error, S3};
+pub use form::{Form, Signer};
 
 /// How long a caller waits for the bucket.
 pub const BUCKET_WITHIN: Duration = Duration::from_secs(6);
+
+/// No browser shows an upload: it was checked for its first bytes alone.
+const DISPOSITION: &str = "attachment";
+/// The part of a file that tells its kind.
+const START: &str = "bytes=0-63";
 
 /// The uploads of the bucket.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     client: S3,
     bucket: String,
+}
+
+/// What became of an upload that a request names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept for a day from now.
+    Kept,
+    /// The account has no such upload, or has it no more.
+    Missing,
+    /// It is no image that providers know.
+    OfUnknownKind,
 }
 
 impl Uploads {
@@ -29,14 +51,68 @@ impl Uploads {
         Self { client, bucket: bucket.into() }
     }
 
-    /// Stores images. The same image is stored again, so that its day begins anew.
-    pub async fn put(&self, images: &[(Upload, &str, Bytes)]) -> Result<(), Error> {
-        let puts = images.iter().map(async |(upload, content_type, bytes)| {
-            let put = self.client.put_object().bucket(&self.bucket).key(upload.key());
-            let sent = put.content_type(*content_type).body(ByteStream::from(bytes.clone())).send().await;
-            sent.map(|_| ()).map_err(|source| Error::sdk("store an upload", source))
-        });
-        within("store an upload", try_join_all(puts)).await.map(|_| ())
+    /// A form by which a caller stores an upload: see [`Form`].
+    pub async fn form(
+        &self,
+        signer: &Signer,
+        upload: &Upload,
+        content_type: &str,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<Form, Error> {
+        let link = self.link(upload, now, form::VALID_FOR).await?;
+        let url = link.split('?').next().unwrap_or_default();
+        let url = url.strip_suffix(&upload.key()).unwrap_or(url);
+        let fields = [
+            ("key", upload.key()),
+            ("Content-Type", content_type.to_owned()),
+            ("Content-Disposition", DISPOSITION.to_owned()),
+            ("x-amz-checksum-sha256", upload.sha256_base64()),
+        ];
+        signer.sign(url, &self.bucket, fields, bytes, now).await
+    }
+
+    /// Stores the images that came with a request, and has those that it names kept for a day from now; in the
+    /// time that a caller waits. `kind` is the media type by the first bytes, if providers know it.
+    pub async fn keep(
+        &self,
+        brought: &[(Upload, &str, Bytes)],
+        named: &[Upload],
+        kind: fn(Bytes) -> Option<&'static str>,
+    ) -> Result<Vec<Kept>, Error> {
+        let puts = try_join_all(
+            brought.iter().map(|(upload, content_type, bytes)| self.put(upload, content_type, bytes.clone())),
+        );
+        let renewals = try_join_all(named.iter().map(|upload| self.renew(upload, kind)));
+        within("keep uploads", try_join(puts, renewals)).await.map(|(_, kept)| kept)
+    }
+
+    async fn put(&self, upload: &Upload, content_type: &str, bytes: Bytes) -> Result<(), Error> {
+        let put = self.client.put_object().bucket(&self.bucket).key(upload.key());
+        let put = put.content_type(content_type).content_disposition(DISPOSITION);
+        let sent = put.body(ByteStream::from(bytes)).send().await;
+        sent.map(|_| ()).map_err(|source| Error::sdk("store an upload", source))
+    }
+
+    /// Begins the day of an upload anew, by a copy to its own place. Its content is fixed by its name, so that
+    /// nothing can change between the check and the copy.
+    async fn renew(&self, upload: &Upload, kind: fn(Bytes) -> Option<&'static str>) -> Result<Kept, Error> {
+        let doing = "look at an upload";
+        let get = self.client.get_object().bucket(&self.bucket).key(upload.key()).range(START);
+        let start = match get.send().await {
+            Ok(found) => found.body.collect().await.map_err(|source| Error::failed(doing, source))?,
+            Err(error) if is_missing(&error) => return Ok(Kept::Missing),
+            Err(error) => return Err(Error::sdk(doing, error)),
+        };
+        let Some(content_type) = kind(start.into_bytes()) else { return Ok(Kept::OfUnknownKind) };
+        let copy = self.client.copy_object().bucket(&self.bucket).key(upload.key());
+        let copy = copy.copy_source(format!("{}/{}", self.bucket, upload.key()));
+        let copy = copy.metadata_directive(MetadataDirective::Replace).content_disposition(DISPOSITION);
+        match copy.content_type(content_type).send().await {
+            Ok(_) => Ok(Kept::Kept),
+            Err(error) if is_missing(&error) => Ok(Kept::Missing),
+            Err(error) => Err(Error::sdk("keep an upload", error)),
+        }
     }
 
     /// A presigned link to an image.
@@ -46,6 +122,10 @@ impl Uploads {
         let request = get.map_err(|source| Error::sdk("sign a link to an upload", source))?;
         Ok(request.uri().to_owned())
     }
+}
+
+fn is_missing<E>(error: &SdkError<E>) -> bool {
+    error.raw_response().is_some_and(|response| response.status().as_u16() == 404)
 }
 
 /// A call of the bucket while a caller waits, in the time that there is for it.
@@ -60,7 +140,10 @@ pub(super) fn presigning(
     now: Timestamp,
     valid_for: Duration,
 ) -> Result<PresigningConfig, Error> {
-    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0));
-    let config = PresigningConfig::builder().start_time(start).expires_in(valid_for).build();
+    let config = PresigningConfig::builder().start_time(system_time(now)).expires_in(valid_for).build();
     config.map_err(|source| Error::corrupt(doing, source))
+}
+
+fn system_time(at: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(at.as_secs()).unwrap_or(0))
 }

@@ -31,7 +31,7 @@ async fn a_job_is_shown_as_it_moves() {
     let mut want = json!({
         "id": id, "account": "acct_test", "status": "queued", "model": "pika-2.2",
         "price_micro_credits": 25_000_000, "price_credits": "25", "created_at": created, "updated_at": created,
-        "cancel_requested": false, "attempts": [], "request": request,
+        "cancel_requested": false, "progress": 0, "expected_s": 60, "attempts": [], "request": request,
     });
     assert_eq!(submitted.body, want);
     assert_eq!(world.status(&id).await.body, want);
@@ -39,6 +39,7 @@ async fn a_job_is_shown_as_it_moves() {
     world.advance(Duration::from_secs(1)).await;
     let now = world.clock.now().to_string();
     want["status"] = json!("running");
+    want["progress"] = json!(1);
     want["updated_at"] = json!(now);
     want["attempts"] = json!([{
         "number": 1, "provider": "fal", "route": "fal/fal-ai/pika/v2.2/text-to-video",

@@ -157,10 +157,10 @@ async fn a_deleted_video_loses_its_file_and_keeps_its_job_and_its_money() {
     assert_error(&get(&world, &path).await, 404, "not_found", "", "");
     assert_error(&get(&world, &format!("{path}/content")).await, 404, "not_found", "", "");
     let content = get(&world, &format!("/v1/jobs/{id}/content")).await;
-    assert_eq!((content.status.as_u16(), content.code()), (404, "no_file"), "{content:?}");
+    assert_eq!((content.status.as_u16(), content.code()), (410, "media_deleted"), "{content:?}");
     let job = world.status(&id).await;
     assert_eq!((job.text("/status"), job.body.get("media")), ("succeeded", None), "{job:?}");
-    assert!(!job.text("/deleted_at").is_empty(), "{job:?}");
+    assert!(!job.text("/media_deleted_at").is_empty(), "{job:?}");
     assert_eq!(world.balance().await, balance);
     world.audit().await;
 }
@@ -203,7 +203,8 @@ async fn what_is_wrong_is_said_in_their_words() {
     refused(&[("size", "1x1")], "invalid_value", "size", "1280x720").await;
     refused(&[("colour", "red")], "invalid_value", "colour", "unknown field").await;
     refused(&[("duration_s", "5"), ("seconds", "5")], "invalid_value", "seconds", "send one of them").await;
-    refused(&[("input_reference[file_id]", "file_1")], "invalid_value", "input_reference", "`file_id`").await;
+    refused(&[("input_reference[file_id]", "file_1")], "invalid_value", "input_reference", "id of an upload")
+        .await;
     refused(&[("input_reference[image_url]", "data:,a")], "invalid_value", "input_reference", "base64").await;
     refused(&[("prompt", "twice")], "malformed_form", "", "twice").await;
     let json = async |body| post(&world, "/v1/videos", &[], &body).await;

@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 44] = [
+pub(crate) const EVENTS: [(&str, Kind); 46] = [
     ("console/sign_in_page", Http(200, "")),
     ("console/docs", Http(200, "")),
     ("submit/text_to_video", Http(202, "")),
@@ -44,6 +44,7 @@ pub(crate) const EVENTS: [(&str, Kind); 44] = [
     ("submit/gateway_start", Http(202, "")),
     ("submit/malformed_json", Http(400, "malformed_json")),
     ("submit/unknown_field", Http(422, "invalid_request")),
+    ("submit/upload", Http(200, "")),
     ("submit/no_key", Http(401, "unauthenticated")),
     ("status/job", Http(200, "")),
     ("status/video", Http(200, "")),
@@ -65,6 +66,7 @@ pub(crate) const EVENTS: [(&str, Kind); 44] = [
     ("fetch/webhook_success", Batch { failed: 0 }),
     ("fetch/poll_success", Batch { failed: 0 }),
     ("cancel/job", Http(202, "")),
+    ("cancel/delete_media", Http(409, "")),
     ("cancel/delete_video", Http(409, "")),
     ("endpoints/create", Http(201, "")),
     ("endpoints/list", Http(200, "")),

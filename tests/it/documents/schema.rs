@@ -1,10 +1,14 @@
-//! The API's document as a judge of answers: as much of JSON Schema as it uses.
+//! The API's documents as judges of answers: as much of JSON Schema as they use.
+
+use std::fs;
 
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::Value;
 
-/// `/openapi.json`, as it is served.
+use super::openapi::root;
+
+/// What callers call, `/openapi.json` as it is served, or what providers and other platforms call.
 #[derive(Debug)]
 pub(super) struct Document(pub Value);
 
@@ -19,6 +23,11 @@ impl Document {
             (200, &"application/json".parse().unwrap())
         );
         Self(answer.body)
+    }
+
+    pub(super) fn of_callbacks() -> Self {
+        let text = fs::read_to_string(root().join("infra/openapi-callbacks.yaml")).unwrap();
+        Self(serde_yaml_ng::from_str(&text).unwrap())
     }
 
     /// Every method with its path, and what the document says of it.

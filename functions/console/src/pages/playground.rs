@@ -75,7 +75,7 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
 fn request(page: &Page<'_>, order: Result<Order, FieldError>) -> Result<JobRequest, String> {
     let app = page.app;
     let order = order.map_err(|error| error.to_string())?;
-    let request = JobRequest::within(order, &app.catalog, app.reach, app.clock.now());
+    let request = JobRequest::within(order, page.account(), &app.catalog, app.reach, app.clock.now());
     request.map_err(|errors| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join(". "))
 }
 

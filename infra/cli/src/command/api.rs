@@ -51,8 +51,8 @@ struct Asked {
     /// Length in seconds. Default: the model's.
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
-    /// The https URL of a start image.
-    #[arg(long, value_name = "URL")]
+    /// A start image: a file, which is uploaded, or an https URL.
+    #[arg(long, value_name = "FILE|URL")]
     image: Option<String>,
     /// Any other field of the request, as `--set seed=7 --set resolution=1080p`. The value is JSON, or else text.
     #[arg(long, value_name = "FIELD=VALUE", value_parser = field)]
@@ -60,13 +60,17 @@ struct Asked {
 }
 
 impl Asked {
-    /// The body of a request, with each field once.
-    fn body(self) -> Result<Value> {
+    /// The body of a request, with each field once. An image that is a file is uploaded.
+    async fn body(self, client: &Client) -> Result<Value> {
+        let image = match &self.image {
+            Some(image) => Some(client.image(image).await?),
+            None => None,
+        };
         let own = [
             ("model", Some(Value::from(self.model))),
             ("prompt", Some(self.prompt.into())),
             ("duration_s", self.duration.map(Value::from)),
-            ("image_url", self.image.map(Value::from)),
+            ("image", image),
         ];
         let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let mut body: Map<String, Value> = own.collect();
@@ -218,7 +222,8 @@ fn ranges(numbers: &[u64]) -> String {
 }
 
 pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
-    let quote = args.api.client(local)?.quote(&args.asked.body()?).await?;
+    let client = args.api.client(local)?;
+    let quote = client.quote(&args.asked.body(&client).await?).await?;
     let routes = quote.get("routes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let usual = |value: &Value| value.get("expected_s").and_then(Value::as_u64).unwrap_or_default();
     let lines = routes.iter().map(|route| format!("\n  {}, usually {} s", text(route, "name"), usual(route)));
@@ -229,7 +234,7 @@ pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
 pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
     check_out(args.out.as_deref())?;
     let client = args.api.client(local)?;
-    let body = args.asked.body()?;
+    let body = args.asked.body(&client).await?;
     let key = args.idempotency_key.unwrap_or_else(|| base32(&Random::System.bytes::<10>()));
     // Before the call: a command that is stopped meanwhile can be repeated.
     print::notice(format_args!("idempotency key {key}"));

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use domain::id::JobId;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::redirect::Policy;
-use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode, Url};
-use serde_json::Value;
+use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode, Url, multipart};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use shared::provider::fetch::Image;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::save::Place;
@@ -76,6 +78,33 @@ impl Client {
     pub(super) async fn cancel(&self, id: &JobId) -> Result<Value> {
         let post = self.http.post(self.at(&format!("/v1/jobs/{id}/cancel")));
         Ok(object(self.send(post).await?, &["status"]).await?)
+    }
+
+    /// The `image` of a request: a URL, or a file that is uploaded.
+    pub(super) async fn image(&self, file_or_url: &str) -> Result<Value> {
+        if file_or_url.starts_with("https://") || file_or_url.starts_with("http://") {
+            return Ok(json!({"url": file_or_url}));
+        }
+        let read = tokio::fs::read(file_or_url).await;
+        let bytes = Bytes::from(read.with_context(|| format!("{file_or_url} cannot be read"))?);
+        let image =
+            Image::of(bytes).with_context(|| format!("{file_or_url} is not a PNG, JPEG or WebP image"))?;
+        let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(&image.bytes));
+        let announced = json!({"content_type": image.mime, "bytes": image.bytes.len(), "sha256": sha256});
+        let post = self.http.post(self.at("/v1/uploads")).json(&announced);
+        let form = object(self.send(post).await?, &["id", "url"]).await?;
+        let fields = form.get("fields").and_then(Value::as_object).into_iter().flatten();
+        let fields = fields.fold(multipart::Form::new(), |fields, (name, value)| {
+            fields.text(name.clone(), value.as_str().unwrap_or_default().to_owned())
+        });
+        let file = multipart::Part::stream(image.bytes).file_name("image");
+        // The form is a credential: its URL is not in an error, and the API key is not sent with it.
+        let url = Url::parse(text(&form, "url")).context("the answer has no URL of the store")?;
+        let store = builder(&url).redirect(Policy::none()).read_timeout(IDLE_MAX).build()?;
+        let post = store.post(url).multipart(fields.part("file", file)).send().await;
+        let sent = post.map_err(reqwest::Error::without_url)?;
+        ensure!(sent.status().is_success(), "the store refuses {file_or_url}: {}", sent.status());
+        Ok(json!({"upload": text(&form, "id")}))
     }
 
     /// The job at its end, which must be `within` this time. Asks every `poll_s` seconds, or as soon as

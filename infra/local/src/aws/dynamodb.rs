@@ -68,7 +68,7 @@ impl DynamoDb {
             None => Database::memory()?,
         };
         let address = listener.local_addr()?;
-        let router = guarded(serve::router(database.clone()), None);
+        let router = guarded(serve::router(database.clone()), None, Vec::new());
         tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
             if let Err(error) = served.await {

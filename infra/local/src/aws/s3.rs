@@ -1,11 +1,14 @@
 //! An AWS-compatible S3, embedded.
 
+mod cors;
+mod forms;
 mod objects;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, ensure};
 use axum::Router;
@@ -13,18 +16,15 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderValue, Method, StatusCode};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use sim::guard;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::host::BucketCors;
 use objects::Objects;
 
 /// The access key id, and the secret too, that signatures are checked against.
@@ -39,8 +39,9 @@ pub const CREDENTIAL: &str = "local";
 /// - Of any number of writers that create one key on `If-None-Match: *`,
 ///   exactly one wins, whether by a put or by completing an upload.
 /// - An object appears whole or not at all, and survives this process.
-/// - Pages of any origin may get and head, as the bucket in an account lets them; a presigned URL
-///   is needed for that. All else that a page asks for is refused.
+/// - A form that is posted stores exactly what its signed policy allows, and is refused in S3's own words.
+/// - Pages of other origins may do what [`S3::set_cors`] allows; a presigned URL or a signed form is
+///   needed for that. All else that a page asks for is refused.
 ///
 /// A key cannot be another key's folder (`a` and `a/b`), and there are no
 /// versions, no events and no expiry.
@@ -48,6 +49,14 @@ pub const CREDENTIAL: &str = "local";
 pub struct S3 {
     folder: PathBuf,
     address: SocketAddr,
+    cors: Arc<OnceLock<Vec<BucketCors>>>,
+}
+
+/// What the server answers with.
+#[derive(Clone)]
+struct Served {
+    service: S3Service,
+    cors: Arc<OnceLock<Vec<BucketCors>>>,
 }
 
 impl S3 {
@@ -66,7 +75,9 @@ impl S3 {
             .with_context(|| format!("no folder for objects: {}", folder.display()))?;
         let mut builder = S3ServiceBuilder::new(Objects::open(folder)?);
         builder.set_auth(SimpleAuth::from_single(CREDENTIAL, CREDENTIAL));
-        let router = Router::new().fallback(answer).with_state(builder.build());
+        let cors = Arc::default();
+        let served = Served { service: builder.build(), cors: Arc::clone(&cors) };
+        let router = Router::new().fallback(answer).with_state(served);
         let address = listener.local_addr()?;
         let listener = listener.tap_io(|stream| {
             // A failure only costs some milliseconds per answer.
@@ -78,7 +89,12 @@ impl S3 {
                 tracing::error!(%error, "the local S3 stopped");
             }
         });
-        Ok(Self { folder: folder.to_owned(), address })
+        Ok(Self { folder: folder.to_owned(), address, cors })
+    }
+
+    /// Sets the rules for pages of other origins, once; until then there are none.
+    pub fn set_cors(&self, rules: Vec<BucketCors>) {
+        let _set_before = self.cors.set(rules);
     }
 
     pub fn url(&self) -> String {
@@ -98,11 +114,13 @@ impl S3 {
     }
 }
 
-async fn answer(State(service): State<S3Service>, request: Request) -> Response {
+async fn answer(State(Served { service, cors }): State<Served>, request: Request) -> Response {
+    let rules = cors.get().map(Vec::as_slice).unwrap_or_default();
     let headers = request.headers();
-    // A link is good at the name that it was signed for, which is checked with the signature.
+    // A link is good at the name that it was signed for, which is checked with the signature; a form is signed, too.
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let refused = match reads {
+    let is_form = forms::is_one(request.method(), headers);
+    let refused = match reads || is_form {
         true => guard::is_by_a_foreign_name(headers, None),
         false => guard::is_foreign(headers, None),
     };
@@ -110,44 +128,20 @@ async fn answer(State(service): State<S3Service>, request: Request) -> Response 
         return guard::refused();
     }
     if request.method() == Method::OPTIONS {
-        return preflight(request.headers());
+        return cors::preflight(rules, request.headers());
     }
-    let from_a_page = request.headers().contains_key(ORIGIN);
+    let (method, asked) = (request.method().clone(), request.headers().clone());
     let mut response = match service.call(request.map(s3s::Body::http_body_unsync)).await {
         // The one error that has no document.
         Ok(response) if response.status() == StatusCode::NOT_MODIFIED => response.map(|_| Body::empty()),
+        Ok(response) if is_form => forms::answer(response.map(Body::new)).await,
         Ok(response) => response.map(Body::new),
         Err(error) => {
             tracing::error!(?error, "the local S3 could not answer");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     };
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if from_a_page {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("ETag, Content-Length, Content-Range, Accept-Ranges, x-amz-request-id"),
-        );
-    }
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    cors::mark(rules, method.as_str(), &asked, &mut response);
     response
-}
-
-/// Answers a browser that asks whether a page may make a call.
-fn preflight(asked: &HeaderMap) -> Response {
-    let allowed = asked
-        .get(ACCESS_CONTROL_REQUEST_METHOD)
-        .is_some_and(|method| matches!(method.as_bytes(), b"GET" | b"HEAD"));
-    if !allowed || !asked.contains_key(ORIGIN) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3000"));
-    if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    headers.into_response()
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde::Deserialize;
 
+use super::cors::ApiCors;
 use super::resources::Stack;
 use super::template::Names;
 
@@ -44,6 +45,7 @@ struct Api {
     /// What of a message names its route; a message that names none takes the default route.
     #[serde(rename = "RouteSelectionExpression")]
     _route_selection_expression: Option<String>,
+    cors_configuration: Option<ApiCors>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,6 +82,7 @@ struct RouteResponse {
 /// The template's APIs, read but not linked.
 pub(super) struct Apis {
     protocols: BTreeMap<String, Protocol>,
+    cors: Option<ApiCors>,
     integrations: BTreeMap<String, Integration>,
     routes: Vec<(String, RouteProperties)>,
     stages: Vec<(String, Stage)>,
@@ -89,7 +92,7 @@ pub(super) struct Apis {
 
 impl Apis {
     pub(super) fn read(stack: &Stack<'_>) -> Result<Self> {
-        let apis = stack.read::<Api>("AWS::ApiGatewayV2::Api")?.into_iter();
+        let apis = stack.read::<Api>("AWS::ApiGatewayV2::Api")?;
         let responses = stack.read::<RouteResponse>("AWS::ApiGatewayV2::RouteResponse")?.into_iter();
         let answering = responses.map(|(id, response)| {
             let key = &response.route_response_key;
@@ -97,7 +100,8 @@ impl Apis {
             Ok(response.route_id)
         });
         Ok(Self {
-            protocols: apis.map(|(id, api)| (id, api.protocol_type)).collect(),
+            cors: apis.iter().find_map(|(_, api)| api.cors_configuration.clone()),
+            protocols: apis.into_iter().map(|(id, api)| (id, api.protocol_type)).collect(),
             integrations: stack.read("AWS::ApiGatewayV2::Integration")?.into_iter().collect(),
             routes: stack.read("AWS::ApiGatewayV2::Route")?,
             stages: stack.read("AWS::ApiGatewayV2::Stage")?,
@@ -107,6 +111,11 @@ impl Apis {
 
     fn protocol(&self, api: &str) -> Result<Protocol> {
         self.protocols.get(api).copied().with_context(|| format!("{api} is no API"))
+    }
+
+    /// Which pages of other origins may read answers of the HTTP API.
+    pub(super) fn cors(&self) -> Option<ApiCors> {
+        self.cors.clone()
     }
 
     /// The routes of the HTTP API.

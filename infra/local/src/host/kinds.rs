@@ -111,7 +111,6 @@ pub(super) const KINDS: &[Kind] = &[
         only: &[],
         without_effect: &[
             "BucketEncryption",
-            "CorsConfiguration",
             "LifecycleConfiguration",
             "OwnershipControls",
             "PublicAccessBlockConfiguration",

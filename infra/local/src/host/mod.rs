@@ -4,6 +4,7 @@
 //! does not know what they do.
 
 mod apis;
+pub(crate) mod cors;
 mod function;
 mod gateway;
 mod ids;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use serde_json::Value;
 use shared::boot::Clock;
 use sim::guard::guarded;
@@ -36,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use lineage::Lineage;
 
 pub use apis::{DEFAULT_ROUTE, Route, SocketApi};
+pub use cors::{ApiCors, BucketCors};
 pub use function::{Function, FunctionError, Invocation, event_function, http_function};
 pub use intrinsics::Deployment;
 pub use lineage::current_trace;
@@ -93,8 +96,14 @@ impl Host {
     /// Serves the HTTP API until `shutdown`, then finishes the requests in progress.
     pub async fn serve_http(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let public = self.template().deployment.api_endpoint.parse().ok();
-        let service =
-            guarded(self.router(), public.as_ref()).into_make_service_with_connect_info::<SocketAddr>();
+        let cors = self.template().cors.clone();
+        let origins = cors.as_ref().map(|cors| cors.allow_origins.clone()).unwrap_or_default();
+        let router = guarded(self.router(), public.as_ref(), origins);
+        let router = match cors {
+            Some(cors) => router.layer(from_fn_with_state(cors, cors::answer)),
+            None => router,
+        };
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::cors::BucketCors;
 use super::intrinsics::{Deployment, Parameter, Resolver, Resource};
 use super::kinds::{FUNCTION, KINDS, Kind};
 
@@ -184,6 +185,18 @@ pub(super) struct Target {
     #[serde(rename = "Id")]
     _id: String,
     pub(super) arn: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct BucketProperties {
+    pub(super) cors_configuration: BucketCorsConfiguration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct BucketCorsConfiguration {
+    pub(super) cors_rules: Vec<BucketCors>,
 }
 
 /// Passed on as they are.

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::apis::{Apis, Route, SocketApi};
+use super::cors::{ApiCors, BucketCors};
 use super::intrinsics::Deployment;
 use super::resources::{
-    Document, FunctionProperties, MappingProperties, Permission, QueueProperties, RecursiveLoop,
-    RedrivePolicy, RoleProperties, Rule, Stack, TableProperties, Unread,
+    BucketProperties, Document, FunctionProperties, MappingProperties, Permission, QueueProperties,
+    RecursiveLoop, RedrivePolicy, RoleProperties, Rule, Stack, TableProperties, Unread,
 };
 
 pub(super) const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -34,6 +36,10 @@ pub struct Template {
     pub schedules: Vec<Schedule>,
     /// The ARNs of the secrets, by logical id.
     pub secrets: BTreeMap<String, String>,
+    /// Of the API, if pages of other origins may call it.
+    pub cors: Option<ApiCors>,
+    /// Of the bucket.
+    pub bucket_cors: Vec<BucketCors>,
     /// The properties of the `AWS::DynamoDB::Table`, with its `TableName`.
     pub table: Value,
 }
@@ -125,7 +131,7 @@ impl Template {
         for without_effect in WITHOUT_EFFECT {
             stack.read::<Unread>(without_effect)?;
         }
-        ensure!(stack.read::<Unread>("AWS::S3::Bucket")?.len() == 1, "one bucket is expected");
+        let bucket: BucketProperties = one(&stack, "AWS::S3::Bucket")?;
         let names = Names::read(&stack, &deployment)?;
         let apis = Apis::read(&stack)?;
         Ok(Self {
@@ -136,6 +142,8 @@ impl Template {
             mappings: mappings(&stack, &names)?,
             schedules: schedules(&stack, &names)?,
             secrets: secrets(&stack)?,
+            cors: apis.cors(),
+            bucket_cors: bucket.cors_configuration.cors_rules,
             table: table(&stack, &deployment)?,
             deployment,
         })
@@ -302,12 +310,17 @@ fn secrets(stack: &Stack<'_>) -> Result<BTreeMap<String, String>> {
     secrets.map(|(id, Unread {})| Ok((id.clone(), stack.resolver().reference(&id)?))).collect()
 }
 
+/// The only resource of its type.
+fn one<T: DeserializeOwned>(stack: &Stack<'_>, kind: &str) -> Result<T> {
+    let mut found = stack.read(kind)?;
+    match (found.pop(), found.is_empty()) {
+        (Some((_, properties)), true) => Ok(properties),
+        _ => bail!("one {kind} is expected"),
+    }
+}
+
 fn table(stack: &Stack<'_>, deployment: &Deployment) -> Result<Value> {
-    let mut tables = stack.read::<TableProperties>("AWS::DynamoDB::Table")?;
-    let (Some((_, properties)), true) = (tables.pop(), tables.is_empty()) else {
-        bail!("one table is expected");
-    };
-    let mut table = serde_json::to_value(properties)?;
+    let mut table = serde_json::to_value(one::<TableProperties>(stack, "AWS::DynamoDB::Table")?)?;
     table["TableName"] = json!(deployment.table_name);
     Ok(table)
 }

@@ -26,8 +26,10 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("ALERT_RULES", "AlertRules"),
+    ("CORS_ORIGINS", "CorsOrigins"),
+    ("MEDIA_VARIANTS", "MediaVariants"),
     ("SENDERS", "Senders"),
     ("KEY_RATE_LIMIT", "KeyRateLimit"),
     ("PROVIDER_LIMITS", "ProviderLimits"),

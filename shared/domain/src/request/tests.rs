@@ -133,8 +133,13 @@ fn the_local_stack_takes_urls_of_this_machine() {
     });
     let order = || serde_json::from_value(order.clone()).unwrap();
     let catalog = Catalog::for_providers(Provider::ALL);
-    assert!(JobRequest::within(order(), &catalog, Reach::Loopback, EARLY).is_ok());
-    assert_eq!(JobRequest::within(order(), &catalog, Reach::Public, EARLY).unwrap_err().len(), 2);
+    assert!(JobRequest::within(order(), &AccountId::operator(), &catalog, Reach::Loopback, EARLY).is_ok());
+    assert_eq!(
+        JobRequest::within(order(), &AccountId::operator(), &catalog, Reach::Public, EARLY)
+            .unwrap_err()
+            .len(),
+        2
+    );
 }
 
 #[test]
@@ -161,7 +166,8 @@ fn a_model_is_refused_by_name_from_the_day_of_its_end() {
     let parse = |model: &str, more: serde_json::Value, now| {
         let mut order = serde_json::json!({"model": model, "prompt": "a"});
         order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        JobRequest::within(serde_json::from_value(order).unwrap(), &catalog, Reach::Public, now)
+        let order = serde_json::from_value(order).unwrap();
+        JobRequest::within(order, &AccountId::operator(), &catalog, Reach::Public, now)
     };
     let none = || serde_json::json!({});
     let before = end.minus(Duration::from_millis(1));
@@ -253,4 +259,35 @@ fn too_long_a_prompt_is_answered_with_the_maximum() {
     let error =
         parse(serde_json::json!({"model": "gen-4.5", "prompt": "x".repeat(1_001)})).unwrap_err().remove(0);
     assert_eq!((error.field.as_ref(), error.allowed), ("prompt", vec!["1000".to_owned()]));
+}
+
+#[test]
+fn an_image_is_a_url_or_an_upload_in_one_shape_for_both_frames() {
+    let url = "https://example.com/a.png";
+    let upload = Upload::new(&AccountId::operator(), b"boat");
+    let by_url =
+        veo(serde_json::json!({"image": {"url": url}, "last_frame": {"url": url, "upload": null}})).unwrap();
+    assert_eq!((by_url.image_url.as_deref(), by_url.last_frame_url.as_deref()), (Some(url), Some(url)));
+    assert_eq!(by_url, veo(serde_json::json!({"image_url": url, "last_frame_url": url})).unwrap());
+    let by_id = |id: &str| veo(serde_json::json!({"image": {"upload": id}, "last_frame": {"upload": id}}));
+    let uploaded = by_id(upload.id()).unwrap();
+    assert_eq!(uploaded.image_url, Some(upload.url()));
+    let both = [("image.upload", upload.clone()), ("last_frame.upload", upload.clone())];
+    assert_eq!(uploaded.uploads().collect::<Vec<_>>(), both);
+    assert_eq!(by_url.uploads().count(), 0);
+    for (order, field) in [
+        (serde_json::json!({"image": {}}), "image"),
+        (serde_json::json!({"image": {"url": url, "upload": upload.id()}}), "image"),
+        (serde_json::json!({"image": {"url": url}, "image_url": url}), "image"),
+        (serde_json::json!({"image": {"url": "http://example.com/a.png"}}), "image.url"),
+        (serde_json::json!({"image": {"upload": upload.url()}}), "image.upload"),
+        (
+            serde_json::json!({"image_url": url, "last_frame": {"upload": "../config/catalog.toml"}}),
+            "last_frame.upload",
+        ),
+        (serde_json::json!({"last_frame": {"url": url}}), "last_frame"),
+    ] {
+        let errors = veo(order.clone()).unwrap_err();
+        assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), [field], "{order}");
+    }
 }

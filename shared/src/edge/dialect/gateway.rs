@@ -116,7 +116,7 @@ pub fn order(
         asked.set_image(image, account);
     }
     let last = last.into_iter().map(|frame| frame.image);
-    if let Some(image) = only(last, "frameImages", asked.order.last_frame_url.is_some())? {
+    if let Some(image) = only(last, "frameImages", asked.order.has_last_frame())? {
         asked.set_last_frame(image, account);
     }
     asked.check_kind(catalog, now)?;
@@ -233,8 +233,8 @@ fn name(field: &str) -> &str {
         "aspect_ratio" => "aspectRatio",
         "duration_s" => "duration",
         "size" => "resolution",
-        "image_url" => "image",
-        "last_frame_url" => "frameImages",
+        "image_url" | "image.url" | "image.upload" => "image",
+        "last_frame" | "last_frame_url" | "last_frame.url" | "last_frame.upload" => "frameImages",
         "audio" => "generateAudio",
         "callback_url" => "callbackUrl",
         field => field,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use domain::catalog::{Catalog, Kind};
 use domain::id::AccountId;
-use domain::request::{FieldError, Order};
+use domain::request::{self, FieldError, Order};
 use domain::size::Size;
 use domain::time::Timestamp;
 use domain::upload::Upload;
@@ -68,6 +68,8 @@ pub struct Asked {
 #[derive(Debug, PartialEq, Eq)]
 enum Image {
     Url(String),
+    /// The id of an upload.
+    Upload(String),
     Bytes(Bytes),
 }
 
@@ -92,23 +94,25 @@ impl Asked {
     }
 
     fn set_image(&mut self, image: Image, account: &AccountId) {
-        match image {
-            Image::Url(url) => self.order.image_url = Some(url),
-            Image::Bytes(bytes) => self.order.image = Some(self.upload(bytes, account)),
-        }
+        self.order.image = Some(self.own(image, account));
     }
 
     fn set_last_frame(&mut self, image: Image, account: &AccountId) {
-        match image {
-            Image::Url(url) => self.order.last_frame_url = Some(url),
-            Image::Bytes(bytes) => self.order.last_frame = Some(self.upload(bytes, account)),
-        }
+        self.order.last_frame = Some(self.own(image, account));
     }
 
-    fn upload(&mut self, bytes: Bytes, account: &AccountId) -> Upload {
-        let upload = Upload::new(account, &bytes);
-        self.uploads.push((upload.clone(), bytes));
-        upload
+    /// An image in our own form; what came as bytes is an upload.
+    fn own(&mut self, image: Image, account: &AccountId) -> request::Image {
+        match image {
+            Image::Url(url) => request::Image { url: Some(url), upload: None },
+            Image::Upload(id) => request::Image { url: None, upload: Some(id) },
+            Image::Bytes(bytes) => {
+                let upload = Upload::new(account, &bytes);
+                let image = request::Image::of_upload(&upload);
+                self.uploads.push((upload, bytes));
+                image
+            }
+        }
     }
 
     /// Sets resolution and aspect ratio by a size like `1280x720`. What is wrong with the model is left to

@@ -1,5 +1,7 @@
 //! Our own dialect: jobs as JSON, errors as problem documents (RFC 9457).
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
@@ -14,9 +16,11 @@ use domain::catalog::{Catalog, Model};
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State, Stop};
+use domain::progress::{expected_s, progress};
 use domain::provider::Provider;
 use domain::request::{FieldError, JobRequest};
 use domain::time::Timestamp;
+use domain::upload::Upload;
 use domain::verdict::{ErrorClass, Fault};
 
 #[derive(Serialize)]
@@ -63,6 +67,12 @@ pub struct JobView<'a> {
     created_at: String,
     updated_at: String,
     cancel_requested: bool,
+    /// In percent. This and the next are only in answers about a job, and the next only while its model is sold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<u8>,
+    /// How long the model usually takes, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_s: Option<u32>,
     /// The refund of a job that ended without a result; while a cancellation is pending, the refund
     /// unless the job succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,12 +82,46 @@ pub struct JobView<'a> {
     media: Vec<MediaView<'a>>,
     /// When the files of the job were deleted at its account's request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<String>,
+    media_deleted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView<'a>>,
     /// The request with every default filled in. Absent from lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<&'a JobRequest>,
+    request: Option<RequestView<'a>>,
+}
+
+/// A request as its caller may send it again: an upload is named by its id.
+#[derive(Debug, Serialize)]
+pub struct RequestView<'a> {
+    #[serde(flatten)]
+    request: Cow<'a, JobRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<UploadView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_frame: Option<UploadView>,
+}
+
+#[derive(Debug, Serialize)]
+struct UploadView {
+    upload: String,
+}
+
+impl<'a> RequestView<'a> {
+    pub fn new(request: &'a JobRequest) -> Self {
+        let upload = |url: Option<&str>| {
+            Upload::named(url?).map(|upload| UploadView { upload: upload.id().to_owned() })
+        };
+        let image = upload(request.image_url.as_deref());
+        let last_frame = upload(request.last_frame_url.as_deref());
+        let mut request = Cow::Borrowed(request);
+        if image.is_some() {
+            request.to_mut().image_url = None;
+        }
+        if last_frame.is_some() {
+            request.to_mut().last_frame_url = None;
+        }
+        Self { request, image, last_frame }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -124,6 +168,9 @@ struct MediaView<'a> {
     duration_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fps: Option<f64>,
+    /// URLs of other forms of it, if the operator has any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variants: BTreeMap<String, String>,
 }
 
 impl<'a> JobView<'a> {
@@ -141,6 +188,7 @@ impl<'a> JobView<'a> {
             height: media.details.height,
             duration_s: media.details.duration_ms.map(thousandths),
             fps: media.details.frames_per_1000_s.map(|frames| thousandths(frames.into())),
+            variants: link.variants,
         });
         Self {
             id: job.id(),
@@ -152,13 +200,21 @@ impl<'a> JobView<'a> {
             created_at: job.created_at().to_string(),
             updated_at: job.updated_at().to_string(),
             cancel_requested,
+            progress: None,
+            expected_s: None,
             refund_micro_credits: refund.map(Credits::micros),
             attempts: job.attempts().iter().map(AttemptView::new).collect(),
             media: media.into_iter().collect(),
-            deleted_at: job.deleted_at().map(|at| at.to_string()),
+            media_deleted_at: job.deleted_at().map(|at| at.to_string()),
             error: job.fault().map(ErrorView::new),
-            request,
+            request: request.map(RequestView::new),
         }
+    }
+
+    /// With how far the job is.
+    #[must_use]
+    pub fn at(self, now: Timestamp, job: &Job, catalog: &Catalog) -> Self {
+        Self { progress: Some(progress(job, catalog, now)), expected_s: expected_s(job, catalog), ..self }
     }
 }
 
@@ -232,15 +288,17 @@ pub fn is_known(headers: &HeaderMap, job: &Job) -> bool {
     })
 }
 
-/// A job as a response: with its `ETag` and, while it is live, `Retry-After`.
+/// A job as a response: with its `ETag` and, while it is live, `Retry-After`. For request and link see
+/// [`JobView::new`].
 pub fn job_response(
     status: StatusCode,
     job: &Job,
-    view: &JobView<'_>,
+    request: Option<&JobRequest>,
+    link: Option<Link>,
     catalog: &Catalog,
     now: Timestamp,
 ) -> Response<Body> {
-    let mut response = json(status, view);
+    let mut response = json(status, &JobView::new(job, request, link).at(now, job, catalog));
     tag(&mut response, job, catalog, now);
     response
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::catalog::Catalog;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
+use domain::progress::progress;
 use domain::request::JobRequest;
 use domain::size::Size;
 use domain::time::Timestamp;
@@ -65,8 +66,8 @@ pub async fn order(
     }
     let mut asked = Asked::read(fields)?;
     if let Some(image) = image {
-        if asked.order.image_url.is_some() {
-            return Err(wrong(REFERENCE, "stands for `image_url`: send one of them", vec![]));
+        if asked.order.has_image() {
+            return Err(wrong(REFERENCE, "stands for `image` and `image_url`: send one of them", vec![]));
         }
         asked.set_image(image, account);
     }
@@ -106,22 +107,18 @@ fn two_images() -> Problem {
     wrong(REFERENCE, "takes one image: send a file or an `image_url`", vec![])
 }
 
-/// `input_reference` in JSON: an object with the URL, or the URL alone.
+/// `input_reference` in JSON: an object with the URL or the id of an upload, or the URL alone.
 fn image_of(reference: &Value) -> Result<Image, Problem> {
-    let url = match reference {
-        Value::String(url) => Some(url),
-        Value::Object(members) if members.contains_key("file_id") => {
-            let detail = "`file_id` is not supported: send the file in a form, or its `image_url`";
-            return Err(wrong(REFERENCE, detail, vec![]));
-        }
-        Value::Object(members) if members.len() == 1 => match members.get("image_url") {
-            Some(Value::String(url)) => Some(url),
-            _ => None,
-        },
+    let member = |name: &str| match reference {
+        Value::Object(members) if members.len() == 1 => members.get(name)?.as_str(),
         _ => None,
     };
-    let url = url.ok_or_else(|| wrong(REFERENCE, "must be a file, or an object with `image_url`", vec![]))?;
-    Image::of_url(url.clone(), REFERENCE)
+    if let Some(id) = member("file_id") {
+        return Ok(Image::Upload(id.to_owned()));
+    }
+    let url = reference.as_str().or_else(|| member("image_url"));
+    let detail = "must be a file, or an object with `image_url` or `file_id`, the id of an upload";
+    Image::of_url(url.ok_or_else(|| wrong(REFERENCE, detail, vec![]))?.to_owned(), REFERENCE)
 }
 
 /// `seconds`: digits in a text, or a number.
@@ -181,7 +178,7 @@ impl<'a> Video<'a> {
             object: "video",
             model: job.model(),
             status: status(job.state()),
-            progress: progress(job, show),
+            progress: progress(job, show.catalog, show.now),
             created_at: job.created_at().as_secs(),
             completed_at: ended,
             expires_at: expires.map(|(ended, kept_s)| ended + kept_s),
@@ -202,19 +199,6 @@ const fn status(state: State) -> &'static str {
         State::Succeeded => "completed",
         State::Failed | State::Canceled => "failed",
     }
-}
-
-/// The share of the usual time that has passed since the submit, and so never less than before.
-fn progress(job: &Job, show: Show<'_>) -> u8 {
-    if job.state() == State::Succeeded {
-        return 100;
-    }
-    if job.attempts().is_empty() {
-        return 0;
-    }
-    let expected_s = show.catalog.model(job.model()).map_or(60, |model| model.expected_s.max(1));
-    let share = show.now.since(job.created_at()).as_millis() / (u128::from(expected_s) * 10);
-    u8::try_from(share.min(99)).unwrap_or(99)
 }
 
 /// As the file has it, or else as it was ordered.
@@ -261,6 +245,13 @@ pub fn deleted(job: &Job) -> Response<Body> {
     answer(StatusCode::OK, &json!({"id": job.id(), "object": "video.deleted", "deleted": true}))
 }
 
+/// The answer to a repeat of an order whose video was deleted: its key makes no second one.
+pub fn was_deleted(job: &Job) -> Problem {
+    let detail =
+        format!("This order made the video {}, which was deleted. Nothing was made or charged.", job.id());
+    Problem::new(StatusCode::CONFLICT, "video_deleted", detail)
+}
+
 /// What would make a video of another one.
 pub fn takes_no_video() -> Problem {
     let detail = "No model takes a video as its input: create a new video instead.";
@@ -271,7 +262,7 @@ pub fn takes_no_video() -> Problem {
 fn name(field: &str) -> &str {
     match field {
         "duration_s" => "seconds",
-        "image_url" => "input_reference",
+        "image" | "image_url" | "image.url" | "image.upload" => "input_reference",
         "aspect_ratio" | "resolution" => "size",
         field => field,
     }

@@ -8,10 +8,9 @@ use futures_util::StreamExt;
 
 use super::download::Downloader;
 use domain::time::Timestamp;
+use domain::upload::{BYTES_MAX, TYPES};
 use domain::verdict::{Billed, ErrorClass, Fault};
 
-/// The largest image that is passed on, in bytes.
-const IMAGE_MAX: usize = 10 << 20;
 /// How long one may take to fetch.
 pub const FETCH_MAX: Duration = Duration::from_secs(7);
 
@@ -19,7 +18,7 @@ pub const FETCH_MAX: Duration = Duration::from_secs(7);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub bytes: Bytes,
-    /// `image/png`, `image/jpeg` or `image/webp`, by what the bytes begin with.
+    /// One of [`TYPES`], by what the bytes begin with.
     pub mime: &'static str,
 }
 
@@ -27,7 +26,7 @@ impl Image {
     /// `None` for what is no PNG, JPEG or WebP.
     pub fn of(bytes: Bytes) -> Option<Self> {
         let mime = infer::get(&bytes)?.mime_type();
-        matches!(mime, "image/png" | "image/jpeg" | "image/webp").then_some(Self { bytes, mime })
+        TYPES.contains(&mime).then_some(Self { bytes, mime })
     }
 
     pub fn base64(&self) -> String {
@@ -60,7 +59,7 @@ async fn read(downloads: &Downloader, url: &str, now: Timestamp) -> Result<Bytes
     let mut bytes = BytesMut::new();
     while let Some(chunk) = file.body.next().await {
         let Ok(chunk) = chunk else { return Err("image_unavailable") };
-        if bytes.len() + chunk.len() > IMAGE_MAX {
+        if (bytes.len() + chunk.len()) as u64 > BYTES_MAX {
             return Err("image_too_large");
         }
         bytes.extend_from_slice(&chunk);

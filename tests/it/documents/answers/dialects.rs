@@ -44,6 +44,10 @@ impl Caller {
         assert_eq!(call("GET /v1/ai/config", "", &[], "").await.0, 200);
         assert_eq!(call("DELETE /v1/videos/{id}", &id, &[], "").await.0, 200);
         self.call("GET /v1/jobs/{id}", &id, &[], None).await;
+        assert_eq!(call(create, "", &[("idempotency-key", "video")], ORDER).await.0, 409);
+        for route in ["GET /v1/jobs/{id}/content", "HEAD /v1/jobs/{id}/content"] {
+            assert_eq!(call(route, &id, &[], "").await.0, 410, "{route}");
+        }
         for route in ["GET /v1/videos/{id}", "DELETE /v1/videos/{id}"] {
             assert_eq!(call(route, NO_JOB, &[], "").await.0, 404, "{route}");
         }

@@ -22,9 +22,9 @@ pub(in crate::command) struct Demo {
     /// A model of `GET /v1/models`.
     #[arg(long, default_value = "veo-3.1-fast")]
     model: String,
-    /// The https URL of a start image, if the model supports one. Default for a model that requires
-    /// one: a placeholder URL, which simulated providers do not fetch.
-    #[arg(long)]
+    /// A start image, if the model supports one: a file, which is uploaded, or an https URL. Default for a model
+    /// that requires one: a placeholder URL, which simulated providers do not fetch.
+    #[arg(long, value_name = "FILE|URL")]
     image: Option<String>,
     /// The output file. Default: the job's id with the extension of the media type.
     #[arg(long)]
@@ -86,13 +86,17 @@ async fn make(client: &Client, args: &Demo, as_json: bool) -> Result<Output> {
         Some(image) => Some(image.as_str()),
         None => needs_image(&client.get("/v1/models", "models").await?, &args.model).then_some(IMAGE),
     };
+    let image = match image {
+        Some(image) => Some(client.image(image).await?),
+        None => None,
+    };
     let key = base32(&Random::System.bytes::<10>());
     let mut callback = match args.callback {
         true => Some(listen::start(0, Some(&callback_secret(client).await?), 204).await?),
         false => None,
     };
     let url = callback.as_ref().map(|(url, _)| url.as_str());
-    let body = json!({"model": args.model, "prompt": args.prompt, "image_url": image, "callback_url": url});
+    let body = json!({"model": args.model, "prompt": args.prompt, "image": image, "callback_url": url});
     let (id, _) = client.submit(&body, &key).await?;
     show(&format!("job {id} on {}", args.model));
     let job = wait(client, &id).await?;
@@ -129,23 +133,13 @@ fn needs_image(catalog: &Value, name: &str) -> bool {
 async fn wait(client: &Client, id: &JobId) -> Result<Value> {
     let style = ProgressStyle::with_template("{bar:32} {percent:>3}% {elapsed} {msg}")?;
     let bar = ProgressBar::new(100).with_style(style);
-    let job = client.wait(id, POLL_S, WAIT_MAX, |job, elapsed| {
-        bar.set_position(percent(text(job, "status"), elapsed));
+    let job = client.wait(id, POLL_S, WAIT_MAX, |job, _elapsed| {
+        bar.set_position(job.get("progress").and_then(Value::as_u64).unwrap_or(0));
         bar.set_message(text(job, "status").to_owned());
     });
     let job = job.await?;
     bar.finish_with_message(text(&job, "status").to_owned());
     Ok(job)
-}
-
-/// An estimate, because providers report no progress: the bar slows down with time.
-fn percent(status: &str, elapsed: Duration) -> u64 {
-    match status {
-        "queued" => 5,
-        "dispatching" => 10,
-        "running" => 15 + 70 * elapsed.as_secs() / (elapsed.as_secs() + 10),
-        _ => 95,
-    }
 }
 
 fn timeline(job: &Value) -> Vec<String> {

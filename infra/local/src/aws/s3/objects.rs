@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use async_stream::try_stream;
 use bytes::Bytes;
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 use http::{HeaderMap, header};
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
+use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 type Answer<T> = S3Result<S3Response<T>>;
@@ -39,15 +40,36 @@ impl Objects {
         // the middle of its content would never read our answer.
         let create = input.if_none_match.take_if(|condition| condition.is_any()).is_some();
         let absent = create.then(|| self.folder.join(&input.bucket).join(&input.key));
+        let sha256 = input.checksum_sha256.as_deref().map(sha256).transpose()?;
         let turn = Arc::new(OnceLock::new());
         if let Some(content) = input.body.take() {
-            let content = then_take_turn(content, Arc::clone(&self.appearing), absent, Arc::clone(&turn));
+            let appearing = Arc::clone(&self.appearing);
+            let content = then_take_turn(content, sha256, appearing, absent, Arc::clone(&turn));
             input.body = Some(StreamingBlob::wrap(content));
         }
         match (self.files.put_object(request).await, turn.get()) {
             (Err(_), Some(Turn::Late)) => Err(s3_error!(PreconditionFailed, "The key exists")),
+            (Err(_), Some(Turn::Damaged)) => {
+                Err(s3_error!(BadDigest, "The SHA256 you specified did not match the calculated checksum."))
+            }
             (answer, _) => answer,
         }
+    }
+
+    /// As S3, which copies an object to itself only to change what it says of it.
+    async fn copy(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
+        let input = &request.input;
+        let replaces =
+            input.metadata_directive.as_ref().is_some_and(|it| it.as_str() == MetadataDirective::REPLACE);
+        let is_itself = matches!(&input.copy_source, CopySource::Bucket { bucket, key, .. }
+            if **bucket == *input.bucket && **key == *input.key);
+        if is_itself && !replaces {
+            return Err(s3_error!(
+                InvalidRequest,
+                "This copy request is illegal because it changes nothing."
+            ));
+        }
+        self.files.copy_object(request).await
     }
 
     async fn complete(
@@ -155,19 +177,35 @@ enum Turn {
     },
     /// The key was to be created and exists.
     Late,
+    /// The content has another checksum.
+    Damaged,
 }
 
-/// The content, whose end is held back until it is the writer's turn. A slow
-/// sender delays no other request, because it takes the lock only after its last byte.
+/// A checksum as a caller gives it: 32 bytes in base64.
+fn sha256(text: &str) -> S3Result<[u8; 32]> {
+    let digest = BASE64.decode(text.as_bytes()).ok().and_then(|digest| digest.try_into().ok());
+    digest.ok_or_else(|| s3_error!(InvalidRequest, "Value for x-amz-checksum-sha256 header is invalid."))
+}
+
+/// The content, whose end is held back until it is the writer's turn, and never comes if its checksum is not
+/// the announced one. A slow sender delays no other request, because it takes the lock only after its last byte.
 fn then_take_turn(
     content: StreamingBlob,
+    sha256: Option<[u8; 32]>,
     appearing: Arc<Mutex<()>>,
     absent: Option<PathBuf>,
     turn: Arc<OnceLock<Turn>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
     try_stream! {
+        let mut hash = Sha256::new();
         for await chunk in content {
-            yield chunk.map_err(io::Error::other)?;
+            let chunk = chunk.map_err(io::Error::other)?;
+            hash.update(&chunk);
+            yield chunk;
+        }
+        if sha256.is_some_and(|sha256| sha256 != *hash.finalize()) {
+            let _ = turn.set(Turn::Damaged);
+            Err(io::Error::other("the content is not the announced one"))?;
         }
         let guard = appearing.lock_owned().await;
         if absent.is_some_and(|path| path.exists()) {
@@ -234,6 +272,7 @@ macro_rules! without_effect {
 impl S3 for Objects {
     operations! {
         put_object(PutObjectInput) -> PutObjectOutput = |objects, request| objects.put(request);
+        copy_object(CopyObjectInput) -> CopyObjectOutput = |objects, request| objects.copy(request);
         get_object(GetObjectInput) -> GetObjectOutput = |objects, request| objects.get(request);
         head_object(HeadObjectInput) -> HeadObjectOutput = |objects, request| objects.head(request);
         create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput =
@@ -258,7 +297,6 @@ impl S3 for Objects {
         get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
         list_objects(ListObjectsInput) -> ListObjectsOutput;
         list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
-        copy_object(CopyObjectInput) -> CopyObjectOutput;
         delete_object(DeleteObjectInput) -> DeleteObjectOutput;
         delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
     }

@@ -19,6 +19,11 @@ use tempfile::TempDir;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+};
+
 use super::*;
 
 const BUCKET: &str = "media";
@@ -36,6 +41,16 @@ async fn start() -> Local {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let s3 = S3::start(listener, folder.path(), CancellationToken::new()).await.unwrap();
     s3.ensure_bucket(BUCKET).await.unwrap();
+    let rule = |origin: &str, methods: &[&str], exposed: &[&str]| BucketCors {
+        allowed_origins: vec![origin.to_owned()],
+        allowed_methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+        allowed_headers: vec!["*".to_owned()],
+        exposed_headers: exposed.iter().map(|name| (*name).to_owned()).collect(),
+        max_age: 3_600,
+    };
+    let rules =
+        [rule("*", &["GET", "HEAD"], &["Content-Range"]), rule("https://films.example", &["POST"], &[])];
+    s3.set_cors(rules.to_vec());
     let client = client(&s3.url(), CREDENTIAL);
     Local { s3, client, _folder: folder }
 }
@@ -277,6 +292,17 @@ async fn a_page_of_any_origin_may_get_and_head_and_nothing_else() {
             browser.request(method, &url).header(ORIGIN, "https://example.com").send().await.unwrap();
         assert!(!forced.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
         assert_eq!(forced.text().await.unwrap(), r#"{"message":"Forbidden"}"#);
+    }
+
+    for (origin, status) in [("https://films.example", 200), ("https://evil.example", 403), ("null", 403)] {
+        let asked = browser.request(Method::OPTIONS, local.s3.url() + "/" + BUCKET).header(ORIGIN, origin);
+        let asked = asked.header(ACCESS_CONTROL_REQUEST_METHOD, "POST").send().await.unwrap();
+        let allowed = asked.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|value| value.to_str().unwrap());
+        assert_eq!(
+            (asked.status().as_u16(), allowed),
+            (status, (status == 200).then_some(origin)),
+            "{origin}"
+        );
     }
 
     let played = browser.get(&url).header(ORIGIN, "https://example.com").header("range", "bytes=2-4");

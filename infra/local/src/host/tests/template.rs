@@ -25,6 +25,7 @@ fn every_route_leads_to_its_function() {
         [
             "$default → status",
             "DELETE /v1/endpoints/{id} → endpoints",
+            "DELETE /v1/jobs/{id}/media → cancel",
             "DELETE /v1/videos/{id} → cancel",
             "GET / → console",
             "GET /console → console",
@@ -66,6 +67,7 @@ fn every_route_leads_to_its_function() {
             "POST /v1/jobs/{id}/cancel → cancel",
             "POST /v1/quotes → submit",
             "POST /v1/unsubscribe/{token} → endpoints",
+            "POST /v1/uploads → submit",
             "POST /v1/videos → submit",
             "POST /v1/webhooks/{provider}/{token} → webhook",
         ]
@@ -101,7 +103,7 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
             "reconcile: CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
             "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "socket: RUST_LOG SOCKET_URL TABLE",
-            "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET MEDIA_DAYS PROVIDERS RUST_LOG TABLE",
+            "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET MEDIA_DAYS MEDIA_VARIANTS PROVIDERS RUST_LOG TABLE",
             "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET MEDIA_DAYS OPENAI_VIDEO_ALIASES PROVIDERS RUST_LOG TABLE",
             "webhook: FETCH_QUEUE_URL NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL WEBHOOK_BASE_URL",
         ]
@@ -231,7 +233,7 @@ fn what_the_host_does_not_understand_is_refused_by_the_name_of_its_resource() {
         ),
         ("ProjectionType: KEYS_ONLY", "ProjectionType: !Base64 x", "resource Table: Base64 \"x\" is not"),
         ("TimeToLiveSpecification:", "StreamSpecification:", "resource Table: unknown field `StreamSpec"),
-        ("CorsConfiguration:", "NotificationConfiguration:", "resource MediaBucket: unknown field"),
+        ("CorsRules:", "NotificationRules:", "resource MediaBucket: unknown field"),
         ("Outputs:", "Mappings:", "unknown field `Mappings`"),
         ("    DeletionPolicy:", "    CreationPolicy:", "unknown field `CreationPolicy`"),
     ] {
