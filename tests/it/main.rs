@@ -11,6 +11,7 @@ mod api;
 mod audit;
 mod boot;
 mod budget;
+mod budgets;
 mod callbacks;
 mod cancel;
 mod catalogue;

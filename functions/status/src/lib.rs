@@ -16,7 +16,9 @@ use shared::edge::dialect::gateway;
 use shared::edge::dialect::native::{JobView, is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
 use shared::operate::read;
+use shared::store::accounts::Accounts;
 use shared::store::admission::AdmissionStore;
+use shared::store::budgets::BudgetStore;
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
@@ -38,6 +40,8 @@ pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
     pub ledger: Ledger,
+    pub accounts: Accounts,
+    pub budgets: BudgetStore,
     pub admission: AdmissionStore,
     pub media: MediaStore,
     /// Days after which files are deleted, if they are.
@@ -56,6 +60,8 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             ledger: Ledger::new(table.clone()),
+            accounts: Accounts::new(table.clone()),
+            budgets: BudgetStore::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             media_days: config::media_days(&mut read),
@@ -82,13 +88,14 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
     }
     let now = app.clock.now();
     check_version(request.headers())?;
-    let account = &app.callers.account(request.headers(), Scope::Read, now).await?;
+    let caller = &app.callers.caller(request.headers(), Scope::Read, now).await?;
+    let account = &caller.account;
     match route {
         routes::JOBS => lists::jobs(app, request, account).await,
         routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog, now))),
         routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog, now))),
         routes::PROVIDERS => lists::providers(app).await,
-        routes::ACCOUNT => lists::account(app, request, account).await,
+        routes::ACCOUNT => lists::account(app, request, caller).await,
         routes::CONTENT | routes::CONTENT_HEAD | routes::VIDEO_CONTENT => {
             videos::content(app, request, account).await
         }

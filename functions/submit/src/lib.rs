@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::catalog::Catalog;
 use domain::credit::Credits;
-use domain::id::{AccountId, JobId};
+use domain::id::JobId;
 use domain::job::Job;
 use domain::price;
 use domain::public_url::Reach;
@@ -27,7 +27,7 @@ use shared::edge::{idempotency, note_job};
 use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
 use shared::store::jobs::Created;
-use shared::store::keystore::{KeyStore, Scope};
+use shared::store::keystore::{ApiKey, KeyStore, Scope};
 use shared::store::uploads::Uploads;
 
 mod quote;
@@ -90,16 +90,17 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
 async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
-    let account = app.callers.account(request.headers(), Scope::Write, now).await?;
+    let caller = app.callers.caller(request.headers(), Scope::Write, now).await?;
+    let account = &caller.account;
     let key = idempotency::key(request.headers())?;
     let mut door = Door { app, dialect: Dialect::of(request), warnings: Vec::new(), now };
     // The gateway's body is not the whole request: its model is in a header.
     let body_digest = if door.dialect == Dialect::Gateway { None } else { body_digest(request) };
     let id = match &key {
-        Some(key) => JobId::for_key(&account, key),
+        Some(key) => JobId::for_key(account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, images } = match door.parse(request, &account).await {
+    let Priced { order, price, images } = match door.parse(request, &caller).await {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
@@ -113,7 +114,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     note_job(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
-    let submission = Submission { id, account, order, price, body_digest, retry_count };
+    let submission = Submission { id, key: caller, order, price, body_digest, retry_count };
     let submitted = app.submit.place(submission, now).await?;
     let refused = submitted.refusal(price).unwrap_or_default();
     let Submitted { created, order, limits } = submitted;
@@ -126,6 +127,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         Created::TooMany { live } => Err(too_many(refused, live, limits.live_jobs)),
         Created::TooMuchLost { .. } => Err(too_much_lost(refused, now)),
+        Created::OverBudget(budget) => Err(Problem::budget_exhausted(budget, refused)),
     }
 }
 
@@ -145,7 +147,8 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    async fn parse(&mut self, request: &Request, account: &AccountId) -> Result<Priced, Problem> {
+    async fn parse(&mut self, request: &Request, caller: &ApiKey) -> Result<Priced, Problem> {
+        let account = &caller.account;
         let Self { app, now, .. } = *self;
         let Asked { order, uploads } = match self.dialect {
             Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new() },
@@ -162,6 +165,7 @@ impl Door<'_> {
         });
         let images = images.collect::<Result<_, Problem>>()?;
         let order = JobRequest::within(order, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
+        caller.rules.allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
         let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
         Ok(Priced { order, price, images })
     }

@@ -15,10 +15,13 @@ use super::{App, unpriced};
 pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
-    let account = app.callers.account(request.headers(), Scope::Read, now).await?;
+    let caller = app.callers.caller(request.headers(), Scope::Read, now).await?;
     let order = JobRequest::within(parse::<Order>(request)?, &app.catalog, app.reach, now);
     let mut order = order.map_err(Problem::invalid)?;
-    order.prefer = order.prefer.or(app.submit.policy(&account, now).await?.prefer);
+    let allowed = &caller.rules.allowed;
+    allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
+    order.providers = allowed.providers.clone().unwrap_or_default();
+    order.prefer = order.prefer.or(app.submit.policy(&caller.account, now).await?.prefer);
     let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
     let routes = offered(&order, &app.catalog);
     let expected_s = routes.first().map(|(_, takes_s)| *takes_s);

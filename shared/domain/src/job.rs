@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Attempt, Phase};
+use super::budget::Counter;
 use super::credit::{Credits, MicroUsd};
 use super::id::{AccountId, JobId};
 use super::media::Media;
@@ -99,6 +100,9 @@ pub struct Job {
     /// Which of its moves are events. A short name: a finished row nearly has the size of a double write.
     #[serde(rename = "ev", default, skip_serializing_if = "Notifies::is_default")]
     pub(crate) notifies: Notifies,
+    /// The counters that its price was charged to, and that its refund goes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) budgets: Vec<Counter>,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -147,6 +151,7 @@ impl Job {
             refunded: None,
             deleted_at: None,
             notifies: Notifies::default(),
+            budgets: Vec::new(),
         }
     }
 
@@ -154,6 +159,12 @@ impl Job {
     #[must_use]
     pub fn with_events(self, notifies: Notifies) -> Self {
         Self { notifies, ..self }
+    }
+
+    /// Charged to these counters as well.
+    #[must_use]
+    pub fn with_budgets(self, budgets: Vec<Counter>) -> Self {
+        Self { budgets, ..self }
     }
 
     /// With the digest of the request body.
@@ -355,6 +366,10 @@ impl Job {
         self.notifies
     }
 
+    pub fn budgets(&self) -> &[Counter] {
+        &self.budgets
+    }
+
     pub const fn deleted_at(&self) -> Option<Timestamp> {
         self.deleted_at
     }
@@ -381,20 +396,4 @@ pub fn timed_out() -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_outcome_is_awaited_past_the_last_webhook_of_any_provider() {
-        let fal_retries = Duration::from_secs(2 * 3_600);
-        assert!(UNCLEAR_MAX > fal_retries);
-    }
-
-    #[test]
-    fn each_wait_is_as_long_as_the_readme_says() {
-        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
-        assert_eq!(CHECK_EVERY, 2 * minute);
-        assert_eq!((QUEUED_MAX, UNCLEAR_MAX, RUNNING_MAX), (hour, 2 * hour + 5 * minute, hour));
-        assert_eq!((STOPPING_MAX, SETTLING_MAX), (24 * hour, 24 * hour));
-    }
-}
+mod tests;

@@ -3,12 +3,15 @@
 //! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
 //! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
+//! - [`budget`]: what an account or a key may be charged in a period; [`allowed`]: what a key may order.
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
 //! - [`public_url`]: untrusted URLs; [`upload`]: images that came with a request; [`size`]: sizes in pixels.
 
+pub mod allowed;
 pub mod attempt;
+pub mod budget;
 pub mod catalog;
 pub mod credit;
 pub mod decide;

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod admission;
 pub mod alerts;
 pub mod audit;
+pub mod budgets;
 pub mod dead_letters;
 pub mod due;
 pub mod endpoints;

@@ -14,7 +14,7 @@ use domain::time::Timestamp;
 use harness::World;
 use serde_json::{Value, json};
 use shared::boot::{Clock, Env};
-use shared::store::keystore::{ApiKey, KeyStore, Scope};
+use shared::store::keystore::{ApiKey, KeyRules, KeyStore, Scope};
 use shared::store::ledger::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -138,6 +138,7 @@ pub(crate) async fn settle_in(world: &World) {
         scopes: vec![Scope::Read, Scope::Write],
         revoked: false,
         created_at: now,
+        rules: KeyRules::default(),
     };
     KeyStore::new(world.table()).create(&key).await.unwrap();
     world.grant(&account, Credits::from_micros(2_000_000_000)).await;

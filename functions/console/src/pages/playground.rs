@@ -61,8 +61,9 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
         return form_page(page, key, Some("There is no price for this resolution."));
     };
     let id = JobId::for_key(page.account(), &format!("console-{key}"));
-    let account = page.account().clone();
-    let submission = Submission { id, account, order: request, price, body_digest: None, retry_count: None };
+    let caller = page.visitor.key.clone();
+    let submission =
+        Submission { id, key: caller, order: request, price, body_digest: None, retry_count: None };
     let submitted = app.submit.place(submission, now).await?;
     if let Created::New(job) | Created::Existing(job) = &submitted.created {
         return Ok(page.layout.redirect(&format!("jobs/{}", job.id())));
@@ -75,8 +76,11 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
 fn request(page: &Page<'_>, order: Result<Order, FieldError>) -> Result<JobRequest, String> {
     let app = page.app;
     let order = order.map_err(|error| error.to_string())?;
-    let request = JobRequest::within(order, &app.catalog, app.reach, app.clock.now());
-    request.map_err(|errors| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join(". "))
+    let text =
+        |errors: Vec<FieldError>| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join(". ");
+    let request = JobRequest::within(order, &app.catalog, app.reach, app.clock.now()).map_err(text)?;
+    page.visitor.key.rules.allowed.check(&request, &app.catalog).map_err(text)?;
+    Ok(request)
 }
 
 /// The fields of the form, as the body of a request. What is blank is absent.

@@ -60,6 +60,9 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
     if of_kind(|entry| matches!(entry, Entry::Charge { .. })) != [(job.account(), job.price())] {
         problems.push("was not charged its price, once, to its account".to_owned());
     }
+    if lines.iter().any(|(_, line)| line.budgets != job.budgets()) {
+        problems.push("has other budgets than its ledger lines".to_owned());
+    }
     let refunds = of_kind(|entry| matches!(entry, Entry::Refund { .. }));
     if !matches!(job.state(), State::Failed | State::Canceled) {
         if !refunds.is_empty() || job.refunded().is_some() {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod attempts;
+mod budgets;
 mod events;
 mod files;
 mod jobs;

@@ -13,6 +13,7 @@ use super::super::moves::Move;
 use super::super::remotes::{Holder, holder_of};
 use super::super::{Error, jobs::JobStore};
 use super::{Object, Source};
+use domain::budget::Counter;
 use domain::credit::Entry;
 use domain::delivery::{Delivery, Status};
 use domain::endpoint::Endpoint;
@@ -61,6 +62,8 @@ pub struct Account {
     pub later: Vec<Line>,
     /// Number of its active jobs at that time, if it was read again.
     pub counted: Option<RangeInclusive<i64>>,
+    /// What the counters of its budgets say, in micro-credits.
+    pub counters: BTreeMap<Counter, i128>,
     /// The account has an unreadable item, so its sums are not checked.
     pub is_partial: bool,
 }
@@ -78,8 +81,8 @@ pub struct Endpoints {
 pub struct AuditedJob {
     pub row: Row,
     pub has_request: bool,
-    /// Of the stored request, as it is and without the preference that the account's policy may
-    /// have added; empty where this release does not know all of it.
+    /// Of the stored request without the providers of its key, as it is and without the preference that the
+    /// account's policy may have added; empty where this release does not know all of it.
     pub digests: Vec<String>,
     pub lines: Vec<(AccountId, Line)>,
     pub indexed: Vec<DueEntry>,
@@ -190,6 +193,12 @@ impl LedgerSnapshot {
                 let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
                 let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
                 self.admissions.insert(*provider, from_item(DOING, item)?);
+            }
+            counter if pk.starts_with(keys::BUDGETS) => {
+                let account = keys::parse_budgets(pk).ok_or_else(|| corrupt("its key names no account"))?;
+                let counter = counter.parse().map_err(|_name| corrupt("its key names no counter"))?;
+                let spent = number_of(&item, "spent").ok_or_else(|| corrupt("it has no amount"))?;
+                self.accounts.entry(account).or_default().counters.insert(counter, spent);
             }
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => self.read_of_events(pk, sk, item)?,
@@ -310,11 +319,13 @@ pub(super) fn line_keys(job: &JobId) -> [String; 2] {
 fn digests(item: Item) -> Result<Vec<String>, Error> {
     let request: JobRequest = from_item(DOING, item.clone())?;
     let known = to_item(DOING, &request)?;
-    let is_whole =
-        item.iter().all(|(name, value)| name == PK || name == SK || known.get(name) == Some(value));
+    let is_whole = item.iter().all(|(name, value)| {
+        [PK, SK, keys::ORDERED_BY].contains(&name.as_str()) || known.get(name) == Some(value)
+    });
     if !is_whole {
         return Ok(Vec::new());
     }
+    let request = JobRequest { providers: Vec::new(), ..request };
     let as_it_is = request.digest();
     Ok(vec![as_it_is, JobRequest { prefer: None, ..request }.digest()])
 }
