@@ -44,4 +44,5 @@ mod simulation;
 mod stills;
 mod store;
 mod tidy;
+mod usage;
 mod vectors;

@@ -23,11 +23,13 @@ use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
+use shared::store::usage::UsageStore;
 
 mod lists;
 mod models;
 mod prefer;
 pub mod routes;
+mod usage;
 mod videos;
 
 /// Maximum of `Prefer: wait`, below the API's limit of 30 s.
@@ -42,6 +44,7 @@ pub struct App {
     pub ledger: Ledger,
     pub accounts: Accounts,
     pub budgets: BudgetStore,
+    pub usage: UsageStore,
     pub admission: AdmissionStore,
     pub media: MediaStore,
     /// Days after which files are deleted, if they are.
@@ -62,6 +65,7 @@ impl App {
             ledger: Ledger::new(table.clone()),
             accounts: Accounts::new(table.clone()),
             budgets: BudgetStore::new(table.clone()),
+            usage: UsageStore::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             media_days: config::media_days(&mut read),
@@ -96,6 +100,7 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
         routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog, now))),
         routes::PROVIDERS => lists::providers(app).await,
         routes::ACCOUNT => lists::account(app, request, caller).await,
+        routes::USAGE => usage::usage(app, request, account).await,
         routes::CONTENT | routes::CONTENT_HEAD | routes::VIDEO_CONTENT => {
             videos::content(app, request, account).await
         }

@@ -133,12 +133,7 @@ impl Counter {
     pub fn begins_again(&self) -> Option<Timestamp> {
         match self.period() {
             Period::Day => Some(Timestamp::of_day(&self.label)? + Duration::from_secs(24 * 3_600)),
-            Period::Month => {
-                let (year, month) = self.label.split_once('-')?;
-                let (year, month): (u16, u8) = (year.parse().ok()?, month.parse().ok()?);
-                let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-                Timestamp::of_day(&format!("{year:04}-{month:02}-01"))
-            }
+            Period::Month => Some(Timestamp::of_day(&format!("{}-01", self.label))?.month()?.1),
             Period::Total => None,
         }
     }

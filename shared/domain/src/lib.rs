@@ -3,7 +3,8 @@
 //! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
 //! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
-//! - [`budget`]: what an account or a key may be charged in a period; [`allowed`]: what a key may order.
+//! - [`budget`]: what an account or a key may be charged in a period; [`allowed`]: what a key may order;
+//!   [`usage`]: sums over jobs.
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
@@ -33,5 +34,6 @@ pub mod route;
 pub mod size;
 pub mod time;
 pub mod upload;
+pub mod usage;
 pub mod verdict;
 mod word;

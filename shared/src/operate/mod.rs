@@ -16,3 +16,4 @@ pub mod read;
 pub mod recent;
 pub mod submit;
 pub mod timeline;
+pub mod usage;

@@ -29,6 +29,7 @@ pub mod remotes;
 pub mod reports;
 pub mod sessions;
 pub mod uploads;
+pub mod usage;
 pub mod verdicts;
 pub mod watch;
 

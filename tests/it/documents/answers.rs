@@ -66,6 +66,8 @@ impl Caller {
             "/v1/providers",
             "/v1/account",
             "/v1/account?limit=1",
+            "/v1/usage",
+            "/v1/usage?bucket=1h&limit=2&group_by=model,provider,key,status",
         ] {
             assert_eq!(self.call(&format!("GET {route}"), "", &[], None).await.status, 200);
         }
@@ -79,7 +81,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 33);
+        assert_eq!(operations.len(), 34);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;

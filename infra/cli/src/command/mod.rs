@@ -18,6 +18,7 @@ mod print;
 mod providers;
 mod shell;
 mod target;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +81,8 @@ enum Command {
     Credits(CreditsCommand),
     /// Show an account's balance and settings; change its settings.
     Accounts(accounts::Accounts),
+    /// Sum up what jobs brought and cost, by day or hour, group and provider.
+    Usage(usage::Usage),
     /// List jobs; show the timeline of one.
     Jobs(Jobs),
     /// Check, show or upload your own catalogue of models, routes and prices.
@@ -319,6 +322,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Keys(args) => Box::pin(keys::run(args, local)).await?,
         Command::Credits(CreditsCommand { command, target }) => credits::run(command, &target, local).await?,
         Command::Accounts(args) => Box::pin(accounts::run(args, local)).await?,
+        Command::Usage(args) => Box::pin(usage::run(args, local)).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
