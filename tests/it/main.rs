@@ -35,6 +35,7 @@ mod outage;
 mod own_catalogue;
 mod platform;
 mod pools;
+mod price_book;
 mod prices;
 mod releases;
 mod resilience;

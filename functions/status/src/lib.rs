@@ -15,6 +15,7 @@ use shared::edge::auth::Authenticator;
 use shared::edge::dialect::gateway;
 use shared::edge::dialect::native::{JobView, is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
+use shared::operate::prices::Prices;
 use shared::operate::read;
 use shared::store::accounts::Accounts;
 use shared::store::admission::AdmissionStore;
@@ -45,6 +46,7 @@ pub struct App {
     pub accounts: Accounts,
     pub budgets: BudgetStore,
     pub usage: UsageStore,
+    pub prices: Prices,
     pub admission: AdmissionStore,
     pub media: MediaStore,
     /// Days after which files are deleted, if they are.
@@ -66,6 +68,7 @@ impl App {
             accounts: Accounts::new(table.clone()),
             budgets: BudgetStore::new(table.clone()),
             usage: UsageStore::new(table.clone()),
+            prices: Prices::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             media_days: config::media_days(&mut read),
@@ -96,8 +99,15 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
     let account = &caller.account;
     match route {
         routes::JOBS => lists::jobs(app, request, account).await,
-        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog, now))),
-        routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog, now))),
+        routes::MODELS | routes::VIDEO_MODELS => {
+            let book = app.prices.current(now).await?;
+            let sold = models::Sold { catalog: &app.catalog, book: &book.prices, account, now };
+            let is_ours = route == routes::MODELS;
+            Ok(json(
+                StatusCode::OK,
+                &if is_ours { models::models(&sold) } else { models::video_models(&sold) },
+            ))
+        }
         routes::PROVIDERS => lists::providers(app).await,
         routes::ACCOUNT => lists::account(app, request, caller).await,
         routes::USAGE => usage::usage(app, request, account).await,

@@ -1,6 +1,7 @@
 //! `GET /v1/usage`: sums over the account's jobs, in the form of OpenAI's usage API, or as CSV.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use domain::id::{AccountId, JobId};
 use domain::time::Timestamp;
@@ -68,7 +69,8 @@ fn query(request: &Request, now: Timestamp) -> Result<Query, Problem> {
     };
     let month = now.month().map_or(now, |(start, _)| start);
     let start = width.start(time(request, "start")?.unwrap_or(month));
-    let end = width.start_from(time(request, "end")?.unwrap_or(now));
+    // A bucket that begins now has this very moment.
+    let end = width.start_from(time(request, "end")?.unwrap_or(now + Duration::from_millis(1)));
     if end <= start {
         return Err(bad_parameter("end", "is not after `start`", vec![]));
     }

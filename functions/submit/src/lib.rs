@@ -100,7 +100,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, images } = match door.parse(request, &caller).await {
+    let Priced { order, price, price_version, images } = match door.parse(request, &caller).await {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
@@ -114,7 +114,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     note_job(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
-    let submission = Submission { id, key: caller, order, price, body_digest, retry_count };
+    let submission = Submission { id, key: caller, order, price, price_version, body_digest, retry_count };
     let submitted = app.submit.place(submission, now).await?;
     let refused = submitted.refusal(price).unwrap_or_default();
     let Submitted { created, order, limits } = submitted;
@@ -135,6 +135,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
 struct Priced {
     order: JobRequest,
     price: Credits,
+    price_version: u32,
     images: Vec<(Upload, &'static str, Bytes)>,
 }
 
@@ -166,8 +167,9 @@ impl Door<'_> {
         let images = images.collect::<Result<_, Problem>>()?;
         let order = JobRequest::within(order, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
         caller.rules.allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
-        let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
-        Ok(Priced { order, price, images })
+        let book = app.submit.prices.current(now).await?;
+        let price = price::quote(&order, &app.catalog, &book.prices, account).ok_or_else(unpriced)?;
+        Ok(Priced { order, price, price_version: book.version, images })
     }
 
     fn replayed(&self, job: &Job, order: &JobRequest) -> Response<Body> {

@@ -22,7 +22,8 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
     allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
     order.providers = allowed.providers.clone().unwrap_or_default();
     order.prefer = order.prefer.or(app.submit.policy(&caller.account, now).await?.prefer);
-    let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
+    let book = app.submit.prices.current(now).await?;
+    let price = price::quote(&order, &app.catalog, &book.prices, &caller.account).ok_or_else(unpriced)?;
     let routes = offered(&order, &app.catalog);
     let expected_s = routes.first().map(|(_, takes_s)| *takes_s);
     let routes: Vec<Value> = routes
@@ -34,6 +35,7 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
     let body = json!({
         "price_micro_credits": price.micros(),
         "price_credits": price.to_string(),
+        "price_version": book.version,
         "expected_s": expected_s,
         "routes": routes,
         "request": order,

@@ -12,6 +12,7 @@ use super::media::Media;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
 
+mod record;
 mod state;
 
 pub use state::{CancelRefund, Notifies, State, Stop, UnclearCreate};
@@ -103,6 +104,9 @@ pub struct Job {
     /// The counters that its price was charged to, and that its refund goes back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) budgets: Vec<Counter>,
+    /// The version of the price book that its price is of; 0 for the catalogue.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) price_version: u32,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -152,6 +156,7 @@ impl Job {
             deleted_at: None,
             notifies: Notifies::default(),
             budgets: Vec::new(),
+            price_version: 0,
         }
     }
 
@@ -165,6 +170,12 @@ impl Job {
     #[must_use]
     pub fn with_budgets(self, budgets: Vec<Counter>) -> Self {
         Self { budgets, ..self }
+    }
+
+    /// With the version of the price book that its price is of.
+    #[must_use]
+    pub fn with_price_version(self, price_version: u32) -> Self {
+        Self { price_version, ..self }
     }
 
     /// With the digest of the request body.
@@ -283,100 +294,9 @@ impl Job {
     }
 }
 
-/// What it records.
-impl Job {
-    pub const fn id(&self) -> &JobId {
-        &self.id
-    }
-
-    pub const fn account(&self) -> &AccountId {
-        &self.account
-    }
-
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
-    pub const fn state(&self) -> State {
-        self.state
-    }
-
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    pub const fn price(&self) -> Credits {
-        self.price
-    }
-
-    pub fn request_hash(&self) -> &str {
-        &self.request_hash
-    }
-
-    pub fn body_digest(&self) -> Option<&str> {
-        self.body_digest.as_deref()
-    }
-
-    pub const fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    pub const fn updated_at(&self) -> Timestamp {
-        self.updated_at
-    }
-
-    pub const fn deadline(&self) -> Timestamp {
-        self.deadline
-    }
-
-    /// The number of the current attempt; 0 before the first.
-    pub const fn current_number(&self) -> u8 {
-        self.attempt
-    }
-
-    pub fn attempts(&self) -> &[Attempt] {
-        &self.attempts
-    }
-
-    pub const fn copy_until(&self) -> Option<Timestamp> {
-        self.copy_until
-    }
-
-    pub const fn copy_lease(&self) -> Option<u64> {
-        self.copy_lease
-    }
-
-    pub const fn stop(&self) -> Option<Stop> {
-        self.stop
-    }
-
-    pub const fn media(&self) -> Option<&Media> {
-        self.media.as_ref()
-    }
-
-    pub const fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
-    pub const fn cancel_refund(&self) -> CancelRefund {
-        self.cancel_refund
-    }
-
-    pub const fn notifies(&self) -> Notifies {
-        self.notifies
-    }
-
-    pub fn budgets(&self) -> &[Counter] {
-        &self.budgets
-    }
-
-    pub const fn deleted_at(&self) -> Option<Timestamp> {
-        self.deleted_at
-    }
-
-    pub const fn refunded(&self) -> Option<Credits> {
-        self.refunded
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(version: &u32) -> bool {
+    *version == 0
 }
 
 /// A message that a job needs.

@@ -1,7 +1,7 @@
 //! The domain: rules without async, I/O, clock or randomness.
 //!
 //! - [`job`] and [`attempt`]: the record of a job; [`decide`]: its state machine.
-//! - [`request`]: a caller's request; [`catalog`]: the models; [`price`]: what callers pay;
+//! - [`request`]: a caller's request; [`catalog`]: the models; [`price`], [`price_book`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
 //! - [`budget`]: what an account or a key may be charged in a period; [`allowed`]: what a key may order;
 //!   [`usage`]: sums over jobs.
@@ -26,6 +26,7 @@ pub mod job;
 pub mod media;
 pub mod policy;
 pub mod price;
+pub mod price_book;
 pub mod price_list;
 pub mod provider;
 pub mod public_url;

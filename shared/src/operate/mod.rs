@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
+pub mod prices;
 pub mod providers;
 pub mod read;
 pub mod recent;

@@ -6,6 +6,7 @@ use domain::job::{CHECK_EVERY, Job, Notifies};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
+use super::prices::Prices;
 use super::recent::Recent;
 use crate::operate;
 use crate::store::accounts::{Accounts, Policy};
@@ -25,6 +26,7 @@ pub struct Submit {
     /// Default limit of active jobs of an account.
     pub live_max: u32,
     pub policies: Recent<AccountId, Policy>,
+    pub prices: Prices,
     /// Which events each account's last job had.
     pub events: Recent<AccountId, Notifies>,
 }
@@ -37,6 +39,8 @@ pub struct Submission {
     pub key: ApiKey,
     pub order: JobRequest,
     pub price: Credits,
+    /// The version of the price book that it is of.
+    pub price_version: u32,
     /// Identifies a repeat even if defaults or models have changed since.
     pub body_digest: Option<String>,
     /// The number of the try, of a client that sends it and no key.
@@ -81,13 +85,14 @@ impl Submit {
             accounts: Accounts::new(table.clone()),
             live_max,
             policies: Recent::default(),
+            prices: Prices::new(table.clone()),
             events: Recent::default(),
         }
     }
 
     /// Charges and creates the job, and queues its dispatch.
     pub async fn place(&self, submission: Submission, now: Timestamp) -> Result<Submitted, Error> {
-        let Submission { id, key, mut order, price, body_digest, retry_count } = submission;
+        let Submission { id, key, mut order, price, price_version, body_digest, retry_count } = submission;
         let account = key.account.clone();
         // Before policy and key are applied, so that their change does not alter the digest of a repeat.
         let digest = order.digest();
@@ -103,6 +108,7 @@ impl Submit {
         let notifies = self.notifies(&account, &order, now);
         let job = Job::new(id, account, order.model.clone(), price, digest, now)
             .with_body_digest(body_digest)
+            .with_price_version(price_version)
             .with_events(notifies);
         let budgets: Vec<_> = operate::budgets::at(&policy, Some((&key.id, &key.rules)), now).collect();
         let creation = Creation {

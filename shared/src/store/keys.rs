@@ -100,6 +100,15 @@ pub fn parse_budgets(key: &str) -> Option<AccountId> {
     key.strip_prefix(BUDGETS)?.parse().ok()
 }
 
+/// The partition of the versions of the price book.
+pub const PRICES: &str = "PRICES";
+const VERSION: &str = "VERSION#";
+
+/// The sort key of a version of the price book: in the order of the numbers.
+pub fn price_version(number: u32) -> String {
+    format!("{VERSION}{number:010}")
+}
+
 pub fn api_key(id: &KeyId) -> String {
     format!("KEY#{id}")
 }

@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod own_catalog;
 pub mod pins;
 pub mod polls;
+pub mod prices;
 pub mod queue;
 pub mod read;
 pub mod remotes;

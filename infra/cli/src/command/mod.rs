@@ -14,6 +14,7 @@ pub mod jobs;
 mod keys;
 #[cfg(feature = "local")]
 mod local;
+mod prices;
 mod print;
 mod providers;
 mod shell;
@@ -81,6 +82,8 @@ enum Command {
     Credits(CreditsCommand),
     /// Show an account's balance and settings; change its settings.
     Accounts(accounts::Accounts),
+    /// Show, set and compare versions of the prices.
+    Prices(prices::Prices),
     /// Sum up what jobs brought and cost, by day or hour, group and provider.
     Usage(usage::Usage),
     /// List jobs; show the timeline of one.
@@ -322,6 +325,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Keys(args) => Box::pin(keys::run(args, local)).await?,
         Command::Credits(CreditsCommand { command, target }) => credits::run(command, &target, local).await?,
         Command::Accounts(args) => Box::pin(accounts::run(args, local)).await?,
+        Command::Prices(args) => Box::pin(prices::run(args, local)).await?,
         Command::Usage(args) => Box::pin(usage::run(args, local)).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,

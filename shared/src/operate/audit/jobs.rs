@@ -7,7 +7,7 @@ use domain::id::{AccountId, JobId};
 use domain::job::{CancelRefund, Job, State, Stop};
 use domain::time::Timestamp;
 
-use crate::store::audit::{AuditedJob, DueEntry, JobRow, Row};
+use crate::store::audit::{AuditedJob, DueEntry, JobRow, LedgerSnapshot, Row};
 use crate::store::keys;
 use crate::store::ledger::Line;
 use crate::store::moves::Move;
@@ -84,6 +84,21 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
     }
     problems.extend(refund_time(row, lines));
     problems
+}
+
+/// Whether the charge is the price that the job's version of the price book has for its request. What that
+/// version leaves to the catalogue, whose prices change with releases, cannot be computed again.
+pub(super) fn price(row: &JobRow, audited: &AuditedJob, snapshot: &LedgerSnapshot) -> Option<String> {
+    let (job, version) = (&row.job, row.job.price_version());
+    if version == 0 {
+        return None;
+    }
+    let Some(book) = snapshot.prices.get(&version) else {
+        return Some(format!("has a price of version {version}, which does not exist"));
+    };
+    let price = book.amount(audited.priced.as_deref()?, job.account())?;
+    let wrong = || format!("costs {} credits and {price} in version {version} of the prices", job.price());
+    (price != job.price()).then(wrong)
 }
 
 /// What an ended job should have got back. `None` where it can no longer be computed: something was

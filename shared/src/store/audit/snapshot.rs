@@ -10,6 +10,7 @@ use super::super::keys::{self, CHECK_AT, DUE_SHARD, DUE_SHARDS, MOVES, PK, SK};
 use super::super::keystore::ApiKey;
 use super::super::ledger::{Line, owner};
 use super::super::moves::Move;
+use super::super::prices::Version;
 use super::super::remotes::{Holder, holder_of};
 use super::super::{Error, jobs::JobStore};
 use super::{Object, Source};
@@ -22,6 +23,7 @@ use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
 use domain::policy::admission::Admission;
 use domain::policy::health::Gauge;
+use domain::price_book::PriceBook;
 use domain::provider::Provider;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -38,6 +40,8 @@ pub struct LedgerSnapshot {
     pub remotes: BTreeMap<String, Held>,
     pub admissions: BTreeMap<Provider, Admission>,
     pub keys: Vec<ApiKey>,
+    /// The versions of the price book.
+    pub prices: BTreeMap<u32, PriceBook>,
     /// The endpoints of each account.
     pub endpoints: BTreeMap<AccountId, Endpoints>,
     /// When what waits is due of each event and delivery, by its key.
@@ -84,6 +88,8 @@ pub struct AuditedJob {
     /// Of the stored request without the providers of its key, as it is and without the preference that the
     /// account's policy may have added; empty where this release does not know all of it.
     pub digests: Vec<String>,
+    /// The request without its prompts, of a job whose price is of a version of the price book.
+    pub priced: Option<Box<JobRequest>>,
     pub lines: Vec<(AccountId, Line)>,
     pub indexed: Vec<DueEntry>,
 }
@@ -158,6 +164,11 @@ impl LedgerSnapshot {
             keys::REQUEST => {
                 let audited = self.jobs.entry(job_of(pk)?).or_default();
                 audited.has_request = true;
+                if audited.row().is_some_and(|row| row.job.price_version() > 0) {
+                    let request: JobRequest = from_item(DOING, item.clone())?;
+                    let request = JobRequest { prompt: String::new(), negative_prompt: None, ..request };
+                    audited.priced = Some(Box::new(request));
+                }
                 audited.digests = digests(item)?;
             }
             keys::BALANCE => {
@@ -199,6 +210,10 @@ impl LedgerSnapshot {
                 let counter = counter.parse().map_err(|_name| corrupt("its key names no counter"))?;
                 let spent = number_of(&item, "spent").ok_or_else(|| corrupt("it has no amount"))?;
                 self.accounts.entry(account).or_default().counters.insert(counter, spent);
+            }
+            _ if pk == keys::PRICES => {
+                let version: Version = from_item(DOING, item)?;
+                self.prices.insert(version.number, version.book()?);
             }
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => self.read_of_events(pk, sk, item)?,

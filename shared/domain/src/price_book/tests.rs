@@ -1,0 +1,84 @@
+use super::*;
+use crate::price;
+use crate::provider::Provider;
+
+const BOOK: &str = r#"
+[models."veo-3.1"."720p"]
+per_second = 10_000_001
+per_second_audio = 20_000_000
+
+[accounts.acct_anna]
+percent = 33
+
+[accounts.acct_ben.models."veo-3.1"."720p"]
+per_second = 1
+"#;
+
+fn request(json: serde_json::Value) -> (JobRequest, Catalog) {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    (JobRequest::new(serde_json::from_value(json).unwrap(), &catalog).unwrap(), catalog)
+}
+
+fn account(name: &str) -> AccountId {
+    format!("acct_{name}").parse().unwrap()
+}
+
+#[test]
+fn an_account_pays_its_own_price_or_its_share_of_the_listed_one() {
+    let book = PriceBook::parse(BOOK).unwrap();
+    let (veo, catalog) = request(serde_json::json!({"model": "veo-3.1", "prompt": "a", "duration_s": 4}));
+    let pays = |name: &str| price::quote(&veo, &catalog, &book, &account(name)).unwrap().micros();
+    assert_eq!(pays("other"), 40_000_004);
+    assert_eq!(pays("anna"), 4 * 3_300_001, "rounded up");
+    assert_eq!(pays("ben"), 4);
+    let (runway, _) = request(serde_json::json!({"model": "gen-4.5", "prompt": "a", "duration_s": 6}));
+    let quote =
+        |book: &PriceBook, name| price::quote(&runway, &catalog, book, &account(name)).unwrap().micros();
+    let listed = quote(&PriceBook::default(), "anna");
+    assert_eq!((quote(&book, "other"), quote(&book, "anna")), (listed, (listed * 33).div_ceil(100)));
+}
+
+#[test]
+fn a_version_decides_a_price_alone_if_it_names_every_model() {
+    let book = PriceBook::parse(BOOK).unwrap();
+    for (order, decides) in [
+        (serde_json::json!({"model": "veo-3.1", "prompt": "a", "duration_s": 8}), true),
+        (serde_json::json!({"model": "veo-3.1", "prompt": "a", "fallback_models": ["veo-3.1-fast"]}), false),
+        (serde_json::json!({"model": "gen-4.5", "prompt": "a"}), false),
+    ] {
+        let (order, catalog) = request(order);
+        for name in ["anna", "ben", "other"] {
+            let amount = book.amount(&order, &account(name));
+            let quoted = price::quote(&order, &catalog, &book, &account(name));
+            assert_eq!(amount, quoted.filter(|_| decides), "{name}: {order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_price_book_says_why() {
+    for (text, why) in [
+        ("prices = 1", "unknown field `prices`"),
+        ("[accounts.anna]\npercent = 1", "AccountId"),
+        ("[accounts.acct_anna]\npercent = 0", "`percent` of acct_anna must be from 1 to 1000"),
+        ("[models.a.b]\nper_hour = 1", "per_hour"),
+        ("[models.a.b]\nper_second = -1", "invalid value"),
+        (&"#".repeat(100_001), "larger than 100000 bytes"),
+    ] {
+        let error = PriceBook::parse(text).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    let idle = PriceBook::parse("[models.a.b]\nper_second = 1\n[models.\"veo-3.1\".\"9k\"]\nper_second = 1")
+        .unwrap();
+    assert_eq!(idle.idle(&Catalog::for_providers(Provider::ALL)), ["a b", "veo-3.1 9k"]);
+}
+
+#[test]
+fn two_versions_differ_in_the_lines_that_changed() {
+    let (before, after) =
+        (PriceBook::parse(BOOK).unwrap(), PriceBook::parse(&BOOK.replace("33", "50")).unwrap());
+    let percent = |text: &str| Some(text.to_owned());
+    assert_eq!(before.diff(&after), [("acct_anna percent".to_owned(), percent("33"), percent("50"))]);
+    assert_eq!(before.diff(&before), []);
+    assert_eq!(before.diff(&PriceBook::default()).len(), 3);
+}
