@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::operate::prices::{Set, set};
 use shared::operate::recent::CACHED_FOR;
-use shared::store::prices::PriceStore;
+use shared::store::prices::{PriceStore, Version};
 
 const MODEL: &str = "veo-3.1";
 
@@ -67,6 +67,36 @@ async fn a_version_takes_effect_within_a_minute_and_a_job_keeps_its_price() {
     world.audit().await;
 }
 
+/// From one month to the next: what a month counts decides the prices of the next, and late refunds of it do not
+/// change what was charged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_goes_by_the_charges_of_the_month_before() {
+    let world = World::new().await;
+    let (_, next) = world.clock.now().month().unwrap();
+    world.clock.advance((next + Duration::from_secs(3_600)).since(world.clock.now()));
+    let (price, _) = quote(&world).await;
+    let tiers = format!("[[tiers]]\nfrom = {}\npercent = 50\n", 2 * price);
+    assert_eq!(set_prices(&world, &tiers).await, Set::New(1));
+    for (n, prompt) in ["a boat", "a coat", "a goat [[sim: fail=content_policy]]"].into_iter().enumerate() {
+        let order = json!({"model": MODEL, "prompt": prompt, "duration_s": 4});
+        let answer = world.post_job(&order, &n.to_string()).await;
+        assert_eq!(answer.body["price_micro_credits"], price, "{answer:?}");
+        let job = world.finish(&answer.text("/id").parse().unwrap()).await;
+        assert_eq!(job.budgets().len(), 1, "the volume of the month");
+    }
+    let (_, next) = world.clock.now().month().unwrap();
+    world.clock.advance((next + Duration::from_secs(60)).since(world.clock.now()));
+    assert_eq!(quote(&world).await, (price / 2, 1));
+    let cheap = world.post_job(&order(), "cheap").await;
+    assert_eq!(cheap.body["price_micro_credits"], price / 2);
+    assert_eq!(world.finish(&cheap.text("/id").parse().unwrap()).await.price_percent(), 50);
+    world.audit().await;
+    // A month with too little: the listed price again.
+    let (_, next) = world.clock.now().month().unwrap();
+    world.clock.advance((next + Duration::from_secs(60)).since(world.clock.now()));
+    assert_eq!(quote(&world).await, (price, 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_operators_who_set_prices_at_once_each_version_is_one_of_theirs() {
     let world = World::new().await;
@@ -104,10 +134,14 @@ async fn the_audit_finds_a_charge_that_is_not_the_price_of_its_version() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prices_that_cannot_be_read_charge_no_one() {
     let world = World::new().await;
-    set_prices(&world, "[models").await;
+    let store = PriceStore::new(world.table());
+    assert!(set(&store, "[models", world.clock.now()).await.is_err());
+    assert_eq!(store.newest().await.unwrap(), None);
+    // Of a newer release.
+    let version = Version { number: 1, file: "[bundles]\n".to_owned(), set_at: world.clock.now() };
+    assert!(store.add(&version).await.unwrap());
     let refused = world.post_job(&order(), "unpriced").await;
     assert_eq!((refused.status.as_u16(), refused.code()), (500, "internal"), "{refused:?}");
-    world.clock.advance(Duration::from_secs(1));
-    set_prices(&world, &file(1_000_000, 100)).await;
+    assert_eq!(set_prices(&world, &file(1_000_000, 100)).await, Set::New(2));
     assert_eq!(world.post_job(&order(), "unpriced").await.status, 202);
 }

@@ -100,8 +100,8 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
     match route {
         routes::JOBS => lists::jobs(app, request, account).await,
         routes::MODELS | routes::VIDEO_MODELS => {
-            let book = app.prices.current(now).await?;
-            let sold = models::Sold { catalog: &app.catalog, book: &book.prices, account, now };
+            let terms = &app.prices.of(account, now).await?;
+            let sold = models::Sold { catalog: &app.catalog, terms, now };
             let is_ours = route == routes::MODELS;
             Ok(json(
                 StatusCode::OK,

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::catalog::{Audio, Catalog, Kind, Model, Route, Tariff};
 use domain::credit::Credits;
-use domain::id::AccountId;
-use domain::price_book::PriceBook;
 use domain::time::Timestamp;
 use serde_json::{Value, json};
+use shared::operate::prices::Terms;
 
 /// Micro-credits in a dollar: a credit is a cent.
 const DOLLAR: u64 = 100 * Credits::ONE.micros();
@@ -16,8 +15,7 @@ const DOLLAR: u64 = 100 * Credits::ONE.micros();
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sold<'a> {
     pub(crate) catalog: &'a Catalog,
-    pub(crate) book: &'a PriceBook,
-    pub(crate) account: &'a AccountId,
+    pub(crate) terms: &'a Terms,
     pub(crate) now: Timestamp,
 }
 
@@ -25,7 +23,7 @@ impl Sold<'_> {
     /// What the account pays for a model, by resolution.
     fn prices(&self, model: &Model) -> BTreeMap<String, Tariff> {
         let price = |resolution: &String| {
-            let tariff = self.book.tariff(self.catalog, self.account, &model.name, resolution)?;
+            let tariff = self.terms.tariff(self.catalog, &model.name, resolution)?;
             Some((resolution.clone(), tariff))
         };
         model.price.keys().filter_map(price).collect()

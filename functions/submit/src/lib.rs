@@ -8,7 +8,6 @@ use domain::catalog::Catalog;
 use domain::credit::Credits;
 use domain::id::JobId;
 use domain::job::Job;
-use domain::price;
 use domain::public_url::Reach;
 use domain::request::{FieldError, JobRequest};
 use domain::time::Timestamp;
@@ -24,6 +23,7 @@ use shared::edge::dialect::openai::{self, Aliases, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
 use shared::edge::{idempotency, note_job};
+use shared::operate::prices::Terms;
 use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
 use shared::store::jobs::Created;
@@ -100,7 +100,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Some(key) => JobId::for_key(account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, price_version, images } = match door.parse(request, &caller).await {
+    let Priced { order, price, terms, images } = match door.parse(request, &caller).await {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
@@ -114,7 +114,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     note_job(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
-    let submission = Submission { id, key: caller, order, price, price_version, body_digest, retry_count };
+    let submission = Submission { id, key: caller, order, price, terms, body_digest, retry_count };
     let submitted = app.submit.place(submission, now).await?;
     let refused = submitted.refusal(price).unwrap_or_default();
     let Submitted { created, order, limits } = submitted;
@@ -135,7 +135,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
 struct Priced {
     order: JobRequest,
     price: Credits,
-    price_version: u32,
+    terms: Terms,
     images: Vec<(Upload, &'static str, Bytes)>,
 }
 
@@ -167,9 +167,9 @@ impl Door<'_> {
         let images = images.collect::<Result<_, Problem>>()?;
         let order = JobRequest::within(order, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
         caller.rules.allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
-        let book = app.submit.prices.current(now).await?;
-        let price = price::quote(&order, &app.catalog, &book.prices, account).ok_or_else(unpriced)?;
-        Ok(Priced { order, price, price_version: book.version, images })
+        let terms = app.submit.prices.of(account, now).await?;
+        let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
+        Ok(Priced { order, price, terms, images })
     }
 
     fn replayed(&self, job: &Job, order: &JobRequest) -> Response<Body> {
@@ -205,7 +205,7 @@ fn image(bytes: Bytes) -> Result<Image, Problem> {
 fn too_many(detail: String, live: u32, live_max: u32) -> Problem {
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
     let limit = Limit { name: "live-jobs", quota: live_max, left: live_max.saturating_sub(live) };
-    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(limit), ..problem }
+    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(Box::new(limit)), ..problem }
 }
 
 /// The account is at its daily limit of possibly billed refunds.

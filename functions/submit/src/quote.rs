@@ -1,6 +1,5 @@
 //! `POST /v1/quotes`: what a job would cost, before it is submitted.
 
-use domain::price;
 use domain::request::{JobRequest, Order};
 use domain::route::offered;
 use lambda_http::http::StatusCode;
@@ -22,8 +21,8 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
     allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
     order.providers = allowed.providers.clone().unwrap_or_default();
     order.prefer = order.prefer.or(app.submit.policy(&caller.account, now).await?.prefer);
-    let book = app.submit.prices.current(now).await?;
-    let price = price::quote(&order, &app.catalog, &book.prices, &caller.account).ok_or_else(unpriced)?;
+    let terms = app.submit.prices.of(&caller.account, now).await?;
+    let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
     let routes = offered(&order, &app.catalog);
     let expected_s = routes.first().map(|(_, takes_s)| *takes_s);
     let routes: Vec<Value> = routes
@@ -35,7 +34,7 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
     let body = json!({
         "price_micro_credits": price.micros(),
         "price_credits": price.to_string(),
-        "price_version": book.version,
+        "price_version": terms.version(),
         "expected_s": expected_s,
         "routes": routes,
         "request": order,

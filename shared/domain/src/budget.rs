@@ -181,6 +181,14 @@ pub struct Budget {
     pub limit: Credits,
 }
 
+impl Budget {
+    /// What counts the volume of an account in the month of a time. It refuses no charge.
+    pub fn volume(at: Timestamp) -> Self {
+        let counter = Counter { holder: Holder::Account, label: Period::Month.label(at) };
+        Self { counter, limit: Credits::from_micros(u64::MAX) }
+    }
+}
+
 /// What is recorded of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {

@@ -9,6 +9,7 @@ use super::budget::Counter;
 use super::credit::{Credits, MicroUsd};
 use super::id::{AccountId, JobId};
 use super::media::Media;
+use super::price_book::PERCENT_DEFAULT;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
 
@@ -107,6 +108,9 @@ pub struct Job {
     /// The version of the price book that its price is of; 0 for the catalogue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) price_version: u32,
+    /// What was charged of the listed price, by account or volume, in percent.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub(crate) price_percent: u32,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -157,6 +161,7 @@ impl Job {
             notifies: Notifies::default(),
             budgets: Vec::new(),
             price_version: 0,
+            price_percent: PERCENT_DEFAULT,
         }
     }
 
@@ -172,10 +177,10 @@ impl Job {
         Self { budgets, ..self }
     }
 
-    /// With the version of the price book that its price is of.
+    /// With the version of the price book that its price is of, and the percentage.
     #[must_use]
-    pub fn with_price_version(self, price_version: u32) -> Self {
-        Self { price_version, ..self }
+    pub fn with_price_of(self, price_version: u32, price_percent: u32) -> Self {
+        Self { price_version, price_percent, ..self }
     }
 
     /// With the digest of the request body.
@@ -297,6 +302,15 @@ impl Job {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(version: &u32) -> bool {
     *version == 0
+}
+
+const fn whole() -> u32 {
+    PERCENT_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_whole(percent: &u32) -> bool {
+    *percent == PERCENT_DEFAULT
 }
 
 /// A message that a job needs.

@@ -2,23 +2,17 @@
 
 use super::catalog::Catalog;
 use super::credit::Credits;
-use super::id::AccountId;
-use super::price_book::PriceBook;
+use super::price_book::{Buyer, PriceBook};
 use super::request::JobRequest;
 
 /// The price of a request: the highest of its model and its fallback models, so that a failover
-/// never costs more than quoted; for this account, by this version of the price book. `None` if no such
-/// amount exists.
-pub fn quote(
-    request: &JobRequest,
-    catalog: &Catalog,
-    book: &PriceBook,
-    account: &AccountId,
-) -> Option<Credits> {
+/// never costs more than quoted; for this buyer, by this version of the price book. `None` if no such amount
+/// exists.
+pub fn quote(request: &JobRequest, catalog: &Catalog, book: &PriceBook, buyer: Buyer<'_>) -> Option<Credits> {
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
     names
         .filter_map(|name| {
-            let tariff = book.tariff(catalog, account, name, &request.resolution)?;
+            let tariff = book.tariff(catalog, buyer, name, &request.resolution)?;
             tariff.amount(request.duration_s, request.audio.unwrap_or(false)).map(Credits::from_micros)
         })
         .max()
@@ -28,6 +22,8 @@ pub fn quote(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::AccountId;
+    use crate::price_book::PERCENT_DEFAULT;
     use crate::provider::Provider;
 
     fn price(json: serde_json::Value) -> Option<Credits> {
@@ -37,7 +33,8 @@ mod tests {
     }
 
     fn listed(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
-        quote(request, catalog, &PriceBook::default(), &AccountId::operator())
+        let buyer = Buyer { account: &AccountId::operator(), percent: PERCENT_DEFAULT };
+        quote(request, catalog, &PriceBook::default(), buyer)
     }
 
     #[test]

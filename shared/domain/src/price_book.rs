@@ -12,7 +12,9 @@ use super::request::JobRequest;
 /// Prices by model and resolution.
 type Prices = BTreeMap<String, BTreeMap<String, Tariff>>;
 
-/// The largest percentage of an account.
+/// Of an account without a percentage of its own, below every tier.
+pub const PERCENT_DEFAULT: u32 = 100;
+/// The largest percentage.
 const PERCENT_MAX: u32 = 1_000;
 
 /// One version of the price book. An empty one is version 0: the catalogue's prices.
@@ -24,6 +26,26 @@ pub struct PriceBook {
     models: Prices,
     #[serde(default)]
     accounts: BTreeMap<AccountId, AccountPrices>,
+    /// By volume, for accounts without a percentage of their own; ascending.
+    #[serde(default)]
+    tiers: Vec<Tier>,
+}
+
+/// What an account pays that was charged so much in the last month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tier {
+    /// Charges less refunds, in micro-credits.
+    from: Credits,
+    /// Of every price.
+    percent: u32,
+}
+
+/// Who pays, and how many percent of every price that is not the account's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buyer<'a> {
+    pub account: &'a AccountId,
+    pub percent: u32,
 }
 
 /// What one account pays.
@@ -52,13 +74,39 @@ impl PriceBook {
             return Err(InvalidBook(format!("it is larger than {} bytes", Self::BYTES_MAX)));
         }
         let book: Self = toml::from_str(text).map_err(|error| InvalidBook(error.to_string()))?;
-        for (account, prices) in &book.accounts {
-            if prices.percent.is_some_and(|percent| !(1..=PERCENT_MAX).contains(&percent)) {
-                let range = format!("`percent` of {account} must be from 1 to {PERCENT_MAX}");
-                return Err(InvalidBook(range));
-            }
+        let is_wrong = |percent: &u32| !(1..=PERCENT_MAX).contains(percent);
+        let of_accounts = book.accounts.iter().filter_map(|(id, own)| Some((id.as_str(), own.percent?)));
+        let of_tiers = book.tiers.iter().map(|tier| ("a tier", tier.percent));
+        if let Some((whose, _)) = of_accounts.chain(of_tiers).find(|(_, percent)| is_wrong(percent)) {
+            return Err(InvalidBook(format!("`percent` of {whose} must be from 1 to {PERCENT_MAX}")));
+        }
+        if !book.tiers.is_sorted_by(|one, next| one.from < next.from) {
+            return Err(InvalidBook("the tiers must ascend by `from`".to_owned()));
         }
         Ok(book)
+    }
+
+    /// Whether what an account pays depends on its volume.
+    pub fn has_tiers(&self, account: &AccountId) -> bool {
+        !self.tiers.is_empty() && self.own_percent(account).is_none()
+    }
+
+    /// What an account pays of every price, after a month in which it was charged this much.
+    pub fn percent(&self, account: &AccountId, volume: Credits) -> u32 {
+        let tier = || self.tiers.iter().rev().find(|tier| volume >= tier.from).map(|tier| tier.percent);
+        self.own_percent(account).or_else(tier).unwrap_or(PERCENT_DEFAULT)
+    }
+
+    /// Whether an account pays this percentage after some volume.
+    pub fn may_charge(&self, account: &AccountId, percent: u32) -> bool {
+        match self.own_percent(account) {
+            Some(own) => own == percent,
+            None => percent == PERCENT_DEFAULT || self.tiers.iter().any(|tier| tier.percent == percent),
+        }
+    }
+
+    fn own_percent(&self, account: &AccountId) -> Option<u32> {
+        self.accounts.get(account)?.percent
     }
 
     /// The names and resolutions that it has and this catalogue has not: their prices are never used.
@@ -76,24 +124,24 @@ impl PriceBook {
             .collect()
     }
 
-    /// What an account pays for media of one resolution of a model; `None` if the model does not make it.
+    /// What a buyer pays for media of one resolution of a model; `None` if the model does not make it.
     pub fn tariff(
         &self,
         catalog: &Catalog,
-        account: &AccountId,
+        buyer: Buyer<'_>,
         model: &str,
         resolution: &str,
     ) -> Option<Tariff> {
         let listed = catalog.model(model)?.price.get(resolution)?;
-        Some(self.named(account, model, resolution, Some(listed)).unwrap_or_else(|| listed.clone()))
+        self.named(buyer, model, resolution, Some(listed))
     }
 
     /// The price of a request if this version alone decides it; `None` if it leaves a model to the catalogue,
     /// which may have changed since.
-    pub fn amount(&self, request: &JobRequest, account: &AccountId) -> Option<Credits> {
+    pub fn amount(&self, request: &JobRequest, buyer: Buyer<'_>) -> Option<Credits> {
         let mut names = std::iter::once(&request.model).chain(&request.fallback_models);
         let price = |model: &String| {
-            let tariff = self.named(account, model, &request.resolution, None)?;
+            let tariff = self.named(buyer, model, &request.resolution, None)?;
             tariff.amount(request.duration_s, request.audio.unwrap_or(false))
         };
         let most = names.try_fold(0, |most: u64, model| Some(most.max(price(model)?)))?;
@@ -103,21 +151,14 @@ impl PriceBook {
     /// The price that this version has, or that it makes of the one that is listed elsewhere.
     fn named(
         &self,
-        account: &AccountId,
+        buyer: Buyer<'_>,
         model: &str,
         resolution: &str,
         listed: Option<&Tariff>,
     ) -> Option<Tariff> {
         let find = |prices: &Prices| prices.get(model)?.get(resolution).cloned();
-        let own = self.accounts.get(account);
-        if let Some(tariff) = own.and_then(|own| find(&own.models)) {
-            return Some(tariff);
-        }
-        let tariff = find(&self.models).or_else(|| listed.cloned())?;
-        Some(match own.and_then(|own| own.percent) {
-            Some(percent) => tariff.percent(percent),
-            None => tariff,
-        })
+        let own = self.accounts.get(buyer.account).and_then(|own| find(&own.models));
+        own.or_else(|| Some(find(&self.models).or_else(|| listed.cloned())?.percent(buyer.percent)))
     }
 
     /// Every line in which two versions differ: what it is about, its value before, and after.
@@ -141,6 +182,11 @@ impl PriceBook {
         };
         let mut lines: BTreeMap<String, String> =
             of_prices(String::new(), &self.models).into_iter().collect();
+        lines.extend(
+            self.tiers
+                .iter()
+                .map(|Tier { from, percent }| (format!("tier from {from}"), percent.to_string())),
+        );
         for (account, prices) in &self.accounts {
             lines.extend(prices.percent.map(|percent| (format!("{account} percent"), percent.to_string())));
             lines.extend(of_prices(format!("{account} "), &prices.models));

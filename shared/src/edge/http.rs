@@ -38,7 +38,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     pub retry_after: Option<Duration>,
     /// The limit that was reached.
-    pub limit: Option<Limit>,
+    pub limit: Option<Box<Limit>>,
     /// The budget that does not cover the price.
     pub budget: Option<Box<Standing>>,
     /// The allowed methods, for the `Allow` header.

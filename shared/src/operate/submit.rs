@@ -1,12 +1,13 @@
 //! Submits a job: the account's policy and limits, the charge, the message that dispatches it.
 
+use domain::budget::Budget;
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::{CHECK_EVERY, Job, Notifies};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
-use super::prices::Prices;
+use super::prices::{Prices, Terms};
 use super::recent::Recent;
 use crate::operate;
 use crate::store::accounts::{Accounts, Policy};
@@ -39,8 +40,8 @@ pub struct Submission {
     pub key: ApiKey,
     pub order: JobRequest,
     pub price: Credits,
-    /// The version of the price book that it is of.
-    pub price_version: u32,
+    /// What the price is by.
+    pub terms: Terms,
     /// Identifies a repeat even if defaults or models have changed since.
     pub body_digest: Option<String>,
     /// The number of the try, of a client that sends it and no key.
@@ -92,7 +93,7 @@ impl Submit {
 
     /// Charges and creates the job, and queues its dispatch.
     pub async fn place(&self, submission: Submission, now: Timestamp) -> Result<Submitted, Error> {
-        let Submission { id, key, mut order, price, price_version, body_digest, retry_count } = submission;
+        let Submission { id, key, mut order, price, terms, body_digest, retry_count } = submission;
         let account = key.account.clone();
         // Before policy and key are applied, so that their change does not alter the digest of a repeat.
         let digest = order.digest();
@@ -108,9 +109,12 @@ impl Submit {
         let notifies = self.notifies(&account, &order, now);
         let job = Job::new(id, account, order.model.clone(), price, digest, now)
             .with_body_digest(body_digest)
-            .with_price_version(price_version)
+            .with_price_of(terms.version(), terms.percent)
             .with_events(notifies);
-        let budgets: Vec<_> = operate::budgets::at(&policy, Some((&key.id, &key.rules)), now).collect();
+        let mut budgets: Vec<_> = operate::budgets::at(&policy, Some((&key.id, &key.rules)), now).collect();
+        if terms.counts_volume() && policy.budgets.month.is_none() {
+            budgets.push(Budget::volume(now));
+        }
         let creation = Creation {
             request: &order,
             key: Some(&key.id),

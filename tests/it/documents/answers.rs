@@ -66,7 +66,6 @@ impl Caller {
             "/v1/providers",
             "/v1/account",
             "/v1/account?limit=1",
-            "/v1/usage",
             "/v1/usage?bucket=1h&limit=2&group_by=model,provider,key,status",
         ] {
             assert_eq!(self.call(&format!("GET {route}"), "", &[], None).await.status, 200);
@@ -96,8 +95,7 @@ impl Caller {
         }
     }
 
-    /// What every operation that needs a key answers to one that sends too much: its bucket holds
-    /// ten seconds' worth, and no time passes.
+    /// What every operation with a key answers to one that sends more than its bucket holds.
     async fn too_many_requests(&self) {
         let operations = self.document.operations().filter(|(_, it)| it.get("security").is_none());
         for (route, _) in operations {

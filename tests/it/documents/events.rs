@@ -8,7 +8,7 @@ use domain::credit::Credits;
 use domain::id::AccountId;
 use domain::job::{CHECK_EVERY, Job};
 use domain::price;
-use domain::price_book::PriceBook;
+use domain::price_book::{Buyer, PERCENT_DEFAULT, PriceBook};
 use domain::provider::Provider;
 use domain::request::{JobRequest, Order};
 use domain::time::Timestamp;
@@ -146,7 +146,8 @@ pub(crate) async fn settle_in(world: &World) {
     let catalog = Catalog::for_providers(Provider::ALL);
     let order: Order = serde_json::from_value(json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
     let request = JobRequest::new(order, &catalog).unwrap();
-    let price = price::quote(&request, &catalog, &PriceBook::default(), &account).unwrap();
+    let buyer = Buyer { account: &account, percent: PERCENT_DEFAULT };
+    let price = price::quote(&request, &catalog, &PriceBook::default(), buyer).unwrap();
     for id in JOBS {
         let job = Job::new(
             id.parse().unwrap(),

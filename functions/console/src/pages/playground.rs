@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use domain::catalog::{Audio, Kind, Model};
 use domain::id::{JobId, base32};
-use domain::price;
 use domain::request::{FieldError, JobRequest, Order};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
-use shared::operate::prices::Book;
+use shared::operate::prices::Terms;
 use shared::operate::read;
 use shared::operate::submit::Submission;
 use shared::store::jobs::Created;
@@ -58,21 +57,14 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
         Ok(request) => request,
         Err(wrong) => return form_page(page, key, Some(&wrong)).await,
     };
-    let book = app.submit.prices.current(now).await?;
-    let Some(price) = price::quote(&request, &app.catalog, &book.prices, page.account()) else {
+    let terms = app.submit.prices.of(page.account(), now).await?;
+    let Some(price) = terms.quote(&request, &app.catalog) else {
         return form_page(page, key, Some("There is no price for this resolution.")).await;
     };
     let id = JobId::for_key(page.account(), &format!("console-{key}"));
     let caller = page.visitor.key.clone();
-    let submission = Submission {
-        id,
-        key: caller,
-        order: request,
-        price,
-        price_version: book.version,
-        body_digest: None,
-        retry_count: None,
-    };
+    let submission =
+        Submission { id, key: caller, order: request, price, terms, body_digest: None, retry_count: None };
     let submitted = app.submit.place(submission, now).await?;
     if let Created::New(job) | Created::Existing(job) = &submitted.created {
         return Ok(page.layout.redirect(&format!("jobs/{}", job.id())));
@@ -119,7 +111,7 @@ fn order(form: &Form) -> Result<Order, FieldError> {
 
 async fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Response<Body>, Problem> {
     let now = page.app.clock.now();
-    let book = page.app.submit.prices.current(now).await?;
+    let terms = page.app.submit.prices.of(page.account(), now).await?;
     let models: Vec<&Model> = page.app.catalog.sold(now).collect();
     let wanted = page.form.get("model").unwrap_or_default();
     let model = models.iter().find(|model| model.name == wanted).or(models.first());
@@ -149,7 +141,7 @@ async fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Re
             // Not on the form: what is required is still missing when the price is asked for.
             div.stack hx-get=(playground) hx-trigger="change" hx-include="closest form" hx-params="not prompt,negative_prompt" hx-select="#price"
                 hx-target="#price" hx-swap="outerHTML" { (fields(page.form, model)) }
-            (price_of(page, model, &book))
+            (price_of(page, model, &terms))
             button type="submit" { "Submit" }
         }
     };
@@ -220,13 +212,13 @@ fn choice(name: &str, label: &str, values: &[String], default: &str, form: &Form
 }
 
 /// The price of what is filled in, and how long it usually takes.
-fn price_of(page: &Page<'_>, model: &Model, book: &Book) -> Markup {
+fn price_of(page: &Page<'_>, model: &Model, terms: &Terms) -> Markup {
     let order = order(page.form).map(|order| {
         let prompt = if order.prompt.is_empty() { "-".to_owned() } else { order.prompt };
         Order { model: model.name.clone(), prompt, ..order }
     });
     let quoted = request(page, order).and_then(|request| {
-        let price = price::quote(&request, &page.app.catalog, &book.prices, page.account());
+        let price = terms.quote(&request, &page.app.catalog);
         price.ok_or_else(|| "There is no price for this.".to_owned())
     });
     html! {

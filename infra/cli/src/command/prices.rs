@@ -86,18 +86,19 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
         PricesCommand::Diff { before, after } => {
             let newest = store.newest().await?.map_or(0, |newest| newest.number);
             let after = after.unwrap_or(newest);
-            let before = before.unwrap_or(after.saturating_sub(1));
-            let [from, to] = [book(&store, before).await?, book(&store, after).await?];
-            let changes = from.diff(&to);
-            let cell = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-            let rows: Vec<_> =
-                changes.iter().map(|(name, old, new)| [name.clone(), cell(old), cell(new)]).collect();
-            let changes =
-                changes.iter().map(|(name, old, new)| json!({"name": name, "before": old, "after": new}));
-            let json = json!({"before": before, "after": after, "changes": changes.collect::<Vec<_>>()});
-            Ok(Output::new(table(["PRICE", "BEFORE", "AFTER"], &rows), json))
+            diff(&store, before.unwrap_or(after.saturating_sub(1)), after).await
         }
     }
+}
+
+async fn diff(store: &PriceStore, before: u32, after: u32) -> Result<Output> {
+    let [from, to] = [book(store, before).await?, book(store, after).await?];
+    let changes = from.diff(&to);
+    let cell = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    let rows: Vec<_> = changes.iter().map(|(name, old, new)| [name.clone(), cell(old), cell(new)]).collect();
+    let changes = changes.iter().map(|(name, old, new)| json!({"name": name, "before": old, "after": new}));
+    let json = json!({"before": before, "after": after, "changes": changes.collect::<Vec<_>>()});
+    Ok(Output::new(table(["PRICE", "BEFORE", "AFTER"], &rows), json))
 }
 
 async fn wanted(store: &PriceStore, number: u32) -> Result<Version> {

@@ -95,6 +95,10 @@ impl Job {
         self.price_version
     }
 
+    pub const fn price_percent(&self) -> u32 {
+        self.price_percent
+    }
+
     pub fn budgets(&self) -> &[Counter] {
         &self.budgets
     }

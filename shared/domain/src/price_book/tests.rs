@@ -23,19 +23,40 @@ fn account(name: &str) -> AccountId {
     format!("acct_{name}").parse().unwrap()
 }
 
+/// What an account without volume pays, in micro-credits.
+fn quote(request: &JobRequest, catalog: &Catalog, book: &PriceBook, name: &str) -> u64 {
+    let account = account(name);
+    let buyer = Buyer { account: &account, percent: book.percent(&account, Credits::ZERO) };
+    price::quote(request, catalog, book, buyer).unwrap().micros()
+}
+
+#[test]
+fn a_tier_is_reached_by_the_volume_of_a_month_and_an_own_percentage_stands() {
+    let tiers = "[[tiers]]\nfrom = 100\npercent = 90\n[[tiers]]\nfrom = 200\npercent = 75\n";
+    let book = PriceBook::parse(&format!("{tiers}{BOOK}")).unwrap();
+    let percent = |name: &str, volume| book.percent(&account(name), Credits::from_micros(volume));
+    let of_volume = [0, 99, 100, 199, 200, u64::MAX].map(|volume| percent("ben", volume));
+    assert_eq!(of_volume, [100, 100, 90, 90, 75, 75]);
+    assert_eq!([0, 200].map(|volume| percent("anna", volume)), [33, 33]);
+    assert_eq!([account("ben"), account("anna")].map(|it| book.has_tiers(&it)), [true, false]);
+    let may = |name: &str| [100, 90, 75, 33, 50].map(|percent| book.may_charge(&account(name), percent));
+    assert_eq!(may("ben"), [true, true, true, false, false]);
+    assert_eq!(may("anna"), [false, false, false, true, false]);
+    assert_eq!(book.lines()["tier from 0.0001"], "90");
+}
+
 #[test]
 fn an_account_pays_its_own_price_or_its_share_of_the_listed_one() {
     let book = PriceBook::parse(BOOK).unwrap();
     let (veo, catalog) = request(serde_json::json!({"model": "veo-3.1", "prompt": "a", "duration_s": 4}));
-    let pays = |name: &str| price::quote(&veo, &catalog, &book, &account(name)).unwrap().micros();
+    let pays = |name: &str| quote(&veo, &catalog, &book, name);
     assert_eq!(pays("other"), 40_000_004);
     assert_eq!(pays("anna"), 4 * 3_300_001, "rounded up");
     assert_eq!(pays("ben"), 4);
     let (runway, _) = request(serde_json::json!({"model": "gen-4.5", "prompt": "a", "duration_s": 6}));
-    let quote =
-        |book: &PriceBook, name| price::quote(&runway, &catalog, book, &account(name)).unwrap().micros();
-    let listed = quote(&PriceBook::default(), "anna");
-    assert_eq!((quote(&book, "other"), quote(&book, "anna")), (listed, (listed * 33).div_ceil(100)));
+    let listed = quote(&runway, &catalog, &PriceBook::default(), "anna");
+    let pays = |name: &str| quote(&runway, &catalog, &book, name);
+    assert_eq!((pays("other"), pays("anna")), (listed, (listed * 33).div_ceil(100)));
 }
 
 #[test]
@@ -48,9 +69,10 @@ fn a_version_decides_a_price_alone_if_it_names_every_model() {
     ] {
         let (order, catalog) = request(order);
         for name in ["anna", "ben", "other"] {
-            let amount = book.amount(&order, &account(name));
-            let quoted = price::quote(&order, &catalog, &book, &account(name));
-            assert_eq!(amount, quoted.filter(|_| decides), "{name}: {order:?}");
+            let account = account(name);
+            let buyer = Buyer { account: &account, percent: book.percent(&account, Credits::ZERO) };
+            let quoted = price::quote(&order, &catalog, &book, buyer);
+            assert_eq!(book.amount(&order, buyer), quoted.filter(|_| decides), "{name}: {order:?}");
         }
     }
 }
@@ -61,6 +83,8 @@ fn a_file_that_is_no_price_book_says_why() {
         ("prices = 1", "unknown field `prices`"),
         ("[accounts.anna]\npercent = 1", "AccountId"),
         ("[accounts.acct_anna]\npercent = 0", "`percent` of acct_anna must be from 1 to 1000"),
+        ("[[tiers]]\nfrom = 1\npercent = 1001", "`percent` of a tier"),
+        ("[[tiers]]\nfrom = 1\npercent = 1\n[[tiers]]\nfrom = 1\npercent = 2", "must ascend"),
         ("[models.a.b]\nper_hour = 1", "per_hour"),
         ("[models.a.b]\nper_second = -1", "invalid value"),
         (&"#".repeat(100_001), "larger than 100000 bytes"),

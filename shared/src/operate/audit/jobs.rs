@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::credit::{Credits, Entry};
 use domain::id::{AccountId, JobId};
 use domain::job::{CancelRefund, Job, State, Stop};
+use domain::price_book::Buyer;
 use domain::time::Timestamp;
 
 use crate::store::audit::{AuditedJob, DueEntry, JobRow, LedgerSnapshot, Row};
@@ -96,7 +97,14 @@ pub(super) fn price(row: &JobRow, audited: &AuditedJob, snapshot: &LedgerSnapsho
     let Some(book) = snapshot.prices.get(&version) else {
         return Some(format!("has a price of version {version}, which does not exist"));
     };
-    let price = book.amount(audited.priced.as_deref()?, job.account())?;
+    let buyer = Buyer { account: job.account(), percent: job.price_percent() };
+    if !book.may_charge(buyer.account, buyer.percent) {
+        return Some(format!(
+            "pays {} percent, which version {version} of the prices has not",
+            buyer.percent
+        ));
+    }
+    let price = book.amount(audited.priced.as_deref()?, buyer)?;
     let wrong = || format!("costs {} credits and {price} in version {version} of the prices", job.price());
     (price != job.price()).then(wrong)
 }

@@ -137,6 +137,16 @@ impl AuditedJob {
             Row::Missing | Row::Unreadable { .. } => None,
         }
     }
+
+    fn read_request(&mut self, item: Item) -> Result<(), Error> {
+        self.has_request = true;
+        let request: JobRequest = from_item(DOING, item.clone())?;
+        self.digests = digests(&item, &request)?;
+        let is_priced = self.row().is_some_and(|row| row.job.price_version() > 0);
+        let request = JobRequest { prompt: String::new(), negative_prompt: None, ..request };
+        self.priced = is_priced.then(|| Box::new(request));
+        Ok(())
+    }
 }
 
 impl LedgerSnapshot {
@@ -162,14 +172,7 @@ impl LedgerSnapshot {
                 audited.row = Row::Read(Box::new(JobRow::read(pk, item)?));
             }
             keys::REQUEST => {
-                let audited = self.jobs.entry(job_of(pk)?).or_default();
-                audited.has_request = true;
-                if audited.row().is_some_and(|row| row.job.price_version() > 0) {
-                    let request: JobRequest = from_item(DOING, item.clone())?;
-                    let request = JobRequest { prompt: String::new(), negative_prompt: None, ..request };
-                    audited.priced = Some(Box::new(request));
-                }
-                audited.digests = digests(item)?;
+                self.jobs.entry(job_of(pk)?).or_default().read_request(item)?;
             }
             keys::BALANCE => {
                 let id = owner_of(&item)?;
@@ -205,12 +208,7 @@ impl LedgerSnapshot {
                 let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
                 self.admissions.insert(*provider, from_item(DOING, item)?);
             }
-            counter if pk.starts_with(keys::BUDGETS) => {
-                let account = keys::parse_budgets(pk).ok_or_else(|| corrupt("its key names no account"))?;
-                let counter = counter.parse().map_err(|_name| corrupt("its key names no counter"))?;
-                let spent = number_of(&item, "spent").ok_or_else(|| corrupt("it has no amount"))?;
-                self.accounts.entry(account).or_default().counters.insert(counter, spent);
-            }
+            counter if pk.starts_with(keys::BUDGETS) => self.read_counter(pk, counter, &item)?,
             _ if pk == keys::PRICES => {
                 let version: Version = from_item(DOING, item)?;
                 self.prices.insert(version.number, version.book()?);
@@ -218,6 +216,14 @@ impl LedgerSnapshot {
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => self.read_of_events(pk, sk, item)?,
         }
+        Ok(())
+    }
+
+    fn read_counter(&mut self, pk: &str, counter: &str, item: &Item) -> Result<(), Error> {
+        let account = keys::parse_budgets(pk).ok_or_else(|| corrupt("its key names no account"))?;
+        let counter = counter.parse().map_err(|_name| corrupt("its key names no counter"))?;
+        let spent = number_of(item, "spent").ok_or_else(|| corrupt("it has no amount"))?;
+        self.accounts.entry(account).or_default().counters.insert(counter, spent);
         Ok(())
     }
 
@@ -331,16 +337,15 @@ pub(super) fn line_keys(job: &JobId) -> [String; 2] {
         .map(|entry| keys::entry(&entry))
 }
 
-fn digests(item: Item) -> Result<Vec<String>, Error> {
-    let request: JobRequest = from_item(DOING, item.clone())?;
-    let known = to_item(DOING, &request)?;
+fn digests(item: &Item, request: &JobRequest) -> Result<Vec<String>, Error> {
+    let known = to_item(DOING, request)?;
     let is_whole = item.iter().all(|(name, value)| {
         [PK, SK, keys::ORDERED_BY].contains(&name.as_str()) || known.get(name) == Some(value)
     });
     if !is_whole {
         return Ok(Vec::new());
     }
-    let request = JobRequest { providers: Vec::new(), ..request };
+    let request = JobRequest { providers: Vec::new(), ..request.clone() };
     let as_it_is = request.digest();
     Ok(vec![as_it_is, JobRequest { prefer: None, ..request }.digest()])
 }
