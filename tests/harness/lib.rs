@@ -1,6 +1,7 @@
 //! The harness: the whole stack in process under a clock that is turned by hand, with a
 //! wire that can fail, and an audit after every flow.
 
+mod budgets;
 pub mod log;
 pub mod platform;
 pub mod receiver;

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::attempt::Phase;
+use domain::budget::Budgets;
 use domain::catalog::Catalog;
+use domain::credit::Credits;
 use domain::job::{CHECK_EVERY, Job, State};
 use domain::provider::Provider;
 use futures_util::FutureExt;
@@ -26,6 +28,8 @@ pub struct Story {
     pub ends: State,
     /// Whether providers report, or are only polled.
     pub webhooks: bool,
+    /// Whether the account and its key have budgets.
+    pub budgets: bool,
 }
 
 pub const SUCCESS_BY_WEBHOOK: Story = Story {
@@ -34,6 +38,7 @@ pub const SUCCESS_BY_WEBHOOK: Story = Story {
     prompt: "a paper boat",
     ends: State::Succeeded,
     webhooks: true,
+    budgets: false,
 };
 
 pub const SUCCESS_BY_POLLING: Story = Story {
@@ -42,6 +47,7 @@ pub const SUCCESS_BY_POLLING: Story = Story {
     prompt: "a paper boat",
     ends: State::Succeeded,
     webhooks: true,
+    budgets: false,
 };
 
 pub const FAILOVER: Story = Story {
@@ -50,6 +56,7 @@ pub const FAILOVER: Story = Story {
     prompt: "a paper boat [[sim: create=refuse:429, only=fal]]",
     ends: State::Succeeded,
     webhooks: true,
+    budgets: false,
 };
 
 pub const FAILURE_WITH_REFUND: Story = Story {
@@ -58,6 +65,7 @@ pub const FAILURE_WITH_REFUND: Story = Story {
     prompt: "a paper boat [[sim: fail=content_policy]]",
     ends: State::Failed,
     webhooks: true,
+    budgets: false,
 };
 
 pub const FAILOVER_AFTER_ACCEPTANCE: Story = Story {
@@ -66,7 +74,11 @@ pub const FAILOVER_AFTER_ACCEPTANCE: Story = Story {
     prompt: "a paper boat [[sim: fail=internal, only=fal]]",
     ends: State::Succeeded,
     webhooks: true,
+    budgets: false,
 };
+
+/// The same, charged to budgets that it reaches no mark of, and refunded to them.
+pub const BUDGET_REFUND: Story = Story { name: "refund to budgets", budgets: true, ..FAILURE_WITH_REFUND };
 
 /// The answer to the create call is the media.
 pub const STILL: Story = Story {
@@ -75,6 +87,7 @@ pub const STILL: Story = Story {
     prompt: "a paper boat",
     ends: State::Succeeded,
     webhooks: true,
+    budgets: false,
 };
 
 pub const STORIES: [Story; 6] =
@@ -94,7 +107,17 @@ pub enum Rival {
 impl Story {
     pub async fn world(&self) -> World {
         let webhooks = self.webhooks;
-        World::with(|options| options.webhooks = webhooks).await
+        let world = World::with(|options| options.webhooks = webhooks).await;
+        if self.budgets {
+            let limit = Some(Credits::from_micros(1 << 50));
+            world
+                .set_budgets(
+                    Budgets { day: limit, month: limit, total: None },
+                    Budgets { day: limit, month: None, total: limit },
+                )
+                .await;
+        }
+        world
     }
 
     /// Plays the story to its end, whatever comes between.

@@ -1,7 +1,9 @@
 //! What one job costs in calls: a counting test that fails when one is added.
 
+use domain::budget::Budgets;
+use domain::credit::Credits;
 use domain::job::State;
-use harness::story::SUCCESS_BY_WEBHOOK;
+use harness::story::{FAILURE_WITH_REFUND, SUCCESS_BY_WEBHOOK};
 
 /// The webhook path of one successful job, on instances that are warm: they know the
 /// caller's key and the providers' health and keys.
@@ -23,6 +25,24 @@ async fn a_job_on_the_webhook_path_keeps_to_its_budget() {
     assert!(capacity.reads <= 3.0 && capacity.reads > 0.0, "{capacity:?}");
     assert_eq!(count("S3.PUT"), 1, "{calls:?}");
     assert!(count("SendMessage") <= 3, "{calls:?}");
+}
+
+/// A job that fails is charged to and refunded from each budget, in transactions that it has anyway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_adds_two_writes_at_each_end_of_a_job_and_no_call() {
+    let cost = async |of_key: Budgets| {
+        let world = FAILURE_WITH_REFUND.world().await;
+        world.set_budgets(Budgets::default(), of_key).await;
+        FAILURE_WITH_REFUND.play(&world, "warms the instances").await;
+        world.wire.reset();
+        let id = world.submit(FAILURE_WITH_REFUND.model, FAILURE_WITH_REFUND.prompt, "counted").await;
+        assert_eq!(world.finish(&id).await.state(), State::Failed);
+        (world.wire.calls().len(), world.wire.capacity().writes)
+    };
+    let (calls, writes) = cost(Budgets::default()).await;
+    let one = Budgets { total: Some(Credits::from_micros(1 << 50)), ..Budgets::default() };
+    let (calls_of_one, writes_of_one) = cost(one).await;
+    assert!(calls_of_one == calls && writes_of_one - writes <= 4.0, "{writes_of_one} after {writes}");
 }
 
 /// The calls and writes of the job's own functions, with an endpoint for these types.

@@ -1,8 +1,8 @@
 //! Crash, failure, repeat and race runs over every story.
 
 use harness::story::{
-    FAILOVER, FAILOVER_AFTER_ACCEPTANCE, FAILURE_WITH_REFUND, Rival, STILL, SUCCESS_BY_POLLING,
-    SUCCESS_BY_WEBHOOK,
+    BUDGET_REFUND, FAILOVER, FAILOVER_AFTER_ACCEPTANCE, FAILURE_WITH_REFUND, Rival, STILL,
+    SUCCESS_BY_POLLING, SUCCESS_BY_WEBHOOK,
 };
 
 macro_rules! stories {
@@ -60,4 +60,5 @@ stories! {
     FAILOVER_AFTER_ACCEPTANCE => failover_after_acceptance,
     FAILURE_WITH_REFUND => failure_with_refund,
     STILL => still,
+    BUDGET_REFUND => budget_refund,
 }

@@ -17,6 +17,7 @@ use shared::operate::submit::Submit;
 use shared::store::Table;
 use shared::store::accounts::Accounts;
 use shared::store::admission::AdmissionStore;
+use shared::store::budgets::BudgetStore;
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::jobs::JobStore;
@@ -46,6 +47,7 @@ pub struct App {
     pub table: Table,
     pub jobs: JobStore,
     pub ledger: Ledger,
+    pub budgets: BudgetStore,
     pub endpoints: EndpointStore,
     pub events: EventStore,
     pub accounts: Accounts,
@@ -73,6 +75,7 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             sessions: Sessions::new(table.clone()),
             ledger: Ledger::new(table.clone()),
+            budgets: BudgetStore::new(table.clone()),
             endpoints: EndpointStore::new(table.clone()),
             events: EventStore::new(table.clone()),
             accounts: Accounts::new(table.clone()),

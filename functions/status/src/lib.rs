@@ -16,17 +16,22 @@ use shared::edge::auth::Authenticator;
 use shared::edge::dialect::gateway;
 use shared::edge::dialect::native::{is_known, job_response, not_modified};
 use shared::edge::http::{Problem, answer, check_version, json, route_key};
+use shared::operate::prices::Prices;
 use shared::operate::read;
+use shared::store::accounts::Accounts;
 use shared::store::admission::AdmissionStore;
+use shared::store::budgets::BudgetStore;
 use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
+use shared::store::usage::UsageStore;
 
 mod lists;
 mod models;
 mod prefer;
 pub mod routes;
+mod usage;
 mod videos;
 
 /// Maximum of `Prefer: wait`, below the API's limit of 30 s.
@@ -39,6 +44,10 @@ pub struct App {
     pub callers: Authenticator,
     pub jobs: JobStore,
     pub ledger: Ledger,
+    pub accounts: Accounts,
+    pub budgets: BudgetStore,
+    pub usage: UsageStore,
+    pub prices: Prices,
     pub admission: AdmissionStore,
     pub media: MediaStore,
     /// Days after which files are deleted, if they are.
@@ -59,6 +68,10 @@ impl App {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             jobs: JobStore::new(table.clone()),
             ledger: Ledger::new(table.clone()),
+            accounts: Accounts::new(table.clone()),
+            budgets: BudgetStore::new(table.clone()),
+            usage: UsageStore::new(table.clone()),
+            prices: Prices::new(table.clone()),
             admission: AdmissionStore::new(table),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             media_days: config::media_days(&mut read),
@@ -88,13 +101,22 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
     }
     let now = app.clock.now();
     check_version(request.headers())?;
-    let account = &app.callers.account(request.headers(), Scope::Read, now).await?;
+    let caller = &app.callers.caller(request.headers(), Scope::Read, now).await?;
+    let account = &caller.account;
     match route {
         routes::JOBS => lists::jobs(app, request, account).await,
-        routes::MODELS => Ok(json(StatusCode::OK, &models::models(&app.catalog, now))),
-        routes::VIDEO_MODELS => Ok(json(StatusCode::OK, &models::video_models(&app.catalog, now))),
+        routes::MODELS | routes::VIDEO_MODELS => {
+            let terms = &app.prices.of(account, now).await?;
+            let sold = models::Sold { catalog: &app.catalog, terms, now };
+            let is_ours = route == routes::MODELS;
+            Ok(json(
+                StatusCode::OK,
+                &if is_ours { models::models(&sold) } else { models::video_models(&sold) },
+            ))
+        }
         routes::PROVIDERS => lists::providers(app).await,
-        routes::ACCOUNT => lists::account(app, request, account).await,
+        routes::ACCOUNT => lists::account(app, request, caller).await,
+        routes::USAGE => usage::usage(app, request, account).await,
         routes::CONTENT | routes::CONTENT_HEAD | routes::VIDEO_CONTENT => {
             videos::content(app, request, account).await
         }

@@ -1,5 +1,7 @@
 //! Lists: jobs, models, providers, an account's money.
 
+use domain::allowed::Allowed;
+use domain::budget::Standing;
 use domain::id::{AccountId, JobId};
 use domain::job::State;
 use domain::policy::health::Change;
@@ -9,7 +11,8 @@ use serde_json::{Value, json};
 use shared::edge::dialect::native::JobView;
 use shared::edge::http::{Problem, json as answer};
 use shared::edge::page::{bad_parameter, cursor, encode, limit, parameter};
-use shared::operate::jobs;
+use shared::operate::{budgets, jobs};
+use shared::store::keystore::ApiKey;
 use shared::store::ledger::Line;
 
 use super::App;
@@ -35,12 +38,14 @@ pub(crate) async fn jobs(
     Ok(answer(StatusCode::OK, &json!({"jobs": shown, "next_cursor": next})))
 }
 
-/// `GET /v1/account`: the balance, and the ledger newest first.
+/// `GET /v1/account`: the balance, the budgets that the caller's key counts against, what that key may order,
+/// and the ledger newest first.
 pub(crate) async fn account(
     app: &App,
     request: &Request,
-    account: &AccountId,
+    caller: &ApiKey,
 ) -> Result<Response<Body>, Problem> {
+    let ApiKey { id, account, rules, .. } = caller;
     let limit = limit(request)?;
     let cursor = cursor(request, Line::key)?;
     let balance = app.ledger.balance(account).await?;
@@ -55,9 +60,15 @@ pub(crate) async fn account(
             json!({"kind": kind, "micro_credits": amount, "job": line.entry.job(), "at": line.at.to_string()})
         })
         .collect();
+    let policy = app.accounts.policy(account).await?;
+    let now = app.clock.now();
+    let budgets = budgets::standings(&app.budgets, account, &policy, Some((id, rules)), now).await?;
+    let Allowed { models, providers } = &rules.allowed;
     let body = json!({
         "id": account,
         "balance_micro_credits": balance.micros(),
+        "budgets": budgets.iter().map(Standing::json).collect::<Vec<_>>(),
+        "key": {"id": id, "models": models, "providers": providers},
         "ledger": entries,
         "next_cursor": next,
     });

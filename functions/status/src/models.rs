@@ -6,27 +6,47 @@ use domain::catalog::{Audio, Catalog, Kind, Model, Route, Tariff};
 use domain::credit::Credits;
 use domain::time::Timestamp;
 use serde_json::{Value, json};
+use shared::operate::prices::Terms;
 
 /// Micro-credits in a dollar: a credit is a cent.
 const DOLLAR: u64 = 100 * Credits::ONE.micros();
 
+/// What is sold to an account now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sold<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) terms: &'a Terms,
+    pub(crate) now: Timestamp,
+}
+
+impl Sold<'_> {
+    /// What the account pays for a model, by resolution.
+    fn prices(&self, model: &Model) -> BTreeMap<String, Tariff> {
+        let price = |resolution: &String| {
+            let tariff = self.terms.tariff(self.catalog, &model.name, resolution)?;
+            Some((resolution.clone(), tariff))
+        };
+        model.price.keys().filter_map(price).collect()
+    }
+}
+
 /// `GET /v1/models`: the catalogue, without our costs; `object` and `data` are what OpenAI's clients read.
-pub(crate) fn models(catalog: &Catalog, now: Timestamp) -> Value {
+pub(crate) fn models(sold: &Sold<'_>) -> Value {
+    let Sold { catalog, now, .. } = *sold;
     let named = catalog.sold(now).map(|model| {
         // When it was created is not known; their clients need a number.
         json!({"id": model.name, "object": "model", "created": 0, "owned_by": "genmux"})
     });
     json!({
-        "models": catalog.sold(now).map(model).collect::<Vec<_>>(),
+        "models": catalog.sold(now).map(|model| model_json(model, &sold.prices(model))).collect::<Vec<_>>(),
         "retired": catalog.retired(now),
         "object": "list",
         "data": named.collect::<Vec<_>>(),
     })
 }
 
-fn model(model: &Model) -> Value {
-    let price: serde_json::Map<String, Value> = model
-        .price
+fn model_json(model: &Model, prices: &BTreeMap<String, Tariff>) -> Value {
+    let price: serde_json::Map<String, Value> = prices
         .iter()
         .map(|(resolution, price)| {
             let price = json!({
@@ -77,12 +97,12 @@ fn route(route: &Route) -> Value {
 }
 
 /// `GET /v1/videos/models`: the video models, as OpenRouter lists them.
-pub(crate) fn video_models(catalog: &Catalog, now: Timestamp) -> Value {
-    let videos = catalog.sold(now).filter(|model| model.kind == Kind::Video);
-    json!({"data": videos.map(video_model).collect::<Vec<_>>()})
+pub(crate) fn video_models(sold: &Sold<'_>) -> Value {
+    let videos = sold.catalog.sold(sold.now).filter(|model| model.kind == Kind::Video);
+    json!({"data": videos.map(|model| video_model(model, &sold.prices(model))).collect::<Vec<_>>()})
 }
 
-fn video_model(model: &Model) -> Value {
+fn video_model(model: &Model, prices: &BTreeMap<String, Tariff>) -> Value {
     let any = |has: fn(&Route) -> bool| model.routes.iter().any(has);
     let frames = [
         ("first_frame", any(|route| route.image_endpoint.is_some())),
@@ -104,7 +124,7 @@ fn video_model(model: &Model) -> Value {
         "generate_audio": any(|route| route.audio != Audio::Never),
         "seed": any(|route| route.seed),
         "allowed_passthrough_parameters": [],
-        "pricing_skus": model.price.iter().flat_map(|(resolution, price)| skus(resolution, price)).collect::<BTreeMap<_, _>>(),
+        "pricing_skus": prices.iter().flat_map(|(resolution, price)| skus(resolution, price)).collect::<BTreeMap<_, _>>(),
     })
 }
 

@@ -11,6 +11,7 @@ pub(crate) const MODELS: &str = "GET /v1/models";
 pub(crate) const VIDEO_MODELS: &str = "GET /v1/videos/models";
 pub(crate) const PROVIDERS: &str = "GET /v1/providers";
 pub(crate) const ACCOUNT: &str = "GET /v1/account";
+pub(crate) const USAGE: &str = "GET /v1/usage";
 pub(crate) const OPENAPI: &str = "GET /openapi.json";
 pub(crate) const CONTENT: &str = "GET /v1/jobs/{id}/content";
 pub(crate) const CONTENT_HEAD: &str = "HEAD /v1/jobs/{id}/content";
@@ -21,7 +22,7 @@ pub(crate) const CONFIG: &str = "GET /v1/ai/config";
 pub(crate) const OPERATION: &str = "POST /v1/ai/video-model/status";
 
 /// The routes of this function that need a key.
-pub(crate) const READS: [&str; 13] = [
+pub(crate) const READS: [&str; 14] = [
     JOBS,
     JOB,
     CONTENT,
@@ -30,6 +31,7 @@ pub(crate) const READS: [&str; 13] = [
     VIDEO_MODELS,
     PROVIDERS,
     ACCOUNT,
+    USAGE,
     VIDEOS,
     VIDEO,
     VIDEO_CONTENT,
@@ -38,7 +40,7 @@ pub(crate) const READS: [&str; 13] = [
 ];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 41] = [
+pub const ROUTES: [&str; 42] = [
     JOBS,
     "POST /v1/jobs",
     "POST /v1/quotes",
@@ -49,6 +51,7 @@ pub const ROUTES: [&str; 41] = [
     VIDEO_MODELS,
     PROVIDERS,
     ACCOUNT,
+    USAGE,
     OPENAPI,
     CONTENT,
     CONTENT_HEAD,

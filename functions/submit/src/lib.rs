@@ -6,9 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::catalog::Catalog;
 use domain::credit::Credits;
-use domain::id::{AccountId, JobId};
+use domain::id::JobId;
 use domain::job::Job;
-use domain::price;
 use domain::public_url::Reach;
 use domain::request::{FieldError, JobRequest};
 use domain::time::Timestamp;
@@ -24,10 +23,11 @@ use shared::edge::dialect::openai::{self, Aliases, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
 use shared::edge::{idempotency, note_job};
+use shared::operate::prices::Terms;
 use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
 use shared::store::jobs::Created;
-use shared::store::keystore::{KeyStore, Scope};
+use shared::store::keystore::{ApiKey, KeyStore, Scope};
 use shared::store::uploads::{Signer, Uploads};
 
 mod quote;
@@ -95,16 +95,17 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
 async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
-    let account = app.callers.account(request.headers(), Scope::Write, now).await?;
+    let caller = app.callers.caller(request.headers(), Scope::Write, now).await?;
+    let account = &caller.account;
     let key = idempotency::key(request.headers())?;
     let mut door = Door { app, dialect: Dialect::of(request), warnings: Vec::new(), now };
     // The gateway's body is not the whole request: its model is in a header.
     let body_digest = if door.dialect == Dialect::Gateway { None } else { body_digest(request) };
     let id = match &key {
-        Some(key) => JobId::for_key(&account, key),
+        Some(key) => JobId::for_key(account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, images } = match door.parse(request, &account).await {
+    let Priced { order, price, terms, images } = match door.parse(request, &caller).await {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
@@ -125,7 +126,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     note_job(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
-    let submission = Submission { id, account, order, price, body_digest, retry_count };
+    let submission = Submission { id, key: caller, order, price, terms, body_digest, retry_count };
     let submitted = app.submit.place(submission, now).await?;
     let refused = submitted.refusal(price).unwrap_or_default();
     let Submitted { created, order, limits } = submitted;
@@ -138,6 +139,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         Created::TooMany { live } => Err(too_many(refused, live, limits.live_jobs)),
         Created::TooMuchLost { .. } => Err(too_much_lost(refused, now)),
+        Created::OverBudget(budget) => Err(Problem::budget_exhausted(budget, refused)),
     }
 }
 
@@ -145,6 +147,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
 struct Priced {
     order: JobRequest,
     price: Credits,
+    terms: Terms,
     images: Vec<(Upload, &'static str, Bytes)>,
 }
 
@@ -157,7 +160,8 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    async fn parse(&mut self, request: &Request, account: &AccountId) -> Result<Priced, Problem> {
+    async fn parse(&mut self, request: &Request, caller: &ApiKey) -> Result<Priced, Problem> {
+        let account = &caller.account;
         let Self { app, now, .. } = *self;
         let Asked { order, uploads } = match self.dialect {
             Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new() },
@@ -175,8 +179,10 @@ impl Door<'_> {
         let images = images.collect::<Result<_, Problem>>()?;
         let order =
             JobRequest::within(order, account, &app.catalog, app.reach, now).map_err(Problem::invalid)?;
-        let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
-        Ok(Priced { order, price, images })
+        caller.rules.allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
+        let terms = app.submit.prices.of(account, now).await?;
+        let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
+        Ok(Priced { order, price, terms, images })
     }
 
     /// The answer to a request whose key has made a job, if it is the same request.
@@ -228,7 +234,7 @@ fn image(bytes: Bytes) -> Result<Image, Problem> {
 fn too_many(detail: String, live: u32, live_max: u32) -> Problem {
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
     let limit = Limit { name: "live-jobs", quota: live_max, left: live_max.saturating_sub(live) };
-    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(limit), ..problem }
+    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(Box::new(limit)), ..problem }
 }
 
 /// The account is at its daily limit of possibly billed refunds.

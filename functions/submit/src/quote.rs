@@ -1,6 +1,5 @@
 //! `POST /v1/quotes`: what a job would cost, before it is submitted.
 
-use domain::price;
 use domain::request::{JobRequest, Order};
 use domain::route::offered;
 use lambda_http::http::StatusCode;
@@ -16,11 +15,15 @@ use super::{App, unpriced};
 pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
-    let account = app.callers.account(request.headers(), Scope::Read, now).await?;
-    let order = JobRequest::within(parse::<Order>(request)?, &account, &app.catalog, app.reach, now);
+    let caller = app.callers.caller(request.headers(), Scope::Read, now).await?;
+    let order = JobRequest::within(parse::<Order>(request)?, &caller.account, &app.catalog, app.reach, now);
     let mut order = order.map_err(Problem::invalid)?;
-    order.prefer = order.prefer.or(app.submit.policy(&account, now).await?.prefer);
-    let price = price::quote(&order, &app.catalog).ok_or_else(unpriced)?;
+    let allowed = &caller.rules.allowed;
+    allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
+    order.providers = allowed.providers.clone().unwrap_or_default();
+    order.prefer = order.prefer.or(app.submit.policy(&caller.account, now).await?.prefer);
+    let terms = app.submit.prices.of(&caller.account, now).await?;
+    let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
     let routes = offered(&order, &app.catalog);
     let expected_s = routes.first().map(|(_, takes_s)| *takes_s);
     let routes: Vec<Value> = routes
@@ -32,6 +35,7 @@ pub(crate) async fn quote(app: &App, request: &Request) -> Result<Response<Body>
     let body = json!({
         "price_micro_credits": price.micros(),
         "price_credits": price.to_string(),
+        "price_version": terms.version(),
         "expected_s": expected_s,
         "routes": routes,
         "request": RequestView::new(&order),

@@ -273,6 +273,22 @@ fn media_name(duration_s: Option<u32>, resolution: &str, audio: bool) -> String 
 }
 
 impl Tariff {
+    /// Each amount times this many percent, rounded up.
+    #[must_use]
+    pub fn percent(&self, percent: u32) -> Self {
+        let part = |amount: u64| {
+            let part = (u128::from(amount) * u128::from(percent)).div_ceil(100);
+            u64::try_from(part).unwrap_or(u64::MAX)
+        };
+        Self {
+            per_second: self.per_second.map(part),
+            per_second_audio: self.per_second_audio.map(part),
+            by_length: self.by_length.iter().map(|(length, total)| (length.clone(), part(*total))).collect(),
+            per_image: self.per_image.map(part),
+            lengths_s: self.lengths_s.clone(),
+        }
+    }
+
     /// The price of media of this duration; `None` if not available.
     pub fn amount(&self, duration_s: Option<u32>, audio: bool) -> Option<u64> {
         let Some(seconds) = duration_s else { return self.per_image };

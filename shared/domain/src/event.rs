@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::budget::Standing;
 use super::credit::Credits;
 use super::decide::Transition;
 use super::endpoint::Endpoint;
@@ -21,13 +22,14 @@ use super::time::Timestamp;
 pub const KEPT_S: i64 = 30 * 24 * 3_600;
 
 /// The types of events, beside those of [`inbound`] sources. The last ten go to the operator.
-pub const TYPES: [&str; 18] = [
+pub const TYPES: [&str; 19] = [
     EventType::RUNNING,
     "job.succeeded",
     "job.failed",
     "job.canceled",
     EventType::GRANTED,
     EventType::LOW,
+    EventType::BUDGET,
     EventType::DISABLED,
     EventType::TEST,
     EventType::DEGRADED,
@@ -51,6 +53,7 @@ impl EventType {
     pub const RUNNING: &'static str = "job.running";
     pub const GRANTED: &'static str = "credits.granted";
     pub const LOW: &'static str = "credits.low";
+    pub const BUDGET: &'static str = "budget.reached";
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
     /// For operators.
@@ -227,6 +230,14 @@ impl Event {
             json!({"balance_micro_credits": balance.micros(), "low_below_micro_credits": mark.micros()});
         let account = job.account().clone();
         Self::new(id, account, EventType::LOW, &data, job.created_at())
+    }
+
+    /// This job's charge was the first to reach this share of a budget, in percent.
+    pub fn of_budget(job: &Job, reached: &Standing, mark: u8) -> Self {
+        let counter = reached.budget.counter.to_string();
+        let id = EventId::of(&[EventType::BUDGET, job.account().as_str(), &counter, &mark.to_string()]);
+        let data = json!({"percent": mark, "budget": reached.json()});
+        Self::new(id, job.account().clone(), EventType::BUDGET, &data, job.created_at())
     }
 
     /// Whether it is for this endpoint.

@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Attempt, Phase};
+use super::budget::Counter;
 use super::credit::{Credits, MicroUsd};
 use super::id::{AccountId, JobId};
 use super::media::Media;
+use super::price_book::PERCENT_DEFAULT;
 use super::time::Timestamp;
 use super::verdict::{Billed, ErrorClass, Fault};
 
+mod record;
 mod state;
 
 pub use state::{CancelRefund, Notifies, State, Stop, UnclearCreate};
@@ -99,6 +102,15 @@ pub struct Job {
     /// Which of its moves are events. A short name: a finished row nearly has the size of a double write.
     #[serde(rename = "ev", default, skip_serializing_if = "Notifies::is_default")]
     pub(crate) notifies: Notifies,
+    /// The counters that its price was charged to, and that its refund goes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) budgets: Vec<Counter>,
+    /// The version of the price book that its price is of; 0 for the catalogue.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) price_version: u32,
+    /// What was charged of the listed price, by account or volume, in percent.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub(crate) price_percent: u32,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -147,6 +159,9 @@ impl Job {
             refunded: None,
             deleted_at: None,
             notifies: Notifies::default(),
+            budgets: Vec::new(),
+            price_version: 0,
+            price_percent: PERCENT_DEFAULT,
         }
     }
 
@@ -154,6 +169,18 @@ impl Job {
     #[must_use]
     pub fn with_events(self, notifies: Notifies) -> Self {
         Self { notifies, ..self }
+    }
+
+    /// Charged to these counters as well.
+    #[must_use]
+    pub fn with_budgets(self, budgets: Vec<Counter>) -> Self {
+        Self { budgets, ..self }
+    }
+
+    /// With the version of the price book that its price is of, and the percentage.
+    #[must_use]
+    pub fn with_price_of(self, price_version: u32, price_percent: u32) -> Self {
+        Self { price_version, price_percent, ..self }
     }
 
     /// With the digest of the request body.
@@ -272,96 +299,18 @@ impl Job {
     }
 }
 
-/// What it records.
-impl Job {
-    pub const fn id(&self) -> &JobId {
-        &self.id
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(version: &u32) -> bool {
+    *version == 0
+}
 
-    pub const fn account(&self) -> &AccountId {
-        &self.account
-    }
+const fn whole() -> u32 {
+    PERCENT_DEFAULT
+}
 
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
-    pub const fn state(&self) -> State {
-        self.state
-    }
-
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    pub const fn price(&self) -> Credits {
-        self.price
-    }
-
-    pub fn request_hash(&self) -> &str {
-        &self.request_hash
-    }
-
-    pub fn body_digest(&self) -> Option<&str> {
-        self.body_digest.as_deref()
-    }
-
-    pub const fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    pub const fn updated_at(&self) -> Timestamp {
-        self.updated_at
-    }
-
-    pub const fn deadline(&self) -> Timestamp {
-        self.deadline
-    }
-
-    /// The number of the current attempt; 0 before the first.
-    pub const fn current_number(&self) -> u8 {
-        self.attempt
-    }
-
-    pub fn attempts(&self) -> &[Attempt] {
-        &self.attempts
-    }
-
-    pub const fn copy_until(&self) -> Option<Timestamp> {
-        self.copy_until
-    }
-
-    pub const fn copy_lease(&self) -> Option<u64> {
-        self.copy_lease
-    }
-
-    pub const fn stop(&self) -> Option<Stop> {
-        self.stop
-    }
-
-    pub const fn media(&self) -> Option<&Media> {
-        self.media.as_ref()
-    }
-
-    pub const fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
-    pub const fn cancel_refund(&self) -> CancelRefund {
-        self.cancel_refund
-    }
-
-    pub const fn notifies(&self) -> Notifies {
-        self.notifies
-    }
-
-    pub const fn deleted_at(&self) -> Option<Timestamp> {
-        self.deleted_at
-    }
-
-    pub const fn refunded(&self) -> Option<Credits> {
-        self.refunded
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_whole(percent: &u32) -> bool {
+    *percent == PERCENT_DEFAULT
 }
 
 /// A message that a job needs.
@@ -381,20 +330,4 @@ pub fn timed_out() -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_outcome_is_awaited_past_the_last_webhook_of_any_provider() {
-        let fal_retries = Duration::from_secs(2 * 3_600);
-        assert!(UNCLEAR_MAX > fal_retries);
-    }
-
-    #[test]
-    fn each_wait_is_as_long_as_the_readme_says() {
-        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
-        assert_eq!(CHECK_EVERY, 2 * minute);
-        assert_eq!((QUEUED_MAX, UNCLEAR_MAX, RUNNING_MAX), (hour, 2 * hour + 5 * minute, hour));
-        assert_eq!((STOPPING_MAX, SETTLING_MAX), (24 * hour, 24 * hour));
-    }
-}
+mod tests;

@@ -2,15 +2,17 @@
 
 use super::catalog::Catalog;
 use super::credit::Credits;
+use super::price_book::{Buyer, PriceBook};
 use super::request::JobRequest;
 
 /// The price of a request: the highest of its model and its fallback models, so that a failover
-/// never costs more than quoted. `None` if no such amount exists.
-pub fn quote(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
+/// never costs more than quoted; for this buyer, by this version of the price book. `None` if no such amount
+/// exists.
+pub fn quote(request: &JobRequest, catalog: &Catalog, book: &PriceBook, buyer: Buyer<'_>) -> Option<Credits> {
     let names = std::iter::once(&request.model).chain(&request.fallback_models);
     names
         .filter_map(|name| {
-            let tariff = catalog.model(name)?.price.get(&request.resolution)?;
+            let tariff = book.tariff(catalog, buyer, name, &request.resolution)?;
             tariff.amount(request.duration_s, request.audio.unwrap_or(false)).map(Credits::from_micros)
         })
         .max()
@@ -20,12 +22,19 @@ pub fn quote(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::AccountId;
+    use crate::price_book::PERCENT_DEFAULT;
     use crate::provider::Provider;
 
     fn price(json: serde_json::Value) -> Option<Credits> {
         let catalog = Catalog::for_providers(Provider::ALL);
         let request = JobRequest::new(serde_json::from_value(json).unwrap(), &catalog).unwrap();
-        quote(&request, &catalog)
+        listed(&request, &catalog)
+    }
+
+    fn listed(request: &JobRequest, catalog: &Catalog) -> Option<Credits> {
+        let buyer = Buyer { account: &AccountId::operator(), percent: PERCENT_DEFAULT };
+        quote(request, catalog, &PriceBook::default(), buyer)
     }
 
     #[test]
@@ -54,8 +63,8 @@ mod tests {
             let order = serde_json::json!({"model": "veo-3.1", "prompt": "a", "audio": audio});
             JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap()
         };
-        assert_eq!(quote(&order(false), &catalog), None);
-        assert!(quote(&order(true), &catalog).is_some());
+        assert_eq!(listed(&order(false), &catalog), None);
+        assert!(listed(&order(true), &catalog).is_some());
     }
 
     #[test]

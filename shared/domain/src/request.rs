@@ -124,6 +124,9 @@ pub struct JobRequest {
     pub callback_url: Option<PublicUrl>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// The only providers that may make it, by the caller's key; all if empty. Not a member of the body.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<Provider>,
 }
 
 /// An invalid field of a request, and the accepted values.
@@ -223,6 +226,7 @@ impl JobRequest {
             prefer: order.prefer,
             callback_url,
             metadata: order.metadata,
+            providers: Vec::new(),
         };
         errors.extend(request.route_errors(model));
         for (names, is_object) in [(IMAGE, order.image.is_some()), (LAST_FRAME, order.last_frame.is_some())] {

@@ -125,7 +125,7 @@ fn fitting<'a>(
         let takes = |route: &Route| route.expected_s.unwrap_or(model.expected_s);
         model.routes.iter().map(move |route| ((rank, takes(route)), route))
     });
-    routes.filter(|(_, route)| request.fits(route) && pinned(request, route))
+    routes.filter(|(_, route)| request.fits(route) && pinned(request, route) && allowed(request, route))
 }
 
 /// Whether a job's attempts go to simulators. Provider health does not matter: an outage of the
@@ -149,6 +149,10 @@ fn is_simulated<'a>(
 
 fn pinned(request: &JobRequest, route: &Route) -> bool {
     !request.pin || request.provider.is_none_or(|provider| provider == route.provider)
+}
+
+fn allowed(request: &JobRequest, route: &Route) -> bool {
+    request.providers.is_empty() || request.providers.contains(&route.provider)
 }
 
 fn tries(job: &Job, route: &Route) -> usize {

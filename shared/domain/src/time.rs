@@ -33,6 +33,14 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
     }
 
+    /// The start of its month in UTC, and of the next.
+    pub fn month(self) -> Option<(Self, Self)> {
+        let first_of = |time: Self| Self::of_day(&format!("{}-01", time.to_string().get(..7)?));
+        let first = first_of(self)?;
+        // No month is longer, and none is so short that this skips it.
+        Some((first, first_of(first + Duration::from_secs(31 * 24 * 3_600))?))
+    }
+
     pub const fn as_millis(self) -> i64 {
         self.0
     }

@@ -46,18 +46,23 @@ impl Authenticator {
         }
     }
 
-    /// The account of a request's key, if the key has `scope`. A missing, malformed, unknown, wrong or
-    /// revoked key returns the same problem.
+    /// The account of a request's key, as [`caller`](Self::caller) finds it.
     pub async fn account(
         &self,
         headers: &HeaderMap,
         scope: Scope,
         now: Timestamp,
     ) -> Result<AccountId, Problem> {
+        Ok(self.caller(headers, scope, now).await?.account)
+    }
+
+    /// A request's key, if it has `scope`. A missing, malformed, unknown, wrong or revoked key returns the
+    /// same problem.
+    pub async fn caller(&self, headers: &HeaderMap, scope: Scope, now: Timestamp) -> Result<ApiKey, Problem> {
         let Some(token) = bearer(headers) else { return Err(unauthenticated()) };
         let Some(key) = self.key_of(token, now).await? else { return Err(unauthenticated()) };
         self.admit(&key, scope, now)?;
-        Ok(key.account)
+        Ok(key)
     }
 
     /// Fails unless a key that was proved has `scope` and is not used too fast.

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use crate::edge::dialect::Dialect;
 use crate::edge::invocation;
 use crate::store;
+use domain::budget::Standing;
 use domain::id::base32;
 use domain::job::Job;
 use domain::request::FieldError;
@@ -23,6 +24,9 @@ use domain::request::FieldError;
 pub const VERSIONS: [&str; 1] = ["2026-11-22"];
 /// The maximum size of a request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 256_000;
+
+/// Keeps clients of several vendors from a retry that their rules would make.
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An error as the API client sees it. Internal causes are logged and never part of it.
 #[derive(Debug, Clone)]
@@ -34,7 +38,9 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     pub retry_after: Option<Duration>,
     /// The limit that was reached.
-    pub limit: Option<Limit>,
+    pub limit: Option<Box<Limit>>,
+    /// The budget that does not cover the price.
+    pub budget: Option<Box<Standing>>,
     /// The allowed methods, for the `Allow` header.
     pub allow: Option<Box<str>>,
 }
@@ -61,7 +67,8 @@ impl Limit {
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
-        Self { status, code, detail, errors: Vec::new(), retry_after: None, limit: None, allow: None }
+        let (errors, retry_after) = (Vec::new(), None);
+        Self { status, code, detail, errors, retry_after, limit: None, budget: None, allow: None }
     }
 
     pub fn not_found() -> Self {
@@ -77,6 +84,18 @@ impl Problem {
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = "The request has unsupported values; `errors` lists each.";
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
+    }
+
+    /// The key may not order this; `errors` lists each field.
+    pub fn not_allowed(errors: Vec<FieldError>) -> Self {
+        let detail = "This key may not order this; `errors` lists each field.";
+        Self { errors, ..Self::new(StatusCode::FORBIDDEN, "not_allowed", detail) }
+    }
+
+    /// A budget does not cover the price. A retry is refused until it begins again.
+    pub fn budget_exhausted(budget: Standing, detail: String) -> Self {
+        let problem = Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exhausted", detail);
+        Self { budget: Some(Box::new(budget)), ..problem }
     }
 
     pub fn too_late_to_cancel(job: &Job) -> Self {
@@ -162,6 +181,9 @@ fn with_headers(mut response: Response<Body>, problem: &Problem) -> Response<Bod
     for (name, value) in problem.limit.iter().flat_map(|limit| limit.headers()) {
         let value = HeaderValue::from_str(&value).expect("a name and numbers are visible ASCII");
         headers.insert(HeaderName::from_static(name), value);
+    }
+    if problem.budget.is_some() {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     if problem.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -5,7 +5,7 @@ use domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::store::Error;
-use crate::store::keystore::{ApiKey, KeyStore, Scope};
+use crate::store::keystore::{ApiKey, KeyRules, KeyStore, Scope};
 
 pub(crate) const PREFIX: &str = "gmx";
 
@@ -17,8 +17,20 @@ pub async fn create(
     random: [u8; 42],
     now: Timestamp,
 ) -> Result<String, Error> {
+    create_with(keys, account, scopes, KeyRules::default(), random, now).await
+}
+
+/// The same, with budgets, models and providers.
+pub async fn create_with(
+    keys: &KeyStore,
+    account: AccountId,
+    scopes: Vec<Scope>,
+    rules: KeyRules,
+    random: [u8; 42],
+    now: Timestamp,
+) -> Result<String, Error> {
     let (key, token) = make_key(account, scopes, random, now);
-    keys.create(&key).await?;
+    keys.create(&ApiKey { rules, ..key }).await?;
     Ok(token)
 }
 
@@ -33,7 +45,8 @@ pub(crate) fn make_key(
     let (id, secret) = (KeyId::from_bytes(id), base32(&random[10..]));
     let token = format!("{PREFIX}_{id}_{secret}");
     let secret_sha256 = secret_sha256(&secret);
-    (ApiKey { id, account, secret_sha256, scopes, revoked: false, created_at: now }, token)
+    let rules = KeyRules::default();
+    (ApiKey { id, account, secret_sha256, scopes, revoked: false, created_at: now, rules }, token)
 }
 
 pub(crate) fn secret_sha256(secret: &str) -> String {

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod budgets;
 pub mod cancel;
 pub mod dead_letters;
 pub mod delete;
@@ -10,8 +11,10 @@ pub mod endpoints;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
+pub mod prices;
 pub mod providers;
 pub mod read;
 pub mod recent;
 pub mod submit;
 pub mod timeline;
+pub mod usage;

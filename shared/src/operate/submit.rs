@@ -1,14 +1,18 @@
 //! Submits a job: the account's policy and limits, the charge, the message that dispatches it.
 
+use domain::budget::Budget;
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::{CHECK_EVERY, Job, Notifies};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
+use super::prices::{Prices, Terms};
 use super::recent::Recent;
+use crate::operate;
 use crate::store::accounts::{Accounts, Policy};
-use crate::store::jobs::{Created, JobStore, Try};
+use crate::store::jobs::{Created, Creation, JobStore, Try};
+use crate::store::keystore::ApiKey;
 use crate::store::ledger::Limits;
 use crate::store::outbox::Outbox;
 use crate::store::queue::Queue;
@@ -23,6 +27,7 @@ pub struct Submit {
     /// Default limit of active jobs of an account.
     pub live_max: u32,
     pub policies: Recent<AccountId, Policy>,
+    pub prices: Prices,
     /// Which events each account's last job had.
     pub events: Recent<AccountId, Notifies>,
 }
@@ -31,9 +36,12 @@ pub struct Submit {
 #[derive(Debug)]
 pub struct Submission {
     pub id: JobId,
-    pub account: AccountId,
+    /// Its account is charged.
+    pub key: ApiKey,
     pub order: JobRequest,
     pub price: Credits,
+    /// What the price is by.
+    pub terms: Terms,
     /// Identifies a repeat even if defaults or models have changed since.
     pub body_digest: Option<String>,
     /// The number of the try, of a client that sends it and no key.
@@ -64,6 +72,7 @@ impl Submitted {
                 "Canceled and failed jobs of this account may have cost {lost} today, which is its limit. It may \
                  order again tomorrow (UTC)."
             ),
+            Created::OverBudget(budget) => format!("{budget} This costs {price} credits."),
         };
         Some(format!("{why} Nothing was charged."))
     }
@@ -77,18 +86,21 @@ impl Submit {
             accounts: Accounts::new(table.clone()),
             live_max,
             policies: Recent::default(),
+            prices: Prices::new(table.clone()),
             events: Recent::default(),
         }
     }
 
     /// Charges and creates the job, and queues its dispatch.
     pub async fn place(&self, submission: Submission, now: Timestamp) -> Result<Submitted, Error> {
-        let Submission { id, account, mut order, price, body_digest, retry_count } = submission;
-        // Before the policy is applied, so that a policy change does not alter the digest of a repeat.
+        let Submission { id, key, mut order, price, terms, body_digest, retry_count } = submission;
+        let account = key.account.clone();
+        // Before policy and key are applied, so that their change does not alter the digest of a repeat.
         let digest = order.digest();
         let tried = retry_count.map(|number| Try::new(account.clone(), digest.clone(), number));
         let policy = self.policy(&account, now).await?;
         order.prefer = order.prefer.or(policy.prefer);
+        order.providers = key.rules.allowed.providers.clone().unwrap_or_default();
         let limits = Limits {
             live_jobs: policy.live_jobs_max.unwrap_or(self.live_max),
             loss_per_day: policy.loss_per_day,
@@ -97,8 +109,21 @@ impl Submit {
         let notifies = self.notifies(&account, &order, now);
         let job = Job::new(id, account, order.model.clone(), price, digest, now)
             .with_body_digest(body_digest)
+            .with_price_of(terms.version(), terms.percent)
             .with_events(notifies);
-        let created = self.jobs.create_once(&job, &order, now + CHECK_EVERY, limits, tried.as_ref()).await?;
+        let mut budgets: Vec<_> = operate::budgets::at(&policy, Some((&key.id, &key.rules)), now).collect();
+        if terms.counts_volume() && policy.budgets.month.is_none() {
+            budgets.push(Budget::volume(now));
+        }
+        let creation = Creation {
+            request: &order,
+            key: Some(&key.id),
+            check_at: now + CHECK_EVERY,
+            limits,
+            budgets: &budgets,
+            tried: tried.as_ref(),
+        };
+        let created = self.jobs.create_as(&job, &creation).await?;
         if let Created::New(job) = &created {
             // The job is charged and durable: `reconcile` sends a lost message again.
             self.outbox.send_all(job).await;

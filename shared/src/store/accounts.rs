@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::item::{Update, from_item, key, to_item};
 use super::keys;
 use super::{Error, Table};
+use domain::budget::Budgets;
 use domain::credit::{Credits, MicroUsd};
 use domain::id::AccountId;
 use domain::request::Prefer;
@@ -26,6 +27,8 @@ pub struct Policy {
     /// A balance below this is an event, `credits.low`, once after each grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low_below: Option<Credits>,
+    #[serde(flatten)]
+    pub budgets: Budgets,
 }
 
 /// The accounts' policies.

@@ -19,9 +19,10 @@ use super::alerts::Alerts;
 use super::events::event_put;
 use super::item::{Item, Update, from_item, key, text, text_of};
 use super::keys::{self, SK};
+use super::ledger::Line;
 use super::queue::{Message, Queue};
 use super::remotes::{Holder, Remotes};
-use super::{Error, RACES_MAX, Table, back_off, is_transient, ledger};
+use super::{Error, RACES_MAX, Table, back_off, budgets, is_transient, ledger};
 use domain::attempt::Attempt;
 use domain::credit::{Credits, Entry};
 use domain::decide::{Decision, Event, Transition};
@@ -33,7 +34,7 @@ use domain::time::Timestamp;
 use items::{VERSION_UNCHANGED, job_update};
 use log::log;
 
-pub use create::Created;
+pub use create::{Created, Creation};
 pub(super) use items::job_from_item;
 pub use retry::{OVERTAKEN_WITHIN, REPEATED_WITHIN, Try};
 
@@ -244,7 +245,13 @@ impl JobStore {
             writes.push(ledger::end_job(&self.table, account, refund, transition.at_risk(), now));
         }
         let line_at = writes.len();
-        writes.extend(transition.entry().map(|entry| ledger::entry_put(&self.table, account, entry, now)));
+        writes.extend(transition.entry().map(|entry| {
+            let budgets = transition.before().budgets().to_vec();
+            ledger::line_put(&self.table, account, &Line { entry: entry.clone(), at: now, budgets })
+        }));
+        if ends {
+            writes.extend(budgets::refunds(&self.table, transition.before(), refund));
+        }
         if let Some(event) = &occurrence {
             writes.push(event_put(&self.table, event)?);
         }

@@ -28,6 +28,8 @@ pub const DUE_SHARDS: u8 = 16;
 
 pub const JOB: &str = "JOB";
 pub const REQUEST: &str = "REQUEST";
+/// The id of the key that ordered a job: an attribute of its request.
+pub const ORDERED_BY: &str = "ordered_by";
 pub const BALANCE: &str = "BALANCE";
 pub const POLICY: &str = "POLICY";
 pub const KEY: &str = "KEY";
@@ -52,6 +54,9 @@ pub const SUPPRESSED: &str = "SUPPRESSED";
 
 /// When an item may be deleted, in seconds since the epoch.
 pub const EXPIRES_AT: &str = "expires_at";
+
+/// The prefix of the partitions of budgets.
+pub const BUDGETS: &str = "BUDGETS#";
 
 pub fn job(id: &JobId) -> String {
     format!("JOB#{id}")
@@ -101,6 +106,24 @@ pub fn entry(entry: &Entry) -> String {
         Entry::Refund { job, .. } => format!("ENTRY#{job}#REFUND"),
         Entry::Grant { id, .. } => format!("ENTRY#{id}#GRANT"),
     }
+}
+
+/// The partition of the counters of an account's budgets, each under its name.
+pub fn budgets(id: &AccountId) -> String {
+    format!("{BUDGETS}{id}")
+}
+
+pub fn parse_budgets(key: &str) -> Option<AccountId> {
+    key.strip_prefix(BUDGETS)?.parse().ok()
+}
+
+/// The partition of the versions of the price book.
+pub const PRICES: &str = "PRICES";
+const VERSION: &str = "VERSION#";
+
+/// The sort key of a version of the price book: in the order of the numbers.
+pub fn price_version(number: u32) -> String {
+    format!("{VERSION}{number:010}")
 }
 
 pub fn api_key(id: &KeyId) -> String {

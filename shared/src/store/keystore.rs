@@ -1,11 +1,14 @@
 //! API keys: only a SHA-256 of each secret is kept.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
-use super::item::{from_item, key, text_of, to_item};
+use super::item::{Update, from_item, key, text_of, to_item};
 use super::keys::{self, PK};
 use super::{Error, Table};
+use domain::allowed::Allowed;
+use domain::budget::Budgets;
 use domain::id::{AccountId, KeyId};
 use domain::time::Timestamp;
 
@@ -19,6 +22,22 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     pub revoked: bool,
     pub created_at: Timestamp,
+    #[serde(flatten)]
+    pub rules: KeyRules,
+}
+
+/// What an operator has set for a key. Absent fields set no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KeyRules {
+    #[serde(flatten)]
+    pub budgets: Budgets,
+    #[serde(flatten)]
+    pub allowed: Allowed,
+}
+
+impl KeyRules {
+    /// The names of its fields.
+    const NAMES: [&str; 5] = ["budget_day", "budget_month", "budget_total", "models", "providers"];
 }
 
 /// The scope of a key.
@@ -74,6 +93,46 @@ impl KeyStore {
             .await
             .map_err(|source| Error::sdk(doing, source))?;
         Ok(())
+    }
+
+    /// Sets the given rules and keeps the rest, or removes the rest with `reset`. `None` if the id does not
+    /// exist.
+    #[expect(clippy::disallowed_methods, reason = "the one change of a key's rules")]
+    pub async fn change(&self, id: &KeyId, reset: bool, named: &KeyRules) -> Result<Option<ApiKey>, Error> {
+        let doing = format!("change key {id}");
+        let mut update = Update::default();
+        let mut given = to_item(&doing, named)?;
+        for name in KeyRules::NAMES {
+            match given.remove(name) {
+                Some(value) => update.set(name, value),
+                None if reset => update.remove(name),
+                None => {}
+            }
+        }
+        if update.names.is_empty() {
+            return self.get(id).await;
+        }
+        let values = Some(update.values.clone()).filter(|values| !values.is_empty());
+        let sent = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(keys::api_key(id), keys::KEY)))
+            .update_expression(update.expression())
+            .condition_expression("attribute_exists(PK)")
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(values)
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match sent {
+            Ok(answer) => answer.attributes.map(|item| from_item(&doing, item)).transpose(),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                _ => Err(Error::sdk(doing, error)),
+            },
+        }
     }
 
     /// Revokes a key permanently. `false` if the id does not exist.

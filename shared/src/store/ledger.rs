@@ -11,6 +11,7 @@ use super::item::{Item, from_item, key, number, number_of, text, text_of, to_ite
 use super::keys::{self, PK, SK};
 use super::read::Page;
 use super::{Error, RACES_MAX, Table, back_off, is_transient};
+use domain::budget::Counter;
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::event::Event;
 use domain::id::{AccountId, JobId};
@@ -33,6 +34,9 @@ pub struct Line {
     pub entry: Entry,
     #[serde(rename = "created_at")]
     pub at: Timestamp,
+    /// The counters of budgets that it changed as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Counter>,
 }
 
 impl Line {
@@ -290,9 +294,13 @@ pub(super) fn entry_put(
     entry: &Entry,
     at: Timestamp,
 ) -> TransactWriteItem {
-    let line = Line { entry: entry.clone(), at };
-    let mut item = to_item("write a ledger line", &line).expect("a line of strings and numbers serialises");
-    item.extend(key(keys::account(account), keys::entry(entry)));
+    line_put(table, account, &Line { entry: entry.clone(), at, budgets: Vec::new() })
+}
+
+/// The same, with the counters that it changes.
+pub(super) fn line_put(table: &Table, account: &AccountId, line: &Line) -> TransactWriteItem {
+    let mut item = to_item("write a ledger line", line).expect("a line of strings and numbers serialises");
+    item.extend(key(keys::account(account), keys::entry(&line.entry)));
     item.insert(keys::ACCOUNT_KEY.to_owned(), text(keys::ledger(account)));
     let put = Put::builder()
         .table_name(&table.name)

@@ -14,7 +14,7 @@ use super::{Snapshot, assert_problem, assert_unchanged};
 const ORDER: &str = r#"{"model": "pika-2.2", "prompt": "a boat"}"#;
 
 /// Every route that needs a key, with the scope that it needs; `{id}` stands for a job.
-const ROUTES: [(Method, &str, Scope); 8] = [
+const ROUTES: [(Method, &str, Scope); 9] = [
     (Method::POST, "/v1/jobs", Scope::Write),
     (Method::GET, "/v1/jobs", Scope::Read),
     (Method::GET, "/v1/jobs/{id}", Scope::Read),
@@ -23,6 +23,7 @@ const ROUTES: [(Method, &str, Scope); 8] = [
     (Method::GET, "/v1/videos/models", Scope::Read),
     (Method::GET, "/v1/providers", Scope::Read),
     (Method::GET, "/v1/account", Scope::Read),
+    (Method::GET, "/v1/usage", Scope::Read),
 ];
 
 /// Calls a route of a job with what stands for a key.

@@ -77,6 +77,7 @@ impl Caller {
             "/v1/providers",
             "/v1/account",
             "/v1/account?limit=1",
+            "/v1/usage?bucket=1h&limit=2&group_by=model,provider,key,status",
         ] {
             assert_eq!(self.call(&format!("GET {route}"), "", &[], None).await.status, 200);
         }
@@ -90,7 +91,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 36);
+        assert_eq!(operations.len(), 37);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
@@ -105,8 +106,7 @@ impl Caller {
         }
     }
 
-    /// What every operation that needs a key answers to one that sends too much: its bucket holds
-    /// ten seconds' worth, and no time passes.
+    /// What every operation with a key answers to one that sends more than its bucket holds.
     async fn too_many_requests(&self) {
         let operations = self.document.operations().filter(|(_, it)| it.get("security").is_none());
         for (route, _) in operations {

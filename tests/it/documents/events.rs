@@ -8,13 +8,14 @@ use domain::credit::Credits;
 use domain::id::AccountId;
 use domain::job::{CHECK_EVERY, Job};
 use domain::price;
+use domain::price_book::{Buyer, PERCENT_DEFAULT, PriceBook};
 use domain::provider::Provider;
 use domain::request::{JobRequest, Order};
 use domain::time::Timestamp;
 use harness::World;
 use serde_json::{Value, json};
 use shared::boot::{Clock, Env};
-use shared::store::keystore::{ApiKey, KeyStore, Scope};
+use shared::store::keystore::{ApiKey, KeyRules, KeyStore, Scope};
 use shared::store::ledger::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -143,13 +144,15 @@ pub(crate) async fn settle_in(world: &World) {
         scopes: vec![Scope::Read, Scope::Write],
         revoked: false,
         created_at: now,
+        rules: KeyRules::default(),
     };
     KeyStore::new(world.table()).create(&key).await.unwrap();
     world.grant(&account, Credits::from_micros(2_000_000_000)).await;
     let catalog = Catalog::for_providers(Provider::ALL);
     let order: Order = serde_json::from_value(json!({"model": "veo-3.1", "prompt": "a boat"})).unwrap();
     let request = JobRequest::new(order, &catalog).unwrap();
-    let price = price::quote(&request, &catalog).unwrap();
+    let buyer = Buyer { account: &account, percent: PERCENT_DEFAULT };
+    let price = price::quote(&request, &catalog, &PriceBook::default(), buyer).unwrap();
     for id in JOBS {
         let job = Job::new(
             id.parse().unwrap(),

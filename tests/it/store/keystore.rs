@@ -6,7 +6,7 @@ use domain::id::KeyId;
 use domain::time::Timestamp;
 use harness::World;
 use shared::store::keys;
-use shared::store::keystore::{ApiKey, KeyStore, Scope};
+use shared::store::keystore::{ApiKey, KeyRules, KeyStore, Scope};
 
 use super::{account, snapshot, spoil, text};
 
@@ -82,6 +82,7 @@ fn api_key(n: u8, owner: &str, created_at: Timestamp) -> ApiKey {
         scopes: vec![Scope::Read],
         revoked: false,
         created_at,
+        rules: KeyRules::default(),
     }
 }
 

@@ -21,7 +21,8 @@ async fn a_grant_is_made_once_for_each_id() {
 
     assert_eq!(ledger.grant(&anna, "order1", FIVE, now).await.unwrap(), Granted::New);
     assert_eq!(balance(&world, &anna).await, FIVE);
-    let line = Line { entry: Entry::Grant { id: "order1".to_owned(), amount: FIVE }, at: now };
+    let line =
+        Line { entry: Entry::Grant { id: "order1".to_owned(), amount: FIVE }, at: now, budgets: Vec::new() };
     assert_eq!(lines(&world, &anna).await, [line]);
     let before = snapshot(&world).await;
 

@@ -4,6 +4,7 @@ use lambda_http::{Body, Response};
 use maud::html;
 use shared::edge::http::Problem;
 use shared::edge::page::{decode, encode};
+use shared::operate::budgets;
 use shared::store::ledger::Line;
 
 use crate::Page;
@@ -25,8 +26,14 @@ pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let rows: Vec<_> = lines.items.iter().map(row).collect();
     let next =
         lines.next.map(|(at, key)| format!("{}?after={}", page.layout.at("credits"), encode(at, &key)));
+    let key = &page.visitor.key;
+    let policy = page.app.submit.policy(page.account(), page.app.clock.now()).await?;
+    let of_key = Some((&key.id, &key.rules));
+    let now = page.app.clock.now();
+    let spent = budgets::standings(&page.app.budgets, page.account(), &policy, of_key, now).await?;
     let body = html! {
         dl.cards { div { dt { "Balance" } dd { (balance) " credits" } } }
+        @for budget in &spent { p { (budget) } }
         p.quiet { "A credit is $0.01. Credits are charged when a job is submitted, and refunded when it ends without a result." }
         h2 { "Ledger" }
         (table("Ledger", ["At (UTC)", "Kind", "Amount", "Job"], &rows, "There is no entry."))

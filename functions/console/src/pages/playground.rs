@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use domain::catalog::{Audio, Kind, Model};
 use domain::id::{JobId, base32};
-use domain::price;
 use domain::request::{FieldError, JobRequest, Order};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
+use shared::operate::prices::Terms;
 use shared::operate::read;
 use shared::operate::submit::Submission;
 use shared::store::jobs::Created;
@@ -23,11 +23,11 @@ use crate::layout::{Content, credits};
 pub(crate) async fn show(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let key = base32(&page.app.random.bytes::<10>());
     let Some(id) = page.form.get("from").and_then(|id| id.parse::<JobId>().ok()) else {
-        return form_page(page, &key, None);
+        return form_page(page, &key, None).await;
     };
     let found = read::job_with_request(&page.app.jobs, page.account(), &id).await?;
     let (_, request) = found.ok_or_else(Problem::not_found)?;
-    form_page(&Page { form: &filled(&super::job::repeatable(&request)), ..*page }, &key, None)
+    form_page(&Page { form: &filled(&super::job::repeatable(&request)), ..*page }, &key, None).await
 }
 
 /// A request as the fields of the form.
@@ -55,28 +55,34 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     let request = match request(page, order(page.form)) {
         Ok(request) => request,
-        Err(wrong) => return form_page(page, key, Some(&wrong)),
+        Err(wrong) => return form_page(page, key, Some(&wrong)).await,
     };
-    let Some(price) = price::quote(&request, &app.catalog) else {
-        return form_page(page, key, Some("There is no price for this resolution."));
+    let terms = app.submit.prices.of(page.account(), now).await?;
+    let Some(price) = terms.quote(&request, &app.catalog) else {
+        return form_page(page, key, Some("There is no price for this resolution.")).await;
     };
     let id = JobId::for_key(page.account(), &format!("console-{key}"));
-    let account = page.account().clone();
-    let submission = Submission { id, account, order: request, price, body_digest: None, retry_count: None };
+    let caller = page.visitor.key.clone();
+    let submission =
+        Submission { id, key: caller, order: request, price, terms, body_digest: None, retry_count: None };
     let submitted = app.submit.place(submission, now).await?;
     if let Created::New(job) | Created::Existing(job) = &submitted.created {
         return Ok(page.layout.redirect(&format!("jobs/{}", job.id())));
     }
     let reused = || "This form has made a job already: open the playground again.".to_owned();
-    form_page(page, key, Some(&submitted.refusal(price).unwrap_or_else(reused)))
+    form_page(page, key, Some(&submitted.refusal(price).unwrap_or_else(reused))).await
 }
 
 /// A valid request, or all mistakes in one text.
 fn request(page: &Page<'_>, order: Result<Order, FieldError>) -> Result<JobRequest, String> {
     let app = page.app;
     let order = order.map_err(|error| error.to_string())?;
+    let text =
+        |errors: Vec<FieldError>| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join(". ");
     let request = JobRequest::within(order, page.account(), &app.catalog, app.reach, app.clock.now());
-    request.map_err(|errors| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join(". "))
+    let request = request.map_err(text)?;
+    page.visitor.key.rules.allowed.check(&request, &app.catalog).map_err(text)?;
+    Ok(request)
 }
 
 /// The fields of the form, as the body of a request. What is blank is absent.
@@ -104,8 +110,9 @@ fn order(form: &Form) -> Result<Order, FieldError> {
     })
 }
 
-fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Response<Body>, Problem> {
+async fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Response<Body>, Problem> {
     let now = page.app.clock.now();
+    let terms = page.app.submit.prices.of(page.account(), now).await?;
     let models: Vec<&Model> = page.app.catalog.sold(now).collect();
     let wanted = page.form.get("model").unwrap_or_default();
     let model = models.iter().find(|model| model.name == wanted).or(models.first());
@@ -135,7 +142,7 @@ fn form_page(page: &Page<'_>, key: &str, wrong: Option<&str>) -> Result<Response
             // Not on the form: what is required is still missing when the price is asked for.
             div.stack hx-get=(playground) hx-trigger="change" hx-include="closest form" hx-params="not prompt,negative_prompt" hx-select="#price"
                 hx-target="#price" hx-swap="outerHTML" { (fields(page.form, model)) }
-            (price_of(page, model))
+            (price_of(page, model, &terms))
             button type="submit" { "Submit" }
         }
     };
@@ -206,13 +213,14 @@ fn choice(name: &str, label: &str, values: &[String], default: &str, form: &Form
 }
 
 /// The price of what is filled in, and how long it usually takes.
-fn price_of(page: &Page<'_>, model: &Model) -> Markup {
+fn price_of(page: &Page<'_>, model: &Model, terms: &Terms) -> Markup {
     let order = order(page.form).map(|order| {
         let prompt = if order.prompt.is_empty() { "-".to_owned() } else { order.prompt };
         Order { model: model.name.clone(), prompt, ..order }
     });
     let quoted = request(page, order).and_then(|request| {
-        price::quote(&request, &page.app.catalog).ok_or_else(|| "There is no price for this.".to_owned())
+        let price = terms.quote(&request, &page.app.catalog);
+        price.ok_or_else(|| "There is no price for this.".to_owned())
     });
     html! {
         p #price role="status" {

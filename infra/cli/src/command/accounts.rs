@@ -1,31 +1,85 @@
 //! `genmux accounts`: an account's balance and settings.
 
 use anyhow::Result;
+use clap::{Args, Subcommand};
 use domain::credit::Credits;
+use domain::id::AccountId;
 use domain::request::Prefer;
 use serde_json::{Value, json};
 use shared::operate;
-use shared::store::accounts::{Accounts, Policy};
+use shared::store::accounts::{Accounts as AccountStore, Policy};
+use shared::store::budgets::BudgetStore;
 use shared::store::ledger::Ledger;
 
+use super::budgets::{self, BudgetArgs};
 use super::print::Output;
-use super::{AccountsCommand, Local, Target};
+use super::{Local, Target, credits};
 
-pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local) -> Result<Output> {
+#[derive(Debug, Args)]
+pub(super) struct Accounts {
+    #[command(subcommand)]
+    command: AccountsCommand,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountsCommand {
+    /// Show the balance, the settings and what is spent of the budgets.
+    Show { account: AccountId },
+    /// Change the given settings; others stay unchanged.
+    #[command(group = clap::ArgGroup::new("settings").required(true).multiple(true))]
+    Set {
+        account: AccountId,
+        /// Reset all settings to their defaults first.
+        #[arg(long, group = "settings")]
+        reset: bool,
+        /// The default of `prefer` in requests: `cheapest` or `fastest`.
+        #[arg(long, group = "settings", value_parser = prefer)]
+        prefer: Option<Prefer>,
+        /// The maximum number of live jobs; 0 blocks all submissions.
+        #[arg(long, group = "settings")]
+        live_jobs: Option<u32>,
+        /// The maximum of credits per day (UTC) that are refunded although providers may bill them;
+        /// above it, submissions are rejected until the next day.
+        #[arg(long, group = "settings", value_parser = credits::amount)]
+        loss_per_day: Option<Credits>,
+        /// The balance below which endpoints of the account get `credits.low`, once after each grant.
+        #[arg(long, group = "settings", value_parser = credits::amount)]
+        low_below: Option<Credits>,
+        #[command(flatten)]
+        budgets: BudgetArgs,
+    },
+}
+
+pub(super) async fn run(args: Accounts, local: &Local) -> Result<Output> {
+    let Accounts { command, target } = args;
     let opened = target.open(local).await?;
-    let accounts = Accounts::new(opened.table());
+    let accounts = AccountStore::new(opened.table());
     match command {
         AccountsCommand::Show { account } => {
             let ledger = Ledger::new(opened.table());
             let shown = operate::accounts::show(&ledger, &accounts, &account).await?;
-            let text = format!("balance    {}\n{}", shown.balance, settings(&shown.policy));
-            let (balance, settings) = (shown.balance.micros(), settings_json(&shown.policy));
-            let json = json!({"account": account, "balance_micro_credits": balance, "settings": settings});
+            let (store, now) = (BudgetStore::new(opened.table()), opened.process.clock.now());
+            let spent = operate::budgets::standings(&store, &account, &shown.policy, None, now).await?;
+            let text = format!(
+                "balance    {}\n{}{}",
+                shown.balance,
+                settings(&shown.policy),
+                budgets::lines(&spent)
+            );
+            let json = json!({
+                "account": account,
+                "balance_micro_credits": shown.balance.micros(),
+                "settings": settings_json(&shown.policy),
+                "budgets": budgets::json(&spent),
+            });
             Ok(Output::new(text, json))
         }
-        AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day, low_below } => {
+        AccountsCommand::Set { account, reset, prefer, live_jobs, loss_per_day, low_below, budgets } => {
             let loss_per_day = loss_per_day.map(Credits::as_usd);
-            let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day, low_below };
+            let budgets = budgets.budgets();
+            let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day, low_below, budgets };
             let policy = operate::accounts::set(&accounts, &account, reset, &named).await?;
             let text = format!("{}takes effect within 60 s", settings(&policy));
             Ok(Output::new(text, json!({"account": account, "settings": settings_json(&policy)})))
@@ -34,7 +88,7 @@ pub(super) async fn run(command: AccountsCommand, target: &Target, local: &Local
 }
 
 /// Parses a preference.
-pub(super) fn prefer(name: &str) -> Result<Prefer, String> {
+fn prefer(name: &str) -> Result<Prefer, String> {
     serde_json::from_value(Value::from(name)).map_err(|_unknown| "must be cheapest or fastest".to_owned())
 }
 
@@ -58,5 +112,8 @@ fn settings_json(policy: &Policy) -> Value {
         "live_jobs_max": policy.live_jobs_max,
         "loss_per_day_micro_usd": policy.loss_per_day,
         "low_below_micro_credits": policy.low_below,
+        "budget_day_micro_credits": policy.budgets.day,
+        "budget_month_micro_credits": policy.budgets.month,
+        "budget_total_micro_credits": policy.budgets.total,
     })
 }

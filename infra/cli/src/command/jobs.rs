@@ -100,7 +100,7 @@ pub(super) enum Since {
 }
 
 impl Since {
-    fn before(self, now: Timestamp) -> Timestamp {
+    pub(super) fn before(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::Ago(length) => now.minus(length),

@@ -3,6 +3,7 @@
 mod accounts;
 mod api;
 mod audit;
+mod budgets;
 mod catalog;
 mod client;
 mod credits;
@@ -13,11 +14,13 @@ pub mod jobs;
 mod keys;
 #[cfg(feature = "local")]
 mod local;
+mod prices;
 mod print;
 mod providers;
 mod save;
 mod shell;
 mod target;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,12 +28,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::inbound::SourceName;
 use domain::job::State;
 use domain::provider::Provider;
-use domain::request::Prefer;
 use shared::store::dead_letters::QUEUES;
 
 #[cfg(feature = "local")]
@@ -76,12 +77,16 @@ enum Command {
     Download(api::Download),
     /// Cancel a job.
     Cancel(api::Cancel),
-    /// Create, revoke and list API keys.
-    Keys(Keys),
+    /// Create, change, revoke and list API keys.
+    Keys(keys::Keys),
     /// Grant credits to an account.
     Credits(CreditsCommand),
     /// Show an account's balance and settings; change its settings.
-    Accounts(Accounts),
+    Accounts(accounts::Accounts),
+    /// Show, set and compare versions of the prices.
+    Prices(prices::Prices),
+    /// Sum up what jobs brought and cost, by day or hour, group and provider.
+    Usage(usage::Usage),
     /// List jobs; show the timeline of one.
     Jobs(Jobs),
     /// Check, show or upload your own catalogue of models, routes and prices.
@@ -181,31 +186,6 @@ enum InboundCommand {
 }
 
 #[derive(Debug, Args)]
-struct Keys {
-    #[command(subcommand)]
-    command: KeysCommand,
-    #[command(flatten)]
-    target: Target,
-}
-
-#[derive(Debug, Subcommand)]
-enum KeysCommand {
-    /// Create a key. It is shown only once.
-    Create {
-        /// `acct_` and characters of a-z and 0-9.
-        #[arg(long)]
-        account: String,
-        /// The key cannot submit or cancel.
-        #[arg(long)]
-        read_only: bool,
-    },
-    /// Revoke a key permanently.
-    Revoke { id: String },
-    /// List all keys, without their secrets.
-    List,
-}
-
-#[derive(Debug, Args)]
 struct CreditsCommand {
     #[command(subcommand)]
     command: Grant,
@@ -223,41 +203,6 @@ enum Grant {
         /// Idempotency id: a repeat with the same id changes nothing. Default: random.
         #[arg(long)]
         id: Option<String>,
-    },
-}
-
-#[derive(Debug, Args)]
-struct Accounts {
-    #[command(subcommand)]
-    command: AccountsCommand,
-    #[command(flatten)]
-    target: Target,
-}
-
-#[derive(Debug, Subcommand)]
-enum AccountsCommand {
-    /// Show the balance and the settings.
-    Show { account: AccountId },
-    /// Change the given settings; others stay unchanged.
-    #[command(group = clap::ArgGroup::new("settings").required(true).multiple(true))]
-    Set {
-        account: AccountId,
-        /// Reset all settings to their defaults first.
-        #[arg(long, group = "settings")]
-        reset: bool,
-        /// The default of `prefer` in requests: `cheapest` or `fastest`.
-        #[arg(long, group = "settings", value_parser = accounts::prefer)]
-        prefer: Option<Prefer>,
-        /// The maximum number of live jobs; 0 blocks all submissions.
-        #[arg(long, group = "settings")]
-        live_jobs: Option<u32>,
-        /// The maximum of credits per day (UTC) that are refunded although providers may bill them;
-        /// above it, submissions are rejected until the next day.
-        #[arg(long, group = "settings", value_parser = credits::amount)]
-        loss_per_day: Option<Credits>,
-        /// The balance below which endpoints of the account get `credits.low`, once after each grant.
-        #[arg(long, group = "settings", value_parser = credits::amount)]
-        low_below: Option<Credits>,
     },
 }
 
@@ -378,9 +323,11 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Wait(args) => api::wait(args, local).await?,
         Command::Download(args) => api::download(args, local).await?,
         Command::Cancel(args) => api::cancel(args, local).await?,
-        Command::Keys(Keys { command, target }) => keys::run(command, &target, local).await?,
+        Command::Keys(args) => Box::pin(keys::run(args, local)).await?,
         Command::Credits(CreditsCommand { command, target }) => credits::run(command, &target, local).await?,
-        Command::Accounts(Accounts { command, target }) => accounts::run(command, &target, local).await?,
+        Command::Accounts(args) => Box::pin(accounts::run(args, local)).await?,
+        Command::Prices(args) => Box::pin(prices::run(args, local)).await?,
+        Command::Usage(args) => Box::pin(usage::run(args, local)).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,

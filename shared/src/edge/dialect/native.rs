@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, R
 use http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::edge::http::{Problem, json};
 use crate::operate::read::Link;
@@ -35,6 +36,8 @@ struct Document<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<Value>,
 }
 
 /// A problem document.
@@ -48,6 +51,7 @@ pub(crate) fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
         retryable: problem.is_retryable(),
         request_id,
         errors: &problem.errors,
+        budget: problem.budget.as_ref().map(|budget| budget.json()),
     };
     let mut response = json(problem.status, &document);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::form::{self, Field};
 use super::{Asked, BODY_BYTES_MAX, Image, native, put, wrong};
-use crate::edge::http::{Problem, body_bytes, check_length, json as answer, parse_within};
+use crate::edge::http::{Problem, SHOULD_RETRY, body_bytes, check_length, json as answer, parse_within};
 
 /// The model of a request that names none, as their clients know it.
 const MODEL_DEFAULT: &str = "sora-2";
@@ -28,7 +28,6 @@ const REFERENCE: &str = "input_reference";
 const NOT_TEXT: [&str; 6] = ["audio", "fallback_models", "fps", "metadata", "pin", "seed"];
 /// `Retry-After` of our own dialect, in their clients' unit.
 const POLL_AFTER: HeaderName = HeaderName::from_static("openai-poll-after-ms");
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Names of models that stand for one of ours.
 pub type Aliases = BTreeMap<String, String>;
@@ -279,7 +278,8 @@ pub(super) fn problem(problem: &Problem) -> Response<Body> {
     };
     let (kind, code) = match (problem.status.as_u16(), problem.code) {
         (401, _) => ("invalid_request_error", "invalid_api_key"),
-        (402, _) => ("insufficient_quota", "insufficient_quota"),
+        (402, "insufficient_credits") => ("insufficient_quota", "insufficient_quota"),
+        (402, code) => ("insufficient_quota", code),
         (429, _) => ("rate_limit_error", "rate_limit_exceeded"),
         (500.., _) => ("server_error", "server_error"),
         (_, "invalid_request") if field == Some("model") => ("invalid_request_error", "model_not_found"),

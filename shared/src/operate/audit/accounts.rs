@@ -7,7 +7,7 @@ use domain::credit::Entry;
 use domain::id::AccountId;
 use domain::time::Timestamp;
 
-use super::Report;
+use super::{Report, budgets};
 use crate::store::audit::{Account, LedgerSnapshot, Row, Subject};
 use crate::store::ledger::Line;
 
@@ -94,6 +94,7 @@ fn problems(account: &Account, sums: Sums, live: Option<(i64, i64)>) -> Vec<Stri
         let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
         problems.push(format!("has {count} live jobs and counts {}", account.live));
     }
+    problems.extend(budgets::problems(account));
     problems
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use domain::credit::{Credits, Entry};
 use domain::id::{AccountId, JobId};
 use domain::job::{CancelRefund, Job, State, Stop};
+use domain::price_book::Buyer;
 use domain::time::Timestamp;
 
-use crate::store::audit::{AuditedJob, DueEntry, JobRow, Row};
+use crate::store::audit::{AuditedJob, DueEntry, JobRow, LedgerSnapshot, Row};
 use crate::store::keys;
 use crate::store::ledger::Line;
 use crate::store::moves::Move;
@@ -60,6 +61,9 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
     if of_kind(|entry| matches!(entry, Entry::Charge { .. })) != [(job.account(), job.price())] {
         problems.push("was not charged its price, once, to its account".to_owned());
     }
+    if lines.iter().any(|(_, line)| line.budgets != job.budgets()) {
+        problems.push("has other budgets than its ledger lines".to_owned());
+    }
     let refunds = of_kind(|entry| matches!(entry, Entry::Refund { .. }));
     if !matches!(job.state(), State::Failed | State::Canceled) {
         if !refunds.is_empty() || job.refunded().is_some() {
@@ -81,6 +85,28 @@ fn money(row: &JobRow, lines: &[(AccountId, Line)]) -> Vec<String> {
     }
     problems.extend(refund_time(row, lines));
     problems
+}
+
+/// Whether the charge is the price that the job's version of the price book has for its request. What that
+/// version leaves to the catalogue, whose prices change with releases, cannot be computed again.
+pub(super) fn price(row: &JobRow, audited: &AuditedJob, snapshot: &LedgerSnapshot) -> Option<String> {
+    let (job, version) = (&row.job, row.job.price_version());
+    if version == 0 {
+        return None;
+    }
+    let Some(book) = snapshot.prices.get(&version) else {
+        return Some(format!("has a price of version {version}, which does not exist"));
+    };
+    let buyer = Buyer { account: job.account(), percent: job.price_percent() };
+    if !book.may_charge(buyer.account, buyer.percent) {
+        return Some(format!(
+            "pays {} percent, which version {version} of the prices has not",
+            buyer.percent
+        ));
+    }
+    let price = book.amount(audited.priced.as_deref()?, buyer)?;
+    let wrong = || format!("costs {} credits and {price} in version {version} of the prices", job.price());
+    (price != job.price()).then(wrong)
 }
 
 /// What an ended job should have got back. `None` where it can no longer be computed: something was

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod attempts;
+mod budgets;
 mod events;
 mod files;
 mod jobs;
@@ -128,6 +129,7 @@ pub fn check(
         *report.jobs.entry(state).or_default() += 1;
         let mut problems = jobs::problems(id, audited, now);
         if let Some(row) = audited.row() {
+            problems.extend(jobs::price(row, audited, snapshot));
             report.cost = MicroUsd(report.cost.0.saturating_add(row.job.cost().0));
             problems.extend(attempts::problems(row, now));
             problems.extend(files::problems(row, snapshot, options.media_days, now));

@@ -10,6 +10,7 @@ use super::super::ledger::Line;
 use super::super::{Error, RACES_MAX, Table, back_off};
 use super::snapshot::{account_of, is_live, line, line_keys};
 use super::{Account, AuditedJob, DueEntry, LedgerSnapshot, Row, Source};
+use domain::budget::Counter;
 use domain::credit::Entry;
 use domain::id::{AccountId, JobId};
 use domain::provider::Provider;
@@ -210,11 +211,13 @@ impl Source {
 
         let balance = self.table.item(doing, key(keys::account(id), keys::BALANCE)).await?;
         let mut account = Account::default();
+        snapshot.accounts.remove(id);
         if let Some(item) = balance {
-            snapshot.accounts.remove(id);
             snapshot.take(item);
             account = snapshot.accounts.remove(id).unwrap_or_default();
         }
+
+        account.counters = self.counters(snapshot, id).await?;
 
         let live_after = self.live_among(live_before.clone()).await?;
         let second = self.lines(snapshot, id).await?;
@@ -226,6 +229,22 @@ impl Source {
         account.counted = Some(count(live_after.len())..=count(live_before.len() + new_jobs));
         account.lines = first.into_values().collect();
         Ok(account)
+    }
+
+    /// What the counters of an account's budgets say. Unreadable ones are recorded.
+    async fn counters(
+        &self,
+        snapshot: &mut LedgerSnapshot,
+        id: &AccountId,
+    ) -> Result<BTreeMap<Counter, i128>, Error> {
+        let query = self.table.client.query().table_name(&self.table.name).consistent_read(true);
+        let query = query.key_condition_expression("PK = :pk");
+        let query = query.expression_attribute_values(":pk", text(keys::budgets(id)));
+        let mut items = query.into_paginator().items().send();
+        while let Some(item) = items.next().await {
+            snapshot.take(item.map_err(|source| Error::sdk("read budgets again", source))?);
+        }
+        Ok(snapshot.accounts.remove(id).unwrap_or_default().counters)
     }
 
     /// An account's ledger by key. Unreadable lines are recorded.

@@ -10,9 +10,11 @@ use super::super::keys::{self, CHECK_AT, DUE_SHARD, DUE_SHARDS, MOVES, PK, SK};
 use super::super::keystore::ApiKey;
 use super::super::ledger::{Line, owner};
 use super::super::moves::Move;
+use super::super::prices::Version;
 use super::super::remotes::{Holder, holder_of};
 use super::super::{Error, jobs::JobStore};
 use super::{Object, Source};
+use domain::budget::Counter;
 use domain::credit::Entry;
 use domain::delivery::{Delivery, Status};
 use domain::endpoint::Endpoint;
@@ -21,6 +23,7 @@ use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
 use domain::policy::admission::Admission;
 use domain::policy::health::Gauge;
+use domain::price_book::PriceBook;
 use domain::provider::Provider;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -37,6 +40,8 @@ pub struct LedgerSnapshot {
     pub remotes: BTreeMap<String, Held>,
     pub admissions: BTreeMap<Provider, Admission>,
     pub keys: Vec<ApiKey>,
+    /// The versions of the price book.
+    pub prices: BTreeMap<u32, PriceBook>,
     /// The endpoints of each account.
     pub endpoints: BTreeMap<AccountId, Endpoints>,
     /// When what waits is due of each event and delivery, by its key.
@@ -61,6 +66,8 @@ pub struct Account {
     pub later: Vec<Line>,
     /// Number of its active jobs at that time, if it was read again.
     pub counted: Option<RangeInclusive<i64>>,
+    /// What the counters of its budgets say, in micro-credits.
+    pub counters: BTreeMap<Counter, i128>,
     /// The account has an unreadable item, so its sums are not checked.
     pub is_partial: bool,
 }
@@ -78,9 +85,11 @@ pub struct Endpoints {
 pub struct AuditedJob {
     pub row: Row,
     pub has_request: bool,
-    /// Of the stored request, as it is and without the preference that the account's policy may
-    /// have added; empty where this release does not know all of it.
+    /// Of the stored request without the providers of its key, as it is and without the preference that the
+    /// account's policy may have added; empty where this release does not know all of it.
     pub digests: Vec<String>,
+    /// The request without its prompts, of a job whose price is of a version of the price book.
+    pub priced: Option<Box<JobRequest>>,
     pub lines: Vec<(AccountId, Line)>,
     pub indexed: Vec<DueEntry>,
 }
@@ -128,6 +137,16 @@ impl AuditedJob {
             Row::Missing | Row::Unreadable { .. } => None,
         }
     }
+
+    fn read_request(&mut self, item: Item) -> Result<(), Error> {
+        self.has_request = true;
+        let request: JobRequest = from_item(DOING, item.clone())?;
+        self.digests = digests(&item, &request)?;
+        let is_priced = self.row().is_some_and(|row| row.job.price_version() > 0);
+        let request = JobRequest { prompt: String::new(), negative_prompt: None, ..request };
+        self.priced = is_priced.then(|| Box::new(request));
+        Ok(())
+    }
 }
 
 impl LedgerSnapshot {
@@ -153,9 +172,7 @@ impl LedgerSnapshot {
                 audited.row = Row::Read(Box::new(JobRow::read(pk, item)?));
             }
             keys::REQUEST => {
-                let audited = self.jobs.entry(job_of(pk)?).or_default();
-                audited.has_request = true;
-                audited.digests = digests(item)?;
+                self.jobs.entry(job_of(pk)?).or_default().read_request(item)?;
             }
             keys::BALANCE => {
                 let id = owner_of(&item)?;
@@ -191,9 +208,22 @@ impl LedgerSnapshot {
                 let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
                 self.admissions.insert(*provider, from_item(DOING, item)?);
             }
+            counter if pk.starts_with(keys::BUDGETS) => self.read_counter(pk, counter, &item)?,
+            _ if pk == keys::PRICES => {
+                let version: Version = from_item(DOING, item)?;
+                self.prices.insert(version.number, version.book()?);
+            }
             keys::REMOTE => drop(self.remotes.insert(pk.to_owned(), Held::read(&item)?)),
             _ => self.read_of_events(pk, sk, item)?,
         }
+        Ok(())
+    }
+
+    fn read_counter(&mut self, pk: &str, counter: &str, item: &Item) -> Result<(), Error> {
+        let account = keys::parse_budgets(pk).ok_or_else(|| corrupt("its key names no account"))?;
+        let counter = counter.parse().map_err(|_name| corrupt("its key names no counter"))?;
+        let spent = number_of(item, "spent").ok_or_else(|| corrupt("it has no amount"))?;
+        self.accounts.entry(account).or_default().counters.insert(counter, spent);
         Ok(())
     }
 
@@ -307,14 +337,15 @@ pub(super) fn line_keys(job: &JobId) -> [String; 2] {
         .map(|entry| keys::entry(&entry))
 }
 
-fn digests(item: Item) -> Result<Vec<String>, Error> {
-    let request: JobRequest = from_item(DOING, item.clone())?;
-    let known = to_item(DOING, &request)?;
-    let is_whole =
-        item.iter().all(|(name, value)| name == PK || name == SK || known.get(name) == Some(value));
+fn digests(item: &Item, request: &JobRequest) -> Result<Vec<String>, Error> {
+    let known = to_item(DOING, request)?;
+    let is_whole = item.iter().all(|(name, value)| {
+        [PK, SK, keys::ORDERED_BY].contains(&name.as_str()) || known.get(name) == Some(value)
+    });
     if !is_whole {
         return Ok(Vec::new());
     }
+    let request = JobRequest { providers: Vec::new(), ..request.clone() };
     let as_it_is = request.digest();
     Ok(vec![as_it_is, JobRequest { prefer: None, ..request }.digest()])
 }

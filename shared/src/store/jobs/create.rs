@@ -5,12 +5,15 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use super::items::{job_item, request_item};
 use super::retry::Try;
 use super::{JobStore, cancellation, failed_condition, job_from_item};
+use crate::store::budgets::Charging;
 use crate::store::events::event_put;
 use crate::store::item::Item;
-use crate::store::ledger::{self, Limits, Low};
+use crate::store::ledger::{self, Limits, Line, Low};
 use crate::store::{Error, RACES_MAX, back_off, is_transient};
+use domain::budget::{Budget, Standing};
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::event::Event;
+use domain::id::KeyId;
 use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -35,12 +38,39 @@ pub enum Created {
     TooMuchLost {
         lost: MicroUsd,
     },
+    /// A budget of the account or of the key does not cover the price. Nothing was changed.
+    OverBudget(Standing),
+}
+
+/// What a job is created with, beside itself. Its moves are events if it says so, or if its account has an
+/// endpoint.
+#[derive(Debug)]
+pub struct Creation<'a> {
+    pub request: &'a JobRequest,
+    /// The key that ordered it.
+    pub key: Option<&'a KeyId>,
+    /// When `reconcile` first checks it.
+    pub check_at: Timestamp,
+    pub limits: Limits,
+    /// What its price is charged to beside the balance.
+    pub budgets: &'a [Budget],
+    /// Of a client that numbers its tries: one of them creates a job.
+    pub tried: Option<&'a Try>,
+}
+
+/// The places of the writes of a creation whose conditions have a meaning.
+const JOB_AT: usize = 0;
+const BALANCE_AT: usize = 2;
+
+/// A try to create a job: what it says of money depends on what the tries before it have found.
+struct Attempt<'a> {
+    job: Job,
+    low: Low,
+    budgets: Vec<Charging<'a>>,
 }
 
 impl JobStore {
     /// Charges the price and writes the job, its request and the ledger line in one transaction.
-    /// `check_at` is when `reconcile` first checks the job. The moves of a job are events if it says
-    /// so, or if its account has an endpoint.
     pub async fn create(
         &self,
         job: &Job,
@@ -48,36 +78,28 @@ impl JobStore {
         check_at: Timestamp,
         limits: Limits,
     ) -> Result<Created, Error> {
-        self.create_once(job, request, check_at, limits, None).await
+        let creation = Creation { request, key: None, check_at, limits, budgets: &[], tried: None };
+        self.create_as(job, &creation).await
     }
 
-    /// As [`create`](Self::create), for a client that numbers its tries: one of them creates a job.
-    pub async fn create_once(
-        &self,
-        job: &Job,
-        request: &JobRequest,
-        check_at: Timestamp,
-        limits: Limits,
-        tried: Option<&Try>,
-    ) -> Result<Created, Error> {
-        let mut job = job.clone();
-        let mut low = Low::Unknown;
+    /// As [`create`](Self::create), with budgets and the number of a try.
+    pub async fn create_as(&self, job: &Job, creation: &Creation<'_>) -> Result<Created, Error> {
+        let counters = creation.budgets.iter().map(|budget| budget.counter.clone()).collect();
+        let budgets = creation.budgets.iter().map(Charging::new).collect();
+        let mut attempt = Attempt { job: job.clone().with_budgets(counters), low: Low::Unknown, budgets };
         let doing = format!("create job {}", job.id());
         for tries in 0..RACES_MAX {
-            let mut writes = self.creation(&doing, &job, request, check_at, limits, low)?;
-            let tried_at = writes.len();
-            writes.extend(tried.map(|it| it.put(&self.table.name, job.id(), job.created_at())));
-            let Err(error) = self.transact(writes).await else { return Ok(Created::New(job)) };
+            let writes = self.creation(&doing, &attempt, creation)?;
+            let budgets_at = BALANCE_AT + 2;
+            let tried_at = budgets_at + attempt.budgets.len();
+            let Err(error) = self.transact(writes).await else { return Ok(Created::New(attempt.job)) };
             let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
             // The order of the reasons is the order of the writes.
-            if let Some(item) = failed_condition(reasons, 0) {
-                let earlier = job_from_item(&doing, item)?;
-                let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
-                let same = same_body || earlier.request_hash() == job.request_hash();
-                return Ok(if same { Created::Existing(earlier) } else { Created::KeyReused });
+            if let Some(item) = failed_condition(reasons, JOB_AT) {
+                return existing(&doing, &attempt.job, item);
             }
             // Before money and limits, which the first try may have used up.
-            if let Some((tried, item)) = tried.zip(failed_condition(reasons, tried_at)) {
+            if let Some((tried, item)) = creation.tried.zip(failed_condition(reasons, tried_at)) {
                 let Some(id) = self.repeated(tried, &item, job.id()).await? else { continue };
                 let earlier = self.get(&id).await?;
                 return Ok(Created::Existing(
@@ -88,16 +110,14 @@ impl JobStore {
                 back_off(tries).await;
                 continue;
             }
-            let Some(item) = failed_condition(reasons, 2) else { return Err(Error::sdk(doing, error)) };
-            if let Some(refused) = refused(&doing, &item, &job, limits)? {
-                return Ok(refused);
+            let balance = failed_condition(reasons, BALANCE_AT);
+            let counters = (0..attempt.budgets.len()).map(|n| failed_condition(reasons, budgets_at + n));
+            let counters: Vec<_> = counters.collect();
+            if balance.is_none() && counters.iter().all(Option::is_none) {
+                return Err(Error::sdk(doing, error));
             }
-            let wanted = ledger::wanted_events(&item);
-            let (was_low, was_told) = (low, job.notifies());
-            low = ledger::falls_low(&doing, &item, &job, limits)?.map_or(Low::Unknown, Low::From);
-            job = job.with_events(wanted.max(was_told));
-            if low == was_low && job.notifies() == was_told {
-                return Ok(Created::TooMany { live: ledger::live_of(&item) });
+            if let Some(refused) = attempt.learn(&doing, balance.as_ref(), &counters, creation.limits)? {
+                return Ok(refused);
             }
         }
         Err(Error::contended(doing))
@@ -106,25 +126,68 @@ impl JobStore {
     fn creation(
         &self,
         doing: &str,
-        job: &Job,
-        request: &JobRequest,
-        check_at: Timestamp,
-        limits: Limits,
-        low: Low,
+        attempt: &Attempt<'_>,
+        creation: &Creation<'_>,
     ) -> Result<Vec<TransactWriteItem>, Error> {
-        let charge = Entry::Charge { job: job.id().clone(), amount: job.price() };
+        let Attempt { job, low, budgets } = attempt;
+        let &Creation { request, key, check_at, limits, tried, .. } = creation;
+        let entry = Entry::Charge { job: job.id().clone(), amount: job.price() };
+        let charge = Line { entry, at: job.created_at(), budgets: job.budgets().to_vec() };
         let mut writes = vec![
             self.put_if_absent(job_item(doing, job, check_at)?, true),
-            self.put_if_absent(request_item(doing, job.id(), request)?, false),
-            ledger::take(&self.table, job, limits, low),
-            ledger::entry_put(&self.table, job.account(), &charge, job.created_at()),
+            self.put_if_absent(request_item(doing, job.id(), request, key)?, false),
+            ledger::take(&self.table, job, limits, *low),
+            ledger::line_put(&self.table, job.account(), &charge),
         ];
-        if let (Low::From(balance), Some(mark)) = (low, limits.low_below) {
-            let event = Event::of_low(job, balance.less(job.price()), mark);
-            writes.push(event_put(&self.table, &event)?);
+        writes.extend(budgets.iter().map(|budget| budget.write(&self.table, job)));
+        writes.extend(tried.map(|it| it.put(&self.table.name, job.id(), job.created_at())));
+        let mut events: Vec<Event> = budgets.iter().filter_map(|budget| budget.event(job)).collect();
+        if let (Low::From(balance), Some(mark)) = (*low, limits.low_below) {
+            events.push(Event::of_low(job, balance.less(job.price()), mark));
+        }
+        for event in &events {
+            writes.push(event_put(&self.table, event)?);
         }
         Ok(writes)
     }
+}
+
+impl Attempt<'_> {
+    /// Learns from the items that refused it; returns why there is no job, if another try cannot change that.
+    fn learn(
+        &mut self,
+        doing: &str,
+        balance: Option<&Item>,
+        counters: &[Option<Item>],
+        limits: Limits,
+    ) -> Result<Option<Created>, Error> {
+        let mut live = None;
+        if let Some(item) = balance {
+            if let Some(refused) = refused(doing, item, &self.job, limits)? {
+                return Ok(Some(refused));
+            }
+            let (was_low, was_told) = (self.low, self.job.notifies());
+            self.low = ledger::falls_low(doing, item, &self.job, limits)?.map_or(Low::Unknown, Low::From);
+            self.job = self.job.clone().with_events(ledger::wanted_events(item).max(was_told));
+            let is_same = self.low == was_low && self.job.notifies() == was_told;
+            live = is_same.then(|| ledger::live_of(item));
+        }
+        let budgets = self.budgets.iter_mut().zip(counters);
+        let exceeded = budgets.filter_map(|(budget, item)| budget.refused(item.as_ref()?, &self.job));
+        if let Some(longest) = Standing::longest(exceeded) {
+            return Ok(Some(Created::OverBudget(longest)));
+        }
+        // The number of active jobs has fallen since.
+        Ok(live.map(|live| Created::TooMany { live }))
+    }
+}
+
+/// The job that an earlier request under the same key has created.
+fn existing(doing: &str, job: &Job, item: Item) -> Result<Created, Error> {
+    let earlier = job_from_item(doing, item)?;
+    let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
+    let same = same_body || earlier.request_hash() == job.request_hash();
+    Ok(if same { Created::Existing(earlier) } else { Created::KeyReused })
 }
 
 /// Why the balance item refuses a job; `None` if it is for another reason.

@@ -5,7 +5,7 @@ use crate::store::item::{Item, Update, from_item, key, number, text, to_item, to
 use crate::store::keys::{self, CHECK_AT, DUE_SHARD, MOVES};
 use crate::store::moves::Move;
 use domain::decide::{Event, Transition};
-use domain::id::JobId;
+use domain::id::{JobId, KeyId};
 use domain::job::Job;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -37,9 +37,15 @@ pub(super) fn job_item(doing: &str, job: &Job, check_at: Timestamp) -> Result<It
     Ok(item)
 }
 
-pub(super) fn request_item(doing: &str, id: &JobId, request: &JobRequest) -> Result<Item, Error> {
+pub(super) fn request_item(
+    doing: &str,
+    id: &JobId,
+    request: &JobRequest,
+    ordered_by: Option<&KeyId>,
+) -> Result<Item, Error> {
     let mut item = to_item(doing, request)?;
     item.extend(key(keys::job(id), keys::REQUEST));
+    item.extend(ordered_by.map(|key| (keys::ORDERED_BY.to_owned(), text(key.as_str()))));
     Ok(item)
 }
 

@@ -47,6 +47,7 @@ fn every_route_leads_to_its_function() {
             "GET /v1/models → status",
             "GET /v1/providers → status",
             "GET /v1/unsubscribe/{token} → endpoints",
+            "GET /v1/usage → status",
             "GET /v1/videos → status",
             "GET /v1/videos/models → status",
             "GET /v1/videos/{id} → status",

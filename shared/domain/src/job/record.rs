@@ -1,0 +1,113 @@
+//! What a job records, for all who may read it.
+
+use super::{CancelRefund, Job, Notifies, State, Stop};
+use crate::attempt::Attempt;
+use crate::budget::Counter;
+use crate::credit::Credits;
+use crate::id::{AccountId, JobId};
+use crate::media::Media;
+use crate::time::Timestamp;
+use crate::verdict::Fault;
+
+impl Job {
+    pub const fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    pub const fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub const fn price(&self) -> Credits {
+        self.price
+    }
+
+    pub fn request_hash(&self) -> &str {
+        &self.request_hash
+    }
+
+    pub fn body_digest(&self) -> Option<&str> {
+        self.body_digest.as_deref()
+    }
+
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    pub const fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    pub const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// The number of the current attempt; 0 before the first.
+    pub const fn current_number(&self) -> u8 {
+        self.attempt
+    }
+
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    pub const fn copy_until(&self) -> Option<Timestamp> {
+        self.copy_until
+    }
+
+    pub const fn copy_lease(&self) -> Option<u64> {
+        self.copy_lease
+    }
+
+    pub const fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    pub const fn media(&self) -> Option<&Media> {
+        self.media.as_ref()
+    }
+
+    pub const fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub const fn cancel_refund(&self) -> CancelRefund {
+        self.cancel_refund
+    }
+
+    pub const fn notifies(&self) -> Notifies {
+        self.notifies
+    }
+
+    pub const fn price_version(&self) -> u32 {
+        self.price_version
+    }
+
+    pub const fn price_percent(&self) -> u32 {
+        self.price_percent
+    }
+
+    pub fn budgets(&self) -> &[Counter] {
+        &self.budgets
+    }
+
+    pub const fn deleted_at(&self) -> Option<Timestamp> {
+        self.deleted_at
+    }
+
+    pub const fn refunded(&self) -> Option<Credits> {
+        self.refunded
+    }
+}

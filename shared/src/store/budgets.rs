@@ -1,0 +1,163 @@
+//! The counters of budgets: charges less refunds, in the transactions that create and end jobs.
+//!
+//! A job without budgets has none of these writes.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+
+use super::item::{Item, key, number, number_of, text_of};
+use super::keys::{self, SK};
+use super::{Error, Table};
+use domain::budget::{Budget, Charge, Counter, MARKS, Spent, Standing};
+use domain::credit::Credits;
+use domain::event::Event;
+use domain::id::AccountId;
+use domain::job::{Job, Notifies};
+
+/// The counters of all accounts.
+#[derive(Debug, Clone)]
+pub struct BudgetStore {
+    table: Table,
+}
+
+impl BudgetStore {
+    pub fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// What is spent of these budgets of one account; without a call if there are none.
+    pub async fn standings(&self, account: &AccountId, budgets: Vec<Budget>) -> Result<Vec<Standing>, Error> {
+        let doing = format!("read the budgets of {account}");
+        let wanted = budgets.iter().map(|budget| counter_key(account, &budget.counter)).collect();
+        let items = self.table.batch_get(&doing, wanted).await?;
+        let named = items.iter().filter_map(|item| Some((counter_of(item)?, spent_of(item).spent)));
+        let spent: BTreeMap<Counter, Credits> = named.collect();
+        let standing = |budget: Budget| {
+            let spent = spent.get(&budget.counter).copied().unwrap_or_default();
+            Standing { budget, spent }
+        };
+        Ok(budgets.into_iter().map(standing).collect())
+    }
+}
+
+/// A budget in the transaction that charges a job.
+#[derive(Debug)]
+pub(super) struct Charging<'a> {
+    budget: &'a Budget,
+    /// What the charge was found to be the first to reach, and from where.
+    reaches: Option<(Spent, u8)>,
+}
+
+impl<'a> Charging<'a> {
+    pub(super) fn new(budget: &'a Budget) -> Self {
+        Self { budget, reaches: None }
+    }
+
+    /// The write that charges it. It fails if the budget is exceeded, and, for a job whose account may have
+    /// endpoints, if the charge is the first to reach a mark and no event says so.
+    pub(super) fn write(&self, table: &Table, job: &Job) -> TransactWriteItem {
+        let Budget { counter, limit } = self.budget;
+        let price = job.price();
+        let mut update = Update::builder()
+            .table_name(&table.name)
+            .set_key(Some(counter_key(job.account(), counter)))
+            .expression_attribute_values(":price", number(price.micros()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let mut charge = "ADD spent :price".to_owned();
+        // Without a counter, nothing is spent yet. Nothing is below zero: a price above the limit never fits.
+        let mut condition = match limit.micros().checked_sub(price.micros()) {
+            Some(room) => {
+                update = update.expression_attribute_values(":room", number(room));
+                "(attribute_not_exists(spent) OR spent <= :room)".to_owned()
+            }
+            None => {
+                update = update.expression_attribute_values(":none", number(0));
+                "spent < :none".to_owned()
+            }
+        };
+        match self.reaches {
+            Some((from, mark)) => {
+                charge.push_str(" SET mark = :mark");
+                update = update
+                    .expression_attribute_values(":mark", number(mark))
+                    .expression_attribute_values(":seen", number(from.spent.micros()));
+                let unspent =
+                    if from.spent == Credits::ZERO { "attribute_not_exists(spent) OR " } else { "" };
+                condition.push_str(&format!(
+                    " AND ({unspent}spent = :seen) AND (attribute_not_exists(mark) OR mark < :mark)"
+                ));
+            }
+            None if job.notifies() != Notifies::Nothing => {
+                for mark in MARKS {
+                    let unspent =
+                        if self.budget.share(mark) > price { "attribute_not_exists(spent) OR " } else { "" };
+                    let below = self.budget.share(mark).less(price);
+                    condition
+                        .push_str(&format!(" AND ({unspent}spent < :below_{mark} OR mark >= :mark_{mark})"));
+                    update = update
+                        .expression_attribute_values(format!(":below_{mark}"), number(below.micros()))
+                        .expression_attribute_values(format!(":mark_{mark}"), number(mark));
+                }
+            }
+            None => {}
+        }
+        let update = update.update_expression(charge).condition_expression(condition);
+        let update = update.build().expect("table, key and expression are set");
+        TransactWriteItem::builder().update(update).build()
+    }
+
+    /// The event that the charge reaches a mark, if it does.
+    pub(super) fn event(&self, job: &Job) -> Option<Event> {
+        let (from, mark) = self.reaches?;
+        let spent = from.spent.checked_add(job.price())?;
+        Some(Event::of_budget(job, &Standing { budget: self.budget.clone(), spent }, mark))
+    }
+
+    /// Learns from the counter that refused the write; returns the budget if it is exceeded.
+    pub(super) fn refused(&mut self, item: &Item, job: &Job) -> Option<Standing> {
+        let from = spent_of(item);
+        match self.budget.charge(from, job.price()) {
+            Charge::Exceeds => Some(Standing { budget: self.budget.clone(), spent: from.spent }),
+            Charge::Reaches(mark) => {
+                self.reaches = Some((from, mark));
+                None
+            }
+            Charge::Fits => {
+                self.reaches = None;
+                None
+            }
+        }
+    }
+}
+
+/// Takes the refund of a job that ends from each counter that it was charged to.
+pub(super) fn refunds(table: &Table, job: &Job, refund: Credits) -> Vec<TransactWriteItem> {
+    let of_counter = |counter: &Counter| {
+        let update = Update::builder()
+            .table_name(&table.name)
+            .set_key(Some(counter_key(job.account(), counter)))
+            // Also if the counter is missing: nothing keeps a job from its end. The audit finds it.
+            .update_expression("ADD spent :less")
+            .expression_attribute_values(":less", number(-i128::from(refund.micros())))
+            .build()
+            .expect("table, key and expression are set");
+        TransactWriteItem::builder().update(update).build()
+    };
+    if refund == Credits::ZERO { Vec::new() } else { job.budgets().iter().map(of_counter).collect() }
+}
+
+fn counter_key(account: &AccountId, counter: &Counter) -> Item {
+    key(keys::budgets(account), counter.to_string())
+}
+
+/// The counter of an item.
+pub(super) fn counter_of(item: &Item) -> Option<Counter> {
+    text_of(item, SK)?.parse().ok()
+}
+
+/// What a counter says; nothing for an absent one.
+pub(super) fn spent_of(item: &Item) -> Spent {
+    let spent = Credits::from_micros(number_of(item, "spent").unwrap_or(0));
+    Spent { spent, mark: number_of(item, "mark").unwrap_or(0) }
+}
