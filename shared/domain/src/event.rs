@@ -14,6 +14,7 @@ use super::endpoint::Endpoint;
 use super::id::{AccountId, EndpointId, EventId, JobId};
 use super::inbound::{self, SourceName};
 use super::job::{Job, Notifies, State};
+use super::payment::purchase::Purchase;
 use super::provider::Provider;
 use super::time::Timestamp;
 
@@ -21,13 +22,19 @@ use super::time::Timestamp;
 pub const KEPT_S: i64 = 30 * 24 * 3_600;
 
 /// The types of events, beside those of [`inbound`] sources. The last ten go to the operator.
-pub const TYPES: [&str; 18] = [
+pub const TYPES: [&str; 24] = [
     EventType::RUNNING,
     "job.succeeded",
     "job.failed",
     "job.canceled",
     EventType::GRANTED,
     EventType::LOW,
+    EventType::TOPUP_PAID,
+    EventType::TOPUP_FAILED,
+    EventType::TOPUP_EXPIRED,
+    EventType::TOPUP_REFUNDED,
+    EventType::TOPUP_DISPUTED,
+    EventType::TOPUP_REINSTATED,
     EventType::DISABLED,
     EventType::TEST,
     EventType::DEGRADED,
@@ -51,6 +58,12 @@ impl EventType {
     pub const RUNNING: &'static str = "job.running";
     pub const GRANTED: &'static str = "credits.granted";
     pub const LOW: &'static str = "credits.low";
+    pub const TOPUP_PAID: &'static str = "topup.paid";
+    pub const TOPUP_FAILED: &'static str = "topup.failed";
+    pub const TOPUP_EXPIRED: &'static str = "topup.expired";
+    pub const TOPUP_REFUNDED: &'static str = "topup.refunded";
+    pub const TOPUP_DISPUTED: &'static str = "topup.disputed";
+    pub const TOPUP_REINSTATED: &'static str = "topup.reinstated";
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
     /// For operators.
@@ -218,6 +231,12 @@ impl Event {
         let id = EventId::of(&[EventType::GRANTED, account.as_str(), grant]);
         let data = json!({"id": grant, "micro_credits": amount.micros()});
         Self::new(id, account.clone(), EventType::GRANTED, &data, now)
+    }
+
+    /// A purchase has moved: one event for each version.
+    pub fn of_topup(kind: &'static str, purchase: &Purchase) -> Self {
+        let id = EventId::of(&["topup", purchase.id().as_str(), &purchase.version().to_string()]);
+        Self::new(id, purchase.account().clone(), kind, &purchase.shown(), purchase.updated_at())
     }
 
     /// This job's charge took the balance below the account's mark.

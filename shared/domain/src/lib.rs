@@ -5,6 +5,7 @@
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
+//! - [`payment`]: purchases of credits, and what is sold.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
 //! - [`public_url`]: untrusted URLs; [`upload`]: images that came with a request; [`size`]: sizes in pixels.
 
@@ -20,6 +21,7 @@ pub mod id;
 pub mod inbound;
 pub mod job;
 pub mod media;
+pub mod payment;
 pub mod policy;
 pub mod price;
 pub mod price_list;
