@@ -264,7 +264,7 @@ impl World {
     }
 
     pub async fn balance(&self) -> Credits {
-        Ledger::new(self.table()).balance(&self.account).await.expect("the table answers")
+        Ledger::new(self.table()).balance(&self.account).await.expect("the table answers").available()
     }
 
     /// Handles every message and delivers every webhook that is due now.

@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod own_catalog;
 pub mod pins;
 pub mod polls;
+pub mod purchases;
 pub mod queue;
 pub mod read;
 pub mod remotes;

@@ -129,7 +129,7 @@ impl JobStore {
 
 /// Why the balance item refuses a job; `None` if it is for another reason.
 fn refused(doing: &str, item: &Item, job: &Job, limits: Limits) -> Result<Option<Created>, Error> {
-    let balance = ledger::balance_of(doing, item)?;
+    let balance = ledger::balance_of(doing, item)?.available();
     if balance < job.price() {
         return Ok(Some(Created::NoCredit { balance }));
     }
