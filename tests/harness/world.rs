@@ -271,7 +271,7 @@ impl World {
     pub async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
             let handled = self.stack.host.step_queues().await.expect("the queues answer");
-            let mut delivered = 0;
+            let mut delivered = self.stack.payments.deliver_due().await;
             for simulator in self.stack.simulators.values() {
                 delivered += simulator.deliver_due().await.expect("the simulator delivers");
             }

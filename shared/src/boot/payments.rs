@@ -7,8 +7,7 @@ use signatures::{AbacatePay, BadKey, Secret, Signing, Stripe};
 
 use super::StartError;
 use super::env::Reader;
-use crate::outside::platforms;
-use crate::payment::{Credentials, Processors, Webhooks};
+use crate::payment::{Credentials, Processors, Webhooks, paypal_signing};
 
 /// `PROCESSORS`: the payment processors by name, separated by commas; none without it.
 fn on(read: &mut Reader<'_>) -> Vec<Processor> {
@@ -97,7 +96,7 @@ fn secrets(read: &mut Reader<'_>, variable: &str) -> Vec<Secret> {
 fn paypal(read: &mut Reader<'_>) -> Result<Signing, BadKey> {
     let id: String = read.optional("PAYPAL_WEBHOOK_ID", "a text").unwrap_or_default();
     let authorities: Option<String> = read.optional("PAYPAL_AUTHORITIES", "a text");
-    platforms::paypal(&id, authorities.as_deref())
+    paypal_signing(&id, authorities.as_deref())
 }
 
 #[cfg(test)]

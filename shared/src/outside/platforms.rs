@@ -27,7 +27,7 @@ const CERTIFICATES_MAX: usize = 16;
 
 /// The verifier of PayPal's webhook with this id. `authorities` are whom its certificate may be from, in PEM, if
 /// not those whom the system trusts.
-pub(crate) fn paypal(id: &str, authorities: Option<&str>) -> Result<Signing, BadKey> {
+pub fn paypal(id: &str, authorities: Option<&str>) -> Result<Signing, BadKey> {
     Ok(Signing::PayPal(match authorities {
         Some(pem) => PayPal::new(id, &[pem])?,
         None => PayPal::by_authorities(id, rustls_native_certs::load_native_certs().certs)?,

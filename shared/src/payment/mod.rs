@@ -16,6 +16,7 @@ use domain::id::TopupId;
 use domain::payment::Mode;
 use domain::payment::decide::Fact;
 
+pub use crate::outside::platforms::paypal as paypal_signing;
 pub use client::{Credentials, Processors};
 pub use webhooks::{Unread, Webhooks};
 

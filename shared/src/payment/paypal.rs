@@ -215,10 +215,14 @@ pub(super) fn reference(event: &Value) -> Option<Reference> {
         return Reference::new(text(disputed, "/custom"), text(disputed, "/seller_transaction_id")?);
     }
     let topup = ["/custom_id", "/purchase_units/0/custom_id"].iter().find_map(|at| text(resource, at));
-    if kind.starts_with("CHECKOUT.ORDER.") || kind.starts_with("PAYMENT.CAPTURE.") {
-        return Reference::new(topup, text(resource, "/id")?);
+    // A refund leads up to its capture.
+    let up = list(resource, "/links").iter().find(|link| text(link, "/rel") == Some("up"));
+    let up = up.and_then(|link| text(link, "/href")?.rsplit('/').next());
+    let families = ["CHECKOUT.ORDER.", "PAYMENT.CAPTURE.", "PAYMENT.REFUND."];
+    match families.iter().any(|family| kind.starts_with(family)) {
+        true => Reference::new(topup, up.or_else(|| text(resource, "/id"))?),
+        false => None,
     }
-    None
 }
 
 /// What the events of a span of time are about; `None` if there are more than `pages` pages.

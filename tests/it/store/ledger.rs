@@ -8,7 +8,7 @@ use shared::store::keys;
 use shared::store::ledger::{Granted, Ledger, Line};
 use tokio::task::JoinSet;
 
-use super::{account, balance, lines, new_job, number, snapshot, spoil, text};
+use super::{account, balance, lines, new_job, snapshot, spoil, text};
 
 const FIVE: Credits = Credits::from_micros(5_000_000);
 const SIX: Credits = Credits::from_micros(6_000_000);
@@ -119,7 +119,7 @@ async fn what_cannot_be_read_is_an_error_and_never_zero() {
         let unreadable = ledger.balance(&anna).await.unwrap_err();
         assert!(unreadable.is_corrupt(), "{unreadable:?}");
     }
-    let grant = keys::entry(&Entry::Grant { id: "order1".to_owned(), amount: FIVE });
+    let grant = keys::entry(&Entry::Grant { id: "order1".to_owned(), amount: FIVE, topup: None });
     spoil(&world, &pk, &grant, "kind", text("gift")).await;
     let unreadable = ledger.lines(&anna, 100, None).await.unwrap_err();
     assert!(unreadable.is_corrupt(), "{unreadable:?}");

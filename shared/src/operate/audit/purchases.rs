@@ -10,6 +10,7 @@ use domain::time::Timestamp;
 
 use super::Report;
 use crate::store::audit::{Bought, LedgerSnapshot, Subject};
+use crate::store::keys;
 use crate::store::ledger::Line;
 
 /// How long after its check a purchase may wait to be asked about.
@@ -68,11 +69,8 @@ pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Repo
     }
     for (id, lines) in lines {
         if !snapshot.purchases.contains_key(id) {
-            let sk = format!("{} lines", lines.len());
-            report.violation(
-                Subject::Item(crate::store::keys::topup(id), crate::store::keys::TOPUP.to_owned()),
-                format!("{id}: has {sk} and does not exist"),
-            );
+            let subject = Subject::Item(keys::topup(id), keys::TOPUP.to_owned());
+            report.violation(subject, format!("{id}: has {} ledger lines and does not exist", lines.len()));
         }
     }
 }
