@@ -25,11 +25,11 @@ pub(super) async fn receive(app: &App, request: &Request) -> Result<Response<Bod
     // Proved from here on. It says what to ask about, and nothing of it is believed.
     let about = app.payments.read(processor, headers, &verified).map_err(|unread| {
         tracing::warn!(processor = name, cause = unread.to_string(), "payment.unread");
-        let code = match unread {
-            Unread::Malformed => "malformed_webhook",
-            Unread::WrongMode => "wrong_mode",
-        };
-        Problem::new(StatusCode::BAD_REQUEST, code, format!("The webhook is not taken: {unread}."))
+        let detail = format!("The webhook is not taken: {unread}.");
+        match unread {
+            Unread::Malformed => Problem::new(StatusCode::BAD_REQUEST, "malformed_webhook", detail),
+            Unread::WrongMode => Problem::new(StatusCode::BAD_REQUEST, "wrong_mode", detail),
+        }
     })?;
     tracing::info!(processor = name, is_ours = about.is_some(), "payment.reported");
     if let Some(about) = about {

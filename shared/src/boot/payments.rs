@@ -71,7 +71,7 @@ pub fn webhooks(read: &mut Reader<'_>) -> Webhooks {
                 let signing = Stripe::new(&secrets(read, "STRIPE_WEBHOOK_SECRET"));
                 ("STRIPE_WEBHOOK_SECRET", signing.map(Signing::Stripe))
             }
-            Processor::Paypal => ("PAYPAL_WEBHOOK_ID", paypal(read)),
+            Processor::Paypal => ("PAYPAL_WEBHOOK_ID or PAYPAL_AUTHORITIES", paypal(read)),
             Processor::Abacatepay => {
                 let published = [Secret::new(AbacatePay::PUBLISHED_KEY)];
                 let signing = AbacatePay::new(&secrets(read, "ABACATEPAY_WEBHOOK_SECRET"), &published);

@@ -23,8 +23,10 @@ use crate::outside::client;
 use crate::outside::retry_after::retry_after;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// For a whole call. A purchase is opened in one, while its caller waits.
-const CALL_MAX: Duration = Duration::from_secs(20);
+/// For a whole call.
+const CALL_MAX: Duration = Duration::from_secs(10);
+/// For the session of a purchase, whose caller waits: an access token and one call.
+pub const OPEN_MAX: Duration = Duration::from_secs(9);
 /// Bytes of an answer: a page of a hundred events.
 const ANSWER_MAX: usize = 8 << 20;
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
@@ -87,6 +89,11 @@ impl Processors {
 
     /// Makes the session of a purchase; of the same purchase, the same session.
     pub async fn open(&self, purchase: &Purchase, now: Timestamp) -> Result<Session, Trouble> {
+        let opened = tokio::time::timeout(OPEN_MAX, self.opened(purchase, now)).await;
+        opened.unwrap_or_else(|_elapsed| Err(Trouble::new(Class::Unknown, "no_answer")))
+    }
+
+    async fn opened(&self, purchase: &Purchase, now: Timestamp) -> Result<Session, Trouble> {
         match purchase.processor() {
             Processor::Stripe => {
                 stripe::opened(&self.call(Processor::Stripe, &stripe::open(purchase), now).await?)

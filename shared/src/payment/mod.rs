@@ -17,7 +17,7 @@ use domain::payment::Mode;
 use domain::payment::decide::Fact;
 
 pub use crate::outside::platforms::paypal as paypal_signing;
-pub use client::{Credentials, Processors};
+pub use client::{Credentials, OPEN_MAX, Processors};
 pub use webhooks::{Unread, Webhooks};
 
 /// What a processor says of a payment when it is asked.

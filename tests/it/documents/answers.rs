@@ -1,6 +1,7 @@
 //! Real answers, each kind of each operation, are what the API's document describes.
 
 mod dialects;
+mod payments;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -35,7 +36,7 @@ impl Caller {
         let (method, path) = route.split_once(' ').unwrap();
         let (route, query) = route.split_once('?').unwrap_or((route, ""));
         let path = path.replace("{id}", id).replace("{provider}/{token}", id).replace("{source}/{token}", id);
-        let path = path.replace("{token}", id);
+        let path = path.replace("{token}", id).replace("{processor}", id);
         let method: Method = method.parse().unwrap();
         let answer = self.world.call(method, &path, headers, body).await;
         self.document.assert_describes(route, &answer);
@@ -79,7 +80,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 33);
+        assert_eq!(operations.len(), 37);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;
@@ -342,10 +343,8 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     caller.call("GET /openapi.json", "", &[("authorization", "")], None).await;
     caller.lists().await;
     let canceled = caller.submit("a coat").await;
-    assert_eq!(
-        caller.call("POST /v1/jobs/{id}/cancel", &canceled, &[], None).await.text("/status"),
-        "canceled"
-    );
+    let answer = caller.call("POST /v1/jobs/{id}/cancel", &canceled, &[], None).await;
+    assert_eq!(answer.text("/status"), "canceled");
     caller.read(&canceled).await;
 
     let done = caller.submit("a boat").await;
@@ -378,6 +377,7 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     assert_eq!(caller.call("GET /v1/jobs?status=done", "", &[], None).await.status, 422);
     assert_eq!(caller.call("GET /v1/account?limit=0", "", &[], None).await.status, 422);
     caller.events(&Receiver::start().await).await;
+    caller.payments().await;
     caller.refusals().await;
     world.audit().await;
     let slow = |options: &mut Options| options.env = Env::from_pairs([("KEY_RATE_LIMIT", "1")]);

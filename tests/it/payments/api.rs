@@ -6,7 +6,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_gets_the_same_session_and_another_body_is_refused() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     for processor in Processor::ALL {
         let first = shop.buy(processor, processor.name()).await;
         let again = shop.buy(processor, processor.name()).await;
@@ -14,6 +15,9 @@ async fn a_repeat_gets_the_same_session_and_another_body_is_refused() {
             (&again.body, again.headers["idempotent-replayed"].as_bytes()),
             (&first.body, &b"true"[..])
         );
+        let got =
+            shop.call(Method::GET, &format!("/v1/topups/{}", first.text("/id")), "", &Value::Null).await;
+        assert_eq!((got.status, &got.body), (StatusCode::OK, &first.body));
         assert_eq!(first.headers["location"], format!("/v1/topups/{}", first.text("/id")));
         let mut other = order(processor);
         other["amount"] = json!(6_000);
@@ -37,7 +41,8 @@ async fn a_repeat_gets_the_same_session_and_another_body_is_refused() {
 /// Carried out or not: the repeat under the same key gets the one session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_outcome_is_a_503_and_its_repeat_makes_no_second_session() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     for (processor, path) in [
         (Processor::Stripe, "POST /v1/checkout/sessions"),
         (Processor::Paypal, "POST /v2/checkout/orders"),
@@ -62,7 +67,8 @@ async fn an_unknown_outcome_is_a_503_and_its_repeat_makes_no_second_session() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_processor_refuses_fails_at_once() {
     let own = "[topups]\namounts = { USD = { per_credit = 10_000, min = 1, max = 100 } }".to_owned();
-    let shop = Shop::of(World::with(|options| options.catalog = Some(own)).await).await;
+    let world = World::with(|options| options.catalog = Some(own)).await;
+    let shop = Shop::of(&world).await;
     let body = json!({"processor": "stripe", "amount": 49, "currency": "USD", "return_url": BACK});
     let refused = shop.call(Method::POST, "/v1/topups", "a", &body).await;
     assert_eq!((refused.status.as_u16(), refused.code()), (422, "topup_refused"), "{refused:?}");
@@ -73,7 +79,8 @@ async fn what_a_processor_refuses_fails_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_input_is_refused_with_its_field() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     let with = |field: &str, value: Value| {
         let mut body = order(Processor::Stripe);
         body[field] = value;
@@ -122,7 +129,8 @@ async fn bad_input_is_refused_with_its_field() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_sold_is_listed_and_without_a_processor_nothing_is() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     let sold = shop.call(Method::GET, "/v1/packs", "", &Value::Null).await.body;
     assert_eq!(sold["processors"], json!(["stripe", "paypal", "abacatepay"]));
     assert_eq!((&sold["mode"], &sold["packs"][0]["prices"]["USD"]), (&json!("test"), &json!(1_000)));

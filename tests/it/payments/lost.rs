@@ -7,7 +7,8 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_whose_webhook_is_lost_is_found_after_15_minutes() {
     for processor in Processor::ALL {
-        let shop = Shop::new().await;
+        let world = World::new().await;
+        let shop = Shop::of(&world).await;
         shop.payments().disorder(Disorder::Lost);
         let bought = shop.bought(processor, "a").await.body;
         shop.payments().pay(&shop.session(&bought), Pay::Now);
@@ -22,7 +23,8 @@ async fn a_payment_whose_webhook_is_lost_is_found_after_15_minutes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_pays_expires_after_a_day_and_a_late_payment_still_counts() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     shop.payments().disorder(Disorder::Lost);
     for processor in Processor::ALL {
         let bought = shop.bought(processor, processor.name()).await.body;
@@ -47,7 +49,8 @@ async fn what_nobody_pays_expires_after_a_day_and_a_late_payment_still_counts() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refund_whose_webhook_is_lost_is_found_within_a_day() {
     for processor in Processor::ALL {
-        let shop = Shop::new().await;
+        let world = World::new().await;
+        let shop = Shop::of(&world).await;
         let bought = shop.bought(processor, "a").await.body;
         let payment = shop.pay(&bought).await;
         shop.payments().disorder(Disorder::Lost);
@@ -63,7 +66,8 @@ async fn a_refund_whose_webhook_is_lost_is_found_within_a_day() {
 async fn doubled_and_reversed_webhooks_count_once() {
     for disorder in [Disorder::Doubled, Disorder::Reversed] {
         for processor in Processor::ALL {
-            let shop = Shop::new().await;
+            let world = World::new().await;
+            let shop = Shop::of(&world).await;
             shop.payments().disorder(disorder);
             let bought = shop.bought(processor, "a").await.body;
             let session = shop.session(&bought);
@@ -90,7 +94,8 @@ async fn doubled_and_reversed_webhooks_count_once() {
 /// Two functions at once on the same payment, and everything again in reverse when all is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_messages_move_nothing_twice() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     shop.world.wire.double();
     for processor in Processor::ALL {
         let bought = shop.bought(processor, processor.name()).await.body;
@@ -111,7 +116,8 @@ async fn repeated_messages_move_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_processor_that_is_down_for_hours_is_asked_again() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     let bought = shop.bought(Processor::Stripe, "a").await.body;
     for _ in 0..20 {
         shop.payments().play("GET /v1/checkout/sessions", Play::FailBefore);

@@ -5,28 +5,34 @@ use sim::payments::Disorder;
 
 use super::*;
 
-const SECRET: &str = "whsec_simulated";
+pub(crate) const SECRET: &str = "whsec_simulated";
 
 fn mac(secret: &str, text: &str) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     HEXLOWER.encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref())
 }
 
-fn event(object: &Value) -> Value {
+/// Stripe's signature of a body at this time.
+pub(crate) fn signature(body: &str, secret: &str, at: i64) -> String {
+    format!("t={at},v1={}", mac(secret, &format!("{at}.{body}")))
+}
+
+pub(crate) fn event(object: &Value) -> Value {
     json!({"id": "evt_1", "object": "event", "livemode": false, "type": "checkout.session.completed",
         "data": {"object": object}})
 }
 
 /// Sends an event as Stripe does.
-async fn send(shop: &Shop, body: &str, secret: &str, at: i64) -> Answer {
-    let signature = format!("t={at},v1={}", mac(secret, &format!("{at}.{body}")));
+async fn send(shop: &Shop<'_>, body: &str, secret: &str, at: i64) -> Answer {
+    let signature = signature(body, secret, at);
     let headers = [("authorization", ""), ("stripe-signature", &*signature)];
     shop.world.call(Method::POST, "/v1/payments/stripe", &headers, Some(body)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_stale_and_foreign_webhooks_move_nothing() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     shop.payments().disorder(Disorder::Lost);
     let bought = shop.bought(Processor::Stripe, "a").await.body;
     let (id, session) = (bought["id"].as_str().unwrap(), shop.session(&bought));
@@ -67,7 +73,8 @@ async fn forged_stale_and_foreign_webhooks_move_nothing() {
 /// The session of one purchase cannot pay another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_pays_its_own_purchase_alone() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     let paid = shop.bought(Processor::Stripe, "a").await.body;
     let open = shop.bought(Processor::Stripe, "b").await.body;
     shop.pay(&paid).await;
@@ -82,7 +89,8 @@ async fn a_payment_pays_its_own_purchase_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paypal_and_abacatepay_are_proved_and_of_one_mode_too() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
     for processor in [Processor::Paypal, Processor::Abacatepay] {
         let path = format!("/v1/payments/{processor}");
         let forged = shop.world.call(Method::POST, &path, &[("authorization", "")], Some("{}")).await;

@@ -161,7 +161,6 @@ pub async fn start(
     }
     let (channels, of_channels) = channels(options, shutdown, servers).await?;
     let (payments, of_payments, proofs) = payments(options, shutdown, servers).await?;
-    of_webhooks.extend(proofs);
     let of_endpoints = Members::from([("ENDPOINT_SECRET".to_owned(), options.endpoint_secret.clone())]);
     let of_inbound = Members::from([
         ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
@@ -175,6 +174,7 @@ pub async fn start(
         ("InboundSources", of_inbound),
         ("ChannelSecrets", of_channels),
         ("PaymentKeys", of_payments),
+        ("PaymentWebhooks", proofs),
     ]);
     Ok(Providers { simulators, channels, payments, parameters: parameters(options), secrets })
 }
