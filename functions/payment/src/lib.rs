@@ -52,11 +52,25 @@ pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
     Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, _| run(app, message)).await)
 }
 
+/// Why a purchase is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A webhook says so.
+    Reported,
+    /// A list of events says so: its webhook may be lost.
+    Listed,
+    /// It is due, and is due again until the processor answers.
+    Due,
+}
+
 async fn run(app: &App, message: Message) -> Result<(), Unfinished> {
     match message {
-        Message::Payment { processor, about, listed } => report(app, processor, about, listed).await,
+        Message::Payment { processor, about, listed } => {
+            let cause = if listed { Cause::Listed } else { Cause::Reported };
+            report(app, processor, about, cause).await
+        }
         Message::PaymentCheck { topup } => match app.purchases.get(&topup).await? {
-            Some(purchase) => ask(app, purchase, None, false).await,
+            Some(purchase) => ask(app, purchase, None, Cause::Due).await,
             None => Err(Unfinished::park(format!("purchase {topup} does not exist"))),
         },
         Message::PaymentList { processor } => list(app, processor).await,
@@ -65,7 +79,7 @@ async fn run(app: &App, message: Message) -> Result<(), Unfinished> {
 }
 
 /// Finds the purchase that a report is about. The account at the processor may also sell other things.
-async fn report(app: &App, processor: Processor, about: Reference, listed: bool) -> Result<(), Unfinished> {
+async fn report(app: &App, processor: Processor, about: Reference, cause: Cause) -> Result<(), Unfinished> {
     let Reference { topup, object } = about;
     let topup = match topup {
         Some(topup) => Some(topup),
@@ -80,7 +94,7 @@ async fn report(app: &App, processor: Processor, about: Reference, listed: bool)
         None => None,
     };
     match purchase.filter(|purchase| purchase.processor() == processor) {
-        Some(purchase) => ask(app, purchase, Some(object), listed).await,
+        Some(purchase) => ask(app, purchase, Some(object), cause).await,
         None => {
             tracing::info!(processor = processor.name(), "payment.foreign");
             Ok(())
@@ -89,24 +103,30 @@ async fn report(app: &App, processor: Processor, about: Reference, listed: bool)
 }
 
 /// Asks about a purchase by its session or, while none is recorded, by the reported object.
-async fn ask(app: &App, purchase: Purchase, object: Option<String>, listed: bool) -> Result<(), Unfinished> {
+async fn ask(app: &App, purchase: Purchase, object: Option<String>, cause: Cause) -> Result<(), Unfinished> {
     note_account(purchase.account());
-    let now = app.clock.now();
+    let (now, processor) = (app.clock.now(), purchase.processor());
     let own = purchase.session().map(|session| session.id.clone());
-    let Some(object) = own.or(object) else { return settle(app, purchase, Vec::new(), listed, now).await };
-    let processor = purchase.processor();
+    let Some(object) = own.or(object) else { return settle(app, purchase, Vec::new(), cause, now).await };
     match app.processors.ask(&purchase, &object, now).await {
-        Ok(said) => {
-            let mode = said.mode.unwrap_or(app.processors.mode());
-            if said.topup.as_ref() != Some(purchase.id()) || mode != purchase.mode() {
-                tracing::warn!(topup = %purchase.id(), mode = mode.name(), "payment.not_of_purchase");
-                return Ok(());
+        Ok(Said { topup, mode, facts }) => {
+            let mode = mode.unwrap_or(app.processors.mode());
+            if topup.as_ref() == Some(purchase.id()) && mode == purchase.mode() {
+                return settle(app, purchase, facts, cause, now).await;
             }
-            let Said { facts, .. } = said;
-            settle(app, purchase, facts, listed, now).await
+            tracing::warn!(topup = %purchase.id(), mode = mode.name(), "payment.not_of_purchase");
+            Ok(())
         }
         Err(trouble) if trouble.class == Class::NotFound => {
-            settle(app, purchase, Vec::new(), listed, now).await
+            settle(app, purchase, Vec::new(), cause, now).await
+        }
+        Err(trouble) if cause == Cause::Due => {
+            log(processor, &trouble);
+            // It may be paid for all that is known: a late answer still counts.
+            if now >= purchase.given_up_at() {
+                app.purchases.apply(purchase, &Fact::Expired, now).await?;
+            }
+            Ok(())
         }
         Err(trouble) => Err(unanswered(processor, trouble)),
     }
@@ -117,7 +137,7 @@ async fn settle(
     app: &App,
     mut purchase: Purchase,
     facts: Vec<Fact>,
-    listed: bool,
+    cause: Cause,
     now: Timestamp,
 ) -> Result<(), Unfinished> {
     let before = purchase.version();
@@ -128,11 +148,7 @@ async fn settle(
     }
     for fact in facts {
         purchase = match app.purchases.apply(purchase, &fact, now).await? {
-            Applied::Mismatch(purchase) => {
-                tracing::error!(topup = %purchase.id(), "payment.mismatch");
-                let id = purchase.id();
-                return Err(Unfinished::park(format!("the payment of purchase {id} is not what is due")));
-            }
+            Applied::Mismatch(purchase) => return mismatch(app, purchase, now).await,
             applied => applied.into_purchase(),
         };
     }
@@ -142,11 +158,19 @@ async fn settle(
     if purchase.version() == before {
         return Ok(app.purchases.checked(&purchase, now).await?);
     }
-    if listed {
-        // Its webhook was lost.
+    if cause == Cause::Listed {
         tracing::warn!(topup = %purchase.id(), "payment.missed");
     }
     Ok(())
+}
+
+/// Another amount was paid than is due: the purchase fails, and a person must look.
+async fn mismatch(app: &App, purchase: Purchase, now: Timestamp) -> Result<(), Unfinished> {
+    let id = purchase.id().clone();
+    tracing::error!(topup = %id, "payment.mismatch");
+    let failed = Fact::Failed { code: "amount_mismatch".to_owned() };
+    app.purchases.apply(purchase, &failed, now).await?;
+    Err(Unfinished::park(format!("the payment of purchase {id} is not what is due")))
 }
 
 /// Lists the events of a processor since the last list, and sends what each is about to the own queue.
@@ -158,9 +182,17 @@ async fn list(app: &App, processor: Processor) -> Result<(), Unfinished> {
     for _ in 0..HALVINGS_MAX {
         let until = since + span;
         let found = app.processors.events(processor, (since, until), PAGES_MAX, now).await;
-        let Some(found) = found.map_err(|trouble| unanswered(processor, trouble))? else {
-            span /= 2;
-            continue;
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                span /= 2;
+                continue;
+            }
+            // It is still due.
+            Err(trouble) => {
+                log(processor, &trouble);
+                return Ok(());
+            }
         };
         let count = found.len();
         let message = |about| (Message::Payment { processor, about, listed: true }, processor.to_string());
@@ -175,15 +207,20 @@ async fn list(app: &App, processor: Processor) -> Result<(), Unfinished> {
     Err(Unfinished::retry(format!("{processor} has too many events to list")))
 }
 
-/// The processor did not answer, or refuses us. The message is tried again, and `reconcile` asks again after that.
+/// The processor did not answer, or refuses us: the message is tried again, or moved to the dead-letter queue.
 fn unanswered(processor: Processor, trouble: Trouble) -> Unfinished {
-    let class = trouble.class.name();
-    if matches!(trouble.class, Class::Unauthorized | Class::Refused) {
-        let processor = processor.name();
-        tracing::error!(processor, class, code = trouble.code, alert = true, "processor.needs_attention");
-    }
+    log(processor, &trouble);
     match trouble.class.is_retryable() {
         true => Unfinished::retry(trouble),
         false => Unfinished::park(trouble),
+    }
+}
+
+fn log(processor: Processor, trouble: &Trouble) {
+    let (processor, class, code) = (processor.name(), trouble.class.name(), trouble.code.as_str());
+    if matches!(trouble.class, Class::Unauthorized | Class::Refused) {
+        tracing::error!(processor, class, code, alert = true, "processor.needs_attention");
+    } else {
+        tracing::warn!(processor, class, code, "processor.unanswered");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::id::AccountId;
 use domain::payment::Processor;
-use harness::{Answer, World};
+use harness::{Answer, Receiver, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::store::keystore::Scope;
@@ -132,6 +132,9 @@ pub(crate) const CREDITS: i64 = 1_000_000_000;
 /// Whatever can be done with purchases.
 pub(crate) async fn everything(world: &World) {
     let shop = Shop::of(world).await;
+    let receiver = Receiver::start().await;
+    let body = json!({"url": receiver.url("/topups"), "types": ["topup.*"]});
+    assert_eq!(shop.call(Method::POST, "/v1/endpoints", "", &body).await.status, StatusCode::CREATED);
     for processor in Processor::ALL {
         let bought = shop.bought(processor, processor.name()).await.body;
         let payment = shop.pay(&bought).await;

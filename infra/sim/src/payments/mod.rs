@@ -10,8 +10,6 @@ mod pages;
 mod paypal;
 mod server;
 mod stripe;
-#[cfg(test)]
-mod tests;
 mod webhooks;
 
 use std::sync::{Arc, Mutex};

@@ -62,7 +62,7 @@ impl Processor {
         let code = money.currency.code();
         match self {
             // <https://docs.stripe.com/currencies#three-decimal>
-            Self::Stripe if money.currency.exponent() == 3 && money.minor % 10 != 0 => {
+            Self::Stripe if money.currency.exponent() == 3 && !money.minor.is_multiple_of(10) => {
                 Err("must end in 0 at this processor, which rounds to two decimals")
             }
             Self::Stripe => Ok(()),

@@ -20,6 +20,8 @@ pub const PAYABLE_FOR: Duration = Duration::from_secs(23 * 3_600);
 pub const OPENED_WITHIN: Duration = Duration::from_secs(3_600);
 /// How long after the end of the session the processor is asked for the last time.
 const LAST_CHECK: Duration = Duration::from_secs(3_600);
+/// How long after the deadline a processor is asked that does not answer.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// When the processor is asked about a purchase that is open, after it was made and before its deadline.
 const OPEN_CHECKS: [Duration; 2] = [Duration::from_secs(900), Duration::from_secs(3_600)];
 /// The same for one that is paid, at a processor that lists no events: a webhook about a refund may be lost.
@@ -261,6 +263,11 @@ impl Purchase {
     /// When an open purchase has had its last check, and expires if that finds no payment.
     pub fn deadline(&self) -> Timestamp {
         self.payable_until() + LAST_CHECK
+    }
+
+    /// When an open purchase expires although its processor did not answer.
+    pub fn given_up_at(&self) -> Timestamp {
+        self.deadline() + GIVE_UP_AFTER
     }
 
     /// The money that is out again, in minor units; at most the price, as a refund may be listed beside the
