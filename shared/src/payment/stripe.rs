@@ -54,7 +54,7 @@ pub(super) fn open(purchase: &Purchase) -> Call {
         (format!("{item}[quantity]"), "1".to_owned()),
         ("client_reference_id".to_owned(), id.clone()),
         ("metadata[topup]".to_owned(), id.clone()),
-        // What is told of refunds and disputes carries the payment, and not the session.
+        // Reports of refunds and disputes carry the payment, and not the session.
         ("payment_intent_data[metadata][topup]".to_owned(), id.clone()),
         ("success_url".to_owned(), back.clone()),
         ("cancel_url".to_owned(), back),

@@ -22,7 +22,7 @@ async fn a_payment_whose_webhook_is_lost_is_found_after_15_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_pays_expires_after_a_day_and_a_late_payment_still_counts() {
+async fn what_is_not_paid_expires_after_a_day_and_a_late_payment_still_counts() {
     let world = World::new().await;
     let shop = Shop::of(&world).await;
     shop.payments().disorder(Disorder::Lost);
@@ -77,7 +77,7 @@ async fn doubled_and_reversed_webhooks_count_once() {
                 shop.world.drain().await;
             }
             let payment = shop.payments().payment_of(&session).unwrap();
-            // All at once, and told of in the wrong order.
+            // All at once, and reported in the wrong order.
             let dispute = shop.payments().dispute(&payment);
             shop.payments().win(&dispute);
             if processor != Processor::Abacatepay {
