@@ -1,5 +1,5 @@
 //! What the functions share beside the crates `domain` (the rules) and `signatures` (what verifies and
-//! signs): seven rooms with a one-way import rule.
+//! signs): eight rooms with a one-way import rule.
 //!
 //! ```text
 //! store       → domain                the only room that names an AWS type
@@ -7,12 +7,13 @@
 //! provider    → domain, signatures, outside    the outside world that makes video
 //! channel     → domain, signatures, outside    the outside world that wants to know
 //! inbound     → domain, signatures, outside    the outside world that reports
+//! payment     → domain, signatures, outside    the outside world that pays
 //! operate     → domain, store         use cases of callers and operators
 //! edge        → domain, operate       events in, answers out; of store its errors and keys
 //! boot        → everything            process start, and only that
 //! ```
 //!
-//! `store` meets `provider` and `channel` only in a function.
+//! `store` meets `provider`, `channel` and `payment` only in a function.
 
 pub mod boot;
 pub mod channel;
@@ -20,5 +21,6 @@ pub mod edge;
 pub mod inbound;
 pub mod operate;
 mod outside;
+pub mod payment;
 pub mod provider;
 pub mod store;

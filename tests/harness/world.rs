@@ -264,14 +264,14 @@ impl World {
     }
 
     pub async fn balance(&self) -> Credits {
-        Ledger::new(self.table()).balance(&self.account).await.expect("the table answers")
+        Ledger::new(self.table()).balance(&self.account).await.expect("the table answers").available()
     }
 
     /// Handles every message and delivers every webhook that is due now.
     pub async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
             let handled = self.stack.host.step_queues().await.expect("the queues answer");
-            let mut delivered = 0;
+            let mut delivered = self.stack.payments.deliver_due().await;
             for simulator in self.stack.simulators.values() {
                 delivered += simulator.deliver_due().await.expect("the simulator delivers");
             }

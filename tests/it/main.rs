@@ -34,6 +34,7 @@ mod likeness;
 mod log_spans;
 mod outage;
 mod own_catalogue;
+mod payments;
 mod platform;
 mod pools;
 mod price_book;

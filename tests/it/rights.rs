@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{console, dialects, events, inbound, uploads};
+use crate::{console, dialects, events, inbound, payments, uploads};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -45,7 +45,7 @@ fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
         }
     }
     // Only for messages that cannot succeed.
-    for function in ["dispatch", "poll", "settle", "fetch", "notify", "deliver"] {
+    for function in ["dispatch", "poll", "settle", "fetch", "notify", "deliver", "payment"] {
         let dead_letters = template.deployment.arn("sqs", &format!("genmux-{function}-dead"));
         add(function, "sqs:SendMessage", &dead_letters);
     }
@@ -195,6 +195,7 @@ async fn everything(world: &World) {
     world.status(&id).await;
     events::everything(world, &receiver).await;
     inbound::everything(world).await;
+    payments::everything(world).await;
 }
 
 /// API keys are made and revoked by operators: every role is denied to write them.
@@ -209,7 +210,7 @@ fn no_role_may_write_the_rows_of_keys() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Role:"))
         .filter(|name| !name.starts_with(' '))
         .collect();
-    assert_eq!(roles.len(), 15, "{roles:?}");
+    assert_eq!(roles.len(), 17, "{roles:?}");
     for role in roles {
         assert!(policy.contains(&format!("- !Ref {role}Role\n")), "{role} may write keys");
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::payment::Processor;
 use domain::provider::Provider;
 use harness::platform::{KINDS, source};
 use harness::{Platform, Receiver, World};
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::dialects::IMAGE;
+use crate::payments::Shop;
 
 /// The script that the environment names, before its arguments.
 fn script() -> Command {
@@ -310,4 +312,30 @@ async fn s3_forms() {
     command.args([form.body.to_string(), endpoint.to_owned(), data_encoding::HEXLOWER.encode(IMAGE)]);
     let said = command.output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh payments"]
+async fn payments() {
+    let (world, folder) = (World::new().await, tempfile::tempdir().unwrap());
+    let shop = Shop::of(&world).await;
+    let bought = shop.bought(Processor::Stripe, "sdk").await.body;
+    shop.pay(&bought).await;
+    let invoked = world.wire.invocations();
+    let (_, webhook) = invoked.into_iter().find(|(name, _)| name == "webhook").expect("a webhook");
+    let paid = json!({
+        "session": shop.session(&bought),
+        "body": webhook["body"],
+        "signature": webhook["headers"]["stripe-signature"],
+    });
+    let file = folder.path().join("paid.json");
+    std::fs::write(&file, paid.to_string()).unwrap();
+    let arn = &world.stack.host.template().secrets["PaymentKeys"];
+    let base = world.stack.secrets.get(arn).unwrap()["PAYMENT_BASE_URL"].clone();
+    let said = script().arg(base).arg(&file).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    world.drain().await;
+    // What it refunded is taken back.
+    assert_eq!(shop.balance().await, 700_000_000);
+    world.audit().await;
 }

@@ -101,7 +101,7 @@ fn claim(claim: u64) -> Event {
 }
 
 async fn balance(world: &World, account: &AccountId) -> Credits {
-    Ledger::new(world.table()).balance(account).await.expect("the table answers")
+    Ledger::new(world.table()).balance(account).await.expect("the table answers").available()
 }
 
 /// The account's ledger, newest line first.

@@ -22,10 +22,12 @@ use shared::store::due::{Due, DueJob};
 use shared::store::events::EventStore;
 use shared::store::jobs::JobStore;
 use shared::store::keys::{DUE_SHARDS, EVENT_SHARDS};
+use shared::store::purchases::Purchases;
 use shared::store::queue::{Message, Queue};
 use tracing::Instrument;
 
 mod events;
+mod payments;
 
 /// Jobs of one shard per batch read.
 const PAGE_MAX: i32 = 100;
@@ -46,11 +48,13 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(420);
 pub struct App {
     pub jobs: JobStore,
     pub events: EventStore,
+    pub purchases: Purchases,
     pub alerts: Alerts,
     pub notify: Queue,
     pub deliver: Queue,
     pub dispatch: Queue,
     pub poll: Queue,
+    pub payment: Queue,
     /// For the retention of results.
     pub catalog: Catalog,
     pub clock: Clock,
@@ -63,11 +67,13 @@ impl App {
         let app = Self {
             jobs: config::jobs(process, &mut read, &table),
             alerts: Alerts::new(table.clone()),
+            purchases: Purchases::new(table.clone()),
             events: EventStore::new(table),
             notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
             deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
             dispatch: config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
             poll: config::queue(process, &mut read, "POLL_QUEUE_URL"),
+            payment: config::queue(process, &mut read, "PAYMENT_QUEUE_URL"),
             catalog: config::catalog(&mut read),
             clock: process.clock.clone(),
         };
@@ -86,7 +92,11 @@ async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let limit = run.deadline.left(now).saturating_sub(ANSWER_BEFORE);
     let shards = join_all((0..DUE_SHARDS).map(|shard| run.reconcile_shard(shard)));
     let events = join_all((0..EVENT_SHARDS).map(|shard| events::sweep(&run, shard)));
-    let (shards, events) = tokio::time::timeout(limit, async { join!(shards, events) }).await?;
+    let payments = payments::sweep(&run);
+    let all = async { join!(shards, events, payments) };
+    let (shards, events, payments) = tokio::time::timeout(limit, all).await?;
+    let (longest, purchases) = (payments.overdue.as_secs(), payments.count);
+    tracing::info!(overdue_max_s = longest, purchases, "purchases.swept");
     let swept: events::Swept = events.into_iter().collect();
     tracing::info!(overdue_max_s = swept.overdue.as_secs(), events = swept.count, "events.swept");
     let results: Vec<ShardResult> = shards.into_iter().collect::<Result<_, _>>()?;
@@ -98,7 +108,7 @@ async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     if longest >= OVERDUE {
         app.alerts.raise(Occurrence::of_overdue(longest, now)).await;
     }
-    swept.failed.map_or(Ok(()), Err)
+    swept.failed.or(payments.failed).map_or(Ok(()), Err)
 }
 
 /// The result for one shard: the number of due jobs, and the longest delay.

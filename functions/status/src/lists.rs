@@ -57,7 +57,13 @@ pub(crate) async fn account(
         .map(|line| {
             let kind = line.entry.name();
             let amount = line.entry.amount().micros();
-            json!({"kind": kind, "micro_credits": amount, "job": line.entry.job(), "at": line.at.to_string()})
+            json!({
+                "kind": kind,
+                "micro_credits": amount,
+                "job": line.entry.job(),
+                "topup": line.entry.topup(),
+                "at": line.at.to_string(),
+            })
         })
         .collect();
     let policy = app.accounts.policy(account).await?;

@@ -40,7 +40,7 @@ pub(crate) const READS: [&str; 14] = [
 ];
 
 /// Every route of all functions.
-pub const ROUTES: [&str; 42] = [
+pub const ROUTES: [&str; 47] = [
     JOBS,
     "POST /v1/jobs",
     "POST /v1/quotes",
@@ -66,6 +66,11 @@ pub const ROUTES: [&str; 42] = [
     OPERATION,
     "POST /v1/webhooks/{provider}/{token}",
     "POST /v1/inbound/{source}/{token}",
+    "POST /v1/payments/{processor}",
+    "GET /v1/packs",
+    "GET /v1/topups",
+    "POST /v1/topups",
+    "GET /v1/topups/{id}",
     "GET /v1/endpoints",
     "POST /v1/endpoints",
     "GET /v1/endpoints/{id}",

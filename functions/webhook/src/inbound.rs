@@ -64,7 +64,7 @@ async fn confirm(app: &App, source: &Source, url: &Url) -> Result<Response<Body>
 }
 
 /// The URL that the platform called, which some sign.
-fn url(app: &App, request: &Request, path: &str) -> String {
+pub(super) fn url(app: &App, request: &Request, path: &str) -> String {
     let base = app.url.as_ref().map_or("", |url| url.as_str());
     match request.uri().query() {
         Some(query) => format!("{base}{path}?{query}"),

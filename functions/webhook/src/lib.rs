@@ -1,7 +1,8 @@
 //! `webhook`: verify the raw body, queue the verdict for `fetch` or `settle`, answer. What comes from
-//! inbound sources is queued for `notify`.
+//! inbound sources is queued for `notify`, and what comes from payment processors for `payment`.
 
 mod inbound;
+mod payments;
 
 use std::convert::Infallible;
 
@@ -9,9 +10,10 @@ use bytes::Bytes;
 use domain::provider::Provider;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
-use shared::boot::{Clock, Process, StartError, config};
+use shared::boot::{self, Clock, Process, StartError, config};
 use shared::edge::http::{Problem, answer, body_bytes, json};
 use shared::inbound::{Platforms, Sources};
+use shared::payment::Webhooks;
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
 use shared::store::queue::{Message, Queue, Sender};
 use shared::store::verdicts::Verdicts;
@@ -33,6 +35,8 @@ pub struct App {
     /// The API's own URL, as inbound sources call it: some sign it.
     pub url: Option<Url>,
     pub notify: Queue,
+    pub payments: Webhooks,
+    pub payment: Queue,
     pub clock: Clock,
 }
 
@@ -48,6 +52,8 @@ impl App {
             platforms: config::platforms(&mut read),
             url: config::public_url(&mut read, "WEBHOOK_BASE_URL"),
             notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
+            payments: boot::payments::webhooks(&mut read),
+            payment: config::queue(process, &mut read, "PAYMENT_QUEUE_URL"),
             clock: process.clock.clone(),
         };
         Ok(read.finish(app)?)
@@ -56,9 +62,11 @@ impl App {
 
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
     let received = async {
-        match request.path_parameters_ref().is_some_and(|parameters| parameters.first("source").is_some()) {
-            true => inbound::receive(app, &request).await,
-            false => receive(app, &request).await,
+        let has = |name| request.path_parameters_ref().is_some_and(|all| all.first(name).is_some());
+        match (has("source"), has("processor")) {
+            (true, _) => inbound::receive(app, &request).await,
+            (_, true) => payments::receive(app, &request).await,
+            _ => receive(app, &request).await,
         }
     };
     Ok(answer(&request, received).await)

@@ -3,6 +3,7 @@
 mod deployed;
 mod functions;
 mod providers;
+mod sdk;
 mod source;
 mod traced;
 
@@ -13,11 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_config::retry::RetryConfig;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use axum::Router;
 use domain::provider::Provider;
@@ -27,6 +23,7 @@ use shared::operate::audit::{RemoteJob, RemoteJobs};
 use shared::store::own_catalog::OwnCatalog;
 use sim::channels::Channels;
 use sim::guard::guarded;
+use sim::payments::Payments;
 use sim::{RemoteJobView, RemoteState, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -34,13 +31,14 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::aws::dynamodb::DynamoDb;
-use crate::aws::s3::{CREDENTIAL, S3};
+use crate::aws::s3::S3;
 use crate::aws::secrets::{Members, Secrets};
 use crate::aws::sqs::{QueueSpec, Redrive, Sqs};
 use crate::host::{Function, Functions, Host, Template};
 
 pub use functions::start_function;
 pub use providers::{Pool, Providers, clock, deliver, outward, start as providers};
+pub use sdk::aws;
 
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
@@ -48,9 +46,6 @@ const TABLE: &str = "genmux";
 const BUCKET: &str = "genmux-media";
 /// The interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-
-/// The connect timeout of the local storage.
-const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a stack is started.
 #[derive(Debug, Clone)]
@@ -113,6 +108,7 @@ pub struct Stack {
     pub secrets: Secrets,
     pub simulators: BTreeMap<Provider, Simulator>,
     pub channels: Channels,
+    pub payments: Payments,
     pub api_url: String,
     /// For operator commands: table, bucket, clock.
     pub operator: Process,
@@ -145,8 +141,9 @@ impl Stack {
         let api_url = url_of(&api)?;
         let sockets = listen(0).await?;
         let socket_url = url_of(&sockets)?;
-        let Providers { simulators, channels, parameters, mut secrets } =
+        let Providers { simulators, channels, payments, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
+        payments.send_webhooks_to(&api_url);
         let template = deployed::template(&options, (&api_url, &socket_url), sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
@@ -182,6 +179,7 @@ impl Stack {
             secrets,
             simulators,
             channels,
+            payments,
             api_url,
             operator,
             shutdown,
@@ -194,7 +192,7 @@ impl Stack {
     /// finishes the work in progress.
     pub async fn run(mut self) -> Result<()> {
         let mut timers = JoinSet::new();
-        deliver(&self.simulators, &self.shutdown, &mut timers);
+        deliver(&self.simulators, Some(&self.payments), &self.shutdown, &mut timers);
         let (dynamodb, clock) = (self.dynamodb.clone(), self.operator.clock.clone());
         timers.spawn(every(SWEEP_EVERY, self.shutdown.clone(), move || {
             let (dynamodb, now) = (dynamodb.clone(), clock.now());
@@ -228,7 +226,7 @@ impl Stack {
     /// The earliest time of a scheduled event: a message becomes visible, a remote job changes, a webhook
     /// is due.
     pub fn next_due(&self) -> Result<Option<Timestamp>> {
-        let mut due = self.sqs.next_visible_at()?;
+        let mut due = self.sqs.next_visible_at()?.into_iter().chain(self.payments.next_due()).min();
         for simulator in self.simulators.values() {
             due = due.into_iter().chain(simulator.next_due()?).min();
         }
@@ -283,26 +281,6 @@ pub fn audited(job: &RemoteJobView) -> RemoteJob {
 
 fn shown(file: Option<&Path>) -> String {
     file.map_or_else(|| "memory".to_owned(), |file| file.display().to_string())
-}
-
-/// The SDK's configuration for the storage in this process.
-pub async fn aws(wire: Option<SharedHttpClient>) -> SdkConfig {
-    let credentials = Credentials::from_keys(CREDENTIAL, CREDENTIAL, None);
-    let mut config = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::from_static(REGION))
-        .credentials_provider(credentials)
-        // The local table serves calls one by one: a call that waits is not a broken connection.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).build());
-    let quick = wire.is_some();
-    let wire = wire.unwrap_or_else(|| aws_smithy_http_client::Builder::new().build_http());
-    config = config.http_client(traced::Traced(wire));
-    if quick {
-        // Tests inject faults: retries need not wait a second.
-        let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
-        config = config.retry_config(retry);
-    }
-    config.load().await
 }
 
 fn spec(queue: &crate::host::Queue) -> QueueSpec {

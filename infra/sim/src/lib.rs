@@ -15,11 +15,12 @@
 //! `media::url` or at the paths of `Wire::media`. Further data of a job is in `RemoteJob::extra`. Its
 //! tests describe its calls in a `test_bench::Client` and use a `Bench`.
 //!
-//! `providers` and `channels` import `frame`, never the other way.
+//! `providers`, `channels` and `payments` import `frame`, never the other way.
 
 pub mod channels;
 mod frame;
 pub mod guard;
+pub mod payments;
 mod providers;
 #[cfg(test)]
 mod test_bench;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::credit::{Credits, MicroUsd};
+use super::payment::offer::Topups;
 use super::provider::Provider;
 use super::time::Timestamp;
 
@@ -30,6 +31,7 @@ pub struct Catalog {
     unsold: Vec<Model>,
     /// What an owner's file says without effect.
     notes: Vec<String>,
+    topups: Topups,
 }
 
 /// The price or cost of media of one resolution, in micro-credits or micro-dollars: a rate per
@@ -139,6 +141,8 @@ pub enum CatalogError {
     Toml(#[from] toml::de::Error),
     #[error("model {model}: {problem}")]
     Model { model: String, problem: String },
+    #[error("topups: {problem}")]
+    Topups { problem: String },
 }
 
 #[derive(Deserialize)]
@@ -147,11 +151,13 @@ struct File {
     models: Vec<Model>,
     #[serde(default)]
     retired: Vec<Retired>,
+    #[serde(default)]
+    topups: Topups,
 }
 
 impl Catalog {
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let File { models: listed, retired } = toml::from_str(text)?;
+        let File { models: listed, retired, topups } = toml::from_str(text)?;
         let wrong = |model: &str, problem: String| CatalogError::Model { model: model.to_owned(), problem };
         let mut models = BTreeMap::new();
         for model in listed {
@@ -168,7 +174,8 @@ impl Catalog {
                 return Err(wrong(&old.name, format!("is replaced by {missing}, which does not exist")));
             }
         }
-        Ok(Self { models, retired, unsold: Vec::new(), notes: Vec::new() })
+        topups.check().map_err(|problem| CatalogError::Topups { problem })?;
+        Ok(Self { models, retired, unsold: Vec::new(), notes: Vec::new(), topups })
     }
 
     /// The compiled-in catalogue.
@@ -194,6 +201,11 @@ impl Catalog {
         }
         self.models.retain(|_, model| !model.routes.is_empty());
         self
+    }
+
+    /// The packs and amounts of credits that are sold.
+    pub const fn topups(&self) -> &Topups {
+        &self.topups
     }
 
     pub fn model(&self, name: &str) -> Option<&Model> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::JobId;
+use super::id::{JobId, TopupId};
 
 /// An amount of credits in micro-credits (1 credit = 1,000,000). Never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -70,6 +70,32 @@ impl Credits {
     }
 }
 
+/// The balance of an account in micro-credits. Only money that left again takes it below zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Balance(i64);
+
+impl Balance {
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// What can be spent: nothing of a balance below zero.
+    pub fn available(self) -> Credits {
+        Credits(u64::try_from(self.0).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", Credits(self.0.unsigned_abs()))
+    }
+}
+
 impl fmt::Display for MicroUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "${}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
@@ -84,8 +110,19 @@ pub enum Entry {
     Charge { job: JobId, amount: Credits },
     /// The refund when the job ends without a result.
     Refund { job: JobId, amount: Credits },
-    /// Credits granted by the operator; `id` makes a repeat safe.
-    Grant { id: String, amount: Credits },
+    /// Credits granted by the operator, or for a payment; `id` makes a repeat safe.
+    Grant {
+        id: String,
+        amount: Credits,
+        /// The purchase that was paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topup: Option<TopupId>,
+    },
+    /// Credits taken back for money that left again, by one refund or dispute. It alone may take a balance
+    /// below zero.
+    Clawback { id: String, amount: Credits, topup: TopupId },
+    /// Credits given back for money that came back, of one refund or dispute.
+    Reinstate { id: String, amount: Credits, topup: TopupId },
 }
 
 impl Entry {
@@ -95,19 +132,51 @@ impl Entry {
             Self::Charge { .. } => "charge",
             Self::Refund { .. } => "refund",
             Self::Grant { .. } => "grant",
+            Self::Clawback { .. } => "clawback",
+            Self::Reinstate { .. } => "reinstate",
         }
     }
 
     pub fn amount(&self) -> Credits {
         match self {
-            Self::Charge { amount, .. } | Self::Refund { amount, .. } | Self::Grant { amount, .. } => *amount,
+            Self::Charge { amount, .. }
+            | Self::Refund { amount, .. }
+            | Self::Grant { amount, .. }
+            | Self::Clawback { amount, .. }
+            | Self::Reinstate { amount, .. } => *amount,
+        }
+    }
+
+    /// What it does to the balance, in micro-credits.
+    pub fn effect(&self) -> i128 {
+        let amount = i128::from(self.amount().micros());
+        match self {
+            Self::Charge { .. } | Self::Clawback { .. } => -amount,
+            Self::Refund { .. } | Self::Grant { .. } | Self::Reinstate { .. } => amount,
         }
     }
 
     pub fn job(&self) -> Option<&JobId> {
         match self {
             Self::Charge { job, .. } | Self::Refund { job, .. } => Some(job),
-            Self::Grant { .. } => None,
+            Self::Grant { .. } | Self::Clawback { .. } | Self::Reinstate { .. } => None,
+        }
+    }
+
+    /// The purchase that it is of.
+    pub const fn topup(&self) -> Option<&TopupId> {
+        match self {
+            Self::Clawback { topup, .. } | Self::Reinstate { topup, .. } => Some(topup),
+            Self::Grant { topup, .. } => topup.as_ref(),
+            Self::Charge { .. } | Self::Refund { .. } => None,
+        }
+    }
+
+    /// What makes it unique beside its kind, of a line that is not of a job.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Grant { id, .. } | Self::Clawback { id, .. } | Self::Reinstate { id, .. } => Some(id),
+            Self::Charge { .. } | Self::Refund { .. } => None,
         }
     }
 }
@@ -155,8 +224,27 @@ mod tests {
         let (job, amount) = (JobId::from_bytes([7; 16]), Credits::from_micros(3));
         let charge = Entry::Charge { job: job.clone(), amount };
         let refund = Entry::Refund { job: job.clone(), amount };
-        let grant = Entry::Grant { id: "g1".to_owned(), amount };
+        let grant = Entry::Grant { id: "g1".to_owned(), amount, topup: None };
         assert_eq!([&charge, &refund, &grant].map(Entry::amount), [amount; 3]);
         assert_eq!([&charge, &refund, &grant].map(Entry::job), [Some(&job), Some(&job), None]);
+    }
+
+    #[test]
+    fn lines_of_a_purchase_name_it_and_older_grants_are_read() {
+        let topup: TopupId = "top_a".parse().unwrap();
+        let (id, amount) = ("stripe:re_1".to_owned(), Credits::from_micros(3));
+        let clawback = Entry::Clawback { id: id.clone(), amount, topup: topup.clone() };
+        let reinstate = Entry::Reinstate { id, amount, topup: topup.clone() };
+        assert_eq!([&clawback, &reinstate].map(Entry::effect), [-3, 3]);
+        assert_eq!([&clawback, &reinstate].map(Entry::topup), [Some(&topup); 2]);
+        let old: Entry = serde_json::from_str(r#"{"kind":"grant","id":"g1","amount":3}"#).unwrap();
+        assert_eq!(old, Entry::Grant { id: "g1".to_owned(), amount, topup: None });
+    }
+
+    #[test]
+    fn a_balance_below_zero_has_a_sign_and_nothing_to_spend() {
+        let balance = Balance::from_micros(-2_500_000);
+        assert_eq!((balance.to_string(), balance.available()), ("-2.5".to_owned(), Credits::ZERO));
+        assert_eq!(Balance::from_micros(3_000_000).to_string(), "3");
     }
 }

@@ -15,6 +15,7 @@ use super::endpoint::Endpoint;
 use super::id::{AccountId, EndpointId, EventId, JobId};
 use super::inbound::{self, SourceName};
 use super::job::{Job, Notifies, State};
+use super::payment::purchase::Purchase;
 use super::provider::Provider;
 use super::time::Timestamp;
 
@@ -22,7 +23,7 @@ use super::time::Timestamp;
 pub const KEPT_S: i64 = 30 * 24 * 3_600;
 
 /// The types of events, beside those of [`inbound`] sources. The last ten go to the operator.
-pub const TYPES: [&str; 19] = [
+pub const TYPES: [&str; 25] = [
     EventType::RUNNING,
     "job.succeeded",
     "job.failed",
@@ -30,6 +31,12 @@ pub const TYPES: [&str; 19] = [
     EventType::GRANTED,
     EventType::LOW,
     EventType::BUDGET,
+    EventType::TOPUP_PAID,
+    EventType::TOPUP_FAILED,
+    EventType::TOPUP_EXPIRED,
+    EventType::TOPUP_REFUNDED,
+    EventType::TOPUP_DISPUTED,
+    EventType::TOPUP_REINSTATED,
     EventType::DISABLED,
     EventType::TEST,
     EventType::DEGRADED,
@@ -54,6 +61,12 @@ impl EventType {
     pub const GRANTED: &'static str = "credits.granted";
     pub const LOW: &'static str = "credits.low";
     pub const BUDGET: &'static str = "budget.reached";
+    pub const TOPUP_PAID: &'static str = "topup.paid";
+    pub const TOPUP_FAILED: &'static str = "topup.failed";
+    pub const TOPUP_EXPIRED: &'static str = "topup.expired";
+    pub const TOPUP_REFUNDED: &'static str = "topup.refunded";
+    pub const TOPUP_DISPUTED: &'static str = "topup.disputed";
+    pub const TOPUP_REINSTATED: &'static str = "topup.reinstated";
     pub const DISABLED: &'static str = "endpoint.disabled";
     pub const TEST: &'static str = "endpoint.test";
     /// For operators.
@@ -221,6 +234,12 @@ impl Event {
         let id = EventId::of(&[EventType::GRANTED, account.as_str(), grant]);
         let data = json!({"id": grant, "micro_credits": amount.micros()});
         Self::new(id, account.clone(), EventType::GRANTED, &data, now)
+    }
+
+    /// A purchase has moved: one event for each version.
+    pub fn of_topup(kind: &'static str, purchase: &Purchase) -> Self {
+        let id = EventId::of(&["topup", purchase.id().as_str(), &purchase.version().to_string()]);
+        Self::new(id, purchase.account().clone(), kind, &purchase.shown(), purchase.updated_at())
     }
 
     /// This job's charge took the balance below the account's mark.

@@ -89,6 +89,11 @@ id! {
     EndpointId, "ep_", 26
 }
 
+id! {
+    /// A purchase of credits: `top_` and 26 base-32 characters.
+    TopupId, "top_", 26
+}
+
 impl AccountId {
     /// The operator's account: alerts are its events.
     pub fn operator() -> Self {
@@ -137,6 +142,17 @@ impl EndpointId {
 
     pub fn is_callback(&self) -> bool {
         *self == Self::callback()
+    }
+
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, base32(&bytes)))
+    }
+}
+
+impl TopupId {
+    /// The purchase that an account's request with this `Idempotency-Key` makes.
+    pub fn of_key(account: &AccountId, key: &str) -> Self {
+        Self::from_bytes(named(&["topup", account.as_str(), key]))
     }
 
     pub fn from_bytes(bytes: [u8; 16]) -> Self {

@@ -7,6 +7,7 @@
 //!   [`usage`]: sums over jobs.
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
+//! - [`payment`]: purchases of credits, and what is sold.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
 //! - [`public_url`]: untrusted URLs; [`upload`]: images of callers; [`size`]: sizes in pixels;
 //!   [`variant`]: other forms of a video.
@@ -25,6 +26,7 @@ pub mod id;
 pub mod inbound;
 pub mod job;
 pub mod media;
+pub mod payment;
 pub mod policy;
 pub mod price;
 pub mod price_book;

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod env;
 mod own_catalog;
+pub mod payments;
 pub mod process;
 pub mod random;
 mod secrets;

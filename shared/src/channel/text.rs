@@ -62,6 +62,10 @@ pub(super) fn line(body: &str) -> String {
         "ledger.mismatch" => format!("The money of job {} does not match its state.", text("/data/job")),
         "credits.low" => "The balance is low.".to_owned(),
         "credits.granted" => "Credits were granted.".to_owned(),
+        _ if kind.starts_with("topup.") => {
+            let (price, currency) = (text("/data/price"), text("/data/currency"));
+            format!("Purchase of {price} {currency}: {}.", kind.trim_start_matches("topup."))
+        }
         "endpoint.disabled" => {
             format!("Endpoint {} was disabled ({}).", text("/data/endpoint"), text("/data/reason"))
         }

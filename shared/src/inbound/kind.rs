@@ -1,7 +1,8 @@
 //! The kinds of sources: how each signs.
 
+use crate::outside::platforms::paypal;
 use signatures::{
-    AbacatePay, BadKey, HmacHeader, PayPal, Secret, SendGrid, Signing, Sns, StandardWebhooks, Stripe, Twilio,
+    AbacatePay, BadKey, HmacHeader, Secret, SendGrid, Signing, Sns, StandardWebhooks, Stripe, Twilio,
 };
 
 /// What kind of sender a source is.
@@ -78,10 +79,7 @@ impl Kind {
             Self::Ses => Signing::Sns(Sns::new(&texts)?),
             // A webhook has one id, which is no secret, and does not change.
             Self::Paypal => match texts[..] {
-                [id] => Signing::PayPal(match authorities {
-                    Some(pem) => PayPal::new(id, &[pem])?,
-                    None => PayPal::by_authorities(id, rustls_native_certs::load_native_certs().certs)?,
-                }),
+                [id] => paypal(id, authorities)?,
                 _ => return Err(BadKey),
             },
             Self::Abacatepay => {

@@ -16,7 +16,7 @@ use domain::inbound::SourceName;
 use domain::time::Timestamp;
 use http::HeaderMap;
 use serde::Deserialize;
-use signatures::{Secret, Signing, Verified, VerifyError, verify_signed};
+use signatures::{Secret, Signing, Verified, VerifyError};
 
 pub use crate::outside::platforms::Platforms;
 pub use kind::Kind;
@@ -64,14 +64,7 @@ impl Source {
         body: Bytes,
         now: Timestamp,
     ) -> Result<Verified<Bytes>, VerifyError> {
-        let Some(at) = self.signing.certificate_url(headers, &body)? else {
-            return verify_signed(&self.signing, url, headers, body, now.as_secs());
-        };
-        let mut signing = self.signing.clone();
-        if let Some(pem) = platforms.certificate(&at, now).await {
-            signing.add_certificate(at, &pem);
-        }
-        verify_signed(&signing, url, headers, body, now.as_secs())
+        platforms.verify(&self.signing, url, headers, body, now).await
     }
 
     /// What the platform reports. `query` is of the URL that it called.

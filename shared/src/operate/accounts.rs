@@ -1,6 +1,6 @@
 //! An account's balance and policy.
 
-use domain::credit::Credits;
+use domain::credit::Balance;
 use domain::id::AccountId;
 
 use crate::store::Error;
@@ -10,7 +10,7 @@ use crate::store::ledger::Ledger;
 /// What an operator sees of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
-    pub balance: Credits,
+    pub balance: Balance,
     pub policy: Policy,
 }
 

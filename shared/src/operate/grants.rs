@@ -1,6 +1,6 @@
 //! Grants of credits.
 
-use domain::credit::Credits;
+use domain::credit::{Balance, Credits};
 use domain::id::AccountId;
 use domain::time::Timestamp;
 
@@ -14,7 +14,7 @@ pub async fn grant(
     id: &str,
     amount: Credits,
     now: Timestamp,
-) -> Result<(Granted, Credits), Error> {
+) -> Result<(Granted, Balance), Error> {
     let granted = ledger.grant(account, id, amount, now).await?;
     Ok((granted, ledger.balance(account).await?))
 }

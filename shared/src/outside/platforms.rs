@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::public_url::Reach;
 use domain::time::Timestamp;
+use http::HeaderMap;
 use reqwest::redirect::Policy;
+use signatures::{BadKey, PayPal, Signing, Verified, VerifyError, verify_signed};
 use url::Url;
 
 use super::client;
@@ -21,6 +24,15 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// How long a certificate is kept, and how many.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
 const CERTIFICATES_MAX: usize = 16;
+
+/// The verifier of PayPal's webhook with this id. `authorities` are whom its certificate may be from, in PEM, if
+/// not those whom the system trusts.
+pub fn paypal(id: &str, authorities: Option<&str>) -> Result<Signing, BadKey> {
+    Ok(Signing::PayPal(match authorities {
+        Some(pem) => PayPal::new(id, &[pem])?,
+        None => PayPal::by_authorities(id, rustls_native_certs::load_native_certs().certs)?,
+    }))
+}
 
 /// A client of platforms, with their certificates.
 #[derive(Debug, Clone)]
@@ -53,7 +65,7 @@ impl Platforms {
     }
 
     /// The certificate at a URL, at most a day old; `None` if it cannot be fetched now.
-    pub async fn certificate(&self, url: &Url, now: Timestamp) -> Option<String> {
+    async fn certificate(&self, url: &Url, now: Timestamp) -> Option<String> {
         let known = self.kept().get(url).cloned();
         if let Some((pem, at)) = known
             && now.since(at) <= KEPT_MAX
@@ -67,6 +79,26 @@ impl Platforms {
         }
         kept.insert(url.clone(), (pem.clone(), now));
         Some(pem)
+    }
+
+    /// Proves that a sender made this, by its certificate if it has one. `url` is the address that it called,
+    /// query and all.
+    pub(crate) async fn verify(
+        &self,
+        signing: &Signing,
+        url: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+        now: Timestamp,
+    ) -> Result<Verified<Bytes>, VerifyError> {
+        let Some(at) = signing.certificate_url(headers, &body)? else {
+            return verify_signed(signing, url, headers, body, now.as_secs());
+        };
+        let mut signing = signing.clone();
+        if let Some(pem) = self.certificate(&at, now).await {
+            signing.add_certificate(at, &pem);
+        }
+        verify_signed(&signing, url, headers, body, now.as_secs())
     }
 
     /// Confirms a subscription; whether that was taken.

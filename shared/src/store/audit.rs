@@ -18,7 +18,7 @@ use domain::time::Timestamp;
 
 pub use again::Subject;
 pub use bucket::Object;
-pub use snapshot::{Account, AuditedJob, DueEntry, Endpoints, Held, JobRow, LedgerSnapshot, Row};
+pub use snapshot::{Account, AuditedJob, Bought, DueEntry, Endpoints, Held, JobRow, LedgerSnapshot, Row};
 
 /// The stores that an audit reads.
 #[derive(Debug)]

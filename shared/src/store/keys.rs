@@ -3,7 +3,8 @@
 use data_encoding::HEXLOWER;
 use domain::credit::Entry;
 use domain::endpoint::Kind;
-use domain::id::{AccountId, EndpointId, EventId, JobId, KeyId};
+use domain::id::{AccountId, EndpointId, EventId, JobId, KeyId, TopupId};
+use domain::payment::Processor;
 use domain::provider::Provider;
 use sha2::{Digest, Sha256};
 
@@ -52,6 +53,12 @@ pub const CHANGE: &str = "CHANGE#";
 pub const EVENT: &str = "EVENT";
 pub const SUPPRESSED: &str = "SUPPRESSED";
 
+pub const TOPUP: &str = "TOPUP";
+/// How far a processor's events were listed.
+pub const LISTED: &str = "LISTED";
+/// The partition of the due index for purchases.
+pub const DUE_PAYMENTS: &str = "DUE#PAYMENTS";
+
 /// When an item may be deleted, in seconds since the epoch.
 pub const EXPIRES_AT: &str = "expires_at";
 
@@ -99,12 +106,14 @@ pub fn ledger(id: &AccountId) -> String {
     format!("LEDGER#{id}")
 }
 
-/// The key makes a ledger line idempotent: one per job and kind.
+/// The key makes a ledger line idempotent: one per job and kind, and one per grant, refund or dispute and kind.
 pub fn entry(entry: &Entry) -> String {
     match entry {
         Entry::Charge { job, .. } => format!("ENTRY#{job}#CHARGE"),
         Entry::Refund { job, .. } => format!("ENTRY#{job}#REFUND"),
         Entry::Grant { id, .. } => format!("ENTRY#{id}#GRANT"),
+        Entry::Clawback { id, .. } => format!("ENTRY#{id}#CLAWBACK"),
+        Entry::Reinstate { id, .. } => format!("ENTRY#{id}#REINSTATE"),
     }
 }
 
@@ -124,6 +133,28 @@ const VERSION: &str = "VERSION#";
 /// The sort key of a version of the price book: in the order of the numbers.
 pub fn price_version(number: u32) -> String {
     format!("{VERSION}{number:010}")
+}
+
+pub fn topup(id: &TopupId) -> String {
+    format!("TOPUP#{id}")
+}
+
+pub fn parse_topup(key: &str) -> Option<TopupId> {
+    key.strip_prefix("TOPUP#")?.parse().ok()
+}
+
+/// The key of an account's purchases in the account index.
+pub fn topups(id: &AccountId) -> String {
+    format!("TOPUPS#{id}")
+}
+
+/// What is known of a processor as a whole.
+pub fn payments(processor: Processor) -> String {
+    format!("PAYMENTS#{processor}")
+}
+
+pub fn parse_payments(key: &str) -> Option<Processor> {
+    key.strip_prefix("PAYMENTS#")?.parse().ok()
 }
 
 pub fn api_key(id: &KeyId) -> String {

@@ -12,7 +12,7 @@ use super::keys::{self, PK, SK};
 use super::read::Page;
 use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::budget::Counter;
-use domain::credit::{Credits, Entry, MicroUsd};
+use domain::credit::{Balance, Credits, Entry, MicroUsd};
 use domain::event::Event;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, Notifies};
@@ -44,7 +44,8 @@ impl Line {
     pub fn key(text: &str) -> Option<String> {
         let rest = text.strip_prefix("ENTRY#")?;
         let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
-        let fits = match (of_job, rest.strip_suffix("#GRANT")) {
+        let of_other = ["#GRANT", "#CLAWBACK", "#REINSTATE"].iter().find_map(|kind| rest.strip_suffix(kind));
+        let fits = match (of_job, of_other) {
             (Some(job), _) => job.len() == JobId::BYTES && job.parse::<JobId>().is_ok(),
             (None, Some(id)) => !id.is_empty() && !id.chars().any(char::is_control),
             (None, None) => false,
@@ -73,8 +74,8 @@ impl Ledger {
         Self { table }
     }
 
-    /// The available credits; zero for an unknown account.
-    pub async fn balance(&self, account: &AccountId) -> Result<Credits, Error> {
+    /// The balance; zero for an unknown account.
+    pub async fn balance(&self, account: &AccountId) -> Result<Balance, Error> {
         balance_of(&format!("read the balance of {account}"), &self.balance_item(account).await?)
     }
 
@@ -108,7 +109,7 @@ impl Ledger {
         if amount > BALANCE_MAX {
             return Ok(Granted::TooMuch);
         }
-        let entry = Entry::Grant { id: id.to_owned(), amount };
+        let entry = Entry::Grant { id: id.to_owned(), amount, topup: None };
         let mut writes =
             vec![entry_put(&self.table, account, &entry, now), give(&self.table, account, amount)];
         if self.has_endpoints(account).await? {
@@ -232,7 +233,7 @@ pub(super) fn falls_low(
     job: &Job,
     limits: Limits,
 ) -> Result<Option<Credits>, Error> {
-    let balance = balance_of(doing, item)?;
+    let balance = balance_of(doing, item)?.available();
     let is_below = limits.low_below.is_some_and(|mark| balance.less(job.price()) < mark);
     let is_news = !item.contains_key("told_low") && wanted_events(item) != Notifies::Nothing;
     Ok((is_below && is_news).then_some(balance))
@@ -313,13 +314,13 @@ pub(super) fn line_put(table: &Table, account: &AccountId, line: &Line) -> Trans
 }
 
 /// The balance in an item; zero for an empty item and for an unknown account.
-pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Credits, Error> {
+pub(super) fn balance_of(doing: &str, item: &Item) -> Result<Balance, Error> {
     if item.is_empty() {
-        return Ok(Credits::ZERO);
+        return Ok(Balance::default());
     }
     let micros = number_of(item, "balance");
     micros
-        .map(Credits::from_micros)
+        .map(Balance::from_micros)
         .ok_or_else(|| Error::unreadable(doing, "the balance is no number of credits"))
 }
 
@@ -358,9 +359,13 @@ mod tests {
     #[test]
     fn a_key_is_of_a_line() {
         let id = JobId::from_bytes([7; 16]);
-        for key in
-            [format!("ENTRY#{id}#CHARGE"), format!("ENTRY#{id}#REFUND"), "ENTRY#a#b c#GRANT".to_owned()]
-        {
+        for key in [
+            format!("ENTRY#{id}#CHARGE"),
+            format!("ENTRY#{id}#REFUND"),
+            "ENTRY#a#b c#GRANT".to_owned(),
+            "ENTRY#stripe:re_1#CLAWBACK".to_owned(),
+            "ENTRY#stripe:dp_1#REINSTATE".to_owned(),
+        ] {
             assert_eq!(Line::key(&key), Some(key.clone()));
         }
         let long = format!("ENTRY#{}#GRANT", "x".repeat(1_100));

@@ -24,6 +24,7 @@ pub mod own_catalog;
 pub mod pins;
 pub mod polls;
 pub mod prices;
+pub mod purchases;
 pub mod queue;
 pub mod read;
 pub mod remotes;

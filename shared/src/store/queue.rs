@@ -11,8 +11,9 @@ use super::{Error, Sqs};
 use domain::attempt::Attempt;
 use domain::credit::MicroUsd;
 use domain::delivery::Reported;
-use domain::id::{AccountId, EndpointId, EventId, JobId, RemoteJob};
+use domain::id::{AccountId, EndpointId, EventId, JobId, RemoteJob, TopupId};
 use domain::inbound::Inbound;
+use domain::payment::{Processor, Reference};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
@@ -88,6 +89,22 @@ pub enum Message {
     /// The vendor reports what became of this delivery.
     #[serde(rename = "receipt.v1")]
     Receipt(Reported),
+    /// A payment processor reports something of this: ask it.
+    #[serde(rename = "payment.v1")]
+    Payment {
+        processor: Processor,
+        #[serde(flatten)]
+        about: Reference,
+        /// It was found in a list of events.
+        #[serde(default, skip_serializing_if = "is_false")]
+        listed: bool,
+    },
+    /// This purchase is due: ask its processor.
+    #[serde(rename = "payment_check.v1")]
+    PaymentCheck { topup: TopupId },
+    /// The events of this processor are to be listed.
+    #[serde(rename = "payment_list.v1")]
+    PaymentList { processor: Processor },
     /// This endpoint is back, or its owner asks for what it missed.
     #[serde(rename = "recover.v1")]
     Recover {
@@ -116,6 +133,9 @@ impl Message {
             Self::Inbound(_) => "inbound.v1",
             Self::Deliver { .. } => "deliver.v1",
             Self::Receipt(_) => "receipt.v1",
+            Self::Payment { .. } => "payment.v1",
+            Self::PaymentCheck { .. } => "payment_check.v1",
+            Self::PaymentList { .. } => "payment_list.v1",
             Self::Recover { .. } => "recover.v1",
         }
     }
@@ -127,11 +147,7 @@ impl Message {
             | Self::Poll { job_id, .. }
             | Self::Settle { job_id, .. }
             | Self::Fetch { job_id, .. } => Some(job_id),
-            Self::Notify { .. }
-            | Self::Inbound(_)
-            | Self::Deliver { .. }
-            | Self::Receipt(_)
-            | Self::Recover { .. } => None,
+            _ => None,
         }
     }
 
@@ -148,15 +164,10 @@ impl Message {
     /// The attempt that it is about, if it names one.
     pub const fn attempt(&self) -> Option<u8> {
         match self {
-            Self::Dispatch { .. }
-            | Self::Notify { .. }
-            | Self::Inbound(_)
-            | Self::Deliver { .. }
-            | Self::Receipt(_)
-            | Self::Recover { .. } => None,
             Self::Poll { attempt, .. } | Self::Settle { attempt, .. } | Self::Fetch { attempt, .. } => {
                 Some(*attempt)
             }
+            _ => None,
         }
     }
 
@@ -345,42 +356,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_names_its_version_and_nothing_of_the_job() {
-        let message = Message::Settle {
-            job_id: JobId::from_bytes([0; 16]),
-            attempt: 1,
-            remote: None,
-            outcome: Some(Verdict::Gone),
-            source: Source::Webhook,
-            sender: None,
-            asked: 0,
-        };
-        let text = serde_json::to_string(&message).unwrap();
-        let want = r#"{"type":"settle.v1","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa","attempt":1,"outcome":{"verdict":"gone"},"source":"webhook"}"#;
-        assert_eq!(text, want);
-        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
-        assert!(text.contains(&format!(r#""type":"{}""#, message.kind())));
-    }
-
-    #[test]
-    fn a_message_has_only_characters_that_a_queue_takes() {
-        let payload = serde_json::json!({"\u{ffff}": "\0\u{1f}\u{7f}\u{fffd}\u{fffe}\u{10ffff}"});
-        let (account, source) = ("acct_a".parse().unwrap(), "hmac".parse().unwrap());
-        let at = Timestamp::from_secs(0);
-        let inbound = Inbound::new(account, source, "1".to_owned(), "a", at, Some(payload));
-        let message = Message::Inbound(Box::new(inbound));
-        let text = text("test", &message).unwrap();
-        assert!(!text.contains(|c: char| c < ' ' || ['\u{fffe}', '\u{ffff}'].contains(&c)), "{text:?}");
-        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
-    }
-
-    #[test]
-    fn a_message_of_an_unknown_version_is_not_read_as_another() {
-        let text = r#"{"type":"dispatch.v2","job_id":"job_aaaaaaaaaaaaaaaaaaaaaaaaaa"}"#;
-        assert!(serde_json::from_str::<Message>(text).is_err());
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 mod dialects;
 mod links;
+mod payments;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -44,7 +45,7 @@ impl Caller {
         let (method, path) = route.split_once(' ').unwrap();
         let (route, query) = route.split_once('?').unwrap_or((route, ""));
         let path = path.replace("{id}", id).replace("{provider}/{token}", id).replace("{source}/{token}", id);
-        let path = path.replace("{token}", id);
+        let path = path.replace("{token}", id).replace("{processor}", id);
         let method: Method = method.parse().unwrap();
         let answer = self.world.call(method, &path, headers, body).await;
         let is_callback = self.callbacks.operations().any(|(name, _)| name == route);
@@ -333,10 +334,8 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     caller.call("GET /openapi.json", "", &[("authorization", "")], None).await;
     caller.lists().await;
     let canceled = caller.submit("a coat").await;
-    assert_eq!(
-        caller.call("POST /v1/jobs/{id}/cancel", &canceled, &[], None).await.text("/status"),
-        "canceled"
-    );
+    let answer = caller.call("POST /v1/jobs/{id}/cancel", &canceled, &[], None).await;
+    assert_eq!(answer.text("/status"), "canceled");
     caller.read(&canceled).await;
 
     let done = caller.submit("a boat").await;
@@ -370,6 +369,7 @@ async fn every_kind_of_answer_of_every_operation_is_as_described() {
     assert_eq!(caller.call("GET /v1/jobs?status=done", "", &[], None).await.status, 422);
     assert_eq!(caller.call("GET /v1/account?limit=0", "", &[], None).await.status, 422);
     caller.events(&Receiver::start().await).await;
+    caller.payments().await;
     caller.refusals().await;
     world.audit().await;
     let slow = |options: &mut Options| options.env = Env::from_pairs([("KEY_RATE_LIMIT", "1")]);

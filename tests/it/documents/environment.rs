@@ -10,6 +10,7 @@ use shared::boot::config::{base_url_variable, webhook_secret_variable};
 use shared::boot::{Env, Process};
 use shared::provider::{Scheme, adapter};
 use sim::channels::Channels;
+use sim::payments::Payments;
 
 use super::openapi::sources;
 
@@ -60,10 +61,11 @@ fn names_of_providers() -> BTreeSet<String> {
     names
 }
 
-/// What senders are given, and what their mails name.
+/// What senders and payment processors are given, and what mails name.
 fn names_of_senders() -> BTreeSet<String> {
     let names = Channels::credentials().into_iter().map(|(name, _)| name.to_owned());
-    names.chain(["API_URL".to_owned()]).collect()
+    let of_payments = Payments::credentials().into_iter().flatten().map(|(name, _)| name.to_owned());
+    names.chain(of_payments).chain(["API_URL", "PAYMENT_MODE"].map(str::to_owned)).collect()
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 46] = [
+pub(crate) const EVENTS: [(&str, Kind); 52] = [
     ("console/sign_in_page", Http(200, "")),
     ("console/docs", Http(200, "")),
     ("submit/text_to_video", Http(202, "")),
@@ -75,6 +75,12 @@ pub(crate) const EVENTS: [(&str, Kind); 46] = [
     ("endpoints/unknown_event", Http(404, "")),
     ("socket/connect", Http(401, "")),
     ("socket/message", Http(200, "")),
+    ("topups/create", Http(201, "")),
+    ("topups/list", Http(200, "")),
+    ("topups/unknown_topup", Http(404, "")),
+    ("payment/report", Batch { failed: 0 }),
+    ("payment/check", Batch { failed: 0 }),
+    ("payment/list", Batch { failed: 0 }),
     ("notify/one_event", Batch { failed: 0 }),
     ("notify/inbound", Batch { failed: 0 }),
     ("deliver/first_try", Batch { failed: 0 }),

@@ -8,6 +8,7 @@ use harness::World;
 use local::host::Template;
 use shared::boot::process::{AWS_CALL, AWS_TRY, S3_TRY};
 use shared::channel::CALL_MAX;
+use shared::payment::OPEN_MAX;
 use shared::provider::Timeouts;
 use shared::provider::fetch::IMAGE_WITHIN;
 use shared::store::uploads::BUCKET_WITHIN;
@@ -26,7 +27,8 @@ fn longest() -> BTreeMap<&'static str, Duration> {
         ("status", http(4)),                 // key, job, the job again while a caller waits, ledger
         // Session, key; policy, create, send; or a job with two ledger lines.
         ("console", http(5)),
-        ("endpoints", http(5)), // key, endpoint, move, event, send
+        ("endpoints", http(5)),         // key, endpoint, move, event, send
+        ("topups", http(4) + OPEN_MAX), // key, purchase, its put, move
         ("webhook", ping + AWS_CALL),
         // Event, job, endpoints, link; deliveries at the same time; event, send. Of an inbound source,
         // endpoints and the event's put instead of the job.
@@ -56,7 +58,7 @@ async fn no_function_waits_for_longer_than_it_may_run() {
     for (name, spec) in &template.functions {
         // These end by the time that is left, whatever they wait for.
         let Some(wait) = longest.get(name.as_str()) else {
-            assert!(["fetch", "reconcile", "socket"].contains(&name.as_str()), "{name}");
+            assert!(["fetch", "payment", "reconcile", "socket"].contains(&name.as_str()), "{name}");
             continue;
         };
         assert!(*wait < spec.timeout, "{name} may wait for {wait:?} and has {:?}", spec.timeout);

@@ -19,7 +19,7 @@ async fn told(world: &World, receiver: &Receiver, kind: &str) -> Vec<Value> {
 
 /// Sets the mark to just below the balance, so that the next job falls below it.
 async fn mark_at_the_balance(world: &World) -> Credits {
-    let balance = Ledger::new(world.table()).balance(&world.account).await.unwrap();
+    let balance = Ledger::new(world.table()).balance(&world.account).await.unwrap().available();
     let policy = Policy { low_below: Some(balance), ..Policy::default() };
     Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
     // Until no instance knows the old policy.

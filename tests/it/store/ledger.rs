@@ -8,7 +8,7 @@ use shared::store::keys;
 use shared::store::ledger::{Granted, Ledger, Line};
 use tokio::task::JoinSet;
 
-use super::{account, balance, lines, new_job, number, snapshot, spoil, text};
+use super::{account, balance, lines, new_job, snapshot, spoil, text};
 
 const FIVE: Credits = Credits::from_micros(5_000_000);
 const SIX: Credits = Credits::from_micros(6_000_000);
@@ -21,8 +21,8 @@ async fn a_grant_is_made_once_for_each_id() {
 
     assert_eq!(ledger.grant(&anna, "order1", FIVE, now).await.unwrap(), Granted::New);
     assert_eq!(balance(&world, &anna).await, FIVE);
-    let line =
-        Line { entry: Entry::Grant { id: "order1".to_owned(), amount: FIVE }, at: now, budgets: Vec::new() };
+    let entry = Entry::Grant { id: "order1".to_owned(), amount: FIVE, topup: None };
+    let line = Line { entry, at: now, budgets: Vec::new() };
     assert_eq!(lines(&world, &anna).await, [line]);
     let before = snapshot(&world).await;
 
@@ -115,12 +115,12 @@ async fn what_cannot_be_read_is_an_error_and_never_zero() {
     let (ledger, anna) = (Ledger::new(world.table()), account("anna"));
     ledger.grant(&anna, "order1", FIVE, world.clock.now()).await.unwrap();
     let pk = keys::account(&anna);
-    for value in [number(-1), text("a lot")] {
+    for value in [text("-1"), text("a lot")] {
         spoil(&world, &pk, keys::BALANCE, "balance", value).await;
         let unreadable = ledger.balance(&anna).await.unwrap_err();
         assert!(unreadable.is_corrupt(), "{unreadable:?}");
     }
-    let grant = keys::entry(&Entry::Grant { id: "order1".to_owned(), amount: FIVE });
+    let grant = keys::entry(&Entry::Grant { id: "order1".to_owned(), amount: FIVE, topup: None });
     spoil(&world, &pk, &grant, "kind", text("gift")).await;
     let unreadable = ledger.lines(&anna, 100, None).await.unwrap_err();
     assert!(unreadable.is_corrupt(), "{unreadable:?}");

@@ -162,7 +162,7 @@ async fn facts(page: &Page<'_>, id: &AccountId) -> Result<Markup, Problem> {
     let policy = &shown.policy;
     Ok(html! {
         dl.facts {
-            dt { "Balance" } dd { (credits(shown.balance)) }
+            dt { "Balance" } dd { (shown.balance) }
             dt { "Active jobs at most" } dd { (policy.live_jobs_max.map_or_else(|| "default".to_owned(), |max| max.to_string())) }
             dt { "Losses per day at most" } dd { (policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |max| max.to_string())) }
             dt { "Low balance" } dd { (policy.low_below.map_or_else(|| "no mark".to_owned(), |mark| format!("below {mark} credits"))) }

@@ -9,7 +9,8 @@ use super::{ACCOUNT_ID, BUCKET, Options, REGION, TABLE, providers};
 use crate::host::{Deployment, Template};
 
 /// Functions that accept and fetch loopback URLs here, but not when deployed.
-const REACH_THIS_MACHINE: [&str; 6] = ["console", "deliver", "dispatch", "endpoints", "fetch", "submit"];
+const REACH_THIS_MACHINE: [&str; 7] =
+    ["console", "deliver", "dispatch", "endpoints", "fetch", "submit", "topups"];
 /// The template, as this stack deploys it.
 pub(super) fn template(
     options: &Options,

@@ -96,6 +96,8 @@ pub fn start_function(name: &str, process: &Process) -> Result<Arc<dyn Function>
         "console" => deploy!(http_function, console, process),
         "cancel" => deploy!(http_function, cancel, process),
         "endpoints" => deploy!(http_function, endpoints, process),
+        "topups" => deploy!(http_function, topups, process),
+        "payment" => deploy!(event_function, payment, process),
         "notify" => deploy!(event_function, notify, process),
         "deliver" => deploy!(event_function, deliver, process),
         "dispatch" => deploy!(event_function, dispatch, process),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use domain::catalog::{Catalog, Kind};
 use domain::endpoint::Sender;
+use domain::payment::{Mode, Processor};
 use domain::provider::Provider;
 use domain::public_url::Reach;
 use futures_util::FutureExt;
@@ -18,6 +19,7 @@ use shared::provider::fetch::{Downloader, Image};
 use shared::provider::{Scheme, adapter};
 use shared::store::own_catalog::OwnCatalog;
 use sim::channels::Channels;
+use sim::payments::Payments;
 use sim::{Outward, Simulator};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("ALERT_RULES", "AlertRules"),
     ("CORS_ORIGINS", "CorsOrigins"),
     ("MEDIA_VARIANTS", "MediaVariants"),
@@ -37,6 +39,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
     ("OPENAI_VIDEO_ALIASES", "OpenAiVideoAliases"),
+    ("PAYMENT_MODE", "PaymentMode"),
+    ("PROCESSORS", "Processors"),
 ];
 /// The senders of a local stack.
 const SENDERS: [Sender; 6] =
@@ -109,6 +113,8 @@ pub struct Providers {
     pub simulators: BTreeMap<Provider, Simulator>,
     /// The vendors of all senders, simulated.
     pub channels: Channels,
+    /// All payment processors, simulated.
+    pub payments: Payments,
     /// Of the template.
     pub parameters: BTreeMap<String, String>,
     /// What is in the template's secrets, by logical id.
@@ -156,6 +162,7 @@ pub async fn start(
         keys.insert(url_variable, url);
     }
     let (channels, of_channels) = channels(options, shutdown, servers).await?;
+    let (payments, of_payments, proofs) = payments(options, shutdown, servers).await?;
     let of_endpoints = Members::from([("ENDPOINT_SECRET".to_owned(), options.endpoint_secret.clone())]);
     let of_inbound = Members::from([
         ("INBOUND_TOKEN_SECRET".to_owned(), options.inbound_secret.clone()),
@@ -168,8 +175,10 @@ pub async fn start(
         ("EndpointSecrets", of_endpoints),
         ("InboundSources", of_inbound),
         ("ChannelSecrets", of_channels),
+        ("PaymentKeys", of_payments),
+        ("PaymentWebhooks", proofs),
     ]);
-    Ok(Providers { simulators, channels, parameters: parameters(options), secrets })
+    Ok(Providers { simulators, channels, payments, parameters: parameters(options), secrets })
 }
 
 /// The parameters of the template.
@@ -184,6 +193,9 @@ fn parameters(options: &Options) -> BTreeMap<String, String> {
     parameters
         .extend(options.catalog.as_deref().map(|text| ("Catalog".to_owned(), OwnCatalog::key_of(text))));
     parameters.entry("Senders".to_owned()).or_insert_with(|| SENDERS.map(Sender::name).join(","));
+    let processors = || Processor::ALL.map(Processor::name).join(",");
+    parameters.entry("Processors".to_owned()).or_insert_with(processors);
+    parameters.entry("PaymentMode".to_owned()).or_insert_with(|| Mode::Test.name().to_owned());
     parameters.insert("EventTargets".to_owned(), TARGETS.join(","));
     parameters.insert("GoogleTargets".to_owned(), GOOGLE_TARGETS.join(","));
     parameters.insert("PushBySns".to_owned(), "true".to_owned());
@@ -210,6 +222,27 @@ async fn channels(
     let mut members = Members::from([("CHANNEL_BASE_URL".to_owned(), url)]);
     members.extend(Channels::credentials().into_iter().map(|(name, value)| (name.to_owned(), value)));
     Ok((channels, members))
+}
+
+/// Starts the payment processors, and gathers their credentials and what proves their webhooks. None of them is ever
+/// real here.
+async fn payments(
+    options: &Options,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) -> Result<(Payments, Members, Members)> {
+    let payments = Payments::new(clock(&options.clock));
+    let listener = listen(0).await?;
+    let url = url_of(&listener)?;
+    let (serving, until) = (payments.clone(), shutdown.clone());
+    servers.spawn(async move {
+        serving.serve(listener, until.cancelled_owned()).await;
+        Ok(())
+    });
+    let [mut keys, proofs] = Payments::credentials()
+        .map(|all| all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Members>());
+    keys.insert("PAYMENT_BASE_URL".to_owned(), url);
+    Ok((payments, keys, proofs))
 }
 
 /// Checks the variables of the real providers; the error names every missing or malformed one.
@@ -282,12 +315,22 @@ async fn simulator(
     Ok((simulator, url))
 }
 
-/// Delivers the simulated providers' webhooks when they are due, until shutdown.
+/// Delivers the webhooks of simulated providers and processors when they are due, until shutdown.
 pub fn deliver(
     simulators: &BTreeMap<Provider, Simulator>,
+    payments: Option<&Payments>,
     shutdown: &CancellationToken,
     timers: &mut JoinSet<()>,
 ) {
+    if let Some(payments) = payments.cloned() {
+        timers.spawn(every(DELIVER_EVERY, shutdown.clone(), move || {
+            let payments = payments.clone();
+            async move {
+                payments.deliver_due().await;
+                Ok(())
+            }
+        }));
+    }
     for simulator in simulators.values() {
         let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
         timers.spawn(every(DELIVER_EVERY, shutdown, move || {

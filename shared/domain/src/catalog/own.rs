@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use toml::{Spanned, Table, Value};
 
 use super::{BUILT_IN, Catalog, Model, Retired, Route};
+use crate::payment::offer::Topups;
 use crate::time::Timestamp;
 
 /// Keys of a table whose own keys are merged, not replaced as a whole.
@@ -69,6 +70,7 @@ impl Catalog {
 struct Lines {
     models: Vec<(usize, Vec<usize>)>,
     retired: Vec<usize>,
+    topups: usize,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +79,8 @@ struct Places {
     models: Vec<Spanned<Place>>,
     #[serde(default)]
     retired: Vec<Spanned<Table>>,
+    #[serde(default)]
+    topups: Option<Spanned<Table>>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +104,9 @@ impl Lines {
             (line(model.span().start), routes.collect())
         };
         let models = places.models.iter().map(model).collect();
-        Ok(Self { models, retired: places.retired.iter().map(|it| line(it.span().start)).collect() })
+        let retired = places.retired.iter().map(|it| line(it.span().start)).collect();
+        let topups = places.topups.map_or(1, |it| line(it.span().start));
+        Ok(Self { models, retired, topups })
     }
 }
 
@@ -112,6 +118,7 @@ struct Own {
     notes: Vec<String>,
     models: BTreeMap<String, Table>,
     retired: Vec<Retired>,
+    topups: Topups,
     unsold: Vec<Table>,
     /// The lines of the models and of the retired ones that the file names.
     named: BTreeMap<String, usize>,
@@ -124,10 +131,11 @@ impl Own {
         struct File {
             models: Vec<Table>,
             retired: Vec<Retired>,
+            topups: Topups,
         }
         let file: File = toml::from_str(BUILT_IN).expect("a test parses the catalogue that is compiled in");
         let models = file.models.into_iter().map(|model| (text_of(&model, "name"), model)).collect();
-        Self { models, retired: file.retired, ..Self::default() }
+        Self { models, retired: file.retired, topups: file.topups, ..Self::default() }
     }
 
     fn mistake(&mut self, line: usize, place: impl Into<String>, problem: impl Into<String>) {
@@ -141,15 +149,34 @@ impl Own {
 
     fn add(&mut self, mut file: Table) {
         let (models, retired) = (tables(file.remove("models")), tables(file.remove("retired")));
-        for name in file.keys() {
-            self.mistake(1, "", format!("`{name}` is unknown: a catalogue has `models` and `retired`"));
+        if let Some(topups) = file.remove("topups") {
+            self.replace_topups(topups);
         }
-        let Lines { models: of_models, retired: of_retired } = std::mem::take(&mut self.lines);
+        for name in file.keys() {
+            self.mistake(
+                1,
+                "",
+                format!("`{name}` is unknown: a catalogue has `models`, `retired` and `topups`"),
+            );
+        }
+        let Lines { models: of_models, retired: of_retired, .. } = std::mem::take(&mut self.lines);
         for (model, (line, routes)) in models.into_iter().zip(of_models) {
             self.add_model(line, &routes, model);
         }
         for (retired, line) in retired.into_iter().zip(of_retired) {
             self.add_retired(line, retired);
+        }
+    }
+
+    /// An owner sells what the file says, and nothing else.
+    fn replace_topups(&mut self, own: Value) {
+        let read = own.try_into::<Topups>().map_err(|error| error.message().to_owned());
+        match read.and_then(|topups| topups.check().map(|()| topups)) {
+            Ok(topups) => self.topups = topups,
+            Err(problem) => {
+                let line = self.lines.topups;
+                self.mistake(line, "topups", problem);
+            }
         }
     }
 
@@ -300,10 +327,10 @@ impl Own {
         for (line, place, missing) in of_models.chain(of_retired).collect::<Vec<_>>() {
             self.mistake(line, place, format!("is replaced by `{missing}`, which does not exist"));
         }
-        let Self { mistakes, retired, unsold, notes, .. } = self;
+        let Self { mistakes, retired, unsold, notes, topups, .. } = self;
         let unsold = unsold.into_iter().filter_map(|model| read(model).ok()).collect();
         if mistakes.is_empty() {
-            Ok(Catalog { models, retired, unsold, notes })
+            Ok(Catalog { models, retired, unsold, notes, topups })
         } else {
             Err(Mistakes(mistakes))
         }

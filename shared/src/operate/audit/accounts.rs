@@ -7,6 +7,7 @@ use domain::credit::Entry;
 use domain::id::AccountId;
 use domain::time::Timestamp;
 
+use super::purchases::Paid;
 use super::{Report, budgets};
 use crate::store::audit::{Account, LedgerSnapshot, Row, Subject};
 use crate::store::ledger::Line;
@@ -14,10 +15,10 @@ use crate::store::ledger::Line;
 /// How old a key may be whose account was granted nothing.
 const NEW_KEY: Duration = Duration::from_secs(24 * 3_600);
 
-/// An account's money: `granted = balance + charged − refunded`.
+/// An account's money: `granted − clawed back + reinstated = balance + charged − refunded`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Sums {
-    pub granted: i128,
+    pub paid: Paid,
     pub balance: i128,
     pub charged: i128,
     pub refunded: i128,
@@ -27,15 +28,15 @@ impl Sums {
     fn add(&mut self, line: &Line) {
         let amount = i128::from(line.entry.amount().micros());
         match line.entry {
-            Entry::Grant { .. } => self.granted += amount,
             Entry::Charge { .. } => self.charged += amount,
             Entry::Refund { .. } => self.refunded += amount,
+            Entry::Grant { .. } | Entry::Clawback { .. } | Entry::Reinstate { .. } => self.paid.add(line),
         }
     }
 
     /// What the lines leave in the account.
     fn left(&self) -> i128 {
-        self.granted + self.refunded - self.charged
+        self.paid.left() + self.refunded - self.charged
     }
 }
 
@@ -76,16 +77,16 @@ fn problems(account: &Account, sums: Sums, live: Option<(i64, i64)>) -> Vec<Stri
     // Of what came while it was read, the balance holds anything between nothing and all.
     let (mut least, mut most) = (sums.left(), sums.left());
     for line in &account.later {
-        let amount = i128::from(line.entry.amount().micros());
-        match line.entry {
-            Entry::Charge { .. } => least -= amount,
-            Entry::Grant { .. } | Entry::Refund { .. } => most += amount,
+        match line.entry.effect() {
+            effect if effect < 0 => least += effect,
+            effect => most += effect,
         }
     }
     if !(least..=most).contains(&sums.balance) {
         problems.push(format!("the ledger and the balance differ: {sums:?}"));
     }
-    if sums.balance < 0 {
+    // What is clawed back alone takes it below zero.
+    if sums.balance + sums.paid.clawed_back - sums.paid.reinstated < 0 {
         problems.push("the balance is below zero".to_owned());
     }
     let (least, most) =

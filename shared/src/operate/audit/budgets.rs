@@ -42,6 +42,6 @@ fn change(line: &Line) -> i128 {
     match line.entry {
         Entry::Charge { .. } => amount,
         Entry::Refund { .. } => -amount,
-        Entry::Grant { .. } => 0,
+        Entry::Grant { .. } | Entry::Clawback { .. } | Entry::Reinstate { .. } => 0,
     }
 }

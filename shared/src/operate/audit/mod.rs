@@ -11,6 +11,7 @@ mod events;
 mod files;
 mod jobs;
 mod providers;
+mod purchases;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use domain::credit::{Credits, MicroUsd};
 use domain::id::{AccountId, JobId};
+use domain::payment::Processor;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 
@@ -26,6 +28,7 @@ use crate::store::audit::{LedgerSnapshot, Row, Source, Subject};
 
 pub use accounts::Sums;
 pub use attempts::was_given_up;
+pub use purchases::Paid;
 
 /// A remote job of a simulated provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct Report {
     pub accounts: BTreeMap<AccountId, Sums>,
+    /// The credits of purchases.
+    pub processors: BTreeMap<Processor, Paid>,
     pub jobs: BTreeMap<&'static str, usize>,
     pub objects: usize,
     pub object_bytes: u64,
@@ -120,6 +125,7 @@ pub fn check(
     }
     accounts::check(snapshot, now, &mut report);
     events::check(snapshot, now, &mut report);
+    purchases::check(snapshot, now, &mut report);
     for (id, audited) in &snapshot.jobs {
         let state = match &audited.row {
             Row::Read(row) => row.job.state().name(),
@@ -162,11 +168,21 @@ impl fmt::Display for Report {
         };
         for (account, sums) in &self.accounts {
             let [granted, balance, charged, refunded] =
-                [sums.granted, sums.balance, sums.charged, sums.refunded].map(credits);
-            writeln!(
+                [sums.paid.granted, sums.balance, sums.charged, sums.refunded].map(credits);
+            write!(
                 f,
                 "{account}: granted {granted} = balance {balance} + charged {charged} - refunded {refunded}"
             )?;
+            let [clawed, reinstated] = [sums.paid.clawed_back, sums.paid.reinstated].map(credits);
+            match sums.paid.clawed_back {
+                0 => writeln!(f)?,
+                _ => writeln!(f, " + clawed back {clawed} - reinstated {reinstated}")?,
+            }
+        }
+        for (processor, paid) in &self.processors {
+            let [granted, clawed, reinstated] =
+                [paid.granted, paid.clawed_back, paid.reinstated].map(credits);
+            writeln!(f, "{processor}: paid {granted}, clawed back {clawed}, reinstated {reinstated}")?;
         }
         for (state, count) in &self.jobs {
             writeln!(f, "{state}: {count}")?;

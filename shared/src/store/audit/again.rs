@@ -12,7 +12,7 @@ use super::snapshot::{account_of, is_live, line, line_keys};
 use super::{Account, AuditedJob, DueEntry, LedgerSnapshot, Row, Source};
 use domain::budget::Counter;
 use domain::credit::Entry;
-use domain::id::{AccountId, JobId};
+use domain::id::{AccountId, JobId, TopupId};
 use domain::provider::Provider;
 
 /// Reads of an account with a growing ledger.
@@ -23,6 +23,8 @@ const READINGS_MAX: u32 = 5;
 pub enum Subject {
     Job(JobId),
     Account(AccountId),
+    /// A purchase of an account.
+    Purchase(TopupId, AccountId),
     /// An account's endpoints.
     Endpoints(AccountId),
     Provider(Provider),
@@ -40,6 +42,10 @@ impl Source {
         match subject {
             Subject::Job(id) => self.job_again(snapshot, id).await,
             Subject::Account(id) => self.account_again(snapshot, id).await,
+            Subject::Purchase(id, account) => {
+                self.item_again(snapshot, &keys::topup(id), keys::TOPUP).await?;
+                self.account_again(snapshot, account).await
+            }
             Subject::Endpoints(id) => self.endpoints_again(snapshot, id).await,
             Subject::Provider(provider) => {
                 self.item_again(snapshot, &keys::gauge(*provider), keys::GATE).await
@@ -339,14 +345,14 @@ fn is_money(sk: &str) -> bool {
 fn charge_of(line: &Line) -> Option<&JobId> {
     match &line.entry {
         Entry::Charge { job, .. } => Some(job),
-        Entry::Refund { .. } | Entry::Grant { .. } => None,
+        _ => None,
     }
 }
 
 fn refund_of(line: &Line) -> Option<&JobId> {
     match &line.entry {
         Entry::Refund { job, .. } => Some(job),
-        Entry::Charge { .. } | Entry::Grant { .. } => None,
+        _ => None,
     }
 }
 

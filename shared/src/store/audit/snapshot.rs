@@ -19,8 +19,9 @@ use domain::credit::Entry;
 use domain::delivery::{Delivery, Status};
 use domain::endpoint::Endpoint;
 use domain::event::Event;
-use domain::id::{AccountId, JobId};
+use domain::id::{AccountId, JobId, TopupId};
 use domain::job::{Job, State};
+use domain::payment::purchase::Purchase;
 use domain::policy::admission::Admission;
 use domain::policy::health::Gauge;
 use domain::price_book::PriceBook;
@@ -44,6 +45,7 @@ pub struct LedgerSnapshot {
     pub prices: BTreeMap<u32, PriceBook>,
     /// The endpoints of each account.
     pub endpoints: BTreeMap<AccountId, Endpoints>,
+    pub purchases: BTreeMap<TopupId, Bought>,
     /// When what waits is due of each event and delivery, by its key.
     pub waiting: BTreeMap<(String, String), Timestamp>,
     /// The files in the bucket, by key.
@@ -70,6 +72,13 @@ pub struct Account {
     pub counters: BTreeMap<Counter, i128>,
     /// The account has an unreadable item, so its sums are not checked.
     pub is_partial: bool,
+}
+
+/// A purchase, and when its processor is to be asked about it.
+#[derive(Debug)]
+pub struct Bought {
+    pub purchase: Purchase,
+    pub check_at: Option<Timestamp>,
 }
 
 /// How many endpoints an account has, and how many of them want more than the ends of jobs.
@@ -207,6 +216,11 @@ impl LedgerSnapshot {
                 let provider = Provider::ALL.iter().find(|provider| keys::gauge(**provider) == pk);
                 let provider = provider.ok_or_else(|| corrupt("it is the admission of no known provider"))?;
                 self.admissions.insert(*provider, from_item(DOING, item)?);
+            }
+            keys::TOPUP => {
+                let check_at = check_of(&item);
+                let purchase: Purchase = from_item(DOING, item)?;
+                self.purchases.insert(purchase.id().clone(), Bought { purchase, check_at });
             }
             counter if pk.starts_with(keys::BUDGETS) => self.read_counter(pk, counter, &item)?,
             _ if pk == keys::PRICES => {

@@ -192,7 +192,7 @@ fn existing(doing: &str, job: &Job, item: Item) -> Result<Created, Error> {
 
 /// Why the balance item refuses a job; `None` if it is for another reason.
 fn refused(doing: &str, item: &Item, job: &Job, limits: Limits) -> Result<Option<Created>, Error> {
-    let balance = ledger::balance_of(doing, item)?;
+    let balance = ledger::balance_of(doing, item)?.available();
     if balance < job.price() {
         return Ok(Some(Created::NoCredit { balance }));
     }

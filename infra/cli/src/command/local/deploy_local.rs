@@ -48,7 +48,7 @@ pub(in crate::command) async fn run(args: DeployLocal) -> Result<ExitCode> {
     let (mut servers, mut timers) = (JoinSet::new(), JoinSet::new());
     let Providers { simulators, mut parameters, secrets, .. } =
         providers(&options(), &shutdown, &mut servers).await?;
-    deliver(&simulators, &shutdown, &mut timers);
+    deliver(&simulators, None, &shutdown, &mut timers);
 
     // Chosen before the deployment, because callback URLs contain it.
     let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();

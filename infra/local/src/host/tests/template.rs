@@ -45,7 +45,10 @@ fn every_route_leads_to_its_function() {
             "GET /v1/jobs/{id} → status",
             "GET /v1/jobs/{id}/content → status",
             "GET /v1/models → status",
+            "GET /v1/packs → topups",
             "GET /v1/providers → status",
+            "GET /v1/topups → topups",
+            "GET /v1/topups/{id} → topups",
             "GET /v1/unsubscribe/{token} → endpoints",
             "GET /v1/usage → status",
             "GET /v1/videos → status",
@@ -66,7 +69,9 @@ fn every_route_leads_to_its_function() {
             "POST /v1/inbound/{source}/{token} → webhook",
             "POST /v1/jobs → submit",
             "POST /v1/jobs/{id}/cancel → cancel",
+            "POST /v1/payments/{processor} → webhook",
             "POST /v1/quotes → submit",
+            "POST /v1/topups → topups",
             "POST /v1/unsubscribe/{token} → endpoints",
             "POST /v1/uploads → submit",
             "POST /v1/videos → submit",
@@ -100,13 +105,15 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
             "fetch: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "health: ALERT_RULES CATALOG DEAD_LETTER_QUEUE_URLS NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS TABLE",
             "notify: DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL MEDIA_BUCKET RUST_LOG TABLE",
+            "payment: DEAD_LETTER_QUEUE_URL NOTIFY_QUEUE_URL PAYMENT_MODE PAYMENT_QUEUE_URL PROCESSORS RUST_LOG SECRETS TABLE",
             "poll: CATALOG DEAD_LETTER_QUEUE_URL FETCH_QUEUE_URL POLL_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
-            "reconcile: CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
+            "reconcile: CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL NOTIFY_QUEUE_URL PAYMENT_QUEUE_URL POLL_QUEUE_URL RUST_LOG TABLE",
             "settle: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL FETCH_QUEUE_URL NOTIFY_QUEUE_URL POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE",
             "socket: RUST_LOG SOCKET_URL TABLE",
             "status: CATALOG KEY_RATE_LIMIT MEDIA_BUCKET MEDIA_DAYS MEDIA_VARIANTS PROVIDERS RUST_LOG TABLE",
             "submit: CATALOG DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET MEDIA_DAYS OPENAI_VIDEO_ALIASES PROVIDERS RUST_LOG TABLE",
-            "webhook: FETCH_QUEUE_URL NOTIFY_QUEUE_URL PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL WEBHOOK_BASE_URL",
+            "topups: CATALOG KEY_RATE_LIMIT PAYMENT_MODE PROCESSORS RUST_LOG SECRETS TABLE",
+            "webhook: FETCH_QUEUE_URL NOTIFY_QUEUE_URL PAYMENT_MODE PAYMENT_QUEUE_URL PROCESSORS PROVIDERS RUST_LOG SECRETS SETTLE_QUEUE_URL WEBHOOK_BASE_URL",
         ]
     );
 }
@@ -127,6 +134,7 @@ fn each_queue_is_consumed_by_its_function_and_gives_up_to_its_dead_letter_queue(
             ("genmux-dispatch", "dispatch", 1),
             ("genmux-fetch", "fetch", 1),
             ("genmux-notify", "notify", 10),
+            ("genmux-payment", "payment", 2),
             ("genmux-poll", "poll", 10),
             ("genmux-settle", "settle", 1)
         ]
@@ -319,9 +327,11 @@ fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
             "endpoints: EndpointSecrets",
             "fetch: ProviderKeys",
             "health: ProviderKeys",
+            "payment: PaymentKeys",
             "poll: ProviderKeys",
             "settle: ProviderKeys",
-            "webhook: WebhookSecrets InboundSources",
+            "topups: PaymentKeys",
+            "webhook: WebhookSecrets InboundSources PaymentWebhooks",
         ]
     );
 }

@@ -111,7 +111,12 @@ fn what_is_no_catalogue_is_named_with_its_line() {
         ("models = 3", "line 1: invalid type: integer `3`, expected a sequence"),
         ("\n\n[[models]\n", "line 3: "),
         ("\n[[models]]\nroutes = 3\n", "line 3: invalid type"),
-        ("model = []", "line 1: `model` is unknown: a catalogue has `models` and `retired`"),
+        ("model = []", "line 1: `model` is unknown: a catalogue has `models`, `retired` and `topups`"),
+        ("\n[topups]\npack = []", "line 2: topups: unknown field `pack`"),
+        (
+            "[topups]\namounts = { USD = { per_credit = 0, min = 1, max = 2 } }",
+            "line 1: topups: `amounts.USD`",
+        ),
         ("[[models]]\ntitle = 'x'", "line 1: model ``: needs a `name`"),
         ("[[models]]\nname = 'A B'", "line 1: model `A B`: needs a `name`"),
         ("[[models]]\nname = 'nothing'", "line 1: model `nothing`: missing field"),
@@ -295,4 +300,14 @@ fn what_a_newer_release_no_longer_has_is_a_warning() {
         assert_eq!(catalog.warnings(), [expected]);
         assert_eq!(catalog.names(), Catalog::built_in().names());
     }
+}
+
+#[test]
+fn an_owners_topups_replace_all_that_were_there() {
+    let own =
+        Catalog::with_own("[topups]\namounts = { GBP = { per_credit = 8_000, min = 1, max = 2 } }").unwrap();
+    let topups = own.topups();
+    assert_eq!((topups.packs.len(), topups.amounts.len()), (0, 1));
+    assert_eq!(Catalog::with_own("").unwrap().topups(), Catalog::built_in().topups());
+    assert_eq!(Catalog::with_own("[topups]").unwrap().topups().packs.len(), 0, "nothing is sold");
 }

@@ -1,0 +1,103 @@
+//! Purchases: what was paid, refunded, withdrawn and reinstated against the ledger, by purchase and processor.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::credit::Entry;
+use domain::id::TopupId;
+use domain::payment::purchase::Purchase;
+use domain::time::Timestamp;
+
+use super::Report;
+use crate::store::audit::{Bought, LedgerSnapshot, Subject};
+use crate::store::keys;
+use crate::store::ledger::Line;
+
+/// How long after its check a purchase may wait to be asked about.
+const LATE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Credits by what became of their payments.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Paid {
+    pub granted: i128,
+    pub clawed_back: i128,
+    pub reinstated: i128,
+}
+
+impl Paid {
+    pub(super) fn add(&mut self, line: &Line) {
+        let amount = i128::from(line.entry.amount().micros());
+        match line.entry {
+            Entry::Grant { .. } => self.granted += amount,
+            Entry::Clawback { .. } => self.clawed_back += amount,
+            Entry::Reinstate { .. } => self.reinstated += amount,
+            Entry::Charge { .. } | Entry::Refund { .. } => {}
+        }
+    }
+
+    pub(super) const fn left(self) -> i128 {
+        self.granted - self.clawed_back + self.reinstated
+    }
+}
+
+pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Report) {
+    let lines = by_purchase(snapshot);
+    for (id, Bought { purchase, check_at }) in &snapshot.purchases {
+        let mut paid = Paid::default();
+        let all = lines.get(id).map(Vec::as_slice).unwrap_or_default();
+        all.iter().for_each(|line| paid.add(line));
+        let sums = report.processors.entry(purchase.processor()).or_default();
+        sums.granted += paid.granted;
+        sums.clawed_back += paid.clawed_back;
+        sums.reinstated += paid.reinstated;
+        let is_partial = snapshot.accounts.get(purchase.account()).is_some_and(|account| account.is_partial);
+        let subject = || Subject::Purchase(id.clone(), purchase.account().clone());
+        if !is_partial {
+            for problem in of_money(purchase, paid) {
+                report.violation(subject(), format!("{id}: {problem}"));
+            }
+        }
+        match (purchase.status().is_open(), check_at) {
+            (true, None) => {
+                report.violation(subject(), format!("{id}: is open and not in the due index"));
+            }
+            (_, Some(at)) if now > *at + LATE => {
+                report.violation(subject(), format!("{id}: was to be asked about since {at}"));
+            }
+            _ => {}
+        }
+    }
+    for (id, lines) in lines {
+        if !snapshot.purchases.contains_key(id) {
+            let subject = Subject::Item(keys::topup(id), keys::TOPUP.to_owned());
+            report.violation(subject, format!("{id}: has {} ledger lines and does not exist", lines.len()));
+        }
+    }
+}
+
+/// The ledger lines of each purchase.
+fn by_purchase(snapshot: &LedgerSnapshot) -> BTreeMap<&TopupId, Vec<&Line>> {
+    let mut found: BTreeMap<&TopupId, Vec<&Line>> = BTreeMap::new();
+    for line in snapshot.accounts.values().flat_map(|account| account.lines.iter().chain(&account.later)) {
+        if let Some(id) = line.entry.topup() {
+            found.entry(id).or_default().push(line);
+        }
+    }
+    found
+}
+
+/// Granted less taken back is what was paid less what was refunded and withdrawn, with what came back.
+fn of_money(purchase: &Purchase, paid: Paid) -> Vec<String> {
+    let mut problems = Vec::new();
+    let is_paid = purchase.payment().is_some();
+    let due = if is_paid { i128::from(purchase.credits().micros()) } else { 0 };
+    if paid.granted != due {
+        problems.push(format!("{due} micro-credits were paid for and {} granted", paid.granted));
+    }
+    let out = if is_paid { i128::from(purchase.taken_back().micros()) } else { 0 };
+    if paid.left() != due - out {
+        let left = paid.left();
+        problems.push(format!("its lines leave {left} micro-credits, and its payment {}", due - out));
+    }
+    problems
+}

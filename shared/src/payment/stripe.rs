@@ -1,0 +1,267 @@
+//! Stripe: Checkout Sessions, <https://docs.stripe.com/api/checkout/sessions>.
+//!
+//! A session is believed when it is `paid`: delayed methods complete it before the money is there. Refunds and
+//! disputes are listed by the payment. A dispute takes money when its balance transactions do.
+
+use std::collections::BTreeSet;
+
+use domain::id::TopupId;
+use domain::payment::decide::Fact;
+use domain::payment::money::Money;
+use domain::payment::purchase::{Cause, Purchase, Session};
+use domain::payment::trouble::{Class, Trouble};
+use domain::payment::{Mode, Reference, is_object};
+use domain::time::Timestamp;
+use serde_json::Value;
+
+use super::Said;
+use super::call::{Answer, Call, Content, list, text, unreadable};
+use super::client::Processors;
+
+pub(super) const HOST: &str = "api.stripe.com";
+/// The version that requests and webhooks are read in; an endpoint of webhooks is made with it, too.
+pub(super) const VERSION: &str = "2026-10-28.endive";
+/// Objects of one list: all refunds and disputes of a payment.
+const LIST_MAX: &str = "100";
+
+/// The events that tell of a payment.
+pub(super) const EVENTS: [&str; 13] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+];
+
+/// Makes a session: the same one for a repeat.
+pub(super) fn open(purchase: &Purchase) -> Call {
+    let (id, price) = (purchase.id().to_string(), purchase.price());
+    let back = purchase.return_url().map(|url| back_url(url, &id)).unwrap_or_default();
+    let item = "line_items[0]";
+    let fields = [
+        ("mode".to_owned(), "payment".to_owned()),
+        (format!("{item}[price_data][currency]"), price.currency.code().to_ascii_lowercase()),
+        (format!("{item}[price_data][unit_amount]"), price.minor.to_string()),
+        (format!("{item}[price_data][product_data][name]"), purchase.title()),
+        (format!("{item}[quantity]"), "1".to_owned()),
+        ("client_reference_id".to_owned(), id.clone()),
+        ("metadata[topup]".to_owned(), id.clone()),
+        // Reports of refunds and disputes carry the payment, and not the session.
+        ("payment_intent_data[metadata][topup]".to_owned(), id.clone()),
+        ("success_url".to_owned(), back.clone()),
+        ("cancel_url".to_owned(), back),
+        ("expires_at".to_owned(), purchase.payable_until().as_secs().to_string()),
+    ];
+    Call::post("/v1/checkout/sessions", Content::Form(fields.to_vec()), &id)
+}
+
+/// The caller's page with the purchase in its query.
+pub(super) fn back_url(url: &str, id: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            url.query_pairs_mut().append_pair("topup", id);
+            url.into()
+        }
+        Err(_) => url.to_owned(),
+    }
+}
+
+pub(super) fn opened(answer: &Answer) -> Result<Session, Trouble> {
+    if !answer.is_success() {
+        return Err(trouble(answer));
+    }
+    session(&answer.body).ok_or_else(unreadable)
+}
+
+fn session(body: &Value) -> Option<Session> {
+    let id = text(body, "/id").filter(|id| is_object(id))?;
+    Some(Session { id: id.to_owned(), url: text(body, "/url").map(str::to_owned), pix: None })
+}
+
+/// <https://docs.stripe.com/api/errors>
+pub(super) fn trouble(answer: &Answer) -> Trouble {
+    let code = answer.text("/error/code").or_else(|| answer.text("/error/type")).unwrap_or_default();
+    let known = match (answer.text("/error/type"), code) {
+        (Some("card_error"), _) => {
+            let code = answer.text("/error/decline_code").unwrap_or(code);
+            return Trouble::new(Class::Declined, code);
+        }
+        (Some("idempotency_error"), _) | (_, "idempotency_key_in_use") => Some(Class::KeyInUse),
+        (_, "lock_timeout") => Some(Class::Throttled),
+        (_, "resource_missing") => Some(Class::NotFound),
+        _ => None,
+    };
+    let trouble = answer.trouble(code);
+    Trouble { class: known.unwrap_or(trouble.class), ..trouble }
+}
+
+/// Asks for the session of a purchase, and for what became of its payment.
+pub(super) async fn ask(client: &Processors, object: &str, now: Timestamp) -> Result<Said, Trouble> {
+    let Some(session) = session_of(client, object, now).await? else {
+        return Err(Trouble::new(Class::NotFound, "no_session"));
+    };
+    let mut said = read(&session)?;
+    let payment = said.facts.iter().find_map(|fact| match fact {
+        Fact::Paid { payment, .. } => Some(payment.clone()),
+        _ => None,
+    });
+    if let Some(payment) = payment {
+        let query = [("payment_intent", payment.as_str()), ("limit", LIST_MAX)];
+        let refunds = client.stripe(&Call::get("/v1/refunds", &query), now).await?;
+        let disputes = client.stripe(&Call::get("/v1/disputes", &query), now).await?;
+        let currency = text(&session, "/currency").unwrap_or_default();
+        let whole = session["amount_total"].as_u64().unwrap_or(0);
+        said.facts.extend(refunded(&refunds.body));
+        said.facts.extend(disputed(&disputes.body, currency, whole));
+    }
+    Ok(said)
+}
+
+/// The session, by its id or its payment's.
+async fn session_of(client: &Processors, object: &str, now: Timestamp) -> Result<Option<Value>, Trouble> {
+    let expand = ("expand[]", "payment_intent");
+    if object.starts_with("cs_") {
+        let call = Call::get(&format!("/v1/checkout/sessions/{object}"), &[expand]);
+        return client.stripe(&call, now).await.map(|answer| Some(answer.body));
+    }
+    let Some(payment) = payment_of(client, object, now).await? else { return Ok(None) };
+    let query = [("payment_intent", payment.as_str()), ("limit", "1"), ("expand[]", "data.payment_intent")];
+    let answer = client.stripe(&Call::get("/v1/checkout/sessions", &query), now).await?;
+    Ok(list(&answer.body, "/data").first().cloned())
+}
+
+async fn payment_of(client: &Processors, object: &str, now: Timestamp) -> Result<Option<String>, Trouble> {
+    if object.starts_with("pi_") {
+        return Ok(Some(object.to_owned()));
+    }
+    let answer = client.stripe(&Call::get(&format!("/v1/charges/{object}"), &[]), now).await?;
+    Ok(answer.text("/payment_intent").filter(|id| is_object(id)).map(str::to_owned))
+}
+
+/// The purchase that an object was made for.
+pub(super) async fn find(
+    client: &Processors,
+    object: &str,
+    now: Timestamp,
+) -> Result<Option<TopupId>, Trouble> {
+    if object.starts_with("cs_") {
+        return Ok(session_of(client, object, now).await?.as_ref().and_then(topup_of));
+    }
+    let Some(payment) = payment_of(client, object, now).await? else { return Ok(None) };
+    let answer = client.stripe(&Call::get(&format!("/v1/payment_intents/{payment}"), &[]), now).await?;
+    Ok(topup_of(&answer.body))
+}
+
+fn topup_of(body: &Value) -> Option<TopupId> {
+    let named = ["/client_reference_id", "/metadata/topup"].iter().find_map(|at| text(body, at));
+    named?.parse().ok()
+}
+
+/// What a session says, before its refunds and disputes.
+pub(super) fn read(body: &Value) -> Result<Said, Trouble> {
+    let opened = session(body).ok_or_else(unreadable)?;
+    let mut facts = vec![Fact::Opened(opened)];
+    let intent = &body["payment_intent"];
+    match (text(body, "/status"), text(body, "/payment_status")) {
+        (_, Some("paid")) => {
+            let payment = text(intent, "/id").or_else(|| intent.as_str()).filter(|id| is_object(id));
+            let currency = text(body, "/currency").and_then(|code| code.to_ascii_uppercase().parse().ok());
+            let amount = body["amount_total"].as_u64();
+            let (Some(payment), Some(minor), Some(currency)) = (payment, amount, currency) else {
+                return Err(unreadable());
+            };
+            facts.push(Fact::Paid { payment: payment.to_owned(), amount: Money { minor, currency } });
+        }
+        (Some("expired"), _) => facts.push(Fact::Expired),
+        // Completed, and the delayed method has failed.
+        (Some("complete"), Some("unpaid"))
+            if matches!(text(intent, "/status"), Some("requires_payment_method" | "canceled")) =>
+        {
+            let code = text(intent, "/last_payment_error/code").unwrap_or("payment_failed");
+            facts.push(Fact::Failed { code: Trouble::new(Class::Declined, code).code });
+        }
+        _ => {}
+    }
+    let mode = body["livemode"].as_bool().map(Mode::of_live);
+    Ok(Said { topup: topup_of(body), mode, facts })
+}
+
+/// A refund takes the money when it is made, and brings it back if it fails.
+pub(super) fn refunded(body: &Value) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for refund in list(body, "/data") {
+        let (Some(id), Some(amount)) = (text(refund, "/id"), refund["amount"].as_u64()) else { continue };
+        let is_back = matches!(text(refund, "/status"), Some("failed" | "canceled"));
+        facts.push(Fact::Withdrawn { id: id.to_owned(), cause: Cause::Refund, amount });
+        facts.extend(is_back.then(|| Fact::Returned { id: id.to_owned() }));
+    }
+    facts
+}
+
+/// A dispute takes money by its first balance transaction, and brings it back by the second. A dispute in
+/// another currency is about the whole payment.
+pub(super) fn disputed(body: &Value, currency: &str, whole: u64) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for dispute in list(body, "/data") {
+        let Some(id) = text(dispute, "/id") else { continue };
+        let moved = list(dispute, "/balance_transactions");
+        let moves = |is_out: bool| {
+            moved.iter().any(|one| one["amount"].as_i64().is_some_and(|amount| (amount < 0) == is_out))
+        };
+        if !moves(true) {
+            continue;
+        }
+        let same = text(dispute, "/currency") == Some(currency);
+        let amount = dispute["amount"].as_u64().filter(|_| same).unwrap_or(whole);
+        facts.push(Fact::Withdrawn { id: id.to_owned(), cause: Cause::Dispute, amount });
+        facts.extend(moves(false).then(|| Fact::Returned { id: id.to_owned() }));
+    }
+    facts
+}
+
+/// What a verified event is about; `None` if about nothing of ours.
+pub(super) fn reference(event: &Value) -> Option<Reference> {
+    let object = event.pointer("/data/object")?;
+    let topup = ["/client_reference_id", "/metadata/topup"].iter().find_map(|at| text(object, at));
+    let about = match text(object, "/object")? {
+        "checkout.session" | "payment_intent" => text(object, "/id"),
+        "charge" | "refund" | "dispute" | "radar.early_fraud_warning" => {
+            text(object, "/payment_intent").or_else(|| text(object, "/charge"))
+        }
+        _ => None,
+    };
+    Reference::new(topup, about?)
+}
+
+/// What the events of a span of time are about; `None` if there are more than `pages` pages.
+pub(super) async fn events(
+    client: &Processors,
+    (since, until): (Timestamp, Timestamp),
+    pages: usize,
+    now: Timestamp,
+) -> Result<Option<BTreeSet<Reference>>, Trouble> {
+    let (since, until) = (since.as_secs().to_string(), until.as_secs().to_string());
+    let (mut found, mut after) = (BTreeSet::new(), None::<String>);
+    for _ in 0..pages {
+        let mut query = vec![("created[gte]", since.as_str()), ("created[lt]", until.as_str())];
+        query.push(("limit", LIST_MAX));
+        query.extend(EVENTS.map(|kind| ("types[]", kind)));
+        query.extend(after.as_deref().map(|after| ("starting_after", after)));
+        let page = client.stripe(&Call::get("/v1/events", &query), now).await?.body;
+        let events = list(&page, "/data");
+        found.extend(events.iter().filter_map(reference));
+        after = events.last().and_then(|event| text(event, "/id")).map(str::to_owned);
+        if page["has_more"] != true || after.is_none() {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,193 @@
+//! Requests and answers of the processors, as fixtures: one file each.
+
+use std::fs;
+use std::path::Path;
+
+use domain::credit::Credits;
+use domain::payment::decide::Fact;
+use domain::payment::money::Money;
+use domain::payment::purchase::{New, Purchase, Session};
+use domain::payment::trouble::Trouble;
+use domain::payment::{Mode, Processor, Reference};
+use domain::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::call::{Answer, Call, Content};
+use super::{Said, abacate, paypal, stripe};
+
+#[derive(Deserialize)]
+struct Fixture {
+    processor: Processor,
+    what: String,
+    status: u16,
+    body: Value,
+    expect: Vec<Value>,
+}
+
+fn purchase(processor: Processor) -> Purchase {
+    let new = New {
+        id: format!("top_{}", "a".repeat(26)).parse().unwrap(),
+        account: "acct_a".parse().unwrap(),
+        processor,
+        mode: Mode::Live,
+        price: Money { minor: 1_000, currency: "USD".parse().unwrap() },
+        credits: Credits::ONE.checked_mul(1_000).unwrap(),
+        pack: None,
+        return_url: Some("https://shop.example/back".to_owned()),
+        digest: String::new(),
+    };
+    Purchase::new(new, Timestamp::from_secs(1_800_000_000))
+}
+
+fn shown(fact: &Fact) -> String {
+    match fact {
+        Fact::Opened(Session { id, .. }) => format!("opened {id}"),
+        Fact::Paid { payment, amount } => format!("paid {payment} {amount}"),
+        Fact::Failed { code } => format!("failed {code}"),
+        Fact::Expired => "expired".to_owned(),
+        Fact::Withdrawn { id, cause, amount } => format!("withdrawn {id} {cause:?} {amount}"),
+        Fact::Returned { id } => format!("returned {id}"),
+    }
+}
+
+fn facts(facts: &[Fact]) -> Vec<Value> {
+    facts.iter().map(|fact| shown(fact).into()).collect()
+}
+
+fn said(said: Result<Said, Trouble>) -> Vec<Value> {
+    match said {
+        Ok(said) => {
+            let mode = said.mode.map_or("no-mode", Mode::name);
+            let topup = said.topup.map_or_else(|| "nothing".to_owned(), |topup| topup.to_string());
+            [vec![format!("{mode} {topup}").into()], facts(&said.facts)].concat()
+        }
+        Err(trouble) => failed(&trouble),
+    }
+}
+
+fn failed(trouble: &Trouble) -> Vec<Value> {
+    vec![format!("{} {}", trouble.class.name(), trouble.code).into()]
+}
+
+fn about(reference: Option<Reference>) -> Vec<Value> {
+    vec![match reference {
+        Some(Reference { topup, object }) => {
+            let topup = topup.map_or_else(|| "nothing".to_owned(), |topup| topup.to_string());
+            format!("{topup} {object}").into()
+        }
+        None => "ignored".into(),
+    }]
+}
+
+fn sent(call: Call) -> Vec<Value> {
+    let key = call.idempotency_key.unwrap_or_default();
+    let head = Value::from(format!("{} {} {key}", call.method, call.path));
+    let body = match call.body {
+        Content::Nothing => Vec::new(),
+        Content::Json(body) => vec![body],
+        Content::Form(fields) => {
+            let mut fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            fields.sort();
+            fields.into_iter().map(Value::from).collect()
+        }
+    };
+    [vec![head], body].concat()
+}
+
+fn opened(session: Result<Session, Trouble>) -> Vec<Value> {
+    match session {
+        Ok(session) => vec![format!("{} {}", session.id, session.pix.unwrap_or_default()).into()],
+        Err(trouble) => failed(&trouble),
+    }
+}
+
+fn result(fixture: &Fixture) -> Vec<Value> {
+    let Fixture { processor, what, status, body, .. } = fixture;
+    let answer = Answer { status: *status, retry_after: None, body: body.clone() };
+    let purchase = purchase(*processor);
+    match (processor, what.as_str()) {
+        (Processor::Stripe, "open") => sent(stripe::open(&purchase)),
+        (Processor::Stripe, "session") => said(stripe::read(body)),
+        (Processor::Stripe, "refunds") => facts(&stripe::refunded(body)),
+        (Processor::Stripe, "disputes") => facts(&stripe::disputed(body, "usd", 1_000)),
+        (Processor::Stripe, "event") => about(stripe::reference(body)),
+        (Processor::Stripe, "trouble") => failed(&stripe::trouble(&answer)),
+        (Processor::Paypal, "open") => sent(paypal::open(&purchase)),
+        (Processor::Paypal, "order") => said(paypal::read(body)),
+        (Processor::Paypal, "dispute") => facts(&paypal::disputed(body, purchase.price())),
+        (Processor::Paypal, "event") => about(paypal::reference(body)),
+        (Processor::Paypal, "trouble") => failed(&paypal::trouble(&answer)),
+        (Processor::Abacatepay, "open") => sent(abacate::open(&purchase)),
+        (Processor::Abacatepay, "opened") => opened(abacate::opened(&answer)),
+        (Processor::Abacatepay, "check") => said(abacate::read(&answer, &purchase, "char_abc123")),
+        (Processor::Abacatepay, "event") => about(abacate::reference(body)),
+        (Processor::Abacatepay, "trouble") => failed(&abacate::trouble(&answer)),
+        other => panic!("no fixture is of {other:?}"),
+    }
+}
+
+fn fixtures() -> Vec<(String, Fixture)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/payments");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|file| {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            (name, serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_fixture_means_what_it_says() {
+    let all = fixtures();
+    assert!(all.len() > 50, "{}", all.len());
+    for (name, fixture) in all {
+        assert_eq!(result(&fixture), fixture.expect, "{name}");
+    }
+}
+
+/// Whatever one field is turned into, nothing panics, and no answer that has lost its payment grants anything.
+#[test]
+fn any_odd_field_is_read_without_harm() {
+    let odd =
+        [json!(null), json!(-1), json!(1e300), json!("\u{0}"), json!([]), json!({"a": {}}), json!(true)];
+    for (name, fixture) in fixtures() {
+        for pointer in pointers(&fixture.body, String::new()) {
+            for odd in &odd {
+                let mut body = fixture.body.clone();
+                *body.pointer_mut(&pointer).unwrap() = odd.clone();
+                let odd = Fixture { body, expect: Vec::new(), ..clone(&fixture) };
+                let read = result(&odd);
+                let grants =
+                    |all: &[Value]| all.iter().filter(|one| one.to_string().contains("\"paid ")).count();
+                assert!(grants(&read) <= grants(&fixture.expect), "{name} {pointer}: {read:?}");
+            }
+        }
+    }
+}
+
+fn clone(fixture: &Fixture) -> Fixture {
+    let Fixture { processor, what, status, body, expect } = fixture;
+    Fixture {
+        processor: *processor,
+        what: what.clone(),
+        status: *status,
+        body: body.clone(),
+        expect: expect.clone(),
+    }
+}
+
+/// The places of all values below a value.
+fn pointers(value: &Value, at: String) -> Vec<String> {
+    let below: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(n, value)| (n.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    let below = below.into_iter().flat_map(|(name, value)| {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        pointers(value, format!("{at}/{name}"))
+    });
+    std::iter::once(at.clone()).chain(below).collect()
+}

@@ -1,0 +1,129 @@
+//! Webhooks that are lost, doubled or in disorder: the books end the same.
+
+use sim::payments::{Disorder, Play};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_whose_webhook_is_lost_is_found_after_15_minutes() {
+    for processor in Processor::ALL {
+        let world = World::new().await;
+        let shop = Shop::of(&world).await;
+        shop.payments().disorder(Disorder::Lost);
+        let bought = shop.bought(processor, "a").await.body;
+        shop.payments().pay(&shop.session(&bought), Pay::Now);
+        shop.world.drain().await;
+        assert_eq!(shop.balance().await, 0, "{processor}");
+        shop.world.clock.advance(MINUTES_15 + Duration::from_secs(1));
+        shop.world.reconcile().await;
+        assert_eq!(shop.balance().await, CREDITS, "{processor}");
+        shop.world.audit().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_paid_expires_after_a_day_and_a_late_payment_still_counts() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    shop.payments().disorder(Disorder::Lost);
+    for processor in Processor::ALL {
+        let bought = shop.bought(processor, processor.name()).await.body;
+        let id = bought["id"].as_str().unwrap();
+        let before = shop.world.clock.now();
+        let expired = shop.until(id, "expired").await;
+        assert_eq!((&expired["url"], &expired["pix_code"]), (&Value::Null, &Value::Null));
+        let hours = shop.world.clock.now().since(before).as_secs() / 3_600;
+        assert!((23..=24).contains(&hours), "{processor}: {hours}");
+    }
+    // PayPal's order may still be approved.
+    shop.payments().disorder(Disorder::None);
+    let bought = shop.bought(Processor::Paypal, "late").await.body;
+    shop.until(bought["id"].as_str().unwrap(), "expired").await;
+    shop.pay(&bought).await;
+    assert_eq!(shop.topup(bought["id"].as_str().unwrap()).await["status"], "paid");
+    assert_eq!(shop.balance().await, CREDITS);
+    shop.world.audit().await;
+}
+
+/// The daily list of Stripe and PayPal; AbacatePay has none, and is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_whose_webhook_is_lost_is_found_within_a_day() {
+    for processor in Processor::ALL {
+        let world = World::new().await;
+        let shop = Shop::of(&world).await;
+        let bought = shop.bought(processor, "a").await.body;
+        let payment = shop.pay(&bought).await;
+        shop.payments().disorder(Disorder::Lost);
+        shop.world.clock.advance(MINUTES_15);
+        shop.payments().refund(&payment, 1_000);
+        let refunded = shop.until(bought["id"].as_str().unwrap(), "refunded").await;
+        assert_eq!(shop.balance().await, 0, "{processor}: {refunded}");
+        shop.world.audit().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doubled_and_reversed_webhooks_count_once() {
+    for disorder in [Disorder::Doubled, Disorder::Reversed] {
+        for processor in Processor::ALL {
+            let world = World::new().await;
+            let shop = Shop::of(&world).await;
+            shop.payments().disorder(disorder);
+            let bought = shop.bought(processor, "a").await.body;
+            let session = shop.session(&bought);
+            shop.payments().pay(&session, Pay::Now);
+            if processor == Processor::Paypal {
+                // It is captured first.
+                shop.world.drain().await;
+            }
+            let payment = shop.payments().payment_of(&session).unwrap();
+            // All at once, and reported in the wrong order.
+            let dispute = shop.payments().dispute(&payment);
+            shop.payments().win(&dispute);
+            if processor != Processor::Abacatepay {
+                shop.payments().refund(&payment, 400);
+            }
+            shop.world.drain().await;
+            let expected = if processor == Processor::Abacatepay { CREDITS } else { CREDITS * 6 / 10 };
+            assert_eq!(shop.balance().await, expected, "{disorder:?} {processor}");
+            shop.world.audit().await;
+        }
+    }
+}
+
+/// Two functions at once on the same payment, and everything again in reverse when all is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeated_messages_move_nothing_twice() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    shop.world.wire.double();
+    for processor in Processor::ALL {
+        let bought = shop.bought(processor, processor.name()).await.body;
+        let payment = shop.pay(&bought).await;
+        shop.payments().refund(&payment, 1_000);
+        shop.world.drain().await;
+    }
+    let (balance, ledger) = (shop.balance().await, shop.ledger().await);
+    assert_eq!((balance, ledger.len()), (0, 6));
+    let invocations = shop.world.wire.invocations();
+    for (function, event) in invocations.into_iter().rev() {
+        let _answer = shop.world.stack.host.invoke(&function, event).await;
+    }
+    shop.world.drain().await;
+    assert_eq!((shop.balance().await, shop.ledger().await), (balance, ledger));
+    shop.world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_that_is_down_for_hours_is_asked_again() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    let bought = shop.bought(Processor::Stripe, "a").await.body;
+    for _ in 0..20 {
+        shop.payments().play("GET /v1/checkout/sessions", Play::FailBefore);
+    }
+    shop.payments().pay(&shop.session(&bought), Pay::Now);
+    shop.until(bought["id"].as_str().unwrap(), "paid").await;
+    assert_eq!(shop.balance().await, CREDITS);
+    shop.world.audit().await;
+}
