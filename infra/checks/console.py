@@ -142,7 +142,7 @@ def as_caller(page: Page) -> None:
 
 
 def when_the_session_ends(page: Page) -> None:
-    """A page that polls asks for the key by itself."""
+    """A page that polls leads to the sign-in by itself."""
     page.goto(api)
     sign_in(page, key)
     submit(page, "gen-4.5", "a boat [[sim: latency=60]]")

@@ -109,7 +109,7 @@ async fn a_button_changes_only_what_its_account_has_with_a_key_that_writes() {
     }
     world.drain().await;
     assert_eq!(receiver.count("/hook"), 1);
-    // An id that names nothing of this account is shown as one that is not sent yet, and tells nothing.
+    // An event of another account is shown as one that was not sent yet.
     let shown = other.get(&format!("/endpoints/ep_callback?sent={event}")).await;
     assert!(shown.html.contains("is being sent.") && !shown.html.contains("delivered"), "{shown:?}");
 }

@@ -13,7 +13,7 @@ use shared::store::queue::{Message, Queue};
 use super::Browser;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poll_without_a_session_has_the_page_ask_for_a_key() {
+async fn a_poll_without_a_session_leads_to_the_sign_in() {
     let world = World::new().await;
     let stranger = Browser::new(&world);
     for path in ["", "/jobs", "/operate/providers"] {
