@@ -50,10 +50,10 @@ pub async fn order(
         Some(boundary) => of_form(body_bytes(request), &boundary).await?,
         None => (parse_within::<Map<String, Value>>(request, BODY_BYTES_MAX)?, None),
     };
-    if let Some(reference) = fields.remove(REFERENCE).filter(|value| !value.is_null()) {
-        if image.replace(image_of(&reference)?).is_some() {
-            return Err(two_images());
-        }
+    if let Some(reference) = fields.remove(REFERENCE).filter(|value| !value.is_null())
+        && image.replace(image_of(&reference)?).is_some()
+    {
+        return Err(two_images());
     }
     let seconds = fields.remove("seconds").map(seconds).transpose()?.flatten();
     put(&mut fields, "duration_s", "seconds", seconds)?;
