@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{console, dialects, events, inbound, payments, uploads};
+use crate::{console, dialects, events, inbound, payments};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -129,7 +129,6 @@ async fn everything(world: &World) {
     operator_listens(world, &receiver).await;
     // Before time passes: links are signed by this clock, and judged by the wall's.
     dialects::everything(world).await;
-    uploads::everything(world).await;
     for story in STORIES {
         story.play(world, story.name).await;
     }

@@ -62,8 +62,9 @@ async fn follow(answer: &Answer) -> Vec<u8> {
     file.bytes().await.unwrap().to_vec()
 }
 
-/// What only these dialects make the functions do.
+/// What only these dialects, and uploads, make the functions do.
 pub(crate) async fn everything(world: &World) {
+    crate::uploads::everything(world).await;
     let texts = [("model", "pika-2.2"), ("prompt", "a boat")];
     let counted = |count| [("x-stainless-retry-count", count)];
     let made = create(world, &counted("1"), &texts, Some(IMAGE)).await;

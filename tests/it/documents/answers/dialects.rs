@@ -42,12 +42,7 @@ impl Caller {
         assert_eq!(call("GET /v1/videos", "", &[], "").await.0, 200);
         assert_eq!(call("GET /v1/videos?limit=0", "", &[], "").await.0, 400);
         assert_eq!(call("GET /v1/ai/config", "", &[], "").await.0, 200);
-        assert_eq!(call("DELETE /v1/videos/{id}", &id, &[], "").await.0, 200);
-        self.call("GET /v1/jobs/{id}", &id, &[], None).await;
-        assert_eq!(call(create, "", &[("idempotency-key", "video")], ORDER).await.0, 409);
-        for route in ["GET /v1/jobs/{id}/content", "HEAD /v1/jobs/{id}/content"] {
-            assert_eq!(call(route, &id, &[], "").await.0, 410, "{route}");
-        }
+        self.deleted(&id).await;
         for route in ["GET /v1/videos/{id}", "DELETE /v1/videos/{id}"] {
             assert_eq!(call(route, NO_JOB, &[], "").await.0, 404, "{route}");
         }
@@ -67,6 +62,19 @@ impl Caller {
         for (route, headers) in [(create, &[][..]), (start, &[model]), (asked, &[])] {
             assert_eq!(call(route, "", headers, &long).await.0, 413, "{route}");
             assert_eq!(call(route, "", headers, "{").await.0, 400, "{route}");
+        }
+    }
+    /// What is answered once the video of the key `video` is deleted.
+    async fn deleted(&self, id: &str) {
+        let key = [("idempotency-key", "video")];
+        for (route, headers, body, status) in [
+            ("DELETE /v1/videos/{id}", &[][..], None, 200),
+            ("GET /v1/jobs/{id}", &[], None, 200),
+            ("POST /v1/videos", &key, Some(ORDER), 409),
+            ("GET /v1/jobs/{id}/content", &[], None, 410),
+            ("HEAD /v1/jobs/{id}/content", &[], None, 410),
+        ] {
+            assert_eq!(self.call(route, id, headers, body).await.status.as_u16(), status, "{route}");
         }
     }
 }
