@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::allowed::Allowed;
 use domain::budget::{Budgets, Standing};
 use domain::credit::Credits;
@@ -12,7 +13,10 @@ use futures_util::future::join_all;
 use harness::{Answer, Receiver, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::store::keys;
 use shared::store::keystore::KeyRules;
+
+use crate::store::spoil;
 
 const MODEL: &str = "pika-2.2";
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -244,14 +248,8 @@ async fn the_audit_finds_a_counter_that_its_lines_do_not_say() {
     world.set_budgets(total, Budgets::default()).await;
     world.submit(MODEL, "a boat", "counted").await;
     world.audit().await;
-    let client = world.operator.dynamodb();
-    let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
-    let add = client.update_item().table_name(world.operator.env.get("TABLE").unwrap());
-    let add =
-        add.key("PK", text(format!("BUDGETS#{}", world.account))).key("SK", text("account/total".to_owned()));
-    let one = aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned());
-    #[expect(clippy::disallowed_methods, reason = "the fault that the audit finds")]
-    add.update_expression("ADD spent :one").expression_attribute_values(":one", one).send().await.unwrap();
+    let counter = keys::budgets(&world.account);
+    spoil(&world, &counter, "account/total", "spent", AttributeValue::N("1".to_owned())).await;
     let report = world.inspect().await;
     let found: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 1, "{found:?}");

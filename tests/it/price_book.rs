@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::credit::Credits;
 use futures_util::future::join_all;
 use harness::World;
@@ -9,7 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::operate::prices::{Set, set};
 use shared::operate::recent::CACHED_FOR;
+use shared::store::keys;
 use shared::store::prices::{PriceStore, Version};
+
+use crate::store::spoil;
 
 const MODEL: &str = "veo-3.1";
 
@@ -119,13 +123,8 @@ async fn the_audit_finds_a_charge_that_is_not_the_price_of_its_version() {
     let job = world.post_job(&order(), "charged").await;
     assert_eq!(job.status, 202);
     world.audit().await;
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let table = world.operator.env.get("TABLE").unwrap();
-    let change = world.operator.dynamodb().update_item().table_name(table);
-    let change = change.key("PK", text("PRICES")).key("SK", text("VERSION#0000000001"));
-    let change = change.update_expression("SET #file = :file").expression_attribute_names("#file", "file");
-    #[expect(clippy::disallowed_methods, reason = "the fault that the audit finds")]
-    change.expression_attribute_values(":file", text(&file(2_000_000, 100))).send().await.unwrap();
+    let dearer = AttributeValue::S(file(2_000_000, 100));
+    spoil(&world, keys::PRICES, &keys::price_version(1), "file", dearer).await;
     let found: Vec<_> = world.inspect().await.violations.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("costs 4 credits and 8 in version 1"), "{found:?}");

@@ -128,7 +128,7 @@ async fn job_item(world: &World, id: &JobId) -> Item {
 
 /// Changes one attribute behind the room's back; makes the item if there is none.
 #[expect(clippy::disallowed_methods, reason = "a test spoils an item, or plays a rival")]
-async fn spoil(world: &World, pk: &str, sk: &str, name: &str, value: AttributeValue) {
+pub(crate) async fn spoil(world: &World, pk: &str, sk: &str, name: &str, value: AttributeValue) {
     let update = world.operator.dynamodb().update_item().table_name(table_name(world));
     let update = update.key(PK, text(pk)).key(SK, text(sk)).update_expression("SET #name = :value");
     let update =

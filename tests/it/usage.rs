@@ -8,7 +8,7 @@ use domain::id::AccountId;
 use domain::job::State;
 use domain::time::Timestamp;
 use domain::usage::{Usage, Width};
-use harness::{Answer, World};
+use harness::{Answer, World, how_many};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::keystore::Scope;
@@ -81,7 +81,7 @@ async fn with_jobs(world: &World, count: usize) -> Vec<String> {
 async fn usage_is_what_the_ledger_and_the_attempts_say_in_every_group_and_on_every_page() {
     let world = World::new().await;
     let first = world.clock.now();
-    let count: usize = std::env::var("JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(240);
+    let count = how_many("JOBS", 240);
     let ids = with_jobs(&world, count).await;
     let report = world.audit().await;
     let ledger = report.accounts[&world.account];

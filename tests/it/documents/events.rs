@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 use Kind::{Batch, Done, Http};
 
 /// In the order in which they can happen to the jobs that they name.
-pub(crate) const EVENTS: [(&str, Kind); 52] = [
+pub(crate) const EVENTS: [(&str, Kind); 53] = [
     ("console/sign_in_page", Http(200, "")),
     ("console/docs", Http(200, "")),
     ("submit/text_to_video", Http(202, "")),
@@ -58,6 +58,7 @@ pub(crate) const EVENTS: [(&str, Kind); 52] = [
     ("status/models", Http(200, "")),
     ("status/providers", Http(200, "")),
     ("status/account", Http(200, "")),
+    ("status/usage", Http(200, "")),
     ("status/openapi", Http(200, "")),
     ("poll/once", Batch { failed: 0 }),
     ("poll/chain", Batch { failed: 0 }),

@@ -62,8 +62,9 @@ pub struct Creation<'a> {
 const JOB_AT: usize = 0;
 const BALANCE_AT: usize = 2;
 
-/// A try to create a job: what it says of money depends on what the tries before it have found.
-struct Attempt<'a> {
+/// A job as the next transaction creates it: what that says of money and events depends on what earlier ones
+/// have found.
+struct Draft<'a> {
     job: Job,
     low: Low,
     budgets: Vec<Charging<'a>>,
@@ -86,17 +87,17 @@ impl JobStore {
     pub async fn create_as(&self, job: &Job, creation: &Creation<'_>) -> Result<Created, Error> {
         let counters = creation.budgets.iter().map(|budget| budget.counter.clone()).collect();
         let budgets = creation.budgets.iter().map(Charging::new).collect();
-        let mut attempt = Attempt { job: job.clone().with_budgets(counters), low: Low::Unknown, budgets };
+        let mut draft = Draft { job: job.clone().with_budgets(counters), low: Low::Unknown, budgets };
         let doing = format!("create job {}", job.id());
         for tries in 0..RACES_MAX {
-            let writes = self.creation(&doing, &attempt, creation)?;
+            let writes = self.creation(&doing, &draft, creation)?;
             let budgets_at = BALANCE_AT + 2;
-            let tried_at = budgets_at + attempt.budgets.len();
-            let Err(error) = self.transact(writes).await else { return Ok(Created::New(attempt.job)) };
+            let tried_at = budgets_at + draft.budgets.len();
+            let Err(error) = self.transact(writes).await else { return Ok(Created::New(draft.job)) };
             let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
             // The order of the reasons is the order of the writes.
             if let Some(item) = failed_condition(reasons, JOB_AT) {
-                return existing(&doing, &attempt.job, item);
+                return existing(&doing, &draft.job, item);
             }
             // Before money and limits, which the first try may have used up.
             if let Some((tried, item)) = creation.tried.zip(failed_condition(reasons, tried_at)) {
@@ -111,12 +112,12 @@ impl JobStore {
                 continue;
             }
             let balance = failed_condition(reasons, BALANCE_AT);
-            let counters = (0..attempt.budgets.len()).map(|n| failed_condition(reasons, budgets_at + n));
+            let counters = (0..draft.budgets.len()).map(|n| failed_condition(reasons, budgets_at + n));
             let counters: Vec<_> = counters.collect();
             if balance.is_none() && counters.iter().all(Option::is_none) {
                 return Err(Error::sdk(doing, error));
             }
-            if let Some(refused) = attempt.learn(&doing, balance.as_ref(), &counters, creation.limits)? {
+            if let Some(refused) = draft.learn(&doing, balance.as_ref(), &counters, creation.limits)? {
                 return Ok(refused);
             }
         }
@@ -126,10 +127,10 @@ impl JobStore {
     fn creation(
         &self,
         doing: &str,
-        attempt: &Attempt<'_>,
+        draft: &Draft<'_>,
         creation: &Creation<'_>,
     ) -> Result<Vec<TransactWriteItem>, Error> {
-        let Attempt { job, low, budgets } = attempt;
+        let Draft { job, low, budgets } = draft;
         let &Creation { request, key, check_at, limits, tried, .. } = creation;
         let entry = Entry::Charge { job: job.id().clone(), amount: job.price() };
         let charge = Line { entry, at: job.created_at(), budgets: job.budgets().to_vec() };
@@ -152,7 +153,7 @@ impl JobStore {
     }
 }
 
-impl Attempt<'_> {
+impl Draft<'_> {
     /// Learns from the items that refused it; returns why there is no job, if another try cannot change that.
     fn learn(
         &mut self,
