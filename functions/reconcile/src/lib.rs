@@ -92,7 +92,7 @@ async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let limit = run.deadline.left(now).saturating_sub(ANSWER_BEFORE);
     let shards = join_all((0..DUE_SHARDS).map(|shard| run.reconcile_shard(shard)));
     let events = join_all((0..EVENT_SHARDS).map(|shard| events::sweep(&run, shard)));
-    let payments = payments::sweep(&run);
+    let payments = Box::pin(payments::sweep(&run));
     let all = async { join!(shards, events, payments) };
     let (shards, events, payments) = tokio::time::timeout(limit, all).await?;
     let (longest, purchases) = (payments.overdue.as_secs(), payments.count);

@@ -44,7 +44,7 @@ pub(super) fn answer(books: &mut Books, base: &str, call: &Inbound, now: Timesta
             ["v1", "checkout", "sessions", id]
             | ["v1", "payment_intents" | "charges" | "refunds" | "disputes", id],
         ) => match books.objects.get(*id) {
-            Some(object) => (200, expanded(books, object, call.query("expand[]").as_deref())),
+            Some(object) => (200, expanded(books, object, expand(call).as_deref())),
             None => missing(id),
         },
         _ => error(404, "invalid_request_error", None, "Unrecognized request URL"),
@@ -53,6 +53,13 @@ pub(super) fn answer(books: &mut Books, base: &str, call: &Inbound, now: Timesta
 
 fn missing(id: &str) -> Reply {
     error(404, "invalid_request_error", Some("resource_missing"), &format!("No such object: '{id}'"))
+}
+
+/// The first path to expand: clients number the members of a list, or do not.
+fn expand(call: &Inbound) -> Option<String> {
+    let query = call.parts.uri.query().unwrap_or_default().as_bytes();
+    let mut paths = url::form_urlencoded::parse(query).filter(|(name, _)| name.starts_with("expand["));
+    paths.next().map(|(_, path)| path.into_owned())
 }
 
 /// A session with its payment in it, if that is asked for.
@@ -329,7 +336,7 @@ fn page(call: &Inbound, newest: Vec<Value>) -> Reply {
 
 fn listed(books: &Books, call: &Inbound, prefix: &str) -> Reply {
     let payment = call.query("payment_intent").unwrap_or_default();
-    let expand = call.query("expand[]");
+    let expand = expand(call);
     let found = books.having(prefix, "payment_intent", &payment);
     let mut found: Vec<_> = found.map(|object| expanded(books, object, expand.as_deref())).collect();
     found.reverse();
@@ -340,7 +347,8 @@ fn events(books: &Books, call: &Inbound) -> Reply {
     let time = |name: &str| call.query(name).and_then(|text| text.parse::<i64>().ok());
     let (since, until) = (time("created[gte]").unwrap_or(0), time("created[lt]").unwrap_or(i64::MAX));
     let query = call.parts.uri.query().unwrap_or_default().as_bytes();
-    let kinds: Vec<_> = url::form_urlencoded::parse(query).filter(|(name, _)| name == "types[]").collect();
+    let kinds: Vec<_> =
+        url::form_urlencoded::parse(query).filter(|(name, _)| name.starts_with("types[")).collect();
     let is_asked = |event: &&Event| {
         let at = event.at.as_secs();
         event.processor == Processor::Stripe
