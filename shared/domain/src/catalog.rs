@@ -34,8 +34,7 @@ pub struct Catalog {
     topups: Topups,
 }
 
-/// The price or cost of media of one resolution, in micro-credits or micro-dollars: a rate per
-/// second, a total for each duration, or a total for an image.
+/// The price or cost of media of one resolution, in micro-credits or micro-dollars: per second, duration or image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tariff {
@@ -44,8 +43,7 @@ pub struct Tariff {
     /// Replaces `per_second` with sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second_audio: Option<u64>,
-    /// Total by duration in seconds, where the price is not linear. Other durations are not
-    /// available.
+    /// Total by duration in seconds, where the price is not linear. Other durations are not available.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_length: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
