@@ -194,7 +194,6 @@ async fn everything(world: &World) {
     world.status(&id).await;
     events::everything(world, &receiver).await;
     inbound::everything(world).await;
-    payments::everything(world).await;
 }
 
 /// API keys are made and revoked by operators: every role is denied to write them.
@@ -225,6 +224,7 @@ fn no_role_may_write_the_rows_of_keys() {
 async fn each_role_grants_what_its_function_needs_and_nothing_else() {
     let world = World::with(inbound::with_github).await;
     everything(&world).await;
+    payments::everything(&world).await;
     let template = world.stack.host.template();
     let used = world.wire.used();
     let needed: BTreeSet<_> =
