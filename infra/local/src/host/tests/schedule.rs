@@ -118,5 +118,5 @@ fn a_host_has_exactly_the_functions_of_its_template() {
     };
     assert!(build(|_| ()).is_ok());
     assert!(build(|functions| drop(functions.remove("poll"))).is_err());
-    assert!(build(|functions| drop(functions.insert("payment".to_owned(), script(|_| fails()).0))).is_err());
+    assert!(build(|functions| drop(functions.insert("invoice".to_owned(), script(|_| fails()).0))).is_err());
 }
