@@ -168,10 +168,7 @@ impl Stack {
         }
         let functions = wrapped(functions::all(&template, &operator, &options.clocks).await?, options.around);
         let host = Host::new(template, functions, Arc::new(source::Queues(sqs.clone())), options.clock)?;
-        let (serve, until) = (host.clone(), shutdown.clone());
-        servers.spawn(async move { Ok(serve.serve_http(api, until).await?) });
-        let (serve, until) = (host.clone(), shutdown.clone());
-        servers.spawn(async move { Ok(serve.serve_sockets(sockets, until).await?) });
+        serve_apis(&host, (api, sockets), &shutdown, &mut servers);
         Ok(Self {
             host,
             sqs,
@@ -258,6 +255,19 @@ fn with_values(template: &Template, values: &mut BTreeMap<&'static str, Members>
         Ok((arn.clone(), members.with_context(|| format!("secret {id} has no value"))?))
     });
     Ok(Secrets::new(secrets.collect::<Result<_>>()?))
+}
+
+/// The HTTP API and the WebSocket API.
+fn serve_apis(
+    host: &Host,
+    (http, sockets): (TcpListener, TcpListener),
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) {
+    let (serve, until) = (host.clone(), shutdown.clone());
+    servers.spawn(async move { Ok(serve.serve_http(http, until).await?) });
+    let (serve, until) = (host.clone(), shutdown.clone());
+    servers.spawn(async move { Ok(serve.serve_sockets(sockets, until).await?) });
 }
 
 /// Every function, in a test's wrapper if it has one.

@@ -158,7 +158,7 @@ fn id_key(connection: &str) -> Item {
 }
 
 fn row_key(endpoint: &EndpointId, connection: &str) -> Item {
-    key(keys::sockets(endpoint), &keys::socket(connection))
+    key(keys::sockets(endpoint), keys::socket(connection))
 }
 
 impl From<Row> for Connection {

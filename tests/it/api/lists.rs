@@ -184,15 +184,16 @@ async fn models_are_listed_with_limits_and_price_and_without_our_cost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_shows_its_balance_and_its_ledger_newest_first() {
     let world = World::new().await;
-    let mut want = vec![json!({"kind": "grant", "micro_credits": 1_000_000_000_000_u64, "job": null})];
+    let mut want =
+        vec![json!({"kind": "grant", "micro_credits": 1_000_000_000_000_u64, "job": null, "topup": null})];
     for (n, prompt) in ["a boat", "a coat [[sim: fail=content_policy]]"].into_iter().enumerate() {
         world.clock.advance(Duration::from_secs(1));
         let id = world.submit("pika-2.2", prompt, &n.to_string()).await;
         world.finish(&id).await;
-        want.push(json!({"kind": "charge", "micro_credits": 25_000_000, "job": id}));
+        want.push(json!({"kind": "charge", "micro_credits": 25_000_000, "job": id, "topup": null}));
     }
     let failed = want[2]["job"].clone();
-    want.push(json!({"kind": "refund", "micro_credits": 25_000_000, "job": failed}));
+    want.push(json!({"kind": "refund", "micro_credits": 25_000_000, "job": failed, "topup": null}));
     want.reverse();
 
     let mut lines = pages(&world, "/v1/account?limit=3", "ledger").await.concat();

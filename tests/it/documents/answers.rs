@@ -205,7 +205,6 @@ impl Caller {
         let test = call("POST /v1/endpoints/{id}/test", &id, "");
         let tested = while_drained(&self.world, test).await;
         assert_eq!(tested.status, 200);
-        self.tickets(&id).await;
         self.ended_events(&id, &new).await;
     }
 
@@ -224,6 +223,7 @@ impl Caller {
 
     /// What is answered at the limit of endpoints, and once one is deleted.
     async fn ended_events(&self, id: &str, new: &str) {
+        self.tickets(id).await;
         let call = async |route: &str, id: &str, body: &str| {
             self.call(route, id, &[], (!body.is_empty()).then_some(body)).await
         };

@@ -7,13 +7,14 @@ use super::text::{line, paragraphs};
 use super::{anchor, elements, members, text};
 
 /// Keywords that are limits, with what they say before and after their value.
-pub(super) const LIMITS: [(&str, &str, &str); 13] = [
+pub(super) const LIMITS: [(&str, &str, &str); 14] = [
     ("minimum", "at least ", ""),
     ("maximum", "at most ", ""),
     ("minLength", "at least ", " characters"),
     ("maxLength", "at most ", " characters"),
     ("minItems", "at least ", " items"),
     ("maxItems", "at most ", " items"),
+    ("minProperties", "at least ", " members"),
     ("maxProperties", "at most ", " members"),
     ("pattern", "matches ", ""),
     ("contentMediaType", "", ""),

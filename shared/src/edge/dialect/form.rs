@@ -117,12 +117,12 @@ mod tests {
     #[tokio::test]
     async fn texts_and_files_are_read_by_name() {
         let file = "content-disposition: form-data; filename=\"a b.png\"; name=\"file\"\r\n\
-                    Content-Type: image/png\r\n\r\n\r\n--bx\r\n--\r\n";
+                    Content-Type: image/png\r\n\r\n\r\n--x\r\n--\r\n";
         let body = form(&[&text("prompt", "a\r\nboat"), file, &text("empty", "")]);
         let named = |name: &str, field| (name.to_owned(), field);
         let expected = [
             named("prompt", Field::Text("a\r\nboat".to_owned())),
-            named("file", Field::File("\r\n--bx\r\n--\r\n".into())),
+            named("file", Field::File("\r\n--x\r\n--\r\n".into())),
             named("empty", Field::Text(String::new())),
         ];
         assert_eq!(fields(body, "b").await.unwrap(), expected);
