@@ -188,7 +188,9 @@ impl Sums {
 
 /// The attempts of a job that may be billed: provider, cost, and whether it brought no result.
 fn costs(job: &Job) -> impl Iterator<Item = (Provider, MicroUsd, bool)> {
-    let made = (job.state() == State::Succeeded).then(|| job.current_number());
+    // The current attempt of an active job may still bring one.
+    let is_without = matches!(job.state(), State::Failed | State::Canceled);
+    let made = (!is_without).then(|| job.current_number());
     let billed = job.attempts().iter().filter(|attempt| attempt.billed != Billed::No);
     billed.filter_map(move |attempt| Some((attempt.provider, attempt.cost?, made != Some(attempt.number))))
 }

@@ -25,7 +25,7 @@ pub(super) struct Prices {
 #[derive(Debug, Subcommand)]
 enum PricesCommand {
     /// Print the file of the newest version, or of another.
-    Show { version: Option<u32> },
+    Show { number: Option<u32> },
     /// Check a file and make it the newest version. It takes effect within 60 s; jobs keep their price.
     Set { file: PathBuf },
     /// List the latest versions, newest first.
@@ -43,8 +43,8 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
     let opened = target.open(local).await?;
     let store = PriceStore::new(opened.table());
     match command {
-        PricesCommand::Show { version } => {
-            let found = match version {
+        PricesCommand::Show { number } => {
+            let found = match number {
                 Some(number) => Some(wanted(&store, number).await?),
                 None => store.newest().await?,
             };

@@ -24,7 +24,7 @@ pub(super) struct Usage {
     since: Option<Since>,
     /// The length of a bucket: 1h or 1d.
     #[arg(long, default_value = "1d", value_parser = width)]
-    bucket: Width,
+    every: Width,
     /// Groups, separated by commas: model, provider, key, status or metadata.NAME.
     #[arg(long, value_delimiter = ',')]
     by: Vec<Group>,
@@ -39,13 +39,13 @@ fn width(text: &str) -> Result<Width, String> {
 }
 
 pub(super) async fn run(args: Usage, local: &Local) -> Result<Output> {
-    let Usage { account, since, bucket, by, target } = args;
+    let Usage { account, since, every, by, target } = args;
     let opened = target.open(local).await?;
     let now = opened.process.clock.now();
     let month = now.month();
     let start = since.map(|since| since.before(now)).or(month.map(|(start, _)| start)).unwrap_or(now);
-    let start = bucket.start(start);
-    let mut usage = Found::new(bucket, by.clone());
+    let start = every.start(start);
+    let mut usage = Found::new(every, by.clone());
     let store = UsageStore::new(opened.table());
     match &account {
         Some(account) => {
@@ -61,7 +61,7 @@ pub(super) async fn run(args: Usage, local: &Local) -> Result<Output> {
     }
     let projection = month.filter(|(month, _)| *month == start);
     let projection = projection.map(|(start, end)| project(usage.net(), start, now, end));
-    Ok(output(&usage, bucket, (start, now), &by, projection))
+    Ok(output(&usage, every, (start, now), &by, projection))
 }
 
 fn output(
