@@ -23,7 +23,7 @@ fn examples() -> String {
     let page = std::fs::read_to_string(root().join("docs/catalogue.md")).unwrap();
     let blocks: Vec<_> =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 3, "the page has three worked examples");
+    assert_eq!(blocks.len(), 4, "the page has four worked examples");
     blocks.concat()
 }
 

@@ -92,7 +92,7 @@ impl Caller {
             .filter(|(_, it)| it.get("security").is_none())
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(operations.len(), 37);
+        assert_eq!(operations.len(), 41);
         for route in &operations {
             let none = self.world.new_key(&self.world.account, vec![]).await;
             let fresh = self.world.new_key(&self.world.account, vec![Scope::Read, Scope::Write]).await;

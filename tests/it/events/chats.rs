@@ -174,5 +174,5 @@ async fn a_kind_without_a_sender_is_refused_with_those_that_there_are() {
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     assert_eq!(answer["statusCode"], 422, "{body}");
     assert_eq!(body["errors"][0]["field"], "kind");
-    assert_eq!(body["errors"][0]["allowed"], json!(["webhook", "slack", "discord"]));
+    assert_eq!(body["errors"][0]["allowed"], json!(["webhook", "slack", "discord", "websocket"]));
 }

@@ -148,7 +148,7 @@ fn a_field_is_given_once_and_a_mistake_calls_nothing() {
         &["--set", "prompt=b"],
         &["--set", "seed=1", "--set", "seed=2"],
         &["--duration", "4", "--set", "duration_s=8"],
-        &["--image", "https://a.example/a.png", "--set", "image_url=null"],
+        &["--image", "https://a.example/a.png", "--set", "image=null"],
     ] {
         for command in ["submit", "quote"] {
             let error = refused(here().path(), &api.url, &[&[command, "a"], wrong].concat());
