@@ -156,7 +156,7 @@ async fn an_unknown_account_has_no_credit_and_is_not_opened() {
 async fn a_balance_that_cannot_be_read_is_an_error_and_not_a_lack_of_credit() {
     let world = World::new().await;
     let owing = account("owing");
-    spoil(&world, &keys::account(&owing), keys::BALANCE, "balance", number(-1)).await;
+    spoil(&world, &keys::account(&owing), keys::BALANCE, "balance", number("0.5")).await;
     let job = new_job(&owing, "a", world.clock.now());
     let refused = world.jobs().create(&job, &order("a"), world.clock.now(), LIVE_MAX).await.unwrap_err();
     assert!(refused.is_corrupt(), "{refused:?}");
