@@ -98,7 +98,7 @@ class Client:
         content = Path(path).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         announced = {"content_type": content_type, "bytes": len(content), "sha256": digest}
-        form = self._call("POST", "/v1/uploads", announced)[0]
+        form = self._call("id", "POST", "/v1/uploads", announced)[0]
         boundary = uuid.uuid4().hex
         texts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in form["fields"].items()]
         parts = [*texts, b'name="file"; filename="image"\r\n\r\n' + content]
@@ -108,9 +108,11 @@ class Client:
         headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
         request = urllib.request.Request(form["url"], body, headers, method="POST")
         try:
-            urllib.request.urlopen(request, timeout=self._timeout).close()
-        except urllib.error.HTTPError as error:
-            raise GenmuxError(error.code, {"code": "upload", "detail": "the store refuses the file"}) from None
+            status = self._send(request)[0]
+        except (OSError, http.client.HTTPException) as error:
+            raise GenmuxError(None, {"detail": f"the store is not reachable: {error}"}) from error
+        if not 200 <= status < 300:
+            raise GenmuxError(status, {"code": "upload", "detail": "the store refuses the file"})
         return {"upload": form["id"]}
 
     def get(self, job_id: str) -> Job:
