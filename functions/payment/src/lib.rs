@@ -18,9 +18,9 @@ use shared::payment::{Processors, Said};
 use shared::store::purchases::{Applied, Purchases};
 use shared::store::queue::{Message, Queue};
 
-/// Pages of a hundred events that one run lists, and how often a span with more is halved.
-const PAGES_MAX: usize = 50;
-const HALVINGS_MAX: u32 = 8;
+/// Pages of a hundred events that one list has, and how often the new part of a span with more is halved.
+const PAGES_MAX: usize = 20;
+const HALVINGS_MAX: u32 = 5;
 
 /// Everything `payment` may touch.
 #[derive(Debug)]
@@ -105,31 +105,72 @@ async fn report(app: &App, processor: Processor, about: Reference, cause: Cause)
 /// Asks about a purchase by its session or, while none is recorded, by the reported object.
 async fn ask(app: &App, purchase: Purchase, object: Option<String>, cause: Cause) -> Result<(), Unfinished> {
     note_account(purchase.account());
-    let (now, processor) = (app.clock.now(), purchase.processor());
+    let now = app.clock.now();
     let own = purchase.session().map(|session| session.id.clone());
     let Some(object) = own.or(object) else { return settle(app, purchase, Vec::new(), cause, now).await };
     match app.processors.ask(&purchase, &object, now).await {
-        Ok(Said { topup, mode, facts }) => {
+        Ok(Said { topup, mode, facts, trouble }) => {
             let mode = mode.unwrap_or(app.processors.mode());
-            if topup.as_ref() == Some(purchase.id()) && mode == purchase.mode() {
-                return settle(app, purchase, facts, cause, now).await;
+            if topup.as_ref() != Some(purchase.id()) || mode != purchase.mode() {
+                tracing::warn!(topup = %purchase.id(), mode = mode.name(), "payment.not_of_purchase");
+                return settle(app, purchase, Vec::new(), cause, now).await;
             }
-            tracing::warn!(topup = %purchase.id(), mode = mode.name(), "payment.not_of_purchase");
-            Ok(())
+            let Some(trouble) = trouble else { return settle(app, purchase, facts, cause, now).await };
+            // What is known of it stands. The rest is asked for again.
+            let purchase = apply(app, purchase, facts, now).await?;
+            troubled(app, purchase, trouble, cause, now).await
         }
         Err(trouble) if trouble.class == Class::NotFound => {
             settle(app, purchase, Vec::new(), cause, now).await
         }
-        Err(trouble) if cause == Cause::Due => {
-            log(processor, &trouble);
-            // It may be paid for all that is known: a late answer still counts.
-            if now >= purchase.given_up_at() {
-                app.purchases.apply(purchase, &Fact::Expired, now).await?;
-            }
-            Ok(())
-        }
-        Err(trouble) => Err(unanswered(processor, trouble)),
+        Err(trouble) => troubled(app, purchase, trouble, cause, now).await,
     }
+}
+
+/// What becomes of a purchase whose processor does not answer, or not whole. One that is due is due again, until it is
+/// given up.
+async fn troubled(
+    app: &App,
+    purchase: Purchase,
+    trouble: Trouble,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<(), Unfinished> {
+    let processor = purchase.processor();
+    if cause != Cause::Due {
+        return Err(unanswered(processor, trouble));
+    }
+    log(processor, &trouble);
+    if !purchase.is_given_up(now) {
+        return Ok(());
+    }
+    if purchase.status().is_open() {
+        // It may be paid for all that is known: a late answer still counts.
+        app.purchases.apply(purchase, &Fact::Expired, now).await?;
+        return Ok(());
+    }
+    Ok(app.purchases.checked(&purchase, now).await?)
+}
+
+/// Applies facts. A payment of another amount than is due fails the purchase.
+async fn apply(
+    app: &App,
+    mut purchase: Purchase,
+    facts: Vec<Fact>,
+    now: Timestamp,
+) -> Result<Purchase, Unfinished> {
+    let is_paid = facts.iter().any(|fact| matches!(fact, Fact::Paid { .. }));
+    if is_paid && purchase.payment().is_none() && purchase.processor().lists_events() {
+        // First: a later refund may be reported by the list alone.
+        app.purchases.begin_listing(purchase.processor(), now).await?;
+    }
+    for fact in facts {
+        purchase = match app.purchases.apply(purchase, &fact, now).await? {
+            Applied::Mismatch(purchase) => return Err(mismatch(app, purchase, now).await?),
+            applied => applied.into_purchase(),
+        };
+    }
+    Ok(purchase)
 }
 
 /// Applies what the processor says. An open purchase without a payment expires at its deadline.
@@ -141,22 +182,15 @@ async fn settle(
     now: Timestamp,
 ) -> Result<(), Unfinished> {
     let before = purchase.version();
-    let is_paid = facts.iter().any(|fact| matches!(fact, Fact::Paid { .. }));
-    if is_paid && purchase.payment().is_none() && purchase.processor().lists_events() {
-        // First: a later refund may be reported by the list alone.
-        app.purchases.begin_listing(purchase.processor(), now).await?;
-    }
-    for fact in facts {
-        purchase = match app.purchases.apply(purchase, &fact, now).await? {
-            Applied::Mismatch(purchase) => return mismatch(app, purchase, now).await,
-            applied => applied.into_purchase(),
-        };
-    }
+    purchase = apply(app, purchase, facts, now).await?;
     if purchase.status().is_open() && now >= purchase.deadline() {
         purchase = app.purchases.apply(purchase, &Fact::Expired, now).await?.into_purchase();
     }
     if purchase.version() == before {
-        return Ok(app.purchases.checked(&purchase, now).await?);
+        return match cause {
+            Cause::Due => Ok(app.purchases.checked(&purchase, now).await?),
+            Cause::Reported | Cause::Listed => Ok(()),
+        };
     }
     if cause == Cause::Listed {
         tracing::warn!(topup = %purchase.id(), "payment.missed");
@@ -165,29 +199,27 @@ async fn settle(
 }
 
 /// Another amount was paid than is due: the purchase fails, and a person must look.
-async fn mismatch(app: &App, purchase: Purchase, now: Timestamp) -> Result<(), Unfinished> {
+async fn mismatch(app: &App, purchase: Purchase, now: Timestamp) -> Result<Unfinished, Unfinished> {
     let id = purchase.id().clone();
     tracing::error!(topup = %id, "payment.mismatch");
     let failed = Fact::Failed { code: "amount_mismatch".to_owned() };
     app.purchases.apply(purchase, &failed, now).await?;
-    Err(Unfinished::park(format!("the payment of purchase {id} is not what is due")))
+    Ok(Unfinished::park(format!("the payment of purchase {id} is not what is due")))
 }
 
 /// Lists the events of a processor since the last list, and sends what each is about to the own queue.
 async fn list(app: &App, processor: Processor) -> Result<(), Unfinished> {
     let now = app.clock.now();
     let Some(seen) = app.purchases.listing(processor).await? else { return Ok(()) };
-    let since = seen.since();
-    let mut span = now.since(since);
-    for _ in 0..HALVINGS_MAX {
-        let until = since + span;
+    if !app.processors.on().contains(&processor) {
+        return Ok(app.purchases.list_later(processor, seen, now).await?);
+    }
+    for halvings in 0..=HALVINGS_MAX {
+        let (since, until) = seen.span(halvings, now);
         let found = app.processors.events(processor, (since, until), PAGES_MAX, now).await;
         let found = match found {
             Ok(Some(found)) => found,
-            Ok(None) => {
-                span /= 2;
-                continue;
-            }
+            Ok(None) => continue,
             // It is still due.
             Err(trouble) => {
                 log(processor, &trouble);
@@ -201,7 +233,8 @@ async fn list(app: &App, processor: Processor) -> Result<(), Unfinished> {
             sent?;
         }
         app.purchases.listed(processor, seen, until, until < now, now).await?;
-        tracing::info!(processor = processor.name(), count, span_s = span.as_secs(), "payments.listed");
+        let span_s = until.since(since).as_secs();
+        tracing::info!(processor = processor.name(), count, span_s, "payments.listed");
         return Ok(());
     }
     Err(Unfinished::retry(format!("{processor} has too many events to list")))

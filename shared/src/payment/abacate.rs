@@ -41,18 +41,16 @@ pub(super) fn opened(answer: &Answer) -> Result<Session, Trouble> {
 
 /// What a successful answer holds.
 fn data(answer: &Answer) -> Result<&Value, Trouble> {
-    match answer.is_success() && answer.body["success"] == true {
-        true => Ok(&answer.body["data"]),
-        false => Err(trouble(answer)),
+    match answer.body["success"].as_bool() {
+        Some(true) => Ok(&answer.body["data"]),
+        Some(false) => Err(Trouble::new(Class::Refused, "no_success")),
+        None => Err(unreadable()),
     }
 }
 
 /// Its errors are sentences: the status alone says what they mean.
 pub(super) fn trouble(answer: &Answer) -> Trouble {
-    match answer.is_success() {
-        true => Trouble::new(Class::Refused, "no_success"),
-        false => answer.trouble(""),
-    }
+    answer.trouble("")
 }
 
 /// Asks for the PIX of a purchase.
@@ -75,12 +73,14 @@ pub(super) fn read(answer: &Answer, purchase: &Purchase, object: &str) -> Result
     let paid = ["/paidAmount", "/amount"].iter().find_map(|at| data.pointer(at)?.as_u64());
     let amount = Money { minor: paid.unwrap_or(price.minor), ..price };
     let paid = Fact::Paid { payment: object.to_owned(), amount };
-    let (refund, dispute) = (format!("{object}-refund"), format!("{object}-dispute"));
+    let [refund, dispute, lost] = ["refund", "dispute", "lost"].map(|what| format!("{object}-{what}"));
     let out = |id: &str, cause| Fact::Withdrawn { id: id.to_owned(), cause, amount: price.minor };
     let facts = match status {
-        "PAID" => vec![paid, Fact::Returned { id: dispute }],
+        "PAID" => vec![paid, Fact::Returned { id: dispute }, Fact::Returned { id: lost }],
         "REFUNDED" => vec![paid, out(&refund, Cause::Refund)],
-        "DISPUTED" | "UNDER_DISPUTE" | "LOST" => vec![paid, out(&dispute, Cause::Dispute)],
+        "DISPUTED" | "UNDER_DISPUTE" => vec![paid, out(&dispute, Cause::Dispute)],
+        // The money may have come back meanwhile: this is another leaving of it.
+        "LOST" => vec![paid, out(&lost, Cause::Dispute)],
         "EXPIRED" => vec![Fact::Expired],
         "CANCELLED" | "FAILED" => vec![Fact::Failed { code: status.to_ascii_lowercase() }],
         _ => Vec::new(),
@@ -93,7 +93,7 @@ pub(super) fn read(answer: &Answer, purchase: &Purchase, object: &str) -> Result
         None => own.then(|| purchase.id().clone()),
     };
     let mode = data["devMode"].as_bool().map(|dev| Mode::of_live(!dev));
-    Ok(Said { topup, mode, facts })
+    Ok(Said { topup, mode, facts, trouble: None })
 }
 
 /// What an event is about; `None` if about nothing of ours.

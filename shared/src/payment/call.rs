@@ -47,7 +47,18 @@ pub(super) fn form<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Stri
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// An answer with its body, or null if that is no JSON.
+/// The caller's page with the purchase in its query.
+pub(super) fn back_url(url: &str, id: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            url.query_pairs_mut().append_pair("topup", id);
+            url.into()
+        }
+        Err(_) => url.to_owned(),
+    }
+}
+
+/// An answer with its body. Of a failure that is null where it is no JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Answer {
     pub(super) status: u16,

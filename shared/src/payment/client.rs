@@ -17,7 +17,7 @@ use reqwest::{RequestBuilder, Response};
 use signatures::Secret;
 use url::Url;
 
-use super::call::{Answer, Call, Content, form};
+use super::call::{Answer, Call, Content, form, unreadable};
 use super::{Said, abacate, paypal, stripe};
 use crate::outside::client;
 use crate::outside::retry_after::retry_after;
@@ -95,15 +95,9 @@ impl Processors {
 
     async fn opened(&self, purchase: &Purchase, now: Timestamp) -> Result<Session, Trouble> {
         match purchase.processor() {
-            Processor::Stripe => {
-                stripe::opened(&self.call(Processor::Stripe, &stripe::open(purchase), now).await?)
-            }
-            Processor::Paypal => {
-                paypal::opened(&self.call(Processor::Paypal, &paypal::open(purchase), now).await?)
-            }
-            Processor::Abacatepay => {
-                abacate::opened(&self.call(Processor::Abacatepay, &abacate::open(purchase), now).await?)
-            }
+            Processor::Stripe => stripe::opened(&self.stripe(&stripe::open(purchase), now).await?),
+            Processor::Paypal => paypal::opened(&self.paypal(&paypal::open(purchase), now).await?),
+            Processor::Abacatepay => abacate::opened(&self.abacate(&abacate::open(purchase), now).await?),
         }
     }
 
@@ -149,18 +143,27 @@ impl Processors {
     }
 
     pub(super) async fn stripe(&self, call: &Call, now: Timestamp) -> Result<Answer, Trouble> {
-        let answer = self.call(Processor::Stripe, call, now).await?;
-        if answer.is_success() { Ok(answer) } else { Err(stripe::trouble(&answer)) }
+        self.answered(Processor::Stripe, call, now).await
     }
 
     pub(super) async fn paypal(&self, call: &Call, now: Timestamp) -> Result<Answer, Trouble> {
-        let answer = self.call(Processor::Paypal, call, now).await?;
-        if answer.is_success() { Ok(answer) } else { Err(paypal::trouble(&answer)) }
+        self.answered(Processor::Paypal, call, now).await
     }
 
     pub(super) async fn abacate(&self, call: &Call, now: Timestamp) -> Result<Answer, Trouble> {
-        let answer = self.call(Processor::Abacatepay, call, now).await?;
-        if answer.is_success() { Ok(answer) } else { Err(abacate::trouble(&answer)) }
+        self.answered(Processor::Abacatepay, call, now).await
+    }
+
+    /// One call that succeeds. A success that is no JSON object says nothing.
+    async fn answered(&self, processor: Processor, call: &Call, now: Timestamp) -> Result<Answer, Trouble> {
+        let answer = self.call(processor, call, now).await?;
+        match (answer.is_success(), processor) {
+            (true, _) if answer.body.is_object() => Ok(answer),
+            (true, _) => Err(unreadable()),
+            (false, Processor::Stripe) => Err(stripe::trouble(&answer)),
+            (false, Processor::Paypal) => Err(paypal::trouble(&answer)),
+            (false, Processor::Abacatepay) => Err(abacate::trouble(&answer)),
+        }
     }
 
     /// One call. Every answer is one, whatever its status.

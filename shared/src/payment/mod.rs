@@ -15,6 +15,7 @@ mod webhooks;
 use domain::id::TopupId;
 use domain::payment::Mode;
 use domain::payment::decide::Fact;
+use domain::payment::trouble::Trouble;
 
 pub use crate::outside::platforms::paypal as paypal_signing;
 pub use client::{Credentials, OPEN_MAX, Processors};
@@ -29,4 +30,25 @@ pub struct Said {
     pub mode: Option<Mode>,
     /// In the order in which they can be applied.
     pub facts: Vec<Fact>,
+    /// Why these are not all of them: a call about refunds or disputes failed.
+    pub trouble: Option<Trouble>,
+}
+
+impl Said {
+    /// The payment, once the money is there.
+    fn payment(&self) -> Option<String> {
+        self.facts.iter().find_map(|fact| match fact {
+            Fact::Paid { payment, .. } => Some(payment.clone()),
+            _ => None,
+        })
+    }
+
+    /// With what else is known. What is known already stands whatever became of that.
+    fn and(mut self, more: Result<Vec<Fact>, Trouble>) -> Self {
+        match more {
+            Ok(facts) => self.facts.extend(facts),
+            Err(trouble) => self.trouble = Some(trouble),
+        }
+        self
+    }
 }

@@ -15,9 +15,8 @@ use domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::Said;
-use super::call::{Answer, Call, Content, list, text, unreadable};
+use super::call::{Answer, Call, Content, back_url, list, text, unreadable};
 use super::client::Processors;
-use super::stripe::back_url;
 
 /// Events of one page of the list.
 const LIST_MAX: &str = "100";
@@ -62,9 +61,6 @@ fn capture(order: &str, purchase: &TopupId) -> Call {
 }
 
 pub(super) fn opened(answer: &Answer) -> Result<Session, Trouble> {
-    if !answer.is_success() {
-        return Err(trouble(answer));
-    }
     session(&answer.body).ok_or_else(unreadable)
 }
 
@@ -105,7 +101,8 @@ pub(super) async fn ask(
         match client.paypal(&capture(object, purchase.id()), now).await {
             Ok(_) => {}
             Err(trouble) if trouble.class == Class::KeyInUse => {}
-            Err(trouble) if trouble.class == Class::Declined => {
+            // Whatever keeps an approved order from being captured is the buyer's: their account, their bank.
+            Err(trouble) if matches!(trouble.class, Class::Declined | Class::Refused) => {
                 let mut said = read(&body)?;
                 said.facts.push(Fact::Failed { code: trouble.code });
                 return Ok(said);
@@ -114,21 +111,29 @@ pub(super) async fn ask(
         }
         body = client.paypal(&order, now).await?.body;
     }
-    let mut said = read(&body)?;
-    let payment = said.facts.iter().find_map(|fact| match fact {
-        Fact::Paid { payment, .. } => Some(payment.clone()),
-        _ => None,
-    });
-    if let Some(payment) = payment {
-        let query = [("disputed_transaction_id", payment.as_str())];
-        let disputes = client.paypal(&Call::get("/v1/customer/disputes", &query), now).await?.body;
-        let ids = list(&disputes, "/items").iter().filter_map(|one| text(one, "/dispute_id"));
-        for id in ids.filter(|id| is_object(id)).take(DISPUTES_MAX) {
-            let dispute = client.paypal(&Call::get(&format!("/v1/customer/disputes/{id}"), &[]), now).await?;
-            said.facts.extend(disputed(&dispute.body, purchase.price()));
-        }
+    let said = read(&body)?;
+    Ok(match said.payment() {
+        Some(payment) => said.and(disputes(client, purchase, &payment, now).await),
+        None => said,
+    })
+}
+
+/// What left again of a payment by disputes.
+async fn disputes(
+    client: &Processors,
+    purchase: &Purchase,
+    payment: &str,
+    now: Timestamp,
+) -> Result<Vec<Fact>, Trouble> {
+    let query = [("disputed_transaction_id", payment)];
+    let listed = client.paypal(&Call::get("/v1/customer/disputes", &query), now).await?.body;
+    let ids = list(&listed, "/items").iter().filter_map(|one| text(one, "/dispute_id"));
+    let mut facts = Vec::new();
+    for id in ids.filter(|id| is_object(id)).take(DISPUTES_MAX) {
+        let dispute = client.paypal(&Call::get(&format!("/v1/customer/disputes/{id}"), &[]), now).await?;
+        facts.extend(disputed(&dispute.body, purchase.price()));
     }
-    Ok(said)
+    Ok(facts)
 }
 
 /// What an order says. Its mode is that of the host.
@@ -146,6 +151,8 @@ pub(super) fn read(body: &Value) -> Result<Said, Trouble> {
             return Err(unreadable());
         };
         facts.push(Fact::Paid { payment: payment.to_owned(), amount });
+    } else if captures.iter().any(|capture| status(&capture, &["PENDING"])) {
+        facts.push(Fact::Processing);
     } else if let Some(capture) = captures.iter().find(|capture| status(capture, &["DECLINED", "FAILED"])) {
         let code = text(capture, "/status_details/reason").unwrap_or("declined");
         facts.push(Fact::Failed { code: Trouble::new(Class::Declined, code).code });
@@ -159,7 +166,7 @@ pub(super) fn read(body: &Value) -> Result<Said, Trouble> {
         let is_back = status(&refund, &["CANCELLED", "FAILED"]);
         facts.extend(is_back.then_some(Fact::Returned { id }));
     }
-    Ok(Said { topup: topup_of(body), mode: None, facts })
+    Ok(Said { topup: topup_of(body), mode: None, facts, trouble: None })
 }
 
 /// A dispute that is resolved for the buyer takes what was refunded; one that is later resolved for us brings it

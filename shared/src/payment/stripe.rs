@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use serde_json::Value;
 
 use super::Said;
-use super::call::{Answer, Call, Content, list, text, unreadable};
+use super::call::{Answer, Call, Content, back_url, list, text, unreadable};
 use super::client::Processors;
 
 pub(super) const HOST: &str = "api.stripe.com";
@@ -63,21 +63,7 @@ pub(super) fn open(purchase: &Purchase) -> Call {
     Call::post("/v1/checkout/sessions", Content::Form(fields.to_vec()), &id)
 }
 
-/// The caller's page with the purchase in its query.
-pub(super) fn back_url(url: &str, id: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(mut url) => {
-            url.query_pairs_mut().append_pair("topup", id);
-            url.into()
-        }
-        Err(_) => url.to_owned(),
-    }
-}
-
 pub(super) fn opened(answer: &Answer) -> Result<Session, Trouble> {
-    if !answer.is_success() {
-        return Err(trouble(answer));
-    }
     session(&answer.body).ok_or_else(unreadable)
 }
 
@@ -108,21 +94,33 @@ pub(super) async fn ask(client: &Processors, object: &str, now: Timestamp) -> Re
     let Some(session) = session_of(client, object, now).await? else {
         return Err(Trouble::new(Class::NotFound, "no_session"));
     };
-    let mut said = read(&session)?;
-    let payment = said.facts.iter().find_map(|fact| match fact {
-        Fact::Paid { payment, .. } => Some(payment.clone()),
-        _ => None,
-    });
-    if let Some(payment) = payment {
-        let query = [("payment_intent", payment.as_str()), ("limit", LIST_MAX)];
-        let refunds = client.stripe(&Call::get("/v1/refunds", &query), now).await?;
-        let disputes = client.stripe(&Call::get("/v1/disputes", &query), now).await?;
-        let currency = text(&session, "/currency").unwrap_or_default();
-        let whole = session["amount_total"].as_u64().unwrap_or(0);
-        said.facts.extend(refunded(&refunds.body));
-        said.facts.extend(disputed(&disputes.body, currency, whole));
-    }
-    Ok(said)
+    let said = read(&session)?;
+    Ok(match said.payment() {
+        Some(payment) => said.and(left(client, &session, &payment, now).await),
+        None => said,
+    })
+}
+
+/// What left again of a payment, by refunds and disputes.
+async fn left(
+    client: &Processors,
+    session: &Value,
+    payment: &str,
+    now: Timestamp,
+) -> Result<Vec<Fact>, Trouble> {
+    let query = [("payment_intent", payment), ("limit", LIST_MAX)];
+    let refunds = client.stripe(&Call::get("/v1/refunds", &query), now).await?;
+    let disputes = client.stripe(&Call::get("/v1/disputes", &query), now).await?;
+    let currency = text(session, "/currency").unwrap_or_default();
+    let whole = session["amount_total"].as_u64().unwrap_or(0);
+    let mut facts = refunded(entries(&refunds.body)?);
+    facts.extend(disputed(entries(&disputes.body)?, currency, whole));
+    Ok(facts)
+}
+
+/// The entries of a list, which every list has.
+fn entries(body: &Value) -> Result<&[Value], Trouble> {
+    body["data"].as_array().map(Vec::as_slice).ok_or_else(unreadable)
 }
 
 /// The session, by its id or its payment's.
@@ -188,16 +186,18 @@ pub(super) fn read(body: &Value) -> Result<Said, Trouble> {
             let code = text(intent, "/last_payment_error/code").unwrap_or("payment_failed");
             facts.push(Fact::Failed { code: Trouble::new(Class::Declined, code).code });
         }
+        // Completed, and the money of a delayed method is on its way.
+        (Some("complete"), Some("unpaid")) => facts.push(Fact::Processing),
         _ => {}
     }
     let mode = body["livemode"].as_bool().map(Mode::of_live);
-    Ok(Said { topup: topup_of(body), mode, facts })
+    Ok(Said { topup: topup_of(body), mode, facts, trouble: None })
 }
 
 /// A refund takes the money when it is made, and brings it back if it fails.
-pub(super) fn refunded(body: &Value) -> Vec<Fact> {
+pub(super) fn refunded(refunds: &[Value]) -> Vec<Fact> {
     let mut facts = Vec::new();
-    for refund in list(body, "/data") {
+    for refund in refunds {
         let (Some(id), Some(amount)) = (text(refund, "/id"), refund["amount"].as_u64()) else { continue };
         let is_back = matches!(text(refund, "/status"), Some("failed" | "canceled"));
         facts.push(Fact::Withdrawn { id: id.to_owned(), cause: Cause::Refund, amount });
@@ -206,23 +206,21 @@ pub(super) fn refunded(body: &Value) -> Vec<Fact> {
     facts
 }
 
-/// A dispute takes money by its first balance transaction, and brings it back by the second. A dispute in
-/// another currency is about the whole payment.
-pub(super) fn disputed(body: &Value, currency: &str, whole: u64) -> Vec<Fact> {
+/// A dispute takes money by a balance transaction, and brings it back by the next, perhaps several times: its first
+/// round has its own id, and each further one a number. A dispute in another currency is about the whole payment.
+pub(super) fn disputed(disputes: &[Value], currency: &str, whole: u64) -> Vec<Fact> {
     let mut facts = Vec::new();
-    for dispute in list(body, "/data") {
+    for dispute in disputes {
         let Some(id) = text(dispute, "/id") else { continue };
-        let moved = list(dispute, "/balance_transactions");
-        let moves = |is_out: bool| {
-            moved.iter().any(|one| one["amount"].as_i64().is_some_and(|amount| (amount < 0) == is_out))
-        };
-        if !moves(true) {
-            continue;
-        }
         let same = text(dispute, "/currency") == Some(currency);
         let amount = dispute["amount"].as_u64().filter(|_| same).unwrap_or(whole);
-        facts.push(Fact::Withdrawn { id: id.to_owned(), cause: Cause::Dispute, amount });
-        facts.extend(moves(false).then(|| Fact::Returned { id: id.to_owned() }));
+        let moved = list(dispute, "/balance_transactions").iter().filter_map(|one| one["amount"].as_i64());
+        let (outs, backs): (Vec<_>, Vec<_>) = moved.filter(|moved| *moved != 0).partition(|moved| *moved < 0);
+        for round in 1..=outs.len() {
+            let id = if round == 1 { id.to_owned() } else { format!("{id}-{round}") };
+            facts.push(Fact::Withdrawn { id: id.clone(), cause: Cause::Dispute, amount });
+            facts.extend((round <= backs.len()).then_some(Fact::Returned { id }));
+        }
     }
     facts
 }
@@ -232,8 +230,8 @@ pub(super) fn reference(event: &Value) -> Option<Reference> {
     let object = event.pointer("/data/object")?;
     let topup = ["/client_reference_id", "/metadata/topup"].iter().find_map(|at| text(object, at));
     let about = match text(object, "/object")? {
-        "checkout.session" | "payment_intent" => text(object, "/id"),
-        "charge" | "refund" | "dispute" | "radar.early_fraud_warning" => {
+        "checkout.session" => text(object, "/id"),
+        "charge" | "refund" | "dispute" => {
             text(object, "/payment_intent").or_else(|| text(object, "/charge"))
         }
         _ => None,
@@ -256,7 +254,7 @@ pub(super) async fn events(
         query.extend(EVENTS.map(|kind| ("types[]", kind)));
         query.extend(after.as_deref().map(|after| ("starting_after", after)));
         let page = client.stripe(&Call::get("/v1/events", &query), now).await?.body;
-        let events = list(&page, "/data");
+        let events = entries(&page)?;
         found.extend(events.iter().filter_map(reference));
         after = events.last().and_then(|event| text(event, "/id")).map(str::to_owned);
         if page["has_more"] != true || after.is_none() {

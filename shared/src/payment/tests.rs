@@ -13,7 +13,7 @@ use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, Content};
+use super::call::{Answer, Call, Content, list};
 use super::{Said, abacate, paypal, stripe};
 
 #[derive(Deserialize)]
@@ -43,6 +43,7 @@ fn purchase(processor: Processor) -> Purchase {
 fn shown(fact: &Fact) -> String {
     match fact {
         Fact::Opened(Session { id, .. }) => format!("opened {id}"),
+        Fact::Processing => "processing".to_owned(),
         Fact::Paid { payment, amount } => format!("paid {payment} {amount}"),
         Fact::Failed { code } => format!("failed {code}"),
         Fact::Expired => "expired".to_owned(),
@@ -109,8 +110,8 @@ fn result(fixture: &Fixture) -> Vec<Value> {
     match (processor, what.as_str()) {
         (Processor::Stripe, "open") => sent(stripe::open(&purchase)),
         (Processor::Stripe, "session") => said(stripe::read(body)),
-        (Processor::Stripe, "refunds") => facts(&stripe::refunded(body)),
-        (Processor::Stripe, "disputes") => facts(&stripe::disputed(body, "usd", 1_000)),
+        (Processor::Stripe, "refunds") => facts(&stripe::refunded(list(body, "/data"))),
+        (Processor::Stripe, "disputes") => facts(&stripe::disputed(list(body, "/data"), "usd", 1_000)),
         (Processor::Stripe, "event") => about(stripe::reference(body)),
         (Processor::Stripe, "trouble") => failed(&stripe::trouble(&answer)),
         (Processor::Paypal, "open") => sent(paypal::open(&purchase)),

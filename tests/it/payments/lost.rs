@@ -127,3 +127,21 @@ async fn a_processor_that_is_down_for_hours_is_asked_again() {
     assert_eq!(shop.balance().await, CREDITS);
     shop.world.audit().await;
 }
+
+/// What is known of a payment counts, although what is asked next does not come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_is_granted_although_its_disputes_cannot_be_read() {
+    for (processor, call) in
+        [(Processor::Stripe, "GET /v1/disputes"), (Processor::Paypal, "GET /v1/customer/disputes")]
+    {
+        let world = World::new().await;
+        let shop = Shop::of(&world).await;
+        let bought = shop.bought(processor, "a").await.body;
+        for _ in 0..20 {
+            shop.payments().play(call, Play::FailBefore);
+        }
+        shop.pay(&bought).await;
+        assert_eq!(shop.balance().await, CREDITS, "{processor}");
+        shop.world.audit().await;
+    }
+}

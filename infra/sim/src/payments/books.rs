@@ -25,13 +25,20 @@ pub(super) struct Books {
     /// What was answered under an idempotency key, and to which request.
     pub(super) answered: BTreeMap<String, (Vec<u8>, u16, Value)>,
     count: u64,
+    /// Drawn when the first id is made.
+    process: Option<u32>,
 }
 
 impl Books {
-    /// An id that no object before has.
+    /// An id that no object before has, not even one of an earlier process: what is in the table names them.
     pub(super) fn id(&mut self, prefix: &str) -> String {
+        let process = *self.process.get_or_insert_with(|| {
+            let mut drawn = [0; 4];
+            getrandom::fill(&mut drawn).expect("the system gives random bytes");
+            u32::from_le_bytes(drawn)
+        });
         self.count += 1;
-        format!("{prefix}{:08}", self.count)
+        format!("{prefix}{process:08x}{:06}", self.count)
     }
 
     /// The objects whose member has this value, the oldest first.

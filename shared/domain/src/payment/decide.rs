@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 pub enum Fact {
     /// The buyer can pay.
     Opened(Session),
+    /// The buyer has paid, and the money is on its way.
+    Processing,
     /// The money is there.
     Paid { payment: String, amount: Money },
     /// It cannot be paid any more, or the buyer was declined.
@@ -73,6 +75,7 @@ impl Purchase {
     pub fn decide(&self, fact: &Fact, now: Timestamp) -> Decision {
         match fact {
             Fact::Opened(session) => self.open(session, now),
+            Fact::Processing => self.wait(now),
             Fact::Paid { payment, amount } => self.pay(payment, *amount, now),
             Fact::Failed { code } => self.end(Status::Failed, Some(code), EventType::TOPUP_FAILED, now),
             Fact::Expired => self.end(Status::Expired, None, EventType::TOPUP_EXPIRED, now),
@@ -91,6 +94,16 @@ impl Purchase {
         })
     }
 
+    fn wait(&self, now: Timestamp) -> Decision {
+        if !self.status.is_open() || self.processing {
+            return Decision::Stay;
+        }
+        self.moved(now, None, None, |after| {
+            after.status = Status::Pending;
+            after.processing = true;
+        })
+    }
+
     fn pay(&self, payment: &str, amount: Money, now: Timestamp) -> Decision {
         if self.payment.is_some() {
             return Decision::Stay;
@@ -102,6 +115,7 @@ impl Purchase {
         let entry = Entry::Grant { id, amount: self.credits, topup };
         self.moved(now, Some(entry), Some(EventType::TOPUP_PAID), |after| {
             after.status = Status::Paid;
+            after.processing = false;
             after.payment = Some(payment.to_owned());
             after.failure = None;
         })
@@ -113,6 +127,7 @@ impl Purchase {
         }
         self.moved(now, None, Some(event), |after| {
             after.status = status;
+            after.processing = false;
             after.failure = code.cloned();
         })
     }

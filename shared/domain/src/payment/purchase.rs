@@ -18,6 +18,10 @@ pub const PAYABLE_FOR: Duration = Duration::from_secs(23 * 3_600);
 /// How long a session may be asked for that the processor has not confirmed yet: it remembers an idempotency key
 /// for a day, and the end that is asked for must be half an hour ahead.
 pub const OPENED_WITHIN: Duration = Duration::from_secs(3_600);
+/// How long the money of a buyer who has paid may be on its way: a bank transfer, a slip of paper.
+const PROCESSED_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// When the processor is asked again about money that is on its way.
+const PROCESSING_CHECK: Duration = Duration::from_secs(24 * 3_600);
 /// How long after the end of the session the processor is asked for the last time.
 const LAST_CHECK: Duration = Duration::from_secs(3_600);
 /// How long after the deadline a processor is asked that does not answer.
@@ -26,8 +30,6 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(7 * 24 * 3_600);
 const OPEN_CHECKS: [Duration; 2] = [Duration::from_secs(900), Duration::from_secs(3_600)];
 /// The same for one that is paid, at a processor that lists no events: a webhook about a refund may be lost.
 const PAID_CHECKS_DAYS: [u64; 4] = [1, 7, 30, 85];
-/// When a processor is asked again that did not answer at the deadline.
-const AGAIN: Duration = Duration::from_secs(900);
 
 /// The state of a purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -149,6 +151,9 @@ pub struct Purchase {
     /// The processor's id of the payment, once it is paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) payment: Option<String>,
+    /// Whether the buyer has paid, and the processor waits for the money.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) processing: bool,
     /// By the processor's id of the refund or dispute.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) withdrawals: BTreeMap<String, Withdrawal>,
@@ -176,6 +181,7 @@ impl Purchase {
             digest,
             session: None,
             payment: None,
+            processing: false,
             withdrawals: BTreeMap::new(),
             failure: None,
             created_at: now,
@@ -262,12 +268,25 @@ impl Purchase {
 
     /// When an open purchase has had its last check, and expires if that finds no payment.
     pub fn deadline(&self) -> Timestamp {
-        self.payable_until() + LAST_CHECK
+        match self.processing {
+            true => self.created_at + PROCESSED_FOR,
+            false => self.payable_until() + LAST_CHECK,
+        }
     }
 
-    /// When an open purchase expires although its processor did not answer.
-    pub fn given_up_at(&self) -> Timestamp {
-        self.deadline() + GIVE_UP_AFTER
+    /// Whether its processor is no longer waited for, which does not answer: an open purchase then expires, and one
+    /// that is paid has its next check.
+    pub fn is_given_up(&self, now: Timestamp) -> bool {
+        let asked = match self.status.is_open() {
+            true => Some(self.deadline()),
+            false => self.paid_checks().filter(|at| *at <= now).last(),
+        };
+        asked.is_none_or(|at| now >= at + GIVE_UP_AFTER)
+    }
+
+    /// When it is asked about once it is paid, at a processor that lists no events.
+    fn paid_checks(&self) -> impl Iterator<Item = Timestamp> {
+        PAID_CHECKS_DAYS.into_iter().map(|days| self.created_at + Duration::from_secs(days * 24 * 3_600))
     }
 
     /// The money that is out again, in minor units; at most the price, as a refund may be listed beside the
@@ -293,15 +312,15 @@ impl Purchase {
     pub fn next_check(&self, now: Timestamp) -> Option<Timestamp> {
         let due = |at: &Timestamp| *at > now;
         if self.status.is_open() {
-            let checks = OPEN_CHECKS.map(|after| self.created_at + after);
-            let next = checks.into_iter().chain([self.deadline()]).find(due);
-            return Some(next.unwrap_or(now + AGAIN));
+            let checks = OPEN_CHECKS.map(|after| self.created_at + after).into_iter();
+            let checks = checks.chain(self.processing.then(|| now + PROCESSING_CHECK));
+            let next = checks.filter(due).min().unwrap_or_else(|| self.deadline());
+            return Some(next.min(self.deadline()));
         }
         if self.payment.is_none() || self.processor.lists_events() {
             return None;
         }
-        let days = |days: u64| self.created_at + Duration::from_secs(days * 24 * 3_600);
-        PAID_CHECKS_DAYS.into_iter().map(days).find(due)
+        self.paid_checks().find(due)
     }
 
     /// As the API and events show it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::credit::Entry;
-use domain::id::TopupId;
+use domain::id::{AccountId, TopupId};
 use domain::payment::purchase::Purchase;
 use domain::time::Timestamp;
 
@@ -45,7 +45,13 @@ pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Repo
     for (id, Bought { purchase, check_at }) in &snapshot.purchases {
         let mut paid = Paid::default();
         let all = lines.get(id).map(Vec::as_slice).unwrap_or_default();
-        all.iter().for_each(|line| paid.add(line));
+        let (own, other): (Vec<_>, Vec<_>) =
+            all.iter().partition(|(account, _)| *account == purchase.account());
+        own.iter().for_each(|(_, line)| paid.add(line));
+        if let Some((account, _)) = other.first() {
+            let subject = Subject::Purchase(id.clone(), purchase.account().clone());
+            report.violation(subject, format!("{id}: has a ledger line in account {account}"));
+        }
         let sums = report.processors.entry(purchase.processor()).or_default();
         sums.granted += paid.granted;
         sums.clawed_back += paid.clawed_back;
@@ -61,6 +67,9 @@ pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Repo
             (true, None) => {
                 report.violation(subject(), format!("{id}: is open and not in the due index"));
             }
+            (true, _) if purchase.is_given_up(now.minus(LATE)) => {
+                report.violation(subject(), format!("{id}: is open long after its deadline"));
+            }
             (_, Some(at)) if now > *at + LATE => {
                 report.violation(subject(), format!("{id}: was to be asked about since {at}"));
             }
@@ -75,12 +84,14 @@ pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Repo
     }
 }
 
-/// The ledger lines of each purchase.
-fn by_purchase(snapshot: &LedgerSnapshot) -> BTreeMap<&TopupId, Vec<&Line>> {
-    let mut found: BTreeMap<&TopupId, Vec<&Line>> = BTreeMap::new();
-    for line in snapshot.accounts.values().flat_map(|account| account.lines.iter().chain(&account.later)) {
-        if let Some(id) = line.entry.topup() {
-            found.entry(id).or_default().push(line);
+/// The ledger lines of each purchase, each with its account.
+fn by_purchase(snapshot: &LedgerSnapshot) -> BTreeMap<&TopupId, Vec<(&AccountId, &Line)>> {
+    let mut found: BTreeMap<&TopupId, Vec<(&AccountId, &Line)>> = BTreeMap::new();
+    for (id, account) in &snapshot.accounts {
+        for line in account.lines.iter().chain(&account.later) {
+            if let Some(topup) = line.entry.topup() {
+                found.entry(topup).or_default().push((id, line));
+            }
         }
     }
     found

@@ -42,9 +42,11 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// From when events are to be listed.
-    pub fn since(self) -> Timestamp {
-        self.until.minus(OVERLAP)
+    /// The span to list now. Of what is new since the last list, it has all, or after so many halvings the first part;
+    /// it always goes further than the last one.
+    pub fn span(self, halvings: u32, now: Timestamp) -> (Timestamp, Timestamp) {
+        let new = now.since(self.until) / 2_u32.pow(halvings);
+        (self.until.minus(OVERLAP), self.until + new)
     }
 }
 
@@ -126,6 +128,11 @@ impl Purchases {
         Ok(answer.item.map(until).transpose()?.map(|until| Listing { until }))
     }
 
+    /// Leaves the list of a processor for a day, as it was.
+    pub async fn list_later(&self, processor: Processor, seen: Listing, now: Timestamp) -> Result<(), Error> {
+        self.listed(processor, seen, seen.until, false, now).await
+    }
+
     /// Records that the events of a processor were listed until `until`. The next list is due a day later, or at
     /// once if there are more. A concurrent run that went further stays.
     #[expect(clippy::disallowed_methods, reason = "the one write of how far events were listed")]
@@ -167,4 +174,20 @@ fn due_of(item: &Item) -> Option<DuePayment> {
     let purchase = keys::parse_topup(pk).map(What::Purchase);
     let what = purchase.or_else(|| keys::parse_payments(pk).map(What::List))?;
     Some(DuePayment { what, check_at: Timestamp::from_millis(number_of(item, CHECK_AT)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_goes_further_than_the_last_one() {
+        let day = |days: u64| Timestamp::from_secs(1_800_000_000) + Duration::from_secs(days * 86_400);
+        let seen = Listing { until: day(0) };
+        assert_eq!(seen.span(0, day(1)), (day(0).minus(OVERLAP), day(1)));
+        for halvings in 0..10 {
+            let (since, until) = seen.span(halvings, day(1));
+            assert!(since < day(0) && day(0) < until && until <= day(1), "{halvings}: {until}");
+        }
+    }
 }

@@ -67,9 +67,10 @@ fn after(facts: &[Fact]) -> (Purchase, Vec<Entry>) {
 
 #[test]
 fn the_machine_is_as_the_table_says() {
-    let before: [(&str, &[Fact]); 11] = [
+    let before: [(&str, &[Fact]); 12] = [
         ("created", &[]),
         ("pending", &[opened()]),
+        ("processing", &[opened(), Fact::Processing]),
         ("paid", &[opened(), paid()]),
         ("paid, 500 refunded", &[paid(), refund(1, 500)]),
         ("expired", &[Fact::Expired]),
@@ -80,8 +81,9 @@ fn the_machine_is_as_the_table_says() {
         ("reinstated", &[paid(), dispute(1_500), returned("dp_1")]),
         ("reinstated by refund 1", &[paid(), refund(1, 500), returned("re_1")]),
     ];
-    let facts: [(&str, Fact); 11] = [
+    let facts: [(&str, Fact); 12] = [
         ("opened", opened()),
+        ("processing", Fact::Processing),
         ("paid", paid()),
         ("paid otherwise", Fact::Paid { payment: "pi_1".to_owned(), amount: money(1_499) }),
         ("failed", failed()),
@@ -121,22 +123,30 @@ fn the_machine_is_as_the_table_says() {
 }
 
 #[test]
-fn an_open_purchase_is_asked_about_until_its_deadline_and_then_until_the_processor_answers() {
+fn a_purchase_is_asked_about_until_its_deadline_and_daily_while_its_money_is_on_its_way() {
     let minutes = |at: Option<Timestamp>| at.map(|at| at.since(NOW).as_secs() / 60);
     let open = purchase();
     let mut checks = Vec::new();
     let mut now = NOW;
-    for _ in 0..5 {
+    for _ in 0..3 {
         now = open.next_check(now).unwrap();
         checks.push(minutes(Some(now)).unwrap());
     }
-    assert_eq!(checks, [15, 60, 24 * 60, 24 * 60 + 15, 24 * 60 + 30]);
+    assert_eq!(checks, [15, 60, 24 * 60]);
     assert_eq!(minutes(Some(open.deadline())), Some(24 * 60));
+    let days = |days: u64| NOW + std::time::Duration::from_secs(days * 86_400);
+    assert!(!open.is_given_up(days(7)) && open.is_given_up(days(8)));
+    let (waiting, _) = after(&[opened(), Fact::Processing]);
+    assert_eq!(minutes(waiting.next_check(days(2))), Some(3 * 24 * 60), "the money is on its way");
+    assert_eq!(waiting.deadline(), days(30));
+    assert_eq!(waiting.next_check(days(29)), Some(days(30)));
     let (paid, _) = after(&[paid()]);
     assert_eq!(paid.next_check(NOW), None, "its processor lists events");
     let pix = Purchase { processor: Processor::Abacatepay, ..paid };
     assert_eq!(minutes(pix.next_check(NOW)), Some(24 * 60));
-    assert_eq!(pix.next_check(NOW + std::time::Duration::from_secs(86 * 86_400)), None);
+    assert_eq!(pix.next_check(days(86)), None);
+    assert!(!pix.is_given_up(days(13)) && pix.is_given_up(days(14)), "no answer to the check of the 7th day");
+    assert!(!pix.is_given_up(days(36)) && pix.is_given_up(days(37)), "nor to that of the 30th");
 }
 
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
@@ -147,6 +157,7 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
         2 => Just(opened()),
         4 => Just(paid()),
         1 => Just(failed()),
+        1 => Just(Fact::Processing),
         1 => Just(Fact::Expired),
         4 => refunds,
         2 => Just(dispute(1_500)),
