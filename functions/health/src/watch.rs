@@ -39,7 +39,8 @@ async fn dead_letters(
     events: &mut Vec<Event>,
     now: Timestamp,
 ) -> Result<(), BoxError> {
-    let depths = join_all(app.dead_letters.iter().map(async |dead| (dead.queue(), dead.depth().await))).await;
+    let queues = app.dead_letters.iter().filter_map(|dead| Some((dead.queue()?, dead)));
+    let depths = join_all(queues.map(async |(queue, dead)| (queue, dead.depth().await))).await;
     let mut result = Ok(());
     for (queue, depth) in depths {
         let sight = match depth {
@@ -64,18 +65,14 @@ async fn judge(
     now: Timestamp,
 ) -> Result<(), BoxError> {
     watch.see(app.watch.active_accounts(now).await?, now);
-    if !watch.judges(now) {
+    if !watch.is_due(now) {
         return Ok(());
     }
     let accounts = watch.accounts.keys().cloned().collect();
     let window: Window = app.watch.window(accounts, now.minus(app.rules.window)).await?;
+    watch.judged_at = Some(now);
     for rule in Rule::ALL {
-        let sight = match rule.sight(&app.rules, &window) {
-            // Too few jobs to tell, for as long as a window: what was bad then is over.
-            Sight::Unsure if watch.is_older(rule.event(), app.rules.window, now) => Sight::Calm,
-            sight => sight,
-        };
-        if let Some(turn) = watch.look(rule.event(), sight, now) {
+        if let Some(turn) = watch.look(rule.event(), rule.sight(&app.rules, &window), now) {
             let data = rule.data(&app.rules, &window, turn);
             events.push(event(rule.event(), "", &data, watch, now));
         }

@@ -157,10 +157,11 @@ impl Rule {
         }
     }
 
-    /// What a window shows of it. A rule that is off is calm: what it had raised ends.
+    /// What a window shows of it. Too few jobs raise nothing, and end nothing while they are bad; a rule that is off is
+    /// calm.
     pub fn sight(self, rules: &AlertRules, window: &Window) -> Sight {
         let is_bad = |enough: bool, is_bad: Option<bool>| match is_bad {
-            Some(_) if !enough => Sight::Unsure,
+            Some(true) if !enough => Sight::Unsure,
             Some(true) => Sight::Bad(1),
             Some(false) | None => Sight::Calm,
         };
@@ -258,11 +259,13 @@ mod tests {
         let rules = AlertRules { spend_max: Some(MicroUsd(10_000_000)), ..AlertRules::default() };
         let sights = |window: Window| Rule::ALL.map(|rule| rule.sight(&rules, &window));
         use Sight::{Bad, Calm, Unsure};
-        assert_eq!(sights(window(16, 4, 1_800, 10)), [Calm, Unsure, Calm]);
-        assert_eq!(sights(window(15, 5, 1_800, 11)), [Bad(1), Unsure, Bad(1)]);
+        assert_eq!(sights(window(16, 4, 1_800, 10)), [Calm, Calm, Calm]);
+        assert_eq!(sights(window(15, 5, 1_800, 11)), [Bad(1), Calm, Bad(1)]);
+        assert_eq!(sights(window(10, 0, 1_801, 0)), [Calm, Unsure, Calm], "few, and bad: an alarm stays");
         assert_eq!(sights(window(20, 4, 1_801, 0)), [Calm, Bad(1), Calm]);
-        assert_eq!(sights(window(0, 19, 0, 0)), [Unsure, Unsure, Calm]);
-        assert_eq!(sights(window(0, 20, 0, 0)), [Bad(1), Unsure, Calm]);
+        assert_eq!(sights(window(0, 19, 0, 0)), [Unsure, Calm, Calm]);
+        assert_eq!(sights(window(0, 20, 0, 0)), [Bad(1), Calm, Calm]);
+        assert_eq!(sights(window(0, 0, 0, 0)), [Calm; 3], "nothing is bad");
         let off = AlertRules { success_percent_min: None, latency_p95_max: None, ..AlertRules::default() };
         assert_eq!(Rule::ALL.map(|rule| rule.sight(&off, &window(0, 99, 0, 99))), [Calm; 3]);
     }

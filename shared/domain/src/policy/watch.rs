@@ -55,19 +55,9 @@ impl Watch {
         }
     }
 
-    /// Whether the rules are due; then they are judged now.
-    pub fn judges(&mut self, now: Timestamp) -> bool {
-        let is_due = self.judged_at.is_none_or(|at| now.since(at) >= JUDGE_EVERY);
-        if is_due {
-            self.judged_at = Some(now);
-        }
-        is_due
-    }
-
-    /// Whether an alarm was raised longer ago than that.
-    pub fn is_older(&self, name: &str, span: Duration, now: Timestamp) -> bool {
-        let raised_at = self.alarms.get(name).and_then(Alarm::raised_at);
-        raised_at.is_some_and(|at| now.since(at) >= span)
+    /// Whether the rules are to be judged.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.judged_at.is_none_or(|at| now.since(at) >= JUDGE_EVERY)
     }
 
     /// What an alarm makes of a sight.
@@ -109,8 +99,9 @@ mod tests {
         let mut watch = Watch::default();
         assert_eq!(watch.look("x", Sight::Calm, Timestamp::from_secs(0)), None);
         assert_eq!(watch, Watch::default());
-        assert!(watch.judges(Timestamp::from_secs(0)));
-        assert!(!watch.judges(Timestamp::from_secs(299)));
-        assert!(watch.judges(Timestamp::from_secs(300)));
+        assert!(watch.is_due(Timestamp::from_secs(0)));
+        watch.judged_at = Some(Timestamp::from_secs(0));
+        assert!(!watch.is_due(Timestamp::from_secs(299)));
+        assert!(watch.is_due(Timestamp::from_secs(300)));
     }
 }
