@@ -191,13 +191,21 @@ async fn send(
 ) -> Result<(), Unfinished> {
     let at = app.clock.now();
     let envelope = Envelope { id: event.id.as_str(), body: event.body.as_deref().unwrap_or_default() };
+    let is_socket = connections.is_some();
     let sent = match connections {
-        Some(connections) => socket::send(app, &connections, envelope, at).await?,
+        Some(connections) => match socket::send(app, &connections, envelope, at).await {
+            Some(sent) => sent,
+            None => {
+                app.events.replace_delivery(&claimed.skipped(app.clock.now())).await?;
+                return Ok(());
+            }
+        },
         None => app.channels.send(&endpoint, envelope, at).await,
     };
     let now = app.clock.now();
     log(&claimed, &sent);
-    let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender());
+    // What keeps our own gateway from a connection says nothing of the endpoint.
+    let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender() || is_socket);
     let ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
     let Sent { status, error, answer, .. } = sent;
     let error = error.map(str::to_owned);

@@ -8,6 +8,7 @@ use domain::time::Timestamp;
 use futures_util::future::join_all;
 use shared::channel::{Envelope, Posted, Sent, SocketGateway};
 use shared::edge::batch::Unfinished;
+use shared::edge::http::chain;
 
 use super::App;
 
@@ -28,30 +29,35 @@ pub(crate) async fn connections(
     Ok(Some(found))
 }
 
-/// Sends an event to each connection. It is delivered if one of them takes it.
+/// Sends an event to each connection; `None` if none of them is open any more.
 pub(crate) async fn send(
     app: &App,
     connections: &[Connection],
     envelope: Envelope<'_>,
     now: Timestamp,
-) -> Result<Sent, Unfinished> {
+) -> Option<Sent> {
     let message = SocketGateway::message(envelope);
     let posts = connections.iter().map(async |connection| {
         let posted = app.gateway.post(&connection.id, message.clone(), now).await;
         if posted == Posted::Closed {
-            app.sockets.disconnect(&connection.subscriber.endpoint, &connection.id).await?;
+            // Left behind, it expires: that holds up no event.
+            if let Err(error) = app.sockets.disconnect(&connection.subscriber.endpoint, &connection.id).await
+            {
+                tracing::warn!(error = chain(&error), "socket.not_removed");
+            }
         }
-        Ok::<_, Unfinished>(posted)
+        posted
     });
-    let posted: Vec<Posted> = join_all(posts).await.into_iter().collect::<Result<_, _>>()?;
+    let posted: Vec<Posted> = join_all(posts).await;
     let failed = posted.iter().find_map(|posted| match posted {
         Posted::Failed(cause) => Some(*cause),
         Posted::Sent | Posted::Closed => None,
     });
-    let (outcome, error) = match failed {
-        _ if posted.contains(&Posted::Sent) => (Outcome::Delivered, failed),
-        Some(cause) => (Outcome::Later { wait: None }, Some(cause)),
-        None => (Outcome::Never, Some("no_connection")),
+    let outcome = match failed {
+        // Those that took it see by its id that it comes again.
+        Some(_) => Outcome::Later { wait: None },
+        None if posted.contains(&Posted::Sent) => Outcome::Delivered,
+        None => return None,
     };
-    Ok(Sent { outcome, status: None, error, answer: None })
+    Some(Sent { outcome, status: None, error: failed, answer: None })
 }

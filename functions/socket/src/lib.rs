@@ -86,13 +86,15 @@ async fn connect(app: &App, event: &Event) -> Result<Answer, Error> {
     };
     let Some(subscriber) = subscriber else { return Ok(Answer::status(401)) };
     note_account(&subscriber.account);
-    // Of those that connect at once, a few more may pass: the number protects no money.
-    if app.sockets.of_endpoint(&subscriber.endpoint, now).await?.len() >= CONNECTIONS_MAX {
-        return Ok(Answer::status(429));
-    }
     let id = event.request_context.connection_id.clone();
     let connection = Connection { id, subscriber, watched: None };
+    let endpoint = &connection.subscriber.endpoint;
+    // Counted after it is added: of those that connect at once, none is beyond the limit.
     app.sockets.connect(&connection, now).await?;
+    if app.sockets.of_endpoint(endpoint, now).await?.len() > CONNECTIONS_MAX {
+        app.sockets.disconnect(endpoint, &connection.id).await?;
+        return Ok(Answer::status(429));
+    }
     tracing::info!(endpoint = connection.subscriber.endpoint.as_str(), "socket.connected");
     Ok(Answer::status(200))
 }
@@ -115,17 +117,20 @@ async fn message(app: &App, event: &Event, deadline: Deadline) -> Result<Answer,
     let mut answer = Map::new();
     if command.watch.is_some() || command.since.is_some() {
         let Some((mut connection, endpoint)) = of_client(app, id).await? else {
-            return Ok(Answer::refusal("not_connected", "Connect again, with a new ticket."));
+            return Ok(not_connected());
         };
         if let Some(watched) = command.watch {
             answer.insert("watching".to_owned(), json!(watched));
             connection.watched = watched;
-            app.sockets.watch(&connection).await?;
+            if !app.sockets.watch(&connection).await? {
+                return Ok(not_connected());
+            }
         }
         if let Some(since) = command.since {
             match replay::since(app, (&connection, &endpoint), &since, deadline).await? {
-                Replay::Sent { events, more } => {
+                Replay::Sent { events, last, more } => {
                     answer.insert("replayed".to_owned(), json!(events));
+                    answer.insert("last".to_owned(), json!(last));
                     answer.insert("more".to_owned(), json!(more));
                 }
                 Replay::Refused(code, why) => return Ok(Answer::refusal(code, why)),
@@ -136,6 +141,10 @@ async fn message(app: &App, event: &Event, deadline: Deadline) -> Result<Answer,
         answer.insert("pong".to_owned(), ping);
     }
     Ok(Answer::message(&Value::Object(answer)))
+}
+
+fn not_connected() -> Answer {
+    Answer::refusal("not_connected", "Connect again, with a new ticket.")
 }
 
 /// A known connection and its endpoint, if events are still sent there.

@@ -13,16 +13,16 @@ use shared::store::Error;
 
 use super::App;
 
-/// Events that are read for one request.
-const READ_MAX: usize = 1_000;
+/// Pages of events that are read for one request.
+const PAGES_MAX: usize = 10;
 const PAGE: i32 = 100;
 /// What is left to answer in, beside one call.
 const SPARE: Duration = Duration::from_secs(8);
 
 /// What became of a request.
 pub(crate) enum Replay {
-    /// `more`: ask again, since the last one of these.
-    Sent { events: usize, more: bool },
+    /// `more`: ask again, since `last`, which is the last one of these.
+    Sent { events: usize, last: EventId, more: bool },
     /// A code, and a sentence for the client.
     Refused(&'static str, &'static str),
 }
@@ -44,42 +44,47 @@ pub(crate) async fn since(
         return Ok(Replay::Refused("too_many_events", why));
     };
     events.reverse();
-    events.retain(|event| event.id != seen.id && event.is_for(endpoint) && connection.wants(event));
+    // One without a body comes when that is rendered.
+    let is_whole = |event: &Event| event.body.is_some() && event.id != seen.id;
+    events.retain(|event| is_whole(event) && event.is_for(endpoint) && connection.wants(event));
     let overlap = events.iter().filter(|event| event.created_at <= seen.created_at).count();
     let more = events.len() > overlap + REPLAYED_MAX;
     events.truncate(overlap + REPLAYED_MAX);
+    let mut last = seen.id;
     for (sent, event) in events.iter().enumerate() {
         if deadline.left(app.clock.now()) < SPARE {
-            return Ok(Replay::Sent { events: sent, more: true });
+            return Ok(Replay::Sent { events: sent, last, more: true });
         }
         let envelope = Envelope { id: event.id.as_str(), body: event.body.as_deref().unwrap_or_default() };
         let message = SocketGateway::message(envelope);
         if app.gateway.post(&connection.id, message, app.clock.now()).await != Posted::Sent {
-            return Ok(Replay::Sent { events: sent, more: true });
+            return Ok(Replay::Sent { events: sent, last, more: true });
+        }
+        if event.created_at > seen.created_at {
+            last = event.id.clone();
         }
     }
-    Ok(Replay::Sent { events: events.len(), more })
+    Ok(Replay::Sent { events: events.len(), last, more })
 }
 
-/// The account's events from a time on, newest first. `None` if there are more than [`READ_MAX`], or more than can
-/// be read in time.
+/// The account's events from a time on, newest first. `None` if there are more than [`PAGES_MAX`] pages, or more
+/// than can be read in time.
 async fn newest(
     app: &App,
     endpoint: &Endpoint,
     from: Timestamp,
     deadline: Deadline,
 ) -> Result<Option<Vec<Event>>, Error> {
-    let mut events = Vec::new();
-    let mut cursor = None;
+    let (mut events, mut cursor, mut pages) = (Vec::new(), None, 0);
     loop {
         let page = app.events.list(&endpoint.account, PAGE, cursor).await?;
-        let read = page.items.len();
         events.extend(page.items.into_iter().filter(|event| event.created_at >= from));
         cursor = page.next.filter(|(at, _)| *at >= from);
-        if cursor.is_none() || read == 0 {
+        if cursor.is_none() {
             return Ok(Some(events));
         }
-        if events.len() >= READ_MAX || deadline.left(app.clock.now()) < SPARE {
+        pages += 1;
+        if pages == PAGES_MAX || deadline.left(app.clock.now()) < SPARE {
             return Ok(None);
         }
     }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, TransactWriteItem};
 use domain::id::{EndpointId, JobId};
-use domain::socket::{CONNECTION_FOR, CONNECTIONS_MAX, Connection, Subscriber};
+use domain::socket::{CONNECTION_FOR, Connection, Subscriber};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,7 @@ impl Sockets {
             .map_err(|source| Error::sdk(&doing, source))?;
         let rows = answer.items.unwrap_or_default().into_iter();
         let rows = rows.map(|item| from_item::<Row>(&doing, item).map(Connection::from));
-        rows.take(CONNECTIONS_MAX).collect()
+        rows.collect()
     }
 
     /// Adds a connection.

@@ -2,7 +2,7 @@
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::{BASE64, BASE64URL, HEXLOWER};
 use domain::time::Timestamp;
 
 /// A version 4 UUID.
@@ -17,6 +17,11 @@ pub(super) fn uuid() -> String {
 /// An API Gateway request id: 16 characters that end in `=`.
 pub(super) fn api_request_id() -> String {
     BASE64.encode(&random::<11>())
+}
+
+/// An id of a WebSocket connection: as `ZDb-VclrIAMCJ3w=`.
+pub(super) fn connection() -> String {
+    BASE64URL.encode(&random::<11>())
 }
 
 /// An X-Ray header for a new trace.

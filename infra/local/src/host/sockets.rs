@@ -72,7 +72,7 @@ async fn connect(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
     };
     let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
     let client = Client {
-        id: ids::api_request_id(),
+        id: ids::connection(),
         domain: host.unwrap_or_default().to_owned(),
         source_ip: peer.unwrap_or_else(|| "127.0.0.1".to_owned()),
         connected_at: gateway.host.clock().now().as_millis(),

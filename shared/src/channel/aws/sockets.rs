@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use domain::time::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::Client;
 use url::Url;
 
 use super::super::client::{Envelope, answer};
 use super::super::senders::NO_SENDER;
 use super::super::text::with_id;
+use super::targets::PATH;
 use super::{Aws, Call, sign_call};
 use crate::outside::client;
 
@@ -64,7 +65,7 @@ impl SocketGateway {
 
     async fn call(&self, connection: &str, body: String, now: Timestamp) -> Result<Posted, &'static str> {
         let aws = self.aws.as_ref().ok_or(NO_SENDER)?;
-        let id = utf8_percent_encode(connection, NON_ALPHANUMERIC);
+        let id = utf8_percent_encode(connection, PATH);
         let url = format!("{}/@connections/{id}", self.stage.as_str().trim_end_matches('/'));
         let headers = vec![("content-type", "application/json".to_owned())];
         let call =
@@ -74,7 +75,10 @@ impl SocketGateway {
         Ok(match answer.status.as_u16() {
             200..=299 => Posted::Sent,
             410 => Posted::Closed,
-            403 => Posted::Failed("not_allowed"),
+            403 => {
+                tracing::error!(kind = "websocket", status = 403, "sender.refused");
+                Posted::Failed("sender_refused")
+            }
             429 => Posted::Failed("throttled"),
             _ => Posted::Failed("refused"),
         })

@@ -141,7 +141,7 @@ fn eventbridge<'a>(arn: Arn<'a>, address: &str, kind: &str, envelope: Envelope<'
 }
 
 /// What stays as it is in a part of a path, by RFC 3986.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// By <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>: it is queued, and its result is not
 /// waited for.
