@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::credit::Entry;
-use domain::id::JobId;
+use domain::id::{JobId, TopupId};
 use domain::job::{CHECK_EVERY, QUEUED_MAX, State};
+use domain::payment::Processor;
 use domain::provider::Provider;
 use domain::verdict::Verdict;
 use genmux::command::jobs::{list, text_of};
@@ -20,6 +21,8 @@ use shared::store::due::{LiveJob, STUCK_AFTER};
 use shared::store::keys::shard;
 use shared::store::polls::PollSequence;
 use shared::store::queue::{Message, Source};
+
+use crate::payments::Shop;
 
 /// Deliveries before a message is given up, and the longest pause between two.
 const DELIVERIES: usize = 5;
@@ -127,7 +130,11 @@ async fn what_no_repeat_can_help_is_parked_at_once_on_every_queue() {
             of_job(other, &finished, 1),
         ];
         // An event that has expired is no reason to park its message.
-        let is_of_jobs = !matches!(queue, "notify" | "deliver");
+        let is_of_jobs = !matches!(queue, "notify" | "deliver" | "payment");
+        if queue == "payment" {
+            let unknown = TopupId::of_key(&world.account, "gone");
+            hopeless.push(json!({"type": "payment_check.v1", "topup": unknown}).to_string());
+        }
         if is_of_jobs {
             hopeless.push(of_job(queue, &gone, 1));
         }
@@ -169,6 +176,10 @@ async fn a_message_that_cannot_be_parked_is_delivered_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_queue_has_its_dead_letters_and_a_look_is_bounded() {
     let world = World::new().await;
+    let queues = &world.stack.host.template().queues;
+    let of_template =
+        queues.iter().filter_map(|queue| queue.name.strip_prefix("genmux-")?.strip_suffix("-dead"));
+    assert_eq!(of_template.collect::<HashSet<_>>(), HashSet::from(QUEUES));
     for queue in QUEUES {
         let dead = dead(&world, queue).await;
         assert_eq!((dead.depth().await.unwrap(), dead.peek().await.unwrap()), (0, vec![]), "{queue}");
@@ -263,6 +274,9 @@ async fn dead_letters_of_a_finished_job_change_nothing_when_they_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_batch_only_what_failed_comes_back_on_every_queue() {
     let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    let bought = shop.bought(Processor::Stripe, "batched").await.body;
+    shop.pay(&bought).await;
     let _receiver = crate::events::listen(&world).await;
     let id = world.submit("gen-4.5", "a paper boat", "batched").await;
     let job = world.finish(&id).await;

@@ -9,7 +9,7 @@ use domain::id::JobId;
 use domain::time::Timestamp;
 
 /// The queues of a stack, by the suffix of their names.
-pub const QUEUES: [&str; 6] = ["dispatch", "poll", "settle", "fetch", "notify", "deliver"];
+pub const QUEUES: [&str; 7] = ["dispatch", "poll", "settle", "fetch", "notify", "deliver", "payment"];
 /// Name suffix of a dead-letter queue.
 const DEAD: &str = "-dead";
 /// Maximum number of messages in one peek.
@@ -51,10 +51,10 @@ impl DeadLetters {
         Self { client, url: url.into() }
     }
 
-    /// Which of [`QUEUES`] its messages come from; empty for another.
-    pub fn queue(&self) -> &'static str {
+    /// Which of [`QUEUES`] its messages come from; `None` for another.
+    pub fn queue(&self) -> Option<&'static str> {
         let is_of = |queue: &&str| self.url.ends_with(&format!("-{queue}{DEAD}"));
-        QUEUES.into_iter().find(is_of).unwrap_or_default()
+        QUEUES.into_iter().find(is_of)
     }
 
     /// Approximate number of messages.

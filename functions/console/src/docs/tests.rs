@@ -57,6 +57,10 @@ fn every_text_of_the_document_is_on_the_page() {
                         Value::String(text) if matches!(name.as_str(), "description" | "summary") => {
                             found.insert(text.clone());
                         }
+                        Value::String(text) if name == "example" => drop(found.insert(text.clone())),
+                        Value::Array(all) if name == "examples" => {
+                            found.extend(all.iter().filter_map(Value::as_str).map(str::to_owned));
+                        }
                         _ => texts(value, found),
                     }
                 }

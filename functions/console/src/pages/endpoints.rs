@@ -139,7 +139,7 @@ fn facts(endpoint: &Endpoint) -> Markup {
     let health = &endpoint.health;
     html! {
         dl.facts {
-            dt { "Address" } dd { (endpoint.shown_address()) }
+            @if endpoint.kind.field().is_some() { dt { "Address" } dd { (endpoint.shown_address()) } }
             dt { "Kind" } dd { (endpoint.kind.name()) }
             dt { "Status" } dd { (status(endpoint)) }
             @if health.failures > 0 { dt { "Failures" } dd { (health.failures) " in a row" } }

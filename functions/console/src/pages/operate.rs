@@ -107,8 +107,8 @@ pub(crate) async fn alarms(page: &Page<'_>) -> Result<Response<Body>, Problem> {
             html! { @if let Some(at) = raised_at { (time(at)) } },
         ]
     };
-    let queues = QUEUES.map(|queue| row(queue, &Watch::dead_letters(queue), "empty", "has messages"));
-    let rules = Rule::ALL.map(|rule| row(rule.event(), rule.event(), "calm", "raised"));
+    let queues = QUEUES.map(|queue| row(queue, &Watch::dead_letters(queue), "no alarm", "has messages"));
+    let rules = Rule::ALL.map(|rule| row(rule.event(), rule.event(), "no alarm", "raised"));
     let body = html! {
         (live(&html! {
             h2 { "Dead-letter queues" }
