@@ -92,6 +92,8 @@ async fn of_form(body: &[u8], boundary: &str) -> Result<(Map<String, Value>, Opt
             Field::File(bytes) if name == REFERENCE && image.is_none() => image = Some(Image::Bytes(bytes)),
             Field::File(_) if name == REFERENCE => return Err(two_images()),
             Field::File(_) => return Err(wrong(REFERENCE, "is the only field that may be a file", vec![])),
+            // A form sends each of its fields, also those that were left blank.
+            Field::Text(text) if text.trim().is_empty() && name != "prompt" => {}
             Field::Text(text) => {
                 let value = NOT_TEXT.contains(&&*name).then(|| serde_json::from_str(&text).ok()).flatten();
                 let value = value.unwrap_or(Value::String(text));
