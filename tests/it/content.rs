@@ -259,6 +259,23 @@ async fn a_video_shows_the_variants_that_the_operator_has() {
         media["variants"],
         json!({"poster": poster, "preview": format!("https://cdn.example.com/{key}")})
     );
+    // In OpenAI's dialect they are variants of the content, a poster also by OpenAI's name.
+    for (name, prefix) in [
+        ("video", "http://127.0.0.1"),
+        ("poster", "https://img.example.com/frame/http"),
+        ("thumbnail", "https://img.example.com/frame/http"),
+        ("preview", &*format!("https://cdn.example.com/{key}")),
+    ] {
+        let answer = get(&world, &format!("/v1/videos/{id}/content?variant={name}")).await;
+        let location = answer.headers["location"].to_str().unwrap();
+        assert!(answer.status == 302 && location.starts_with(prefix), "{name}: {location}");
+    }
+    let refused = get(&world, &format!("/v1/videos/{id}/content?variant=spritesheet")).await;
+    assert_eq!((refused.status.as_u16(), refused.text("/error/param")), (400, "variant"), "{refused:?}");
+    assert!(
+        refused.text("/error/message").contains("allowed: video, poster, preview, thumbnail"),
+        "{refused:?}"
+    );
 }
 
 /// The document names every header of an answer to a key.

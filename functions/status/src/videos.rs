@@ -1,5 +1,6 @@
 //! Videos in OpenAI's dialect and in that of the AI SDK's gateway; links to files in every dialect.
 
+use std::iter;
 use std::time::Duration;
 
 use domain::catalog::Kind;
@@ -23,6 +24,8 @@ use super::{App, routes};
 
 /// Validity of the link that a redirect leads to: it is followed at once.
 const LINK_VALID_FOR: Duration = Duration::from_secs(15 * 60);
+/// The variant that is the file itself, as their clients know it.
+const VIDEO: &str = "video";
 /// Pages that a list reads before it returns a partial result.
 const PAGES_MAX: usize = 10;
 
@@ -123,13 +126,11 @@ pub(crate) async fn content(
     request: &Request,
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
-    let job = if route_key(request) == routes::VIDEO_CONTENT {
-        if parameter(request, "variant").is_some_and(|variant| variant != "video") {
-            return Err(bad_parameter("variant", "is not kept of a video", vec!["video".to_owned()]));
-        }
-        own(app, request, account).await?.0
+    let (job, variant) = if route_key(request) == routes::VIDEO_CONTENT {
+        let variant = parameter(request, "variant").filter(|variant| variant != VIDEO);
+        (own(app, request, account).await?.0, variant)
     } else {
-        read::job(&app.jobs, account, &id_of(request)?).await?.ok_or_else(Problem::not_found)?
+        (read::job(&app.jobs, account, &id_of(request)?).await?.ok_or_else(Problem::not_found)?, None)
     };
     let file = file_of(&job)?;
     let now = app.clock.now();
@@ -137,12 +138,28 @@ pub(crate) async fn content(
         Method::HEAD => app.media.head_link(file, now, LINK_VALID_FOR).await?,
         _ => app.media.link(file, now, LINK_VALID_FOR).await?,
     };
-    let link = HeaderValue::try_from(link).expect("a presigned URL is visible ASCII");
+    let link = match variant {
+        Some(variant) => variant_of(app, file, &link, &variant)?,
+        None => link,
+    };
+    let link = HeaderValue::try_from(link).expect("a presigned URL and a template are visible ASCII");
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert(LOCATION, link);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// The URL of a variant that the operator's CDN makes. A `thumbnail` is a `poster` by their name.
+fn variant_of(app: &App, file: &Media, link: &str, name: &str) -> Result<String, Problem> {
+    let mut variants = app.variants.of(file, link);
+    if let Some(poster) = variants.get("poster").cloned() {
+        variants.entry("thumbnail".to_owned()).or_insert(poster);
+    }
+    variants.remove(name).ok_or_else(|| {
+        let allowed = iter::once(VIDEO.to_owned()).chain(variants.into_keys()).collect();
+        bad_parameter("variant", "is not made of this video", allowed)
+    })
 }
 
 fn file_of(job: &Job) -> Result<&Media, Problem> {

@@ -45,8 +45,9 @@ impl FromStr for Variants {
                 return Err("a name is of a-z and `_`");
             }
             let url = Url::parse(&template.replace(LINK, "x").replace(KEY, "x"));
-            if !url.is_ok_and(|url| url.scheme() == "https" && url.has_host()) {
-                return Err("a template is an https URL");
+            let is_visible = template.bytes().all(|byte| byte.is_ascii_graphic());
+            if !is_visible || !url.is_ok_and(|url| url.scheme() == "https" && url.has_host()) {
+                return Err("a template is an https URL of visible ASCII characters");
             }
             if !template.contains(LINK) && !template.contains(KEY) {
                 return Err("a template has `{url}` or `{key}`");
