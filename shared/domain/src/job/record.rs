@@ -54,6 +54,12 @@ impl Job {
         self.deadline
     }
 
+    /// When its state became terminal; `None` while it is live. Later moves, as of its files or of another attempt,
+    /// do not change it.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.state.is_terminal().then(|| self.ended_at.unwrap_or(self.updated_at))
+    }
+
     /// The number of the current attempt; 0 before the first.
     pub const fn current_number(&self) -> u8 {
         self.attempt
