@@ -232,7 +232,9 @@ pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
 }
 
 pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
-    check_out(args.out.as_deref())?;
+    if args.wait {
+        check_out(args.out.as_deref())?;
+    }
     let client = args.api.client(local)?;
     let body = args.asked.body(&client).await?;
     let key = args.idempotency_key.unwrap_or_else(|| base32(&Random::System.bytes::<10>()));
@@ -285,9 +287,11 @@ async fn saved(id: &JobId, job: Value, out: Option<&Path>) -> Result<Output> {
     Ok(Output::new(shown, json!({"job": job, "file": file, "bytes": bytes})))
 }
 
-/// Checks before a job is submitted that its file can be saved.
+/// Checks before a job is submitted that its file can be saved: as `out`, or here under a job's name.
 pub(super) fn check_out(out: Option<&Path>) -> Result<()> {
-    out.map_or(Ok(()), |out| Place::of(out).map(drop))
+    let named = |id: JobId| PathBuf::from(format!("{id}.bin"));
+    let out = out.map_or_else(|| named(JobId::from_bytes(Random::System.bytes())), Path::to_owned);
+    Place::of(&out).map(drop)
 }
 
 /// Notes each new status.

@@ -3,3 +3,4 @@
 mod callers;
 mod commands;
 mod process;
+mod server;
