@@ -300,6 +300,29 @@ async fn a_submit_begins_the_day_of_its_upload_anew_and_a_repeat_needs_it_no_mor
     assert_eq!(world.post_job(&changed, "boat").await.text("/errors/0/field"), "image.upload");
 }
 
+/// Also of a store that does not hold a form to its SHA-256.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_bucket_holds_must_be_the_announced_file() {
+    let world = World::new().await;
+    let balance = world.balance().await;
+    let id = upload(&world, IMAGE).await;
+    let (bucket, key) = (world.source().bucket, Upload::of_id(&world.account, &id).unwrap().key());
+    let mut other = IMAGE.to_vec();
+    *other.last_mut().unwrap() ^= 1;
+    let put = async |content: Vec<u8>| {
+        let put = world.operator.s3().put_object().bucket(&bucket).key(&key).body(content.into());
+        put.send().await.unwrap();
+    };
+    put(other).await;
+    let refused = world.post_job(&order(&id), "boat").await;
+    let error = (refused.status.as_u16(), refused.text("/errors/0/field"));
+    assert_eq!(error, (422, "image.upload"), "{refused:?}");
+    assert!(refused.text("/errors/0/detail").contains("not the announced file"), "{refused:?}");
+    assert_eq!(world.balance().await, balance);
+    put(IMAGE.to_vec()).await;
+    assert_eq!(world.post_job(&order(&id), "boat").await.status, 202);
+}
+
 /// Two calls of the bucket, and only for a job that names an upload.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_costs_its_job_two_calls_and_another_job_none() {

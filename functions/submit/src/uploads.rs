@@ -24,8 +24,8 @@ struct Announced {
     sha256: String,
 }
 
-/// `POST /v1/uploads`: a form for one image. It writes nothing, and the same image is the same upload: a repeat
-/// is a fresh form for it, with or without a key.
+/// `POST /v1/uploads`: a form for one image, of an account that has credits to use it. It writes nothing, and the
+/// same image is the same upload: a repeat is a fresh form for it, with or without a key.
 pub(crate) async fn form(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
@@ -76,6 +76,7 @@ pub(crate) async fn keep(
                 "names no upload: post the file of its form first. An unused one is deleted after a day"
             }
             Kept::OfUnknownKind => "must be a PNG, JPEG or WebP image",
+            Kept::OfOtherContent => "is not the announced file: upload it again",
         };
         Some(wrong(field, detail, Vec::new()))
     });

@@ -56,7 +56,8 @@ impl Objects {
         }
     }
 
-    /// As S3, which copies an object to itself only to change what it says of it.
+    /// As S3, which copies an object to itself only to change what it says of it, and computes the SHA-256 of a copy
+    /// if it is asked to.
     async fn copy(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
         let input = &request.input;
         let replaces =
@@ -69,7 +70,15 @@ impl Objects {
                 "This copy request is illegal because it changes nothing."
             ));
         }
-        self.files.copy_object(request).await
+        let hashes =
+            input.checksum_algorithm.as_ref().is_some_and(|it| it.as_str() == ChecksumAlgorithm::SHA256);
+        let file = hashes.then(|| self.folder.join(&input.bucket).join(&input.key));
+        let mut copied = self.files.copy_object(request).await?;
+        if let (Some(file), Some(copy)) = (file, &mut copied.output.copy_object_result) {
+            let content = tokio::fs::read(file).await.map_err(S3Error::internal_error)?;
+            copy.checksum_sha256 = Some(BASE64.encode(&Sha256::digest(content)));
+        }
+        Ok(copied)
     }
 
     async fn complete(

@@ -8,11 +8,13 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::{
     CompleteMultipartUploadError, CompleteMultipartUploadOutput,
 };
+use aws_sdk_s3::operation::copy_object::CopyObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, CompletedMultipartUpload, CompletedPart, CorsConfiguration, CorsRule,
-    ExpirationStatus, LifecycleRule, PublicAccessBlockConfiguration, Tag, Tagging,
+    BucketLifecycleConfiguration, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
+    CorsConfiguration, CorsRule, ExpirationStatus, LifecycleRule, MetadataDirective,
+    PublicAccessBlockConfiguration, Tag, Tagging,
 };
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -312,6 +314,21 @@ async fn a_page_of_any_origin_may_get_and_head_and_nothing_else() {
     assert_eq!(played.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     assert!(played.headers()[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains("Content-Range"));
     assert_eq!(played.text().await.unwrap(), "nte");
+}
+
+#[tokio::test]
+async fn a_copy_has_the_checksum_that_it_is_asked_for() {
+    let local = start().await;
+    put(&local.client, "a", "content").await;
+    let copy = || {
+        let copy = local.client.copy_object().bucket(BUCKET).key("a").copy_source(format!("{BUCKET}/a"));
+        copy.metadata_directive(MetadataDirective::Replace)
+    };
+    let sha256 = |copied: CopyObjectOutput| copied.copy_object_result?.checksum_sha256;
+    assert_eq!(sha256(copy().send().await.unwrap()), None);
+    let asked = copy().checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap();
+    assert_eq!(sha256(asked).as_deref(), Some("7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="));
+    assert_eq!(content(&local.client, "a").await, "content");
 }
 
 #[tokio::test]
