@@ -297,7 +297,8 @@ async fn a_submit_begins_the_day_of_its_upload_anew_and_a_repeat_needs_it_no_mor
     assert_eq!(world.post_job(&order(&id), "other").await.text("/errors/0/field"), "image.upload");
     let mut changed = order(&id);
     changed["prompt"] = json!("a moat");
-    assert_eq!(world.post_job(&changed, "boat").await.text("/errors/0/field"), "image.upload");
+    let reused = world.post_job(&changed, "boat").await;
+    assert_eq!((reused.status.as_u16(), reused.code()), (422, "idempotency_key_reused"), "{reused:?}");
 }
 
 /// Also of a store that does not hold a form to its SHA-256.

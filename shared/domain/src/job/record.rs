@@ -42,6 +42,12 @@ impl Job {
         self.body_digest.as_deref()
     }
 
+    /// Whether a request of this digest, or its body of that one, is the one that made the job.
+    pub fn is_made_by(&self, request_hash: &str, body_digest: Option<&str>) -> bool {
+        let is_same_body = body_digest.is_some() && self.body_digest() == body_digest;
+        is_same_body || self.request_hash == request_hash
+    }
+
     pub const fn created_at(&self) -> Timestamp {
         self.created_at
     }
