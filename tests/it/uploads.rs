@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use data_encoding::{BASE64, HEXLOWER};
+use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::State;
 use domain::time::Timestamp;
@@ -251,6 +252,7 @@ async fn an_upload_that_cannot_be_used_is_refused_before_the_charge() {
         [upload(&world, html).await, upload(&world, svg).await, upload(&world, program).await];
     let missing = sha256(b"never stored");
     let other: AccountId = "acct_other".parse().unwrap();
+    world.grant(&other, Credits::ONE).await;
     let foreign = format!("Bearer {}", world.new_key(&other, vec![Scope::Write]).await);
     let asked = ask(&world, &[("authorization", &foreign)], &announced(b"foreign")).await;
     let (url, fields) = form_of(&asked);
@@ -322,6 +324,18 @@ async fn what_the_bucket_holds_must_be_the_announced_file() {
     assert_eq!(world.balance().await, balance);
     put(IMAGE.to_vec()).await;
     assert_eq!(world.post_job(&order(&id), "boat").await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_without_credits_gets_no_form() {
+    let world = World::new().await;
+    let account: AccountId = "acct_empty".parse().unwrap();
+    let caller = format!("Bearer {}", world.new_key(&account, vec![Scope::Write]).await);
+    let headers = [("authorization", &*caller)];
+    let refused = ask(&world, &headers, &announced(IMAGE)).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (402, "insufficient_credits"), "{refused:?}");
+    world.grant(&account, Credits::ONE).await;
+    assert_eq!(ask(&world, &headers, &announced(IMAGE)).await.status, 200);
 }
 
 /// Two calls of the bucket, and only for a job that names an upload.

@@ -28,6 +28,7 @@ use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
 use shared::store::jobs::Created;
 use shared::store::keystore::{ApiKey, KeyStore, Scope};
+use shared::store::ledger::Ledger;
 use shared::store::uploads::{Signer, Uploads};
 
 mod quote;
@@ -41,6 +42,8 @@ const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 pub struct App {
     pub callers: Authenticator,
     pub submit: Submit,
+    /// Whether an account has credits.
+    pub ledger: Ledger,
     pub catalog: Catalog,
     /// Allowed hosts of URLs in requests.
     pub reach: Reach,
@@ -67,6 +70,7 @@ impl App {
                 config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
                 config::live_jobs_max(&mut read),
             ),
+            ledger: Ledger::new(table),
             aliases: config::openai_aliases(&mut read, &catalog),
             catalog,
             reach: config::reach(&mut read),

@@ -46,6 +46,11 @@ pub(crate) async fn form(app: &App, request: &Request) -> Result<Response<Body>,
         ];
         return Err(Problem::invalid(wrong.into_iter().flatten().collect()));
     };
+    let balance = app.ledger.balance(&account).await?;
+    if balance.micros() <= 0 {
+        let detail = format!("Only an account with credits may upload: the balance is {balance}.");
+        return Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail));
+    }
     let form = app.uploads.form(&app.signer, &upload, &content_type, bytes, now).await?;
     let body = json!({
         "id": upload.id(),
