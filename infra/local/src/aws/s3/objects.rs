@@ -206,13 +206,15 @@ fn then_take_turn(
     turn: Arc<OnceLock<Turn>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
     try_stream! {
-        let mut hash = Sha256::new();
+        let mut announced = sha256.map(|sha256| (sha256, Sha256::new()));
         for await chunk in content {
             let chunk = chunk.map_err(io::Error::other)?;
-            hash.update(&chunk);
+            if let Some((_, hash)) = &mut announced {
+                hash.update(&chunk);
+            }
             yield chunk;
         }
-        if sha256.is_some_and(|sha256| sha256 != *hash.finalize()) {
+        if announced.is_some_and(|(sha256, hash)| sha256 != *hash.finalize()) {
             let _ = turn.set(Turn::Damaged);
             Err(io::Error::other("the content is not the announced one"))?;
         }

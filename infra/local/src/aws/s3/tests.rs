@@ -43,16 +43,16 @@ async fn start() -> Local {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let s3 = S3::start(listener, folder.path(), CancellationToken::new()).await.unwrap();
     s3.ensure_bucket(BUCKET).await.unwrap();
-    let rule = |origin: &str, methods: &[&str], exposed: &[&str]| BucketCors {
+    let list = |words: &str| words.split_whitespace().map(str::to_owned).collect();
+    let rule = |origin: &str, methods: &str, headers: &str, exposed: &str| BucketCors {
         allowed_origins: vec![origin.to_owned()],
-        allowed_methods: methods.iter().map(|method| (*method).to_owned()).collect(),
-        allowed_headers: vec!["*".to_owned()],
-        exposed_headers: exposed.iter().map(|name| (*name).to_owned()).collect(),
+        allowed_methods: list(methods),
+        allowed_headers: list(headers),
+        exposed_headers: list(exposed),
         max_age: 3_600,
     };
-    let rules =
-        [rule("*", &["GET", "HEAD"], &["Content-Range"]), rule("https://films.example", &["POST"], &[])];
-    s3.set_cors(rules.to_vec());
+    let pages = rule("*", "GET HEAD", "*", "Content-Range");
+    s3.set_cors(vec![pages, rule("https://films.example", "POST", "content-type X-Amz-*", "")]);
     let client = client(&s3.url(), CREDENTIAL);
     Local { s3, client, _folder: folder }
 }
@@ -294,6 +294,19 @@ async fn a_page_of_any_origin_may_get_and_head_and_nothing_else() {
             browser.request(method, &url).header(ORIGIN, "https://example.com").send().await.unwrap();
         assert!(!forced.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
         assert_eq!(forced.text().await.unwrap(), r#"{"message":"Forbidden"}"#);
+    }
+
+    // Only the first rule lets a page send any header.
+    for (method, origin, names, status) in [
+        ("GET", "https://example.com", "range, x-odd", 200),
+        ("POST", "https://films.example", "Content-Type,x-amz-date", 200),
+        ("POST", "https://films.example", "content-type,x-odd", 403),
+        ("POST", "https://films.example", "x-content-type", 403),
+    ] {
+        let asked = browser.request(Method::OPTIONS, &url).header(ORIGIN, origin);
+        let asked = asked.header(ACCESS_CONTROL_REQUEST_METHOD, method);
+        let asked = asked.header(ACCESS_CONTROL_REQUEST_HEADERS, names).send().await.unwrap();
+        assert_eq!(asked.status().as_u16(), status, "{method} {names}");
     }
 
     for (origin, status) in [("https://films.example", 200), ("https://evil.example", 403), ("null", 403)] {
