@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -99,13 +100,46 @@ fn a_wait_ends_in_time_and_polls_once_a_second_at_most() {
     let at_once = Server::start(|_| Some(running()));
     let silent = Server::start(|_| None);
     let failing = Server::start(|_| Some(http("503 Unavailable", "", b"")));
-    for (api, polls) in [(&at_once, 2..=3), (&silent, 1..=1), (&failing, 1..=2)] {
+    for (api, polls, known) in [
+        (&at_once, 2..=3, "still running"),
+        (
+            &silent,
+            1..=1,
+            "of unknown status after 2 s; it continues without this command (the last call failed: the API did not answer",
+        ),
+        (&failing, 1..=2, "the last call failed: the API is not available: 503"),
+    ] {
         let start = Instant::now();
         let error = refused(here().path(), &api.url, &["wait", ID, "--timeout", "2"]);
         assert!(error.contains("after 2 s; it continues without this command"), "{error}");
+        assert!(error.contains(known), "{error}");
         assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
         assert!(polls.contains(&api.requests().len()), "{} polls", api.requests().len());
     }
+}
+
+#[test]
+fn a_short_wait_shows_the_status_and_a_failure_after_it() {
+    let waiting = Server::start(|request| (!request.contains("prefer: wait=")).then(running));
+    let error = refused(here().path(), &waiting.url, &["wait", ID, "--timeout", "1"]);
+    assert!(error.contains("still running after 1 s; it continues"), "{error}");
+
+    let calls = AtomicUsize::new(0);
+    let lost = Server::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Some(running()),
+        _ => Some(http("502 Bad Gateway", "", b"")),
+    });
+    let error = refused(here().path(), &lost.url, &["wait", ID, "--timeout", "3"]);
+    assert!(error.contains("still running after 3 s") && error.contains("502"), "{error}");
+}
+
+#[test]
+fn a_deleted_file_is_named_as_the_reason() {
+    let at = "2026-11-30T08:00:00.000Z";
+    let job = json!({"id": ID, "status": "succeeded", "media_deleted_at": at}).to_string();
+    let api = Server::start(move |_| Some(ok(&job)));
+    let error = refused(here().path(), &api.url, &["download", ID]);
+    assert!(error.contains(&format!("there is no file: it was deleted at {at}")), "{error}");
 }
 
 /// An API with one job, whose file has the hash of `file`; `before` is called before the file is sent.
