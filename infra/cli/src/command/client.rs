@@ -10,7 +10,7 @@ use reqwest::redirect::Policy;
 use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode, Url, multipart};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::image::{File, Given};
 use super::save::Place;
@@ -119,7 +119,7 @@ impl Client {
             if tries == STORE_TRIES {
                 return Err(failure);
             }
-            sleep(Duration::from_secs(1 << tries) / 2).await;
+            sleep_until(Instant::now() + Duration::from_secs(1 << tries) / 2).await;
             tries += 1;
         }
     }

@@ -37,7 +37,7 @@ fn stored(_: usize) -> Vec<u8> {
 }
 
 fn png(folder: &Path) -> String {
-    fs::write(folder.join("boat.png"), PNG).unwrap();
+    fs::write(folder.join("boat.png"), PNG).expect("a folder");
     data_encoding::HEXLOWER.encode(&Sha256::digest(PNG))
 }
 
