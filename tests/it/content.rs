@@ -183,6 +183,11 @@ async fn progress_rises_with_the_usual_time_and_ends_at_100_for_a_success_alone(
         world.clock.advance(Duration::from_secs(3_600));
         let listed = get(&world, "/v1/jobs?limit=1").await;
         assert_eq!(listed.body["jobs"][0]["progress"], ended, "an ended job stands still");
+        let deleted = world.call(Method::DELETE, &format!("/v1/jobs/{id}/media"), &[], None).await;
+        assert_eq!(deleted.status, 200, "{deleted:?}");
+        let shown = get(&world, &format!("/v1/jobs/{id}")).await;
+        assert!(shown.body["updated_at"] != listed.body["jobs"][0]["updated_at"], "it is a move: {shown:?}");
+        assert_eq!(shown.body["progress"], ended, "which is not its end");
     }
 }
 

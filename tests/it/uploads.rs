@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use data_encoding::{BASE64, HEXLOWER};
+use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::State;
 use domain::time::Timestamp;
@@ -251,6 +252,7 @@ async fn an_upload_that_cannot_be_used_is_refused_before_the_charge() {
         [upload(&world, html).await, upload(&world, svg).await, upload(&world, program).await];
     let missing = sha256(b"never stored");
     let other: AccountId = "acct_other".parse().unwrap();
+    world.grant(&other, Credits::ONE).await;
     let foreign = format!("Bearer {}", world.new_key(&other, vec![Scope::Write]).await);
     let asked = ask(&world, &[("authorization", &foreign)], &announced(b"foreign")).await;
     let (url, fields) = form_of(&asked);
@@ -297,7 +299,43 @@ async fn a_submit_begins_the_day_of_its_upload_anew_and_a_repeat_needs_it_no_mor
     assert_eq!(world.post_job(&order(&id), "other").await.text("/errors/0/field"), "image.upload");
     let mut changed = order(&id);
     changed["prompt"] = json!("a moat");
-    assert_eq!(world.post_job(&changed, "boat").await.text("/errors/0/field"), "image.upload");
+    let reused = world.post_job(&changed, "boat").await;
+    assert_eq!((reused.status.as_u16(), reused.code()), (422, "idempotency_key_reused"), "{reused:?}");
+}
+
+/// Also of a store that does not hold a form to its SHA-256.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_bucket_holds_must_be_the_announced_file() {
+    let world = World::new().await;
+    let balance = world.balance().await;
+    let id = upload(&world, IMAGE).await;
+    let (bucket, key) = (world.source().bucket, Upload::of_id(&world.account, &id).unwrap().key());
+    let mut other = IMAGE.to_vec();
+    *other.last_mut().unwrap() ^= 1;
+    let put = async |content: Vec<u8>| {
+        let put = world.operator.s3().put_object().bucket(&bucket).key(&key).body(content.into());
+        put.send().await.unwrap();
+    };
+    put(other).await;
+    let refused = world.post_job(&order(&id), "boat").await;
+    let error = (refused.status.as_u16(), refused.text("/errors/0/field"));
+    assert_eq!(error, (422, "image.upload"), "{refused:?}");
+    assert!(refused.text("/errors/0/detail").contains("not the announced file"), "{refused:?}");
+    assert_eq!(world.balance().await, balance);
+    put(IMAGE.to_vec()).await;
+    assert_eq!(world.post_job(&order(&id), "boat").await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_without_credits_gets_no_form() {
+    let world = World::new().await;
+    let account: AccountId = "acct_empty".parse().unwrap();
+    let caller = format!("Bearer {}", world.new_key(&account, vec![Scope::Write]).await);
+    let headers = [("authorization", &*caller)];
+    let refused = ask(&world, &headers, &announced(IMAGE)).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (402, "insufficient_credits"), "{refused:?}");
+    world.grant(&account, Credits::ONE).await;
+    assert_eq!(ask(&world, &headers, &announced(IMAGE)).await.status, 200);
 }
 
 /// Two calls of the bucket, and only for a job that names an upload.

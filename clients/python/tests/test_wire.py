@@ -1,13 +1,17 @@
 """Against servers that answer badly. They need no stack."""
 
+import json
+import os
 import socket
 import struct
 import threading
 import time
 import unittest
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import mock
 
-from genmux import Client, GenmuxError, verify
+from genmux import Client, GenmuxError, JobFailed, verify
 
 JOB = b'{"id": "job_1", "status": "running"}'
 
@@ -111,6 +115,84 @@ class BadAnswers(unittest.TestCase):
             Client(api, "key").create("m", "a boat")
         self.assertEqual((caught.exception.status, caught.exception.code), (None, "unreachable"))
         self.assertTrue(caught.exception.idempotency_key)
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def upload(self, *of_the_store: bytes) -> tuple[Server, BaseException | None]:
+        """An upload to a store that answers so, and how it failed."""
+        path = self.folder / "boat.png"
+        path.write_bytes(b"}")
+        with Server(*of_the_store) as store:
+            form = json.dumps({"id": "a", "url": f"{store.url}/store", "fields": {"policy": "p"}}).encode()
+            with Server(answer(form)) as api, mock.patch("genmux.client._sleep"):
+                try:
+                    Client(api.url, "secret-key").upload(path, "image/png")
+                except GenmuxError as error:
+                    return store, error
+        return store, None
+
+    def test_a_file_is_sent_again_while_that_may_help(self):
+        store, error = self.upload(b"HTTP/1.1 2", answer(b"", "503 Slow Down"), answer(b"", "204 No Content"))
+        self.assertEqual((error, len(store.requests)), (None, 3))
+        self.assertTrue(all('name="policy"\r\n\r\np\r\n' in request for request in store.requests), store.requests)
+        self.assertNotIn("secret-key", "".join(store.requests))
+        store, error = self.upload(answer(b"", "503 Slow Down"))
+        self.assertEqual((error.status, len(store.requests)), (503, 5))
+
+    def test_a_file_that_is_refused_is_sent_once_and_follows_no_redirect(self):
+        with Server(answer(b"")) as other:
+            for status in ("403 Forbidden", "307 Temporary Redirect"):
+                store, error = self.upload(answer(b"", status, more=f"location: {other.url}/\r\n"))
+                self.assertEqual((error.status, error.code, len(store.requests)), (int(status[:3]), "upload", 1))
+        self.assertEqual(other.requests, [])
+
+    def test_only_a_file_of_the_size_of_an_image_is_read(self):
+        os.mkfifo(self.folder / "pipe")
+        for name, size in [("largest", 10 << 20), ("larger", (10 << 20) + 1), ("huge", 10 << 30)]:
+            with (self.folder / name).open("wb") as file:
+                file.truncate(size)
+        with Server(answer(b"{}", "422 Unprocessable Content")) as api:
+            client = Client(api.url, "key")
+            for path in ("/dev/zero", self.folder / "pipe", self.folder, self.folder / "larger", self.folder / "huge"):
+                with self.assertRaises(ValueError, msg=path):
+                    client.upload(path, "image/png")
+            with self.assertRaises(FileNotFoundError):
+                client.upload(self.folder / "absent", "image/png")
+            self.assertEqual(api.requests, [])
+            with self.assertRaises(GenmuxError):
+                client.upload(self.folder / "largest", "image/png")
+            self.assertEqual(len(api.requests), 1)
+
+    def test_a_form_that_is_none_is_an_error(self):
+        for form in (b'{"id": "a"}', b'{"fields": []}', b'{"fields": {}, "url": "file:///etc/passwd"}', b'{"fields": {}}'):
+            (self.folder / "boat.png").write_bytes(b"}")
+            with Server(answer(form)) as api, self.assertRaises(GenmuxError) as caught:
+                Client(api.url, "key").upload(self.folder / "boat.png", "image/png")
+            self.assertEqual((caught.exception.status, caught.exception.code), (200, "unexpected_answer"))
+
+    def test_a_download_that_fails_is_an_error_without_its_link(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            nothing = f"127.0.0.1:{free.getsockname()[1]}"
+        with Server(answer(b"", "403 Forbidden")) as refusing, Server(answer(b"a", length=9)) as breaking:
+            for host in (nothing, refusing.url[7:], breaking.url[7:]):
+                media = {"url": f"http://{host}/file?signature=1", "sha256": "0"}
+                job = json.dumps({"id": "job_1", "status": "succeeded", "media": [media]}).encode()
+                with Server(answer(job)) as api, self.assertRaises(GenmuxError) as caught:
+                    Client(api.url, "key").download({"id": "job_1"}, self.folder / "a.mp4")
+                self.assertEqual(caught.exception.code, "download")
+                self.assertNotIn("signature", str(caught.exception))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_a_deleted_file_is_named_as_the_reason(self):
+        job = b'{"id": "job_1", "status": "succeeded", "media_deleted_at": "2026-11-30T08:00:00.000Z"}'
+        with Server(answer(job)) as api, self.assertRaises(JobFailed) as caught:
+            Client(api.url, "key").download({"id": "job_1"}, self.folder / "a.mp4")
+        self.assertEqual(str(caught.exception), "job_1 succeeded: its file was deleted at 2026-11-30T08:00:00.000Z")
 
 
 class Secrets(unittest.TestCase):

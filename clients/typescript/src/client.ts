@@ -9,6 +9,14 @@ export interface Media {
   content_type: string;
   bytes: number;
   sha256: string;
+  width?: number;
+  height?: number;
+  /** Of a video. */
+  duration_s?: number;
+  fps?: number;
+  /** Links to what is made of the file, by name, if the deployment offers any. */
+  variants?: Record<string, string>;
+  [member: string]: unknown;
 }
 
 /** A job as the API shows it; more members are in its document. */
@@ -65,7 +73,6 @@ export interface ClientOptions {
 }
 
 interface Form {
-  id: string;
   url: string;
   fields: Record<string, string>;
 }
@@ -100,10 +107,12 @@ export class GenmuxError extends Error {
   }
 }
 
-/** A job that has ended without a file. `job.error` says why. */
+/** A job that has ended without a file, or whose file was deleted. `job.error` says why it has none. */
 export class JobFailed extends Error {
   constructor(readonly job: Job) {
-    super(`${job.id} ${job.status}: ${job.error?.code ?? ""} ${job.error?.message ?? ""}`.trim());
+    const deleted = job.media_deleted_at;
+    const why = deleted ? `its file was deleted at ${deleted}` : `${job.error?.code ?? ""} ${job.error?.message ?? ""}`;
+    super(`${job.id} ${job.status}: ${why}`.trim());
     this.name = "JobFailed";
   }
 }
@@ -115,6 +124,8 @@ const TRIES = 5;
 const POLL_S = 25;
 /** The shortest time between two polls, in milliseconds. */
 const POLL_FLOOR_MS = 1000;
+const IMAGE_BYTES_MAX = 10 << 20;
+const NO_ANSWER = "the answer is not one of the API: check its URL";
 
 interface Answer {
   value: Record<string, unknown>;
@@ -170,18 +181,24 @@ export class Client {
     }
   }
 
-  /** Uploads an image, as the `image` or `last_frame` of a request. A repeat is the same upload. */
+  /**
+   * Uploads an image, as the `image` or `last_frame` of a request. A repeat is the same upload.
+   *
+   * Throws a `RangeError` for a file that is too large.
+   */
   async upload(file: Blob): Promise<Image> {
+    if (file.size > IMAGE_BYTES_MAX) throw new RangeError(`the file is too large: an image may have ${IMAGE_BYTES_MAX} bytes`);
     const sha256 = await hex(await file.arrayBuffer());
     const announced = { content_type: file.type, bytes: file.size, sha256 };
-    const form = (await this.#json("id", "POST", "/v1/uploads", announced)) as Form;
+    const form = (await this.#json("fields", "POST", "/v1/uploads", announced)) as Form;
+    if (!form.fields || typeof form.url !== "string") throw new GenmuxError(200, { detail: NO_ANSWER });
     const body = new FormData();
     for (const [name, value] of Object.entries(form.fields)) body.append(name, value);
     body.append("file", file);
     // The form is for the store, which does not get the key.
-    const answer = await this.#fetch(form.url, { method: "POST", body, signal: AbortSignal.timeout(this.#timeoutMs) });
+    const { answer } = await this.#sent("the store", form.url, { method: "POST", body });
     if (!answer.ok) throw new GenmuxError(answer.status, { code: "upload", detail: "the store refuses the file" });
-    return { upload: form.id };
+    return { upload: sha256 };
   }
 
   /** A job; if it has succeeded, with a link to its file that is valid for an hour. */
@@ -287,29 +304,33 @@ export class Client {
     const init: RequestInit = {
       method,
       headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json", ...headers },
-      // The target of a redirect would get the key.
-      redirect: "manual",
     };
     if (body !== undefined) init.body = JSON.stringify(body);
+    const { answer, text } = await this.#sent("the API", this.#api + path, init);
+    if (answer.status === 304) return undefined;
+    const value = object(text);
+    if (answer.ok && member in value) return { value, headers: answer.headers };
+    throw new GenmuxError(answer.status, problem(answer, value), answer.headers.get("x-request-id"));
+  }
+
+  /** The answer and its body, after as many tries as it takes. */
+  async #sent(whom: string, url: string, init: RequestInit): Promise<{ answer: Response; text: string }> {
     for (let number = 1; ; number++) {
       let answer: Response;
       let text: string;
       try {
-        answer = await this.#fetch(this.#api + path, { ...init, signal: AbortSignal.timeout(this.#timeoutMs) });
+        const signal = AbortSignal.timeout(this.#timeoutMs);
+        // The target of a redirect would get the key, or the file.
+        answer = await this.#fetch(url, { ...init, redirect: "manual", signal });
         text = await answer.text();
       } catch (error) {
-        if (number === TRIES) throw new GenmuxError(0, { detail: `the API is not reachable: ${error}` });
+        if (number === TRIES) throw new GenmuxError(0, { detail: `${whom} is not reachable: ${error}` });
         await pause(number, 0);
         continue;
       }
-      if (answer.status === 304) return undefined;
-      const value = object(text);
-      if (answer.ok && member in value) return { value, headers: answer.headers };
       const after = Number(answer.headers.get("retry-after")) || 0;
       // A limit of the account that does not pass soon is for the caller to see.
-      if (!PASSING.includes(answer.status) || number === TRIES || after > 60) {
-        throw new GenmuxError(answer.status, problem(answer, value), answer.headers.get("x-request-id"));
-      }
+      if (!PASSING.includes(answer.status) || number === TRIES || after > 60) return { answer, text };
       await pause(number, after);
     }
   }
@@ -332,7 +353,7 @@ function object(text: string): Record<string, unknown> {
 }
 
 function problem(answer: Response, value: Record<string, unknown>): Problem {
-  if (answer.ok) return { detail: "the answer is not one of the API: check its URL" };
+  if (answer.ok) return { detail: NO_ANSWER };
   // A browser shows nothing of a redirect, not even its status.
   if (answer.type === "opaqueredirect" || answer.status < 400) {
     const detail = "a redirect is not followed, because its target would get the key: name the API itself";

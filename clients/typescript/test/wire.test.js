@@ -98,6 +98,72 @@ test("a download may take longer than a call while bytes come, and no longer wit
   });
 });
 
+/** Uploads to a store that answers with these, the last one again and again: the keys that it got, and the error. */
+async function uploaded(...answers) {
+  let error;
+  const keys = [];
+  const store = (response, number, request) => {
+    keys.push(request.headers["authorization"]);
+    answers[Math.min(number, answers.length) - 1](response);
+  };
+  await served(store, async (url) => {
+    const form = JSON.stringify({ id: "a", url: `${url}/store`, fields: { policy: "p" } });
+    await served((response) => response.end(form), async (api) => {
+      error = await client(api).upload(new Blob(["a"], { type: "image/png" })).then(() => undefined, (e) => e);
+    });
+  });
+  return { keys, error };
+}
+const status = (code, headers = {}) => (response) => response.writeHead(code, headers).end();
+
+test("a file is sent again while that may help, and never with the key", async () => {
+  const { keys, error } = await uploaded((response) => response.destroy(), status(503), status(204));
+  assert.equal(error, undefined);
+  assert.deepEqual(keys, [undefined, undefined, undefined]);
+});
+
+test("a file that is refused is sent once and follows no redirect", async () => {
+  await served(status(204), async (other, otherCalls) => {
+    for (const code of [403, 307]) {
+      const { keys, error } = await uploaded(status(code, { location: other }));
+      assert.ok(error instanceof GenmuxError);
+      assert.deepEqual([error.status, error.code, keys.length], [code, "upload", 1]);
+    }
+    assert.equal(otherCalls.length, 0);
+  });
+});
+
+test("a store that cannot be reached is an error of this client", async () => {
+  const form = JSON.stringify({ id: "a", url: "http://127.0.0.1:9/store", fields: {} });
+  await served((response) => response.end(form), async (api) => {
+    const error = await caught(client(api).upload(new Blob(["a"])));
+    assert.ok(error instanceof GenmuxError);
+    assert.equal(error.code, "unreachable");
+  });
+  await served((response) => response.end('{"fields":null}'), async (api) => {
+    assert.equal((await caught(client(api).upload(new Blob(["a"])))).code, "unexpected_answer");
+  });
+});
+
+test("a file that is too large is not read", async () => {
+  await served((response) => response.end(JOB), async (api, calls) => {
+    const largest = 10 << 20;
+    const large = { size: largest + 1, type: "image/png", arrayBuffer: () => assert.fail("it is read") };
+    assert.ok((await caught(client(api).upload(large))) instanceof RangeError);
+    assert.equal(calls.length, 0);
+    await caught(client(api).upload(new Blob([new Uint8Array(largest)])));
+    assert.equal(calls.length, 1);
+  });
+});
+
+test("a deleted file is named as the reason", async () => {
+  const job = { id: "job_1", status: "succeeded", media_deleted_at: "2026-11-30T08:00:00.000Z" };
+  await served((response) => response.end(JSON.stringify(job)), async (api) => {
+    const error = await caught(client(api).download({ id: "job_1" }));
+    assert.equal(error.message, "job_1 succeeded: its file was deleted at 2026-11-30T08:00:00.000Z");
+  });
+});
+
 test("fetch is called as browsers demand, on no other object", async () => {
   const asInBrowsers = function () {
     if (this !== undefined) throw new TypeError("Illegal invocation");

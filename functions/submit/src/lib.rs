@@ -28,6 +28,7 @@ use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
 use shared::store::jobs::Created;
 use shared::store::keystore::{ApiKey, KeyStore, Scope};
+use shared::store::ledger::Ledger;
 use shared::store::uploads::{Signer, Uploads};
 
 mod quote;
@@ -41,6 +42,8 @@ const LIVE_RETRY_AFTER: Duration = Duration::from_secs(30);
 pub struct App {
     pub callers: Authenticator,
     pub submit: Submit,
+    /// Whether an account has credits.
+    pub ledger: Ledger,
     pub catalog: Catalog,
     /// Allowed hosts of URLs in requests.
     pub reach: Reach,
@@ -67,6 +70,7 @@ impl App {
                 config::queue(process, &mut read, "DISPATCH_QUEUE_URL"),
                 config::live_jobs_max(&mut read),
             ),
+            ledger: Ledger::new(table),
             aliases: config::openai_aliases(&mut read, &catalog),
             catalog,
             reach: config::reach(&mut read),
@@ -109,17 +113,23 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
-            let is_same = |job: &Job| job.body_digest() == body_digest.as_deref();
-            return door.repeat(&id, is_same).await?.unwrap_or(Err(problem));
+            let earlier = app.submit.jobs.get_with_request(&id).await?;
+            let same = earlier.filter(|(job, _)| job.body_digest() == body_digest.as_deref());
+            return same.map_or(Err(problem), |(job, order)| door.replayed(&job, &order));
         }
         Err(problem) => return Err(problem),
     };
     match uploads::keep(app, &order, &images).await {
         Ok(()) => {}
-        // A repeat of a request whose uploads have been deleted since.
+        // A repeat of a request whose uploads have been deleted since, or a reused key.
         Err(problem) if key.is_some() => {
-            let digest = order.digest();
-            return door.repeat(&id, |job| job.request_hash() == digest).await?.unwrap_or(Err(problem));
+            return match app.submit.jobs.get_with_request(&id).await? {
+                Some((job, earlier)) if job.is_made_by(&order.digest(), body_digest.as_deref()) => {
+                    door.replayed(&job, &earlier)
+                }
+                Some(_) => Err(idempotency::key_reused()),
+                None => Err(problem),
+            };
         }
         Err(problem) => return Err(problem),
     }
@@ -183,17 +193,6 @@ impl Door<'_> {
         let terms = app.submit.prices.of(account, now).await?;
         let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
         Ok(Priced { order, price, terms, images })
-    }
-
-    /// The answer to a request whose key has made a job, if it is the same request.
-    async fn repeat(
-        &self,
-        id: &JobId,
-        is_same: impl Fn(&Job) -> bool,
-    ) -> Result<Option<Result<Response<Body>, Problem>>, Problem> {
-        let earlier = self.app.submit.jobs.get_with_request(id).await?;
-        let earlier = earlier.filter(|(job, _)| is_same(job));
-        Ok(earlier.map(|(job, order)| self.replayed(&job, &order)))
     }
 
     /// In OpenAI's dialect a deleted video is none, and the same order makes no second one.

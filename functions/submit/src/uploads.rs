@@ -24,8 +24,8 @@ struct Announced {
     sha256: String,
 }
 
-/// `POST /v1/uploads`: a form for one image. It writes nothing, and the same image is the same upload: a repeat
-/// is a fresh form for it, with or without a key.
+/// `POST /v1/uploads`: a form for one image, of an account that has credits to use it. It writes nothing, and the
+/// same image is the same upload: a repeat is a fresh form for it, with or without a key.
 pub(crate) async fn form(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
     check_version(request.headers())?;
@@ -46,6 +46,11 @@ pub(crate) async fn form(app: &App, request: &Request) -> Result<Response<Body>,
         ];
         return Err(Problem::invalid(wrong.into_iter().flatten().collect()));
     };
+    let balance = app.ledger.balance(&account).await?;
+    if balance.micros() <= 0 {
+        let detail = format!("Only an account with credits may upload: the balance is {balance}.");
+        return Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_credits", detail));
+    }
     let form = app.uploads.form(&app.signer, &upload, &content_type, bytes, now).await?;
     let body = json!({
         "id": upload.id(),
@@ -76,6 +81,7 @@ pub(crate) async fn keep(
                 "names no upload: post the file of its form first. An unused one is deleted after a day"
             }
             Kept::OfUnknownKind => "must be a PNG, JPEG or WebP image",
+            Kept::OfOtherContent => "is not the announced file: upload it again",
         };
         Some(wrong(field, detail, Vec::new()))
     });

@@ -119,6 +119,7 @@ impl Job {
             Effect::Illegal => return Err(Illegal { state: self.state.name(), event: event.name() }),
         }
         after.version += 1;
+        after.ended_at = self.ended_at();
         after.updated_at = now;
         let mut transition = Transition { before: self.clone(), after, entry: None, at_risk: MicroUsd(0) };
         let after = &mut transition.after;

@@ -69,6 +69,9 @@ pub struct Job {
     pub(crate) body_digest: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+    /// When it ended, once a later move has changed `updated_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_at: Option<Timestamp>,
     /// Deadline of the current state.
     pub(crate) deadline: Timestamp,
     /// Number of the current attempt; 0 before the first.
@@ -147,6 +150,7 @@ impl Job {
             body_digest: None,
             created_at: now,
             updated_at: now,
+            ended_at: None,
             deadline: now + QUEUED_MAX,
             attempt: 0,
             attempts: Vec::new(),

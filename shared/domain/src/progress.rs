@@ -21,7 +21,7 @@ pub fn progress(job: &Job, catalog: &Catalog, now: Timestamp) -> u8 {
     if job.attempts().is_empty() {
         return 0;
     }
-    let until = if job.state().is_terminal() { job.updated_at() } else { now };
+    let until = job.ended_at().unwrap_or(now);
     let expected_s = expected_s(job, catalog).unwrap_or(EXPECTED_S).max(1);
     let share = until.since(job.created_at()).as_millis() / (u128::from(expected_s) * 10);
     u8::try_from(share.min(99)).unwrap_or(99)

@@ -21,9 +21,11 @@ use super::verdict::Fault;
 use super::word;
 
 mod image;
+mod object;
 
 pub use image::Image;
 use image::{IMAGE, LAST_FRAME, Names};
+pub use object::{Object, object};
 
 /// The body of `POST /v1/jobs`: well-formed, not yet validated. `null` means absent.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,10 +36,12 @@ pub struct Order {
     #[serde(default, deserialize_with = "given")]
     pub image_url: Option<String>,
     /// In the place of `image_url`.
+    #[serde(default, deserialize_with = "object")]
     pub image: Option<Image>,
     #[serde(default, deserialize_with = "given")]
     pub last_frame_url: Option<String>,
     /// In the place of `last_frame_url`.
+    #[serde(default, deserialize_with = "object")]
     pub last_frame: Option<Image>,
     pub duration_s: Option<u32>,
     #[serde(default, deserialize_with = "given")]

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::MetadataDirective;
+use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective};
 use bytes::Bytes;
 use domain::time::Timestamp;
 use domain::upload::Upload;
@@ -41,6 +41,8 @@ pub enum Kept {
     Missing,
     /// It is no image that providers know.
     OfUnknownKind,
+    /// It is not the file that was announced.
+    OfOtherContent,
 }
 
 impl Uploads {
@@ -94,8 +96,9 @@ impl Uploads {
         sent.map(|_| ()).map_err(|source| Error::sdk("store an upload", source))
     }
 
-    /// Begins the day of an upload anew, by a copy to its own place. Its content is fixed by its name, so that
-    /// nothing can change between the check and the copy.
+    /// Begins the day of an upload anew, by a copy to its own place, for which the bucket computes the SHA-256: the
+    /// check does not rest on the form alone. The content is fixed by its name, so that nothing can change between
+    /// the checks.
     async fn renew(&self, upload: &Upload, kind: fn(Bytes) -> Option<&'static str>) -> Result<Kept, Error> {
         let doing = "look at an upload";
         let get = self.client.get_object().bucket(&self.bucket).key(upload.key()).range(START);
@@ -108,10 +111,17 @@ impl Uploads {
         let copy = self.client.copy_object().bucket(&self.bucket).key(upload.key());
         let copy = copy.copy_source(format!("{}/{}", self.bucket, upload.key()));
         let copy = copy.metadata_directive(MetadataDirective::Replace).content_disposition(DISPOSITION);
-        match copy.content_type(content_type).send().await {
-            Ok(_) => Ok(Kept::Kept),
-            Err(error) if is_missing(&error) => Ok(Kept::Missing),
-            Err(error) => Err(Error::sdk("keep an upload", error)),
+        let copy = copy.content_type(content_type).checksum_algorithm(ChecksumAlgorithm::Sha256);
+        let doing = "keep an upload";
+        let copied = match copy.send().await {
+            Ok(copied) => copied,
+            Err(error) if is_missing(&error) => return Ok(Kept::Missing),
+            Err(error) => return Err(Error::sdk(doing, error)),
+        };
+        match copied.copy_object_result().and_then(|copy| copy.checksum_sha256()) {
+            Some(sha256) if sha256 == upload.sha256_base64() => Ok(Kept::Kept),
+            Some(_) => Ok(Kept::OfOtherContent),
+            None => Err(Error::failed(doing, "the bucket computed no SHA-256")),
         }
     }
 

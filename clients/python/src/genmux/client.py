@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import stat
 import time
 import urllib.error
 import urllib.parse
@@ -26,6 +27,7 @@ TRIES = 5
 # The longest wait of the API for a change, and the shortest time between two polls, in seconds.
 POLL_S = 25
 POLL_FLOOR_S = 1.0
+IMAGE_BYTES_MAX = 10 << 20
 
 
 class GenmuxError(Exception):
@@ -48,12 +50,13 @@ class GenmuxError(Exception):
 
 
 class JobFailed(Exception):
-    """A job that has ended without a file. `job["error"]` says why."""
+    """A job that has ended without a file, or whose file was deleted. `job["error"]` says why it has none."""
 
     def __init__(self, job: Job):
         self.job = job
-        error = job.get("error") or {}
-        super().__init__(f"{job.get('id')} {job.get('status')}: {error.get('code', '')} {error.get('message', '')}".strip())
+        error, deleted_at = job.get("error") or {}, job.get("media_deleted_at")
+        why = f"its file was deleted at {deleted_at}" if deleted_at else f"{error.get('code', '')} {error.get('message', '')}"
+        super().__init__(f"{job.get('id')} {job.get('status')}: {why}".strip())
 
 
 class Client:
@@ -94,11 +97,16 @@ class Client:
             raise
 
     def upload(self, path: str | Path, content_type: str) -> dict[str, str]:
-        """Uploads an image, and returns it as the `image` or `last_frame` of a request. A repeat is the same upload."""
-        content = Path(path).read_bytes()
+        """Uploads an image, and returns it as the `image` or `last_frame` of a request. A repeat is the same upload.
+
+        Raises `ValueError` for what is no file, or too large.
+        """
+        content = _image(Path(path))
         digest = hashlib.sha256(content).hexdigest()
         announced = {"content_type": content_type, "bytes": len(content), "sha256": digest}
-        form = self._call("id", "POST", "/v1/uploads", announced)[0]
+        form = self._call("fields", "POST", "/v1/uploads", announced)[0]
+        if not isinstance(form["fields"], dict) or not re.match("https?://", str(form.get("url"))):
+            raise GenmuxError(200, _problem(200, {}))
         boundary = uuid.uuid4().hex
         texts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in form["fields"].items()]
         parts = [*texts, b'name="file"; filename="image"\r\n\r\n' + content]
@@ -106,14 +114,10 @@ class Client:
         body = b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
         # The form is for the store, which does not get the key.
         headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
-        request = urllib.request.Request(form["url"], body, headers, method="POST")
-        try:
-            status = self._send(request)[0]
-        except (OSError, http.client.HTTPException) as error:
-            raise GenmuxError(None, {"detail": f"the store is not reachable: {error}"}) from error
+        status = self._sent("the store", "POST", form["url"], body, headers)[0]
         if not 200 <= status < 300:
             raise GenmuxError(status, {"code": "upload", "detail": "the store refuses the file"})
-        return {"upload": form["id"]}
+        return {"upload": digest}
 
     def get(self, job_id: str) -> Job:
         """A job; if it has succeeded, with a link to its file that is valid for an hour."""
@@ -168,13 +172,12 @@ class Client:
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
         digest = hashlib.sha256()
         try:
-            # The link is to the store, which does not get the key.
-            with urllib.request.urlopen(media["url"], timeout=self._timeout) as answer, part.open("xb") as out:
-                while chunk := answer.read(1 << 20):
+            with part.open("xb") as out:
+                for chunk in self._chunks(media["url"]):
                     digest.update(chunk)
                     out.write(chunk)
             if digest.hexdigest() != media["sha256"]:
-                raise OSError("the file is not the one that was stored: try again")
+                raise GenmuxError(None, {"code": "download", "detail": "the file is not the one that was stored: try again"})
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -186,25 +189,44 @@ class Client:
         """The answer, which has this member, and its headers; None if it is not modified."""
         data = None if body is None else json.dumps(body).encode()
         sent = {"authorization": f"Bearer {self._key}", "content-type": "application/json", **(headers or {})}
+        status, answered, text = self._sent("the API", method, self._api + path, data, sent)
+        if status == 304:
+            return None, answered
+        value = _object(text)
+        if status < 300 and member in value:
+            return value, answered
+        raise GenmuxError(status, _problem(status, value), answered.get("x-request-id"))
+
+    def _sent(
+        self, whom: str, method: str, url: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """The status, the headers and the body of the answer, after as many tries as it takes."""
         for number in range(1, TRIES + 1):
             try:
-                status, answered, text = self._send(urllib.request.Request(self._api + path, data, sent, method=method))
+                status, answered, text = self._send(urllib.request.Request(url, data, headers, method=method))
             except (OSError, http.client.HTTPException) as error:
                 if number == TRIES:
-                    raise GenmuxError(None, {"detail": f"the API is not reachable: {error}"}) from error
+                    raise GenmuxError(None, {"detail": f"{whom} is not reachable: {error}"}) from error
                 _sleep(number, 0)
                 continue
-            if status == 304:
-                return None, answered
-            value = _object(text)
-            if status < 300 and member in value:
-                return value, answered
             pause = _seconds(answered.get("retry-after", ""))
             # A limit of the account that does not pass soon is for the caller to see.
             if status not in PASSING or number == TRIES or pause > 60:
-                raise GenmuxError(status, _problem(status, value), answered.get("x-request-id"))
+                return status, answered, text
             _sleep(number, pause)
         raise AssertionError("the last try returns or raises")
+
+    def _chunks(self, url: str) -> Iterator[bytes]:
+        """A file of the store, which does not get the key. The link is a credential: it is in no error."""
+        try:
+            with urllib.request.urlopen(url, timeout=self._timeout) as answer:
+                while chunk := answer.read(1 << 20):
+                    yield chunk
+        except urllib.error.HTTPError as error:
+            raise GenmuxError(error.code, {"code": "download", "detail": "the store has no such file"}) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            why = error if isinstance(error, OSError) else type(error).__name__
+            raise GenmuxError(None, {"code": "download", "detail": f"the file did not arrive: {why}"}) from None
 
     def _send(self, request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:
         """The status, the headers and the whole body of the answer, whatever the status is."""
@@ -221,6 +243,17 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def _image(path: Path) -> bytes:
+    """The content of a regular file, in which an image has room: others may have no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(IMAGE_BYTES_MAX + 1)
+    if len(content) > IMAGE_BYTES_MAX:
+        raise ValueError(f"{path} is too large: an image may have {IMAGE_BYTES_MAX} bytes")
+    return content
 
 
 def _sleep(number: int, at_least: int) -> None:

@@ -9,11 +9,14 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use domain::credit::Credits;
 use domain::id::{JobId, base32};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use shared::boot::Random;
+use shared::edge::idempotency;
 
 use super::Local;
 use super::client::{Client, save, text};
+use super::image::Given;
 use super::print::{self, Output, table};
 use super::save::Place;
 
@@ -60,12 +63,16 @@ struct Asked {
 }
 
 impl Asked {
-    /// The body of a request, with each field once. An image that is a file is uploaded.
-    async fn body(self, client: &Client) -> Result<Value> {
-        let image = match &self.image {
-            Some(image) => Some(client.image(image).await?),
-            None => None,
-        };
+    /// The image that is given, if one is.
+    async fn image(&self) -> Result<Option<Given>> {
+        match &self.image {
+            Some(image) => Given::read(image).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The body of a request with this image, and with each field once.
+    fn body(self, image: Option<Value>) -> Result<Value> {
         let own = [
             ("model", Some(Value::from(self.model))),
             ("prompt", Some(self.prompt.into())),
@@ -98,7 +105,7 @@ pub(super) struct Submit {
     #[command(flatten)]
     asked: Asked,
     /// A repeat with the same key returns the same job. Default: random.
-    #[arg(long)]
+    #[arg(long, value_parser = idempotency_key)]
     idempotency_key: Option<String>,
     /// Wait for the job's end, and save its file.
     #[arg(long)]
@@ -168,6 +175,14 @@ fn seconds() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(1..=TIMEOUT_MAX_S)
 }
 
+/// A key that the API takes, as it is given.
+fn idempotency_key(argument: &str) -> Result<String, String> {
+    let value = HeaderValue::from_str(argument).map_err(|_control| "must be visible ASCII characters")?;
+    let read = idempotency::key(&HeaderMap::from_iter([(HeaderName::from_static("idempotency-key"), value)]));
+    read.map_err(|problem| problem.detail.into_string())?;
+    Ok(argument.to_owned())
+}
+
 /// Parses `name=value`; the value is JSON, or else text.
 fn field(argument: &str) -> Result<(String, Value), String> {
     let (name, value) = argument.split_once('=').ok_or("must be a field and its value, like seed=7")?;
@@ -223,7 +238,9 @@ fn ranges(numbers: &[u64]) -> String {
 
 pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
     let client = args.api.client(local)?;
-    let quote = client.quote(&args.asked.body(&client).await?).await?;
+    // A quote stores nothing, and may be for a key that only reads.
+    let image = args.asked.image().await?.map(|image| image.named());
+    let quote = client.quote(&args.asked.body(image)?).await?;
     let routes = quote.get("routes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let usual = |value: &Value| value.get("expected_s").and_then(Value::as_u64).unwrap_or_default();
     let lines = routes.iter().map(|route| format!("\n  {}, usually {} s", text(route, "name"), usual(route)));
@@ -232,9 +249,15 @@ pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
 }
 
 pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
-    check_out(args.out.as_deref())?;
+    if args.wait {
+        check_out(args.out.as_deref())?;
+    }
     let client = args.api.client(local)?;
-    let body = args.asked.body(&client).await?;
+    let image = args.asked.image().await?;
+    let body = args.asked.body(image.as_ref().map(Given::named))?;
+    if let Some(image) = &image {
+        client.image(image).await?;
+    }
     let key = args.idempotency_key.unwrap_or_else(|| base32(&Random::System.bytes::<10>()));
     // Before the call: a command that is stopped meanwhile can be repeated.
     print::notice(format_args!("idempotency key {key}"));
@@ -285,9 +308,11 @@ async fn saved(id: &JobId, job: Value, out: Option<&Path>) -> Result<Output> {
     Ok(Output::new(shown, json!({"job": job, "file": file, "bytes": bytes})))
 }
 
-/// Checks before a job is submitted that its file can be saved.
+/// Checks before a job is submitted that its file can be saved: as `out`, or here under a job's name.
 pub(super) fn check_out(out: Option<&Path>) -> Result<()> {
-    out.map_or(Ok(()), |out| Place::of(out).map(drop))
+    let named = |id: JobId| PathBuf::from(format!("{id}.bin"));
+    let out = out.map_or_else(|| named(JobId::from_bytes(Random::System.bytes())), Path::to_owned);
+    Place::of(&out).map(drop)
 }
 
 /// Notes each new status.

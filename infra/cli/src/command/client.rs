@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
 use domain::id::JobId;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::redirect::Policy;
 use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode, Url, multipart};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::provider::fetch::Image;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::image::{File, Given};
 use super::save::Place;
 
 /// How many calls in a row may fail while a job is awaited.
 const FAILURES_MAX: u32 = 6;
+/// How often a file is sent to the store, which takes the same file any number of times.
+const STORE_TRIES: u32 = 5;
 /// The shortest time between two polls: a server that does not wait is not polled in a hot loop.
 const POLL_FLOOR: Duration = Duration::from_secs(1);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -80,35 +81,51 @@ impl Client {
         Ok(object(self.send(post).await?, &["status"]).await?)
     }
 
-    /// The `image` of a request: a URL, or a file that is uploaded.
-    pub(super) async fn image(&self, file_or_url: &str) -> Result<Value> {
-        if file_or_url.starts_with("https://") || file_or_url.starts_with("http://") {
-            return Ok(json!({"url": file_or_url}));
+    /// Uploads an image if it is a file, and names it for a request.
+    pub(super) async fn image(&self, given: &Given) -> Result<Value> {
+        if let Given::File(file) = given {
+            self.upload(file).await?;
         }
-        let read = tokio::fs::read(file_or_url).await;
-        let bytes = Bytes::from(read.with_context(|| format!("{file_or_url} cannot be read"))?);
-        let image =
-            Image::of(bytes).with_context(|| format!("{file_or_url} is not a PNG, JPEG or WebP image"))?;
-        let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(&image.bytes));
-        let announced = json!({"content_type": image.mime, "bytes": image.bytes.len(), "sha256": sha256});
+        Ok(given.named())
+    }
+
+    async fn upload(&self, file: &File) -> Result<()> {
+        let (image, name) = (&file.image, &file.name);
+        let announced =
+            json!({"content_type": image.mime, "bytes": image.bytes.len(), "sha256": file.sha256});
         let post = self.http.post(self.at("/v1/uploads")).json(&announced);
         let form = object(self.send(post).await?, &["id", "url"]).await?;
-        let fields = form.get("fields").and_then(Value::as_object).into_iter().flatten();
-        let fields = fields.fold(multipart::Form::new(), |fields, (name, value)| {
-            fields.text(name.clone(), value.as_str().unwrap_or_default().to_owned())
-        });
-        let file = multipart::Part::stream(image.bytes).file_name("image");
         // The form is a credential: its URL is not in an error, and the API key is not sent with it.
         let url = Url::parse(text(&form, "url")).context("the answer has no URL of the store")?;
         let store = builder(&url).redirect(Policy::none()).read_timeout(IDLE_MAX).build()?;
-        let post = store.post(url).multipart(fields.part("file", file)).send().await;
-        let sent = post.map_err(reqwest::Error::without_url)?;
-        ensure!(sent.status().is_success(), "the store refuses {file_or_url}: {}", sent.status());
-        Ok(json!({"upload": text(&form, "id")}))
+        let mut tries = 1;
+        loop {
+            let fields = form.get("fields").and_then(Value::as_object).into_iter().flatten();
+            let fields = fields.fold(multipart::Form::new(), |fields, (name, value)| {
+                fields.text(name.clone(), value.as_str().unwrap_or_default().to_owned())
+            });
+            let part = multipart::Part::stream(image.bytes.clone()).file_name("image");
+            let failure = match store.post(url.clone()).multipart(fields.part("file", part)).send().await {
+                Ok(sent) if sent.status().is_success() => return Ok(()),
+                Ok(sent) => {
+                    let refused = format!("the store refuses {name}: {}", sent.status());
+                    ensure!(is_passing(sent.status()), refused);
+                    anyhow::Error::msg(refused)
+                }
+                Err(error) => {
+                    anyhow::Error::new(error.without_url()).context(format!("{name} cannot be uploaded"))
+                }
+            };
+            if tries == STORE_TRIES {
+                return Err(failure);
+            }
+            sleep_until(Instant::now() + Duration::from_secs(1 << tries) / 2).await;
+            tries += 1;
+        }
     }
 
-    /// The job at its end, which must be `within` this time. Asks every `poll_s` seconds, or as soon as
-    /// something changes; `see` is called with the newest answer and the time since the start.
+    /// The job at its end, which must be `within` this time. Asks at once, and then every `poll_s` seconds or as
+    /// soon as something changes; `see` is called with the newest answer and the time since the start.
     pub(super) async fn wait(
         &self,
         id: &JobId,
@@ -119,18 +136,26 @@ impl Client {
         let (start, mut failures) = (Instant::now(), 0);
         let end = start + within;
         let (mut job, mut tag) = (Value::Null, None);
+        // The last failure, while nothing has come since.
+        let mut trouble = None;
         loop {
             let asked = Instant::now();
             let mut next = asked + POLL_FLOOR;
-            let wait_s = poll_s.min(end.duration_since(asked).as_secs()).max(1);
+            let wait_s = (!job.is_null()).then(|| poll_s.min(end.duration_since(asked).as_secs()).max(1));
             match timeout_at(end, self.change(id, wait_s, tag.as_deref())).await {
-                Ok(Ok(Some((newer_job, newer_tag)))) => (job, tag, failures) = (newer_job, newer_tag, 0),
-                Ok(Ok(None)) => failures = 0,
-                Ok(Err(Failure::Passing(_))) if failures < FAILURES_MAX => {
+                Ok(Ok(Some((newer_job, newer_tag)))) => {
+                    (job, tag, failures, trouble) = (newer_job, newer_tag, 0, None);
+                }
+                Ok(Ok(None)) => (failures, trouble) = (0, None),
+                Ok(Err(failure @ Failure::Passing(_))) if failures < FAILURES_MAX => {
                     failures += 1;
                     next = Instant::now() + Duration::from_secs(1 << failures);
+                    trouble = Some(failure.to_string());
                 }
                 Ok(Err(failure)) => return Err(failure.into()),
+                Err(_elapsed) if job.is_null() && trouble.is_none() => {
+                    trouble = Some("the API did not answer".to_owned());
+                }
                 Err(_elapsed) => {}
             }
             let status = text(&job, "status");
@@ -139,12 +164,12 @@ impl Client {
             }
             see(&job, start.elapsed());
             sleep_until(next.min(end)).await;
-            let status = if status.is_empty() { "of unknown status" } else { status };
-            ensure!(
-                Instant::now() < end,
-                "the job is still {status} after {} s; it continues without this command",
-                within.as_secs()
-            );
+            if Instant::now() >= end {
+                let known = if job.is_null() { "of unknown status" } else { status };
+                let why = trouble.map(|why| format!(" (the last call failed: {why})")).unwrap_or_default();
+                let after = within.as_secs();
+                bail!("the job is still {known} after {after} s; it continues without this command{why}");
+            }
         }
     }
 
@@ -152,11 +177,13 @@ impl Client {
     async fn change(
         &self,
         id: &JobId,
-        wait_s: u64,
+        wait_s: Option<u64>,
         tag: Option<&str>,
     ) -> Result<Option<(Value, Option<String>)>, Failure> {
         let mut get = self.http.get(self.at(&format!("/v1/jobs/{id}")));
-        get = get.header("prefer", format!("wait={wait_s}"));
+        if let Some(wait_s) = wait_s {
+            get = get.header("prefer", format!("wait={wait_s}"));
+        }
         if let Some(tag) = tag {
             get = get.header(IF_NONE_MATCH, tag);
         }
@@ -186,14 +213,18 @@ impl Client {
         };
         Err(match status {
             StatusCode::UNAUTHORIZED => Failure::Rejected(self.help.to_owned()),
-            StatusCode::TOO_MANY_REQUESTS => Failure::Passing(words),
-            _ if status.is_server_error() => Failure::Passing(words),
+            _ if is_passing(status) => Failure::Passing(words),
             _ if status.is_redirection() => Failure::Rejected(format!(
                 "{status}: a redirect is not followed, because its target would get the key. Name the URL of the API itself"
             )),
             _ => Failure::Rejected(words),
         })
     }
+}
+
+/// Whether the same call may succeed later.
+fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 impl Failure {
@@ -233,6 +264,9 @@ fn builder(url: &Url) -> ClientBuilder {
 /// Nothing is left of a download that fails, except in a device or a pipe. The API key is not sent to the store.
 pub(super) async fn save(id: &JobId, job: &Value, out: Option<&Path>) -> Result<(PathBuf, u64)> {
     let Some(media) = job.pointer("/media/0") else {
+        if let Some(at) = job.get("media_deleted_at").and_then(Value::as_str) {
+            bail!("there is no file: it was deleted at {at}");
+        }
         let code = job.pointer("/error/code").and_then(Value::as_str).unwrap_or("no error");
         bail!("there is no file: the job is {} ({code})", text(job, "status"));
     };

@@ -9,6 +9,7 @@ mod client;
 mod credits;
 mod dlq;
 mod endpoints;
+mod image;
 mod inbound;
 pub mod jobs;
 mod keys;

@@ -19,7 +19,8 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Fails if no file can be saved there. Creates nothing.
+    /// Fails if no file can be saved there: a name that is too long or a folder without permission shows only when
+    /// a file is created. Leaves nothing there.
     pub(super) fn of(out: &Path) -> Result<Self> {
         let shown = out.display();
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -37,7 +38,10 @@ impl Place {
         ensure!(!out.is_symlink(), "{shown} is a link: name the file that it leads to");
         let mut part = out.to_owned().into_os_string();
         part.push(format!(".{}.part", base32(&Random::System.bytes::<5>())));
-        Ok(Self::File { file: out.to_owned(), part: part.into() })
+        let part = PathBuf::from(part);
+        let tried = fs::File::create_new(&part).and_then(|_file| fs::remove_file(&part));
+        tried.with_context(|| format!("{shown} cannot be written"))?;
+        Ok(Self::File { file: out.to_owned(), part })
     }
 
     /// Opens it for writing.

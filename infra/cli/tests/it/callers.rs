@@ -1,90 +1,19 @@
 //! The commands that call an API, against servers that answer badly.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-const ID: &str = "job_pqrapqrapqrapqrapqrapqragm";
+use super::server::{ID, Server, genmux, here, http, ok, refused, running};
+
 const FILE: &[u8] = b"a file";
-
-/// A server that gives each request to `answer`; without an answer it is silent.
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it has an address"));
-        let (requests, answer) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(answer));
-        let seen = requests.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &seen, &*answer));
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().expect("no thread failed").clone()
-    }
-}
-
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Option<Vec<u8>>) {
-    let mut bytes = [0; 65_536];
-    let read = stream.read(&mut bytes).unwrap_or(0);
-    let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
-    seen.lock().expect("no thread failed").push(request.clone());
-    match answer(&request) {
-        Some(answer) => stream.write_all(&answer).expect("the command reads its answer"),
-        None => std::thread::sleep(Duration::from_secs(60)),
-    }
-}
-
-fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n", body.len());
-    [head.as_bytes(), body].concat()
-}
-
-fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
-    http("200 OK", "", body.as_ref())
-}
-
-fn running() -> Vec<u8> {
-    ok(json!({"id": ID, "status": "running"}).to_string())
-}
-
-fn genmux(folder: &Path, api: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
-    command.current_dir(folder).args(arguments).env("GENMUX_API", api).env("GENMUX_KEY", "secret-key");
-    // No proxy is needed for this machine.
-    command.env("HTTP_PROXY", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9");
-    command.output().expect("the binary starts")
-}
-
-/// The error message of a failed command.
-fn refused(folder: &Path, api: &str, arguments: &[&str]) -> String {
-    let ended = genmux(folder, api, arguments);
-    assert!(!ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stdout));
-    String::from_utf8_lossy(&ended.stderr).into_owned()
-}
-
-fn here() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
 
 const COMMANDS: [&[&str]; 6] =
     [&["models"], &["quote", "a"], &["submit", "a"], &["wait", ID], &["download", ID], &["cancel", ID]];
@@ -171,13 +100,46 @@ fn a_wait_ends_in_time_and_polls_once_a_second_at_most() {
     let at_once = Server::start(|_| Some(running()));
     let silent = Server::start(|_| None);
     let failing = Server::start(|_| Some(http("503 Unavailable", "", b"")));
-    for (api, polls) in [(&at_once, 2..=3), (&silent, 1..=1), (&failing, 1..=2)] {
+    for (api, polls, known) in [
+        (&at_once, 2..=3, "still running"),
+        (
+            &silent,
+            1..=1,
+            "of unknown status after 2 s; it continues without this command (the last call failed: the API did not answer",
+        ),
+        (&failing, 1..=2, "the last call failed: the API is not available: 503"),
+    ] {
         let start = Instant::now();
         let error = refused(here().path(), &api.url, &["wait", ID, "--timeout", "2"]);
         assert!(error.contains("after 2 s; it continues without this command"), "{error}");
+        assert!(error.contains(known), "{error}");
         assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
         assert!(polls.contains(&api.requests().len()), "{} polls", api.requests().len());
     }
+}
+
+#[test]
+fn a_short_wait_shows_the_status_and_a_failure_after_it() {
+    let waiting = Server::start(|request| (!request.contains("prefer: wait=")).then(running));
+    let error = refused(here().path(), &waiting.url, &["wait", ID, "--timeout", "1"]);
+    assert!(error.contains("still running after 1 s; it continues"), "{error}");
+
+    let calls = AtomicUsize::new(0);
+    let lost = Server::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Some(running()),
+        _ => Some(http("502 Bad Gateway", "", b"")),
+    });
+    let error = refused(here().path(), &lost.url, &["wait", ID, "--timeout", "3"]);
+    assert!(error.contains("still running after 3 s") && error.contains("502"), "{error}");
+}
+
+#[test]
+fn a_deleted_file_is_named_as_the_reason() {
+    let at = "2026-11-30T08:00:00.000Z";
+    let job = json!({"id": ID, "status": "succeeded", "media_deleted_at": at}).to_string();
+    let api = Server::start(move |_| Some(ok(&job)));
+    let error = refused(here().path(), &api.url, &["download", ID]);
+    assert!(error.contains(&format!("there is no file: it was deleted at {at}")), "{error}");
 }
 
 /// An API with one job, whose file has the hash of `file`; `before` is called before the file is sent.
@@ -231,6 +193,45 @@ fn a_download_writes_the_named_file_alone() {
     let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
     assert!(genmux(path, &api.url, &["download", ID, "--out", "fifo"]).status.success());
     assert_eq!(reader.join().unwrap(), FILE);
+}
+
+#[test]
+fn a_job_whose_file_cannot_be_written_is_not_submitted() {
+    let (api, folder) = (Server::start(|_| Some(running())), here());
+    let path = folder.path();
+    fs::create_dir(path.join("there")).unwrap();
+    fs::create_dir(path.join("locked")).unwrap();
+    fs::set_permissions(path.join("locked"), fs::Permissions::from_mode(0o555)).unwrap();
+    let long = "a".repeat(250);
+    let mut places = vec!["newdir/", "there/", "there", "absent/a.mp4", "a.mp4/", &long];
+    // The superuser may write everywhere.
+    if fs::write(path.join("locked/a"), "").is_err() {
+        places.push("locked/a.mp4");
+    } else {
+        places.push("/proc/a.mp4");
+    }
+    for out in places {
+        for command in [&["submit", "a", "--wait", "--out", out][..], &["download", ID, "--out", out]] {
+            let error = refused(path, &api.url, command);
+            let place = out.split('/').find(|part| !part.is_empty()).unwrap();
+            assert!(error.contains(place), "{command:?}: {error}");
+        }
+    }
+    // Without a name, the file would be here.
+    let deleted = path.join("deleted");
+    fs::create_dir(&deleted).unwrap();
+    let script =
+        format!("rmdir {0} && exec {1} submit a --wait", deleted.display(), env!("CARGO_BIN_EXE_genmux"));
+    let mut shell = Command::new("sh");
+    shell.current_dir(&deleted).args(["-c", &script]).env("GENMUX_API", &api.url).env("GENMUX_KEY", "key");
+    let ended = shell.output().unwrap();
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("cannot be written"), "{ended:?}");
+
+    assert_eq!(api.requests(), Vec::<String>::new());
+    // What was tried is left nowhere.
+    let error = refused(path, &api.url, &["submit", "a", "--wait", "--out", "a.mp4"]);
+    assert!(!api.requests().is_empty(), "{error}");
+    assert_eq!(names(path), ["locked", "there"]);
 }
 
 #[test]

@@ -2,4 +2,6 @@
 
 mod callers;
 mod commands;
+mod images;
 mod process;
+mod server;

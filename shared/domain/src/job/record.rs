@@ -42,6 +42,12 @@ impl Job {
         self.body_digest.as_deref()
     }
 
+    /// Whether a request of this digest, or its body of that one, is the one that made the job.
+    pub fn is_made_by(&self, request_hash: &str, body_digest: Option<&str>) -> bool {
+        let is_same_body = body_digest.is_some() && self.body_digest() == body_digest;
+        is_same_body || self.request_hash == request_hash
+    }
+
     pub const fn created_at(&self) -> Timestamp {
         self.created_at
     }
@@ -52,6 +58,12 @@ impl Job {
 
     pub const fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    /// When its state became terminal; `None` while it is live. Later moves, as of its files or of another attempt,
+    /// do not change it.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.state.is_terminal().then(|| self.ended_at.unwrap_or(self.updated_at))
     }
 
     /// The number of the current attempt; 0 before the first.

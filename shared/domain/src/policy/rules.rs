@@ -108,9 +108,10 @@ impl Window {
     /// Of `listed` jobs these were read: all, or an even sample of them, whose spend stands for that of all.
     pub fn of(jobs: &[Job], listed: usize) -> Self {
         let succeeded = jobs.iter().filter(|job| job.state() == State::Succeeded);
-        // Not the job's last change: its file may have been deleted since.
-        let ended =
-            |job: &Job| job.current().and_then(|attempt| attempt.ended_at).unwrap_or(job.updated_at());
+        let ended = |job: &Job| {
+            let attempt = job.current().and_then(|attempt| attempt.ended_at);
+            attempt.or_else(|| job.ended_at()).unwrap_or(job.created_at())
+        };
         let mut took: Vec<_> = succeeded.map(|job| ended(job).since(job.created_at())).collect();
         took.sort();
         let cost: u128 = jobs.iter().map(|job| u128::from(job.cost().0)).sum();

@@ -3,6 +3,7 @@
 use domain::catalog::{Catalog, Kind};
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
+use domain::request::{Object, object};
 use domain::time::Timestamp;
 use http::StatusCode;
 use lambda_http::{Body, Request, Response};
@@ -28,8 +29,9 @@ struct Start {
     fps: Option<Value>,
     seed: Option<Value>,
     generate_audio: Option<Value>,
+    #[serde(default, deserialize_with = "object")]
     image: Option<File>,
-    frame_images: Option<Vec<Frame>>,
+    frame_images: Option<Vec<Object<Frame>>>,
     input_references: Option<Vec<Value>>,
     provider_options: Option<Map<String, Value>>,
     callback_url: Option<Value>,
@@ -45,7 +47,7 @@ enum File {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Frame {
-    image: File,
+    image: Object<File>,
     frame_type: FrameType,
 }
 
@@ -108,14 +110,13 @@ pub fn order(
     };
     put(&mut fields, "resolution", "resolution", resolution.map(Value::String))?;
     let mut asked = Asked::read(fields)?;
-    let frames = start.frame_images.unwrap_or_default();
-    let (first, last): (Vec<_>, Vec<_>) =
-        frames.into_iter().partition(|frame| frame.frame_type == FrameType::FirstFrame);
-    let first = start.image.into_iter().chain(first.into_iter().map(|frame| frame.image));
+    let frames = start.frame_images.unwrap_or_default().into_iter().map(|Object(frame)| frame);
+    let (first, last): (Vec<_>, Vec<_>) = frames.partition(|frame| frame.frame_type == FrameType::FirstFrame);
+    let first = start.image.into_iter().chain(first.into_iter().map(|frame| frame.image.0));
     if let Some(image) = only(first, "image", asked.order.has_image())? {
         asked.set_image(image, account);
     }
-    let last = last.into_iter().map(|frame| frame.image);
+    let last = last.into_iter().map(|frame| frame.image.0);
     if let Some(image) = only(last, "frameImages", asked.order.has_last_frame())? {
         asked.set_last_frame(image, account);
     }
@@ -172,7 +173,7 @@ fn metadata(job: &Job) -> Value {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StatusOf {
-    operation: Operation,
+    operation: Object<Operation>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,7 +184,7 @@ struct Operation {
 /// The job of `POST /v1/ai/video-model/status`; an id that is none of ours is that of no job.
 pub fn job_id(request: &Request) -> Result<JobId, Problem> {
     let status: StatusOf = parse(request)?;
-    status.operation.id.parse().map_err(|_invalid| Problem::not_found())
+    status.operation.0.id.parse().map_err(|_invalid| Problem::not_found())
 }
 
 /// What became of a job.

@@ -171,7 +171,7 @@ struct VideoError<'a> {
 
 impl<'a> Video<'a> {
     pub fn new(job: &'a Job, request: &'a JobRequest, show: Show<'_>) -> Self {
-        let ended = job.state().is_terminal().then(|| job.updated_at().as_secs());
+        let ended = job.ended_at().map(Timestamp::as_secs);
         let kept_s = show.media_days.map(|days| i64::from(days) * 86_400);
         let expires = ended.zip(kept_s).filter(|_| job.media().is_some());
         Self {

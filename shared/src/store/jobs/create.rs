@@ -186,8 +186,7 @@ impl Draft<'_> {
 /// The job that an earlier request under the same key has created.
 fn existing(doing: &str, job: &Job, item: Item) -> Result<Created, Error> {
     let earlier = job_from_item(doing, item)?;
-    let same_body = job.body_digest().is_some() && earlier.body_digest() == job.body_digest();
-    let same = same_body || earlier.request_hash() == job.request_hash();
+    let same = earlier.is_made_by(job.request_hash(), job.body_digest());
     Ok(if same { Created::Existing(earlier) } else { Created::KeyReused })
 }
 

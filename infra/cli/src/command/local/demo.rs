@@ -13,6 +13,7 @@ use shared::boot::Random;
 use super::{Folder, Local, Start, api, listen};
 use crate::command::api::check_out;
 use crate::command::client::{Client, save, text};
+use crate::command::image::Given;
 use crate::command::print::{Output, say};
 
 #[derive(Debug, Args)]
@@ -87,7 +88,7 @@ async fn make(client: &Client, args: &Demo, as_json: bool) -> Result<Output> {
         None => needs_image(&client.get("/v1/models", "models").await?, &args.model).then_some(IMAGE),
     };
     let image = match image {
-        Some(image) => Some(client.image(image).await?),
+        Some(image) => Some(client.image(&Given::read(image).await?).await?),
         None => None,
     };
     let key = base32(&Random::System.bytes::<10>());

@@ -12,15 +12,31 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::host::BucketCors;
 use crate::host::cors::{allowed, list};
 
-/// The first rule for a method and the origin of a request, and what it answers to that.
+/// The first rule for a method and the origin of a request, and for the headers that it asks for; and what it
+/// answers to that.
 fn rule<'a>(
     rules: &'a [BucketCors],
     method: &str,
     headers: &HeaderMap,
 ) -> Option<(&'a BucketCors, HeaderValue)> {
-    let mut of_method =
-        rules.iter().filter(|rule| rule.allowed_methods.iter().any(|allowed| allowed == method));
-    of_method.find_map(|rule| Some((rule, allowed(&rule.allowed_origins, headers)?)))
+    let names = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let names: Vec<_> = names.map(|names| String::from_utf8_lossy(names.as_bytes())).collect();
+    let allows = |rule: &&BucketCors| {
+        let mut names =
+            names.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
+        rule.allowed_methods.iter().any(|allowed| allowed == method)
+            && names.all(|name| rule.allowed_headers.iter().any(|allowed| matches(allowed, name)))
+    };
+    rules.iter().filter(allows).find_map(|rule| Some((rule, allowed(&rule.allowed_origins, headers)?)))
+}
+
+/// Whether a header has this name, in which one `*` stands for anything.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());
+    match pattern.split_once('*') {
+        Some((start, end)) => name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
+        None => name == pattern,
+    }
 }
 
 /// Answers a browser that asks whether a page may make a call.

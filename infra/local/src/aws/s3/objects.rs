@@ -56,7 +56,8 @@ impl Objects {
         }
     }
 
-    /// As S3, which copies an object to itself only to change what it says of it.
+    /// As S3, which copies an object to itself only to change what it says of it, and computes the SHA-256 of a copy
+    /// if it is asked to.
     async fn copy(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
         let input = &request.input;
         let replaces =
@@ -69,7 +70,15 @@ impl Objects {
                 "This copy request is illegal because it changes nothing."
             ));
         }
-        self.files.copy_object(request).await
+        let hashes =
+            input.checksum_algorithm.as_ref().is_some_and(|it| it.as_str() == ChecksumAlgorithm::SHA256);
+        let file = hashes.then(|| self.folder.join(&input.bucket).join(&input.key));
+        let mut copied = self.files.copy_object(request).await?;
+        if let (Some(file), Some(copy)) = (file, &mut copied.output.copy_object_result) {
+            let content = tokio::fs::read(file).await.map_err(S3Error::internal_error)?;
+            copy.checksum_sha256 = Some(BASE64.encode(&Sha256::digest(content)));
+        }
+        Ok(copied)
     }
 
     async fn complete(
@@ -197,13 +206,15 @@ fn then_take_turn(
     turn: Arc<OnceLock<Turn>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
     try_stream! {
-        let mut hash = Sha256::new();
+        let mut announced = sha256.map(|sha256| (sha256, Sha256::new()));
         for await chunk in content {
             let chunk = chunk.map_err(io::Error::other)?;
-            hash.update(&chunk);
+            if let Some((_, hash)) = &mut announced {
+                hash.update(&chunk);
+            }
             yield chunk;
         }
-        if sha256.is_some_and(|sha256| sha256 != *hash.finalize()) {
+        if announced.is_some_and(|(sha256, hash)| sha256 != *hash.finalize()) {
             let _ = turn.set(Turn::Damaged);
             Err(io::Error::other("the content is not the announced one"))?;
         }

@@ -8,11 +8,13 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::{
     CompleteMultipartUploadError, CompleteMultipartUploadOutput,
 };
+use aws_sdk_s3::operation::copy_object::CopyObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, CompletedMultipartUpload, CompletedPart, CorsConfiguration, CorsRule,
-    ExpirationStatus, LifecycleRule, PublicAccessBlockConfiguration, Tag, Tagging,
+    BucketLifecycleConfiguration, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
+    CorsConfiguration, CorsRule, ExpirationStatus, LifecycleRule, MetadataDirective,
+    PublicAccessBlockConfiguration, Tag, Tagging,
 };
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -41,16 +43,16 @@ async fn start() -> Local {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let s3 = S3::start(listener, folder.path(), CancellationToken::new()).await.unwrap();
     s3.ensure_bucket(BUCKET).await.unwrap();
-    let rule = |origin: &str, methods: &[&str], exposed: &[&str]| BucketCors {
+    let list = |words: &str| words.split_whitespace().map(str::to_owned).collect();
+    let rule = |origin: &str, methods: &str, headers: &str, exposed: &str| BucketCors {
         allowed_origins: vec![origin.to_owned()],
-        allowed_methods: methods.iter().map(|method| (*method).to_owned()).collect(),
-        allowed_headers: vec!["*".to_owned()],
-        exposed_headers: exposed.iter().map(|name| (*name).to_owned()).collect(),
+        allowed_methods: list(methods),
+        allowed_headers: list(headers),
+        exposed_headers: list(exposed),
         max_age: 3_600,
     };
-    let rules =
-        [rule("*", &["GET", "HEAD"], &["Content-Range"]), rule("https://films.example", &["POST"], &[])];
-    s3.set_cors(rules.to_vec());
+    let pages = rule("*", "GET HEAD", "*", "Content-Range");
+    s3.set_cors(vec![pages, rule("https://films.example", "POST", "content-type X-Amz-*", "")]);
     let client = client(&s3.url(), CREDENTIAL);
     Local { s3, client, _folder: folder }
 }
@@ -294,6 +296,19 @@ async fn a_page_of_any_origin_may_get_and_head_and_nothing_else() {
         assert_eq!(forced.text().await.unwrap(), r#"{"message":"Forbidden"}"#);
     }
 
+    // Only the first rule lets a page send any header.
+    for (method, origin, names, status) in [
+        ("GET", "https://example.com", "range, x-odd", 200),
+        ("POST", "https://films.example", "Content-Type,x-amz-date", 200),
+        ("POST", "https://films.example", "content-type,x-odd", 403),
+        ("POST", "https://films.example", "x-content-type", 403),
+    ] {
+        let asked = browser.request(Method::OPTIONS, &url).header(ORIGIN, origin);
+        let asked = asked.header(ACCESS_CONTROL_REQUEST_METHOD, method);
+        let asked = asked.header(ACCESS_CONTROL_REQUEST_HEADERS, names).send().await.unwrap();
+        assert_eq!(asked.status().as_u16(), status, "{method} {names}");
+    }
+
     for (origin, status) in [("https://films.example", 200), ("https://evil.example", 403), ("null", 403)] {
         let asked = browser.request(Method::OPTIONS, local.s3.url() + "/" + BUCKET).header(ORIGIN, origin);
         let asked = asked.header(ACCESS_CONTROL_REQUEST_METHOD, "POST").send().await.unwrap();
@@ -312,6 +327,21 @@ async fn a_page_of_any_origin_may_get_and_head_and_nothing_else() {
     assert_eq!(played.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     assert!(played.headers()[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains("Content-Range"));
     assert_eq!(played.text().await.unwrap(), "nte");
+}
+
+#[tokio::test]
+async fn a_copy_has_the_checksum_that_it_is_asked_for() {
+    let local = start().await;
+    put(&local.client, "a", "content").await;
+    let copy = || {
+        let copy = local.client.copy_object().bucket(BUCKET).key("a").copy_source(format!("{BUCKET}/a"));
+        copy.metadata_directive(MetadataDirective::Replace)
+    };
+    let sha256 = |copied: CopyObjectOutput| copied.copy_object_result?.checksum_sha256;
+    assert_eq!(sha256(copy().send().await.unwrap()), None);
+    let asked = copy().checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap();
+    assert_eq!(sha256(asked).as_deref(), Some("7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="));
+    assert_eq!(content(&local.client, "a").await, "content");
 }
 
 #[tokio::test]

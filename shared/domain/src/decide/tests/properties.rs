@@ -94,6 +94,9 @@ fn check_move(transition: &Transition, event: &Event, now: Timestamp) {
             (job.state, job.attempt, job.attempts.len(), job.media.clone(), job.fault.clone(), job.deadline)
         };
         assert_eq!(known(after), known(before), "an end is the end");
+        assert_eq!(after.ended_at(), before.ended_at(), "{event:?} moves the end");
+    } else {
+        assert_eq!(after.ended_at(), after.state.is_terminal().then_some(now), "{event:?}");
     }
     let about = |job: &Job| (job.state, job.attempt, job.stop);
     if about(after) == about(before) {
