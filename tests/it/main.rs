@@ -21,6 +21,7 @@ mod console;
 mod content;
 mod copies;
 mod crash;
+mod dead_letters;
 mod dialects;
 mod documents;
 mod events;

@@ -290,6 +290,12 @@ async fn openai_videos_js() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh litellm_proxy"]
+async fn litellm_proxy() {
+    calls_us().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a package index: tests/sdk/run.sh ai_gateway"]
 async fn ai_gateway() {
     calls_us().await;

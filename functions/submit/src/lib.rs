@@ -101,15 +101,15 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     check_version(request.headers())?;
     let caller = app.callers.caller(request.headers(), Scope::Write, now).await?;
     let account = &caller.account;
-    let key = idempotency::key(request.headers())?;
+    let mut key = idempotency::key(request.headers())?;
     let mut door = Door { app, dialect: Dialect::of(request), warnings: Vec::new(), now };
     // The gateway's body is not the whole request: its model is in a header.
     let body_digest = if door.dialect == Dialect::Gateway { None } else { body_digest(request) };
-    let id = match &key {
+    let mut id = match &key {
         Some(key) => JobId::for_key(account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, terms, images } = match door.parse(request, &caller).await {
+    let Priced { order, price, terms, images, key: in_body } = match door.parse(request, &caller).await {
         Ok(parsed) => parsed,
         // A repeat of a request that an earlier release accepted.
         Err(problem) if key.is_some() && body_digest.is_some() => {
@@ -119,6 +119,10 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         Err(problem) => return Err(problem),
     };
+    if let Some(in_body) = in_body {
+        id = JobId::for_key(account, &in_body);
+        key = Some(in_body);
+    }
     match uploads::keep(app, &order, &images).await {
         Ok(()) => {}
         // A repeat of a request whose uploads have been deleted since, or a reused key.
@@ -153,12 +157,13 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     }
 }
 
-/// A valid request with its price, and the images that came with it.
+/// A valid request with its price, and the images and the idempotency key that came in its body.
 struct Priced {
     order: JobRequest,
     price: Credits,
     terms: Terms,
     images: Vec<(Upload, &'static str, Bytes)>,
+    key: Option<String>,
 }
 
 /// The dialect that a request came in: how it is read and answered.
@@ -173,8 +178,8 @@ impl Door<'_> {
     async fn parse(&mut self, request: &Request, caller: &ApiKey) -> Result<Priced, Problem> {
         let account = &caller.account;
         let Self { app, now, .. } = *self;
-        let Asked { order, uploads } = match self.dialect {
-            Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new() },
+        let Asked { order, uploads, key } = match self.dialect {
+            Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new(), key: None },
             Dialect::OpenAi => openai::order(request, account, &app.aliases, &app.catalog, now).await?,
             Dialect::Gateway => {
                 let started = gateway::order(request, account, &app.catalog, now)?;
@@ -192,7 +197,7 @@ impl Door<'_> {
         caller.rules.allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
         let terms = app.submit.prices.of(account, now).await?;
         let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
-        Ok(Priced { order, price, terms, images })
+        Ok(Priced { order, price, terms, images, key })
     }
 
     /// In OpenAI's dialect a deleted video is none, and the same order makes no second one.

@@ -6,12 +6,24 @@ use lambda_http::{Body, Response};
 use super::http::Problem;
 
 const CHARS_MAX: usize = 255;
+pub(super) const SHAPE: &str = "one text of 1 to 255 visible ASCII characters, in quotes if it has a comma";
 
 /// The key, quoted or bare: `"order-1"` and `order-1` are the same key.
 pub fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
+    match checked(value.to_str().unwrap_or_default()) {
+        Some(key) if values.next().is_none() => Ok(Some(key)),
+        _ => {
+            let detail = format!("`Idempotency-Key` is {SHAPE}, and is sent once.");
+            Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail))
+        }
+    }
+}
+
+/// A key as it came in a header or a body, without its quotes; `None` if it is none.
+pub(super) fn checked(text: &str) -> Option<String> {
+    let text = text.trim();
     let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let key = quoted.unwrap_or(text);
     // API Gateway joins repeated headers with a comma: a bare key with a comma may be two keys.
@@ -20,14 +32,8 @@ pub fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         ',' => quoted.is_some(),
         c => matches!(c, ' '..='~'),
     });
-    if key.is_empty() || key.len() > CHARS_MAX || !visible || values.next().is_some() {
-        let detail = format!(
-            "`Idempotency-Key` is one text of 1 to {CHARS_MAX} visible ASCII characters, in \
-             quotes if it has a comma, and is sent once."
-        );
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));
-    }
-    Ok(Some(key.to_owned()))
+    let is_key = !key.is_empty() && key.len() <= CHARS_MAX && visible;
+    is_key.then(|| key.to_owned())
 }
 
 /// Marks the answer to a request that was sent before.

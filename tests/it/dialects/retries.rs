@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use harness::{Answer, Moment, World};
+use serde_json::json;
 use shared::store::jobs::{OVERTAKEN_WITHIN, REPEATED_WITHIN};
 
-use super::{create, header};
+use super::{create, header, post};
 
 const ORDERS: [[u32; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
@@ -199,4 +200,49 @@ async fn a_retry_needs_no_credit_and_no_room_of_its_own() {
     let refused = attempt(&world, "a boat", 0).await;
     assert_eq!((refused.status.as_u16(), header(&refused, "x-should-retry")), (429, "false"));
     assert_eq!(id(&attempt(&world, "a boat", 1).await), first);
+}
+
+/// Some proxies pass on what a body holds, and neither a key nor the number of the try in a header.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_in_the_body_names_the_order_as_one_in_the_header_does() {
+    let world = World::new().await;
+    let order = [("model", "pika-2.2"), ("prompt", "a boat")];
+    let keyed = |key| [&order[..], &[("idempotency_key", key)]].concat();
+    let made = create(&world, &[], &keyed("order-1"), None).await;
+    for again in [
+        create(&world, &[], &keyed("order-1"), None).await,
+        create(&world, &[("x-stainless-retry-count", "1")], &keyed("\"order-1\""), None).await,
+        create(&world, &[("idempotency-key", "order-1")], &order, None).await,
+        post(
+            &world,
+            "/v1/videos",
+            &[],
+            &json!({"model": "pika-2.2", "prompt": "a boat", "idempotency_key": "order-1"}),
+        )
+        .await,
+    ] {
+        assert_eq!((id(&again), is_replay(&again)), (id(&made), true));
+    }
+    let other = [("model", "pika-2.2"), ("prompt", "a moat"), ("idempotency_key", "order-1")];
+    let reused = create(&world, &[], &other, None).await;
+    assert_eq!(reused.text("/error/code"), "idempotency_key_reused", "{reused:?}");
+    let both = create(&world, &[("idempotency-key", "order-1")], &keyed("order-1"), None).await;
+    let long = "x".repeat(256);
+    let odd = [json!("a,b"), json!(1), json!(["a"]), json!("\u{e9}"), json!(" "), json!(long)];
+    let mut refused = vec![both];
+    for key in odd {
+        let body = json!({"model": "pika-2.2", "prompt": "a boat", "idempotency_key": key});
+        refused.push(post(&world, "/v1/videos", &[], &body).await);
+    }
+    for answer in refused {
+        assert_eq!(
+            (answer.status.as_u16(), answer.text("/error/param")),
+            (400, "idempotency_key"),
+            "{answer:?}"
+        );
+    }
+    let null = json!({"model": "pika-2.2", "prompt": "a boat", "idempotency_key": null});
+    assert_ne!(id(&post(&world, "/v1/videos", &[], &null).await), id(&made));
+    assert_eq!(jobs(&world).await, 2);
+    world.audit().await;
 }

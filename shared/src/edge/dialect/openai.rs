@@ -20,10 +20,12 @@ use serde_json::{Map, Value, json};
 use super::form::{self, Field};
 use super::{Asked, BODY_BYTES_MAX, Image, native, put, wrong};
 use crate::edge::http::{Problem, SHOULD_RETRY, body_bytes, check_length, json as answer, parse_within};
+use crate::edge::idempotency;
 
 /// The model of a request that names none, as their clients know it.
 const MODEL_DEFAULT: &str = "sora-2";
 const REFERENCE: &str = "input_reference";
+const IDEMPOTENCY_KEY: &str = "idempotency_key";
 /// Our fields that are no text, which a form cannot tell.
 const NOT_TEXT: [&str; 6] = ["audio", "fallback_models", "fps", "metadata", "pin", "seed"];
 /// `Retry-After` of our own dialect, in their clients' unit.
@@ -55,6 +57,7 @@ pub async fn order(
         return Err(two_images());
     }
     image = image.or(reference);
+    let key = key_in(&mut fields, request.headers())?;
     let seconds = fields.remove("seconds").map(seconds).transpose()?.flatten();
     put(&mut fields, "duration_s", "seconds", seconds)?;
     let size = fields.remove("size").filter(|value| !value.is_null());
@@ -64,6 +67,7 @@ pub async fn order(
         fields.insert("model".to_owned(), Value::String(model));
     }
     let mut asked = Asked::read(fields)?;
+    asked.key = key;
     if let Some(image) = image {
         if asked.order.has_image() {
             return Err(wrong(REFERENCE, "stands for `image` and `image_url`: send one of them", vec![]));
@@ -102,6 +106,22 @@ async fn of_form(body: &[u8], boundary: &str) -> Result<(Map<String, Value>, Opt
         }
     }
     Ok((fields, image))
+}
+
+/// The idempotency key as a field of the body: proxies pass on fields that they do not know, and no headers.
+fn key_in(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let value = fields.remove(IDEMPOTENCY_KEY).filter(|value| !value.is_null());
+    let Some(value) = value else { return Ok(None) };
+    if idempotency::key(headers)?.is_some() {
+        return Err(wrong(
+            IDEMPOTENCY_KEY,
+            "stands for the header `Idempotency-Key`: send one of them",
+            vec![],
+        ));
+    }
+    let key = value.as_str().and_then(idempotency::checked);
+    let malformed = || wrong(IDEMPOTENCY_KEY, &format!("must be {}", idempotency::SHAPE), vec![]);
+    key.ok_or_else(malformed).map(Some)
 }
 
 fn two_images() -> Problem {
