@@ -34,7 +34,7 @@ async fn quote(world: &World) -> (u64, u64) {
     (number("price_micro_credits"), number("price_version"))
 }
 
-async fn set_prices(world: &World, file: &str) -> Set {
+pub(crate) async fn set_prices(world: &World, file: &str) -> Set {
     let set = set(&PriceStore::new(world.table()), file, world.clock.now()).await.unwrap();
     world.clock.advance(CACHED_FOR);
     set

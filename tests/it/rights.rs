@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::budget::Budgets;
+use domain::credit::Credits;
 use domain::id::AccountId;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use harness::story::STORIES;
@@ -17,7 +19,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{console, dialects, events, inbound, payments};
+use crate::{console, dialects, events, inbound, payments, price_book};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -123,6 +125,25 @@ async fn operator_listens(world: &World, receiver: &Receiver) {
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
 }
 
+/// What depends on counters of an account: tiers, budgets, and usage.
+async fn counted(world: &World) {
+    price_book::set_prices(world, "[[tiers]]\nfrom = 1\npercent = 90\n").await;
+    let large = Some(Credits::from_micros(1 << 50));
+    let all = Budgets { day: large, month: large, total: large };
+    world.set_budgets(all, all).await;
+    let order = json!({"model": "gen-4.5", "prompt": "a boat"}).to_string();
+    let quote = world.call(Method::POST, "/v1/quotes", &[], Some(&order)).await;
+    assert_eq!((quote.status, &quote.body["price_version"]), (StatusCode::OK, &json!(1)), "{quote:?}");
+    for prompt in ["a boat", "a boat [[sim: fail=content_policy]]"] {
+        let id = world.submit("gen-4.5", prompt, &format!("counted: {prompt}")).await;
+        world.finish(&id).await;
+    }
+    for path in ["/v1/account", "/v1/models", "/v1/usage?group_by=model&bucket=1h", "/v1/usage?format=csv"] {
+        let answer = world.call(Method::GET, path, &[], None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+    }
+}
+
 /// Every function does at least once whatever it can do.
 async fn everything(world: &World) {
     let receiver = events::listen(world).await;
@@ -187,6 +208,8 @@ async fn everything(world: &World) {
     queue.send(&report, None, Duration::ZERO).await.unwrap();
     world.drain().await;
     world.tick().await;
+    // Before the console, which shows the same.
+    counted(world).await;
     console::everything(world).await;
     for path in ["/v1/jobs", "/v1/models", "/v1/videos/models", "/v1/providers", "/v1/account"] {
         world.call(Method::GET, path, &[], None).await;

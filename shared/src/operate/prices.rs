@@ -93,8 +93,7 @@ impl Prices {
             return Ok(volume);
         }
         let last = now.month().map_or(now, |(start, _)| start.minus(Duration::from_millis(1)));
-        let found = self.budgets.standings(account, vec![Budget::volume(last)]).await?;
-        let volume = found.first().map_or(Credits::ZERO, |standing| standing.spent);
+        let volume = self.budgets.spent(account, &Budget::volume(last).counter).await?.spent;
         self.volumes.put(account.clone(), volume, now);
         Ok(volume)
     }

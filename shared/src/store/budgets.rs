@@ -39,6 +39,15 @@ impl BudgetStore {
         };
         Ok(budgets.into_iter().map(standing).collect())
     }
+
+    /// What one counter of an account says, read consistently.
+    pub async fn spent(&self, account: &AccountId, counter: &Counter) -> Result<Spent, Error> {
+        let doing = format!("read the budget {counter} of {account}");
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read.set_key(Some(counter_key(account, counter))).send().await;
+        let answer = answer.map_err(|source| Error::sdk(doing, source))?;
+        Ok(answer.item.as_ref().map(spent_of).unwrap_or_default())
+    }
 }
 
 /// A budget in the transaction that charges a job.
