@@ -261,7 +261,7 @@ enum ProvidersCommand {
     /// Show the latest changes of a provider's health, newest first. They are kept for 30 days.
     History {
         name: Provider,
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..))]
         limit: u8,
     },
     /// Send no new attempts to this provider. Running attempts continue.
