@@ -177,9 +177,38 @@ pub(super) enum Low {
     From(Credits),
 }
 
-/// Charges a job and counts it as active, if the balance and the limits allow it. An account whose
-/// endpoints want more events than the job says refuses it.
-pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> TransactWriteItem {
+/// What is taken for true of an account's endpoints by a transaction that charges a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listening {
+    /// The events that they want. The charge is refused if they want more.
+    pub wanted: Notifies,
+    /// The charge is an event that is written: it is refused if there is no endpoint.
+    pub is_event: bool,
+}
+
+impl Listening {
+    /// The condition of the account's item; `:one` is 1.
+    const fn condition(self) -> &'static str {
+        match (self.wanted, self.is_event) {
+            (Notifies::Nothing, _) => " AND (attribute_not_exists(listeners) OR listeners < :one)",
+            (Notifies::Ends, false) => " AND (attribute_not_exists(movers) OR movers < :one)",
+            (Notifies::Ends, true) => {
+                " AND (attribute_not_exists(movers) OR movers < :one) AND listeners >= :one"
+            }
+            (Notifies::Moves, false) => "",
+            (Notifies::Moves, true) => " AND listeners >= :one",
+        }
+    }
+}
+
+/// Charges a job and counts it as active, if the balance and the limits allow it.
+pub(super) fn take(
+    table: &Table,
+    job: &Job,
+    limits: Limits,
+    low: Low,
+    listening: Listening,
+) -> TransactWriteItem {
     // Without a count there is no active job; a limit of zero rejects the first, too.
     let mut condition = match limits.live_jobs {
         0 => "balance >= :amount AND live < :live_max".to_owned(),
@@ -192,11 +221,7 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> Transa
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(limits.live_jobs))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    condition.push_str(match job.notifies() {
-        Notifies::Nothing => " AND (attribute_not_exists(listeners) OR listeners < :one)",
-        Notifies::Ends => " AND (attribute_not_exists(movers) OR movers < :one)",
-        Notifies::Moves => "",
-    });
+    condition.push_str(listening.condition());
     if let Some(loss_max) = limits.loss_per_day {
         condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
         update = update
@@ -211,7 +236,7 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> Transa
             update = update.expression_attribute_values(":seen", number(balance.micros()));
         }
         // Without an endpoint, there is no one to tell.
-        (Low::Unknown, Some(mark)) if job.notifies() != Notifies::Nothing => {
+        (Low::Unknown, Some(mark)) if listening.wanted != Notifies::Nothing => {
             condition.push_str(
                 " AND (balance >= :stay OR attribute_exists(told_low) OR attribute_not_exists(listeners) OR \
                  listeners < :one)",
