@@ -298,6 +298,11 @@ struct Queues {
     stack: Option<String>,
 }
 
+/// Prints why a command failed: all causes in one line, without a backtrace.
+pub fn report(error: &anyhow::Error) {
+    print::notice(format_args!("Error: {error:#}"));
+}
+
 /// Runs the command and prints its result.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     let Cli { command, json, local } = cli;

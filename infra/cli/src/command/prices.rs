@@ -59,7 +59,7 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
             };
             let mut json = version_json(&found);
             json["file"] = found.file.clone().into();
-            Ok(Output::new(&found.file, json))
+            Ok(Output::file(&found.file, json))
         }
         PricesCommand::Set { file, catalog } => {
             set_file(&store, &file, catalog.as_deref(), opened.process.clock.now()).await
