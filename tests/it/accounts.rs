@@ -10,7 +10,7 @@ use shared::store::accounts::{Accounts, Policy};
 use shared::store::admission::AdmissionStore;
 
 async fn set(world: &World, policy: Policy) {
-    Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
+    Accounts::new(world.table()).change_policy(&world.account, true, &policy).await.unwrap();
     world.clock.advance(shared::operate::recent::CACHED_FOR);
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn run(args: Accounts, local: &Local) -> Result<Output> {
             let loss_per_day = loss_per_day.map(Credits::as_usd);
             let budgets = budgets.budgets();
             let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day, low_below, budgets };
-            let policy = operate::accounts::set(&accounts, &account, reset, &named).await?;
+            let policy = accounts.change_policy(&account, reset, &named).await?;
             let text = format!("{}takes effect within 60 s", settings(&policy));
             Ok(Output::new(text, json!({"account": account, "settings": settings_json(&policy)})))
         }
