@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::budget::Budgets;
 use domain::credit::Credits;
-use domain::id::AccountId;
+use domain::id::{AccountId, JobId};
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use harness::story::STORIES;
 use harness::{Moment, Receiver, World};
@@ -144,6 +144,29 @@ async fn counted(world: &World) {
     }
 }
 
+/// A failure that its provider neither confirms nor denies is asked about again.
+async fn unconfirmed(world: &World) -> JobId {
+    let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
+    world.drain().await;
+    world.advance(Duration::from_secs(4_500)).await;
+    let fault = Fault::new(ErrorClass::ContentPolicy, None, Billed::No);
+    let outcome = Some(Verdict::Broke { fault, cost: None });
+    let report = Message::Settle {
+        job_id: id.clone(),
+        attempt: 1,
+        remote: None,
+        outcome,
+        source: Source::Webhook,
+        sender: None,
+        asked: 0,
+    };
+    let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
+    queue.send(&report, None, Duration::ZERO).await.unwrap();
+    world.drain().await;
+    world.tick().await;
+    id
+}
+
 /// Every function does at least once whatever it can do.
 async fn everything(world: &World) {
     let receiver = events::listen(world).await;
@@ -189,25 +212,7 @@ async fn everything(world: &World) {
     // Or for what looks like it, leaving out what other attempts have.
     let id = world.submit("pika-2.2", "a boat [[sim: create=drop-after, webhook=lost]]", "alike").await;
     world.finish(&id).await;
-    // A failure that its provider neither confirms nor denies is asked about again.
-    let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
-    world.drain().await;
-    world.advance(Duration::from_secs(4_500)).await;
-    let fault = Fault::new(ErrorClass::ContentPolicy, None, Billed::No);
-    let outcome = Some(Verdict::Broke { fault, cost: None });
-    let report = Message::Settle {
-        job_id: id.clone(),
-        attempt: 1,
-        remote: None,
-        outcome,
-        source: Source::Webhook,
-        sender: None,
-        asked: 0,
-    };
-    let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
-    queue.send(&report, None, Duration::ZERO).await.unwrap();
-    world.drain().await;
-    world.tick().await;
+    let id = unconfirmed(world).await;
     // Before the console, which shows the same.
     counted(world).await;
     console::everything(world).await;

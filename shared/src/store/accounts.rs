@@ -114,7 +114,8 @@ mod tests {
         };
         let mut names: Vec<_> = to_item("test", &all).unwrap().into_keys().collect();
         let mut known = Policy::NAMES.map(str::to_owned);
-        (names.sort(), known.sort());
+        names.sort();
+        known.sort();
         assert_eq!(names, known);
     }
 }
