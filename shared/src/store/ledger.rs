@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
+use super::endpoints::Listening;
 use super::events::event_put;
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
@@ -177,30 +178,6 @@ pub(super) enum Low {
     From(Credits),
 }
 
-/// What is taken for true of an account's endpoints by a transaction that charges a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listening {
-    /// The events that they want. The charge is refused if they want more.
-    pub wanted: Notifies,
-    /// The charge is an event that is written: it is refused if there is no endpoint.
-    pub is_event: bool,
-}
-
-impl Listening {
-    /// The condition of the account's item; `:one` is 1.
-    const fn condition(self) -> &'static str {
-        match (self.wanted, self.is_event) {
-            (Notifies::Nothing, _) => " AND (attribute_not_exists(listeners) OR listeners < :one)",
-            (Notifies::Ends, false) => " AND (attribute_not_exists(movers) OR movers < :one)",
-            (Notifies::Ends, true) => {
-                " AND (attribute_not_exists(movers) OR movers < :one) AND listeners >= :one"
-            }
-            (Notifies::Moves, false) => "",
-            (Notifies::Moves, true) => " AND listeners >= :one",
-        }
-    }
-}
-
 /// Charges a job and counts it as active, if the balance and the limits allow it.
 pub(super) fn take(
     table: &Table,
@@ -221,7 +198,7 @@ pub(super) fn take(
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(limits.live_jobs))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    condition.push_str(listening.condition());
+    condition.push_str(&listening.condition());
     if let Some(loss_max) = limits.loss_per_day {
         condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
         update = update

@@ -6,9 +6,10 @@ use super::items::{job_item, request_item};
 use super::retry::Try;
 use super::{JobStore, cancellation, failed_condition, job_from_item};
 use crate::store::budgets::Charging;
+use crate::store::endpoints::Listening;
 use crate::store::events::event_put;
 use crate::store::item::Item;
-use crate::store::ledger::{self, Limits, Line, Listening, Low};
+use crate::store::ledger::{self, Limits, Line, Low};
 use crate::store::{Error, RACES_MAX, back_off, is_transient};
 use domain::budget::{Budget, Standing};
 use domain::credit::{Credits, Entry, MicroUsd};
@@ -152,7 +153,7 @@ impl JobStore {
             ledger::take(&self.table, job, limits, *low, draft.listening()),
             ledger::line_put(&self.table, job.account(), &charge),
         ];
-        let listens = draft.wanted != Notifies::Nothing;
+        let listens = draft.listens();
         writes.extend(budgets.iter().map(|budget| budget.write(&self.table, job, listens)));
         writes.extend(tried.map(|it| it.put(&self.table.name, job.id(), job.created_at())));
         let reached = budgets.iter().filter(|_| listens).filter_map(|budget| budget.event(job));
@@ -181,7 +182,12 @@ impl<'a> Draft<'a> {
     }
 
     fn listening(&self) -> Listening {
-        Listening { wanted: self.wanted, is_event: self.budgets.iter().any(Charging::is_news) }
+        let is_event = self.listens() && self.budgets.iter().any(Charging::is_news);
+        Listening { wanted: self.wanted, is_event }
+    }
+
+    fn listens(&self) -> bool {
+        self.wanted != Notifies::Nothing
     }
 
     /// Learns from the items that refused it; returns why there is no job, if another try cannot change that.
