@@ -20,7 +20,10 @@ impl World {
     /// Sets the budgets of the account and of its key, and lets all instances see them.
     pub async fn set_budgets(&self, of_account: Budgets, of_key: Budgets) {
         let policy = Policy { budgets: of_account, ..Policy::default() };
-        Accounts::new(self.table()).set_policy(&self.account, &policy).await.expect("the policy is written");
+        Accounts::new(self.table())
+            .change_policy(&self.account, true, &policy)
+            .await
+            .expect("the policy is written");
         self.set_rules(KeyRules { budgets: of_key, ..KeyRules::default() }).await;
     }
 

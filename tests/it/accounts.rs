@@ -1,16 +1,19 @@
 //! Rules of one account's own, beside those of all.
 
+use domain::budget::Budgets;
+use domain::credit::{Credits, MicroUsd};
 use domain::policy::health::{Gauge, Ping};
 use domain::provider::Provider::{Fal, Runway};
 use domain::request::Prefer;
 use harness::{Answer, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::store::Table;
 use shared::store::accounts::{Accounts, Policy};
 use shared::store::admission::AdmissionStore;
 
 async fn set(world: &World, policy: Policy) {
-    Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
+    Accounts::new(world.table()).change_policy(&world.account, true, &policy).await.unwrap();
     world.clock.advance(shared::operate::recent::CACHED_FOR);
 }
 
@@ -18,6 +21,38 @@ async fn submit(world: &World, prompt: &str, more: &Value) -> Answer {
     let mut order = json!({"model": "veo-3.1", "prompt": prompt});
     order.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     world.post_job(&order, prompt).await
+}
+
+/// An account whose settings are reset is never without the new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_with_new_settings_is_one_write() {
+    let world = World::new().await;
+    // Over the connection whose calls are counted.
+    let name = world.operator.env.get("TABLE").unwrap_or_default();
+    let table = Table::new(world.stack.operator.dynamodb(), name);
+    let (store, account) = (Accounts::new(table), &world.account);
+    let credits = |n| Some(Credits::from_micros(n));
+    let first = Policy {
+        prefer: Some(Prefer::Fastest),
+        live_jobs_max: Some(3),
+        loss_per_day: Some(MicroUsd(5)),
+        low_below: credits(7),
+        budgets: Budgets { day: credits(1), month: credits(2), total: credits(3) },
+    };
+    assert_eq!(store.change_policy(account, false, &first).await.unwrap(), first);
+    let more = Policy { live_jobs_max: Some(4), ..Policy::default() };
+    let merged = Policy { live_jobs_max: Some(4), ..first };
+    assert_eq!(store.change_policy(account, false, &more).await.unwrap(), merged);
+    world.wire.reset();
+    let budgets = Budgets { day: credits(9), ..Budgets::default() };
+    let named = Policy { budgets, ..Policy::default() };
+    assert_eq!(store.change_policy(account, true, &named).await.unwrap(), named);
+    assert_eq!(world.wire.calls(), ["UpdateItem"]);
+    assert_eq!(store.policy(account).await.unwrap(), named);
+    for reset in [true, false] {
+        let none = Policy::default();
+        assert_eq!(store.change_policy(account, reset, &none).await.unwrap(), none);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,28 +159,38 @@ async fn a_refund_goes_back_to_the_period_of_its_charge() {
     world.audit().await;
 }
 
+/// Adds an endpoint for events of budgets; returns its path.
+async fn listen(world: &World, receiver: &Receiver) -> String {
+    let body = json!({"url": receiver.url("/hook"), "types": ["budget.*"]}).to_string();
+    let made = world.call(Method::POST, "/v1/endpoints", &[], Some(&body)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    format!("/v1/endpoints/{}", made.text("/id"))
+}
+
+/// The percentages that it was sent, lowest first, and the bodies.
+async fn reached(world: &World, receiver: &Receiver) -> (Vec<u64>, Vec<Value>) {
+    for _ in 0..4 {
+        world.clock.advance(Duration::from_secs(60));
+        world.reconcile().await;
+    }
+    let bodies = receiver.at("/hook").into_iter().map(|one| one.json());
+    let bodies: Vec<Value> = bodies.filter(|body| body["type"] == "budget.reached").collect();
+    let mut found: Vec<_> = bodies.iter().map(|body| body["data"]["percent"].as_u64().unwrap()).collect();
+    found.sort_unstable();
+    (found, bodies)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_mark_of_a_budget_is_one_event_however_many_reach_it() {
     let (world, receiver) = (World::new().await, Receiver::start().await);
-    let body = json!({"url": receiver.url("/hook"), "types": ["budget.*"]}).to_string();
-    assert_eq!(world.call(Method::POST, "/v1/endpoints", &[], Some(&body)).await.status, 201);
+    listen(&world, &receiver).await;
     let price = price(&world).await;
     let total = Budgets { total: price.checked_mul(10), ..Budgets::default() };
     world.set_budgets(Budgets::default(), total).await;
+    let reached = async || reached(&world, &receiver).await;
     let submit = async |from: usize, to: usize, prompt: &str| {
         let keys: Vec<_> = (from..to).map(|n| format!("mark {n}")).collect();
         join_all(keys.iter().map(|key| world.submit(MODEL, prompt, key))).await
-    };
-    let reached = async || {
-        for _ in 0..4 {
-            world.clock.advance(Duration::from_secs(60));
-            world.reconcile().await;
-        }
-        let bodies = receiver.at("/hook").into_iter().map(|one| one.json());
-        let bodies: Vec<Value> = bodies.filter(|body| body["type"] == "budget.reached").collect();
-        let mut found: Vec<_> = bodies.iter().map(|body| body["data"]["percent"].as_u64().unwrap()).collect();
-        found.sort_unstable();
-        (found, bodies)
     };
     submit(0, 4, "a boat").await;
     assert_eq!(reached().await.0, [] as [u64; 0]);
@@ -198,6 +208,64 @@ async fn each_mark_of_a_budget_is_one_event_however_many_reach_it() {
     submit(7, 13, "a boat").await;
     assert_eq!(reached().await.0, [50, 80, 100]);
     assert_exhausted(&world.post_job(&order("a"), "one more").await, "total");
+    world.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_raised_limit_has_marks_of_its_own() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    listen(&world, &receiver).await;
+    let price = price(&world).await;
+    let mut charged = 0;
+    for (prices, jobs, percents) in
+        [(2, 2, vec![50, 100]), (10, 2, vec![50, 100]), (10, 6, vec![50, 50, 80, 100, 100])]
+    {
+        let limit = price.checked_mul(prices);
+        world.set_budgets(Budgets { total: limit, ..Budgets::default() }, Budgets::default()).await;
+        for _ in 0..jobs {
+            charged += 1;
+            world.submit(MODEL, "a boat", &format!("raised {charged}")).await;
+        }
+        let (found, bodies) = reached(&world, &receiver).await;
+        assert_eq!(found, percents, "of {prices} prices: {bodies:?}");
+    }
+    assert_exhausted(&world.post_job(&order("a"), "one more").await, "total");
+    world.audit().await;
+}
+
+/// What no endpoint was there for is no event, and uses up no mark.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_waits_for_an_endpoint_whatever_is_sent_to_the_callback_of_a_job() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let price = price(&world).await;
+    let total = Budgets { total: price.checked_mul(10), ..Budgets::default() };
+    world.set_budgets(total, Budgets::default()).await;
+    let called = async |n: u64| {
+        let mut order = order("a boat");
+        order["callback_url"] = receiver.url("/callback").into();
+        assert_eq!(world.post_job(&order, &format!("called {n}")).await.status, 202);
+    };
+    for n in 0..8 {
+        called(n).await;
+    }
+    let endpoint = listen(&world, &receiver).await;
+    assert_eq!(reached(&world, &receiver).await.0, [] as [u64; 0]);
+    called(8).await;
+    let (marks, bodies) = reached(&world, &receiver).await;
+    assert_eq!(marks, [80]);
+    assert_eq!(bodies[0]["data"]["budget"]["spent_micro_credits"], price.micros() * 9, "{bodies:?}");
+
+    // And again, while the instance takes an endpoint for present that is deleted.
+    let more = Budgets { total: price.checked_mul(22), ..Budgets::default() };
+    world.set_budgets(more, Budgets::default()).await;
+    called(9).await;
+    assert_eq!(world.call(Method::DELETE, &endpoint, &[], None).await.status, 204);
+    called(10).await;
+    listen(&world, &receiver).await;
+    called(11).await;
+    let (_, bodies) = reached(&world, &receiver).await;
+    let spent = bodies.iter().map(|body| body["data"]["budget"]["spent_micro_credits"].as_u64());
+    assert_eq!(spent.collect::<Vec<_>>(), [9, 12].map(|n| Some(price.micros() * n)));
     world.audit().await;
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::catalog::Catalog;
 use domain::credit::Credits;
 use futures_util::future::join_all;
 use harness::World;
@@ -34,8 +35,9 @@ async fn quote(world: &World) -> (u64, u64) {
     (number("price_micro_credits"), number("price_version"))
 }
 
-async fn set_prices(world: &World, file: &str) -> Set {
-    let set = set(&PriceStore::new(world.table()), file, world.clock.now()).await.unwrap();
+pub(crate) async fn set_prices(world: &World, file: &str) -> Set {
+    let (store, catalog) = (PriceStore::new(world.table()), Catalog::built_in());
+    let set = set(&store, &catalog, file, world.clock.now()).await.unwrap();
     world.clock.advance(CACHED_FOR);
     set
 }
@@ -105,8 +107,8 @@ async fn a_tier_goes_by_the_charges_of_the_month_before() {
 async fn of_operators_who_set_prices_at_once_each_version_is_one_of_theirs() {
     let world = World::new().await;
     let files: Vec<_> = (1..=6).map(|n| file(n, 100)).collect();
-    let (store, now) = (PriceStore::new(world.table()), world.clock.now());
-    let results = join_all(files.iter().map(|file| set(&store, file, now))).await;
+    let (store, catalog, now) = (PriceStore::new(world.table()), Catalog::built_in(), world.clock.now());
+    let results = join_all(files.iter().map(|file| set(&store, &catalog, file, now))).await;
     let new = results.iter().filter(|result| matches!(result, Ok(Set::New(_)))).count();
     let versions = store.latest(10).await.unwrap();
     assert!(new >= 1 && versions.len() == new, "{results:?}");
@@ -130,11 +132,29 @@ async fn the_audit_finds_a_charge_that_is_not_the_price_of_its_version() {
     assert!(found[0].contains("costs 4 credits and 8 in version 1"), "{found:?}");
 }
 
+/// A version may name what the catalogue does not sell: no one is charged for it, and the audit knows that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fallback_model_that_does_not_make_the_resolution_is_not_charged_and_no_violation() {
+    let world = World::new().await;
+    let other = "hailuo-2.3";
+    let catalog = Catalog::built_in();
+    assert!(!catalog.model(other).unwrap().price.contains_key("720p"));
+    let idle = format!("{}\n[models.\"{other}\".\"720p\"]\nper_second = 9_000_000\n", file(1_000_000, 100));
+    assert_eq!(set_prices(&world, &idle).await, Set::New(1));
+    let order = json!({"model": MODEL, "prompt": "a boat", "duration_s": 4, "fallback_models": [other]});
+    let answer = world.post_job(&order, "with an idle price").await;
+    assert_eq!(answer.body["price_micro_credits"], 4_000_000, "{answer:?}");
+    world.finish(&answer.text("/id").parse().unwrap()).await;
+    world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prices_that_cannot_be_read_charge_no_one() {
     let world = World::new().await;
-    let store = PriceStore::new(world.table());
-    assert!(set(&store, "[models", world.clock.now()).await.is_err());
+    let (store, catalog) = (PriceStore::new(world.table()), Catalog::built_in());
+    for file in ["[models", "[models.\"veo-3.1\".\"720p\"]\n", &file(0, 100), &file(u64::MAX >> 1, 100)] {
+        assert!(set(&store, &catalog, file, world.clock.now()).await.is_err(), "{file}");
+    }
     assert_eq!(store.newest().await.unwrap(), None);
     // Of a newer release.
     let version = Version { number: 1, file: "[bundles]\n".to_owned(), set_at: world.clock.now() };

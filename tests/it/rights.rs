@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::id::AccountId;
+use domain::budget::Budgets;
+use domain::credit::Credits;
+use domain::id::{AccountId, JobId};
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use harness::story::STORIES;
 use harness::{Moment, Receiver, World};
@@ -17,7 +19,7 @@ use serde_json::json;
 use shared::store::keystore::Scope;
 use shared::store::queue::{Message, Queue, Source};
 
-use crate::{console, dialects, events, inbound, payments};
+use crate::{console, dialects, events, inbound, payments, price_book};
 
 /// What the template must grant although no call of ours shows it.
 fn unseen(template: &Template) -> BTreeSet<(String, Grant)> {
@@ -123,6 +125,48 @@ async fn operator_listens(world: &World, receiver: &Receiver) {
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
 }
 
+/// What depends on counters of an account: tiers, budgets, and usage.
+async fn counted(world: &World) {
+    price_book::set_prices(world, "[[tiers]]\nfrom = 1\npercent = 90\n").await;
+    let large = Some(Credits::from_micros(1 << 50));
+    let all = Budgets { day: large, month: large, total: large };
+    world.set_budgets(all, all).await;
+    let order = json!({"model": "gen-4.5", "prompt": "a boat"}).to_string();
+    let quote = world.call(Method::POST, "/v1/quotes", &[], Some(&order)).await;
+    assert_eq!((quote.status, &quote.body["price_version"]), (StatusCode::OK, &json!(1)), "{quote:?}");
+    for prompt in ["a boat", "a boat [[sim: fail=content_policy]]"] {
+        let id = world.submit("gen-4.5", prompt, &format!("counted: {prompt}")).await;
+        world.finish(&id).await;
+    }
+    for path in ["/v1/account", "/v1/models", "/v1/usage?group_by=model&bucket=1h", "/v1/usage?format=csv"] {
+        let answer = world.call(Method::GET, path, &[], None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+    }
+}
+
+/// A failure that its provider neither confirms nor denies is asked about again.
+async fn unconfirmed(world: &World) -> JobId {
+    let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
+    world.drain().await;
+    world.advance(Duration::from_secs(4_500)).await;
+    let fault = Fault::new(ErrorClass::ContentPolicy, None, Billed::No);
+    let outcome = Some(Verdict::Broke { fault, cost: None });
+    let report = Message::Settle {
+        job_id: id.clone(),
+        attempt: 1,
+        remote: None,
+        outcome,
+        source: Source::Webhook,
+        sender: None,
+        asked: 0,
+    };
+    let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
+    queue.send(&report, None, Duration::ZERO).await.unwrap();
+    world.drain().await;
+    world.tick().await;
+    id
+}
+
 /// Every function does at least once whatever it can do.
 async fn everything(world: &World) {
     let receiver = events::listen(world).await;
@@ -168,25 +212,9 @@ async fn everything(world: &World) {
     // Or for what looks like it, leaving out what other attempts have.
     let id = world.submit("pika-2.2", "a boat [[sim: create=drop-after, webhook=lost]]", "alike").await;
     world.finish(&id).await;
-    // A failure that its provider neither confirms nor denies is asked about again.
-    let id = world.submit("pika-2.2", "a [[sim: latency=12000, status=html]]", "unconfirmed").await;
-    world.drain().await;
-    world.advance(Duration::from_secs(4_500)).await;
-    let fault = Fault::new(ErrorClass::ContentPolicy, None, Billed::No);
-    let outcome = Some(Verdict::Broke { fault, cost: None });
-    let report = Message::Settle {
-        job_id: id.clone(),
-        attempt: 1,
-        remote: None,
-        outcome,
-        source: Source::Webhook,
-        sender: None,
-        asked: 0,
-    };
-    let queue = Queue::new(world.operator.sqs(), world.stack.sqs.queue_url("genmux-settle"));
-    queue.send(&report, None, Duration::ZERO).await.unwrap();
-    world.drain().await;
-    world.tick().await;
+    let id = unconfirmed(world).await;
+    // Before the console, which shows the same.
+    counted(world).await;
     console::everything(world).await;
     for path in ["/v1/jobs", "/v1/models", "/v1/videos/models", "/v1/providers", "/v1/account"] {
         world.call(Method::GET, path, &[], None).await;

@@ -178,6 +178,29 @@ async fn a_month_so_far_is_projected_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_in_the_words_of_openai_is_the_same_and_a_name_may_have_a_comma() {
+    let world = World::new().await;
+    let order = json!({"model": "pika-2.2", "prompt": "a boat", "metadata": {"a,b": "x"}});
+    assert_eq!(world.post_job(&order, "with a comma").await.status, 202);
+    world.advance(Duration::from_secs(1)).await;
+    let (start, end) = ("2026-11-01T00:00:00Z", "2027-02-01T00:00:00Z");
+    let secs = |text: &str| Timestamp::parse(text).unwrap().as_secs();
+    let ours = format!("start={start}&end={end}&bucket=1d&limit=100&group_by=model,status");
+    let theirs = format!(
+        "start_time={}&end_time={}&bucket_width=1d&limit=100&group_by=model&group_by=status",
+        secs(start),
+        secs(end)
+    );
+    let found = all(&world, &ours).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].1["model"], "pika-2.2");
+    assert_eq!(all(&world, &theirs).await, found);
+    assert_eq!(all(&world, &theirs.replace("group_by", "group_by[]")).await, found);
+    let comma = all(&world, &format!("start={start}&group_by[]=metadata.a,b")).await;
+    assert_eq!(comma[0].1["metadata.a,b"], "x", "{comma:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_that_means_nothing_is_refused_by_its_field_and_another_account_shows_nothing() {
     let world = World::new().await;
     world.submit("pika-2.2", "a boat", "one").await;
@@ -204,6 +227,23 @@ async fn a_query_that_means_nothing_is_refused_by_its_field_and_another_account_
         ("page=x", "page"),
         ("page=%00", "page"),
         (&format!("start=2020-01-01&end=2020-02-01&page={page}"), "page"),
+        ("start=2026-11-01&start=2026-11-02", "start"),
+        ("start=2026-11-01&start_time=1793491200", "start_time"),
+        ("start_time=now", "start_time"),
+        ("end=2027-01-01&end_time=1", "end_time"),
+        ("bucket_width=1m", "bucket_width"),
+        ("bucket=1d&bucket_width=1d", "bucket_width"),
+        ("limit=1&limit=2", "limit"),
+        ("page=x&page=x", "page"),
+        ("format=csv&format=csv", "format"),
+        ("group_by=model&group_by=model", "group_by"),
+        ("group_by=model,key&group_by=status", "group_by"),
+        ("group_by[]=model&group_by%5B%5D=prompt", "group_by[]"),
+        ("group_by=metadata.a,b", "group_by"),
+        ("group=model", "group"),
+        ("Start=2026-11-01", "Start"),
+        ("api_key_ids=a&project_ids=b", "api_key_ids"),
+        ("a%0Ab=1", "a\nb"),
     ] {
         let answer = get(&world, query).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid_request"), "{query}: {answer:?}");

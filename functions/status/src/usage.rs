@@ -1,14 +1,16 @@
 //! `GET /v1/usage`: sums over the account's jobs, in the form of OpenAI's usage API, or as CSV.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
 use domain::id::{AccountId, JobId};
+use domain::request::FieldError;
 use domain::time::Timestamp;
 use domain::usage::{Group, Sums, Width, cell, project};
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LINK};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::{Map, Value, json};
 use shared::edge::http::{Problem, json as answer};
 use shared::edge::page::{bad_parameter, decode, encode, limit, parameter};
@@ -26,6 +28,8 @@ const LATEST_S: i64 = 253_402_300_799;
 /// The name of a place behind no job.
 const NO_JOB: &str = "-";
 const GROUPS_MAX: usize = 4;
+/// Unknown parameters that a refusal names.
+const UNKNOWN_MAX: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -33,13 +37,13 @@ enum Format {
     Csv,
 }
 
-/// The names of the sums of a result.
-const COLUMNS: [&str; 7] =
-    ["jobs", "succeeded", "failed", "canceled", "seconds", "charged_micro_credits", "refunded_micro_credits"];
-
-const fn columns(sums: &Sums) -> [u64; 7] {
-    [sums.jobs, sums.succeeded, sums.failed, sums.canceled, sums.seconds, sums.charged, sums.refunded]
-}
+/// The names of a parameter: ours, and OpenAI's.
+type Names = &'static [&'static str];
+const START: Names = &["start", "start_time"];
+const END: Names = &["end", "end_time"];
+const BUCKET: Names = &["bucket", "bucket_width"];
+const GROUP_BY: Names = &["group_by", "group_by[]"];
+const PARAMETERS: [Names; 7] = [START, END, BUCKET, GROUP_BY, &["limit"], &["page"], &["format"]];
 
 pub(crate) async fn usage(
     app: &App,
@@ -47,6 +51,7 @@ pub(crate) async fn usage(
     account: &AccountId,
 ) -> Result<Response<Body>, Problem> {
     let now = app.clock.now();
+    check_names(request)?;
     let format = format(request)?;
     let query = query(request, now)?;
     let from = place(request, &query)?;
@@ -58,19 +63,50 @@ pub(crate) async fn usage(
     })
 }
 
+/// Refuses unknown parameters, and one that is given twice, under one name or two.
+fn check_names(request: &Request) -> Result<(), Problem> {
+    let given = request.query_string_parameters();
+    let given: BTreeSet<&str> = given.iter().map(|(name, _)| name).collect();
+    let known: BTreeSet<&str> = PARAMETERS.into_iter().flatten().copied().collect();
+    let unknown = given.difference(&known).map(|name| FieldError {
+        field: (*name).to_owned().into(),
+        detail: "is not a parameter of usage".to_owned(),
+        allowed: known.iter().copied().map(str::to_owned).collect(),
+    });
+    let unknown: Vec<_> = unknown.take(UNKNOWN_MAX).collect();
+    if !unknown.is_empty() {
+        return Err(Problem::invalid(unknown));
+    }
+    let once = PARAMETERS.into_iter().filter(|names| *names != GROUP_BY);
+    match once.map(|names| values(request, names)).find(|values| values.len() > 1) {
+        Some(values) => Err(bad_parameter(values[1].0, "is given more than once", vec![])),
+        None => Ok(()),
+    }
+}
+
+/// What is given for a parameter, each with the name that was used.
+fn values(request: &Request, names: Names) -> Vec<(&'static str, String)> {
+    let given = request.query_string_parameters();
+    let of_name = |name: &&'static str| {
+        let values = given.all(name).unwrap_or_default().into_iter();
+        values.map(|value| (*name, value.to_owned())).collect::<Vec<_>>()
+    };
+    names.iter().flat_map(of_name).collect()
+}
+
 fn query(request: &Request, now: Timestamp) -> Result<Query, Problem> {
-    let width = match parameter(request, "bucket") {
+    let width = match values(request, BUCKET).pop() {
         None => Width::Day,
-        Some(text) => {
+        Some((name, text)) => {
             let names = || Width::ALL.iter().map(|width| width.name().to_owned()).collect();
             let found = Width::ALL.into_iter().find(|width| width.name() == text);
-            found.ok_or_else(|| bad_parameter("bucket", "is not the length of a bucket", names()))?
+            found.ok_or_else(|| bad_parameter(name, "is not the length of a bucket", names()))?
         }
     };
     let month = now.month().map_or(now, |(start, _)| start);
-    let start = width.start(time(request, "start")?.unwrap_or(month));
+    let start = width.start(time(request, START)?.unwrap_or(month));
     // A bucket that begins now has this very moment.
-    let end = width.start_from(time(request, "end")?.unwrap_or(now + Duration::from_millis(1)));
+    let end = width.start_from(time(request, END)?.unwrap_or(now + Duration::from_millis(1)));
     if end <= start {
         return Err(bad_parameter("end", "is not after `start`", vec![]));
     }
@@ -85,8 +121,8 @@ fn query(request: &Request, now: Timestamp) -> Result<Query, Problem> {
 }
 
 /// Seconds since the epoch, a day of UTC, or a time in RFC 3339.
-fn time(request: &Request, name: &'static str) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = parameter(request, name) else { return Ok(None) };
+fn time(request: &Request, names: Names) -> Result<Option<Timestamp>, Problem> {
+    let Some((name, text)) = values(request, names).pop() else { return Ok(None) };
     let is_known = |secs: &i64| (0..=LATEST_S).contains(secs);
     let secs = text.parse().ok().filter(is_known).map(Timestamp::from_secs);
     let found = secs.or_else(|| Timestamp::of_day(&text)).or_else(|| Timestamp::parse(&text));
@@ -95,16 +131,21 @@ fn time(request: &Request, name: &'static str) -> Result<Option<Timestamp>, Prob
     found.map(Some).ok_or_else(|| bad_parameter(name, detail, vec![]))
 }
 
+/// One `group_by` has several, separated by commas. Of repeated ones and of `group_by[]`, each is one: the name
+/// of a pair of metadata may have a comma.
 fn groups(request: &Request) -> Result<Vec<Group>, Problem> {
-    let Some(text) = parameter(request, "group_by") else { return Ok(Vec::new()) };
+    let given = values(request, GROUP_BY);
+    let given: Vec<_> = match given.as_slice() {
+        [(name, text)] if *name == GROUP_BY[0] => text.split(',').map(|text| (*name, text.trim())).collect(),
+        given => given.iter().map(|(name, text)| (*name, text.as_str())).collect(),
+    };
     let names = || Group::NAMES.map(str::to_owned).to_vec();
     let mut groups: Vec<Group> = Vec::new();
-    for name in text.split(',') {
-        let group = name.trim().parse();
-        let group = group.map_err(|_none| bad_parameter("group_by", "names no group", names()))?;
+    for (name, text) in given {
+        let group = text.parse().map_err(|_none| bad_parameter(name, "names no group", names()))?;
         if groups.contains(&group) || groups.len() == GROUPS_MAX {
             let detail = format!("has a group twice, or more than {GROUPS_MAX}");
-            return Err(bad_parameter("group_by", &detail, names()));
+            return Err(bad_parameter(name, &detail, names()));
         }
         groups.push(group);
     }
@@ -139,7 +180,8 @@ fn document(query: &Query, page: &Page, next: Option<&str>, from: &Place, now: T
             result.insert("object".to_owned(), json!("usage.result"));
             let groups = query.groups.iter().map(ToString::to_string).zip(values.iter().map(|it| json!(it)));
             result.extend(groups);
-            result.extend(COLUMNS.map(str::to_owned).into_iter().zip(columns(sums).map(|sum| json!(sum))));
+            let sums = sums.values().map(|sum| json!(sum));
+            result.extend(Sums::NAMES.map(str::to_owned).into_iter().zip(sums));
             Value::Object(result)
         });
         json!({
@@ -178,14 +220,14 @@ fn projection(query: &Query, page: &Page, from: &Place, now: Timestamp) -> Optio
 fn csv(request: &Request, query: &Query, page: &Page, next: Option<&str>) -> Response<Body> {
     let groups = query.groups.iter().map(ToString::to_string);
     let heads = ["start_time", "end_time"].map(str::to_owned).into_iter().chain(groups);
-    let heads: Vec<_> = heads.chain(COLUMNS.map(str::to_owned)).map(|head| cell(&head)).collect();
+    let heads: Vec<_> = heads.chain(Sums::NAMES.map(str::to_owned)).map(|head| cell(&head)).collect();
     let mut text = heads.join(",") + "\r\n";
     for start in &page.starts {
         for (values, sums) in page.usage.results(*start) {
             let end = *start + query.width.times(1);
             let values = values.iter().map(|value| cell(value.as_deref().unwrap_or_default()));
             let cells = [start.to_string(), end.to_string()].into_iter().chain(values);
-            let cells: Vec<_> = cells.chain(columns(sums).map(|sum| sum.to_string())).collect();
+            let cells: Vec<_> = cells.chain(sums.values().map(|sum| sum.to_string())).collect();
             let _infallible = write!(text, "{}\r\n", cells.join(","));
         }
     }
@@ -205,4 +247,67 @@ fn link(request: &Request, next: &str) -> String {
     let page = format!("page={next}");
     query.push(&page);
     format!("<?{}>; rel=\"next\"", query.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::catalog::Catalog;
+    use domain::credit::Credits;
+    use domain::job::Job;
+    use domain::provider::Provider;
+    use domain::request::{JobRequest, METADATA_KEY_CHARS_MAX, METADATA_VALUE_CHARS_MAX};
+    use domain::usage::{Record, Usage};
+    use shared::operate::usage::JOBS_MAX;
+
+    use super::*;
+
+    /// The largest answer of a function, and what is left for its status and headers.
+    const ANSWER_BYTES_MAX: usize = 6 * 1024 * 1024;
+    const HEADERS_BYTES: usize = 16 * 1024;
+
+    /// A text that is as long in JSON as one of this many characters can be, another for each number.
+    fn longest(number: i64, chars: usize) -> String {
+        let digit = |n: usize| char::from_u32(1 + (number / 7_i64.pow(n as u32) % 7) as u32);
+        (0..chars).filter_map(|n| if n < 4 { digit(n) } else { Some('\u{1}') }).collect()
+    }
+
+    /// As many jobs as a page reads, each a result of its own by the longest metadata, over all its buckets.
+    fn worst(groups: &[Group]) -> Page {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        let mut usage = Usage::new(Width::Hour, groups.to_vec());
+        let starts: Vec<_> = (0..100).map(|n| Timestamp::from_secs(n * 3_600)).collect();
+        for number in 0..i64::from(JOBS_MAX) {
+            let name = |group: &Group| group.to_string().split_off("metadata.".len());
+            let value = longest(number, METADATA_VALUE_CHARS_MAX);
+            let metadata: Map<_, _> = groups.iter().map(|group| (name(group), json!(value))).collect();
+            let order = json!({"model": "veo-3.1", "prompt": "a", "metadata": metadata});
+            let request = JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap();
+            let (id, price) = (JobId::from_bytes([0; 16]), Credits::from_micros(1 << 50));
+            let (account, at) = (AccountId::operator(), starts[number as usize % starts.len()]);
+            let job = Job::new(id, account, request.model.clone(), price, String::new(), at);
+            usage.add(&Record { job, request, key: None });
+        }
+        Page { usage, starts, next: None }
+    }
+
+    #[test]
+    fn the_largest_page_is_an_answer_that_a_function_can_give() {
+        let name = |number| format!("metadata.{}", longest(number, METADATA_KEY_CHARS_MAX));
+        let groups: Vec<Group> = (1..=4).map(|number| name(number).parse().unwrap()).collect();
+        assert_eq!(groups.len(), GROUPS_MAX);
+        let page = worst(&groups);
+        let now = Timestamp::from_secs(100 * 3_600);
+        let query =
+            Query { start: Timestamp::from_secs(0), end: now, width: Width::Hour, groups, limit: 100 };
+        let next = encode(now, JobId::from_bytes([7; 16]).as_str());
+        let document = document(&query, &page, Some(&next), &(query.start, None), now).to_string();
+        let csv = csv(&Request::default(), &query, &page, Some(&next));
+        let Body::Text(csv) = csv.into_body() else { panic!("CSV is text") };
+        for body in [document, csv] {
+            // The text is a string in the JSON that a function answers with.
+            let answer = json!(body).to_string().len();
+            assert!(answer > ANSWER_BYTES_MAX / 2, "{answer}: {JOBS_MAX} jobs are fewer than fit");
+            assert!(answer < ANSWER_BYTES_MAX - HEADERS_BYTES, "{answer}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! `genmux`: the local stack, a demo and operator commands.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
-use genmux::command::{Cli, run};
+use genmux::command::{Cli, report, run};
 use shared::boot::{Env, telemetry};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,8 +26,7 @@ async fn main() -> ExitCode {
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(is_colourful(&env));
     tracing_subscriber::registry().with(lines).with(levels).init();
     Box::pin(run(cli)).await.unwrap_or_else(|error| {
-        // All causes in one line, without a backtrace.
-        let _closed = writeln!(stderr(), "Error: {error:#}");
+        report(&error);
         ExitCode::FAILURE
     })
 }

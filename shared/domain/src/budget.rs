@@ -194,15 +194,15 @@ impl Budget {
 pub struct Spent {
     /// Charges less refunds.
     pub spent: Credits,
-    /// The highest of [`MARKS`] that was an event; 0 for none.
-    pub mark: u8,
+    /// The amount up to which shares of a limit were events: a limit may have been another then.
+    pub announced: Credits,
 }
 
 /// What a charge does to a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charge {
     Fits,
-    /// It fits, and is the first to reach this mark: the highest that it reaches.
+    /// It fits, and is the first to reach this one of [`MARKS`]: the highest that it reaches.
     Reaches(u8),
     Exceeds,
 }
@@ -213,7 +213,8 @@ impl Budget {
         let after = from.spent.checked_add(price).filter(|after| *after <= self.limit);
         let Some(after) = after else { return Charge::Exceeds };
         let reached = MARKS.into_iter().rev().find(|mark| after >= self.share(*mark));
-        reached.filter(|mark| *mark > from.mark).map_or(Charge::Fits, Charge::Reaches)
+        let is_news = |mark: &u8| self.share(*mark) > from.announced;
+        reached.filter(is_news).map_or(Charge::Fits, Charge::Reaches)
     }
 
     /// The least amount that is this many percent of the limit.

@@ -254,7 +254,9 @@ impl Event {
     /// This job's charge was the first to reach this share of a budget, in percent.
     pub fn of_budget(job: &Job, reached: &Standing, mark: u8) -> Self {
         let counter = reached.budget.counter.to_string();
-        let id = EventId::of(&[EventType::BUDGET, job.account().as_str(), &counter, &mark.to_string()]);
+        // Of another limit, the same share is another event.
+        let (limit, share) = (reached.budget.limit.micros().to_string(), mark.to_string());
+        let id = EventId::of(&[EventType::BUDGET, job.account().as_str(), &counter, &limit, &share]);
         let data = json!({"percent": mark, "budget": reached.json()});
         Self::new(id, job.account().clone(), EventType::BUDGET, &data, job.created_at())
     }

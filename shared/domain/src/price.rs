@@ -1,22 +1,23 @@
 //! The price of a request.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Model};
 use super::credit::Credits;
 use super::price_book::{Buyer, PriceBook};
 use super::request::JobRequest;
 
-/// The price of a request: the highest of its model and its fallback models, so that a failover
-/// never costs more than quoted; for this buyer, by this version of the price book. `None` if no such amount
-/// exists.
+/// The price of a request: the highest of its model and of the fallback models that can serve it, so that a
+/// failover never costs more than quoted; for this buyer, by this version of the price book. `None` if one of
+/// them has no price above zero.
 pub fn quote(request: &JobRequest, catalog: &Catalog, book: &PriceBook, buyer: Buyer<'_>) -> Option<Credits> {
-    let names = std::iter::once(&request.model).chain(&request.fallback_models);
-    names
-        .filter_map(|name| {
-            let tariff = book.tariff(catalog, buyer, name, &request.resolution)?;
-            tariff.amount(request.duration_s, request.audio.unwrap_or(false)).map(Credits::from_micros)
-        })
-        .max()
-        .filter(|price| *price > Credits::ZERO)
+    let price = |model: &Model| {
+        let listed = model.price.get(&request.resolution)?;
+        let price = book.amount(request, buyer, &model.name, Some(listed))?;
+        (price > Credits::ZERO).then_some(price)
+    };
+    let fallback = request.fallback_models.iter().filter_map(|name| catalog.model(name));
+    let mut serving = fallback.filter(|model| model.routes.iter().any(|route| request.fits(route)));
+    let own = price(catalog.model(&request.model)?)?;
+    serving.try_fold(own, |most, model| Some(most.max(price(model)?)))
 }
 
 #[cfg(test)]
@@ -65,6 +66,40 @@ mod tests {
         };
         assert_eq!(listed(&order(false), &catalog), None);
         assert!(listed(&order(true), &catalog).is_some());
+    }
+
+    #[test]
+    fn a_fallback_model_that_can_serve_a_request_and_has_no_price_leaves_it_without_one() {
+        let (catalog, account) = (Catalog::for_providers(Provider::ALL), AccountId::operator());
+        let buyer = Buyer { account: &account, percent: PERCENT_DEFAULT };
+        for tariff in ["", "per_image = 1", "per_second = 0", "per_second = 9223372036854775807"] {
+            let book = PriceBook::parse(&format!("[models.\"veo-3.1\".\"720p\"]\n{tariff}\n")).unwrap();
+            let quote = |fallback: &[&str]| {
+                let order = serde_json::json!({
+                    "model": "veo-3.1-fast", "prompt": "a", "duration_s": 8, "fallback_models": fallback,
+                });
+                let request = JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap();
+                super::quote(&request, &catalog, &book, buyer)
+            };
+            assert!(quote(&[]).is_some());
+            assert_eq!(quote(&["veo-3.1"]), None, "{tariff}");
+            assert_eq!(quote(&["gen-4.5", "veo-3.1"]), None, "{tariff}");
+        }
+    }
+
+    /// A model that cannot serve the request has no say, and every other has a price.
+    #[test]
+    fn every_pair_of_models_of_the_catalogue_has_a_price() {
+        let catalog = Catalog::for_providers(Provider::ALL);
+        for (model, other) in catalog.models().flat_map(|one| catalog.models().map(move |two| (one, two))) {
+            let order = serde_json::json!({
+                "model": model.name, "prompt": "a", "fallback_models": [other.name],
+                "image_url": "https://example.com/a.png",
+            });
+            if let Ok(request) = JobRequest::new(serde_json::from_value(order).unwrap(), &catalog) {
+                assert!(listed(&request, &catalog).is_some(), "{} {}", model.name, other.name);
+            }
+        }
     }
 
     #[test]

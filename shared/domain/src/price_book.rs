@@ -1,6 +1,6 @@
 //! The price book: prices as data, in the place of the catalogue's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -86,6 +86,14 @@ impl PriceBook {
         Ok(book)
     }
 
+    /// Whether each of its tariffs is a price of all media that it is for, at every percentage. Of media that
+    /// this catalogue does not sell, no more is known than that each amount is above zero.
+    pub fn check(&self, catalog: &Catalog) -> Result<(), InvalidBook> {
+        check_tariffs(&self.models, PERCENT_MAX, catalog)?;
+        let own = self.accounts.values().map(|account| &account.models);
+        own.into_iter().try_for_each(|prices| check_tariffs(prices, PERCENT_DEFAULT, catalog))
+    }
+
     /// Whether what an account pays depends on its volume.
     pub fn has_tiers(&self, account: &AccountId) -> bool {
         !self.tiers.is_empty() && self.own_percent(account).is_none()
@@ -136,16 +144,27 @@ impl PriceBook {
         self.named(buyer, model, resolution, Some(listed))
     }
 
-    /// The price of a request if this version alone decides it; `None` if it leaves a model to the catalogue,
-    /// which may have changed since.
-    pub fn amount(&self, request: &JobRequest, buyer: Buyer<'_>) -> Option<Credits> {
-        let mut names = std::iter::once(&request.model).chain(&request.fallback_models);
-        let price = |model: &String| {
-            let tariff = self.named(buyer, model, &request.resolution, None)?;
-            tariff.amount(request.duration_s, request.audio.unwrap_or(false))
-        };
-        let most = names.try_fold(0, |most: u64, model| Some(most.max(price(model)?)))?;
-        Some(Credits::from_micros(most))
+    /// What a request costs at one of its models, if the catalogue lists this tariff for its resolution.
+    pub(super) fn amount(
+        &self,
+        request: &JobRequest,
+        buyer: Buyer<'_>,
+        model: &str,
+        listed: Option<&Tariff>,
+    ) -> Option<Credits> {
+        let tariff = self.named(buyer, model, &request.resolution, listed)?;
+        tariff.amount(request.duration_s, request.audio.unwrap_or(false)).map(Credits::from_micros)
+    }
+
+    /// The prices that a request can have had by this version alone: that of its model, and each higher one of
+    /// a fallback model. Which of these could serve it was for the catalogue to say, which may have changed
+    /// since. `None` if the version leaves a model to the catalogue.
+    pub fn prices(&self, request: &JobRequest, buyer: Buyer<'_>) -> Option<BTreeSet<Credits>> {
+        let least = self.amount(request, buyer, &request.model, None)?;
+        let fallback = request.fallback_models.iter();
+        let others = fallback.map(|model| self.amount(request, buyer, model, None));
+        let others: Vec<_> = others.collect::<Option<_>>()?;
+        Some(others.into_iter().chain([least]).filter(|price| *price >= least).collect())
     }
 
     /// The price that this version has, or that it makes of the one that is listed elsewhere.
@@ -193,6 +212,25 @@ impl PriceBook {
         }
         lines
     }
+}
+
+/// Puts tariffs in the place of the catalogue's, and checks the models as the catalogue does.
+fn check_tariffs(prices: &Prices, percent: u32, catalog: &Catalog) -> Result<(), InvalidBook> {
+    for (name, tariffs) in prices {
+        for (resolution, tariff) in tariffs {
+            let rates = [tariff.per_second, tariff.per_second_audio, tariff.per_image].into_iter().flatten();
+            let amounts: Vec<_> = rates.chain(tariff.by_length.values().copied()).collect();
+            if amounts.is_empty() || amounts.contains(&0) {
+                let problem = format!("{name} {resolution} must have a price, and none of zero");
+                return Err(InvalidBook(problem));
+            }
+        }
+        let Some(mut model) = catalog.model(name).cloned() else { continue };
+        let tariffs = tariffs.iter().map(|(resolution, it)| (resolution.clone(), it.percent(percent)));
+        model.price.extend(tariffs);
+        model.check_prices().map_err(|problem| InvalidBook(format!("{name} {problem}")))?;
+    }
+    Ok(())
 }
 
 fn text(tariff: &Tariff) -> String {

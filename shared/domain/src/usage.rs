@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::credit::MicroUsd;
+use super::credit::{Credits, MicroUsd};
 use super::id::KeyId;
 use super::job::{Job, State};
 use super::provider::Provider;
@@ -153,6 +153,23 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// The names of [`values`](Self::values), in the API and everywhere else.
+    pub const NAMES: [&str; 7] = [
+        "jobs",
+        "succeeded",
+        "failed",
+        "canceled",
+        "seconds",
+        "charged_micro_credits",
+        "refunded_micro_credits",
+    ];
+
+    /// What a caller sees.
+    pub const fn values(&self) -> [u64; 7] {
+        let Self { jobs, succeeded, failed, canceled, seconds, charged, refunded, .. } = *self;
+        [jobs, succeeded, failed, canceled, seconds, charged, refunded]
+    }
+
     fn add(&mut self, record: &Record) {
         let job = &record.job;
         self.jobs += 1;
@@ -180,9 +197,9 @@ impl Sums {
         self.charged.saturating_sub(self.refunded)
     }
 
-    /// What is left of the charges after the cost, in micro-dollars: a credit is a cent.
+    /// What is left of the charges after the cost, in micro-dollars.
     pub fn margin_micro_usd(&self) -> i128 {
-        i128::from(self.net() / 100) - i128::from(self.cost.0)
+        i128::from(Credits::from_micros(self.net()).as_usd().0) - i128::from(self.cost.0)
     }
 }
 

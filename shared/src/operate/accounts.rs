@@ -18,16 +18,3 @@ pub async fn show(ledger: &Ledger, accounts: &Accounts, account: &AccountId) -> 
     let balance = ledger.balance(account).await?;
     Ok(Overview { balance, policy: accounts.policy(account).await? })
 }
-
-/// Changes the fields that `changes` has, after a reset to the defaults if `reset`. Returns the policy.
-pub async fn set(
-    accounts: &Accounts,
-    account: &AccountId,
-    reset: bool,
-    changes: &Policy,
-) -> Result<Policy, Error> {
-    if reset {
-        accounts.set_policy(account, &Policy::default()).await?;
-    }
-    accounts.change_policy(account, changes).await
-}

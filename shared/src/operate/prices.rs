@@ -93,8 +93,7 @@ impl Prices {
             return Ok(volume);
         }
         let last = now.month().map_or(now, |(start, _)| start.minus(Duration::from_millis(1)));
-        let found = self.budgets.standings(account, vec![Budget::volume(last)]).await?;
-        let volume = found.first().map_or(Credits::ZERO, |standing| standing.spent);
+        let volume = self.budgets.spent(account, &Budget::volume(last).counter).await?.spent;
         self.volumes.put(account.clone(), volume, now);
         Ok(volume)
     }
@@ -124,14 +123,14 @@ pub enum Set {
     Overtaken,
 }
 
-/// Makes a file the newest version, if it is a price book.
-pub async fn set(store: &PriceStore, file: &str, now: Timestamp) -> Result<Set, Error> {
+/// Makes a file the newest version, if it is a price book whose prices this catalogue's models can have.
+pub async fn set(store: &PriceStore, catalog: &Catalog, file: &str, now: Timestamp) -> Result<Set, Error> {
     let newest = store.newest().await?;
     if let Some(same) = newest.as_ref().filter(|newest| newest.file == file) {
         return Ok(Set::Same(same.number));
     }
     let number = newest.map_or(0, |newest| newest.number) + 1;
     let version = Version { number, file: file.to_owned(), set_at: now };
-    version.book()?;
+    version.check(catalog)?;
     Ok(if store.add(&version).await? { Set::New(number) } else { Set::Overtaken })
 }

@@ -28,7 +28,7 @@ pub struct Submit {
     pub live_max: u32,
     pub policies: Recent<AccountId, Policy>,
     pub prices: Prices,
-    /// Which events each account's last job had.
+    /// The events that each account's endpoints want.
     pub events: Recent<AccountId, Notifies>,
 }
 
@@ -106,16 +106,19 @@ impl Submit {
             loss_per_day: policy.loss_per_day,
             low_below: policy.low_below,
         };
-        let notifies = self.notifies(&account, &order, now);
+        // As far as this instance knows.
+        let wanted = self.events.get(&account, now).unwrap_or_default();
+        let asked = if order.callback_url.is_some() { Notifies::Ends } else { Notifies::Nothing };
         let job = Job::new(id, account, order.model.clone(), price, digest, now)
             .with_body_digest(body_digest)
             .with_price_of(terms.version(), terms.percent)
-            .with_events(notifies);
+            .with_events(asked);
         let mut budgets: Vec<_> = operate::budgets::at(&policy, Some((&key.id, &key.rules)), now).collect();
         if terms.counts_volume() && policy.budgets.month.is_none() {
             budgets.push(Budget::volume(now));
         }
         let creation = Creation {
+            wanted,
             request: &order,
             key: Some(&key.id),
             check_at: now + CHECK_EVERY,
@@ -123,22 +126,16 @@ impl Submit {
             budgets: &budgets,
             tried: tried.as_ref(),
         };
-        let created = self.jobs.create_as(&job, &creation).await?;
+        let (created, found) = self.jobs.create_as(&job, &creation).await?;
+        if found != wanted {
+            self.events.put(key.account.clone(), found, now);
+        }
         if let Created::New(job) = &created {
             // The job is charged and durable: `reconcile` sends a lost message again.
             self.outbox.send_all(job).await;
-            if job.notifies() > notifies {
-                self.events.put(job.account().clone(), job.notifies(), now);
-            }
             tracing::info!(job = %job.id(), model = job.model(), price_micros = price.micros(), "job.created");
         }
         Ok(Submitted { created, order, limits })
-    }
-
-    /// Which moves are events, as far as this instance knows; the table knows better.
-    fn notifies(&self, account: &AccountId, order: &JobRequest, now: Timestamp) -> Notifies {
-        let of_callback = if order.callback_url.is_some() { Notifies::Ends } else { Notifies::Nothing };
-        self.events.get(account, now).unwrap_or_default().max(of_callback)
     }
 
     /// The account's policy, at most as old as [`Recent`] keeps it.

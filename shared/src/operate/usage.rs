@@ -7,8 +7,9 @@ use domain::usage::{Group, Usage, Width};
 use crate::store::Error;
 use crate::store::usage::{Place, UsageStore};
 
-/// Jobs that one page reads at most.
-pub const JOBS_MAX: i32 = 1_000;
+/// Jobs that one page reads at most. If each is a result of its own, with the longest metadata, a page is still
+/// less than the 6 MB that a function may answer.
+pub const JOBS_MAX: i32 = 300;
 
 /// What is wanted, in whole buckets.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,19 @@ pub struct Policy {
     pub budgets: Budgets,
 }
 
+impl Policy {
+    /// The names of its fields.
+    const NAMES: [&str; 7] = [
+        "prefer",
+        "live_jobs_max",
+        "loss_per_day",
+        "low_below",
+        "budget_day",
+        "budget_month",
+        "budget_total",
+    ];
+}
+
 /// The accounts' policies.
 #[derive(Debug, Clone)]
 pub struct Accounts {
@@ -54,14 +67,17 @@ impl Accounts {
         answer.item.map_or(Ok(Policy::default()), |item| from_item(&doing, item))
     }
 
-    /// Sets the given fields and keeps the rest; returns the new policy.
+    /// Sets the given fields and keeps the rest, or resets the rest to the defaults with `reset`. Returns the
+    /// new policy.
     #[expect(clippy::disallowed_methods, reason = "the one change of an account's policy")]
-    pub async fn change_policy(&self, account: &AccountId, named: &Policy) -> Result<Policy, Error> {
+    pub async fn change_policy(
+        &self,
+        account: &AccountId,
+        reset: bool,
+        named: &Policy,
+    ) -> Result<Policy, Error> {
         let doing = format!("change the policy of {account}");
-        let mut update = Update::default();
-        for (name, value) in to_item(&doing, named)? {
-            update.set(&name, value);
-        }
+        let mut update = Update::naming(&Policy::NAMES, to_item(&doing, named)?, reset);
         if update.names.is_empty() {
             return self.policy(account).await;
         }
@@ -72,22 +88,34 @@ impl Accounts {
             .table_name(&self.table.name)
             .set_key(Some(key(keys::account(account), keys::POLICY)))
             .update_expression(update.expression())
+            .set_expression_attribute_values(update.take_values())
             .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
             .return_values(ReturnValue::AllNew)
             .send()
             .await
             .map_err(|source| Error::sdk(&doing, source))?;
         from_item(&doing, answer.attributes.unwrap_or_default())
     }
+}
 
-    /// Replaces the policy. The last write wins.
-    #[expect(clippy::disallowed_methods, reason = "the one write of an account's policy")]
-    pub async fn set_policy(&self, account: &AccountId, policy: &Policy) -> Result<(), Error> {
-        let doing = format!("write the policy of {account}");
-        let mut item = to_item(&doing, policy)?;
-        item.extend(key(keys::account(account), keys::POLICY));
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
-        put.send().await.map(drop).map_err(|source| Error::sdk(doing, source))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_names_every_field_of_a_policy() {
+        let credits = Some(Credits::from_micros(1));
+        let all = Policy {
+            prefer: Some(Prefer::Fastest),
+            live_jobs_max: Some(1),
+            loss_per_day: Some(MicroUsd(1)),
+            low_below: credits,
+            budgets: Budgets { day: credits, month: credits, total: credits },
+        };
+        let mut names: Vec<_> = to_item("test", &all).unwrap().into_keys().collect();
+        let mut known = Policy::NAMES.map(str::to_owned);
+        names.sort();
+        known.sort();
+        assert_eq!(names, known);
     }
 }

@@ -13,7 +13,7 @@ use domain::budget::{Budget, Charge, Counter, MARKS, Spent, Standing};
 use domain::credit::Credits;
 use domain::event::Event;
 use domain::id::AccountId;
-use domain::job::{Job, Notifies};
+use domain::job::Job;
 
 /// The counters of all accounts.
 #[derive(Debug, Clone)]
@@ -39,13 +39,22 @@ impl BudgetStore {
         };
         Ok(budgets.into_iter().map(standing).collect())
     }
+
+    /// What one counter of an account says, read consistently.
+    pub async fn spent(&self, account: &AccountId, counter: &Counter) -> Result<Spent, Error> {
+        let doing = format!("read the budget {counter} of {account}");
+        let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
+        let answer = read.set_key(Some(counter_key(account, counter))).send().await;
+        let answer = answer.map_err(|source| Error::sdk(doing, source))?;
+        Ok(answer.item.as_ref().map(spent_of).unwrap_or_default())
+    }
 }
 
 /// A budget in the transaction that charges a job.
 #[derive(Debug)]
 pub(super) struct Charging<'a> {
     budget: &'a Budget,
-    /// What the charge was found to be the first to reach, and from where.
+    /// The mark that the charge was found to be the first to reach, and from where.
     reaches: Option<(Spent, u8)>,
 }
 
@@ -54,9 +63,14 @@ impl<'a> Charging<'a> {
         Self { budget, reaches: None }
     }
 
-    /// The write that charges it. It fails if the budget is exceeded, and, for a job whose account may have
-    /// endpoints, if the charge is the first to reach a mark and no event says so.
-    pub(super) fn write(&self, table: &Table, job: &Job) -> TransactWriteItem {
+    /// Whether the charge is announced, if the account has endpoints.
+    pub(super) const fn is_news(&self) -> bool {
+        self.reaches.is_some()
+    }
+
+    /// The write that charges it. It fails if the budget is exceeded, and, for an account with endpoints, if
+    /// the charge is the first to reach a mark and no event says so.
+    pub(super) fn write(&self, table: &Table, job: &Job, listens: bool) -> TransactWriteItem {
         let Budget { counter, limit } = self.budget;
         let price = job.price();
         let mut update = Update::builder()
@@ -76,28 +90,31 @@ impl<'a> Charging<'a> {
                 "spent < :none".to_owned()
             }
         };
-        match self.reaches {
+        match self.reaches.filter(|_| listens) {
             Some((from, mark)) => {
-                charge.push_str(" SET mark = :mark");
+                charge.push_str(" SET announced = :share");
                 update = update
-                    .expression_attribute_values(":mark", number(mark))
+                    .expression_attribute_values(":share", number(self.budget.share(mark).micros()))
                     .expression_attribute_values(":seen", number(from.spent.micros()));
                 let unspent =
                     if from.spent == Credits::ZERO { "attribute_not_exists(spent) OR " } else { "" };
                 condition.push_str(&format!(
-                    " AND ({unspent}spent = :seen) AND (attribute_not_exists(mark) OR mark < :mark)"
+                    " AND ({unspent}spent = :seen) AND (attribute_not_exists(announced) OR announced < :share)"
                 ));
             }
-            None if job.notifies() != Notifies::Nothing => {
+            None if listens => {
                 for mark in MARKS {
-                    let unspent =
-                        if self.budget.share(mark) > price { "attribute_not_exists(spent) OR " } else { "" };
-                    let below = self.budget.share(mark).less(price);
-                    condition
-                        .push_str(&format!(" AND ({unspent}spent < :below_{mark} OR mark >= :mark_{mark})"));
+                    let share = self.budget.share(mark);
+                    let unspent = if share > price { "attribute_not_exists(spent) OR " } else { "" };
+                    condition.push_str(&format!(
+                        " AND ({unspent}spent < :below_{mark} OR announced >= :share_{mark})"
+                    ));
                     update = update
-                        .expression_attribute_values(format!(":below_{mark}"), number(below.micros()))
-                        .expression_attribute_values(format!(":mark_{mark}"), number(mark));
+                        .expression_attribute_values(
+                            format!(":below_{mark}"),
+                            number(share.less(price).micros()),
+                        )
+                        .expression_attribute_values(format!(":share_{mark}"), number(share.micros()));
                 }
             }
             None => {}
@@ -159,5 +176,6 @@ pub(super) fn counter_of(item: &Item) -> Option<Counter> {
 /// What a counter says; nothing for an absent one.
 pub(super) fn spent_of(item: &Item) -> Spent {
     let spent = Credits::from_micros(number_of(item, "spent").unwrap_or(0));
-    Spent { spent, mark: number_of(item, "mark").unwrap_or(0) }
+    let announced = Credits::from_micros(number_of(item, "announced").unwrap_or(0));
+    Spent { spent, announced }
 }

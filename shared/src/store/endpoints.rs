@@ -11,6 +11,7 @@ use super::{Error, RACES_MAX, Table, back_off, is_transient};
 use domain::endpoint::{ENDPOINTS_MAX, Endpoint, Kind, SUPPRESSED_FOR};
 use domain::event::Event;
 use domain::id::{AccountId, EndpointId};
+use domain::job::Notifies;
 use domain::time::Timestamp;
 
 /// The outcome of adding an endpoint.
@@ -211,5 +212,27 @@ impl EndpointStore {
             back_off(tries).await;
         }
         Err(Error::contended(doing))
+    }
+}
+
+/// What is taken for true of an account's endpoints by a transaction that charges a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listening {
+    /// The events that they want. The charge is refused if they want more.
+    pub wanted: Notifies,
+    /// The charge is an event that is written: it is refused if there is no endpoint.
+    pub is_event: bool,
+}
+
+impl Listening {
+    /// The condition of the account's item, behind others; `:one` is 1.
+    pub(super) fn condition(self) -> String {
+        let most = match self.wanted {
+            Notifies::Nothing => " AND (attribute_not_exists(listeners) OR listeners < :one)",
+            Notifies::Ends => " AND (attribute_not_exists(movers) OR movers < :one)",
+            Notifies::Moves => "",
+        };
+        let least = if self.is_event { " AND listeners >= :one" } else { "" };
+        format!("{most}{least}")
     }
 }

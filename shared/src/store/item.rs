@@ -72,6 +72,19 @@ impl Update {
         update
     }
 
+    /// Sets those of these attributes that are given and keeps the others, or removes the others with `reset`.
+    pub(super) fn naming(names: &[&str], mut given: Item, reset: bool) -> Self {
+        let mut update = Self::default();
+        for name in names {
+            match given.remove(*name) {
+                Some(value) => update.set(name, value),
+                None if reset => update.remove(name),
+                None => {}
+            }
+        }
+        update
+    }
+
     pub(super) fn set(&mut self, name: &str, value: AttributeValue) {
         let placeholder = self.name(name);
         self.sets.push(format!("{placeholder} = :{name}"));
@@ -97,6 +110,11 @@ impl Update {
         let placeholder = format!("#{name}");
         self.names.insert(placeholder.clone(), name.to_owned());
         placeholder
+    }
+
+    /// Its values, for a request: none if it only removes.
+    pub(super) fn take_values(&mut self) -> Option<Item> {
+        Some(std::mem::take(&mut self.values)).filter(|values| !values.is_empty())
     }
 
     pub(super) fn expression(&self) -> String {

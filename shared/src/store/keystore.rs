@@ -100,19 +100,10 @@ impl KeyStore {
     #[expect(clippy::disallowed_methods, reason = "the one change of a key's rules")]
     pub async fn change(&self, id: &KeyId, reset: bool, named: &KeyRules) -> Result<Option<ApiKey>, Error> {
         let doing = format!("change key {id}");
-        let mut update = Update::default();
-        let mut given = to_item(&doing, named)?;
-        for name in KeyRules::NAMES {
-            match given.remove(name) {
-                Some(value) => update.set(name, value),
-                None if reset => update.remove(name),
-                None => {}
-            }
-        }
+        let mut update = Update::naming(&KeyRules::NAMES, to_item(&doing, named)?, reset);
         if update.names.is_empty() {
             return self.get(id).await;
         }
-        let values = Some(update.values.clone()).filter(|values| !values.is_empty());
         let sent = self
             .table
             .client
@@ -121,8 +112,8 @@ impl KeyStore {
             .set_key(Some(key(keys::api_key(id), keys::KEY)))
             .update_expression(update.expression())
             .condition_expression("attribute_exists(PK)")
+            .set_expression_attribute_values(update.take_values())
             .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(values)
             .return_values(ReturnValue::AllNew)
             .send()
             .await;

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
+use super::endpoints::Listening;
 use super::events::event_put;
 use super::item::{Item, from_item, key, number, number_of, text, text_of, to_item};
 use super::keys::{self, PK, SK};
@@ -177,9 +178,14 @@ pub(super) enum Low {
     From(Credits),
 }
 
-/// Charges a job and counts it as active, if the balance and the limits allow it. An account whose
-/// endpoints want more events than the job says refuses it.
-pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> TransactWriteItem {
+/// Charges a job and counts it as active, if the balance and the limits allow it.
+pub(super) fn take(
+    table: &Table,
+    job: &Job,
+    limits: Limits,
+    low: Low,
+    listening: Listening,
+) -> TransactWriteItem {
     // Without a count there is no active job; a limit of zero rejects the first, too.
     let mut condition = match limits.live_jobs {
         0 => "balance >= :amount AND live < :live_max".to_owned(),
@@ -192,11 +198,7 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> Transa
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":live_max", number(limits.live_jobs))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    condition.push_str(match job.notifies() {
-        Notifies::Nothing => " AND (attribute_not_exists(listeners) OR listeners < :one)",
-        Notifies::Ends => " AND (attribute_not_exists(movers) OR movers < :one)",
-        Notifies::Moves => "",
-    });
+    condition.push_str(&listening.condition());
     if let Some(loss_max) = limits.loss_per_day {
         condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
         update = update
@@ -211,7 +213,7 @@ pub(super) fn take(table: &Table, job: &Job, limits: Limits, low: Low) -> Transa
             update = update.expression_attribute_values(":seen", number(balance.micros()));
         }
         // Without an endpoint, there is no one to tell.
-        (Low::Unknown, Some(mark)) if job.notifies() != Notifies::Nothing => {
+        (Low::Unknown, Some(mark)) if listening.wanted != Notifies::Nothing => {
             condition.push_str(
                 " AND (balance >= :stay OR attribute_exists(told_low) OR attribute_not_exists(listeners) OR \
                  listeners < :one)",

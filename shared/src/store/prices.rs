@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::item::{from_item, key, text, to_item};
 use super::keys::{self, SK};
 use super::{Error, Table};
+use domain::catalog::Catalog;
 use domain::price_book::PriceBook;
 use domain::time::Timestamp;
 
@@ -23,6 +24,12 @@ impl Version {
     pub fn book(&self) -> Result<PriceBook, Error> {
         let doing = format!("read version {} of the prices", self.number);
         PriceBook::parse(&self.file).map_err(|why| Error::unreadable(doing, why))
+    }
+
+    /// Whether its prices can be those of this catalogue's models.
+    pub fn check(&self, catalog: &Catalog) -> Result<(), Error> {
+        let doing = format!("check version {} of the prices", self.number);
+        self.book()?.check(catalog).map_err(|why| Error::unreadable(doing, why))
     }
 }
 

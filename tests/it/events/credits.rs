@@ -21,7 +21,7 @@ async fn told(world: &World, receiver: &Receiver, kind: &str) -> Vec<Value> {
 async fn mark_at_the_balance(world: &World) -> Credits {
     let balance = Ledger::new(world.table()).balance(&world.account).await.unwrap().available();
     let policy = Policy { low_below: Some(balance), ..Policy::default() };
-    Accounts::new(world.table()).set_policy(&world.account, &policy).await.unwrap();
+    Accounts::new(world.table()).change_policy(&world.account, true, &policy).await.unwrap();
     // Until no instance knows the old policy.
     world.clock.advance(Duration::from_secs(61));
     balance

@@ -80,7 +80,7 @@ pub(super) async fn run(args: Accounts, local: &Local) -> Result<Output> {
             let loss_per_day = loss_per_day.map(Credits::as_usd);
             let budgets = budgets.budgets();
             let named = Policy { prefer, live_jobs_max: live_jobs, loss_per_day, low_below, budgets };
-            let policy = operate::accounts::set(&accounts, &account, reset, &named).await?;
+            let policy = accounts.change_policy(&account, reset, &named).await?;
             let text = format!("{}takes effect within 60 s", settings(&policy));
             Ok(Output::new(text, json!({"account": account, "settings": settings_json(&policy)})))
         }
@@ -102,18 +102,20 @@ fn settings(policy: &Policy) -> String {
     let loss =
         policy.loss_per_day.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} per day"));
     let low = policy.low_below.map_or_else(|| "no event".to_owned(), |mark| format!("below {mark}"));
-    format!("prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\nlow        {low}\n")
+    let limits = budgets::limits(policy.budgets);
+    format!(
+        "prefer     {prefer}\nlive jobs  {live_jobs}\nlosses     {loss}\nlow        {low}\nlimits     {limits}\n"
+    )
 }
 
 /// `null` is the default.
 fn settings_json(policy: &Policy) -> Value {
-    json!({
+    let mut json = json!({
         "prefer": policy.prefer,
         "live_jobs_max": policy.live_jobs_max,
         "loss_per_day_micro_usd": policy.loss_per_day,
         "low_below_micro_credits": policy.low_below,
-        "budget_day_micro_credits": policy.budgets.day,
-        "budget_month_micro_credits": policy.budgets.month,
-        "budget_total_micro_credits": policy.budgets.total,
-    })
+    });
+    budgets::add_limits(&mut json, policy.budgets);
+    json
 }

@@ -17,7 +17,7 @@ use shared::edge::idempotency;
 use super::Local;
 use super::client::{Client, save, text};
 use super::image::Given;
-use super::print::{self, Output, table};
+use super::print::{self, Output, plain, table};
 use super::save::Place;
 
 /// The longest wait of the API for a change, in seconds.
@@ -243,8 +243,9 @@ pub(super) async fn quote(args: Quote, local: &Local) -> Result<Output> {
     let quote = client.quote(&args.asked.body(image)?).await?;
     let routes = quote.get("routes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let usual = |value: &Value| value.get("expected_s").and_then(Value::as_u64).unwrap_or_default();
-    let lines = routes.iter().map(|route| format!("\n  {}, usually {} s", text(route, "name"), usual(route)));
-    let shown = format!("{} credits, usually {} s", text(&quote, "price_credits"), usual(&quote));
+    let lines =
+        routes.iter().map(|route| format!("\n  {}, usually {} s", plain(text(route, "name")), usual(route)));
+    let shown = format!("{} credits, usually {} s", plain(text(&quote, "price_credits")), usual(&quote));
     Ok(Output::new(shown + &lines.collect::<String>(), quote))
 }
 
@@ -264,7 +265,7 @@ pub(super) async fn submit(args: Submit, local: &Local) -> Result<Output> {
     let (id, job) = client.submit(&body, &key).await.with_context(|| {
         format!("no job was confirmed; the same command with `--idempotency-key {key}` makes at most one")
     })?;
-    let price = text(&job, "price_credits").to_owned();
+    let price = plain(text(&job, "price_credits"));
     if !args.wait {
         return Ok(Output::new(format_args!("{id} for {price} credits: `genmux wait {id}`"), job));
     }
@@ -283,7 +284,7 @@ pub(super) async fn wait(args: Wait, local: &Local) -> Result<Output> {
     let status = text(&job, "status").to_owned();
     let error =
         job.get("error").map(|error| format!(": {} ({})", text(error, "message"), text(error, "code")));
-    let shown = format!("{} {status}{}", args.id, error.unwrap_or_default());
+    let shown = plain(&format!("{} {status}{}", args.id, error.unwrap_or_default()));
     Ok(Output { failed: status != "succeeded", ..Output::new(shown, job) })
 }
 
@@ -298,7 +299,7 @@ pub(super) async fn cancel(args: Cancel, local: &Local) -> Result<Output> {
     let job = args.api.client(local)?.cancel(&args.id).await?;
     let refund = job.get("refund_micro_credits").and_then(Value::as_u64).map(Credits::from_micros);
     let refund = refund.map(|credits| format!(", refund {credits} credits")).unwrap_or_default();
-    let shown = format!("{} {}{refund}", args.id, text(&job, "status"));
+    let shown = plain(&format!("{} {}{refund}", args.id, text(&job, "status")));
     Ok(Output::new(shown, job))
 }
 
@@ -321,7 +322,7 @@ fn status_notes() -> impl FnMut(&Value, Duration) {
     move |job, elapsed| {
         let status = text(job, "status");
         if status != last {
-            note(&format!("{status} after {} s", elapsed.as_secs()));
+            note(&plain(&format!("{status} after {} s", elapsed.as_secs())));
             status.clone_into(&mut last);
         }
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use domain::budget::{Budgets, Period, Standing};
 use domain::credit::Credits;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::credits;
 
@@ -34,6 +34,20 @@ fn budget(text: &str) -> Result<(Period, Credits), String> {
     Ok((period, credits::amount(amount)?))
 }
 
+/// The limits on one line: `day=100 total=2000`.
+pub(super) fn limits(budgets: Budgets) -> String {
+    let limits = Period::ALL.into_iter().filter_map(|period| Some((period, budgets.limit(period)?)));
+    let limits: Vec<_> = limits.map(|(period, limit)| format!("{}={limit}", period.name())).collect();
+    if limits.is_empty() { "none".to_owned() } else { limits.join(" ") }
+}
+
+/// Adds the limits to an object; `null` for none.
+pub(super) fn add_limits(json: &mut Value, budgets: Budgets) {
+    for period in Period::ALL {
+        json[format!("budget_{}_micro_credits", period.name())] = json!(budgets.limit(period));
+    }
+}
+
 /// One line for each budget.
 pub(super) fn lines(standings: &[Standing]) -> String {
     standings.iter().map(|standing| format!("budget     {standing}\n")).collect()
@@ -46,6 +60,19 @@ pub(super) fn json(standings: &[Standing]) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_shown_by_period_and_none_is_said() {
+        let month = Budgets { month: Some(Credits::from_micros(2_500_000)), ..Budgets::default() };
+        assert_eq!((limits(month).as_str(), limits(Budgets::default()).as_str()), ("month=2.5", "none"));
+        let mut json = json!({"id": 1});
+        add_limits(&mut json, month);
+        let all = json!({
+            "id": 1, "budget_day_micro_credits": null, "budget_month_micro_credits": 2_500_000,
+            "budget_total_micro_credits": null,
+        });
+        assert_eq!(json, all);
+    }
 
     #[test]
     fn a_budget_is_a_period_and_an_amount() {

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::image::{File, Given};
+use super::print::plain;
 use super::save::Place;
 
 /// How many calls in a row may fail while a job is awaited.
@@ -209,7 +210,7 @@ impl Client {
         let errors = problem.get("errors").map(|errors| format!(" {errors}")).unwrap_or_default();
         let words = match text(&problem, "code") {
             "" => format!("{status}, which is no answer of the API"),
-            code => format!("{status} {code}: {}{errors}", text(&problem, "detail")),
+            code => plain(&format!("{status} {code}: {}{errors}", text(&problem, "detail"))),
         };
         Err(match status {
             StatusCode::UNAUTHORIZED => Failure::Rejected(self.help.to_owned()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::operate::dead_letters;
 use shared::store::dead_letters::{DeadLetter, QUEUES};
 
-use super::print::Output;
+use super::print::{Output, plain};
 use super::{DlqCommand, Local, Queues};
 
 pub(super) async fn run(command: DlqCommand, queues: &Queues, local: &Local) -> Result<Output> {
@@ -37,7 +37,7 @@ pub(super) async fn run(command: DlqCommand, queues: &Queues, local: &Local) -> 
 fn line(message: &DeadLetter) -> String {
     let kind = message.kind.as_deref().unwrap_or("unreadable");
     let job = message.job.as_ref().map_or("-", |job| job.as_str());
-    format!("{kind:<12}  {job:<30}  receives {}  sent {}", message.receives, message.sent_at)
+    plain(&format!("{kind:<12}  {job:<30}  receives {}  sent {}", message.receives, message.sent_at))
 }
 
 fn message_json(message: &DeadLetter) -> Value {

@@ -19,7 +19,7 @@ use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::queue::Queue;
 
-use super::print::{Output, table};
+use super::print::{Output, plain, table};
 use super::target::{LOCAL_STACK, Opened};
 use super::{Local, Target};
 
@@ -278,7 +278,8 @@ impl Door<'_> {
         }
         let fields = json.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let lines: Vec<_> = fields.map(|(name, value)| format!("{name:<16} {}", text(value))).collect();
+        let lines: Vec<_> =
+            fields.map(|(name, value)| format!("{name:<16} {}", plain(&text(value)))).collect();
         Ok(Output::new(lines.join("\n"), json))
     }
 
@@ -311,11 +312,11 @@ fn line(delivery: &Delivery) -> String {
     let outcome = last.map_or("not tried", |last| last.outcome.as_str());
     let status = last.and_then(|last| last.status).map(|status| format!(" {status}")).unwrap_or_default();
     let (event, kind, tries) = (&delivery.event, &delivery.kind, delivery.tries.len());
-    format!(
+    plain(&format!(
         "{}  {event}  {kind}  {}  tries {tries}  {outcome}{status}",
         delivery.created_at,
         delivery.status.name()
-    )
+    ))
 }
 
 /// What a deployed secret holds, with the usual AWS configuration.

@@ -21,7 +21,7 @@ use shared::store::dead_letters::DeadLetter;
 use shared::store::due::LiveJob;
 use shared::store::jobs::JobStore;
 
-use super::print::{Output, table};
+use super::print::{Output, plain, table};
 use super::target::{LOCAL_STACK, Opened};
 use super::{JobsCommand, Local, Target};
 
@@ -72,7 +72,7 @@ async fn show(opened: &Opened, id: &JobId, with_request: bool, stack: Option<&st
     };
     let mut text = text_of(&history, &dead);
     for wait in &waits {
-        let _infallible = writeln!(text, "waits     {wait}");
+        let _infallible = writeln!(text, "waits     {}", plain(wait));
     }
     let timeline = timeline::events(&history, &dead).into_iter();
     let timeline = timeline.map(|(at, event)| json!({"at": at.to_string(), "event": event_text(event)}));
@@ -183,7 +183,7 @@ pub fn text_of(history: &History, dead: &[DeadLetter]) -> String {
     let job = &history.job;
     let mut text = String::new();
     let mut fact = |name: &str, value: String| {
-        let _infallible = writeln!(text, "{name:<9} {value}");
+        let _infallible = writeln!(text, "{name:<9} {}", plain(&value));
     };
     fact("job", job.id().to_string());
     fact("account", job.account().to_string());
@@ -205,7 +205,7 @@ pub fn text_of(history: &History, dead: &[DeadLetter]) -> String {
     }
     fact("cost", job.cost().to_string());
     for (at, event) in timeline::events(history, dead) {
-        let _infallible = writeln!(text, "{at}  {}", event_text(event));
+        let _infallible = writeln!(text, "{at}  {}", plain(&event_text(event)));
     }
     text
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::allowed::Allowed;
-use domain::budget::Period;
+use domain::catalog::Catalog;
 use domain::id::{AccountId, KeyId};
 use domain::provider::Provider;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use shared::store::budgets::BudgetStore;
 use shared::store::keystore::{ApiKey, KeyRules, KeyStore, Scope};
 
 use super::budgets::{self, BudgetArgs};
-use super::print::{Output, table};
+use super::print::{self, Output, table};
 use super::{Local, Target};
 
 #[derive(Debug, Args)]
@@ -69,8 +69,13 @@ struct RuleArgs {
 }
 
 impl RuleArgs {
+    /// Warns of models that only a catalogue of the stack's own may have.
     fn rules(self) -> KeyRules {
         let Self { budgets, models, providers } = self;
+        let catalog = Catalog::built_in();
+        for name in models.iter().flatten().filter(|name| catalog.model(name).is_none()) {
+            print::warning(format_args!("the built-in catalogue has no model `{name}`"));
+        }
         KeyRules { budgets: budgets.budgets(), allowed: Allowed { models, providers } }
     }
 }
@@ -126,14 +131,12 @@ fn rules_text(key: &ApiKey) -> String {
     let KeyRules { budgets, allowed } = &key.rules;
     let providers =
         allowed.providers.as_ref().map(|all| all.iter().map(|one| one.name()).collect::<Vec<_>>());
-    let limits = Period::ALL.into_iter().filter_map(|period| Some((period, budgets.limit(period)?)));
-    let limits: Vec<_> = limits.map(|(period, limit)| format!("{}={limit}", period.name())).collect();
     format!(
         "account    {}\nmodels     {}\nproviders  {}\nlimits     {}\n",
         key.account,
         allowed.models.as_ref().map_or_else(|| "all".to_owned(), |models| models.join(", ")),
         providers.map_or_else(|| "all".to_owned(), |providers| providers.join(", ")),
-        if limits.is_empty() { "none".to_owned() } else { limits.join(" ") },
+        budgets::limits(*budgets),
     )
 }
 
@@ -153,7 +156,7 @@ fn row(key: &ApiKey) -> [String; 5] {
 }
 
 fn key_json(key: &ApiKey) -> Value {
-    json!({
+    let mut json = json!({
         "id": key.id,
         "account": key.account,
         "status": status(key),
@@ -161,8 +164,7 @@ fn key_json(key: &ApiKey) -> Value {
         "created_at": key.created_at.to_string(),
         "models": key.rules.allowed.models,
         "providers": key.rules.allowed.providers,
-        "budget_day_micro_credits": key.rules.budgets.day,
-        "budget_month_micro_credits": key.rules.budgets.month,
-        "budget_total_micro_credits": key.rules.budgets.total,
-    })
+    });
+    budgets::add_limits(&mut json, key.rules.budgets);
+    json
 }

@@ -262,7 +262,7 @@ enum ProvidersCommand {
     /// Show the latest changes of a provider's health, newest first. They are kept for 30 days.
     History {
         name: Provider,
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..))]
         limit: u8,
     },
     /// Send no new attempts to this provider. Running attempts continue.
@@ -297,6 +297,11 @@ struct Queues {
     /// A deployed stack instead of the local data folder, with the usual AWS configuration.
     #[arg(long, global = true)]
     stack: Option<String>,
+}
+
+/// Prints why a command failed: all causes in one line, without a backtrace.
+pub fn report(error: &anyhow::Error) {
+    print::notice(format_args!("Error: {error:#}"));
 }
 
 /// Runs the command and prints its result.

@@ -1,18 +1,19 @@
 //! `genmux prices`: versions of the price book.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use domain::catalog::Catalog;
 use domain::price_book::PriceBook;
+use domain::time::Timestamp;
 use serde_json::{Value, json};
 use shared::operate::prices::{Set, set};
 use shared::store::prices::{PriceStore, Version};
 
 use super::print::{self, Output, table};
-use super::{Local, Target};
+use super::{Local, Target, catalog};
 
 #[derive(Debug, Args)]
 pub(super) struct Prices {
@@ -27,10 +28,15 @@ enum PricesCommand {
     /// Print the file of the newest version, or of another.
     Show { number: Option<u32> },
     /// Check a file and make it the newest version. It takes effect within 60 s; jobs keep their price.
-    Set { file: PathBuf },
+    Set {
+        file: PathBuf,
+        /// The file of your own catalogue, if the stack has one. Default: the built-in catalogue.
+        #[arg(long)]
+        catalog: Option<PathBuf>,
+    },
     /// List the latest versions, newest first.
     History {
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..))]
         limit: u8,
     },
     /// List what differs between two versions; 0 is the catalogue. Default: between the newest and the one
@@ -53,26 +59,10 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
             };
             let mut json = version_json(&found);
             json["file"] = found.file.clone().into();
-            Ok(Output::new(&found.file, json))
+            Ok(Output::file(&found.file, json))
         }
-        PricesCommand::Set { file } => {
-            let text =
-                fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-            let book =
-                PriceBook::parse(&text).with_context(|| format!("{} is no price book", file.display()))?;
-            for idle in book.idle(&Catalog::built_in()) {
-                print::warning(format_args!("the built-in catalogue does not sell {idle}"));
-            }
-            let (number, is_new) = match set(&store, &text, opened.process.clock.now()).await? {
-                Set::New(number) => (number, true),
-                Set::Same(number) => (number, false),
-                Set::Overtaken => bail!("another version was set at the same time; nothing was changed"),
-            };
-            let what = if is_new { "takes effect within 60 s" } else { "is in force already" };
-            Ok(Output::new(
-                format_args!("version {number} {what}"),
-                json!({"version": number, "is_new": is_new}),
-            ))
+        PricesCommand::Set { file, catalog } => {
+            set_file(&store, &file, catalog.as_deref(), opened.process.clock.now()).await
         }
         PricesCommand::History { limit } => {
             let versions = store.latest(i32::from(limit)).await?;
@@ -89,6 +79,26 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
             diff(&store, before.unwrap_or(after.saturating_sub(1)), after).await
         }
     }
+}
+
+async fn set_file(store: &PriceStore, file: &Path, catalog: Option<&Path>, now: Timestamp) -> Result<Output> {
+    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let catalog = match catalog {
+        Some(own) => catalog::checked(own)?.1,
+        None => Catalog::built_in(),
+    };
+    let book = PriceBook::parse(&text).with_context(|| format!("{} is no price book", file.display()))?;
+    for idle in book.idle(&catalog) {
+        print::warning(format_args!("the catalogue does not sell {idle}"));
+    }
+    let (number, is_new) = match set(store, &catalog, &text, now).await? {
+        Set::New(number) => (number, true),
+        Set::Same(number) => (number, false),
+        Set::Overtaken => bail!("another version was set at the same time; nothing was changed"),
+    };
+    let what = if is_new { "takes effect within 60 s" } else { "is in force already" };
+    let json = json!({"version": number, "is_new": is_new});
+    Ok(Output::new(format_args!("version {number} {what}"), json))
 }
 
 async fn diff(store: &PriceStore, before: u32, after: u32) -> Result<Output> {

@@ -14,7 +14,7 @@ pub(super) fn completions(shell: Shell) -> Result<Output> {
     clap_complete::generate(shell, &mut Cli::command(), "genmux", &mut text);
     let text = String::from_utf8(text)?;
     let json = json!({"shell": shell.to_string(), "script": text});
-    Ok(Output::new(text, json))
+    Ok(Output::file(text, json))
 }
 
 /// One page: the options of `genmux`, then each command with its own.
@@ -37,5 +37,5 @@ pub(super) fn manual() -> Result<Output> {
     }
     let text = String::from_utf8(text)?;
     let json = json!({"page": text});
-    Ok(Output::new(text, json))
+    Ok(Output::file(text, json))
 }

@@ -134,18 +134,15 @@ fn dollars(micro_usd: i128) -> String {
 }
 
 fn sums_json(sums: &Sums) -> Value {
-    json!({
-        "jobs": sums.jobs,
-        "succeeded": sums.succeeded,
-        "failed": sums.failed,
-        "canceled": sums.canceled,
-        "seconds": sums.seconds,
-        "charged_micro_credits": sums.charged,
-        "refunded_micro_credits": sums.refunded,
+    let mut json = json!({
         "cost_micro_usd": sums.cost,
         "lost_micro_usd": sums.lost,
         "margin_micro_usd": i64::try_from(sums.margin_micro_usd()).ok(),
-    })
+    });
+    for (name, sum) in Sums::NAMES.into_iter().zip(sums.values()) {
+        json[name] = sum.into();
+    }
+    json
 }
 
 #[cfg(test)]

@@ -33,6 +33,33 @@ fn a_redirect_does_not_get_the_key() {
     assert_eq!(other.requests(), Vec::<String>::new());
 }
 
+/// An answer that is obeyed by a terminal sets its title, clears it, and adds lines of its own.
+#[test]
+fn nothing_of_an_answer_is_obeyed_by_a_terminal() {
+    let hostile = "a\u{1b}]0;title\u{7}\u{9b}2J\r\n\u{202e}b";
+    let job = json!({
+        "id": ID, "status": "failed", "price_credits": hostile,
+        "error": {"code": hostile, "message": hostile},
+        "routes": [{"name": hostile, "provider": hostile}], "models": [{"name": hostile}],
+    });
+    let problem = json!({"code": hostile, "detail": hostile, "errors": [hostile]}).to_string();
+    let answers = Server::start(move |_| Some(ok(job.to_string())));
+    let refuses = Server::start(move |_| Some(http("422 Unprocessable Content", "", problem.as_bytes())));
+    for api in [&answers.url, &refuses.url] {
+        for command in
+            COMMANDS.iter().flat_map(|command| [command.to_vec(), [command, &["--json"][..]].concat()])
+        {
+            let ended = genmux(here().path(), api, &command);
+            let shown = String::from_utf8([ended.stdout, ended.stderr].concat()).expect("UTF-8");
+            let is_obeyed = |char: char| char != '\n' && (char.is_control() || char == '\u{202e}');
+            assert!(!shown.contains(is_obeyed), "{command:?}: {shown:?}");
+        }
+    }
+    let shown = genmux(here().path(), &answers.url, &["wait", ID]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("failed: a\\u001b]0;title\\u0007\\u009b2J\\u000d\\u000a\\u202eb"), "{shown}");
+}
+
 #[test]
 fn what_is_no_answer_of_the_api_is_an_error() {
     for body in ["{}", "<html>", "", "[]", "null", r#"{"id": 7, "status": null}"#] {

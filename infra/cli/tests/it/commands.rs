@@ -78,6 +78,32 @@ fn a_rule_of_an_account_is_changed_alone() {
 }
 
 #[test]
+fn budgets_are_shown_where_they_are_set_and_what_means_nothing_is_refused_or_warned_of() {
+    let folder = with_data();
+    let run = |arguments: &[&str]| run(folder.path(), &[arguments, &["--data", "here"]].concat());
+    let output =
+        said(&run(&["accounts", "set", "acct_demo", "--budget", "month=100", "--budget", "day=2.5"]));
+    assert!(output.contains("limits     day=2.5 month=100\n"), "{output}");
+    let output = said(&run(&["accounts", "set", "acct_demo", "--reset", "--budget", "total=7"]));
+    assert!(output.contains("limits     total=7\n"), "{output}");
+    for models in ["veo-3.1,veo-3.1-fats", "veo-3.1"] {
+        let made = run(&["keys", "create", "--account", "acct_demo", "--models", models]);
+        assert!(said(&made).starts_with("gmx_"));
+        let warned = String::from_utf8_lossy(&made.stderr).contains("has no model `veo-3.1-fats`");
+        assert_eq!(warned, models.contains("fats"), "{made:?}");
+    }
+    for command in [&["prices", "history"][..], &["providers", "history", "fal"]] {
+        let output = refused(&run(&[command, &["--limit", "0"]].concat()));
+        assert!(output.contains("--limit") && output.contains("1.."), "{output}");
+        said(&run(&[command, &["--limit", "1"]].concat()));
+    }
+    let file = folder.path().join("prices.toml");
+    fs::write(&file, "[models.\"veo-3.1\".\"720p\"]\nper_image = 1\n").expect("the file is written");
+    let output = refused(&run(&["prices", "set", "prices.toml"]));
+    assert!(output.contains("veo-3.1 has no price for 4 s of 720p"), "{output}");
+}
+
+#[test]
 fn jobs_that_have_ended_are_found_by_their_account() {
     let folder = with_data();
     let list =

@@ -17,6 +17,10 @@ fn all(limit: u64) -> Budgets {
     Budgets { day: limit, month: limit, total: limit }
 }
 
+fn counted(spent: u64, announced: u64) -> Spent {
+    Spent { spent: Credits::from_micros(spent), announced: Credits::from_micros(announced) }
+}
+
 #[test]
 fn a_counter_is_of_one_period_and_begins_again_with_the_next() {
     for (now, day, month, next_day, next_month) in [
@@ -56,18 +60,35 @@ fn a_counter_is_read_as_it_was_written_and_nothing_else_is_one() {
 #[test]
 fn a_charge_fits_to_the_last_credit_and_says_once_which_mark_it_reaches() {
     let budget = all(10).at(key(), at("2026-11-30T00:00:00Z")).next().unwrap();
-    let charge = |spent, mark, price| {
-        budget.charge(Spent { spent: Credits::from_micros(spent), mark }, Credits::from_micros(price))
-    };
+    let charge =
+        |spent, announced, price| budget.charge(counted(spent, announced), Credits::from_micros(price));
     assert_eq!(charge(0, 0, 4), Charge::Fits);
     assert_eq!(charge(0, 0, 5), Charge::Reaches(50));
     assert_eq!(charge(4, 0, 4), Charge::Reaches(80));
-    assert_eq!(charge(4, 50, 3), Charge::Fits);
-    assert_eq!(charge(9, 80, 1), Charge::Reaches(100));
+    assert_eq!(charge(4, 5, 3), Charge::Fits);
+    assert_eq!(charge(9, 8, 1), Charge::Reaches(100));
     assert_eq!(charge(0, 0, 10), Charge::Reaches(100));
-    assert_eq!(charge(9, 100, 1), Charge::Fits);
+    assert_eq!(charge(9, 10, 1), Charge::Fits);
     assert_eq!(charge(9, 0, 2), Charge::Exceeds);
     assert_eq!(charge(1, 0, u64::MAX), Charge::Exceeds);
+}
+
+#[test]
+fn a_share_of_another_limit_is_news_if_it_is_more_than_was_announced() {
+    let charge = |limit, spent, announced, price| {
+        let budget = all(limit).at(key(), at("2026-11-30T00:00:00Z")).next().unwrap();
+        budget.charge(counted(spent, announced), Credits::from_micros(price))
+    };
+    // All of 10 was announced, and the limit is raised to 100.
+    assert_eq!(charge(100, 10, 10, 39), Charge::Fits);
+    assert_eq!(charge(100, 10, 10, 40), Charge::Reaches(50));
+    assert_eq!(charge(100, 49, 10, 31), Charge::Reaches(80));
+    // Half of 15 is less than what was announced; 80 % of it is not.
+    assert_eq!(charge(15, 4, 10, 4), Charge::Fits);
+    assert_eq!(charge(15, 10, 10, 2), Charge::Reaches(80));
+    // 80 of 100 were announced, and the limit is lowered to 90.
+    assert_eq!(charge(90, 71, 80, 10), Charge::Fits);
+    assert_eq!(charge(90, 80, 80, 10), Charge::Reaches(100));
 }
 
 #[test]
@@ -115,11 +136,12 @@ proptest! {
                         continue;
                     }
                     for (budget, charge) in budgets.into_iter().zip(charges) {
-                        let counter = counters.entry(budget.counter).or_default();
+                        let share = |mark| budget.share(mark);
+                        let counter = counters.entry(budget.counter.clone()).or_default();
                         counter.spent = counter.spent.checked_add(Credits::from_micros(price)).unwrap();
                         if let Charge::Reaches(mark) = charge {
-                            prop_assert!(mark > counter.mark);
-                            counter.mark = mark;
+                            prop_assert!(share(mark) > counter.announced);
+                            counter.announced = share(mark);
                         }
                     }
                     jobs.push((now, price, 0));

@@ -80,6 +80,21 @@ impl Model {
         }
     }
 
+    /// Whether all media that a route makes has a price.
+    pub(crate) fn check_prices(&self) -> Result<(), String> {
+        let mut takes = self.routes.iter().flat_map(Route::takes);
+        let has_none = |(duration_s, resolution, audio): &(Option<u32>, &str, bool)| {
+            let price = self.price.get(*resolution).and_then(|tariff| tariff.amount(*duration_s, *audio));
+            price.is_none()
+        };
+        match takes.find(has_none) {
+            Some((duration_s, resolution, audio)) => {
+                Err(format!("has no price for {}", media_name(duration_s, resolution, audio)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Every request that a route accepts has a price, and the defaults are acceptable.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.routes.is_empty() {
@@ -109,13 +124,8 @@ impl Model {
             {
                 return Err(format!("route {name} has no cost for {idle}"));
             }
-            for (duration_s, resolution, audio) in takes {
-                let price = self.price.get(resolution);
-                if price.and_then(|tariff| tariff.amount(duration_s, audio)).is_none() {
-                    return Err(format!("has no price for {}", media_name(duration_s, resolution, audio)));
-                }
-            }
         }
+        self.check_prices()?;
         let Defaults { duration_s, aspect_ratio, resolution, audio } = &self.defaults;
         // A model that needs an image may follow its ratio on every route.
         let needs_image = self.routes.iter().all(|route| route.endpoint.is_none());

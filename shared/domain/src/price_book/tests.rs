@@ -72,9 +72,71 @@ fn a_version_decides_a_price_alone_if_it_names_every_model() {
             let account = account(name);
             let buyer = Buyer { account: &account, percent: book.percent(&account, Credits::ZERO) };
             let quoted = price::quote(&order, &catalog, &book, buyer);
-            assert_eq!(book.amount(&order, buyer), quoted.filter(|_| decides), "{name}: {order:?}");
+            let alone = quoted.filter(|_| decides).map(|price| BTreeSet::from([price]));
+            assert_eq!(book.prices(&order, buyer), alone, "{name}: {order:?}");
         }
     }
+}
+
+/// Also where it names a resolution that the catalogue does not sell, or a model that cannot serve the request.
+#[test]
+fn what_was_quoted_is_a_price_of_its_version_whatever_can_serve_the_request() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let per_second = |model: &str, rate: u64| format!("[models.\"{model}\".\"720p\"]\nper_second = {rate}\n");
+    let names = catalog.names();
+    let rated = names.iter().zip(1..).map(|(model, rate)| per_second(model, rate * 1_000));
+    let book = PriceBook::parse(&rated.collect::<String>()).unwrap();
+    let account = account("anna");
+    let buyer = Buyer { account: &account, percent: PERCENT_DEFAULT };
+    let (mut found, mut higher) = (0, 0);
+    for (model, other) in names.iter().flat_map(|model| names.iter().map(move |other| (model, other))) {
+        let order = serde_json::json!({
+            "model": model, "prompt": "a", "resolution": "720p", "fallback_models": [other],
+        });
+        let request = JobRequest::new(serde_json::from_value(order).unwrap(), &catalog);
+        let quoted = request.as_ref().ok().and_then(|request| price::quote(request, &catalog, &book, buyer));
+        let Some((request, quoted)) = request.ok().zip(quoted) else { continue };
+        let prices = book.prices(&request, buyer).unwrap();
+        assert!(prices.contains(&quoted), "{model} {other}: {quoted} {prices:?}");
+        assert!(prices.len() <= 2 && !prices.contains(&Credits::ZERO));
+        (found, higher) = (found + 1, higher + usize::from(prices.last() > Some(&quoted)));
+    }
+    assert!(found > 100 && higher > 0, "{found} {higher}");
+}
+
+#[test]
+fn a_tariff_that_is_no_price_of_its_media_is_found_before_it_is_in_force() {
+    let catalog = Catalog::for_providers(Provider::ALL);
+    let check = |start: &str, model: &str, tariff: &str| {
+        let book = PriceBook::parse(&format!("[{start}models.\"{model}\".\"720p\"]\n{tariff}\n")).unwrap();
+        book.check(&catalog).map_err(|why| why.to_string())
+    };
+    for start in ["", "accounts.acct_ben."] {
+        for (model, tariff, why) in [
+            ("veo-3.1", "", "veo-3.1 720p must have a price"),
+            ("veo-3.1", "per_second = 0", "none of zero"),
+            ("veo-3.1", "per_second = 1\nper_second_audio = 0", "none of zero"),
+            ("veo-3.1", "per_image = 1", "veo-3.1 has no price for 4 s of 720p"),
+            ("veo-3.1", "by_length = { 4 = 1 }", "has no price for 6 s of 720p"),
+            ("veo-3.1", "per_second_audio = 1", "without sound"),
+            ("veo-3.1", "per_second = 9223372036854775807", "has no price for 4 s of 720p"),
+            ("mine", "", "mine 720p must have a price"),
+            ("mine", "per_image = 0", "none of zero"),
+        ] {
+            let error = check(start, model, tariff).unwrap_err();
+            assert!(error.contains(why), "{start} {tariff}: {error}");
+        }
+        for (model, tariff) in [
+            ("veo-3.1", "per_second = 1"),
+            ("mine", "per_image = 1"),
+            ("veo-3.1", "by_length = { 4 = 1, 6 = 1, 8 = 2 }"),
+        ] {
+            assert_eq!(check(start, model, tariff), Ok(()), "{start} {tariff}");
+        }
+    }
+    // Not above the largest percentage either.
+    assert!(check("", "veo-3.1", "per_second = 1000000000000000000").is_err());
+    assert_eq!(check("accounts.acct_ben.", "veo-3.1", "per_second = 1000000000000000000"), Ok(()));
 }
 
 #[test]

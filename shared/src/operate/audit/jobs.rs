@@ -104,9 +104,16 @@ pub(super) fn price(row: &JobRow, audited: &AuditedJob, snapshot: &LedgerSnapsho
             buyer.percent
         ));
     }
-    let price = book.amount(audited.priced.as_deref()?, buyer)?;
-    let wrong = || format!("costs {} credits and {price} in version {version} of the prices", job.price());
-    (price != job.price()).then(wrong)
+    let prices = book.prices(audited.priced.as_deref()?, buyer)?;
+    let wrong = || {
+        let prices: Vec<_> = prices.iter().map(Credits::to_string).collect();
+        format!(
+            "costs {} credits and {} in version {version} of the prices",
+            job.price(),
+            prices.join(" or ")
+        )
+    };
+    (!prices.contains(&job.price())).then(wrong)
 }
 
 /// What an ended job should have got back. `None` where it can no longer be computed: something was

@@ -6,6 +6,7 @@ use super::items::{job_item, request_item};
 use super::retry::Try;
 use super::{JobStore, cancellation, failed_condition, job_from_item};
 use crate::store::budgets::Charging;
+use crate::store::endpoints::Listening;
 use crate::store::events::event_put;
 use crate::store::item::Item;
 use crate::store::ledger::{self, Limits, Line, Low};
@@ -14,7 +15,7 @@ use domain::budget::{Budget, Standing};
 use domain::credit::{Credits, Entry, MicroUsd};
 use domain::event::Event;
 use domain::id::KeyId;
-use domain::job::Job;
+use domain::job::{Job, Notifies};
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
@@ -46,6 +47,8 @@ pub enum Created {
 /// endpoint.
 #[derive(Debug)]
 pub struct Creation<'a> {
+    /// The events that the account's endpoints are taken to want; the table knows better.
+    pub wanted: Notifies,
     pub request: &'a JobRequest,
     /// The key that ordered it.
     pub key: Option<&'a KeyId>,
@@ -66,6 +69,10 @@ const BALANCE_AT: usize = 2;
 /// have found.
 struct Draft<'a> {
     job: Job,
+    /// The events of the job that its caller wants.
+    asked: Notifies,
+    /// The events that the account's endpoints want.
+    wanted: Notifies,
     low: Low,
     budgets: Vec<Charging<'a>>,
 }
@@ -79,21 +86,27 @@ impl JobStore {
         check_at: Timestamp,
         limits: Limits,
     ) -> Result<Created, Error> {
-        let creation = Creation { request, key: None, check_at, limits, budgets: &[], tried: None };
-        self.create_as(job, &creation).await
+        let (wanted, budgets) = (Notifies::Nothing, &[]);
+        let creation = Creation { wanted, request, key: None, check_at, limits, budgets, tried: None };
+        Ok(self.create_as(job, &creation).await?.0)
     }
 
-    /// As [`create`](Self::create), with budgets and the number of a try.
-    pub async fn create_as(&self, job: &Job, creation: &Creation<'_>) -> Result<Created, Error> {
-        let counters = creation.budgets.iter().map(|budget| budget.counter.clone()).collect();
-        let budgets = creation.budgets.iter().map(Charging::new).collect();
-        let mut draft = Draft { job: job.clone().with_budgets(counters), low: Low::Unknown, budgets };
+    /// As [`create`](Self::create), with budgets and the number of a try. Returns also the events that the
+    /// account's endpoints want, as far as the table had to say so.
+    pub async fn create_as(&self, job: &Job, creation: &Creation<'_>) -> Result<(Created, Notifies), Error> {
+        let mut draft = Draft::new(job, creation);
+        let created = self.create_draft(&mut draft, creation).await?;
+        Ok((created, draft.wanted))
+    }
+
+    async fn create_draft(&self, draft: &mut Draft<'_>, creation: &Creation<'_>) -> Result<Created, Error> {
+        let job = draft.job.clone();
         let doing = format!("create job {}", job.id());
         for tries in 0..RACES_MAX {
-            let writes = self.creation(&doing, &draft, creation)?;
+            let writes = self.creation(&doing, draft, creation)?;
             let budgets_at = BALANCE_AT + 2;
             let tried_at = budgets_at + draft.budgets.len();
-            let Err(error) = self.transact(writes).await else { return Ok(Created::New(draft.job)) };
+            let Err(error) = self.transact(writes).await else { return Ok(Created::New(draft.job.clone())) };
             let Some(reasons) = cancellation(&error) else { return Err(Error::sdk(doing, error)) };
             // The order of the reasons is the order of the writes.
             if let Some(item) = failed_condition(reasons, JOB_AT) {
@@ -130,19 +143,21 @@ impl JobStore {
         draft: &Draft<'_>,
         creation: &Creation<'_>,
     ) -> Result<Vec<TransactWriteItem>, Error> {
-        let Draft { job, low, budgets } = draft;
+        let Draft { job, low, budgets, .. } = draft;
         let &Creation { request, key, check_at, limits, tried, .. } = creation;
         let entry = Entry::Charge { job: job.id().clone(), amount: job.price() };
         let charge = Line { entry, at: job.created_at(), budgets: job.budgets().to_vec() };
         let mut writes = vec![
             self.put_if_absent(job_item(doing, job, check_at)?, true),
             self.put_if_absent(request_item(doing, job.id(), request, key)?, false),
-            ledger::take(&self.table, job, limits, *low),
+            ledger::take(&self.table, job, limits, *low, draft.listening()),
             ledger::line_put(&self.table, job.account(), &charge),
         ];
-        writes.extend(budgets.iter().map(|budget| budget.write(&self.table, job)));
+        let listens = draft.listens();
+        writes.extend(budgets.iter().map(|budget| budget.write(&self.table, job, listens)));
         writes.extend(tried.map(|it| it.put(&self.table.name, job.id(), job.created_at())));
-        let mut events: Vec<Event> = budgets.iter().filter_map(|budget| budget.event(job)).collect();
+        let reached = budgets.iter().filter(|_| listens).filter_map(|budget| budget.event(job));
+        let mut events: Vec<Event> = reached.collect();
         if let (Low::From(balance), Some(mark)) = (*low, limits.low_below) {
             events.push(Event::of_low(job, balance.less(job.price()), mark));
         }
@@ -153,7 +168,28 @@ impl JobStore {
     }
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(job: &Job, creation: &Creation<'a>) -> Self {
+        let counters = creation.budgets.iter().map(|budget| budget.counter.clone()).collect();
+        let (asked, wanted) = (job.notifies(), creation.wanted);
+        Self {
+            job: job.clone().with_budgets(counters).with_events(asked.max(wanted)),
+            asked,
+            wanted,
+            low: Low::Unknown,
+            budgets: creation.budgets.iter().map(Charging::new).collect(),
+        }
+    }
+
+    fn listening(&self) -> Listening {
+        let is_event = self.listens() && self.budgets.iter().any(Charging::is_news);
+        Listening { wanted: self.wanted, is_event }
+    }
+
+    fn listens(&self) -> bool {
+        self.wanted != Notifies::Nothing
+    }
+
     /// Learns from the items that refused it; returns why there is no job, if another try cannot change that.
     fn learn(
         &mut self,
@@ -167,10 +203,11 @@ impl Draft<'_> {
             if let Some(refused) = refused(doing, item, &self.job, limits)? {
                 return Ok(Some(refused));
             }
-            let (was_low, was_told) = (self.low, self.job.notifies());
+            let (was_low, was_wanted) = (self.low, self.wanted);
             self.low = ledger::falls_low(doing, item, &self.job, limits)?.map_or(Low::Unknown, Low::From);
-            self.job = self.job.clone().with_events(ledger::wanted_events(item).max(was_told));
-            let is_same = self.low == was_low && self.job.notifies() == was_told;
+            self.wanted = ledger::wanted_events(item);
+            self.job = self.job.clone().with_events(self.asked.max(self.wanted));
+            let is_same = self.low == was_low && self.wanted == was_wanted;
             live = is_same.then(|| ledger::live_of(item));
         }
         let budgets = self.budgets.iter_mut().zip(counters);

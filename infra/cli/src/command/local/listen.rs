@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::command::client::text;
-use crate::command::print::{Output, say};
+use crate::command::print::{Output, plain, say};
 
 /// Events that wait to be printed.
 const WAITING_MAX: usize = 1_000;
@@ -138,7 +138,7 @@ impl fmt::Display for Received {
         let again = if self.again { "  again" } else { "" };
         let about = format!("{} {}", text(&self.data, "id"), text(&self.data, "status"));
         let (timestamp, kind, id, about) = (&self.timestamp, &self.kind, &self.id, about.trim());
-        write!(f, "{timestamp}  {kind}  {id}  {about}{verified}{again}")
+        f.write_str(&plain(&format!("{timestamp}  {kind}  {id}  {about}{verified}{again}")))
     }
 }
 
