@@ -6,6 +6,7 @@ pub mod log;
 pub mod platform;
 pub mod receiver;
 pub mod rights;
+pub mod runtime;
 pub mod simulation;
 pub mod socket;
 pub mod story;

@@ -28,6 +28,7 @@ use shared::store::ledger::Ledger;
 use sim::{CallKind, RemoteJobView, Simulator};
 use tempfile::TempDir;
 
+use crate::runtime;
 use crate::wire::Wire;
 
 /// How long a simulated remote job runs whose prompt does not say.
@@ -325,13 +326,7 @@ impl World {
     /// A function of this world as another configuration starts it: with these variables, also in
     /// place of what its secrets say.
     pub async fn start(&self, name: &str, variables: &[(&str, &str)]) -> Started {
-        let mut environment: BTreeMap<_, _> =
-            self.stack.host.template().functions[name].environment.clone().into_iter().collect();
-        for service in ["DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"] {
-            let name = format!("AWS_ENDPOINT_URL_{service}");
-            let url = self.operator.env.get(&name).unwrap_or_default().to_owned();
-            environment.insert(name, url);
-        }
+        let mut environment = runtime::environment(self, name);
         environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let process = Process { env: Env::from_pairs(environment), ..self.operator.clone() };
         let process = process.with_references().await.expect("secrets and catalogue are read");

@@ -1,5 +1,4 @@
 //! How a process starts.
 
 mod binaries;
-mod runtime;
 mod secrets;

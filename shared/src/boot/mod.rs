@@ -37,6 +37,10 @@ pub enum StartError {
     CatalogAddress,
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
+    #[error("the file that AWS_CA_BUNDLE names cannot be read")]
+    CaBundle(#[source] std::io::Error),
+    #[error("the roots of TLS for AWS are not usable")]
+    Roots(#[source] aws_smithy_http_client::HttpClientError),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]
     CallbackSecrets(#[source] crate::provider::EmptySecret),
 }

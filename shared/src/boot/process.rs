@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use futures_util::try_join;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,7 +49,8 @@ impl Process {
         let env = Env::from_process();
         telemetry::init(function, &env);
         end_at_sigterm();
-        let aws = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).load().await;
+        let defaults = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts());
+        let aws = defaults.http_client(aws_http(&env)?).load().await;
         Self { env, aws, clock: Clock::System, random: Random::System }.with_references().await
     }
 
@@ -111,6 +116,22 @@ impl Process {
             None => config.build(),
         })
     }
+}
+
+/// Amazon's own roots of TLS, which all services of AWS are under.
+const AWS_ROOTS: &[u8] = include_bytes!("aws_roots.pem");
+
+/// One HTTP client for all services of AWS. It trusts only Amazon's roots, or those in the file that `AWS_CA_BUNDLE`
+/// names: reading all that the system trusts is most of the start of a process.
+fn aws_http(env: &Env) -> Result<SharedHttpClient, StartError> {
+    let roots = match env.get("AWS_CA_BUNDLE") {
+        Some(path) => std::fs::read(path).map_err(StartError::CaBundle)?,
+        None => AWS_ROOTS.to_vec(),
+    };
+    let store = TrustStore::empty().with_pem_certificate(roots);
+    let context = TlsContext::builder().with_trust_store(store).build().map_err(StartError::Roots)?;
+    let provider = tls::Provider::Rustls(CryptoMode::AwsLc);
+    Ok(Builder::new().tls_provider(provider).tls_context(context).build_https())
 }
 
 /// Nothing is kept in memory that must be saved, so the end is one line and an exit code. The

@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use http::{HeaderMap, StatusCode};
 use reqwest::dns::Resolve;
 use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, Response};
+use reqwest::{ClientBuilder, RequestBuilder, Response};
 use serde_json::Value;
 use signatures::own::Master;
 use url::Url;
@@ -87,8 +87,8 @@ impl Channels {
         senders: Senders,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, reqwest::Error> {
-        let builder = || {
-            client::builder()
+        let with = |builder: ClientBuilder| {
+            builder
                 .redirect(Policy::none())
                 .referer(false)
                 .user_agent("Genmux")
@@ -97,8 +97,8 @@ impl Channels {
                 .dns_resolver(Arc::clone(&resolver))
         };
         // A kept connection may be dead after a pause of the instance, and a mail on it counts as sent.
-        let http = builder().pool_max_idle_per_host(0).build()?;
-        let http2 = senders.apns.as_ref().map(|_| builder().http2_prior_knowledge().build()).transpose()?;
+        let http = with(client::builder()).pool_max_idle_per_host(0).build()?;
+        let http2 = senders.apns.as_ref().map(|_| with(client::http2()).build()).transpose()?;
         Ok(Self { http, http2, reach, master, senders })
     }
 

@@ -7,3 +7,4 @@ pub(crate) mod guard;
 pub(crate) mod platforms;
 pub(crate) mod retry_after;
 pub(crate) mod service_account;
+mod tls;

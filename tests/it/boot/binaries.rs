@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use harness::World;
+use harness::runtime::{Function, environment};
 use serde_json::{Value, json};
 
-use super::runtime::Function;
 use crate::documents::{EVENTS, WEBHOOKS, event, kind, root, settle_in};
 
 /// Where the binaries are: in the folder that `BINARIES` names, or built here.
@@ -26,16 +26,6 @@ fn binaries() -> &'static Path {
         assert!(built.is_ok_and(|status| status.success()), "the binaries are built");
         Path::new(env!("CARGO_BIN_EXE_panics")).parent().unwrap().to_owned()
     })
-}
-
-/// What the template gives a function, and where the local stack answers.
-fn environment(world: &World, function: &str) -> BTreeMap<String, String> {
-    let mut environment = world.stack.host.template().functions[function].environment.clone();
-    for service in ["DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"] {
-        let name = format!("AWS_ENDPOINT_URL_{service}");
-        environment.insert(name.clone(), world.operator.env.get(&name).unwrap().to_owned());
-    }
-    environment
 }
 
 async fn start(world: &World, function: &str) -> Function {

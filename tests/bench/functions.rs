@@ -1,0 +1,131 @@
+//! The functions as processes of their own, beside the least function there can be.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use domain::provider::Provider;
+use harness::World;
+use harness::runtime::{Function, environment};
+use serde_json::{Value, json};
+use shared::boot::Clock;
+use tokio::time::Instant;
+
+use super::figures::{Figures, ms};
+
+const HELLO: &str = "hello";
+/// Calls before those that are counted: connections are open, keys and health are known.
+const WARM: usize = 50;
+const MIB: f64 = 1_048_576.0;
+
+/// Tables of all functions.
+pub(crate) async fn measure(binaries: &Path, starts: usize, calls: usize) -> String {
+    let world = World::with(|options| options.clock = Clock::System).await;
+    let functions: Vec<_> = world.stack.host.template().functions.keys().map(String::as_str).collect();
+    let all = [&[HELLO], &functions[..]].concat();
+    let mut text = format!(
+        "{:10} {:>23}   {:>23}   {:>8}\n{:10} {:>7} {:>7} {:>7}   {:>7} {:>7} {:>7}   {:>8}\n",
+        "a start",
+        "CPU ms",
+        "wall ms",
+        "MiB",
+        "",
+        "lowest",
+        "median",
+        "highest",
+        "lowest",
+        "median",
+        "highest",
+        "peak"
+    );
+    // In turn, so that what the machine does meanwhile meets all of them.
+    let mut started: BTreeMap<_, (Figures, Figures, u64)> = BTreeMap::new();
+    for _ in 0..starts {
+        for name in &all {
+            let (cpu, wall, memory) = start(&world, binaries, name).await;
+            let figures = started.entry(*name).or_default();
+            figures.0.add(cpu);
+            figures.1.add(wall);
+            figures.2 = figures.2.max(memory);
+        }
+    }
+    let floor = started[HELLO].0.at(0.5).as_secs_f64();
+    for name in &all {
+        let (cpu, wall, memory) = &started[name];
+        let ratio = cpu.at(0.5).as_secs_f64() / floor;
+        let memory = *memory as f64 / MIB;
+        writeln!(text, "{name:10} {}   {}   {memory:8.1}   {ratio:4.1} x", cpu.spread(), wall.spread())
+            .expect("a text takes all");
+    }
+    text + &called(&world, binaries, calls).await
+}
+
+async fn start(world: &World, binaries: &Path, name: &str) -> (Duration, Duration, u64) {
+    let environment = if name == HELLO { BTreeMap::new() } else { environment(world, name) };
+    let begun = Instant::now();
+    let mut function = Function::start(&binaries.join(name), &environment).await;
+    function.ready().await;
+    (function.cpu(), begun.elapsed(), function.memory())
+}
+
+/// CPU of a call, in turns of a hundred calls.
+async fn called(world: &World, binaries: &Path, calls: usize) -> String {
+    let events = events(world).await;
+    let mut text = format!("\n{:10} {:>23}\n", "a call", "CPU ms, turns of 100");
+    let mut floor = Duration::ZERO;
+    for (name, event) in [
+        (HELLO, &events["status"]),
+        ("submit", &events["submit"]),
+        ("webhook", &events["webhook"]),
+        ("status", &events["status"]),
+    ] {
+        let environment = if name == HELLO { BTreeMap::new() } else { environment(world, name) };
+        let mut function = Function::start(&binaries.join(name), &environment).await;
+        let (mut logs, mut sink) = (function.process.stdout.take().expect("its logs"), tokio::io::sink());
+        tokio::spawn(async move { tokio::io::copy(&mut logs, &mut sink).await });
+        for _ in 0..WARM {
+            invoke(&mut function, name, event).await;
+        }
+        let mut figures = Figures::default();
+        for _ in 0..calls.div_ceil(100) {
+            let before = function.cpu();
+            for _ in 0..100 {
+                invoke(&mut function, name, event).await;
+            }
+            figures.add((function.cpu() - before) / 100);
+        }
+        let median = figures.at(0.5);
+        if name == HELLO {
+            floor = median;
+        }
+        let above = ms(median.saturating_sub(floor));
+        let memory = function.memory() as f64 / MIB;
+        writeln!(text, "{name:10} {}   {above:.3} above hello, peak {memory:.1} MiB", figures.spread())
+            .expect("a text takes all");
+    }
+    text
+}
+
+async fn invoke(function: &mut Function, name: &str, event: &Value) {
+    let answer = function.invoke(event.clone()).await.expect(name);
+    let status = answer["statusCode"].as_u64().expect("an answer over HTTP");
+    assert!((200..300).contains(&status), "{name}: {answer}");
+}
+
+/// Real events of a job, as the stack got them. Without its key, an order is a new one each time.
+async fn events(world: &World) -> BTreeMap<&'static str, Value> {
+    let body = json!({"model": "pika-2.2", "prompt": "a paper boat", "provider": Provider::Fal});
+    let made = world.post_job(&body, "measured").await;
+    let id = made.text("/id").parse().expect("a job");
+    world.finish(&id).await;
+    world.status(&id).await;
+    let of = |name: &str| {
+        let events = world.wire.invocations();
+        let found = events.into_iter().rev().find(|(function, _)| function == name);
+        found.expect(name).1
+    };
+    let mut submit = of("submit");
+    submit["headers"].as_object_mut().expect("headers").remove("idempotency-key");
+    BTreeMap::from([("submit", submit), ("webhook", of("webhook")), ("status", of("status"))])
+}
