@@ -109,6 +109,8 @@ pub struct Stack {
     pub simulators: BTreeMap<Provider, Simulator>,
     pub channels: Channels,
     pub payments: Payments,
+    /// The page that lists what can be paid at the simulated processors.
+    pub payments_url: String,
     pub api_url: String,
     /// For operator commands: table, bucket, clock.
     pub operator: Process,
@@ -144,6 +146,7 @@ impl Stack {
         let Providers { simulators, channels, payments, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
         payments.send_webhooks_to(&api_url);
+        let payments_url = format!("{}/pay/", secrets["PaymentKeys"]["PAYMENT_BASE_URL"]);
         let template = deployed::template(&options, (&api_url, &socket_url), sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
@@ -177,6 +180,7 @@ impl Stack {
             simulators,
             channels,
             payments,
+            payments_url,
             api_url,
             operator,
             shutdown,

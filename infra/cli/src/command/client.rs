@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use shared::provider::fetch::Image;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::print::plain;
 use super::save::Place;
 
 /// How many calls in a row may fail while a job is awaited.
@@ -73,6 +74,12 @@ impl Client {
         let post = self.http.post(self.at("/v1/jobs")).header("idempotency-key", idempotency_key);
         let job = object(self.send(post.json(body)).await?, &["id", "price_credits"]).await?;
         Ok((text(&job, "id").parse().context("the answer names no job")?, job))
+    }
+
+    /// The purchase of credits that was made.
+    pub(super) async fn buy(&self, body: &Value, idempotency_key: &str) -> Result<Value> {
+        let post = self.http.post(self.at("/v1/topups")).header("idempotency-key", idempotency_key);
+        Ok(object(self.send(post.json(body)).await?, &["id", "status"]).await?)
     }
 
     pub(super) async fn cancel(&self, id: &JobId) -> Result<Value> {
@@ -182,7 +189,7 @@ impl Client {
         let errors = problem.get("errors").map(|errors| format!(" {errors}")).unwrap_or_default();
         let words = match text(&problem, "code") {
             "" => format!("{status}, which is no answer of the API"),
-            code => format!("{status} {code}: {}{errors}", text(&problem, "detail")),
+            code => plain(&format!("{status} {code}: {}{errors}", text(&problem, "detail"))),
         };
         Err(match status {
             StatusCode::UNAUTHORIZED => Failure::Rejected(self.help.to_owned()),

@@ -41,14 +41,22 @@ impl Output {
     }
 }
 
+/// A text of others on one line: what would command the terminal, or turn the direction of writing, is escaped.
+pub(super) fn plain(text: &str) -> String {
+    let commands = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if commands(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 /// Columns as wide as their content, under a line of headings.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<_> =
-        std::iter::once(headings).chain(rows.iter().map(|row| row.each_ref().map(String::as_str))).collect();
+    let headings = headings.map(str::to_owned);
+    let rows = rows.iter().map(|row| row.each_ref().map(|cell| plain(cell)));
+    let rows: Vec<_> = std::iter::once(headings).chain(rows).collect();
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     });
-    let line = |row: &[&str; N]| {
+    let line = |row: &[String; N]| {
         let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         cells.join("  ").trim_end().to_owned() + "\n"
     };
@@ -85,5 +93,7 @@ mod tests {
     fn a_column_is_as_wide_as_its_longest_cell() {
         let rows = [["a long name".to_owned(), "1".to_owned()], ["b".to_owned(), String::new()]];
         assert_eq!(table(["NAME", "N"], &rows), "NAME         N\na long name  1\nb\n");
+        let foreign = [["\u{1b}[2J".to_owned(), "a\nb".to_owned()]];
+        assert_eq!(table(["NAME", "N"], &foreign), "NAME         N\n\\u{1b}[2J    a\\u{a}b\n");
     }
 }
