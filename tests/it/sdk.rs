@@ -338,8 +338,8 @@ async fn at_stripe() {
 }
 
 /// Where the simulated payment processors are.
-fn payment_url(world: &World) -> &str {
-    world.stack.payments_url.trim_end_matches("/pay/")
+fn payment_url(world: &World) -> String {
+    world.stack.payments_url().trim_end_matches("/pay/").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -361,7 +361,7 @@ async fn paypal() {
     let shop = Shop::of(&world).await;
     let bought = shop.bought(Processor::Paypal, "sdk").await.body;
     let payment = shop.pay(&bought).await;
-    let said = script().args([payment_url(&world), &payment]).output().await.unwrap();
+    let said = script().args([payment_url(&world), payment]).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     world.drain().await;
     // What it refunded is taken back.

@@ -50,7 +50,7 @@ def refused(call, issue: str) -> None:
     raise AssertionError(f"{issue} was taken")
 
 
-refused(lambda: client.orders.create_order({"body": order("25.001")}), "DECIMALS_NOT_SUPPORTED")
+refused(lambda: client.orders.create_order({"body": order("25.001")}), "DECIMAL_PRECISION")
 capture = {"id": made.id, "paypal_request_id": "sdk-1-capture"}
 refused(lambda: client.orders.capture_order(capture), "ORDER_NOT_APPROVED")
 with urlopen(Request(page, b"paid=1", method="POST")):

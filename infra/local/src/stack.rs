@@ -109,8 +109,6 @@ pub struct Stack {
     pub simulators: BTreeMap<Provider, Simulator>,
     pub channels: Channels,
     pub payments: Payments,
-    /// The page that lists what can be paid at the simulated processors.
-    pub payments_url: String,
     pub api_url: String,
     /// For operator commands: table, bucket, clock.
     pub operator: Process,
@@ -146,7 +144,6 @@ impl Stack {
         let Providers { simulators, channels, payments, parameters, mut secrets } =
             providers(&options, &storage, &mut servers).await?;
         payments.send_webhooks_to(&api_url);
-        let payments_url = format!("{}/pay/", secrets["PaymentKeys"]["PAYMENT_BASE_URL"]);
         let template = deployed::template(&options, (&api_url, &socket_url), sqs_url.clone(), parameters)?;
         dynamodb.ensure_table(&template.table)?;
         s3.ensure_bucket(BUCKET).await?;
@@ -180,13 +177,19 @@ impl Stack {
             simulators,
             channels,
             payments,
-            payments_url,
             api_url,
             operator,
             shutdown,
             storage,
             servers,
         })
+    }
+
+    /// The page that lists what can be paid at the simulated processors.
+    pub fn payments_url(&self) -> String {
+        let keys = self.secrets.get(&self.host.template().secrets["PaymentKeys"]);
+        let base = keys.and_then(|keys| keys.get("PAYMENT_BASE_URL")).map(String::as_str);
+        format!("{}/pay/", base.unwrap_or_default())
     }
 
     /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is canceled; then

@@ -136,8 +136,13 @@ fn problem(body: &Map<String, Value>) -> Option<&'static str> {
     if limits.into_iter().any(is_long) {
         return Some("INVALID_STRING_MAX_LENGTH");
     }
+    let currency = unit["amount"]["currency_code"].as_str().and_then(|code| code.parse::<Currency>().ok());
     match money(&unit["amount"]) {
-        None => Some("INVALID_CURRENCY_CODE"),
+        None => Some(match currency.map(Currency::exponent) {
+            None => "INVALID_CURRENCY_CODE",
+            Some(0) => "DECIMALS_NOT_SUPPORTED",
+            Some(_) => "DECIMAL_PRECISION",
+        }),
         Some(amount) if unit["amount"]["value"] != amount.decimal() => Some("DECIMALS_NOT_SUPPORTED"),
         Some(amount) if amount.minor == 0 => Some("CANNOT_BE_ZERO_OR_NEGATIVE"),
         Some(_) => None,
