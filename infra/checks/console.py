@@ -6,11 +6,14 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 from urllib.request import Request, urlopen
 
+import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 api, key, operator_key, folder = sys.argv[1:]
@@ -141,6 +144,44 @@ def as_caller(page: Page) -> None:
     expect(page.get_by_label("API key")).to_be_visible()
 
 
+def read_code(page: Page) -> str:
+    """What a bank's app reads from the picture, in either colour scheme."""
+    found = set()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        picture = page.get_by_role("img", name="QR code of the PIX payment").screenshot()
+        found |= {code.text for code in zxingcpp.read_barcodes(Image.open(BytesIO(picture)))}
+    return "\n".join(found)
+
+
+def buy_credits(page: Page) -> None:
+    page.goto(f"{api}/console/credits")
+    sign_in(page, key)
+    before = page.locator(".cards dd").first.inner_text()
+    look(page, "credits-buy")
+    page.get_by_label("Pack", exact=True).select_option("stripe hosted starter USD")
+    page.get_by_role("button", name="Buy pack").click()
+    expect(page.get_by_role("status")).to_contain_text("pending")
+    look(page, "purchase-pending")
+    page.get_by_role("link", name="Pay by Stripe").click()
+    page.get_by_role("button", name="Pay now").click()
+    # The processor leads back, and the page shows by itself that it is paid.
+    expect(page.get_by_role("status")).to_contain_text("1000 credits were added", timeout=20_000)
+    expect(page.get_by_role("link", name="Pay by Stripe")).to_have_count(0)
+    look(page, "purchase-paid")
+    page.get_by_role("link", name="Credits", exact=True).click()
+    expect(page.locator(".cards dd").first).not_to_have_text(before)
+    expect(page.get_by_role("link", name="Receipt")).to_be_visible()
+
+    page.get_by_label("Another amount").fill("55.00")
+    page.get_by_label("In", exact=True).select_option("abacatepay pix BRL")
+    page.get_by_role("button", name="Buy amount").click()
+    code = page.get_by_label("PIX code", exact=True).input_value()
+    if read_code(page) != code:
+        errors.append(f"the QR code is not the PIX code {code}")
+    look(page, "purchase-pix")
+
+
 def when_the_session_ends(page: Page) -> None:
     """A page that polls leads to the sign-in by itself."""
     page.goto(api)
@@ -212,6 +253,14 @@ def without_script(page: Page) -> None:
     sign_in(page, key)
     submit(page, "veo-3.1-fast", "a kite")
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+    page.get_by_role("link", name="Credits", exact=True).click()
+    page.get_by_label("Pack", exact=True).select_option("paypal hosted starter EUR")
+    page.get_by_role("button", name="Buy pack").click()
+    page.get_by_role("link", name="Pay by PayPal").click()
+    page.get_by_role("button", name="Pay now").click()
+    while "pending" in page.get_by_role("status").inner_text():
+        page.reload()
+    expect(page.get_by_role("status")).to_contain_text("1000 credits were added")
     read_the_api(page)
 
 
@@ -220,7 +269,7 @@ with sync_playwright() as playwright:
         executable_path="/usr/bin/chromium",
         args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"],
     )
-    with_script = (as_caller, as_operator, when_the_session_ends, look_at_the_api, with_100_jobs)
+    with_script = (as_caller, buy_credits, as_operator, when_the_session_ends, look_at_the_api, with_100_jobs)
     for story, script in (*((story, True) for story in with_script), (without_script, False)):
         context = browser.new_context(java_script_enabled=script)
         page = context.new_page()

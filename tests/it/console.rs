@@ -1,5 +1,6 @@
 //! The console, as a browser without script sees it.
 
+mod credits;
 mod endpoints;
 mod pages;
 
@@ -96,6 +97,7 @@ pub(crate) async fn everything(world: &World) {
         let changed = browser.post(&format!("{endpoint}/{action}"), fields).await;
         assert_eq!(changed.status, StatusCode::SEE_OTHER, "{action}: {changed:?}");
     }
+    credits::everything(&browser, world).await;
     browser.post("/sign-out", &[]).await;
     world.drain().await;
 
@@ -181,7 +183,7 @@ async fn a_person_signs_in_submits_watches_and_signs_out() {
 async fn a_form_says_what_is_wrong_and_charges_nothing() {
     let world = World::new().await;
     let browser = Browser::signed_in(&world, &world.key).await;
-    let balance = browser.get("/credits").await.html;
+    let balance = world.balance().await;
     for (fields, text) in [
         (&[("model", "gen-4.5"), ("prompt", "a boat"), ("duration_s", "99")][..], "duration_s"),
         (&[("model", "gen-4.5"), ("prompt", " ")], "prompt"),
@@ -196,7 +198,7 @@ async fn a_form_says_what_is_wrong_and_charges_nothing() {
         );
         assert!(refused.html.contains("name=\"form\" value=\"f1\""), "the form stays: {refused:?}");
     }
-    assert_eq!(browser.get("/credits").await.html, balance);
+    assert_eq!(world.balance().await, balance);
     // Neither another site, nor a key that only reads.
     let forged = browser.http.post(format!("{}/playground", browser.url)).header("cookie", &browser.cookie);
     let forged = forged.header("origin", "https://evil.example").body("form=a&model=gen-4.5&prompt=a");

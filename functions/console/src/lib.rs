@@ -8,12 +8,13 @@ use domain::provider::Provider;
 use domain::public_url::Reach;
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
-use shared::boot::{Clock, Process, Random, StartError, config};
+use shared::boot::{Clock, Process, Random, StartError, config, payments};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, route_key};
 use shared::edge::note_job;
 use shared::operate::cancel::Cancel;
 use shared::operate::submit::Submit;
+use shared::payment::Processors;
 use shared::store::Table;
 use shared::store::accounts::Accounts;
 use shared::store::admission::AdmissionStore;
@@ -24,6 +25,7 @@ use shared::store::jobs::JobStore;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::ledger::Ledger;
 use shared::store::media::MediaStore;
+use shared::store::purchases::Purchases;
 use shared::store::queue::Queue;
 use shared::store::sessions::Sessions;
 use shared::store::watch::WatchStore;
@@ -56,6 +58,8 @@ pub struct App {
     pub media: MediaStore,
     pub submit: Submit,
     pub cancel: Cancel,
+    pub purchases: Purchases,
+    pub processors: Processors,
     pub notify: Queue,
     pub deliver: Queue,
     pub catalog: Catalog,
@@ -71,6 +75,7 @@ impl App {
         let mut read = process.env.reader();
         let table = config::table(process, &mut read);
         let providers = config::providers(&mut read);
+        let notify = config::queue(process, &mut read, "NOTIFY_QUEUE_URL");
         let app = Self {
             callers: Authenticator::new(KeyStore::new(table.clone()), config::key_rate(&mut read)),
             sessions: Sessions::new(table.clone()),
@@ -81,7 +86,9 @@ impl App {
             accounts: Accounts::new(table.clone()),
             admission: AdmissionStore::new(table.clone()),
             watch: WatchStore::new(table.clone()),
-            notify: config::queue(process, &mut read, "NOTIFY_QUEUE_URL"),
+            purchases: Purchases::new(table.clone()).announcing(notify.clone()),
+            processors: payments::processors(&mut read)?,
+            notify,
             deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),
             submit: Submit::new(
@@ -169,6 +176,10 @@ async fn route(
         (true, ["playground"]) => pages::playground::submit(&page).await,
         (false, ["gallery"]) => pages::gallery::show(&page).await,
         (false, ["credits"]) => pages::credits::show(&page).await,
+        (true, ["credits", "buy"]) => pages::topups::buy(&page, session::origin(request)).await,
+        (false, ["credits", id]) => {
+            pages::topups::show(&page, id, request.headers().contains_key("hx-request")).await
+        }
         (false, ["endpoints"]) => pages::endpoints::list(&page).await,
         (false, ["endpoints", id]) => pages::endpoints::show(&page, id).await,
         (true, ["endpoints", id, action]) => pages::endpoints::change(&page, id, action).await,

@@ -98,6 +98,11 @@ pub(crate) fn check_origin(request: &Request) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 
+/// Where the console is, as the browser knows it that has posted a form: checked by [`check_origin`].
+pub(crate) fn origin(request: &Request) -> &str {
+    request.headers().get(ORIGIN).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 /// A path below the console, and no other site.
 fn is_path(next: &str) -> bool {
     next.chars().all(|c| c.is_ascii_alphanumeric() || "/_-".contains(c)) && !next.starts_with('/')

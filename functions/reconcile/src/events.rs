@@ -1,65 +1,37 @@
 //! Events without deliveries, and deliveries whose try is due: each gets its message again.
 
-use std::time::Duration;
-
-use domain::job::CHECK_EVERY;
+use domain::time::Timestamp;
 use shared::edge::batch::BoxError;
+use shared::store::Error;
+use shared::store::due::PageEnd;
 use shared::store::events::{DueEvent, What};
 use shared::store::queue::Message;
 
-use super::Run;
+use super::sweep::{PAGE_MAX, Shard};
+use super::{AGAIN_AFTER, Run};
 
-/// Events of one shard per read, and reads per run.
-const PAGE_MAX: i32 = 100;
-const PAGES_MAX: usize = 20;
-/// How long a message that was sent here has before another is sent.
-const AGAIN_AFTER: Duration = CHECK_EVERY.saturating_mul(5);
+/// One shard of them.
+#[derive(Debug)]
+pub(crate) struct Events(pub(crate) u8);
 
-/// What one run found due, and the longest delay.
-#[derive(Debug, Default)]
-pub(crate) struct Swept {
-    pub(crate) count: usize,
-    pub(crate) overdue: Duration,
-    /// The first error; it stopped nothing else.
-    pub(crate) failed: Option<BoxError>,
-}
+impl Shard for Events {
+    type Due = DueEvent;
 
-impl FromIterator<Self> for Swept {
-    fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
-        all.into_iter().fold(Self::default(), |sum, one| Self {
-            count: sum.count + one.count,
-            overdue: sum.overdue.max(one.overdue),
-            failed: sum.failed.or(one.failed),
-        })
+    async fn page(
+        &self,
+        run: &Run<'_>,
+        start: Option<PageEnd>,
+    ) -> Result<(Vec<DueEvent>, Option<PageEnd>), Error> {
+        run.app.events.due(self.0, run.now, PAGE_MAX, start).await
     }
-}
 
-/// Sends the messages of one shard, longest overdue first.
-pub(crate) async fn sweep(run: &Run<'_>, shard: u8) -> Swept {
-    let mut swept = Swept::default();
-    for _ in 0..PAGES_MAX {
-        if run.is_short_of_time() {
-            break;
-        }
-        let due = match run.app.events.due(shard, run.now, PAGE_MAX).await {
-            Ok(due) => due,
-            Err(error) => {
-                swept.failed.get_or_insert(error.into());
-                break;
-            }
-        };
-        if let Some(first) = due.first() {
-            swept.overdue = swept.overdue.max(run.now.since(first.check_at));
-        }
-        swept.count += due.len();
-        let is_last = due.len() < usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
-        let sent = send(run, due).await;
-        swept.failed = swept.failed.or(sent.err());
-        if is_last {
-            break;
-        }
+    fn check_at(due: &DueEvent) -> Timestamp {
+        due.check_at
     }
-    swept
+
+    async fn send(&self, run: &Run<'_>, due: Vec<DueEvent>) -> Result<(), BoxError> {
+        send(run, due).await
+    }
 }
 
 /// The check is moved before the send, so that only one of two concurrent runs sends. One that cannot be

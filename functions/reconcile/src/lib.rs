@@ -17,8 +17,9 @@ use shared::edge::batch::{BoxError, Deadline};
 use shared::edge::http::chain;
 use shared::edge::invocation;
 use shared::provider::{LookUp, adapter};
+use shared::store::Error;
 use shared::store::alerts::Alerts;
-use shared::store::due::{Due, DueJob};
+use shared::store::due::{Due, DueJob, PageEnd};
 use shared::store::events::EventStore;
 use shared::store::jobs::JobStore;
 use shared::store::keys::{DUE_SHARDS, EVENT_SHARDS};
@@ -28,14 +29,20 @@ use tracing::Instrument;
 
 mod events;
 mod payments;
+mod sweep;
 
-/// Jobs of one shard per batch read.
-const PAGE_MAX: i32 = 100;
+use events::Events;
+use payments::Payments;
+use sweep::{PAGE_MAX, Shard, Swept, sweep};
+
 /// Jobs that are reconciled concurrently.
 const CONCURRENCY: usize = 10;
 /// Time reserve below which no page is begun, and reserve for the answer.
 const STOP_BEFORE: Duration = Duration::from_secs(10);
 const ANSWER_BEFORE: Duration = Duration::from_secs(2);
+
+/// How long the message of an event or a purchase that was sent here has before another is sent.
+const AGAIN_AFTER: Duration = CHECK_EVERY.saturating_mul(5);
 
 /// A job this long past its check raises an alert: ten runs could not advance it, or none ran.
 const OVERDUE: Duration = Duration::from_secs(600);
@@ -90,32 +97,26 @@ async fn run_all(app: &App, deadline: Deadline) -> Result<(), BoxError> {
     let now = app.clock.now();
     let run = Run { app, now, deadline };
     let limit = run.deadline.left(now).saturating_sub(ANSWER_BEFORE);
-    let shards = join_all((0..DUE_SHARDS).map(|shard| run.reconcile_shard(shard)));
-    let events = join_all((0..EVENT_SHARDS).map(|shard| events::sweep(&run, shard)));
-    let payments = Box::pin(payments::sweep(&run));
+    let shards = join_all((0..DUE_SHARDS).map(|shard| sweep(Jobs(shard), &run)));
+    let events = join_all((0..EVENT_SHARDS).map(|shard| sweep(Events(shard), &run)));
+    let payments = Box::pin(sweep(Payments, &run));
     let all = async { join!(shards, events, payments) };
     let (shards, events, payments) = tokio::time::timeout(limit, all).await?;
     let (longest, purchases) = (payments.overdue.as_secs(), payments.count);
     tracing::info!(overdue_max_s = longest, purchases, "purchases.swept");
-    let swept: events::Swept = events.into_iter().collect();
+    let swept: Swept = events.into_iter().collect();
     tracing::info!(overdue_max_s = swept.overdue.as_secs(), events = swept.count, "events.swept");
-    let results: Vec<ShardResult> = shards.into_iter().collect::<Result<_, _>>()?;
-    let overdue_max_s = results.iter().map(|results| results.overdue).max().unwrap_or_default().as_secs();
-    let jobs: usize = results.iter().map(|results| results.jobs).sum();
+    let Swept { count: jobs, overdue: longest, failed } = shards.into_iter().collect();
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let overdue_max_s = longest.as_secs();
     // Alarms watch this line: a large value, or a missing line.
     tracing::info!(overdue_max_s, jobs, "jobs.swept");
-    let longest = Duration::from_secs(overdue_max_s);
     if longest >= OVERDUE {
         app.alerts.raise(Occurrence::of_overdue(longest, now)).await;
     }
     swept.failed.or(payments.failed).map_or(Ok(()), Err)
-}
-
-/// The result for one shard: the number of due jobs, and the longest delay.
-#[derive(Debug, Default)]
-struct ShardResult {
-    jobs: usize,
-    overdue: Duration,
 }
 
 /// One run. It may end or crash at any point: the remaining jobs are still due in the next.
@@ -123,6 +124,30 @@ struct Run<'a> {
     app: &'a App,
     now: Timestamp,
     deadline: Deadline,
+}
+
+/// One shard of the active jobs.
+struct Jobs(u8);
+
+impl Shard for Jobs {
+    type Due = Due;
+
+    async fn page(
+        &self,
+        run: &Run<'_>,
+        start: Option<PageEnd>,
+    ) -> Result<(Vec<Due>, Option<PageEnd>), Error> {
+        run.app.jobs.due_page(self.0, run.now, PAGE_MAX, start).await
+    }
+
+    fn check_at(due: &Due) -> Timestamp {
+        due.check_at
+    }
+
+    async fn send(&self, run: &Run<'_>, due: Vec<Due>) -> Result<(), BoxError> {
+        run.reconcile(run.app.jobs.read_due(&due).await?).await;
+        Ok(())
+    }
 }
 
 /// The next message of a job.
@@ -139,24 +164,6 @@ struct Next {
 impl Run<'_> {
     fn is_short_of_time(&self) -> bool {
         self.deadline.left(self.app.clock.now()) <= STOP_BEFORE
-    }
-
-    /// Reconciles the due jobs of one shard, longest overdue first, each once.
-    async fn reconcile_shard(&self, shard: u8) -> Result<ShardResult, BoxError> {
-        let (mut result, mut start) = (ShardResult::default(), None);
-        while !self.is_short_of_time() {
-            let (due, end) = self.app.jobs.due_page(shard, self.now, PAGE_MAX, start).await?;
-            let first = due.first().map_or(Duration::ZERO, |first| self.now.since(first.check_at));
-            result.overdue = result.overdue.max(first);
-            result.jobs += due.len();
-            self.reconcile(self.app.jobs.read_due(&due).await?).await;
-            if end.is_none() {
-                break;
-            }
-            // Not from the start: a job that failed may still be there.
-            start = end;
-        }
-        Ok(result)
     }
 
     /// Reconciles some jobs. A failure of one does not affect the others.

@@ -1,13 +1,10 @@
-//! `topups`: purchases of credits. A purchase is recorded before its processor is asked for a session, so that a
-//! repeat of the request gets the same one.
+//! `topups`: purchases of credits, and what is sold.
 
 use std::convert::Infallible;
 
 use domain::catalog::Catalog;
 use domain::id::{AccountId, TopupId};
-use domain::payment::decide::Fact;
-use domain::payment::purchase::{OPENED_WITHIN, Purchase, Status};
-use domain::payment::trouble::{Class, Trouble};
+use domain::payment::purchase::Purchase;
 use domain::public_url::Reach;
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
@@ -18,11 +15,10 @@ use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, body_digest, check_version, json as respond, parse, route_key};
 use shared::edge::idempotency;
 use shared::edge::page::{cursor, encode, limit};
+use shared::operate::topups::{Buyer, Order, Shop};
 use shared::payment::Processors;
 use shared::store::keystore::{KeyStore, Scope};
 use shared::store::purchases::Purchases;
-
-mod order;
 
 /// Everything `topups` may touch.
 #[derive(Debug)]
@@ -75,69 +71,27 @@ async fn route(app: &App, request: &Request) -> Result<Response<Body>, Problem> 
 }
 
 async fn create(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {
-    let name = idempotency::key(request.headers())?;
-    let order = parse(request)?;
-    let digest = body_digest(request).unwrap_or_default();
-    let id = match &name {
-        Some(name) => TopupId::of_key(account, name),
+    let id = match idempotency::key(request.headers())? {
+        Some(name) => TopupId::of_key(account, &name),
         None => TopupId::from_bytes(app.random.bytes()),
     };
-    // A repeat gets what was bought, whatever is sold today.
-    let known = if name.is_some() { app.purchases.get(&id).await? } else { None };
-    let (purchase, is_repeated) = match known {
-        Some(known) => (known, true),
-        None => {
-            let new = order::checked(app, order, id, account, &digest)?;
-            let purchase = Purchase::new(new, app.clock.now());
-            match app.purchases.create(&purchase).await? {
-                Some(known) => (known, true),
-                None => (purchase, false),
-            }
-        }
+    let order: Order = parse(request)?;
+    let buyer = Buyer { account, id, digest: body_digest(request).unwrap_or_default() };
+    let shop = Shop {
+        purchases: &app.purchases,
+        offer: app.catalog.topups(),
+        processors: app.processors.on(),
+        mode: app.processors.mode(),
+        reach: app.reach,
     };
-    if purchase.digest() != digest || purchase.account() != account {
-        return Err(idempotency::key_reused());
-    }
-    let purchase = if purchase.status() == Status::Created { open(app, purchase).await? } else { purchase };
+    let now = app.clock.now();
+    let open = async |purchase: &Purchase| app.processors.open(purchase, now).await;
+    let (purchase, is_repeated) = shop.buy(order, buyer, now, open).await?;
     let mut response = respond(StatusCode::CREATED, &purchase.shown());
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/topups/{}", purchase.id())) {
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(if is_repeated { idempotency::replayed(response) } else { response })
-}
-
-/// Asks the processor for the session of a recorded purchase. An unknown outcome leaves it as it is: the repeat of
-/// the request asks again, under the same key.
-async fn open(app: &App, purchase: Purchase) -> Result<Purchase, Problem> {
-    let now = app.clock.now();
-    let fact = if now.since(purchase.created_at()) > OPENED_WITHIN {
-        Fact::Expired
-    } else {
-        match app.processors.open(&purchase, now).await {
-            Ok(session) => Fact::Opened(session),
-            Err(trouble) if trouble.class.is_retryable() => return Err(unavailable(&purchase, &trouble)),
-            Err(trouble) => {
-                tracing::warn!(topup = %purchase.id(), class = trouble.class.name(), code = trouble.code, "topup.refused");
-                let fact = Fact::Failed { code: trouble.code.clone() };
-                app.purchases.apply(purchase, &fact, now).await?;
-                let detail = format!("{} Its code is `{}`.", trouble.class.message(), trouble.code);
-                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "topup_refused", detail));
-            }
-        }
-    };
-    Ok(app.purchases.apply(purchase, &fact, now).await?.into_purchase())
-}
-
-fn unavailable(purchase: &Purchase, trouble: &Trouble) -> Problem {
-    let (processor, class) = (purchase.processor().name(), trouble.class.name());
-    if trouble.class == Class::Unauthorized {
-        tracing::error!(processor, class, code = trouble.code, alert = true, "processor.needs_attention");
-    } else {
-        tracing::warn!(processor, class, code = trouble.code, "topup.not_opened");
-    }
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", trouble.class.message());
-    let wait = trouble.retry_after.unwrap_or(std::time::Duration::from_secs(2));
-    Problem { retry_after: Some(wait), ..problem }
 }
 
 async fn list(app: &App, request: &Request, account: &AccountId) -> Result<Response<Body>, Problem> {

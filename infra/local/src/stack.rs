@@ -185,6 +185,13 @@ impl Stack {
         })
     }
 
+    /// The page that lists what can be paid at the simulated processors.
+    pub fn payments_url(&self) -> String {
+        let keys = self.secrets.get(&self.host.template().secrets["PaymentKeys"]);
+        let base = keys.and_then(|keys| keys.get("PAYMENT_BASE_URL")).map(String::as_str);
+        format!("{}/pay/", base.unwrap_or_default())
+    }
+
     /// Runs queues, schedules, webhooks and sweeps until [`Stack::stopper`] is canceled; then
     /// finishes the work in progress.
     pub async fn run(mut self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! How a refused use case of endpoints is answered.
+//! How a refused use case of endpoints or of purchases is answered.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::http::Problem;
 use super::idempotency;
 use crate::operate::endpoints::Refusal;
+use crate::operate::topups;
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -28,6 +29,26 @@ impl From<Refusal> for Problem {
             }
             // Other writes were faster each time.
             Refusal::Busy => after(2, Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)),
+        }
+    }
+}
+
+impl From<topups::Refusal> for Problem {
+    fn from(refusal: topups::Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            topups::Refusal::Store(error) => error.into(),
+            topups::Refusal::Off => Self::new(StatusCode::CONFLICT, "payments_off", detail),
+            topups::Refusal::Field(error) => Self::invalid(vec![error]),
+            topups::Refusal::Taken => idempotency::key_reused(),
+            topups::Refusal::Refused(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "topup_refused", detail)
+            }
+            topups::Refusal::Unavailable(trouble) => {
+                let wait = trouble.retry_after.unwrap_or(Duration::from_secs(2));
+                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+                Self { retry_after: Some(wait), ..problem }
+            }
         }
     }
 }

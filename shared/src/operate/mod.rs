@@ -17,4 +17,5 @@ pub mod read;
 pub mod recent;
 pub mod submit;
 pub mod timeline;
+pub mod topups;
 pub mod usage;

@@ -95,6 +95,13 @@ pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
 }
 
+/// An https URL in a value, which may be the target of a link.
+pub(super) fn https_url(value: &Value, pointer: &str) -> Option<String> {
+    const BYTES_MAX: usize = 2_048;
+    let url = url::Url::parse(text(value, pointer)?).ok().filter(|url| url.scheme() == "https");
+    url.map(String::from).filter(|url| url.len() <= BYTES_MAX)
+}
+
 /// The list at a place of a value; empty for anything else.
 pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()

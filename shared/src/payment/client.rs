@@ -97,7 +97,7 @@ impl Processors {
         match purchase.processor() {
             Processor::Stripe => stripe::opened(&self.stripe(&stripe::open(purchase), now).await?),
             Processor::Paypal => paypal::opened(&self.paypal(&paypal::open(purchase), now).await?),
-            Processor::Abacatepay => abacate::opened(&self.abacate(&abacate::open(purchase), now).await?),
+            Processor::Abacatepay => abacate::opened(self, purchase, now).await,
         }
     }
 

@@ -150,7 +150,7 @@ pub(super) fn read(body: &Value) -> Result<Said, Trouble> {
         let (Some(payment), Some(amount)) = (payment, money(&capture["amount"])) else {
             return Err(unreadable());
         };
-        facts.push(Fact::Paid { payment: payment.to_owned(), amount });
+        facts.push(Fact::Paid { payment: payment.to_owned(), amount, receipt_url: None });
     } else if captures.iter().any(|capture| status(&capture, &["PENDING"])) {
         facts.push(Fact::Processing);
     } else if let Some(capture) = captures.iter().find(|capture| status(capture, &["DECLINED", "FAILED"])) {

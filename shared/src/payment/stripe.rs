@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use serde_json::Value;
 
 use super::Said;
-use super::call::{Answer, Call, Content, back_url, list, text, unreadable};
+use super::call::{Answer, Call, Content, back_url, https_url, list, text, unreadable};
 use super::client::Processors;
 
 pub(super) const HOST: &str = "api.stripe.com";
@@ -125,13 +125,17 @@ fn entries(body: &Value) -> Result<&[Value], Trouble> {
 
 /// The session, by its id or its payment's.
 async fn session_of(client: &Processors, object: &str, now: Timestamp) -> Result<Option<Value>, Trouble> {
-    let expand = ("expand[]", "payment_intent");
+    let expand = ("expand[]", "payment_intent.latest_charge");
     if object.starts_with("cs_") {
         let call = Call::get(&format!("/v1/checkout/sessions/{object}"), &[expand]);
         return client.stripe(&call, now).await.map(|answer| Some(answer.body));
     }
     let Some(payment) = payment_of(client, object, now).await? else { return Ok(None) };
-    let query = [("payment_intent", payment.as_str()), ("limit", "1"), ("expand[]", "data.payment_intent")];
+    let query = [
+        ("payment_intent", payment.as_str()),
+        ("limit", "1"),
+        ("expand[]", "data.payment_intent.latest_charge"),
+    ];
     let answer = client.stripe(&Call::get("/v1/checkout/sessions", &query), now).await?;
     Ok(list(&answer.body, "/data").first().cloned())
 }
@@ -176,7 +180,12 @@ pub(super) fn read(body: &Value) -> Result<Said, Trouble> {
             let (Some(payment), Some(minor), Some(currency)) = (payment, amount, currency) else {
                 return Err(unreadable());
             };
-            facts.push(Fact::Paid { payment: payment.to_owned(), amount: Money { minor, currency } });
+            let receipt_url = https_url(intent, "/latest_charge/receipt_url");
+            facts.push(Fact::Paid {
+                payment: payment.to_owned(),
+                amount: Money { minor, currency },
+                receipt_url,
+            });
         }
         (Some("expired"), _) => facts.push(Fact::Expired),
         // Completed, and the delayed method has failed.

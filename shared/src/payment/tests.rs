@@ -8,7 +8,7 @@ use domain::payment::decide::Fact;
 use domain::payment::money::Money;
 use domain::payment::purchase::{New, Purchase, Session};
 use domain::payment::trouble::Trouble;
-use domain::payment::{Mode, Processor, Reference};
+use domain::payment::{Method, Mode, Processor, Reference};
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,11 +25,12 @@ struct Fixture {
     expect: Vec<Value>,
 }
 
-fn purchase(processor: Processor) -> Purchase {
+fn purchase(processor: Processor, method: Method) -> Purchase {
     let new = New {
         id: format!("top_{}", "a".repeat(26)).parse().unwrap(),
         account: "acct_a".parse().unwrap(),
         processor,
+        method,
         mode: Mode::Live,
         price: Money { minor: 1_000, currency: "USD".parse().unwrap() },
         credits: Credits::ONE.checked_mul(1_000).unwrap(),
@@ -44,7 +45,9 @@ fn shown(fact: &Fact) -> String {
     match fact {
         Fact::Opened(Session { id, .. }) => format!("opened {id}"),
         Fact::Processing => "processing".to_owned(),
-        Fact::Paid { payment, amount } => format!("paid {payment} {amount}"),
+        Fact::Paid { payment, amount, receipt_url } => {
+            format!("paid {payment} {amount} {}", receipt_url.as_deref().unwrap_or_default())
+        }
         Fact::Failed { code } => format!("failed {code}"),
         Fact::Expired => "expired".to_owned(),
         Fact::Withdrawn { id, cause, amount } => format!("withdrawn {id} {cause:?} {amount}"),
@@ -53,7 +56,7 @@ fn shown(fact: &Fact) -> String {
 }
 
 fn facts(facts: &[Fact]) -> Vec<Value> {
-    facts.iter().map(|fact| shown(fact).into()).collect()
+    facts.iter().map(|fact| shown(fact).trim_end().into()).collect()
 }
 
 fn said(said: Result<Said, Trouble>) -> Vec<Value> {
@@ -98,7 +101,7 @@ fn sent(call: Call) -> Vec<Value> {
 
 fn opened(session: Result<Session, Trouble>) -> Vec<Value> {
     match session {
-        Ok(session) => vec![format!("{} {}", session.id, session.pix.unwrap_or_default()).into()],
+        Ok(Session { id, url, pix }) => vec![format!("{id} {}", pix.or(url).unwrap_or_default()).into()],
         Err(trouble) => failed(&trouble),
     }
 }
@@ -106,7 +109,9 @@ fn opened(session: Result<Session, Trouble>) -> Vec<Value> {
 fn result(fixture: &Fixture) -> Vec<Value> {
     let Fixture { processor, what, status, body, .. } = fixture;
     let answer = Answer { status: *status, retry_after: None, body: body.clone() };
-    let purchase = purchase(*processor);
+    let method =
+        if what.contains("checkout") { Method::Hosted } else { *processor.methods().first().unwrap() };
+    let purchase = purchase(*processor, method);
     match (processor, what.as_str()) {
         (Processor::Stripe, "open") => sent(stripe::open(&purchase)),
         (Processor::Stripe, "session") => said(stripe::read(body)),
@@ -119,8 +124,12 @@ fn result(fixture: &Fixture) -> Vec<Value> {
         (Processor::Paypal, "dispute") => facts(&paypal::disputed(body, purchase.price())),
         (Processor::Paypal, "event") => about(paypal::reference(body)),
         (Processor::Paypal, "trouble") => failed(&paypal::trouble(&answer)),
-        (Processor::Abacatepay, "open") => sent(abacate::open(&purchase)),
-        (Processor::Abacatepay, "opened") => opened(abacate::opened(&answer)),
+        (Processor::Abacatepay, "open") => sent(abacate::open_code(&purchase)),
+        (Processor::Abacatepay, "opened") => opened(abacate::code(&answer)),
+        (Processor::Abacatepay, "product") => sent(abacate::product(&purchase)),
+        (Processor::Abacatepay, "open checkout") => sent(abacate::open_checkout(&purchase)),
+        (Processor::Abacatepay, "opened checkout") => opened(abacate::checkout(&answer, &purchase)),
+        (Processor::Abacatepay, "get checkout") => said(abacate::read(&answer, &purchase, "bill_abc123xyz")),
         (Processor::Abacatepay, "check") => said(abacate::read(&answer, &purchase, "char_abc123")),
         (Processor::Abacatepay, "event") => about(abacate::reference(body)),
         (Processor::Abacatepay, "trouble") => failed(&abacate::trouble(&answer)),

@@ -128,22 +128,7 @@ impl JobStore {
         start: Option<PageEnd>,
     ) -> Result<(Vec<Due>, Option<PageEnd>), Error> {
         let doing = format!("read shard {shard} of the due index");
-        let answer = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .index_name(keys::DUE_INDEX)
-            .key_condition_expression("due_shard = :shard AND check_at <= :now")
-            .expression_attribute_values(":shard", text(keys::due_shard(shard)))
-            .expression_attribute_values(":now", number(now.as_millis()))
-            .limit(limit)
-            .set_exclusive_start_key(start.map(|PageEnd(key)| key))
-            .send()
-            .await
-            .map_err(|source| Error::sdk(&doing, source))?;
-        let due = answer.items.unwrap_or_default().iter().filter_map(due_of).collect();
-        Ok((due, answer.last_evaluated_key.map(PageEnd)))
+        self.table.due_page(&doing, keys::due_shard(shard), (now, limit), start, due_of).await
     }
 
     /// The current state of due jobs, or why a job is unreadable. Missing ones are omitted.
@@ -195,6 +180,41 @@ impl JobStore {
 }
 
 impl Table {
+    /// What is due of one shard, longest overdue first: at most `limit`, and the end of the page if there are more.
+    /// An item that is not understood is left out and logged; it is still due, and keeps no other from being read.
+    pub(super) async fn due_page<T>(
+        &self,
+        doing: &str,
+        shard: String,
+        (now, limit): (Timestamp, i32),
+        start: Option<PageEnd>,
+        parse: impl Fn(&Item) -> Option<T>,
+    ) -> Result<(Vec<T>, Option<PageEnd>), Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(keys::DUE_INDEX)
+            .key_condition_expression("due_shard = :shard AND check_at <= :now")
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .limit(limit)
+            .set_exclusive_start_key(start.map(|PageEnd(key)| key))
+            .send()
+            .await
+            .map_err(|source| Error::sdk(doing, source))?;
+        let parsed = |item: &Item| {
+            let parsed = parse(item);
+            if parsed.is_none() {
+                let key = text_of(item, PK).unwrap_or_default();
+                tracing::error!(key, "due.unreadable");
+            }
+            parsed
+        };
+        let due = answer.items.unwrap_or_default().iter().filter_map(parsed).collect();
+        Ok((due, answer.last_evaluated_key.map(PageEnd)))
+    }
+
     /// Moves the check of an item in the due index, if it is still the one that was seen.
     #[expect(
         clippy::disallowed_methods,

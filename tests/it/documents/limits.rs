@@ -25,10 +25,10 @@ fn longest() -> BTreeMap<&'static str, Duration> {
         ("submit", http(5) + BUCKET_WITHIN),
         ("cancel", http(4) + BUCKET_WITHIN), // key, job, move, send or the file
         ("status", http(4)),                 // key, job, the job again while a caller waits, ledger
-        // Session, key; policy, create, send; or a job with two ledger lines.
-        ("console", http(5)),
+        // Session, key; policy, create, send; or a job with two ledger lines; or the put of a purchase, move.
+        ("console", http(5).max(http(4) + OPEN_MAX)),
         ("endpoints", http(5)),         // key, endpoint, move, event, send
-        ("topups", http(4) + OPEN_MAX), // key, purchase, its put, move
+        ("topups", http(3) + OPEN_MAX), // key, put of the purchase or its read, move
         ("webhook", ping + AWS_CALL),
         // Event, job, endpoints, link; deliveries at the same time; event, send. Of an inbound source,
         // endpoints and the event's put instead of the job.

@@ -123,7 +123,7 @@ fn every_metric_is_taken_from_a_line_that_its_function_writes() {
         };
         let function = between("LogGroupName: !Ref ", "Logs\n").to_lowercase();
         let line = between("$.message = ", " ");
-        let code = sources(&["shared/src/store", &format!("functions/{function}/src")]);
+        let code = sources(&["shared/src/store", "shared/src/operate", &format!("functions/{function}/src")]);
         assert!(code.iter().any(|(_, text)| text.contains(line)), "{function} writes no {line}");
     }
 }

@@ -56,7 +56,7 @@ async fn next_check(world: &World) -> Option<Timestamp> {
     let events = EventStore::new(world.table());
     let mut checks = Vec::new();
     for shard in 0..EVENT_SHARDS {
-        let due = events.due(shard, far, 1).await.expect("the index answers");
+        let due = events.due(shard, far, 1, None).await.expect("the index answers").0;
         checks.extend(due.first().map(|due| due.check_at));
     }
     checks.into_iter().min()

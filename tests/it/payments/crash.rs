@@ -6,9 +6,9 @@ use sim::payments::Play;
 use super::*;
 
 /// From the request to the refund of all.
-async fn play(shop: &Shop<'_>, processor: Processor, key: &str) {
+async fn play(shop: &Shop<'_>, way: impl Into<Way>, key: &str) {
     let before = shop.balance().await;
-    let bought = shop.bought(processor, key).await.body;
+    let bought = shop.bought(way, key).await.body;
     let id = bought["id"].as_str().unwrap().to_owned();
     let session = shop.session(&bought);
     shop.payments().pay(&session, Pay::Now);
@@ -19,10 +19,10 @@ async fn play(shop: &Shop<'_>, processor: Processor, key: &str) {
     assert_eq!(shop.balance().await, before, "{key}");
 }
 
-async fn effects(shop: &Shop<'_>, processor: Processor) -> usize {
-    play(shop, processor, &format!("{processor} warm")).await;
+async fn effects(shop: &Shop<'_>, way: Way) -> usize {
+    play(shop, way, &format!("{way} warm")).await;
     shop.world.wire.reset();
-    play(shop, processor, &format!("{processor} counted")).await;
+    play(shop, way, &format!("{way} counted")).await;
     shop.world.wire.effects()
 }
 
@@ -30,20 +30,20 @@ async fn effects(shop: &Shop<'_>, processor: Processor) -> usize {
 async fn a_purchase_survives_a_crash_and_a_failure_at_every_effect() {
     let world = World::new().await;
     let shop = Shop::of(&world).await;
-    for processor in Processor::ALL {
-        let effects = effects(&shop, processor).await;
+    for way in WAYS {
+        let effects = effects(&shop, way).await;
         assert!(effects >= 5, "{effects}");
         for moment in [Moment::Before, Moment::After] {
             for k in 0..effects {
                 shop.world.wire.reset();
                 shop.world.wire.crash_at(k, moment);
-                play(&shop, processor, &format!("{processor} crash {moment:?} {k}")).await;
-                assert!(shop.world.wire.is_spent(), "{processor} crash {moment:?} {k}: it never came");
+                play(&shop, way, &format!("{way} crash {moment:?} {k}")).await;
+                assert!(shop.world.wire.is_spent(), "{way} crash {moment:?} {k}: it never came");
                 // What follows an error is the same at each processor.
-                if processor == Processor::Stripe {
+                if way.0 == Processor::Stripe {
                     shop.world.wire.reset();
                     shop.world.wire.fail_at(k, moment);
-                    play(&shop, processor, &format!("failure {moment:?} {k}")).await;
+                    play(&shop, way, &format!("failure {moment:?} {k}")).await;
                 }
             }
         }
@@ -55,7 +55,7 @@ async fn a_purchase_survives_a_crash_and_a_failure_at_every_effect() {
 async fn a_lost_answer_of_the_table_or_a_queue_moves_nothing_twice() {
     let world = World::new().await;
     let shop = Shop::of(&world).await;
-    let effects = effects(&shop, Processor::Stripe).await;
+    let effects = effects(&shop, Processor::Stripe.into()).await;
     for k in 0..effects {
         shop.world.wire.reset();
         shop.world.wire.lose_answer_at(k);
@@ -69,9 +69,9 @@ async fn a_lost_answer_of_the_table_or_a_queue_moves_nothing_twice() {
 async fn a_purchase_survives_every_fault_at_every_call_of_its_processor() {
     let world = World::new().await;
     let shop = Shop::of(&world).await;
-    for processor in Processor::ALL {
+    for way in WAYS {
         let before = shop.payments().calls().len();
-        play(&shop, processor, &format!("{processor} undisturbed")).await;
+        play(&shop, way, &format!("{way} undisturbed")).await;
         let mut calls: Vec<_> = shop.payments().calls().split_off(before);
         calls.sort();
         calls.dedup_by(|one, other| kind(one) == kind(other));
@@ -82,7 +82,7 @@ async fn a_purchase_survives_every_fault_at_every_call_of_its_processor() {
                     shop.world.clock.advance(Duration::from_secs(9 * 3_600));
                 }
                 shop.payments().play(&kind(&call), fault);
-                play(&shop, processor, &format!("{processor} {} {fault:?}", kind(&call))).await;
+                play(&shop, way, &format!("{way} {} {fault:?}", kind(&call))).await;
             }
         }
         shop.world.audit().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::id::AccountId;
-use domain::payment::Processor;
+use domain::payment::{Method as Pays, Processor};
 use harness::{Answer, Receiver, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -15,12 +15,38 @@ use sim::payments::{Pay, Payments};
 mod api;
 mod crash;
 mod lost;
+mod mismatch;
 mod money;
 pub(crate) mod webhooks;
 
 pub(crate) const BACK: &str = "https://shop.example/back";
 const ACCOUNT: &str = "acct_buyer";
 const MINUTES_15: Duration = Duration::from_secs(900);
+
+/// A way to pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way(Processor, Pays);
+
+const HOSTED_IN_BRAZIL: Way = Way(Processor::Abacatepay, Pays::Hosted);
+/// Every way.
+pub(crate) const WAYS: [Way; 4] = [
+    Way(Processor::Stripe, Pays::Hosted),
+    Way(Processor::Paypal, Pays::Hosted),
+    Way(Processor::Abacatepay, Pays::Pix),
+    HOSTED_IN_BRAZIL,
+];
+
+impl From<Processor> for Way {
+    fn from(processor: Processor) -> Self {
+        Self(processor, processor.methods()[0])
+    }
+}
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.0, self.1.name())
+    }
+}
 
 /// An account that has nothing, and buys.
 pub(crate) struct Shop<'a> {
@@ -46,15 +72,16 @@ impl<'a> Shop<'a> {
         self.world.call(method, path, &headers, text.as_deref()).await
     }
 
-    /// Ten dollars, or fifty reais by PIX.
-    pub(crate) async fn buy(&self, processor: Processor, key: &str) -> Answer {
-        self.call(Method::POST, "/v1/topups", key, &order(processor)).await
+    /// Ten dollars, or fifty-five reais.
+    pub(crate) async fn buy(&self, way: impl Into<Way>, key: &str) -> Answer {
+        self.call(Method::POST, "/v1/topups", key, &order(way)).await
     }
 
     /// Buys until it is answered: the same order under the same key, as callers shall.
-    pub(crate) async fn bought(&self, processor: Processor, key: &str) -> Answer {
+    pub(crate) async fn bought(&self, way: impl Into<Way>, key: &str) -> Answer {
+        let way = way.into();
         for _ in 0..5 {
-            let answer = self.buy(processor, key).await;
+            let answer = self.buy(way, key).await;
             if answer.status == StatusCode::CREATED {
                 return answer;
             }
@@ -119,9 +146,15 @@ impl<'a> Shop<'a> {
     }
 }
 
-pub(crate) fn order(processor: Processor) -> Value {
-    match processor {
-        Processor::Abacatepay => json!({"processor": processor, "amount": 5_500, "currency": "BRL"}),
+pub(crate) fn order(way: impl Into<Way>) -> Value {
+    let Way(processor, method) = way.into();
+    match (processor, method) {
+        (Processor::Abacatepay, Pays::Pix) => {
+            json!({"processor": processor, "amount": 5_500, "currency": "BRL"})
+        }
+        (Processor::Abacatepay, Pays::Hosted) => {
+            json!({"processor": processor, "method": method, "amount": 5_500, "currency": "BRL", "return_url": BACK})
+        }
         _ => json!({"processor": processor, "amount": 1_000, "currency": "USD", "return_url": BACK}),
     }
 }
@@ -135,13 +168,13 @@ pub(crate) async fn everything(world: &World) {
     let receiver = Receiver::start().await;
     let body = json!({"url": receiver.url("/topups"), "types": ["topup.*"]});
     assert_eq!(shop.call(Method::POST, "/v1/endpoints", "", &body).await.status, StatusCode::CREATED);
-    for processor in Processor::ALL {
-        let bought = shop.bought(processor, processor.name()).await.body;
+    for way in WAYS {
+        let bought = shop.bought(way, &way.to_string()).await.body;
         let payment = shop.pay(&bought).await;
         shop.payments().refund(&payment, 100);
         shop.world.drain().await;
         // One whose payment only `reconcile` finds.
-        let lost = shop.bought(processor, &format!("{processor} late")).await.body;
+        let lost = shop.bought(way, &format!("{way} late")).await.body;
         shop.world.clock.advance(MINUTES_15);
         shop.world.reconcile().await;
         shop.pay(&lost).await;

@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
-use domain::id::JobId;
+use domain::id::{EventId, JobId};
 use domain::job::{CHECK_EVERY, State};
+use domain::payment::Processor;
 use futures_util::{StreamExt, stream};
 use harness::{Moment, World, how_many};
 use reqwest::{Method, StatusCode};
-use shared::store::keys::{self, DUE_SHARDS, shard};
+use serde_json::json;
+use shared::operate::endpoints::send_test;
+use shared::store::endpoints::EndpointStore;
+use shared::store::events::EventStore;
+use shared::store::keys::{self, DUE_SHARDS, EVENT_SHARDS, shard};
+use shared::store::queue::Queue;
 use tokio::time::Instant;
 
-use super::{Created, at_most, job_item, new_job, number, order, spoil_job, text};
+use super::{Created, Item, at_most, job_item, new_job, number, order, spoil_job, text};
+use crate::payments::Shop;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -111,6 +118,53 @@ async fn one_run_looks_after_everything_that_is_due() {
     }
     let sent = world.stack.sqs.depth("genmux-dispatch").unwrap();
     assert_eq!(usize::try_from(sent.visible).unwrap(), due);
+}
+
+/// More than a page of items that this release does not understand, overdue for longer than all else.
+async fn obstruct(world: &World, shard: String) {
+    let items = (0..120).map(|n| {
+        let item = [
+            (keys::PK, text(&format!("OF A LATER RELEASE#{n}"))),
+            (keys::SK, text(&shard)),
+            (keys::DUE_SHARD, text(&shard)),
+            (keys::CHECK_AT, number(n)),
+        ];
+        item.map(|(name, value)| (name.to_owned(), value)).into()
+    });
+    stream::iter(items).map(|item| put(world, item)).buffered(16).collect::<()>().await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test puts what no code of ours writes")]
+async fn put(world: &World, item: Item) {
+    let table = world.operator.env.get("TABLE").expect("the operator knows the table");
+    let put = world.operator.dynamodb().put_item().table_name(table).set_item(Some(item));
+    put.send().await.expect("the item is put");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_understood_keeps_nothing_from_its_turn() {
+    let world = World::new().await;
+    let job = store_due(&world, vec!["order".to_owned()]).await.remove(0);
+    let shop = Shop::of(&world).await;
+    shop.bought(Processor::Stripe, "a").await;
+    let endpoint = json!({"url": "https://hook.example/", "types": ["*"]}).to_string();
+    let endpoint = world.call(Method::POST, "/v1/endpoints", &[], Some(&endpoint)).await;
+    let notify = Queue::of(world.operator.sqs(), "genmux", "notify").await.unwrap();
+    let (endpoints, events) = (EndpointStore::new(world.table()), EventStore::new(world.table()));
+    let (of, now) = ((&world.account, &endpoint.text("/id").parse().unwrap()), world.clock.now());
+    send_test((&endpoints, &events), &notify, of, EventId::from_bytes([7; 16]), now).await.unwrap();
+    let shards = [keys::due_shard(shard(&job)), keys::DUE_PAYMENTS.to_owned()];
+    for shard in shards.into_iter().chain((0..EVENT_SHARDS).map(keys::due_events)) {
+        obstruct(&world, shard).await;
+    }
+
+    world.clock.advance(MINUTE * 16);
+    world.sweep().await;
+    // The event's first message was not lost, and is there as well.
+    for (queue, messages) in [("dispatch", 1), ("payment", 1), ("notify", 2)] {
+        let sent = world.stack.sqs.depth(&format!("genmux-{queue}")).unwrap();
+        assert_eq!(sent.visible, messages, "{queue}");
+    }
 }
 
 /// Moves the checks of a shard's jobs to now; each stands within the time of a check.

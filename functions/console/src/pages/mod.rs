@@ -9,3 +9,5 @@ pub(crate) mod key;
 pub(crate) mod operate;
 pub(crate) mod overview;
 pub(crate) mod playground;
+mod qr;
+pub(crate) mod topups;

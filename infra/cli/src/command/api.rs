@@ -148,7 +148,7 @@ pub(super) struct Cancel {
 }
 
 impl Api {
-    fn client(&self, local: &Local) -> Result<Client> {
+    pub(super) fn client(&self, local: &Local) -> Result<Client> {
         const HELP: &str = "the API rejects the key: it is wrong or revoked, or of another stack";
         match (&self.api, &self.key) {
             (Some(url), Some(key)) => Client::new(url, key.clone(), HELP),

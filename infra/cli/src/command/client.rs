@@ -77,6 +77,12 @@ impl Client {
         Ok((text(&job, "id").parse().context("the answer names no job")?, job))
     }
 
+    /// The purchase of credits that was made.
+    pub(super) async fn buy(&self, body: &Value, idempotency_key: &str) -> Result<Value> {
+        let post = self.http.post(self.at("/v1/topups")).header("idempotency-key", idempotency_key);
+        Ok(object(self.send(post.json(body)).await?, &["id", "status"]).await?)
+    }
+
     pub(super) async fn cancel(&self, id: &JobId) -> Result<Value> {
         let post = self.http.post(self.at(&format!("/v1/jobs/{id}/cancel")));
         Ok(object(self.send(post).await?, &["status"]).await?)

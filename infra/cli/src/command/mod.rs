@@ -21,6 +21,7 @@ mod providers;
 mod save;
 mod shell;
 mod target;
+mod topups;
 mod usage;
 
 use std::path::PathBuf;
@@ -78,6 +79,10 @@ enum Command {
     Download(api::Download),
     /// Cancel a job.
     Cancel(api::Cancel),
+    /// List what credits cost at an API, and how they can be paid.
+    Packs(topups::Packs),
+    /// Buy credits at an API; list and show purchases.
+    Topups(topups::Topups),
     /// Create, change, revoke and list API keys.
     Keys(keys::Keys),
     /// Grant credits to an account.
@@ -329,6 +334,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Wait(args) => api::wait(args, local).await?,
         Command::Download(args) => api::download(args, local).await?,
         Command::Cancel(args) => api::cancel(args, local).await?,
+        Command::Packs(args) => topups::packs(args, local).await?,
+        Command::Topups(args) => Box::pin(topups::run(args, local)).await?,
         Command::Keys(args) => Box::pin(keys::run(args, local)).await?,
         Command::Credits(CreditsCommand { command, target }) => credits::run(command, &target, local).await?,
         Command::Accounts(args) => Box::pin(accounts::run(args, local)).await?,

@@ -15,8 +15,19 @@ use super::server::{ID, Server, genmux, here, http, ok, refused, running};
 
 const FILE: &[u8] = b"a file";
 
-const COMMANDS: [&[&str]; 6] =
-    [&["models"], &["quote", "a"], &["submit", "a"], &["wait", ID], &["download", ID], &["cancel", ID]];
+const TOPUP: &str = "top_pqrapqrapqrapqrapqrapqragm";
+const COMMANDS: [&[&str]; 10] = [
+    &["models"],
+    &["quote", "a"],
+    &["submit", "a"],
+    &["wait", ID],
+    &["download", ID],
+    &["cancel", ID],
+    &["packs"],
+    &["topups", "list"],
+    &["topups", "show", TOPUP],
+    &["topups", "create", "--pack", "starter"],
+];
 
 #[test]
 fn a_redirect_does_not_get_the_key() {
@@ -94,6 +105,65 @@ fn a_submit_names_its_key_before_the_call_and_in_every_failure() {
     let key = error.lines().next().and_then(|line| line.strip_prefix("idempotency key ")).unwrap();
     assert!(error.contains(&format!("--idempotency-key {key}` makes at most one")), "{error}");
     assert!(refusing.requests()[0].contains(&format!("idempotency-key: {key}")));
+}
+
+#[test]
+fn a_purchase_names_its_key_and_shows_where_to_pay() {
+    let bought = json!({"id": TOPUP, "status": "pending", "processor": "stripe", "method": "hosted", "mode": "test",
+        "price": "10.00", "currency": "USD", "micro_credits": 1_000_000_000_u64, "pack": "star\u{1b}[2Jter",
+        "url": "https://checkout.example/\u{202e}a"});
+    let answer = bought.to_string();
+    let api = Server::start(move |_| Some(ok(&answer)));
+    let create = [
+        "topups",
+        "create",
+        "--amount",
+        "1000",
+        "--currency",
+        "USD",
+        "--processor",
+        "stripe",
+        "--return-url",
+        "https://shop.example/",
+        "--idempotency-key",
+        "order-1",
+    ];
+    let ended = genmux(here().path(), &api.url, &create);
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "idempotency key order-1\n");
+    assert!(text.contains("pay at         https://checkout.example/\\u{202e}a"), "{text}");
+    assert!(text.contains("price          10.00 USD for 1000 credits (pack star\\u{1b}[2Jter)"), "{text}");
+    let request = &api.requests()[0];
+    assert!(
+        request.starts_with("POST /v1/topups ") && request.contains("idempotency-key: order-1"),
+        "{request}"
+    );
+    for field in [
+        r#""amount":1000"#,
+        r#""currency":"USD""#,
+        r#""processor":"stripe""#,
+        r#""return_url":"https://shop.example/""#,
+    ] {
+        assert!(request.contains(field), "{field}: {request}");
+    }
+    let json = genmux(here().path(), &api.url, &[&create[..], &["--json"]].concat());
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap(), bought);
+
+    let refusing = Server::start(|_| Some(http("503 Unavailable", "", b"<html>")));
+    let error = refused(here().path(), &refusing.url, &["topups", "create", "--pack", "starter"]);
+    let key = error.lines().next().and_then(|line| line.strip_prefix("idempotency key ")).unwrap();
+    assert!(error.contains(&format!("--idempotency-key {key}` makes at most one")), "{error}");
+    for wrong in [
+        &[][..],
+        &["--pack", "a", "--amount", "1"],
+        &["--amount", "1"],
+        &["--pack", "a", "--method", "cash"],
+        &["--pack", "a", "--processor", "cash"],
+        &["--pack", "a", "--currency", "usd"],
+    ] {
+        let error = refused(here().path(), &api.url, &[&["topups", "create"], wrong].concat());
+        assert!(error.contains("Usage") || error.contains("--help"), "{wrong:?}: {error}");
+    }
 }
 
 #[test]

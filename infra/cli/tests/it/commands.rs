@@ -114,6 +114,18 @@ fn jobs_that_have_ended_are_found_by_their_account() {
 }
 
 #[test]
+fn an_operator_sees_what_an_account_bought() {
+    let folder = with_data();
+    let topups =
+        |arguments: &[&str]| run(folder.path(), &[&["topups"], arguments, &["--data", "here"]].concat());
+    let listed = said(&topups(&["list", "--account", "acct_demo"]));
+    assert!(listed.starts_with("ID") && listed.lines().count() == 1, "{listed}");
+    let error = refused(&topups(&["show", "top_pqrapqrapqrapqrapqrapqragm", "--account", "acct_demo"]));
+    assert!(error.contains("acct_demo has no purchase top_pqra"), "{error}");
+    assert!(refused(&topups(&["list", "--table", "genmux"])).contains("--account"));
+}
+
+#[test]
 fn what_a_real_provider_needs_is_asked_for_before_anything_starts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let start = |arguments: &[&str], variables: &[(&str, &str)]| {

@@ -1,4 +1,4 @@
-//! `AbacatePay`, API v2: <https://docs.abacatepay.com>. Only PIX.
+//! `AbacatePay`, API v2: <https://docs.abacatepay.com>. PIX codes, products, and hosted checkouts.
 
 use data_encoding::BASE64;
 use domain::payment::Processor;
@@ -11,6 +11,7 @@ use signatures::AbacatePay;
 
 use super::books::{Books, Event};
 use super::server::Reply;
+use super::{Pay, pages};
 use crate::frame::wire::Inbound;
 
 const KEY: &str = "abc_dev_simulated";
@@ -18,7 +19,15 @@ const SECRET: &str = "simulated-webhook-secret";
 pub(super) const KEYS: &[(&str, &str)] = &[("ABACATEPAY_API_KEY", KEY)];
 pub(super) const PROOFS: &[(&str, &str)] = &[("ABACATEPAY_WEBHOOK_SECRET", SECRET)];
 
-pub(super) fn answer(books: &mut Books, call: &Inbound, now: Timestamp) -> Reply {
+/// The least that a checkout may cost, in cents.
+const CHECKOUT_MIN: u64 = 300;
+
+/// Whether a path is one of these here.
+pub(super) fn is_own(path: &str) -> bool {
+    ["/v2/transparents/", "/v2/products/", "/v2/checkouts/"].iter().any(|begin| path.starts_with(begin))
+}
+
+pub(super) fn answer(books: &mut Books, base: &str, call: &Inbound, now: Timestamp) -> Reply {
     if call.authorization("Bearer ") != Some(KEY) {
         return error(401, "Invalid or inactive API key");
     }
@@ -26,16 +35,14 @@ pub(super) fn answer(books: &mut Books, call: &Inbound, now: Timestamp) -> Reply
         (&Method::POST, "/v2/transparents/create") => create(books, call, now),
         (&Method::GET, "/v2/transparents/check") => {
             expire(books, now);
-            let id = call.query("id").unwrap_or_default();
-            books
-                .objects
-                .get(&id)
-                .filter(|_| id.starts_with("char_"))
-                .map_or_else(|| error(404, "PIX QRCode not found"), |pix| success(pix.clone()))
+            shown(books, call, "char_", "PIX QRCode not found")
         }
+        (&Method::POST, "/v2/products/create") => create_product(books, call, now),
+        (&Method::POST, "/v2/checkouts/create") => create_checkout(books, base, call, now),
+        (&Method::GET, "/v2/checkouts/get") => shown(books, call, "bill_", "Checkout not found"),
         (&Method::POST, "/v2/transparents/simulate-payment") => {
             let id = call.query("id").unwrap_or_default();
-            match pay(books, &id, now) {
+            match id.starts_with("char_") && pay(books, &id, Pay::Now, now) {
                 true => success(books.objects[&id].clone()),
                 false => error(404, "PIX QRCode not found"),
             }
@@ -75,6 +82,83 @@ fn create(books: &mut Books, call: &Inbound, now: Timestamp) -> Reply {
     success(pix)
 }
 
+fn shown(books: &Books, call: &Inbound, prefix: &str, missing: &str) -> Reply {
+    let id = call.query("id").unwrap_or_default();
+    let found = books.objects.get(&id).filter(|_| id.starts_with(prefix));
+    found.map_or_else(|| error(404, missing), |object| success(object.clone()))
+}
+
+/// An `externalId` is of one product for good.
+fn create_product(books: &mut Books, call: &Inbound, now: Timestamp) -> Reply {
+    let Ok(body) = call.object() else { return error(400, "Invalid body") };
+    let known = ["externalId", "name", "price", "currency", "description"];
+    if let Some(unknown) = body.keys().find(|name| !known.contains(&name.as_str())) {
+        return error(422, &format!("Unexpected property {unknown}"));
+    }
+    let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let price = body.get("price").and_then(Value::as_u64).filter(|price| *price > 0);
+    let (Some(external), Some(name), Some(price)) = (text("externalId"), text("name"), price) else {
+        return error(422, "Missing required property");
+    };
+    if text("currency") != Some("BRL") {
+        return error(422, "Invalid currency");
+    }
+    if books.having("prod_", "externalId", external).next().is_some() {
+        return error(400, "Product with externalId already exists");
+    }
+    let id = books.id("prod_");
+    let product = json!({
+        "id": id, "externalId": external, "name": name, "description": null, "price": price, "currency": "BRL",
+        "devMode": true, "status": "ACTIVE", "cycle": null, "createdAt": now.to_string(),
+        "updatedAt": now.to_string(),
+    });
+    books.objects.insert(id, product.clone());
+    success(product)
+}
+
+/// The same checkout for the same `externalId`, whatever else is sent.
+fn create_checkout(books: &mut Books, base: &str, call: &Inbound, now: Timestamp) -> Reply {
+    let Ok(body) = call.object() else { return error(400, "Invalid body") };
+    let known = ["items", "methods", "externalId", "returnUrl", "completionUrl", "metadata", "customerId"];
+    if let Some(unknown) = body.keys().find(|name| !known.contains(&name.as_str())) {
+        return error(422, &format!("Unexpected property {unknown}"));
+    }
+    let methods = body.get("methods").cloned().unwrap_or_else(|| json!(["PIX", "CARD"]));
+    let is_method = |method: &Value| ["PIX", "CARD"].iter().any(|known| method == known);
+    if !methods.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(is_method)) {
+        return error(422, "Invalid methods");
+    }
+    let external = body.get("externalId").and_then(Value::as_str).unwrap_or_default();
+    let made = books.having("bill_", "externalId", external).next().filter(|_| !external.is_empty());
+    if let Some(made) = made {
+        return success(made.clone());
+    }
+    let items = body.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut total = 0;
+    for item in items {
+        let wanted = item["id"].as_str().unwrap_or_default();
+        let product = books.objects.get(wanted).filter(|_| wanted.starts_with("prod_"));
+        let Some(product) = product.or_else(|| books.having("prod_", "externalId", wanted).next()) else {
+            return error(404, "Product not found");
+        };
+        total += product["price"].as_u64().unwrap_or(0) * item["quantity"].as_u64().unwrap_or(1);
+    }
+    if total < CHECKOUT_MIN {
+        return error(400, "Total below minimum");
+    }
+    let id = books.id("bill_");
+    let checkout = json!({
+        "id": id, "externalId": body.get("externalId"), "url": format!("{base}{}{id}", pages::PATH),
+        "amount": total, "paidAmount": null, "items": items, "status": "PENDING", "frequency": "ONE_TIME",
+        "coupons": [], "devMode": true, "customerId": null, "returnUrl": body.get("returnUrl"),
+        "completionUrl": body.get("completionUrl"), "receiptUrl": null, "methods": methods,
+        "metadata": body.get("metadata").unwrap_or(&json!({})), "createdAt": now.to_string(),
+        "updatedAt": now.to_string(),
+    });
+    books.objects.insert(id, checkout.clone());
+    success(checkout)
+}
+
 fn expire(books: &mut Books, now: Timestamp) {
     for pix in books.objects.values_mut().filter(|pix| pix["status"] == "PENDING") {
         let until = pix["expiresAt"].as_str().and_then(Timestamp::parse);
@@ -84,36 +168,46 @@ fn expire(books: &mut Books, now: Timestamp) {
     }
 }
 
-pub(super) fn pay(books: &mut Books, id: &str, now: Timestamp) -> bool {
-    let is_open = books.objects.get(id).is_some_and(|pix| pix["status"] == "PENDING");
-    if is_open {
-        set(books, id, "PAID", "transparent.completed", now);
+/// The buyer pays. A page says that a card is declined, and takes another.
+pub(super) fn pay(books: &mut Books, id: &str, pay: Pay, now: Timestamp) -> bool {
+    let Some(object) = books.objects.get_mut(id).filter(|object| object["status"] == "PENDING") else {
+        return false;
+    };
+    if pay != Pay::Declined {
+        object["paidAmount"] = object["amount"].clone();
+        object["receiptUrl"] = format!("https://receipts.example/{id}").into();
+        set(books, id, "PAID", "completed", now);
     }
-    is_open
+    true
 }
 
 pub(super) fn refund(books: &mut Books, id: &str, now: Timestamp) -> String {
-    set(books, id, "REFUNDED", "transparent.refunded", now);
+    set(books, id, "REFUNDED", "refunded", now);
     format!("{id}-refund")
 }
 
 pub(super) fn dispute(books: &mut Books, id: &str, now: Timestamp) -> String {
-    set(books, id, "DISPUTED", "transparent.disputed", now);
+    set(books, id, "DISPUTED", "disputed", now);
     id.to_owned()
 }
 
 pub(super) fn win(books: &mut Books, id: &str, now: Timestamp) {
-    set(books, id, "PAID", "transparent.completed", now);
+    set(books, id, "PAID", "completed", now);
 }
 
-fn set(books: &mut Books, id: &str, status: &str, kind: &str, now: Timestamp) {
-    let pix = books.objects.get_mut(id).expect("the PIX exists");
-    pix["status"] = status.into();
-    pix["updatedAt"] = now.to_string().into();
-    let data = json!({"transparent": pix.clone(), "customer": null, "payerInformation": {"method": "PIX"}});
+/// Every event shows the object as paid, as the documented ones do, whatever became of it.
+fn set(books: &mut Books, id: &str, status: &str, what: &str, now: Timestamp) {
+    let object = books.objects.get_mut(id).expect("the payment exists");
+    object["status"] = status.into();
+    object["updatedAt"] = now.to_string().into();
+    let family = if id.starts_with("bill_") { "checkout" } else { "transparent" };
+    let mut data = json!({"customer": null, "payerInformation": {"method": "PIX"}});
+    data[family] = object.clone();
+    data[family]["status"] = "PAID".into();
+    let kind = format!("{family}.{what}");
     let body = json!({"event": kind, "apiVersion": 2, "devMode": true, "data": data});
     let id = books.id("log_");
-    books.record(Event { processor: Processor::Abacatepay, id, at: now, kind: kind.to_owned(), body });
+    books.record(Event { processor: Processor::Abacatepay, id, at: now, kind, body });
 }
 
 fn success(data: Value) -> Reply {

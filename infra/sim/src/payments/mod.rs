@@ -117,12 +117,24 @@ impl Payments {
         self.change(|books, now| {
             let paid = if session.starts_with("cs_") {
                 stripe::pay(books, session, pay, now)
-            } else if session.starts_with("char_") {
-                abacate::pay(books, session, now)
+            } else if processor_of(session) == Processor::Abacatepay {
+                abacate::pay(books, session, pay, now)
             } else {
                 paypal::approve(books, session, pay, now)
             };
             assert!(paid, "{session} cannot be paid");
+        });
+    }
+
+    /// Has a processor say something else of a session, order or payment, at this place of it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such place.
+    pub fn misstate(&self, object: &str, at: &str, value: Value) {
+        self.change(|books, _| {
+            let object = books.objects.get_mut(object).expect("the object exists");
+            *object.pointer_mut(at).expect("it has this member") = value;
         });
     }
 
@@ -162,7 +174,7 @@ impl Payments {
         self.change(|books, now| {
             if dispute.starts_with("du_") {
                 stripe::win(books, dispute, now);
-            } else if dispute.starts_with("char_") {
+            } else if processor_of(dispute) == Processor::Abacatepay {
                 abacate::win(books, dispute, now);
             } else {
                 paypal::win(books, dispute, now);
@@ -176,7 +188,8 @@ impl Payments {
         let object = books.objects.get(session)?;
         let at = ["/payment_intent", "/purchase_units/0/payments/captures/0/id"];
         let found = at.iter().find_map(|at| object.pointer(at).and_then(Value::as_str));
-        found.map(str::to_owned).or_else(|| session.starts_with("char_").then(|| session.to_owned()))
+        let is_payment = processor_of(session) == Processor::Abacatepay;
+        found.map(str::to_owned).or_else(|| is_payment.then(|| session.to_owned()))
     }
 
     /// How the next webhooks are disordered.
@@ -213,7 +226,7 @@ impl Payments {
 fn processor_of(payment: &str) -> Processor {
     match payment {
         payment if payment.starts_with("pi_") => Processor::Stripe,
-        payment if payment.starts_with("char_") => Processor::Abacatepay,
+        payment if payment.starts_with("char_") || payment.starts_with("bill_") => Processor::Abacatepay,
         _ => Processor::Paypal,
     }
 }

@@ -1,4 +1,6 @@
-//! The pages that a buyer sees: a button to pay, and one to be declined.
+//! The pages that a buyer sees: what can be paid, a button to pay it, and one to be declined.
+
+use std::fmt::Write;
 
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{Method, StatusCode};
@@ -8,44 +10,83 @@ use super::{Pay, Payments};
 use crate::frame::simulator::lock;
 use crate::frame::wire::Inbound;
 
-/// Where the page of a session is.
+/// Below it is the page of each session, order and code; it lists those that can be paid.
 pub(super) const PATH: &str = "/pay/";
+/// The ids of what has a page.
+const PREFIXES: [&str; 4] = ["cs_", "ORDER-", "char_", "bill_"];
 
 /// `None` for a call that is not of a page.
 pub(super) fn answer(payments: &Payments, call: &Inbound) -> Option<Response> {
     let id = call.path().strip_prefix(PATH)?;
+    if id.is_empty() {
+        return Some(index(payments));
+    }
     let object = lock(&payments.0.books).objects.get(id).cloned();
     let Some(object) = object else { return Some(StatusCode::NOT_FOUND.into_response()) };
     Some(if call.is(&Method::POST) { pay(payments, id, &object, call) } else { page(&object) })
 }
 
+fn is_open(object: &Value) -> bool {
+    let open = ["open", "CREATED", "PAYER_ACTION_REQUIRED", "PENDING"];
+    open.iter().any(|status| object["status"] == *status)
+}
+
 fn pay(payments: &Payments, id: &str, object: &Value, call: &Inbound) -> Response {
-    let is_open =
-        ["open", "CREATED", "PAYER_ACTION_REQUIRED"].iter().any(|status| object["status"] == *status);
     let pay = if call.body.starts_with(b"declined") { Pay::Declined } else { Pay::Now };
-    if is_open {
+    if is_open(object) {
         payments.pay(id, pay);
     }
-    let back = "/payment_source/paypal/experience_context/return_url";
-    let back = object["success_url"].as_str().or_else(|| object.pointer(back).and_then(Value::as_str));
+    let back = ["/success_url", "/completionUrl", "/payment_source/paypal/experience_context/return_url"];
+    let back = back.iter().find_map(|at| object.pointer(at)?.as_str());
     match back.filter(|url| !url.is_empty()) {
         Some(url) => Redirect::to(url).into_response(),
-        None => page(object),
+        None => page(&lock(&payments.0.books).objects[id]),
     }
 }
 
-fn page(object: &Value) -> Response {
-    let amount = &object["purchase_units"][0]["amount"];
-    let amount = match object["amount_total"].as_u64() {
-        Some(minor) => format!("{minor} minor units of {}", object["currency"].as_str().unwrap_or_default()),
-        None => format!("{} {}", text(&amount["value"]), text(&amount["currency_code"])),
+fn index(payments: &Payments) -> Response {
+    let books = lock(&payments.0.books);
+    let is_shown = |(id, object): &(&String, &Value)| {
+        is_open(object) && PREFIXES.iter().any(|prefix| id.starts_with(prefix))
     };
+    let mut rows = String::new();
+    for (id, object) in books.objects.iter().filter(is_shown) {
+        let _infallible = write!(rows, "<li><a href=\"{PATH}{id}\">{id}</a>, {}", amount(object));
+    }
+    document(&format!("<p>What can be paid:</p><ul>{rows}</ul>"))
+}
+
+fn page(object: &Value) -> Response {
     let status = text(&object["status"]);
+    let buttons = match is_open(object) {
+        true => {
+            "<form method=post enctype=text/plain><button name=paid value=1>Pay now</button> \
+             <button name=declined value=1>Decline</button></form>"
+        }
+        false => "",
+    };
+    document(&format!("<p>{}, status {status}. No money moves.</p>{buttons}", amount(object)))
+}
+
+fn amount(object: &Value) -> String {
+    let unit = &object["purchase_units"][0]["amount"];
+    let minor = object["amount_total"].as_u64().or_else(|| object["amount"].as_u64());
+    match minor {
+        Some(minor) => format!("{minor} minor units of {}", currency(object)),
+        None => format!("{} {}", text(&unit["value"]), text(&unit["currency_code"])),
+    }
+}
+
+/// AbacatePay's amounts are in reais.
+fn currency(object: &Value) -> String {
+    let currency = text(&object["currency"]);
+    if currency.is_empty() { "brl".to_owned() } else { currency }
+}
+
+fn document(body: &str) -> Response {
     Html(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Simulated checkout</title>\
-         <h1>Simulated checkout</h1><p>{amount}, status {status}. No money moves.</p>\
-         <form method=post enctype=text/plain><button name=paid value=1>Pay</button> \
-         <button name=declined value=1>Decline</button></form></html>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>Simulated checkout</title><h1>Simulated checkout</h1>{body}</html>"
     ))
     .into_response()
 }

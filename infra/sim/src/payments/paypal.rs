@@ -45,6 +45,10 @@ pub(super) fn answer(books: &mut Books, base: &str, call: &Inbound, now: Timesta
             let id = (*id).to_owned();
             once(books, call, |books| capture(books, &id, now))
         }
+        (&Method::POST, ["v2", "payments", "captures", id, "refund"]) => {
+            let id = (*id).to_owned();
+            once(books, call, |books| asked_refund(books, call, &id, now))
+        }
         (&Method::GET, ["v2", "payments", "captures", id]) => shown(books, id, "CAPTURE-"),
         (&Method::GET, ["v1", "customer", "disputes"]) => {
             let of = call.query("disputed_transaction_id").unwrap_or_default();
@@ -132,8 +136,13 @@ fn problem(body: &Map<String, Value>) -> Option<&'static str> {
     if limits.into_iter().any(is_long) {
         return Some("INVALID_STRING_MAX_LENGTH");
     }
+    let currency = unit["amount"]["currency_code"].as_str().and_then(|code| code.parse::<Currency>().ok());
     match money(&unit["amount"]) {
-        None => Some("INVALID_CURRENCY_CODE"),
+        None => Some(match currency.map(Currency::exponent) {
+            None => "INVALID_CURRENCY_CODE",
+            Some(0) => "DECIMALS_NOT_SUPPORTED",
+            Some(_) => "DECIMAL_PRECISION",
+        }),
         Some(amount) if unit["amount"]["value"] != amount.decimal() => Some("DECIMALS_NOT_SUPPORTED"),
         Some(amount) if amount.minor == 0 => Some("CANNOT_BE_ZERO_OR_NEGATIVE"),
         Some(_) => None,
@@ -182,6 +191,20 @@ fn capture(books: &mut Books, id: &str, now: Timestamp) -> Reply {
     books.objects.insert(capture_id, capture.clone());
     record(books, "PAYMENT.CAPTURE.COMPLETED", capture, now);
     (201, order)
+}
+
+fn asked_refund(books: &mut Books, call: &Inbound, payment: &str, now: Timestamp) -> Reply {
+    let Some(capture) = books.objects.get(payment).filter(|_| payment.starts_with("CAPTURE-")) else {
+        return error(404, "RESOURCE_NOT_FOUND", Some("INVALID_RESOURCE_ID"));
+    };
+    let whole = money(&capture["amount"]).expect("an amount");
+    let asked = call.object().ok().and_then(|body| money(body.get("amount")?)).unwrap_or(whole);
+    if capture["status"] != "COMPLETED" || asked.currency != whole.currency || asked.minor > whole.minor {
+        return error(422, "UNPROCESSABLE_ENTITY", Some("REFUND_AMOUNT_EXCEEDED"));
+    }
+    let id = refund(books, payment, asked.minor, now);
+    let amount = json!({"currency_code": asked.currency, "value": asked.decimal()});
+    (201, json!({"id": id, "status": "COMPLETED", "amount": amount, "links": []}))
 }
 
 pub(super) fn refund(books: &mut Books, payment: &str, minor: u64, now: Timestamp) -> String {

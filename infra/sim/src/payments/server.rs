@@ -61,8 +61,8 @@ async fn answer(payments: &Payments, base: &str, request: Request<Incoming>) -> 
     }
     let answered = payments.change(|books, now| {
         let path = call.path();
-        if path.starts_with("/v2/transparents/") {
-            abacate::answer(books, &call, now)
+        if abacate::is_own(path) {
+            abacate::answer(books, base, &call, now)
         } else if is_paypals(path) {
             paypal::answer(books, base, &call, now)
         } else {
@@ -89,7 +89,7 @@ fn next_play(payments: &Payments, call: &str) -> Option<Play> {
 
 fn refused(call: &Inbound, status: u16) -> Reply {
     match call.path() {
-        path if path.starts_with("/v2/transparents/") => abacate::error(status, "unavailable"),
+        path if abacate::is_own(path) => abacate::error(status, "unavailable"),
         path if is_paypals(path) => paypal::error(status, "INTERNAL_SERVER_ERROR", None),
         _ => stripe::error(status, "api_error", None, "unavailable"),
     }

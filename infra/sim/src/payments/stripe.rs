@@ -65,10 +65,12 @@ fn expand(call: &Inbound) -> Option<String> {
 /// A session with its payment in it, if that is asked for.
 fn expanded(books: &Books, object: &Value, expand: Option<&str>) -> Value {
     let mut object = object.clone();
-    if expand.is_some_and(|path| path.trim_start_matches("data.") == "payment_intent")
-        && let Some(intent) = object["payment_intent"].as_str().and_then(|id| books.objects.get(id))
-    {
-        object["payment_intent"] = intent.clone();
+    let path = expand.map(|path| path.trim_start_matches("data.")).unwrap_or_default();
+    let mut at = &mut object;
+    for step in path.split('.').filter(|step| ["payment_intent", "latest_charge"].contains(step)) {
+        let Some(below) = at[step].as_str().and_then(|id| books.objects.get(id)) else { break };
+        at[step] = below.clone();
+        at = &mut at[step];
     }
     object
 }
@@ -222,6 +224,7 @@ fn charge(books: &mut Books, intent_id: &str, now: Timestamp) {
         "id": id, "object": "charge", "amount": intent["amount"], "amount_refunded": 0,
         "currency": intent["currency"], "livemode": false, "metadata": intent["metadata"],
         "payment_intent": intent_id, "refunded": false, "disputed": false, "created": now.as_secs(),
+        "receipt_url": format!("https://receipts.example/{intent_id}"),
     });
     books.objects.insert(id, charge);
 }

@@ -16,8 +16,8 @@ pub enum Fact {
     Opened(Session),
     /// The buyer has paid, and the money is on its way.
     Processing,
-    /// The money is there.
-    Paid { payment: String, amount: Money },
+    /// The money is there, perhaps with the https URL of a receipt.
+    Paid { payment: String, amount: Money, receipt_url: Option<String> },
     /// It cannot be paid any more, or the buyer was declined.
     Failed { code: String },
     /// It was not paid in time.
@@ -76,7 +76,9 @@ impl Purchase {
         match fact {
             Fact::Opened(session) => self.open(session, now),
             Fact::Processing => self.wait(now),
-            Fact::Paid { payment, amount } => self.pay(payment, *amount, now),
+            Fact::Paid { payment, amount, receipt_url } => {
+                self.pay(payment, *amount, receipt_url.as_ref(), now)
+            }
             Fact::Failed { code } => self.end(Status::Failed, Some(code), EventType::TOPUP_FAILED, now),
             Fact::Expired => self.end(Status::Expired, None, EventType::TOPUP_EXPIRED, now),
             Fact::Withdrawn { id, cause, amount } => self.withdraw(id, *cause, *amount, now),
@@ -104,7 +106,7 @@ impl Purchase {
         })
     }
 
-    fn pay(&self, payment: &str, amount: Money, now: Timestamp) -> Decision {
+    fn pay(&self, payment: &str, amount: Money, receipt_url: Option<&String>, now: Timestamp) -> Decision {
         if self.payment.is_some() {
             return Decision::Stay;
         }
@@ -117,6 +119,7 @@ impl Purchase {
             after.status = Status::Paid;
             after.processing = false;
             after.payment = Some(payment.to_owned());
+            after.receipt_url = receipt_url.cloned();
             after.failure = None;
         })
     }

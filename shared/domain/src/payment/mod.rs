@@ -43,9 +43,12 @@ impl Processor {
         }
     }
 
-    /// Whether the buyer pays on a page of the processor, which leads back to a URL of the caller's.
-    pub const fn has_page(self) -> bool {
-        matches!(self, Self::Stripe | Self::Paypal)
+    /// How a buyer can pay; the first is the default.
+    pub const fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Stripe | Self::Paypal => &[Method::Hosted],
+            Self::Abacatepay => &[Method::Pix, Method::Hosted],
+        }
     }
 
     /// Whether it can list its events, so that a lost webhook is found later.
@@ -76,6 +79,25 @@ impl Processor {
 impl fmt::Display for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// How the buyer pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// On a page of the processor, which leads back to a URL of the caller's.
+    Hosted,
+    /// By a code that a bank's app reads.
+    Pix,
+}
+
+impl Method {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hosted => "hosted",
+            Self::Pix => "pix",
+        }
     }
 }
 

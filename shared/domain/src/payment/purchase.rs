@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::money::{Money, share};
-use super::{Mode, Processor};
+use super::{Method, Mode, Processor};
 use crate::credit::Credits;
 use crate::id::{AccountId, TopupId};
 use crate::time::Timestamp;
@@ -28,7 +28,8 @@ const LAST_CHECK: Duration = Duration::from_secs(3_600);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// When the processor is asked about a purchase that is open, after it was made and before its deadline.
 const OPEN_CHECKS: [Duration; 2] = [Duration::from_secs(900), Duration::from_secs(3_600)];
-/// The same for one that is paid, at a processor that lists no events: a webhook about a refund may be lost.
+/// The same for one that is paid or may be paid late, at a processor that lists no events: a webhook about that or
+/// about a refund may be lost.
 const PAID_CHECKS_DAYS: [u64; 4] = [1, 7, 30, 85];
 
 /// The state of a purchase.
@@ -121,6 +122,7 @@ pub struct New {
     pub id: TopupId,
     pub account: AccountId,
     pub processor: Processor,
+    pub method: Method,
     pub mode: Mode,
     pub price: Money,
     pub credits: Credits,
@@ -136,6 +138,9 @@ pub struct Purchase {
     pub(super) id: TopupId,
     pub(super) account: AccountId,
     pub(super) processor: Processor,
+    /// Absent in purchases of earlier releases: the processor's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) method: Option<Method>,
     pub(super) mode: Mode,
     pub(super) status: Status,
     pub(super) price: Money,
@@ -151,6 +156,9 @@ pub struct Purchase {
     /// The processor's id of the payment, once it is paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) payment: Option<String>,
+    /// The processor's receipt of it, if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) receipt_url: Option<String>,
     /// Whether the buyer has paid, and the processor waits for the money.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) processing: bool,
@@ -167,11 +175,12 @@ pub struct Purchase {
 
 impl Purchase {
     pub fn new(new: New, now: Timestamp) -> Self {
-        let New { id, account, processor, mode, price, credits, pack, return_url, digest } = new;
+        let New { id, account, processor, method, mode, price, credits, pack, return_url, digest } = new;
         Self {
             id,
             account,
             processor,
+            method: Some(method),
             mode,
             status: Status::Created,
             price,
@@ -181,6 +190,7 @@ impl Purchase {
             digest,
             session: None,
             payment: None,
+            receipt_url: None,
             processing: false,
             withdrawals: BTreeMap::new(),
             failure: None,
@@ -200,6 +210,10 @@ impl Purchase {
 
     pub const fn processor(&self) -> Processor {
         self.processor
+    }
+
+    pub fn method(&self) -> Method {
+        self.method.unwrap_or(self.processor.methods()[0])
     }
 
     pub const fn mode(&self) -> Mode {
@@ -234,6 +248,11 @@ impl Purchase {
 
     pub fn payment(&self) -> Option<&str> {
         self.payment.as_deref()
+    }
+
+    /// An https URL.
+    pub fn receipt_url(&self) -> Option<&str> {
+        self.receipt_url.as_deref()
     }
 
     pub fn failure(&self) -> Option<&str> {
@@ -284,7 +303,7 @@ impl Purchase {
         asked.is_none_or(|at| now >= at + GIVE_UP_AFTER)
     }
 
-    /// When it is asked about once it is paid, at a processor that lists no events.
+    /// When it is asked about once it is no longer open, at a processor that lists no events.
     fn paid_checks(&self) -> impl Iterator<Item = Timestamp> {
         PAID_CHECKS_DAYS.into_iter().map(|days| self.created_at + Duration::from_secs(days * 24 * 3_600))
     }
@@ -317,10 +336,16 @@ impl Purchase {
             let next = checks.filter(due).min().unwrap_or_else(|| self.deadline());
             return Some(next.min(self.deadline()));
         }
-        if self.payment.is_none() || self.processor.lists_events() {
+        let is_watched = self.payment.is_some() || self.may_be_paid_late();
+        if !is_watched || self.processor.lists_events() {
             return None;
         }
         self.paid_checks().find(due)
+    }
+
+    /// Whether the processor's page may take a payment although it was not paid in time.
+    fn may_be_paid_late(&self) -> bool {
+        self.status == Status::Expired && self.session.is_some() && self.method() == Method::Hosted
     }
 
     /// As the API and events show it.
@@ -330,6 +355,7 @@ impl Purchase {
             "id": self.id,
             "status": self.status,
             "processor": self.processor,
+            "method": self.method(),
             "mode": self.mode,
             "pack": self.pack,
             "amount": self.price.minor,
@@ -343,6 +369,7 @@ impl Purchase {
             "payable_until": self.payable_until().to_string(),
             "failure": self.failure,
             "payment": self.payment,
+            "receipt_url": self.receipt_url,
             "created_at": self.created_at.to_string(),
             "updated_at": self.updated_at.to_string(),
         })

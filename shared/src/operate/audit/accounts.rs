@@ -1,6 +1,6 @@
 //! Accounts: the ledger, the balance, the count of live jobs, and the keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::credit::Entry;
@@ -10,6 +10,7 @@ use domain::time::Timestamp;
 use super::purchases::Paid;
 use super::{Report, budgets};
 use crate::store::audit::{Account, LedgerSnapshot, Row, Subject};
+use crate::store::keystore::ApiKey;
 use crate::store::ledger::Line;
 
 /// How old a key may be whose account was granted nothing.
@@ -53,7 +54,10 @@ pub(super) fn check(snapshot: &LedgerSnapshot, now: Timestamp, report: &mut Repo
             report.violation(Subject::Account(id.clone()), format!("{id}: {problem}"));
         }
     }
-    for key in snapshot.keys.iter().filter(|key| !key.revoked && now > key.created_at + NEW_KEY) {
+    // They have a key to buy with, and nothing before their first payment.
+    let buyers: BTreeSet<_> = snapshot.purchases.values().map(|bought| bought.purchase.account()).collect();
+    let is_old = |key: &&ApiKey| !key.revoked && now > key.created_at + NEW_KEY;
+    for key in snapshot.keys.iter().filter(|key| is_old(key) && !buyers.contains(&key.account)) {
         if snapshot.accounts.get(&key.account).is_none_or(|account| account.balance.is_none()) {
             let (key, account) = (&key.id, &key.account);
             report.violation(

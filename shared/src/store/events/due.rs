@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::EventStore;
 use crate::store::Error;
+use crate::store::due::PageEnd;
 use crate::store::item::{Item, key, number, number_of, text, text_of};
-use crate::store::keys::{self, CHECK_AT, DUE_INDEX, DUE_SHARD, PK, SK};
+use crate::store::keys::{self, CHECK_AT, DUE_SHARD, PK, SK};
 use domain::id::{EndpointId, EventId};
 use domain::time::Timestamp;
 
@@ -36,19 +37,17 @@ pub(super) fn add(item: &mut Item, id: &EventId, check_at: Timestamp) {
 }
 
 impl EventStore {
-    /// Due events and deliveries of one shard, longest overdue first.
-    pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<DueEvent>, Error> {
+    /// Due events and deliveries of one shard, longest overdue first, by pages. Returns the end of the page if there
+    /// are more.
+    pub async fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: i32,
+        start: Option<PageEnd>,
+    ) -> Result<(Vec<DueEvent>, Option<PageEnd>), Error> {
         let doing = format!("read shard {shard} of the due events");
-        let query = self.table.client.query().table_name(&self.table.name).index_name(DUE_INDEX);
-        let answer = query
-            .key_condition_expression("due_shard = :shard AND check_at <= :now")
-            .expression_attribute_values(":shard", text(keys::due_events(shard)))
-            .expression_attribute_values(":now", number(now.as_millis()))
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|source| Error::sdk(doing, source))?;
-        Ok(answer.items.unwrap_or_default().iter().filter_map(due_of).collect())
+        self.table.due_page(&doing, keys::due_events(shard), (now, limit), start, due_of).await
     }
 
     /// Moves a check. `false` if another run has moved it, or it is done.

@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 use super::Purchases;
 use crate::store::Error;
+use crate::store::due::PageEnd;
 use crate::store::item::{Item, key, number, number_of, text, text_of};
-use crate::store::keys::{self, CHECK_AT, DUE_INDEX, DUE_SHARD, PK};
+use crate::store::keys::{self, CHECK_AT, DUE_SHARD, PK};
 use domain::id::TopupId;
 use domain::payment::Processor;
 use domain::payment::purchase::Purchase;
@@ -51,18 +52,15 @@ impl Listing {
 }
 
 impl Purchases {
-    /// What is due, longest overdue first.
-    pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<DuePayment>, Error> {
-        let query = self.table.client.query().table_name(&self.table.name).index_name(DUE_INDEX);
-        let answer = query
-            .key_condition_expression("due_shard = :shard AND check_at <= :now")
-            .expression_attribute_values(":shard", text(keys::DUE_PAYMENTS))
-            .expression_attribute_values(":now", number(now.as_millis()))
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|source| Error::sdk("read the due purchases", source))?;
-        Ok(answer.items.unwrap_or_default().iter().filter_map(due_of).collect())
+    /// What is due, longest overdue first, by pages. Returns the end of the page if there are more.
+    pub async fn due(
+        &self,
+        now: Timestamp,
+        limit: i32,
+        start: Option<PageEnd>,
+    ) -> Result<(Vec<DuePayment>, Option<PageEnd>), Error> {
+        let (doing, shard) = ("read the due purchases", keys::DUE_PAYMENTS.to_owned());
+        self.table.due_page(doing, shard, (now, limit), start, due_of).await
     }
 
     /// Moves a check. `false` if another run has moved it, or it is done.

@@ -26,12 +26,17 @@ pub(in crate::command) async fn run(local: &Local, as_json: bool) -> Result<Exit
     let url = &stack.api_url;
     let banner = format!(
         "Genmux is running. Ctrl-C stops it; its data is in {}.\n  API        {url}\n  console    {url}/console\n  \
-         key        {key}\n  providers  {providers}\n  try        {}",
+         key        {key}\n  providers  {providers}\n  payments   {} (simulated)\n  try        {}",
         local.data.display(),
+        stack.payments_url(),
         demo_command(&std::env::args().next().unwrap_or_default(), &local.data)
     );
     let real: Vec<_> = pool.real.iter().map(|provider| provider.name()).collect();
-    Output::new(banner, json!({"api": url, "key": key, "data": local.data, "real": real})).print(as_json);
+    Output::new(
+        banner,
+        json!({"api": url, "key": key, "payments": stack.payments_url(), "data": local.data, "real": real}),
+    )
+    .print(as_json);
     stack.run().await?;
     if !as_json {
         say!("Stopped.");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::payment::purchase::New;
-use crate::payment::{Mode, Processor};
+use crate::payment::{Method, Mode, Processor};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -14,6 +14,7 @@ fn purchase() -> Purchase {
         id: "top_a".parse().unwrap(),
         account: "acct_a".parse().unwrap(),
         processor: Processor::Stripe,
+        method: Method::Hosted,
         mode: Mode::Live,
         price: money(1_500),
         credits: Credits::from_micros(1_000_000_000),
@@ -33,7 +34,11 @@ fn opened() -> Fact {
 }
 
 fn paid() -> Fact {
-    Fact::Paid { payment: "pi_1".to_owned(), amount: money(1_500) }
+    paid_as(money(1_500))
+}
+
+fn paid_as(amount: Money) -> Fact {
+    Fact::Paid { payment: "pi_1".to_owned(), amount, receipt_url: None }
 }
 
 fn refund(number: u8, amount: u64) -> Fact {
@@ -85,7 +90,7 @@ fn the_machine_is_as_the_table_says() {
         ("opened", opened()),
         ("processing", Fact::Processing),
         ("paid", paid()),
-        ("paid otherwise", Fact::Paid { payment: "pi_1".to_owned(), amount: money(1_499) }),
+        ("paid otherwise", paid_as(money(1_499))),
         ("failed", failed()),
         ("expired", Fact::Expired),
         ("refund 1 of 500", refund(1, 500)),
