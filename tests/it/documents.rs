@@ -6,6 +6,7 @@ mod environment;
 mod events;
 mod limits;
 mod logs;
+mod metrics;
 pub(crate) mod openapi;
 mod pages;
 mod schema;

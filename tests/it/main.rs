@@ -32,6 +32,7 @@ mod kling;
 mod levers;
 mod likeness;
 mod log_spans;
+mod metrics;
 mod outage;
 mod own_catalogue;
 mod payments;

@@ -203,7 +203,7 @@ async fn send(
         None => app.channels.send(&endpoint, envelope, at).await,
     };
     let now = app.clock.now();
-    log(&claimed, &sent);
+    log(&claimed, &sent, now);
     // What keeps our own gateway from a connection says nothing of the endpoint.
     let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender() || is_socket);
     let ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
@@ -235,12 +235,15 @@ async fn queue(app: &App, delivery: &Delivery, wait: Duration) -> Result<(), Unf
     Ok(app.deliver.send(&Message::Deliver { event, endpoint }, Some(delivery.group()), wait).await?)
 }
 
-fn log(delivery: &Delivery, sent: &Sent) {
+fn log(delivery: &Delivery, sent: &Sent, now: Timestamp) {
     let outcome = sent.outcome.name();
     let (status, error) = (sent.status, sent.error);
     let (endpoint, number) = (delivery.endpoint.as_str(), delivery.number);
     if sent.outcome == Outcome::Delivered {
-        tracing::info!(endpoint, number, outcome, status, "delivery.tried");
+        // What arrived before and is sent again on request is not late.
+        let lag = delivery.arrived_at().is_none().then(|| now.since(delivery.created_at).as_millis());
+        let lag_ms = lag.map(|lag| u64::try_from(lag).unwrap_or(u64::MAX));
+        tracing::info!(endpoint, number, outcome, status, lag_ms, "delivery.tried");
     } else {
         tracing::warn!(endpoint, number, outcome, status, error, "delivery.tried");
     }

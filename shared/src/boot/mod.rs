@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod env;
+pub mod metrics;
 mod own_catalog;
 pub mod payments;
 pub mod process;

@@ -15,7 +15,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::edge::http::chain;
-use crate::edge::note_attempt;
+use crate::edge::{invocation, note_attempt};
 use crate::store;
 use crate::store::queue::{Message, Queue};
 use domain::attempt::Attempt;
@@ -104,11 +104,12 @@ where
     let deadline = Deadline::of(&event.context);
     let left = deadline.left(now);
     let limit = left.saturating_sub((left / 10).min(SPARE_MAX));
-    let request_id = event.context.request_id.as_str();
+    let Context { request_id, env_config, .. } = &event.context;
+    let invocation = invocation(request_id, &env_config.function_name);
     let handled = event.payload.records.into_iter().map(|record| {
         let (id, body) = (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
         let message = serde_json::from_str::<Message>(&body);
-        let span = span(request_id, &id, message.as_ref().ok());
+        let span = invocation.in_scope(|| span(request_id, &id, message.as_ref().ok()));
         let handle = &handle;
         let handled = async move {
             let running = contained(message, deadline, handle);

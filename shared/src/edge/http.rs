@@ -145,8 +145,9 @@ pub async fn answer(
     request: &Request,
     handle: impl Future<Output = Result<Response<Body>, Problem>>,
 ) -> Response<Body> {
-    let request_id = &request_id(request);
-    let span = invocation(request_id);
+    let context = request.lambda_context_ref();
+    let request_id = context.map_or("", |context| &context.request_id);
+    let span = invocation(request_id, context.map_or("", |context| &context.env_config.function_name));
     let found = handle.instrument(span.clone()).await;
     let mut response = found.unwrap_or_else(|problem| {
         span.in_scope(|| {
@@ -189,11 +190,6 @@ fn with_headers(mut response: Response<Body>, problem: &Problem) -> Response<Bod
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// Lambda's id of this request: returned to the client and part of every log line.
-fn request_id(request: &Request) -> String {
-    request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {

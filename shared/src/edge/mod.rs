@@ -17,9 +17,9 @@ use tracing::field::Empty;
 
 /// The span of one invocation: every line within it carries the platform's id of the request, which is
 /// what a caller quotes, and the account and job as soon as they are known. It is there at every
-/// level of the filter.
-pub fn invocation(request_id: &str) -> Span {
-    tracing::error_span!("invocation", request_id, account = Empty, job = Empty)
+/// level of the filter. `function` is the deployed function's name; metrics are counted by it.
+pub fn invocation(request_id: &str, function: &str) -> Span {
+    tracing::error_span!("invocation", request_id, function, account = Empty, job = Empty)
 }
 
 /// Adds the caller's account to the lines that follow in this span.

@@ -8,6 +8,7 @@ pub mod cancel;
 pub mod dead_letters;
 pub mod delete;
 pub mod endpoints;
+pub mod figures;
 pub mod grants;
 pub mod jobs;
 pub mod keys;

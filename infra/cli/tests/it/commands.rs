@@ -339,3 +339,26 @@ fn an_operator_sees_and_changes_which_addresses_take_messages() {
     // A kind without an address.
     assert!(said(&run(&["add", "--kind", "websocket"])).contains("websocket"));
 }
+
+#[test]
+fn metrics_are_of_the_jobs_of_the_last_hour() {
+    let folder = with_data();
+    let metrics = |arguments: &[&str]| {
+        let whole = [&["metrics", "--account", "acct_demo", "--data", "here"], arguments].concat();
+        run(folder.path(), &whole)
+    };
+    let output = said(&metrics(&[]));
+    let row = |name: &str| output.lines().find(|line| line.trim().starts_with(name)).expect(name).to_owned();
+    assert!(row("succeeded").ends_with(" 1") && row("success rate").ends_with("100 %"), "{output}");
+    assert!(row("cost").contains('$') && row("time to done").contains("s / "), "{output}");
+    let json: Value = serde_json::from_str(&said(&metrics(&["--json"]))).expect("JSON");
+    assert_eq!((&json["submitted"], &json["jobs"]), (&json!(1), &json!({"succeeded": 1})), "{json}");
+    let text = said(&metrics(&["--prometheus"]));
+    assert!(text.contains("genmux_recent_jobs{status=\"succeeded\"} 1\n"), "{text}");
+    assert!(
+        text.contains("\n# TYPE genmux_recent_success_ratio gauge\ngenmux_recent_success_ratio 1\n"),
+        "{text}"
+    );
+    refused(&metrics(&["--since", "yesterday"]));
+    refused(&metrics(&["--prometheus", "--json"]));
+}
