@@ -48,6 +48,7 @@ mod simulation;
 mod stills;
 mod store;
 mod tidy;
+mod traces;
 mod uploads;
 mod usage;
 mod vectors;

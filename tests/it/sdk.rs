@@ -315,6 +315,20 @@ async fn s3_forms() {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
+/// OpenTelemetry's own definition of what a collector is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh otlp"]
+async fn otlp() {
+    let (_world, collector, _customer, jobs) = crate::traces::played().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bodies.json");
+    let bodies: Vec<_> = collector.at("/v1/traces").iter().map(harness::receiver::Received::json).collect();
+    std::fs::write(&file, json!(bodies).to_string()).unwrap();
+    let traces = jobs.map(|(id, _)| domain::trace::TraceId::of_job(&id).to_string());
+    let said = script().arg(&file).args(traces).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
 /// On one thread, whose metrics are this test's alone.
 #[tokio::test]
 #[ignore = "needs a package index: tests/sdk/run.sh prometheus"]

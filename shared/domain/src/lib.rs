@@ -9,6 +9,7 @@
 //!   [`inbound`]: what other platforms report.
 //! - [`payment`]: purchases of credits, and what is sold.
 //! - [`policy`]: back-off, circuit breaker, limits, retry budget, admission control, health.
+//! - [`trace`]: ids of traces, derived from jobs.
 //! - [`public_url`]: untrusted URLs; [`upload`]: images of callers; [`size`]: sizes in pixels;
 //!   [`variant`]: other forms of a video.
 
@@ -40,6 +41,7 @@ pub mod route;
 pub mod size;
 pub mod socket;
 pub mod time;
+pub mod trace;
 pub mod upload;
 pub mod usage;
 pub mod variant;

@@ -36,6 +36,8 @@ pub enum StartError {
     },
     #[error("CATALOG must be s3://BUCKET/KEY")]
     CatalogAddress,
+    #[error(transparent)]
+    Traces(#[from] crate::trace::BadExporter),
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]

@@ -18,6 +18,7 @@ use crate::edge::http::chain;
 use crate::edge::{invocation, note_attempt};
 use crate::store;
 use crate::store::queue::{Message, Queue};
+use crate::trace::{self, Kind};
 use domain::attempt::Attempt;
 use domain::id::{EventId, JobId};
 use domain::job::Job;
@@ -110,8 +111,13 @@ where
         let (id, body) = (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
         let message = serde_json::from_str::<Message>(&body);
         let span = invocation.in_scope(|| span(request_id, &id, message.as_ref().ok()));
+        let kind = message.as_ref().map_or("message", Message::kind);
+        let ids = [request_id.to_owned(), id.clone()];
         let handle = &handle;
         let handled = async move {
+            if let Some(job) = message.as_ref().ok().and_then(Message::job_id) {
+                trace::note_job(job);
+            }
             let running = contained(message, deadline, handle);
             let done = tokio::time::timeout(limit, running).await;
             let late = |_elapsed| Err(Unfinished::retry("it was not done in time"));
@@ -122,7 +128,8 @@ where
                 failure
             })
         };
-        handled.instrument(span)
+        let handled = handled.instrument(span);
+        async move { trace::unit(kind, Kind::Consumer, ids.each_ref().map(String::as_str), handled).await }
     });
     let failures = join_all(handled).await.into_iter().flatten().collect();
     let mut response = SqsBatchResponse::default();
@@ -139,10 +146,14 @@ async fn is_dealt_with(unfinished: Unfinished, dead_letters: &Queue, body: &str)
             return false;
         }
         Unfinished::Retry(error) => {
+            trace::note_failure();
             tracing::warn!(error = chain(&*error), "message.failed");
             return false;
         }
-        Unfinished::Park(why) => chain(&*why),
+        Unfinished::Park(why) => {
+            trace::note_failure();
+            chain(&*why)
+        }
     };
     match dead_letters.send_as_is(body).await {
         Ok(()) => tracing::error!(error = why, "message.parked"),

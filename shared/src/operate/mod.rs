@@ -18,4 +18,5 @@ pub mod read;
 pub mod recent;
 pub mod submit;
 pub mod timeline;
+pub mod trace;
 pub mod usage;

@@ -105,6 +105,8 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
         assert!(told[0].contains("the environment is not complete"), "{function}: {errors}");
         let may_be_missing = [
             "RUST_LOG",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_HEADERS",
             "SECRETS",
             "MEDIA_ALLOW_LOOPBACK",
             "PROVIDER_LIMITS",

@@ -21,6 +21,7 @@ mod providers;
 mod save;
 mod shell;
 mod target;
+mod trace;
 mod usage;
 
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ enum Command {
     Metrics(metrics::Metrics),
     /// List jobs; show the timeline of one.
     Jobs(Jobs),
+    /// Show the trace of a job as a tree with durations: states, attempts, deliveries.
+    Trace(trace::Trace),
     /// Check, show or upload your own catalogue of models, routes and prices.
     Catalog(CatalogArgs),
     /// Print the URL of an inbound source; check a list of sources.
@@ -333,6 +336,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Usage(args) => Box::pin(usage::run(args, local)).await?,
         Command::Metrics(args) => Box::pin(metrics::run(args, local)).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
+        Command::Trace(args) => Box::pin(trace::run(args, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
         Command::Inbound(Inbound { command }) => inbound::run(command, local).await?,

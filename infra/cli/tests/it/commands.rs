@@ -341,6 +341,26 @@ fn an_operator_sees_and_changes_which_addresses_take_messages() {
 }
 
 #[test]
+fn a_trace_is_a_tree_of_states_attempts_and_their_lengths() {
+    let folder = with_data();
+    let jobs =
+        said(&run(folder.path(), &["jobs", "list", "--account", "acct_demo", "--data", "here", "--json"]));
+    let jobs: Value = serde_json::from_str(&jobs).expect("JSON");
+    let id = jobs["jobs"][0]["id"].as_str().expect("an id");
+    let output = said(&run(folder.path(), &["trace", id, "--data", "here"]));
+    let has = |text: &str| assert!(output.contains(text), "{text}: {output}");
+    has(&format!("\n{id} succeeded  +0.000s  "));
+    ["├─ queued  +0.000s", "─ running  +", "─ attempt 1 at ", ": finished  +", "└─ "]
+        .into_iter()
+        .for_each(has);
+    let tree: Value =
+        serde_json::from_str(&said(&run(folder.path(), &["trace", id, "--data", "here", "--json"])))
+            .expect("JSON");
+    assert_eq!(tree["root"]["children"].as_array().map(Vec::len), Some(5), "{tree}");
+    refused(&run(folder.path(), &["trace", "job_unknown", "--data", "here"]));
+}
+
+#[test]
 fn metrics_are_of_the_jobs_of_the_last_hour() {
     let folder = with_data();
     let metrics = |arguments: &[&str]| {
