@@ -197,7 +197,8 @@ pub fn current() -> Option<Traceparent> {
 
 /// Adds a call that has just ended.
 pub fn called(name: &str, took: Duration, failed: bool, attributes: Vec<(&'static str, String)>) {
-    let (Some(invocation), Some(parent)) = (sending(), current()) else { return };
+    let Some(invocation) = sending() else { return };
+    let Some(parent) = current() else { return };
     let number = UNIT.with(|unit| {
         let mut about = held(&unit.about);
         about.calls += 1;
