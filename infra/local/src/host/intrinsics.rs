@@ -40,9 +40,6 @@ pub(super) struct Parameter {
     allowed_values: Option<Vec<Scalar>>,
     allowed_pattern: Option<String>,
     min_value: Option<f64>,
-    /// Of consoles alone.
-    #[serde(rename = "NoEcho")]
-    _no_echo: Option<bool>,
     #[serde(rename = "Description")]
     _description: Option<String>,
 }
