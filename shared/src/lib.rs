@@ -1,15 +1,16 @@
 //! What the functions share beside the crates `domain` (the rules) and `signatures` (what verifies and
-//! signs): eight rooms with a one-way import rule.
+//! signs): nine rooms with a one-way import rule.
 //!
 //! ```text
 //! store       → domain                the only room that names an AWS type
 //! outside     → domain, signatures    what every call to a server that is not ours needs
-//! provider    → domain, signatures, outside    the outside world that makes video
-//! channel     → domain, signatures, outside    the outside world that wants to know
+//! trace       → domain, outside       what becomes a span, and who is sent it
+//! provider    → domain, signatures, outside, trace    the outside world that makes video
+//! channel     → domain, signatures, outside, trace    the outside world that wants to know
 //! inbound     → domain, signatures, outside    the outside world that reports
 //! payment     → domain, signatures, outside    the outside world that pays
 //! operate     → domain, store         use cases of callers and operators
-//! edge        → domain, operate       events in, answers out; of store its errors and keys
+//! edge        → domain, operate, trace    events in, answers out; of store its errors and keys
 //! boot        → everything            process start, and only that
 //! ```
 //!
@@ -24,3 +25,4 @@ mod outside;
 pub mod payment;
 pub mod provider;
 pub mod store;
+pub mod trace;

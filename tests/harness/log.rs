@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Once;
 
 use serde_json::Value;
+use shared::boot::metrics::{self, Batch, Metrics};
 use shared::boot::telemetry::levels;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -13,6 +14,8 @@ use tracing_subscriber::{Layer, fmt};
 thread_local! {
     /// What this thread has logged, while a test listens.
     static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// The metrics of its invocations since then.
+    static METRICS: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Keeps what this thread logs until it is dropped: for tests whose world runs on one thread.
@@ -28,12 +31,20 @@ impl Log {
         INSTALL.call_once(|| {
             let lines = fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(|| Sink);
             let is_kept = dynamic_filter_fn(|_, _| LOG.with_borrow(Option::is_some));
-            let subscriber =
-                tracing_subscriber::registry().with(lines.with_filter(is_kept)).with(levels("info"));
+            let subscriber = tracing_subscriber::registry()
+                .with(lines.with_filter(is_kept))
+                .with(Metrics(MetricsSink))
+                .with(levels("info"));
             tracing::subscriber::set_global_default(subscriber).expect("no other subscriber is installed");
         });
         LOG.set(Some(Vec::new()));
+        METRICS.set(Vec::new());
         Self(())
+    }
+
+    /// The metrics of each invocation so far.
+    pub fn metrics(&self) -> Vec<Batch> {
+        METRICS.with_borrow(Clone::clone)
     }
 
     /// All lines so far.
@@ -52,6 +63,16 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         LOG.set(None);
+    }
+}
+
+struct MetricsSink;
+
+impl metrics::Sink for MetricsSink {
+    fn take(&self, batch: Batch) {
+        if LOG.with_borrow(Option::is_some) {
+            METRICS.with_borrow_mut(|metrics| metrics.push(batch));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod environment;
 mod events;
 mod limits;
 mod logs;
+mod metrics;
 mod objects;
 pub(crate) mod openapi;
 mod pages;

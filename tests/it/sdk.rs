@@ -17,6 +17,7 @@ use local::stack::{clock, outward};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::json;
+use shared::boot::metrics::TABLE;
 use shared::boot::{Clock, Env};
 use sim::Options;
 use sim::channels::Channels;
@@ -317,6 +318,32 @@ async fn s3_forms() {
     let mut command = script();
     command.args([form.body.to_string(), endpoint.to_owned(), data_encoding::HEXLOWER.encode(IMAGE)]);
     let said = command.output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// OpenTelemetry's own definition of what a collector is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a package index: tests/sdk/run.sh otlp"]
+async fn otlp() {
+    let (_world, collector, _customer, jobs) = crate::traces::played().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bodies.json");
+    let bodies: Vec<_> = collector.at("/v1/traces").iter().map(harness::receiver::Received::json).collect();
+    std::fs::write(&file, json!(bodies).to_string()).unwrap();
+    let traces = jobs.map(|(id, _)| domain::trace::TraceId::of_job(&id).to_string());
+    let said = script().arg(&file).args(traces).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// On one thread, whose metrics are this test's alone.
+#[tokio::test]
+#[ignore = "needs a package index: tests/sdk/run.sh prometheus"]
+async fn prometheus() {
+    let (_world, log, _receiver) = crate::metrics::played().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("metrics.txt");
+    std::fs::write(&file, crate::metrics::exposed(&log).text()).unwrap();
+    let said = script().arg(&file).arg(TABLE.len().to_string()).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 

@@ -11,17 +11,18 @@ use crate::documents::{files, root, sources};
 
 /// What each room of `shared` may name of the crate, beside itself, and whether it may name
 /// `signatures`. That `domain` and `signatures` import nothing of ours, their manifests ensure.
-const ROOMS: [(&str, &[&str], bool); 9] = [
+const ROOMS: [(&str, &[&str], bool); 10] = [
     ("store", &[], false),
     ("outside", &[], true),
-    ("provider", &["outside"], true),
-    ("channel", &["outside"], true),
+    ("trace", &["outside"], false),
+    ("provider", &["outside", "trace"], true),
+    ("channel", &["outside", "trace"], true),
     ("inbound", &["outside"], true),
     ("payment", &["outside"], true),
     ("operate", &["store"], false),
     // Of the store only its error, whom a key belongs to, and what a message says.
-    ("edge", &["operate", "store"], false),
-    ("boot", &["channel", "inbound", "payment", "provider", "store"], true),
+    ("edge", &["operate", "store", "trace"], false),
+    ("boot", &["channel", "inbound", "payment", "provider", "store", "trace"], true),
 ];
 /// The crates that import nothing of ours.
 const LOWEST: [&str; 2] = ["shared/domain", "shared/signatures"];

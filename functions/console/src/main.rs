@@ -6,6 +6,7 @@ use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("console").await?)?;
-    run(service_fn(|request| handle(&app, request))).await
+    let process = Process::start("console").await?;
+    let (app, tracer) = (App::new(&process)?, process.tracer()?);
+    run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

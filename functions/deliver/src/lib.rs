@@ -14,11 +14,12 @@ use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, Random, StartError, config, senders};
 use shared::channel::{Channels, Envelope, Sent, SocketGateway};
 use shared::edge::batch::{self, Unfinished};
-use shared::edge::note_account;
+use shared::edge::{note_account, note_job};
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
 use shared::store::queue::{DELAY_MAX, Message, Queue};
 use shared::store::sockets::Sockets;
+use shared::trace;
 
 mod health;
 mod receipt;
@@ -122,6 +123,9 @@ async fn try_once(app: &App, event: &EventId, endpoint: &EndpointId) -> Result<(
         // It was kept for 30 days.
         None => return unsent(app, &delivery, Outcome::Never, Some("event_expired")).await,
     };
+    if let Some(job) = &event.job {
+        note_job(job);
+    }
     let connections = socket::connections(app, &endpoint, &event, now).await?;
     if connections.as_ref().is_some_and(Vec::is_empty) {
         app.events.replace_delivery(&delivery.skipped(now)).await?;
@@ -203,7 +207,7 @@ async fn send(
         None => app.channels.send(&endpoint, envelope, at).await,
     };
     let now = app.clock.now();
-    log(&claimed, &sent);
+    log(&claimed, &sent, now.since(at), now);
     // What keeps our own gateway from a connection says nothing of the endpoint.
     let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender() || is_socket);
     let ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
@@ -235,12 +239,17 @@ async fn queue(app: &App, delivery: &Delivery, wait: Duration) -> Result<(), Unf
     Ok(app.deliver.send(&Message::Deliver { event, endpoint }, Some(delivery.group()), wait).await?)
 }
 
-fn log(delivery: &Delivery, sent: &Sent) {
+fn log(delivery: &Delivery, sent: &Sent, took: Duration, now: Timestamp) {
     let outcome = sent.outcome.name();
     let (status, error) = (sent.status, sent.error);
     let (endpoint, number) = (delivery.endpoint.as_str(), delivery.number);
+    let attributes = vec![("genmux.endpoint", endpoint.to_owned()), ("genmux.outcome", outcome.to_owned())];
+    trace::called("deliver", took, sent.outcome != Outcome::Delivered, attributes);
     if sent.outcome == Outcome::Delivered {
-        tracing::info!(endpoint, number, outcome, status, "delivery.tried");
+        // What arrived before and is sent again on request is not late.
+        let lag = delivery.arrived_at().is_none().then(|| now.since(delivery.created_at).as_millis());
+        let lag_ms = lag.map(|lag| u64::try_from(lag).unwrap_or(u64::MAX));
+        tracing::info!(endpoint, number, outcome, status, lag_ms, "delivery.tried");
     } else {
         tracing::warn!(endpoint, number, outcome, status, error, "delivery.tried");
     }

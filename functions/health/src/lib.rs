@@ -15,7 +15,7 @@ use domain::provider::Provider;
 use domain::time::Timestamp;
 use futures_util::future::join_all;
 use futures_util::join;
-use lambda_runtime::LambdaEvent;
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::json;
 use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::batch::BoxError;
@@ -75,7 +75,8 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
-    check_all(app).instrument(invocation(&event.context.request_id)).await
+    let Context { request_id, env_config, .. } = &event.context;
+    check_all(app).instrument(invocation(request_id, &env_config.function_name)).await
 }
 
 async fn check_all(app: &App) -> Result<(), BoxError> {

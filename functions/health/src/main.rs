@@ -6,6 +6,7 @@ use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("health").await?)?;
-    run(service_fn(|event| handle(&app, event))).await
+    let process = Process::start("health").await?;
+    let (app, tracer) = (App::new(&process)?, process.tracer()?);
+    run(service_fn(|event| tracer.invocation(handle(&app, event)))).await
 }

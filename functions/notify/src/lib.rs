@@ -20,7 +20,7 @@ use shared::boot::{Clock, Process, StartError, config};
 use shared::edge::batch::{self, Unfinished};
 use shared::edge::dialect::native::JobView;
 use shared::edge::http::chain;
-use shared::edge::note_account;
+use shared::edge::{note_account, note_job};
 use shared::operate::read::{self, Link};
 use shared::store::endpoints::EndpointStore;
 use shared::store::events::EventStore;
@@ -78,6 +78,9 @@ async fn notify(app: &App, message: Message) -> Result<(), Unfinished> {
     // An event that has expired, or has its deliveries already.
     let Some((event, false)) = app.events.get(&id).await? else { return Ok(()) };
     note_account(&event.account);
+    if let Some(job) = &event.job {
+        note_job(job);
+    }
     let now = app.clock.now();
     let job = match &event.job {
         Some(job) => Some(

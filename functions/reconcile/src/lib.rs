@@ -89,7 +89,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<EventBridgeEvent>) -> Result<(), BoxError> {
-    let span = invocation(&event.context.request_id);
+    let span = invocation(&event.context.request_id, &event.context.env_config.function_name);
     run_all(app, Deadline::of(&event.context)).instrument(span).await
 }
 

@@ -51,9 +51,9 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<Event>) -> Result<Answer, Infallible> {
-    let deadline = Deadline::of(&event.context);
-    let event = event.payload;
-    let span = invocation(&event.request_context.request_id);
+    let LambdaEvent { payload: event, context } = event;
+    let deadline = Deadline::of(&context);
+    let span = invocation(&event.request_context.request_id, &context.env_config.function_name);
     let answer = async {
         let found = match event.request_context.route_key.as_str() {
             "$connect" => connect(app, &event).await,

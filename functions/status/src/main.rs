@@ -6,6 +6,7 @@ use status::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("status").await?)?;
-    run(service_fn(|request| handle(&app, request))).await
+    let process = Process::start("status").await?;
+    let (app, tracer) = (App::new(&process)?, process.tracer()?);
+    run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

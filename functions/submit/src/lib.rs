@@ -22,7 +22,7 @@ use shared::edge::dialect::native::job_response;
 use shared::edge::dialect::openai::{self, Aliases, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
-use shared::edge::{idempotency, note_job};
+use shared::edge::{idempotency, note_created, note_job};
 use shared::operate::prices::Terms;
 use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
@@ -145,7 +145,10 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     let refused = submitted.refusal(price).unwrap_or_default();
     let Submitted { created, order, limits } = submitted;
     match created {
-        Created::New(job) => Ok(door.accepted(&job, &order)),
+        Created::New(job) => {
+            note_created(job.id(), request.headers());
+            Ok(door.accepted(&job, &order))
+        }
         Created::Existing(job) => door.replayed(&job, &order),
         Created::KeyReused => Err(idempotency::key_reused()),
         Created::NoCredit { .. } => {

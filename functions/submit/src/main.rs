@@ -6,6 +6,7 @@ use submit::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("submit").await?)?;
-    run(service_fn(|request| handle(&app, request))).await
+    let process = Process::start("submit").await?;
+    let (app, tracer) = (App::new(&process)?, process.tracer()?);
+    run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

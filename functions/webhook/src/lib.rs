@@ -12,6 +12,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::boot::{self, Clock, Process, StartError, config};
 use shared::edge::http::{Problem, answer, body_bytes, json};
+use shared::edge::note_job;
 use shared::inbound::{Platforms, Sources};
 use shared::payment::Webhooks;
 use shared::provider::{CallbackSecrets, Delivery, ProviderClient, Token, Verified, VerifyError, adapter};
@@ -98,6 +99,7 @@ async fn receive(app: &App, request: &Request) -> Result<Response<Body>, Problem
     // An unsigned notification only triggers a poll.
     let outcome = outcome.filter(|_| signed);
     let Token { job, attempt, .. } = token.get().clone();
+    note_job(&job);
     tracing::info!(provider = %provider, job = %job, attempt, verdict = outcome.is_some(), "webhook.received");
     let message = Message::report(job, attempt, remote, outcome, Sender { provider, user, old_token });
     // Acknowledged only once it is durable; otherwise the provider delivers it again.

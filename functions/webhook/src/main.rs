@@ -6,6 +6,7 @@ use webhook::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let app = App::new(&Process::start("webhook").await?)?;
-    run(service_fn(|request| handle(&app, request))).await
+    let process = Process::start("webhook").await?;
+    let (app, tracer) = (App::new(&process)?, process.tracer()?);
+    run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

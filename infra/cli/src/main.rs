@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use genmux::command::{Cli, report, run};
+use shared::boot::metrics::{Exposition, Metrics};
 use shared::boot::{Env, telemetry};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -24,7 +27,8 @@ async fn main() -> ExitCode {
             .unwrap_or("warn,genmux=info,local=info,sim=info,dynoxide=error,s3s=off,s3s_fs=off"),
     );
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(is_colourful(&env));
-    tracing_subscriber::registry().with(lines).with(levels).init();
+    let metrics = Metrics(Exposition::of_process()).with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(lines.with_filter(levels)).with(metrics).init();
     Box::pin(run(cli)).await.unwrap_or_else(|error| {
         report(&error);
         ExitCode::FAILURE

@@ -16,8 +16,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use domain::provider::Provider;
 use domain::time::Timestamp;
+use http::header::CONTENT_TYPE;
+use shared::boot::metrics::{Exposition, prometheus};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::operate::audit::{RemoteJob, RemoteJobs};
 use shared::store::own_catalog::OwnCatalog;
@@ -272,9 +276,15 @@ fn serve_apis(
     servers: &mut JoinSet<Result<()>>,
 ) {
     let (serve, until) = (host.clone(), shutdown.clone());
-    servers.spawn(async move { Ok(serve.serve_http(http, until).await?) });
+    let local = Router::new().route("/metrics", get(metrics));
+    servers.spawn(async move { Ok(serve.serve_http(http, local, until).await?) });
     let (serve, until) = (host.clone(), shutdown.clone());
     servers.spawn(async move { Ok(serve.serve_sockets(sockets, until).await?) });
+}
+
+/// The metrics of this process, for Prometheus.
+async fn metrics() -> impl IntoResponse {
+    ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], Exposition::of_process().text())
 }
 
 /// Every function, in a test's wrapper if it has one.

@@ -204,6 +204,12 @@ impl Delivery {
         Claim::Try(Box::new(Self { number, claimed: true, next_at: now + CLAIM, ..self.next(now) }))
     }
 
+    /// When it arrived for the first time, as far as its tries are kept.
+    pub fn arrived_at(&self) -> Option<Timestamp> {
+        let arrived = self.tries.iter().find(|tried| tried.outcome == Outcome::Delivered.name())?;
+        Some(arrived.at + Duration::from_millis(arrived.ms))
+    }
+
     /// Whether its owner asked for it as a test, so that it is sent to a failing endpoint, too.
     pub fn is_test(&self) -> bool {
         self.kind.as_str() == EventType::TEST

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod env;
+pub mod metrics;
 mod own_catalog;
 pub mod payments;
 pub mod process;
@@ -35,6 +36,8 @@ pub enum StartError {
     },
     #[error("CATALOG must be s3://BUCKET/KEY")]
     CatalogAddress,
+    #[error(transparent)]
+    Traces(#[from] crate::trace::BadExporter),
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
     #[error("the file that AWS_CA_BUNDLE names cannot be read")]

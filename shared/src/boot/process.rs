@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Clock, Env, Random, StartError, own_catalog, secrets, telemetry};
 use crate::store::{DynamoDb, S3, Sqs};
+use crate::trace::{Exporter, Tracer};
 
 /// How long a call of AWS may take to connect, one try of it, and all its tries. Without these,
 /// a call on a connection that was cut silently waits until the function is killed.
@@ -65,6 +66,19 @@ impl Process {
         let env = started.env;
         let env = if let Some(text) = catalog { env.with(own_catalog::VARIABLE, text) } else { env };
         Ok(Self { env, ..self })
+    }
+
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`: the collector of traces, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be used.
+    pub fn tracer(&self) -> Result<Tracer, StartError> {
+        let headers = self.env.get("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+        let endpoint = self.env.get("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let exporter = endpoint.map(|endpoint| Exporter::new(endpoint, headers)).transpose()?;
+        let clock = self.clock.clone();
+        Ok(Tracer::new(exporter, move || clock.now()))
     }
 
     /// Reads the secrets that `SECRETS` refers to, if any, into the environment: what is a

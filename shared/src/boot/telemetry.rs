@@ -1,24 +1,27 @@
-//! Logs: one JSON line per event, with fields to filter on.
+//! Logs: one JSON line per event, with fields to filter on; and what metrics are made of.
 
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::Env;
+use super::metrics::{EmfLines, Metrics};
+use super::{Clock, Env};
 
 /// Writes JSON lines to standard output, at the levels of `RUST_LOG`: one for all, or
-/// `target=level` separated by commas (default `info`).
+/// `target=level` separated by commas (default `info`); and the metrics of each invocation, at any level.
 /// A second call in one process changes nothing.
 pub fn init(function: &'static str, env: &Env) {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
-    let lines = tracing_subscriber::registry().with(lines.with_target(false));
-    if lines.with(levels(env.get("RUST_LOG").unwrap_or("info"))).try_init().is_ok() {
+    let lines = lines.with_target(false).with_filter(levels(env.get("RUST_LOG").unwrap_or("info")));
+    let metrics = Metrics(EmfLines(Clock::System)).with_filter(LevelFilter::INFO);
+    if tracing_subscriber::registry().with(lines).with(metrics).try_init().is_ok() {
         tracing::info!(function, "process.started");
     }
 }
 
 /// The crates whose lines are ours. They never log what a caller or a provider wrote.
-const OWN: [&str; 17] = [
+const OWN: [&str; 19] = [
     "shared",
     "genmux",
     "cancel",
@@ -29,12 +32,14 @@ const OWN: [&str; 17] = [
     "fetch",
     "health",
     "notify",
+    "payment",
     "poll",
     "reconcile",
     "settle",
     "socket",
     "status",
     "submit",
+    "topups",
     "webhook",
 ];
 /// The finest level of all other crates. The AWS SDK and the local table log whole requests below
@@ -71,6 +76,15 @@ mod tests {
         assert!(!some.would_enable("s3s", &Level::INFO));
         assert!(levels("debug").would_enable("shared::store::jobs", &Level::DEBUG));
         assert!(!levels("debug,shared=warn").would_enable("shared::store::jobs", &Level::INFO));
+    }
+
+    #[test]
+    fn every_function_is_ours() {
+        let functions = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../functions")).unwrap();
+        for function in functions {
+            let name = function.unwrap().file_name().into_string().unwrap();
+            assert!(levels("debug").would_enable(&format!("{name}::run"), &Level::DEBUG), "{name}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use reqwest::RequestBuilder;
 use signatures::own::{Master, OwnKey};
 
 use super::client::{Answer, Envelope};
+use crate::trace;
 
 /// The key of one version of an endpoint's secret. An endpoint that is created again under the same
 /// `Idempotency-Key` after it was deleted has the same id, and other secrets.
@@ -34,6 +35,11 @@ pub(super) fn request(
             signatures.push(own.v1a(envelope.id, timestamp, body));
         }
     }
+    // Beside what is signed: it says nothing of the event.
+    let post = match trace::current() {
+        Some(traceparent) => post.header("traceparent", traceparent.to_string()),
+        None => post,
+    };
     post.header(CONTENT_TYPE, "application/json")
         .header("webhook-id", envelope.id)
         .header("webhook-timestamp", timestamp.to_string())

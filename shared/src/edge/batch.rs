@@ -15,9 +15,10 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::edge::http::chain;
-use crate::edge::note_attempt;
+use crate::edge::{invocation, note_attempt};
 use crate::store;
 use crate::store::queue::{Message, Queue};
+use crate::trace::{self, Kind};
 use domain::attempt::Attempt;
 use domain::id::{EventId, JobId};
 use domain::job::Job;
@@ -104,13 +105,19 @@ where
     let deadline = Deadline::of(&event.context);
     let left = deadline.left(now);
     let limit = left.saturating_sub((left / 10).min(SPARE_MAX));
-    let request_id = event.context.request_id.as_str();
+    let Context { request_id, env_config, .. } = &event.context;
+    let invocation = invocation(request_id, &env_config.function_name);
     let handled = event.payload.records.into_iter().map(|record| {
         let (id, body) = (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
         let message = serde_json::from_str::<Message>(&body);
-        let span = span(request_id, &id, message.as_ref().ok());
+        let span = invocation.in_scope(|| span(request_id, &id, message.as_ref().ok()));
+        let kind = message.as_ref().map_or("message", Message::kind);
+        let ids = [request_id.to_owned(), id.clone()];
         let handle = &handle;
         let handled = async move {
+            if let Some(job) = message.as_ref().ok().and_then(Message::job_id) {
+                trace::note_job(job);
+            }
             let running = contained(message, deadline, handle);
             let done = tokio::time::timeout(limit, running).await;
             let late = |_elapsed| Err(Unfinished::retry("it was not done in time"));
@@ -121,7 +128,8 @@ where
                 failure
             })
         };
-        handled.instrument(span)
+        let handled = handled.instrument(span);
+        async move { trace::unit(kind, Kind::Consumer, ids.each_ref().map(String::as_str), handled).await }
     });
     let failures = join_all(handled).await.into_iter().flatten().collect();
     let mut response = SqsBatchResponse::default();
@@ -138,10 +146,14 @@ async fn is_dealt_with(unfinished: Unfinished, dead_letters: &Queue, body: &str)
             return false;
         }
         Unfinished::Retry(error) => {
+            trace::note_failure();
             tracing::warn!(error = chain(&*error), "message.failed");
             return false;
         }
-        Unfinished::Park(why) => chain(&*why),
+        Unfinished::Park(why) => {
+            trace::note_failure();
+            chain(&*why)
+        }
     };
     match dead_letters.send_as_is(body).await {
         Ok(()) => tracing::error!(error = why, "message.parked"),

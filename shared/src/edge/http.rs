@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use crate::edge::dialect::Dialect;
-use crate::edge::invocation;
+use crate::edge::{TRACEPARENT, invocation};
 use crate::store;
+use crate::trace::{self, Kind};
 use domain::budget::Standing;
 use domain::id::base32;
 use domain::job::Job;
@@ -145,9 +146,19 @@ pub async fn answer(
     request: &Request,
     handle: impl Future<Output = Result<Response<Body>, Problem>>,
 ) -> Response<Body> {
-    let request_id = &request_id(request);
-    let span = invocation(request_id);
-    let found = handle.instrument(span.clone()).await;
+    let context = request.lambda_context_ref();
+    let request_id = context.map_or("", |context| &context.request_id);
+    let span = invocation(request_id, context.map_or("", |context| &context.env_config.function_name));
+    // On the heap: a handler's future is large, and each layer around it would hold it as well.
+    let handled = Box::pin(handle.instrument(span.clone()));
+    let (found, traceparent) = trace::unit(route_key(request), Kind::Server, [request_id, ""], async {
+        let found = handled.await;
+        if found.as_ref().is_err_and(|problem| problem.status.is_server_error()) {
+            trace::note_failure();
+        }
+        (found, trace::current())
+    })
+    .await;
     let mut response = found.unwrap_or_else(|problem| {
         span.in_scope(|| {
             tracing::info!(status = problem.status.as_u16(), problem = problem.code, "http.refused");
@@ -161,6 +172,9 @@ pub async fn answer(
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    if let Some(value) = traceparent.and_then(|it| HeaderValue::from_str(&it.to_string()).ok()) {
+        headers.insert(TRACEPARENT, value);
     }
     headers.insert(
         HeaderName::from_static("genmux-version"),
@@ -189,11 +203,6 @@ fn with_headers(mut response: Response<Body>, problem: &Problem) -> Response<Bod
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// Lambda's id of this request: returned to the client and part of every log line.
-fn request_id(request: &Request) -> String {
-    request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {

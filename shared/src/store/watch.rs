@@ -15,7 +15,7 @@ use super::keys::{self, PK, WATCH};
 use super::{Error, Table};
 use domain::event::Event;
 use domain::id::{AccountId, JobId};
-use domain::job::CHECK_EVERY;
+use domain::job::{CHECK_EVERY, Job};
 use domain::policy::rules::Window;
 use domain::policy::watch::Watch;
 use domain::time::Timestamp;
@@ -101,6 +101,13 @@ impl WatchStore {
 
     /// What the jobs of these accounts say that were submitted since then.
     pub async fn window(&self, accounts: Vec<AccountId>, since: Timestamp) -> Result<Window, Error> {
+        let (jobs, listed) = self.jobs(accounts, since).await?;
+        Ok(Window::of(&jobs, listed))
+    }
+
+    /// The jobs of these accounts that were submitted since then, or an even sample of them, and how many
+    /// were listed.
+    pub async fn jobs(&self, accounts: Vec<AccountId>, since: Timestamp) -> Result<(Vec<Job>, usize), Error> {
         let listed = stream::iter(accounts)
             .map(async |account| self.jobs_since(&account, since).await)
             .buffer_unordered(CONCURRENCY)
@@ -109,7 +116,7 @@ impl WatchStore {
         let step = listed.len().div_ceil(READ_MAX).max(1);
         let sample: Vec<JobId> = listed.iter().step_by(step).cloned().collect();
         let jobs = self.jobs.get_many("read the jobs of a window", sample).await?;
-        Ok(Window::of(&jobs, listed.len()))
+        Ok((jobs, listed.len()))
     }
 
     async fn jobs_since(&self, account: &AccountId, since: Timestamp) -> Result<Vec<JobId>, Error> {

@@ -1,6 +1,6 @@
 //! Each function's binary, started as the platform would with the template's environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -57,6 +57,7 @@ async fn each_binary_answers_its_events_survives_nonsense_and_ends_when_told() {
         assert_eq!(kind(&answer.expect(name)), expected, "{name}");
     }
     assert!(started.keys().eq(world.stack.host.template().functions.keys()), "all of them");
+    let mut counted = BTreeSet::new();
     for (function, process) in started {
         terminate(&process);
         let (status, logs, errors) = process.end().await;
@@ -64,12 +65,21 @@ async fn each_binary_answers_its_events_survives_nonsense_and_ends_when_told() {
         assert!(logs.lines().last().is_some_and(|last| last.contains("process.stopped")), "{logs}");
         for line in logs.lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            if !line["_aws"].is_null() {
+                assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Genmux/genmux", "{line}");
+                counted.insert(function);
+                continue;
+            }
             let of_the_process = line["message"].as_str().is_some_and(|text| text.starts_with("process."));
             let id =
                 ["request_id", "requestId"].map(|name| line["span"][name].as_str()).into_iter().flatten();
             assert!(of_the_process || id.count() == 1, "{function}: a line without its request: {line}");
         }
     }
+    assert!(
+        ["submit", "dispatch", "fetch", "reconcile"].iter().all(|name| counted.contains(name)),
+        "{counted:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,6 +95,8 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
         assert!(told[0].contains("the environment is not complete"), "{function}: {errors}");
         let may_be_missing = [
             "RUST_LOG",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_HEADERS",
             "SECRETS",
             "MEDIA_ALLOW_LOOPBACK",
             "PROVIDER_LIMITS",

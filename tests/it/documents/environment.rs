@@ -15,7 +15,8 @@ use sim::payments::Payments;
 use super::openapi::sources;
 
 /// Read when a process starts, before there is any function.
-const OF_THE_PROCESS: [&str; 2] = ["RUST_LOG", "SECRETS"];
+const OF_THE_PROCESS: [&str; 4] =
+    ["RUST_LOG", "SECRETS", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"];
 
 /// What a function has to read: what the template gives it and what is in its secrets.
 fn environment(world: &World, spec: &FunctionSpec) -> BTreeMap<String, String> {

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use shared::boot::metrics::TABLE;
+
 use super::openapi::{root, sources};
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// One kind of event: its levels and its fields.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Kind {
+pub(super) struct Kind {
     levels: BTreeSet<String>,
-    fields: BTreeSet<String>,
+    pub(super) fields: BTreeSet<String>,
 }
 
 /// The text up to the bracket that closes the one before it, and what comes after. Brackets in
@@ -132,7 +134,7 @@ fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
 }
 
 /// What the page lists, and what is bold there.
-fn listed() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
+pub(super) fn listed() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
     let page = fs::read_to_string(root().join("docs/logs.md")).unwrap();
     let (mut kinds, mut bold) = (BTreeMap::new(), BTreeSet::new());
     let rows = page.split_once("| Event | Level | Fields | Means |").unwrap().1.lines().skip(2);
@@ -150,7 +152,7 @@ fn listed() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
 }
 
 /// The value of a line `name: value` of the template.
-fn value<'a>(block: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(block: &'a str, name: &str) -> Option<&'a str> {
     let name = format!("{name}:");
     let line = block.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(&name))?;
     Some(line.trim())
@@ -214,6 +216,8 @@ fn metric_filters_count_what_is_logged_and_what_needs_a_person_has_an_alarm() {
         fed.extend(alarmed.contains(metric).then(|| name.to_owned()));
     }
     assert!(filters.count() > 15);
+    let of_table = TABLE.iter().filter(|metric| alarmed.contains(metric.name));
+    fed.extend(of_table.map(|metric| metric.event.to_owned()));
     assert_eq!(fed, bold, "bold in docs/logs.md is what feeds an alarm");
     assert!(alerts.is_subset(&fed), "these say that they need a person, and no alarm listens: {alerts:?}");
 }

@@ -15,6 +15,7 @@ pub mod jobs;
 mod keys;
 #[cfg(feature = "local")]
 mod local;
+mod metrics;
 mod prices;
 mod print;
 mod providers;
@@ -22,6 +23,7 @@ mod save;
 mod shell;
 mod target;
 mod topups;
+mod trace;
 mod usage;
 
 use std::path::PathBuf;
@@ -93,8 +95,12 @@ enum Command {
     Prices(prices::Prices),
     /// Sum up what jobs brought and cost, by day or hour, group and provider.
     Usage(usage::Usage),
+    /// Success rate, durations, errors, refunds, cost and what is overdue, of the last hour.
+    Metrics(metrics::Metrics),
     /// List jobs; show the timeline of one.
     Jobs(Jobs),
+    /// Show the trace of a job as a tree with durations: states, attempts, deliveries.
+    Trace(trace::Trace),
     /// Check, show or upload your own catalogue of models, routes and prices.
     Catalog(CatalogArgs),
     /// Print the URL of an inbound source; check a list of sources.
@@ -341,7 +347,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Accounts(args) => Box::pin(accounts::run(args, local)).await?,
         Command::Prices(args) => Box::pin(prices::run(args, local)).await?,
         Command::Usage(args) => Box::pin(usage::run(args, local)).await?,
+        Command::Metrics(args) => Box::pin(metrics::run(args, local)).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
+        Command::Trace(args) => Box::pin(trace::run(args, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
         Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
         Command::Inbound(Inbound { command }) => inbound::run(command, local).await?,

@@ -114,6 +114,13 @@ async fn jobs_survive_a_kill_in_the_middle_and_are_paid_once() {
         let video = reqwest::get(link).await.expect("the link works").bytes().await.expect("the video comes");
         assert_eq!(&video[4..8], b"ftyp");
     }
+    // Without a key; the sums are of this process alone.
+    let metrics = reqwest::get(format!("{}/metrics", server.api)).await.expect("it answers");
+    assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let metrics = metrics.text().await.expect("text");
+    let succeeded = "genmux_jobs_succeeded_total{function=\"fetch\"} ";
+    let succeeded = metrics.lines().find_map(|line| line.strip_prefix(succeeded)).expect("a sample");
+    assert!((1..=ids.len()).contains(&succeeded.parse().expect("a number")), "{metrics}");
     let account = server.call(reqwest::Client::new().get(format!("{}/v1/account", server.api))).await;
     let lines = account["ledger"].as_array().expect("there is a ledger");
     assert_eq!(lines.iter().filter(|line| line["kind"] == "charge").count(), ids.len(), "{account}");

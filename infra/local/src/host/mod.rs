@@ -93,8 +93,14 @@ impl Host {
         gateway::router(self)
     }
 
-    /// Serves the HTTP API until `shutdown`, then finishes the requests in progress.
-    pub async fn serve_http(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+    /// Serves the HTTP API, and routes that only this machine has, until `shutdown`; then finishes the
+    /// requests in progress.
+    pub async fn serve_http(
+        &self,
+        listener: TcpListener,
+        local: Router,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
         let public = self.template().deployment.api_endpoint.parse().ok();
         let cors = self.template().cors.clone();
         let origins = cors.as_ref().map(|cors| cors.allow_origins.clone()).unwrap_or_default();
@@ -103,6 +109,7 @@ impl Host {
             Some(cors) => router.layer(from_fn_with_state(cors, cors::answer)),
             None => router,
         };
+        let router = router.merge(guarded(local, None, Vec::new()));
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }

@@ -14,10 +14,10 @@ use crate::host::{Function, FunctionError, Functions, Invocation, Template, even
 /// A package's `handle` over its `App`, as a function of the platform.
 macro_rules! deploy {
     ($wrap:ident, $package:ident, $process:expr) => {{
-        let app = Arc::new($package::App::new($process)?);
+        let (app, tracer) = (Arc::new($package::App::new($process)?), $process.tracer()?);
         $wrap(move |event| {
-            let app = Arc::clone(&app);
-            async move { $package::handle(&app, event).await }
+            let (app, tracer) = (Arc::clone(&app), tracer.clone());
+            async move { tracer.invocation($package::handle(&app, event)).await }
         })
     }};
 }

@@ -28,7 +28,7 @@ use super::{Options, every, listen, url_of};
 use crate::aws::secrets::Members;
 
 /// Environment variables, and the template parameters that they set.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("ALERT_RULES", "AlertRules"),
     ("CORS_ORIGINS", "CorsOrigins"),
     ("MEDIA_VARIANTS", "MediaVariants"),
@@ -39,6 +39,8 @@ const SETTINGS: [(&str, &str); 12] = [
     ("UNCLEAR_CREATE", "UnclearCreate"),
     ("CANCEL_REFUND", "CancelRefund"),
     ("OPENAI_VIDEO_ALIASES", "OpenAiVideoAliases"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "OtlpEndpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "OtlpHeaders"),
     ("PAYMENT_MODE", "PaymentMode"),
     ("PROCESSORS", "Processors"),
 ];

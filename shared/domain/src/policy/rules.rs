@@ -107,12 +107,7 @@ pub struct Window {
 impl Window {
     /// Of `listed` jobs these were read: all, or an even sample of them, whose spend stands for that of all.
     pub fn of(jobs: &[Job], listed: usize) -> Self {
-        let succeeded = jobs.iter().filter(|job| job.state() == State::Succeeded);
-        let ended = |job: &Job| {
-            let attempt = job.current().and_then(|attempt| attempt.ended_at);
-            attempt.or_else(|| job.ended_at()).unwrap_or(job.created_at())
-        };
-        let mut took: Vec<_> = succeeded.map(|job| ended(job).since(job.created_at())).collect();
+        let mut took = Self::times_to_done(jobs);
         took.sort();
         let cost: u128 = jobs.iter().map(|job| u128::from(job.cost().0)).sum();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -121,14 +116,30 @@ impl Window {
         Self {
             succeeded: count(took.len()),
             failed: count(jobs.iter().filter(|job| is_our_failure(job)).count()),
-            latency_p95: took.get((took.len() * 95).div_ceil(100).saturating_sub(1)).copied(),
+            latency_p95: percentile(&took, 95),
             spend: MicroUsd(u64::try_from(scaled).unwrap_or(u64::MAX)),
         }
     }
 
-    fn percent(&self) -> u32 {
+    /// From the submit to the end of the attempt that succeeded, of each success.
+    pub fn times_to_done(jobs: &[Job]) -> Vec<Duration> {
+        let succeeded = jobs.iter().filter(|job| job.state() == State::Succeeded);
+        let ended = |job: &Job| {
+            let attempt = job.current().and_then(|attempt| attempt.ended_at);
+            attempt.or_else(|| job.ended_at()).unwrap_or(job.created_at())
+        };
+        succeeded.map(|job| ended(job).since(job.created_at())).collect()
+    }
+
+    /// Successes of the ended jobs.
+    pub fn percent(&self) -> u32 {
         (self.succeeded * 100).checked_div(self.succeeded + self.failed).unwrap_or(100)
     }
+}
+
+/// What so many percent are at most; `None` of nothing.
+pub fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied()
 }
 
 /// A request that no provider could serve says nothing about the service.

@@ -34,6 +34,7 @@ use crate::provider::fetch::download::{Downloader, SILENCE_MAX};
 use crate::provider::fetch::image::Image;
 use crate::provider::order::CreateOrder;
 use crate::provider::outcome::{Canceling, Outcome, Polled, RETRY_AFTER_MAX, busy};
+use crate::trace;
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
@@ -300,6 +301,10 @@ impl ProviderClient {
             let key = self.key(config, now).await?;
             let (name, value) = authorization(adapter(credential.provider), &key, now)?;
             request = request.header(name, value);
+            // A provider that traces can show its part with ours.
+            if let Some(traceparent) = trace::current() {
+                request = request.header("traceparent", traceparent.to_string());
+            }
         }
         Ok(match call.body {
             Some(Body::Json(body)) => request.json(&body),

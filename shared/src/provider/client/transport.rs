@@ -8,6 +8,7 @@ use domain::verdict::{Billed, ErrorClass, Fault};
 use tokio::time::Instant;
 
 use crate::provider::call::Answer;
+use crate::trace;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone)]
@@ -76,8 +77,12 @@ impl Timer {
     }
 
     pub(super) fn log_status(&self, status: Option<u16>, (outcome, reason): (&str, &str)) {
+        let provider = self.provider.name();
+        let attributes =
+            vec![("genmux.provider", provider.to_owned()), ("genmux.outcome", outcome.to_owned())];
+        trace::called(self.what, self.elapsed(), status.is_none(), attributes);
         tracing::info!(
-            provider = self.provider.name(),
+            provider,
             what = self.what,
             status,
             outcome,

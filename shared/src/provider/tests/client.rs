@@ -20,12 +20,14 @@ use crate::provider::{
     CallbackSecrets, Canceling, CreateOrder, Outcome, Polled, ProviderClient, ProviderConfig, Timeouts,
     Token, VerifyError,
 };
+use crate::trace;
 use domain::catalog::Catalog;
 use domain::id::{JobId, RemoteJob};
 use domain::provider::Provider;
 use domain::public_url::Reach;
 use domain::request::{JobRequest, Order};
 use domain::time::Timestamp;
+use domain::trace::TraceId;
 use domain::verdict::{ErrorClass, Verdict};
 use signatures::Secret;
 
@@ -113,6 +115,24 @@ async fn a_create_is_sent_once_with_key_and_labels() {
     for line in [format!("authorization: Key {KEY}"), "x-fal-tags: genmux=job_a.1".to_owned()] {
         assert!(requests[0].lines().any(|given| given == line), "{line} in {}", requests[0]);
     }
+}
+
+#[tokio::test]
+async fn a_call_for_a_job_has_its_traceparent_and_no_other_has_one() {
+    let server = Server::start(vec![answer(500, "", ""), answer(500, "", "")]);
+    let client = client(Provider::Runway, &server.url);
+    let job = JobId::from_bytes([7; 16]);
+    let called = trace::unit("poll.v1", trace::Kind::Consumer, ["request", "message"], async {
+        trace::note_job(&job);
+        client.poll(Provider::Runway, &remote(), "", NOW).await;
+        trace::current()
+    });
+    let expected = format!("traceparent: {}", called.await.unwrap());
+    assert!(expected.contains(&TraceId::of_job(&job).to_string()));
+    assert!(client.ping(Provider::Runway, NOW).await.0.is_err());
+    let [polled, pinged] = &server.read()[..] else { panic!("two calls") };
+    assert!(polled.lines().any(|line| line == expected), "{polled}");
+    assert!(!pinged.contains("traceparent"), "{pinged}");
 }
 
 #[tokio::test]

@@ -326,7 +326,7 @@ async fn the_server_answers_over_tcp_and_finishes_what_it_began() {
     let url = format!("http://{}/v1/jobs", listener.local_addr().unwrap());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    let server = tokio::spawn(async move { host.serve_http(listener, stop).await });
+    let server = tokio::spawn(async move { host.serve_http(listener, axum::Router::new(), stop).await });
     let caller = tokio::spawn(async move { reqwest::Client::new().post(url).send().await });
     held.begun.notified().await;
     shutdown.cancel();
