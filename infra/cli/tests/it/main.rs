@@ -1,5 +1,7 @@
 //! The binary `genmux`, run as a user runs it.
 
+mod bills;
 mod callers;
+mod catalogue;
 mod commands;
 mod process;
