@@ -93,7 +93,7 @@ impl Places {
             }
             Ok(None)
         };
-        let all = || headings.iter().take(HEADINGS_MAX).map(|it| shown(it)).collect::<Vec<_>>().join(", ");
+        let all = || headings.iter().take(HEADINGS_MAX).map(shown).collect::<Vec<_>>().join(", ");
         let missing = |what: &str| {
             anyhow!("no column has the {what}: name it with --columns {what}=…; it has {}", all())
         };
@@ -264,10 +264,10 @@ fn shown(text: impl Display) -> String {
 mod tests {
     use super::*;
 
-    fn lines(
-        text: impl AsRef<[u8]>,
-        columns: &str,
-    ) -> Result<Vec<(usize, String, Option<i64>, u64)>, String> {
+    /// Number, remote job, time in milliseconds and micro-dollars of a line.
+    type Read = (usize, String, Option<i64>, u64);
+
+    fn lines(text: impl AsRef<[u8]>, columns: &str) -> Result<Vec<Read>, String> {
         let own = if columns.is_empty() { Columns::default() } else { columns.parse()? };
         let read = read(text.as_ref(), Provider::Fal, &own).map_err(|wrong| format!("{wrong:#}"))?;
         let line =
@@ -275,7 +275,7 @@ mod tests {
         Ok(read.into_iter().map(line).collect())
     }
 
-    fn a(number: usize, at: Option<i64>) -> Vec<(usize, String, Option<i64>, u64)> {
+    fn a(number: usize, at: Option<i64>) -> Vec<Read> {
         vec![(number, "a-1".to_owned(), at, 350_000)]
     }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use domain::catalog::sync::{Change, Key};
 use domain::catalog::{Catalog, Tariff};
-use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
 /// The text with these changes to the catalogue in force that it is a part of.
 pub(super) fn edited(text: &str, ours: &Catalog, changes: &[Change]) -> Result<String> {
@@ -17,7 +17,8 @@ pub(super) fn edited(text: &str, ours: &Catalog, changes: &[Change]) -> Result<S
     Ok(document.to_string())
 }
 
-/// Writes the whole tariff of a key: a file replaces tariffs, not single amounts.
+/// Writes the tariff of a key. One that the file does not have yet is written whole: a file replaces tariffs, not
+/// single amounts.
 fn set(document: &mut DocumentMut, ours: &Catalog, key: &Key, changes: &[Change]) -> Result<()> {
     let is_same = |other: &&Key| {
         (&other.model, &other.route, &other.resolution) == (&key.model, &key.route, &key.resolution)
@@ -35,8 +36,37 @@ fn set(document: &mut DocumentMut, ours: &Catalog, key: &Key, changes: &[Change]
     };
     let tariffs = place.entry(name).or_insert(Item::Value(Value::InlineTable(InlineTable::new())));
     let tariffs = tariffs.as_table_like_mut().with_context(|| format!("`{name}` is no table"))?;
-    tariffs.insert(&key.resolution, value(written(&tariff)?));
+    let tariff = written(&tariff)?;
+    match tariffs.get_mut(&key.resolution).and_then(Item::as_table_like_mut) {
+        Some(known) => merge(known, &tariff),
+        None => drop(tariffs.insert(&key.resolution, value(tariff))),
+    }
     Ok(())
+}
+
+/// Changes the amounts that differ; comments, keys and other amounts stay as they are written.
+fn merge(into: &mut dyn TableLike, tariff: &InlineTable) {
+    for (name, new) in tariff {
+        let Some(known) = into.get_mut(name) else {
+            into.insert(name, value(new.clone()));
+            continue;
+        };
+        match (new, known.as_integer()) {
+            (Value::InlineTable(new), _) => {
+                if let Some(known) = known.as_table_like_mut() {
+                    merge(known, new);
+                }
+            }
+            (Value::Integer(new), Some(amount)) if *new.value() != amount => {
+                let mut changed = Value::from(*new.value());
+                if let Some(old) = known.as_value() {
+                    *changed.decor_mut() = old.decor().clone();
+                }
+                *known = Item::Value(changed);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Takes a route out of sale, or its model if no other route is left.
@@ -152,9 +182,12 @@ mod tests {
 
     #[test]
     fn an_amount_is_changed_where_it_stands_and_all_else_stays() {
-        let text = "# ours\n[[models]]\nname = \"veo-3.1-fast\" # fast\n\n[models.price]\n\"720p\" = { per_second = 15_000_000, per_second_audio = 22_000_000 }\n";
-        let (edited, catalog) = changed(text, &[price("veo-3.1-fast", Rate::PerSecond, 16_000_000)]);
-        assert_eq!(edited, text.replace("15_000_000", "16000000").replace("22_000_000", "22000000"));
+        let text = "# ours\n[[models]]\nname = \"veo-3.1-fast\" # fast\n\n[models.price]\n\"720p\" = { per_second = 15_000_000, per_second_audio = 22_000_000 } # less\n";
+        let change = [price("veo-3.1-fast", Rate::PerSecond, 16_000_000)];
+        let (edited, catalog) = changed(text, &change);
+        assert_eq!(edited, text.replace("15_000_000", "16000000"));
+        let apart = "[[models]]\nname = \"veo-3.1-fast\"\n[models.price.720p] # less\nper_second = 15_000_000 # a second\nper_second_audio = 22_000_000\n";
+        assert_eq!(changed(apart, &change).0, apart.replace("15_000_000", "16000000"));
         let price = &catalog.model("veo-3.1-fast").unwrap().price["720p"];
         assert_eq!((price.per_second, price.per_second_audio), (Some(16_000_000), Some(22_000_000)));
     }
