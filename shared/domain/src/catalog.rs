@@ -3,6 +3,7 @@
 mod fields;
 mod model;
 mod own;
+pub mod sync;
 
 use std::collections::BTreeMap;
 
@@ -243,7 +244,7 @@ impl Catalog {
         losses
     }
 
-    /// The models that can be ordered now, by name.
+    /// What can be ordered now, by name.
     pub fn sold(&self, now: Timestamp) -> impl Iterator<Item = &Model> {
         self.models().filter(move |model| !model.has_ended(now))
     }
@@ -347,8 +348,8 @@ impl Route {
 
     fn check_endpoints(&self) -> Result<(), String> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':');
-        let is_step =
-            |step: &str| step.bytes().all(is_plain) && step.bytes().any(|b| b.is_ascii_alphanumeric());
+        let has_plain = |step: &str| step.bytes().any(|b| b.is_ascii_alphanumeric());
+        let is_step = |step: &str| step.bytes().all(is_plain) && has_plain(step);
         match self.endpoints().find(|name| name.len() > ENDPOINT_MAX || !name.split('/').all(is_step)) {
             Some(name) => {
                 Err(format!("`{name}` is no endpoint: a-z, A-Z, 0-9, `.`, `_`, `-`, `:` between slashes"))
@@ -368,9 +369,8 @@ impl Route {
 
     /// Every name of its model at the provider.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
-        [&self.endpoint, &self.image_endpoint, &self.last_frame_endpoint]
-            .into_iter()
-            .filter_map(Option::as_deref)
+        let all = [&self.endpoint, &self.image_endpoint, &self.last_frame_endpoint];
+        all.into_iter().filter_map(Option::as_deref)
     }
 
     /// Our cost of this media; `None` if the route does not generate it.

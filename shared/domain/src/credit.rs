@@ -61,6 +61,31 @@ impl MicroUsd {
     pub const fn as_credits(self) -> Credits {
         Credits(self.0.saturating_mul(100))
     }
+
+    /// The amount of a decimal of dollars, as `0.35` or `4.5e-5`, rounded to the nearest micro-dollar, without
+    /// floats. `None` for another form, an amount below zero, and one that does not fit.
+    pub fn from_decimal(text: &str) -> Option<Self> {
+        let (number, exponent) = match text.split_once(['e', 'E']) {
+            Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, rest) = number.split_once('.').unwrap_or((number, ""));
+        let digits = format!("{whole}{rest}");
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let digits: u128 = digits.parse().ok()?;
+        let shift = exponent.checked_add(6)?.checked_sub(i32::try_from(rest.len()).ok()?)?;
+        let scale = 10_u128.checked_pow(shift.unsigned_abs());
+        let micros = match (shift >= 0, scale) {
+            (true, Some(scale)) => digits.checked_mul(scale)?,
+            (true, None) => return (digits == 0).then_some(Self(0)),
+            (false, Some(scale)) => digits.checked_add(scale / 2)? / scale,
+            // Less than a part of a micro-dollar in 10^38.
+            (false, None) => 0,
+        };
+        u64::try_from(micros).ok().map(Self)
+    }
 }
 
 impl Credits {
@@ -191,6 +216,42 @@ mod tests {
         assert_eq!(Credits::from_micros(3_000_000).to_string(), "3");
         assert_eq!(Credits::from_micros(1).to_string(), "0.000001");
         assert_eq!(MicroUsd(1_600_000).to_string(), "$1.600000");
+    }
+
+    #[test]
+    fn decimals_of_dollars_are_read_exactly_and_rounded_once() {
+        for (text, micros) in [
+            ("0", 0),
+            ("0.35", 350_000),
+            ("12", 12_000_000),
+            (".5", 500_000),
+            ("0.0000004", 0),
+            ("0.0000005", 1),
+            ("0.29999999999999998", 300_000),
+            ("4.5e-5", 45),
+            ("1E2", 100_000_000),
+            ("1e-99", 0),
+            ("0e99", 0),
+        ] {
+            assert_eq!(MicroUsd::from_decimal(text), Some(MicroUsd(micros)), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1,5",
+            "$1",
+            "1 ",
+            "NaN",
+            "1e",
+            "1e99",
+            "1e-99999999999",
+            "١",
+            &"9".repeat(50),
+        ] {
+            assert_eq!(MicroUsd::from_decimal(text), None, "{text}");
+        }
     }
 
     #[test]

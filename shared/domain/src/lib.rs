@@ -4,7 +4,8 @@
 //! - [`request`]: a caller's request; [`catalog`]: the models; [`price`], [`price_book`]: what callers pay;
 //!   [`price_list`]: comparison with a provider's prices; [`route`]: the choice of a provider.
 //! - [`budget`]: what an account or a key may be charged in a period; [`allowed`]: what a key may order;
-//!   [`usage`]: sums over jobs; [`figures`]: numbers of the last jobs.
+//!   [`usage`]: sums over jobs; [`figures`]: numbers of the last jobs; [`bill`]: a provider's bill against the
+//!   attempts on record.
 //! - [`event`], [`endpoint`], [`delivery`]: what happened, who wants to know, and the tries to send it;
 //!   [`inbound`]: what other platforms report.
 //! - [`payment`]: purchases of credits, and what is sold.
@@ -15,6 +16,7 @@
 
 pub mod allowed;
 pub mod attempt;
+pub mod bill;
 pub mod budget;
 pub mod catalog;
 pub mod credit;

@@ -62,7 +62,7 @@ pub fn differences<'a>(routes: &[&Route], list: &'a [Listed]) -> Vec<Difference<
 }
 
 /// All costs of one unit on a route, without duplicates.
-fn costs(route: &Route, unit: Unit) -> Vec<MicroUsd> {
+pub(crate) fn costs(route: &Route, unit: Unit) -> Vec<MicroUsd> {
     let units = |length: Option<u32>| match (unit, length) {
         (Unit::Second, Some(seconds)) => Some(seconds.into()),
         (Unit::Video, Some(_)) | (Unit::Image, None) => Some(1_u64),

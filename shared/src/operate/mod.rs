@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod bills;
 pub mod budgets;
 pub mod cancel;
 pub mod dead_letters;

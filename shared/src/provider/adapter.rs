@@ -8,7 +8,9 @@ use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use url::Url;
 
+use super::bill::{BillOf, BillPage};
 use super::call::{Answer, Call};
+use super::listing::OfferPage;
 use super::order::{CreateOrder, Lost};
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
 use domain::catalog::{DurationFormat, Fields, Route};
@@ -110,6 +112,42 @@ pub trait Adapter: Sync {
     }
     /// The known lines of the price list; `None` if the answer is not a price list.
     fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {
+        None
+    }
+
+    /// The free call whose answer is a 404 if the provider does not know this endpoint; of a provider with a price
+    /// list, the call of its price.
+    fn endpoint(&self, _endpoint: &str) -> Option<Call> {
+        None
+    }
+    /// The free call that lists what the provider offers, from a cursor on.
+    fn offers(&self, _cursor: Option<&str>) -> Option<Call> {
+        None
+    }
+    /// A page of that list; `None` if the answer is none.
+    fn read_offers(&self, _answer: &Answer) -> Option<OfferPage> {
+        None
+    }
+    /// How many segments of an endpoint name a family of models.
+    fn family(&self) -> usize {
+        1
+    }
+
+    /// The free call for one part of the list of what the account was billed for, or had made, from a cursor on.
+    /// `None` if there is no such list, and for a part after the last.
+    fn bill(&self, _of: &BillOf<'_>, _part: usize, _cursor: Option<&str>) -> Option<Call> {
+        None
+    }
+    /// A page of that list; `None` if the answer is none.
+    fn read_bill(&self, _of: &BillOf<'_>, _cursor: Option<&str>, _answer: &Answer) -> Option<BillPage> {
+        None
+    }
+    /// Whether that list has the remote jobs of this route.
+    fn lists_route(&self, _route: &str) -> bool {
+        true
+    }
+    /// How long that list has a remote job; `None` if it says no limit.
+    fn listed_for(&self) -> Option<Duration> {
         None
     }
 }

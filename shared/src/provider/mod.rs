@@ -7,11 +7,13 @@
 
 mod adapter;
 mod adapters;
+mod bill;
 mod call;
 mod callback_token;
 mod client;
 mod credential;
 pub mod fetch;
+mod listing;
 mod order;
 mod outcome;
 mod reading;
@@ -20,10 +22,12 @@ mod tests;
 
 pub use adapter::{AccessToken, Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 pub use adapters::adapter;
+pub use bill::{BillOf, BillPage, NoList};
 pub use call::{Answer, Body, Call};
 pub use callback_token::{CallbackSecrets, EmptySecret, Token};
 pub use client::{Delivery, ProviderClient, ProviderConfig, Timeouts};
 pub use credential::CredentialId;
+pub use listing::{Listing, OfferPage};
 pub use order::{CreateOrder, LOST_WITHIN, Lost, reference};
 pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Seen, Unreadable};
 pub use signatures::{Verified, VerifyError};

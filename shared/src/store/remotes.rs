@@ -1,5 +1,6 @@
 //! The owner of each remote job: one item each, written before the attempt records it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -87,6 +88,22 @@ impl Remotes {
             found.filter(lives).and_then(holder_of).is_some_and(|holder| holder != *own)
         };
         Ok(remotes.iter().filter(|remote| !is_held(remote)).cloned().collect())
+    }
+
+    /// The owners of remote jobs by id, as far as their items are still kept.
+    pub async fn holders(
+        &self,
+        provider: Provider,
+        ids: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, Holder>, Error> {
+        let by_key: BTreeMap<_, _> = ids.iter().map(|id| (keys::remote(provider, id), *id)).collect();
+        let keys = by_key.keys().map(|pk| key(pk, keys::REMOTE)).collect();
+        let items = self.table.batch_get("read the owners of remote jobs", keys).await?;
+        let owner = |item: &Item| {
+            let id = by_key.get(text_of(item, PK)?)?;
+            Some(((*id).to_owned(), holder_of(item)?))
+        };
+        Ok(items.iter().filter_map(owner).collect())
     }
 }
 

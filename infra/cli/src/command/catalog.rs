@@ -1,4 +1,7 @@
-//! `genmux catalog`: checks, shows and uploads an owner's own catalogue.
+//! `genmux catalog`: checks, shows and uploads an owner's own catalogue, and compares it with lists of providers.
+
+mod edit;
+pub(super) mod sync;
 
 use std::fs;
 use std::path::Path;
@@ -28,6 +31,8 @@ pub(super) async fn run(command: CatalogCommand) -> Result<Output> {
             let json = json!({"models": catalog.models().map(json_of).collect::<Vec<_>>()});
             Ok(Output::new(table(["NAME", "KIND", "ENDS", "ROUTES"], &rows), json))
         }
+        CatalogCommand::Diff(sync) => sync::show(&sync).await,
+        CatalogCommand::Apply(apply) => sync::apply(&apply).await,
         CatalogCommand::Put { file, bucket } => {
             let (text, _) = checked(&file)?;
             let key = OwnCatalog::key_of(&text);

@@ -3,6 +3,7 @@
 mod accounts;
 mod api;
 mod audit;
+mod bills;
 mod budgets;
 mod catalog;
 mod client;
@@ -93,6 +94,8 @@ enum Command {
     Accounts(accounts::Accounts),
     /// Show, set and compare versions of the prices.
     Prices(prices::Prices),
+    /// Compare a provider's bill with the attempts on record; exit 1 if anything does not agree.
+    Bills(bills::Bills),
     /// Sum up what jobs brought and cost, by day or hour, group and provider.
     Usage(usage::Usage),
     /// Success rate, durations, errors, refunds, cost and what is overdue, of the last hour.
@@ -101,7 +104,7 @@ enum Command {
     Jobs(Jobs),
     /// Show the trace of a job as a tree with durations: states, attempts, deliveries.
     Trace(trace::Trace),
-    /// Check, show or upload your own catalogue of models, routes and prices.
+    /// Check, show or upload your own catalogue of models, routes and prices; compare it with lists of providers.
     Catalog(CatalogArgs),
     /// Print the URL of an inbound source; check a list of sources.
     Inbound(Inbound),
@@ -126,6 +129,14 @@ enum Command {
 #[cfg(not(feature = "local"))]
 #[derive(Debug, Clone, Args)]
 struct Local {}
+
+#[cfg(not(feature = "local"))]
+impl Local {
+    /// There is no option for it.
+    fn own_catalog(&self) -> Result<Option<domain::catalog::Catalog>> {
+        Ok(None)
+    }
+}
 
 /// The local data folder, or a deployed table.
 #[derive(Debug, Clone, Args)]
@@ -162,6 +173,11 @@ enum CatalogCommand {
     Check { file: PathBuf },
     /// List the models: the built-in ones, or with those of a file.
     Show { file: Option<PathBuf> },
+    /// Compare a list of a provider, or of others' prices, with the catalogue. Changes nothing.
+    Diff(catalog::sync::Sync),
+    /// Write what such a list changed to your own catalogue. What you changed yourself stays; of what both
+    /// changed, --on-conflict decides.
+    Apply(catalog::sync::Apply),
     /// Check a file and write it to the media bucket, with the usual AWS configuration. Each content has
     /// a name of its own, so that functions change only with a deployment.
     Put {
@@ -346,12 +362,13 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Credits(CreditsCommand { command, target }) => credits::run(command, &target, local).await?,
         Command::Accounts(args) => Box::pin(accounts::run(args, local)).await?,
         Command::Prices(args) => Box::pin(prices::run(args, local)).await?,
+        Command::Bills(args) => Box::pin(bills::run(args, local)).await?,
         Command::Usage(args) => Box::pin(usage::run(args, local)).await?,
         Command::Metrics(args) => Box::pin(metrics::run(args, local)).await?,
         Command::Jobs(Jobs { command, target }) => Box::pin(jobs::run(command, &target, local)).await?,
         Command::Trace(args) => Box::pin(trace::run(args, local)).await?,
         Command::Providers(Providers { command, target }) => providers::run(command, &target, local).await?,
-        Command::Catalog(CatalogArgs { command }) => catalog::run(command).await?,
+        Command::Catalog(CatalogArgs { command }) => Box::pin(catalog::run(command)).await?,
         Command::Inbound(Inbound { command }) => inbound::run(command, local).await?,
         Command::Endpoints(args) => Box::pin(endpoints::run(args, local)).await?,
         Command::Dlq(Dlq { command, queues }) => dlq::run(command, &queues, local).await?,

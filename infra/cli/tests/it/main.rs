@@ -1,6 +1,8 @@
 //! The binary `genmux`, run as a user runs it.
 
+mod bills;
 mod callers;
+mod catalogue;
 mod commands;
 mod images;
 mod process;

@@ -226,7 +226,8 @@ impl Simulator {
         Ok(self.store.get(id)?.filter(|job| !job.is_hidden(now)))
     }
 
-    pub(crate) fn base(&self) -> String {
+    /// The base of its URLs, without a trailing slash.
+    pub fn base(&self) -> String {
         lock(&self.memory.base).clone()
     }
 

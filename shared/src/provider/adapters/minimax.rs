@@ -2,15 +2,18 @@
 //!
 //! v1 returns errors in the body of a 200, and needs a further call for the file of a finished job.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderName, Method};
 use serde_json::{Value, json};
 
 use crate::provider::adapter::{Adapter, Capabilities, Scheme, Settings, Setup};
+use crate::provider::bill::{BillOf, BillPage};
 use crate::provider::call::{Answer, Call};
 use crate::provider::order::{CreateOrder, without_nulls};
 use crate::provider::outcome::{Canceling, Notice, Outcome, Polled, Unreadable};
-use crate::provider::reading::{self, asset_url, class_of_status, step, text, word};
+use crate::provider::reading::{self, asset_url, class_of_status, items, step, text, word};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::public_url::PublicUrl;
@@ -18,6 +21,9 @@ use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault, Verdict};
 use signatures::{Secret, Verified};
 
+/// Tasks of a page of the list, and how long it has them.
+const PAGE: usize = 100;
+const LISTED_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// The host outside mainland China; set `MINIMAX_BASE_URL` for the other.
 const API: &str = "api.minimax.io";
 
@@ -144,6 +150,32 @@ impl Adapter for Minimax {
             Some(problem) => Err(problem.fault(answer)),
             None => reading::health(answer, is_list, |answer| Problem::default().fault(answer)),
         }
+    }
+
+    /// v2's tasks, newest first, without amounts; the cursor is the number of the page.
+    fn bill(&self, _: &BillOf<'_>, part: usize, cursor: Option<&str>) -> Option<Call> {
+        let page = cursor.unwrap_or("1");
+        let path = format!("/v2/query/video_generation?page_num={page}&page_size={PAGE}");
+        (part == 0).then(|| Call::new(Method::GET, API, path))
+    }
+
+    fn read_bill(&self, of: &BillOf<'_>, cursor: Option<&str>, answer: &Answer) -> Option<BillPage> {
+        let body = answer.object().filter(|body| answer.is_ok() && body["items"].is_array())?;
+        let secs = |task: &Value| text(&task["created_at"])?.parse::<u32>().ok();
+        let at = |task: &Value| secs(task).map(|secs| Timestamp::from_secs(secs.into()));
+        let tasks = items(&body["items"]);
+        let may_follow = tasks.last().is_some_and(|last| at(last).is_none_or(|at| at >= of.period.since));
+        let number: u32 = cursor.unwrap_or("1").parse().ok()?;
+        let next = may_follow.then(|| (number + 1).to_string());
+        BillPage::of(tasks, next, |task| (&task["id"], at(task), &Value::Null))
+    }
+
+    fn lists_route(&self, route: &str) -> bool {
+        Version::of(route) == Version::Two
+    }
+
+    fn listed_for(&self) -> Option<Duration> {
+        Some(LISTED_FOR)
     }
 }
 

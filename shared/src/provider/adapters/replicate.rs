@@ -11,7 +11,9 @@ use url::{Url, form_urlencoded};
 
 use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 use crate::provider::adapters::model_input::model_input;
+use crate::provider::bill::{BillOf, BillPage};
 use crate::provider::call::{Answer, Call};
+use crate::provider::listing::OfferPage;
 use crate::provider::order::{CreateOrder, Lost};
 use crate::provider::outcome::{
     Canceling, Found, Notice, Outcome, Page, Polled, RETRY_AFTER_MAX, Unreadable,
@@ -93,7 +95,7 @@ impl Adapter for Replicate {
     }
 
     fn look_up(&self, lost: &Lost<'_>) -> Option<Call> {
-        Some(list(lost, None))
+        Some(list(lost.window(), None))
     }
 
     fn read_look_up(&self, lost: &Lost<'_>, answer: &Answer) -> Page {
@@ -111,7 +113,7 @@ impl Adapter for Replicate {
         let found = lost.find(items.map(|item| (&item["id"], &item["created_at"])));
         match text(&listed["next"]).map(|next| cursor(&next)) {
             None => found.into(),
-            Some(Some(cursor)) => Page { found, next: Some(list(lost, Some(&cursor))) },
+            Some(Some(cursor)) => Page { found, next: Some(list(lost.window(), Some(&cursor))) },
             Some(None) => Found::Unreadable("list_too_long").into(),
         }
     }
@@ -128,11 +130,47 @@ impl Adapter for Replicate {
     fn read_ping(&self, answer: &Answer) -> Result<(), Fault> {
         reading::health(answer, |body| text(&body["username"]).is_some(), fault)
     }
+
+    /// Of a version, its model.
+    fn endpoint(&self, endpoint: &str) -> Option<Call> {
+        let model = endpoint.split(':').next().unwrap_or(endpoint);
+        Some(Call::new(Method::GET, API, format!("/v1/models/{model}")))
+    }
+
+    /// All public models, the newest first.
+    fn offers(&self, cursor: Option<&str>) -> Option<Call> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("sort_by", "model_created_at").append_pair("sort_direction", "desc");
+        query.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
+        Some(Call::new(Method::GET, API, format!("/v1/models?{}", query.finish())))
+    }
+
+    fn read_offers(&self, answer: &Answer) -> Option<OfferPage> {
+        let body = answer.object().filter(|body| answer.is_ok() && body["results"].is_array())?;
+        let name = |model: &Value| Some(format!("{}/{}", text(&model["owner"])?, text(&model["name"])?));
+        let endpoints = items(&body["results"]).iter().filter_map(name).collect();
+        Some(OfferPage { endpoints, next: text(&body["next"]).and_then(|next| cursor(&next)) })
+    }
+
+    /// Predictions have no amount.
+    fn bill(&self, of: &BillOf<'_>, part: usize, cursor: Option<&str>) -> Option<Call> {
+        (part == 0).then(|| list((of.period.since, of.period.until), cursor))
+    }
+
+    fn read_bill(&self, _: &BillOf<'_>, _: Option<&str>, answer: &Answer) -> Option<BillPage> {
+        let listed = answer.object().filter(|body| answer.is_ok() && body["results"].is_array())?;
+        let next = match text(&listed["next"]) {
+            Some(next) => Some(cursor(&next)?),
+            None => None,
+        };
+        BillPage::of(items(&listed["results"]), next, |item| {
+            (&item["id"], timestamp(&item["created_at"]), &Value::Null)
+        })
+    }
 }
 
 /// The call that lists the predictions of the period.
-fn list(lost: &Lost<'_>, cursor: Option<&str>) -> Call {
-    let (from, to) = lost.window();
+fn list((from, to): (Timestamp, Timestamp), cursor: Option<&str>) -> Call {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
         .append_pair("created_after", &from.to_string())

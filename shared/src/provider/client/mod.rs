@@ -1,10 +1,12 @@
 //! The one HTTP path to all providers: sends, bounds, classifies, logs.
 
 mod access_token;
+mod bill;
 mod config;
 mod delivery;
 mod download;
 mod jwks;
+mod listing;
 mod look_up;
 mod prices;
 mod transport;

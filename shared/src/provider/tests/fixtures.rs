@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -15,12 +16,14 @@ use url::Url;
 
 use crate::provider::adapter::{Adapter, Settings};
 use crate::provider::adapters::adapter;
+use crate::provider::bill::{BillOf, BillPage};
 use crate::provider::call::{Answer, Body, Call};
 use crate::provider::callback_token::{CallbackSecrets, Token};
 use crate::provider::client::Delivery;
 use crate::provider::fetch::image::Image;
 use crate::provider::order::{CreateOrder, Lost};
 use crate::provider::outcome::{Canceling, Found, Outcome, Page, Polled};
+use domain::bill::{Line, Period};
 use domain::catalog::{Catalog, Route};
 use domain::id::{JobId, RemoteJob};
 use domain::price_list::Listed;
@@ -126,6 +129,8 @@ impl Fixture {
             "look_up" => page(&self.with_lost(|lost| adapter.read_look_up(lost, &answer))),
             "ping" => adapter.read_ping(&answer).map_or_else(|fault| json!(fault), |()| json!("well")),
             "prices" => json!(adapter.read_prices(&answer).map(|list| prices(&list))),
+            "offers" => json!(adapter.read_offers(&answer).map(|page| (page.endpoints, page.next))),
+            "bill" => json!(adapter.read_bill(&self.bill_of(), None, &answer).map(bill)),
             "webhook" => match adapter.read_webhook(&verified(answer.body)) {
                 Ok(notice) => json!({"remote": notice.remote, "verdict": notice.verdict}),
                 Err(unreadable) => json!({"unreadable": unreadable.0}),
@@ -166,6 +171,13 @@ impl Fixture {
     fn with_lost<T>(&self, act: impl FnOnce(&Lost<'_>) -> T) -> T {
         let started_at = Timestamp::from_secs(self.started_at.unwrap());
         self.with_order(|order| act(&Lost { order: *order, started_at }))
+    }
+
+    /// Of the fifteen minutes before half past ten; with the setting `admin`, for a key that may read bills.
+    fn bill_of(&self) -> BillOf<'static> {
+        let until = Timestamp::from_secs(1_700_044_200);
+        let period = Period { since: until.minus(Duration::from_secs(900)), until };
+        BillOf { period, endpoints: Vec::new(), is_admin: self.settings.contains_key("admin") }
     }
 
     fn settings(&self, adapter: &dyn Adapter) -> Settings {
@@ -247,6 +259,11 @@ fn page(page: &Page) -> Value {
 fn prices(list: &[Listed]) -> Value {
     let line = |line: &Listed| json!([line.endpoint, format!("{:?}", line.unit), line.price]);
     list.iter().map(line).collect()
+}
+
+fn bill(page: BillPage) -> Value {
+    let line = |line: &Line| json!([line.remote, line.at.map(|at| at.to_string()), line.cost]);
+    json!({"lines": page.lines.iter().map(line).collect::<Vec<_>>(), "next": page.next})
 }
 
 fn canceling(canceling: Canceling) -> Value {

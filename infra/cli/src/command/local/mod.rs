@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use domain::catalog::Catalog;
 use domain::credit::Credits;
 use domain::id::{AccountId, base32};
 use domain::provider::Provider;
@@ -59,7 +60,7 @@ pub(super) struct Local {
     /// With `serve` or `demo`: simulate only these providers. Default: all, or none if any is real.
     #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
     simulate: Vec<Provider>,
-    /// With `serve` or `demo`: your own catalogue, a file.
+    /// Your own catalogue, a file: with `serve` or `demo`, and for the endpoints that `bills` asks for.
     #[arg(long, global = true, env = "CATALOG", value_name = "FILE")]
     catalog: Option<PathBuf>,
 }
@@ -120,6 +121,11 @@ impl Local {
             "--real, --simulate and --no-webhooks need `serve` or `demo`"
         );
         Ok(command)
+    }
+
+    /// The catalogue with the owner's own file, if there is one.
+    pub(super) fn own_catalog(&self) -> Result<Option<Catalog>> {
+        self.catalog.as_deref().map(|file| checked(file).map(|(_, catalog)| catalog)).transpose()
     }
 
     /// Whether the command line selects providers.

@@ -1,5 +1,7 @@
 //! The platform's history of an endpoint: what ran there and when, with inputs and outputs.
 
+use std::ops::Range;
+
 use axum::Json;
 use domain::time::Timestamp;
 use http::StatusCode;
@@ -32,14 +34,8 @@ pub(super) fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<An
     if !endpoints.iter().all(is_known) {
         return Ok(platform_error(StatusCode::NOT_FOUND, "not_found", "Endpoint not found").into());
     }
-    let time = |name: &str, otherwise: Timestamp| match call.query(name) {
-        Some(text) => text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond()),
-        None => Some(otherwise.as_millis()),
-    };
     let now = simulator.clock.now();
-    let (Some(start), Some(end)) = (time("start", now.minus(LOOK_BACK)), time("end", now)) else {
-        return invalid("start and end must be dates");
-    };
+    let Some(period) = period(call, now) else { return invalid("start and end must be dates") };
     let limit = call.query("limit").map_or(Some(LIMIT), |text| text.parse().ok());
     let Some(limit) = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit)) else {
         return invalid("limit must be between 1 and 100");
@@ -48,7 +44,7 @@ pub(super) fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<An
     let mut jobs = simulator.store.all()?;
     jobs.retain(|job| {
         endpoints.contains(&job.endpoint.as_str())
-            && (start..end).contains(&job.created_at.as_millis())
+            && period.contains(&job.created_at.as_millis())
             && !job.play.own.contains_key(UNLISTED.0)
     });
     let more = jobs.len() > skipped + limit;
@@ -57,6 +53,15 @@ pub(super) fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<An
     let items: Vec<_> = page.map(|job| item(simulator, job, now, with_payloads)).collect();
     let next = more.then(|| (skipped + limit).to_string());
     Ok(Json(json!({"next_cursor": next, "has_more": more, "items": items})).into())
+}
+
+/// From when until when, in milliseconds.
+pub(super) fn period(call: &Inbound, now: Timestamp) -> Option<Range<i64>> {
+    let time = |name: &str, otherwise: Timestamp| match call.query(name) {
+        Some(text) => text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond()),
+        None => Some(otherwise.as_millis()),
+    };
+    Some(time("start", now.minus(LOOK_BACK))?..time("end", now)?)
 }
 
 fn item(simulator: &Simulator, job: &RemoteJob, now: Timestamp, with_payloads: bool) -> Value {

@@ -1,8 +1,10 @@
 //! fal's queue, result, cancel, pricing, history and key endpoints, all on one host, and its
 //! webhooks.
 //!
-//! A directive of its own: `history=unlisted` is a job that the history does not list.
+//! Directives of its own: `history=unlisted` is a job that the history does not list; `bill=lost|twice|AMOUNT` is
+//! one that is billed otherwise than its price says.
 
+mod billing;
 mod errors;
 mod history;
 mod inputs;
@@ -50,7 +52,8 @@ impl Wire for Fal {
             Target::Keys => CallKind::Keys,
             Target::Pricing if asked(call).len() > 1 => CallKind::Prices,
             Target::Pricing => CallKind::Ping,
-            Target::History => CallKind::LookUp,
+            Target::History | Target::Billing => CallKind::LookUp,
+            Target::Models => CallKind::Other,
             Target::Nothing => CallKind::Other,
         }
     }
@@ -68,7 +71,7 @@ impl Wire for Fal {
     }
 
     fn has_directive(&self, key: &str, value: &str) -> bool {
-        (key, value) == (history::UNLISTED.0, history::UNLISTED.1)
+        (key, value) == (history::UNLISTED.0, history::UNLISTED.1) || billing::is_directive(key, value)
     }
 
     fn payload(
@@ -100,6 +103,8 @@ enum Target<'a> {
     Keys,
     Pricing,
     History,
+    Billing,
+    Models,
     Nothing,
 }
 
@@ -117,6 +122,8 @@ fn target(call: &Inbound) -> Target<'_> {
         "/.well-known/jwks.json" if get => return Target::Keys,
         "/v1/models/pricing" if get => return Target::Pricing,
         "/v1/models/requests/by-endpoint" if get => return Target::History,
+        "/v1/models/billing-events" if get => return Target::Billing,
+        "/v1/models" if get => return Target::Models,
         _ => {}
     }
     let Some((app, job)) = path.trim_start_matches('/').split_once("/requests/") else {
@@ -139,6 +146,8 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Target::Keys => return Ok(Json(Signer::new(simulator.secret.bytes())?.jwks()).into()),
         Target::Pricing => return Ok(pricing(simulator, call).into()),
         Target::History => return history::answer(simulator, call),
+        Target::Billing => return billing::answer(simulator, call),
+        Target::Models => return Ok(offered(call).into()),
         Target::Nothing => return Ok(detail(StatusCode::NOT_FOUND, "Not found").into()),
         Target::Create(_) | Target::Status(_) | Target::Result(_) | Target::Cancel(_) => {}
     }
@@ -151,7 +160,14 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
         Target::Status(address) => with_job(simulator, &address, |job| Ok(status(simulator, call, job, now))),
         Target::Result(address) => with_job(simulator, &address, |job| result(simulator, job, now)),
         Target::Cancel(address) => with_job(simulator, &address, |job| cancel(simulator, job, now)),
-        Target::Keys | Target::Pricing | Target::History | Target::Nothing => unreachable!("answered above"),
+        Target::Keys
+        | Target::Pricing
+        | Target::History
+        | Target::Billing
+        | Target::Models
+        | Target::Nothing => {
+            unreachable!("answered above")
+        }
     }
 }
 
@@ -340,6 +356,17 @@ fn named(job: &RemoteJob, response: impl IntoResponse) -> Response {
 fn asked(call: &Inbound) -> Vec<String> {
     let asked = call.query("endpoint_id").unwrap_or_default();
     asked.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+/// The platform's list of models, which needs no key: whatever the call asks for, pages of thirty.
+fn offered(call: &Inbound) -> Response {
+    const PAGE: usize = 30;
+    let skipped: usize = call.query("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+    let ids: Vec<_> = models::offered().skip(skipped).collect();
+    let model = |id: &&str| json!({"endpoint_id": id, "metadata": {"display_name": id, "status": "active"}});
+    let page: Vec<_> = ids.iter().take(PAGE).map(model).collect();
+    let next = (ids.len() > PAGE).then(|| (skipped + PAGE).to_string());
+    Json(json!({"models": page, "has_more": next.is_some(), "next_cursor": next})).into_response()
 }
 
 /// The platform's pricing call: other error bodies than the queue's.

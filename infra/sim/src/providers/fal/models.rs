@@ -26,6 +26,11 @@ pub(super) struct Endpoint {
     pub(super) shots: bool,
 }
 
+/// What is offered, in the order of the list; the last two no client of ours knows.
+pub(super) fn offered() -> impl Iterator<Item = &'static str> {
+    ENDPOINTS.iter().map(|endpoint| endpoint.id).chain(["fal-ai/veo3.1/extend-video", "fal-ai/flux/dev"])
+}
+
 pub(super) fn find(id: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|endpoint| endpoint.id == id)
 }

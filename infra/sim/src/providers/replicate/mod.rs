@@ -51,6 +51,7 @@ impl Wire for Replicate {
             Target::Look(_) => CallKind::Poll,
             Target::Cancel(_) => CallKind::Cancel,
             Target::Account => CallKind::Ping,
+            Target::Models | Target::Model(_) => CallKind::Other,
             Target::Secret => CallKind::Keys,
             Target::Nothing => CallKind::Other,
         }
@@ -107,6 +108,8 @@ enum Target<'a> {
     Cancel(&'a str),
     Account,
     Secret,
+    Models,
+    Model(&'a str),
     Nothing,
 }
 
@@ -117,6 +120,7 @@ fn target(call: &Inbound) -> Target<'_> {
         "predictions" if post => Target::Create(None),
         "predictions" if get => Target::List,
         "account" if get => Target::Account,
+        "models" if get => Target::Models,
         "webhooks/default/secret" if get => Target::Secret,
         _ => {
             let model = path.strip_prefix("models/").and_then(|rest| rest.strip_suffix("/predictions"));
@@ -124,6 +128,7 @@ fn target(call: &Inbound) -> Target<'_> {
                 (Some(model), _) if post => Target::Create(Some(model)),
                 (_, Some((_, Some(id)))) if post => Target::Cancel(id),
                 (_, Some((id, None))) if get => Target::Look(id),
+                (None, None) if get => path.strip_prefix("models/").map_or(Target::Nothing, Target::Model),
                 _ => Target::Nothing,
             }
         }
@@ -155,8 +160,30 @@ async fn answer(simulator: &Simulator, call: &Inbound) -> anyhow::Result<Answer>
             Ok(Json(json!({"type": "organization", "username": "simulated", "name": "Simulated"})).into())
         }
         Target::Secret => Ok(Json(json!({"key": simulator.webhook_secret().expose()})).into()),
+        Target::Models => Ok(offered(simulator, call).into()),
+        Target::Model(id) => Ok(match models::find(id) {
+            None if !simulator.options.further.contains_key(id) => not_found().into(),
+            _ => Json(model_json(id)).into(),
+        }),
         Target::Nothing => Ok(not_found().into()),
     }
+}
+
+/// The list of public models, in pages of four.
+fn offered(simulator: &Simulator, call: &Inbound) -> Response {
+    const PAGE: usize = 4;
+    let skipped: usize = call.query("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+    let ids: Vec<_> = models::offered().skip(skipped).collect();
+    let page: Vec<_> = ids.iter().take(PAGE).map(|id| model_json(id)).collect();
+    let next =
+        (ids.len() > PAGE).then(|| format!("{}/v1/models?cursor={}", simulator.base(), skipped + PAGE));
+    Json(json!({"next": next, "previous": null, "results": page})).into_response()
+}
+
+fn model_json(id: &str) -> Value {
+    let (owner, name) = id.split_once('/').unwrap_or((id, ""));
+    json!({"url": format!("https://replicate.com/{id}"), "owner": owner, "name": name,
+           "visibility": "public", "latest_version": null})
 }
 
 async fn create(simulator: &Simulator, call: &Inbound, named: Option<&str>) -> anyhow::Result<Answer> {

@@ -17,6 +17,11 @@ pub(super) struct Model {
     pub(super) lists: bool,
 }
 
+/// The public models, newest first, from a place on; the first two no client of ours knows.
+pub(super) fn offered() -> impl Iterator<Item = &'static str> {
+    ["google/veo-4", "someone/else"].into_iter().chain(MODELS.iter().map(|model| model.id))
+}
+
 pub(super) fn find(id: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.id == id)
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+mod bill;
+mod offers;
 mod reason;
 
 use bytes::Bytes;
@@ -13,7 +15,9 @@ use url::{Url, form_urlencoded};
 use self::reason::{Reason, detail_types};
 use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 use crate::provider::adapters::model_input::model_input;
+use crate::provider::bill::{BillOf, BillPage};
 use crate::provider::call::{Answer, Call};
+use crate::provider::listing::OfferPage;
 use crate::provider::order::{CreateOrder, Lost};
 use crate::provider::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
 use crate::provider::reading::{self, amount, asset_url, items, micro_usd, remote_job, step, text, word};
@@ -194,18 +198,36 @@ impl Adapter for Fal {
     /// ping asks for one only.
     fn prices(&self, routes: &[&Route]) -> Vec<Call> {
         let endpoints: Vec<&str> = routes.iter().flat_map(|route| route.endpoints()).collect();
-        let call = |endpoints: &[&str]| {
-            let query = form_urlencoded::Serializer::new(String::new())
-                .append_pair("endpoint_id", &endpoints.join(","))
-                .finish();
-            Call::new(Method::GET, PLATFORM, format!("/v1/models/pricing?{query}"))
-        };
-        endpoints.chunks(PRICES_MAX).map(call).collect()
+        endpoints.chunks(PRICES_MAX).map(offers::price).collect()
     }
 
     fn read_prices(&self, answer: &Answer) -> Option<Vec<Listed>> {
         let body = answer.object().filter(|body| answer.is_ok() && body["prices"].is_array())?;
         Some(items(&body["prices"]).iter().filter_map(listed).collect())
+    }
+
+    fn endpoint(&self, endpoint: &str) -> Option<Call> {
+        Some(offers::price(&[endpoint]))
+    }
+
+    fn offers(&self, cursor: Option<&str>) -> Option<Call> {
+        Some(offers::call(cursor))
+    }
+
+    fn read_offers(&self, answer: &Answer) -> Option<OfferPage> {
+        offers::read(answer)
+    }
+
+    fn family(&self) -> usize {
+        2
+    }
+
+    fn bill(&self, of: &BillOf<'_>, part: usize, cursor: Option<&str>) -> Option<Call> {
+        bill::call(of, part, cursor)
+    }
+
+    fn read_bill(&self, of: &BillOf<'_>, _: Option<&str>, answer: &Answer) -> Option<BillPage> {
+        bill::read(of, answer)
     }
 }
 

@@ -1,0 +1,86 @@
+//! `genmux bills` on a data folder.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn genmux(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
+    command.current_dir(folder).args(arguments);
+    for name in ["FAL_KEY", "FAL_ADMIN_KEY", "FAL_BASE_URL", "CATALOG"] {
+        command.env_remove(name);
+    }
+    command.output().expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_bill_in_a_file_is_compared_and_what_does_not_agree_is_the_exit_code() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    assert!(genmux(path, &["demo", "a boat", "--out", "boat.mp4"]).status.success());
+    let listed = genmux(path, &["jobs", "list", "--account", "acct_demo", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let shown = genmux(path, &["jobs", "show", listed["jobs"][0]["id"].as_str().expect("an id")]);
+    let shown = text(&shown.stdout);
+    let remote = shown.split("remote ").nth(1).and_then(|rest| rest.split(',').next()).expect("a remote job");
+    let compare = |bill: &str, more: &[&str]| {
+        fs::write(path.join("bill.csv"), bill).expect("a file");
+        let given = ["bills", "compare", "--provider", "vertex", "--file", "bill.csv", "--since", "1h"];
+        genmux(path, &[&given[..], &["--until", "0s", "--simulated", "--json"], more].concat())
+    };
+    let right = compare(&format!("id,cost\n{remote},0.64\n"), &[]);
+    assert_eq!(right.status.code(), Some(0), "{}{}", text(&right.stdout), text(&right.stderr));
+    let right: Value = serde_json::from_slice(&right.stdout).expect("JSON");
+    assert_eq!((&right["matched"], &right["findings"]), (&json!(1), &json!([])));
+
+    let wrong = compare(&format!("key,sum\n{remote},0.60\nother,0.05\n"), &["--columns", "id=key,cost=sum"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    let wrong: Value = serde_json::from_slice(&wrong.stdout).expect("JSON");
+    assert_eq!(wrong["kinds"]["cost_differs"], json!({"count": 1, "micro_usd": 40_000}));
+    assert_eq!(wrong["kinds"]["unknown_remote_job"], json!({"count": 1, "micro_usd": 50_000}));
+    assert_eq!(wrong["findings"][0]["line"], 3);
+    assert_eq!(
+        compare(&format!("id,cost\n{remote},0.60\n"), &["--tolerance", "0.04"]).status.code(),
+        Some(0)
+    );
+
+    let odd = compare("id,cost\na,-1\n", &[]);
+    let odd = (odd.status.code(), text(&odd.stderr));
+    assert_eq!(odd.0, Some(1));
+    assert!(odd.1.contains("bill.csv is no bill: line 2: `-1` is no amount of dollars"), "{odd:?}");
+}
+
+#[test]
+fn what_a_comparison_needs_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    assert!(genmux(path, &["demo", "a boat", "--out", "boat.mp4"]).status.success());
+    fs::write(path.join("bill.csv"), "id,cost\na,1\n").expect("a file");
+    let compare = |more: &[&str]| {
+        let ended = genmux(path, &[&["bills", "compare"], more].concat());
+        assert!(!ended.status.success());
+        text(&ended.stderr)
+    };
+    for (more, wanted) in [
+        (&["--provider", "fal"][..], "--file"),
+        (&["--file", "bill.csv"], "--provider"),
+        (&["--provider", "sora", "--file", "bill.csv"], "sora"),
+        (&["--provider", "fal", "--file", "bill.csv", "--from-api"], "cannot be used with"),
+        (&["--provider", "fal", "--file", "none.csv"], "none.csv is no bill"),
+        (&["--provider", "fal", "--file", "bill.csv"], "name the period with --since and --until"),
+        (&["--provider", "fal", "--file", "bill.csv", "--since", "1h", "--until", "2h"], "must begin before"),
+        (&["--provider", "fal", "--file", "bill.csv", "--columns", "sum=a"], "must be like id="),
+        (&["--provider", "fal", "--file", "bill.csv", "--tolerance", "x"], "must be an amount of dollars"),
+        (&["--provider", "fal", "--from-api"], "FAL_KEY is missing"),
+        (&["--provider", "minimax", "--from-api", "--since", "8d"], "lists what it made for 7 days"),
+    ] {
+        let output = compare(more);
+        assert!(output.contains(wanted), "{more:?}: {output}");
+    }
+}
