@@ -140,18 +140,12 @@ def deploy(emulator, order):
 def operate(emulator, outputs, order):
     """What an operator does after the deployment, and what the emulator left out of the template."""
     secrets, sqs = emulator.client("secretsmanager"), emulator.client("sqs")
-    secrets.put_secret_value(
-        SecretId=outputs["ProviderKeysSecret"], SecretString=json.dumps(order["secrets"]["ProviderKeys"])
-    )
-    secrets.put_secret_value(
-        SecretId=outputs["ChannelSecretsSecret"], SecretString=json.dumps(order["secrets"]["ChannelSecrets"])
-    )
-    of_webhooks = outputs["WebhookSecretsSecret"]
-    made = json.loads(secrets.get_secret_value(SecretId=of_webhooks)["SecretString"])
-    assert len(made["WEBHOOK_TOKEN_SECRET"]) == 64, "the template makes the secret of callback URLs"
-    secrets.put_secret_value(
-        SecretId=of_webhooks, SecretString=json.dumps(order["secrets"]["WebhookSecrets"] | made)
-    )
+    for name, values in order["secrets"].items():
+        secret = outputs[f"{name}Secret"]
+        made = {} if name == "ProviderKeys" else json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
+        if name == "WebhookSecrets":
+            assert len(made["WEBHOOK_TOKEN_SECRET"]) == 64, "the template makes the secret of callback URLs"
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(values | made))
     # The emulator speaks no TLS, and its roles keep to the bucket's policy, which asks for it.
     emulator.client("s3").delete_bucket_policy(Bucket=outputs["MediaBucketName"])
     # The emulator does not apply the table's TTL.
@@ -160,7 +154,7 @@ def operate(emulator, outputs, order):
         TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
     )
     # Five deliveries in vain take half an hour with the template's visibility timeouts.
-    for queue in ["dispatch", "poll", "settle", "fetch"]:
+    for queue in ["dispatch", "poll", "settle", "fetch", "notify", "deliver", "payment"]:
         url = sqs.get_queue_url(QueueName=f"{STACK}-{queue}")["QueueUrl"]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "6"})
 

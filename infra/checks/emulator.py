@@ -1,5 +1,7 @@
 """Runs the emulator, with what it lacks put in. Nothing here changes the template."""
 
+import string
+
 import ministack.app
 from ministack.services.cloudformation import provisioners
 
@@ -23,12 +25,33 @@ simple_secret = handlers["create"]
 
 
 def secret(logical_id, properties, stack_name):
-    """Its `Ref` is the secret's name; on AWS it is the ARN, which policies need."""
+    """Its `Ref` is the secret's name; on AWS it is the ARN, which policies need. It generates secrets with
+    punctuation, also where that is excluded."""
+    generate = properties.get("GenerateSecretString", {})
+    if generate.get("ExcludePunctuation"):
+        properties = properties | {"GenerateSecretString": generate | {"ExcludeCharacters": string.punctuation}}
     _, attributes = simple_secret(logical_id, properties, stack_name)
     return attributes["Arn"], attributes
 
 
 handlers["create"] = secret
+
+
+def left_out(named):
+    """A resource of which nothing is made."""
+    return {
+        "create": lambda logical_id, properties, stack_name: (named(logical_id, properties), {}),
+        "update": lambda *_: None,
+        "delete": lambda *_: None,
+    }
+
+
+# It knows no responses of WebSocket routes.
+provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::RouteResponse"] = left_out(
+    lambda _, properties: f"{properties['RouteId']}-{properties['RouteResponseKey']}"
+)
+# It speaks no TLS, which is all that the queues' policy asks for.
+provisioners._RESOURCE_HANDLERS["AWS::SQS::QueuePolicy"] = left_out(lambda logical_id, _: logical_id)
 
 if __name__ == "__main__":
     ministack.app.main()
