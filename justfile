@@ -27,6 +27,10 @@ it *NAMES:
 simulate SEEDS="20" JOBS="100":
     cargo run --release --package tests --bin simulate -- --seeds {{SEEDS}} --jobs {{JOBS}}
 
+# What a release costs: `just bench functions`, `just bench load`.
+bench WHAT *ARGS:
+    infra/bench {{WHAT}} {{ARGS}}
+
 lint:
     cargo fmt --check
     cargo lint

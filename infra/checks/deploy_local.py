@@ -32,6 +32,14 @@ PATIENCE_S = 180
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+class Stays(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+NO_REDIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stays)
+
+
 def until(what, look, patience_s=PATIENCE_S):
     """The first truth that `look` gives; an error that says what never came."""
     end = time.monotonic() + patience_s
@@ -346,6 +354,22 @@ class Suite:
         answer = self.emulator.client("lambda").invoke(FunctionName=f"{STACK}-socket", Payload=event)
         assert json.loads(answer["Payload"].read())["statusCode"] == 401
 
+    def a_purchase_is_paid(self):
+        """By a message, as `reconcile` sends one: the simulated processor sends no webhooks here."""
+        body = {"processor": "stripe", "amount": 1000, "currency": "USD", "return_url": "https://shop.example/back"}
+        status, _, bought = self.call("POST", "/v1/topups", body, idempotency_key="purchase")
+        assert status == 201, (status, bought)
+        page = urllib.request.Request(bought["url"], b"", method="POST")
+        try:
+            NO_REDIRECT.open(page, timeout=60)
+        except urllib.error.HTTPError as paid:
+            assert paid.status in (302, 303), paid.status
+        self.sqs.send_message(
+            QueueUrl=self.queue("payment"),
+            MessageBody=json.dumps({"type": "payment_check.v1", "topup": bought["id"]}),
+        )
+        until("the credits", lambda: self.call("GET", f"/v1/topups/{bought['id']}")[2]["status"] == "paid")
+
     def a_page_of_the_console_is_served(self):
         with OPENER.open(f"{self.api}/console", timeout=60) as page:
             assert "sign-in" in page.read().decode()
@@ -392,7 +416,7 @@ class Suite:
         self.sqs.delete_message(QueueUrl=self.queue("poll-dead"), ReceiptHandle=moved["ReceiptHandle"])
         until("the letter again", lambda: self.depth("poll-dead") == 1)
         shown = self.genmux("jobs", "show", job, "--table", self.outputs["TableName"], "--stack", STACK)
-        assert "poll.v9 sent, and given up" in shown, shown
+        assert "poll.v9 sent, now in the dead-letter queue" in shown, shown
 
     def the_books_add_up(self):
         table, bucket = self.outputs["TableName"], self.outputs["MediaBucketName"]
@@ -419,6 +443,7 @@ class Suite:
             self.a_canceled_job_is_refunded,
             self.a_callback_arrives_signed,
             self.a_socket_without_a_ticket_is_refused,
+            self.a_purchase_is_paid,
             self.a_page_of_the_console_is_served,
             self.the_schedules_run,
             self.a_poison_message_alone_goes_to_the_dead_letter_queue_and_back,

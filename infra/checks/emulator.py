@@ -3,6 +3,7 @@
 import string
 
 import ministack.app
+from ministack.core import iam_actions
 from ministack.services.cloudformation import provisioners
 
 simple_alarm = provisioners._cw_metric_alarm_record
@@ -52,6 +53,17 @@ provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::RouteResponse"] = left_out(
 )
 # It speaks no TLS, which is all that the queues' policy asks for.
 provisioners._RESOURCE_HANDLERS["AWS::SQS::QueuePolicy"] = left_out(lambda logical_id, _: logical_id)
+
+action_of = iam_actions.extract_iam_action
+
+
+def action(*request):
+    """A batch of messages needs the right of one: on AWS there is no other."""
+    found = action_of(*request)
+    return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
+
+
+iam_actions.extract_iam_action = action
 
 if __name__ == "__main__":
     ministack.app.main()

@@ -158,3 +158,33 @@ fn end_at_sigterm() {
         std::process::exit(0)
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    use super::{AWS_ROOTS, aws_http};
+    use crate::boot::Env;
+
+    #[test]
+    fn each_root_of_amazon_is_usable() {
+        let mut roots = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(AWS_ROOTS) {
+            roots.add(root.unwrap()).unwrap();
+        }
+        assert_eq!(roots.len(), 5);
+        assert!(aws_http(&Env::default()).is_ok());
+    }
+
+    #[test]
+    fn a_bundle_that_is_not_there_stops_the_start() {
+        let env = Env::from_pairs([("AWS_CA_BUNDLE", "/none/bundle.pem")]);
+        let error = aws_http(&env).unwrap_err();
+        assert!(
+            format!("{error:?}").starts_with("the file that AWS_CA_BUNDLE names cannot be read: "),
+            "{error:?}"
+        );
+    }
+}

@@ -77,11 +77,14 @@ mod tests {
 
     use super::*;
 
+    /// A certificate that is its own root, for this test alone.
+    const STRANGER: &[u8] = include_bytes!("../../fixtures/tls/stranger.pem");
+
     /// Both ends of a handshake, without a network; what the client says to the server's certificate.
     fn shake_hands(client: ClientConfig, name: &'static str) -> Result<(), Error> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
-        let cert = CertificateDer::from_pem_file(format!("{folder}/stranger.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(format!("{folder}/stranger_key.pem")).unwrap();
+        let cert = CertificateDer::from_pem_slice(STRANGER).unwrap();
+        let key =
+            PrivateKeyDer::from_pem_slice(include_bytes!("../../fixtures/tls/stranger_key.pem")).unwrap();
         let server = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -111,8 +114,7 @@ mod tests {
         assert_eq!(refused, Error::InvalidCertificate(CertificateError::UnknownIssuer));
         // The handshake itself is good: with nothing but the root that is missing, it passes.
         let mut roots = RootCertStore::empty();
-        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls/stranger.pem");
-        roots.add(CertificateDer::from_pem_file(own).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(STRANGER).unwrap()).unwrap();
         let trusting = || {
             let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER));
             let builder = builder.with_safe_default_protocol_versions().unwrap();

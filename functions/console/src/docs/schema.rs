@@ -151,7 +151,10 @@ pub(super) fn header(name: &str, header: &Value) -> Markup {
     let schema = header.get("schema").unwrap_or(&Value::Null);
     html! {
         dt id={ "headers-" (name) } { code { (name) } " " span.quiet { (kind(schema)) } }
-        dd { (line(text(header, "description"))) @if let Some(limits) = some(limits(schema)) { p.quiet { (limits) } } }
+        dd {
+            (line(text(header, "description")))
+            @for limits in [limits(schema), limits(header)].into_iter().filter_map(some) { p.quiet { (limits) } }
+        }
     }
 }
 

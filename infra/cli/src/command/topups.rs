@@ -269,7 +269,7 @@ mod tests {
         });
         assert_eq!(
             shown(topup.clone()).text,
-            "purchase       top_a\nstatus         refunded\nfailure        a\\u{1b}[31m\\u{a}b\n\
+            "purchase       top_a\nstatus         refunded\nfailure        a\\u001b[31m\\u000ab\n\
              price          55.00 BRL for 1000 credits\npaid by        abacatepay, pix, test\npayment        char_1\n\
              paid back      55.00 BRL, and 1000 credits taken back\ncreated        2026-11-30T09:00:00.000Z"
         );
