@@ -252,5 +252,5 @@ fn every_fixture_is_used() {
         folders.insert(provider);
     }
     let providers = Provider::ALL.iter().map(|provider| provider.name());
-    assert_eq!(folders, providers.chain(["payments"]).map(str::to_owned).collect());
+    assert_eq!(folders, providers.chain(["payments", "tls"]).map(str::to_owned).collect());
 }

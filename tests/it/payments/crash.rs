@@ -32,13 +32,16 @@ async fn a_purchase_survives_a_crash_and_a_failure_at_every_effect() {
     let shop = Shop::of(&world).await;
     for way in WAYS {
         let effects = effects(&shop, way).await;
-        assert!(effects >= 5, "{effects}");
         for moment in [Moment::Before, Moment::After] {
-            for k in 0..effects {
+            // A play may have an effect less or more than another: what is due is asked about as time passes.
+            for k in 0.. {
                 shop.world.wire.reset();
                 shop.world.wire.crash_at(k, moment);
                 play(&shop, way, &format!("{way} crash {moment:?} {k}")).await;
-                assert!(shop.world.wire.is_spent(), "{way} crash {moment:?} {k}: it never came");
+                if !shop.world.wire.is_spent() {
+                    assert!(k >= 5 && k + 2 >= effects, "{way} crash {moment:?}: {k} of {effects} effects");
+                    break;
+                }
                 // What follows an error is the same at each processor.
                 if way.0 == Processor::Stripe {
                     shop.world.wire.reset();

@@ -4,6 +4,7 @@ mod bills;
 mod callers;
 mod catalogue;
 mod commands;
+mod figures;
 mod images;
 mod process;
 mod server;
