@@ -326,12 +326,11 @@ async fn s3_forms() {
 #[ignore = "needs a package index: tests/sdk/run.sh otlp"]
 async fn otlp() {
     let (_world, collector, _customer, jobs) = crate::traces::played().await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("bodies.json");
+    let file = tempfile::NamedTempFile::new().unwrap();
     let bodies: Vec<_> = collector.at("/v1/traces").iter().map(harness::receiver::Received::json).collect();
-    std::fs::write(&file, json!(bodies).to_string()).unwrap();
+    std::fs::write(file.path(), json!(bodies).to_string()).unwrap();
     let traces = jobs.map(|(id, _)| domain::trace::TraceId::of_job(&id).to_string());
-    let said = script().arg(&file).args(traces).output().await.unwrap();
+    let said = script().arg(file.path()).args(traces).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
@@ -340,16 +339,15 @@ async fn otlp() {
 #[ignore = "needs a package index: tests/sdk/run.sh prometheus"]
 async fn prometheus() {
     let (_world, log, _receiver) = crate::metrics::played().await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("metrics.txt");
-    std::fs::write(&file, crate::metrics::exposed(&log).text()).unwrap();
-    let said = script().arg(&file).arg(TABLE.len().to_string()).output().await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), crate::metrics::exposed(&log).text()).unwrap();
+    let said = script().arg(file.path()).arg(TABLE.len().to_string()).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
 /// Runs Stripe's client for a script's language, which refunds a part of what our own flow has paid.
 async fn at_stripe() {
-    let (world, folder) = (World::new().await, tempfile::tempdir().unwrap());
+    let (world, file) = (World::new().await, tempfile::NamedTempFile::new().unwrap());
     let shop = Shop::of(&world).await;
     let bought = shop.bought(Processor::Stripe, "sdk").await.body;
     shop.pay(&bought).await;
@@ -360,9 +358,8 @@ async fn at_stripe() {
         "body": webhook["body"],
         "signature": webhook["headers"]["stripe-signature"],
     });
-    let file = folder.path().join("paid.json");
-    std::fs::write(&file, paid.to_string()).unwrap();
-    let said = script().arg(payment_url(&world)).arg(&file).output().await.unwrap();
+    std::fs::write(file.path(), paid.to_string()).unwrap();
+    let said = script().arg(payment_url(&world)).arg(file.path()).output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     world.drain().await;
     // What it refunded is taken back.
