@@ -77,7 +77,7 @@ async fn each_binary_answers_its_events_survives_nonsense_and_ends_when_told() {
         }
     }
     assert!(
-        ["submit", "dispatch", "fetch", "reconcile"].iter().all(|name| counted.contains(name)),
+        ["submit", "dispatch", "reconcile", "webhook"].iter().all(|name| counted.contains(name)),
         "{counted:?}"
     );
 }
