@@ -5,9 +5,9 @@
 import sys
 from urllib.request import Request, urlopen
 
+from apimatic_core.exceptions.auth_validation_exception import AuthValidationException
 from paypalserversdk.configuration import Configuration, Environment, Server
 from paypalserversdk.exceptions.error_exception import ErrorException
-from paypalserversdk.exceptions.o_auth_provider_exception import OAuthProviderException
 from paypalserversdk.http.auth.o_auth_2 import ClientCredentialsAuthCredentials
 from paypalserversdk.models.amount_with_breakdown import AmountWithBreakdown
 from paypalserversdk.models.checkout_payment_intent import CheckoutPaymentIntent
@@ -74,5 +74,5 @@ assert client.payments.get_captured_payment({"capture_id": ours}).body.status ==
 try:
     client_with("wrong").orders.get_order({"id": made.id})
     raise AssertionError("a wrong secret was taken")
-except OAuthProviderException:
+except AuthValidationException:
     pass
