@@ -1,6 +1,6 @@
 //! Traces: each job is one, of a request that created it and of all that was done for it.
 //!
-//! A [`Tracer`] runs an invocation. Within it, [`unit`] is one request or message, and [`called`] a call that
+//! A [`Tracer`] runs an invocation. Within it, [`unit()`] is one request or message, and [`called()`] a call that
 //! it made; each becomes a span as soon as its job is known. Without a collector nothing is kept, and only
 //! [`current`] is known, for the header `traceparent`.
 
