@@ -19,10 +19,10 @@ use serde_json::Value;
 use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::dialect::native::job_response;
-use shared::edge::dialect::openai::{self, Aliases, Show};
+use shared::edge::dialect::openai::{self, Aliases, Sent, Show};
 use shared::edge::dialect::{Asked, Dialect, gateway};
 use shared::edge::http::{Limit, Problem, answer, body_digest, check_version, parse, route_key};
-use shared::edge::{idempotency, note_created, note_job};
+use shared::edge::{idempotency, note_created, note_id, note_job};
 use shared::operate::prices::Terms;
 use shared::operate::submit::{Submission, Submit, Submitted};
 use shared::provider::fetch::Image;
@@ -101,28 +101,20 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     check_version(request.headers())?;
     let caller = app.callers.caller(request.headers(), Scope::Write, now).await?;
     let account = &caller.account;
-    let mut key = idempotency::key(request.headers())?;
     let mut door = Door { app, dialect: Dialect::of(request), warnings: Vec::new(), now };
-    // The gateway's body is not the whole request: its model is in a header.
-    let body_digest = if door.dialect == Dialect::Gateway { None } else { body_digest(request) };
-    let mut id = match &key {
+    let sent = door.read(request).await;
+    let in_body = sent.as_ref().ok().and_then(|sent| sent.key.clone());
+    let key = idempotency::key(request.headers())?.or(in_body);
+    let body_digest = door.body_digest(request, sent.as_ref().ok());
+    let id = match &key {
         Some(key) => JobId::for_key(account, key),
         None => JobId::from_bytes(app.random.bytes()),
     };
-    let Priced { order, price, terms, images, key: in_body } = match door.parse(request, &caller).await {
+    let Priced { order, price, terms, images } = match door.parse(request, sent, &caller).await {
         Ok(parsed) => parsed,
-        // A repeat of a request that an earlier release accepted.
-        Err(problem) if key.is_some() && body_digest.is_some() => {
-            let earlier = app.submit.jobs.get_with_request(&id).await?;
-            let same = earlier.filter(|(job, _)| job.body_digest() == body_digest.as_deref());
-            return same.map_or(Err(problem), |(job, order)| door.replayed(&job, &order));
-        }
+        Err(problem) if key.is_some() => return door.earlier(&id, body_digest.as_deref(), problem).await,
         Err(problem) => return Err(problem),
     };
-    if let Some(in_body) = in_body {
-        id = JobId::for_key(account, &in_body);
-        key = Some(in_body);
-    }
     match uploads::keep(app, &order, &images).await {
         Ok(()) => {}
         // A repeat of a request whose uploads have been deleted since, or a reused key.
@@ -137,7 +129,7 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
         }
         Err(problem) => return Err(problem),
     }
-    note_job(&id);
+    note_id(&id);
     let counted = key.is_none() && door.dialect == Dialect::OpenAi;
     let retry_count = counted.then(|| openai::retry_count(request.headers())).flatten();
     let submission = Submission { id, key: caller, order, price, terms, body_digest, retry_count };
@@ -160,13 +152,12 @@ async fn submit(app: &App, request: &Request) -> Result<Response<Body>, Problem>
     }
 }
 
-/// A valid request with its price, and the images and the idempotency key that came in its body.
+/// A valid request with its price, and the images that came with it.
 struct Priced {
     order: JobRequest,
     price: Credits,
     terms: Terms,
     images: Vec<(Upload, &'static str, Bytes)>,
-    key: Option<String>,
 }
 
 /// The dialect that a request came in: how it is read and answered.
@@ -178,12 +169,49 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    async fn parse(&mut self, request: &Request, caller: &ApiKey) -> Result<Priced, Problem> {
+    /// The body of a dialect whose body may hold the idempotency key.
+    async fn read(&self, request: &Request) -> Result<Sent, Problem> {
+        match self.dialect {
+            Dialect::OpenAi => openai::read(request).await,
+            Dialect::Native | Dialect::Gateway => Ok(Sent::default()),
+        }
+    }
+
+    /// What identifies the body. The gateway's is not the whole request: its model is in a header.
+    fn body_digest(&self, request: &Request, sent: Option<&Sent>) -> Option<String> {
+        match self.dialect {
+            Dialect::Gateway => None,
+            Dialect::Native => body_digest(request),
+            Dialect::OpenAi => body_digest(request).or_else(|| Some(sent?.digest())),
+        }
+    }
+
+    /// The answer to a request that is refused now: its job, if it repeats one that was accepted earlier.
+    async fn earlier(
+        &self,
+        id: &JobId,
+        body_digest: Option<&str>,
+        problem: Problem,
+    ) -> Result<Response<Body>, Problem> {
+        if body_digest.is_none() {
+            return Err(problem);
+        }
+        let earlier = self.app.submit.jobs.get_with_request(id).await?;
+        let same = earlier.filter(|(job, _)| job.body_digest() == body_digest);
+        same.map_or(Err(problem), |(job, order)| self.replayed(&job, &order))
+    }
+
+    async fn parse(
+        &mut self,
+        request: &Request,
+        sent: Result<Sent, Problem>,
+        caller: &ApiKey,
+    ) -> Result<Priced, Problem> {
         let account = &caller.account;
         let Self { app, now, .. } = *self;
-        let Asked { order, uploads, key } = match self.dialect {
-            Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new(), key: None },
-            Dialect::OpenAi => openai::order(request, account, &app.aliases, &app.catalog, now).await?,
+        let Asked { order, uploads } = match self.dialect {
+            Dialect::Native => Asked { order: parse(request)?, uploads: Vec::new() },
+            Dialect::OpenAi => openai::order(sent?, account, &app.aliases, &app.catalog, now)?,
             Dialect::Gateway => {
                 let started = gateway::order(request, account, &app.catalog, now)?;
                 self.warnings = started.warnings;
@@ -200,11 +228,12 @@ impl Door<'_> {
         caller.rules.allowed.check(&order, &app.catalog).map_err(Problem::not_allowed)?;
         let terms = app.submit.prices.of(account, now).await?;
         let price = terms.quote(&order, &app.catalog).ok_or_else(unpriced)?;
-        Ok(Priced { order, price, terms, images, key })
+        Ok(Priced { order, price, terms, images })
     }
 
     /// In OpenAI's dialect a deleted video is none, and the same order makes no second one.
     fn replayed(&self, job: &Job, order: &JobRequest) -> Result<Response<Body>, Problem> {
+        note_job(job.id());
         match self.dialect {
             Dialect::OpenAi if job.deleted_at().is_some() => Err(openai::was_deleted(job)),
             Dialect::Native | Dialect::OpenAi | Dialect::Gateway => {

@@ -302,9 +302,12 @@ fn wrong_field(field: String, detail: String) -> Problem {
 /// A digest of the JSON body, independent of the order of its members: it identifies a repeat of a
 /// request even if defaults or models have changed since. `None` if the body is not JSON.
 pub fn body_digest(request: &Request) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_slice(json_bytes(request)).ok()?;
-    let digest = Sha256::digest(serde_json::to_vec(&body).ok()?);
-    Some(base32(&digest[..16]))
+    Some(digest(&serde_json::from_slice(json_bytes(request)).ok()?))
+}
+
+/// The same of JSON that stands for a body.
+pub(super) fn digest(body: &serde_json::Value) -> String {
+    base32(&Sha256::digest(body.to_string())[..16])
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

@@ -36,12 +36,18 @@ pub fn note_account(account: &AccountId) {
 
 /// Adds the job that a request or a message is about; its trace is the job's.
 pub fn note_job(job: &JobId) {
-    Span::current().record("job", job.as_str());
+    note_id(job);
     trace::note_job(job);
+}
+
+/// The same for the log alone: a request that is refused is in no job's trace.
+pub fn note_id(job: &JobId) {
+    Span::current().record("job", job.as_str());
 }
 
 /// The request has created this job: it is the root of the job's trace, linked to the trace of its caller.
 pub fn note_created(job: &JobId, headers: &HeaderMap) {
+    note_id(job);
     let caller = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
     trace::note_created(job, caller);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use harness::{Answer, Moment, World};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::store::jobs::{OVERTAKEN_WITHIN, REPEATED_WITHIN};
 
 use super::{create, header, post};
@@ -245,4 +245,20 @@ async fn a_key_in_the_body_names_the_order_as_one_in_the_header_does() {
     assert_ne!(id(&post(&world, "/v1/videos", &[], &null).await), id(&made));
     assert_eq!(jobs(&world).await, 2);
     world.audit().await;
+}
+
+/// As with a key in the header: a repeat gets its job, whatever is sold by now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_in_the_body_finds_the_job_of_an_order_that_is_refused_by_now() {
+    let world = World::new().await;
+    let order = [("model", "pika-2.2"), ("prompt", "a boat"), ("idempotency_key", "order-1")];
+    let made = create(&world, &[], &order, None).await;
+    let invoked = world.wire.invocations().into_iter().rev().find(|(name, _)| name == "submit");
+    let (_, event) = invoked.unwrap();
+    // Without the provider that made it.
+    let submit = world.start("submit", &[("PROVIDERS", "runway")]).await;
+    let again = submit.invoke(event).await;
+    let body: Value = serde_json::from_str(again["body"].as_str().unwrap()).unwrap();
+    assert_eq!((&again["statusCode"], &body["id"]), (&json!(200), &json!(id(&made))), "{again}");
+    assert_eq!(jobs(&world).await, 1);
 }

@@ -62,8 +62,6 @@ impl Dialect {
 pub struct Asked {
     pub order: Order,
     pub uploads: Vec<(Upload, Bytes)>,
-    /// The idempotency key, if the body has it.
-    pub key: Option<String>,
 }
 
 /// An image as a dialect gives it.

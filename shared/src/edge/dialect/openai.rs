@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use domain::catalog::Catalog;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, State};
@@ -16,10 +17,13 @@ use http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::form::{self, Field};
 use super::{Asked, BODY_BYTES_MAX, Image, native, put, wrong};
-use crate::edge::http::{Problem, SHOULD_RETRY, body_bytes, check_length, json as answer, parse_within};
+use crate::edge::http::{
+    Problem, SHOULD_RETRY, body_bytes, check_length, digest, json as answer, parse_within,
+};
 use crate::edge::idempotency;
 
 /// The model of a request that names none, as their clients know it.
@@ -39,25 +43,53 @@ pub fn retry_count(headers: &HeaderMap) -> Option<u32> {
     headers.get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
-/// The order of `POST /v1/videos`, from a form or from JSON.
-pub async fn order(
-    request: &Request,
+/// The body of `POST /v1/videos`, as it came.
+#[derive(Debug, Default)]
+pub struct Sent {
+    fields: Map<String, Value>,
+    image: Option<Image>,
+    /// The idempotency key, if the body has it.
+    pub key: Option<String>,
+}
+
+impl Sent {
+    /// As [`body_digest`], of a form, whose bytes differ from try to try.
+    ///
+    /// [`body_digest`]: crate::edge::http::body_digest
+    pub fn digest(&self) -> String {
+        let image = match &self.image {
+            Some(Image::Bytes(bytes)) => Some(HEXLOWER.encode(&Sha256::digest(bytes))),
+            _ => None,
+        };
+        digest(&json!({"fields": self.fields, "image": image}))
+    }
+}
+
+/// Reads a form or JSON.
+pub async fn read(request: &Request) -> Result<Sent, Problem> {
+    let (mut fields, image) = match form::boundary(request.headers()) {
+        Some(boundary) => of_form(body_bytes(request), &boundary).await?,
+        None => (parse_within::<Map<String, Value>>(request, BODY_BYTES_MAX)?, None),
+    };
+    let key = key_in(&mut fields, request.headers())?;
+    Ok(Sent { fields, image, key })
+}
+
+/// The order in a body.
+pub fn order(
+    sent: Sent,
     account: &AccountId,
     aliases: &Aliases,
     catalog: &Catalog,
     now: Timestamp,
 ) -> Result<Asked, Problem> {
-    let (mut fields, mut image) = match form::boundary(request.headers()) {
-        Some(boundary) => of_form(body_bytes(request), &boundary).await?,
-        None => (parse_within::<Map<String, Value>>(request, BODY_BYTES_MAX)?, None),
-    };
+    let Sent { mut fields, mut image, key: _ } = sent;
     let reference = fields.remove(REFERENCE).filter(|value| !value.is_null());
     let reference = reference.map(|reference| image_of(&reference)).transpose()?;
     if image.is_some() && reference.is_some() {
         return Err(two_images());
     }
     image = image.or(reference);
-    let key = key_in(&mut fields, request.headers())?;
     let seconds = fields.remove("seconds").map(seconds).transpose()?.flatten();
     put(&mut fields, "duration_s", "seconds", seconds)?;
     let size = fields.remove("size").filter(|value| !value.is_null());
@@ -67,7 +99,6 @@ pub async fn order(
         fields.insert("model".to_owned(), Value::String(model));
     }
     let mut asked = Asked::read(fields)?;
-    asked.key = key;
     if let Some(image) = image {
         if asked.order.has_image() {
             return Err(wrong(REFERENCE, "stands for `image` and `image_url`: send one of them", vec![]));
