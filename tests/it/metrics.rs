@@ -23,6 +23,8 @@ pub(crate) async fn played() -> (World, Log, Receiver) {
         ("gen-4.5", "a boat"),
         ("pika-2.2", "a [[sim: create=drop-after]]"),
         ("veo-3.1", "a [[sim: create=refuse:429, only=fal]]"),
+        // The provider accepts it first.
+        ("veo-3.1", "a [[sim: fail=internal, only=fal]]"),
         ("pika-2.2", "a [[sim: create=refuse:401]]"),
     ]
     .into_iter()
@@ -65,22 +67,22 @@ async fn what_is_counted_is_what_the_table_says() {
     let figures = figures::read(&world.table(), accounts, now.minus(DAY), now).await.unwrap();
     let status = |state: State| f64::from(figures.jobs.get(state.name()).copied().unwrap_or(0));
     let counted = |name| sum(&batches, name);
-    assert_eq!((figures.submitted, figures.read), (6, 6), "{figures:?}");
+    assert_eq!((figures.submitted, figures.read), (7, 7), "{figures:?}");
     for (name, expected) in [
-        ("jobs_created", 6.0),
+        ("jobs_created", 7.0),
         ("jobs_succeeded", status(State::Succeeded)),
         ("jobs_failed", status(State::Failed)),
         ("jobs_canceled", status(State::Canceled)),
         ("job_errors", figures.errors.values().copied().map(f64::from).sum()),
         ("refunds", figures.refunds.into()),
         ("creates_unknown", 1.0),
-        ("failovers", 2.0),
+        ("failovers", 3.0),
         ("webhooks_refused", 1.0),
         ("deliveries_failed", 0.0),
     ] {
         assert_eq!(counted(name), expected, "{name}: {figures:?}");
     }
-    assert_eq!([State::Succeeded, State::Failed, State::Canceled].map(status), [4.0, 1.0, 1.0]);
+    assert_eq!([State::Succeeded, State::Failed, State::Canceled].map(status), [5.0, 1.0, 1.0]);
     let near =
         |name, expected: u64| assert!((counted(name) - expected as f64).abs() < 0.5, "{name} {expected}");
     near("refund_micro_credits", figures.refunded.micros());
@@ -89,7 +91,7 @@ async fn what_is_counted_is_what_the_table_says() {
     near("copied_bytes", bytes);
     assert_eq!(of(&batches, "job_errors").into_keys().collect::<Vec<_>>(), ["auth"]);
     let (took, waited) = (&of(&batches, "time_to_done_ms"), &of(&batches, "queue_wait_ms"));
-    assert_eq!(took["fetch"].len(), 4);
+    assert_eq!(took["fetch"].len(), 5);
     assert!(took["fetch"].iter().all(|ms| *ms >= 30_000.0), "what the simulator takes: {took:?}");
     assert!(waited["dispatch"].len() >= 6, "{waited:?}");
     let arrived = of(&batches, "callback_lag_ms")["deliver"].len();
@@ -218,6 +220,6 @@ async fn the_text_for_prometheus_has_every_metric_once_and_adds_up() {
     assert_eq!(families.keys().cloned().collect::<BTreeSet<_>>(), expected);
     let created =
         text.lines().find_map(|line| line.strip_prefix("genmux_jobs_created_total{function=\"submit\"} "));
-    assert_eq!(created, Some("6"));
-    assert!(text.contains("genmux_time_to_done_seconds_count{function=\"fetch\"} 4\n"), "{text}");
+    assert_eq!(created, Some("7"));
+    assert!(text.contains("genmux_time_to_done_seconds_count{function=\"fetch\"} 5\n"), "{text}");
 }

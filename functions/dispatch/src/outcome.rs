@@ -54,7 +54,8 @@ pub(crate) async fn read(
                 Ok(media) => Event::Delivered { number, cost, media },
                 // There will be no other answer.
                 Err(error @ CopyError::NotMedia(_)) => {
-                    tracing::warn!(job = %job.id(), error = chain(&error), "media.wrong");
+                    let provider = job.provider_of(number);
+                    tracing::warn!(job = %job.id(), provider, error = chain(&error), "media.wrong");
                     let fault = Fault::new(ErrorClass::Unknown, Some("wrong_file"), Billed::Unknown);
                     let verdict = Verdict::Broke { fault, cost };
                     Event::Attempt { number, event: AttemptEvent::Ended { remote: None, verdict } }

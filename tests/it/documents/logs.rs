@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shared::boot::metrics::TABLE;
 
@@ -84,18 +84,19 @@ fn spans() -> BTreeMap<String, BTreeSet<String>> {
     spans
 }
 
-/// What the code logs in functions, and the events that it says need a person.
-fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
-    let (mut kinds, mut alerts) = (BTreeMap::<String, Kind>::new(), BTreeSet::new());
-    // Named where a write is repeated.
-    let (mut repeated, mut of_repeats) = (BTreeSet::new(), Vec::new());
+/// One place that logs an event.
+pub(super) struct Call {
+    pub(super) file: PathBuf,
+    pub(super) name: String,
+    pub(super) fields: BTreeSet<String>,
+    level: String,
+    is_alert: bool,
+}
+
+/// Every place that logs an event in functions.
+pub(super) fn calls() -> Vec<Call> {
+    let mut calls = Vec::new();
     for (file, text) in sources(&["shared/src", "shared/domain/src", "functions"]) {
-        assert_macros_are_named_in_full(&file, &text);
-        for call in text.split("persist(").skip(1) {
-            let arguments = arguments(bracketed(call).0);
-            let name = arguments[2].trim_matches('"');
-            repeated.insert(name.to_owned());
-        }
         for rest in text.split("tracing::").skip(1) {
             let Some((level, rest)) = rest.split_once("!(") else { continue };
             if !LEVELS.contains(&level) {
@@ -112,16 +113,36 @@ fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
                 assert!(!value.starts_with('?'), "{}: {text}: not by name", file.display());
                 name.trim_start_matches('%').to_owned()
             };
-            let fields: BTreeSet<_> = fields.into_iter().map(field).collect();
-            if name == "{event}" {
-                of_repeats.push((level.to_owned(), fields));
-                continue;
-            }
-            let kind = kinds.entry(name.to_owned()).or_default();
-            kind.levels.insert(level.to_owned());
-            kind.fields.extend(fields);
-            alerts.extend(is_alert.then(|| name.to_owned()));
+            let fields = fields.into_iter().map(field).collect();
+            let (file, name, level) = (file.clone(), name.to_owned(), level.to_owned());
+            calls.push(Call { file, name, fields, level, is_alert });
         }
+    }
+    calls
+}
+
+/// What the code logs in functions, and the events that it says need a person.
+fn logged() -> (BTreeMap<String, Kind>, BTreeSet<String>) {
+    let (mut kinds, mut alerts) = (BTreeMap::<String, Kind>::new(), BTreeSet::new());
+    // Named where a write is repeated.
+    let (mut repeated, mut of_repeats) = (BTreeSet::new(), Vec::new());
+    for (file, text) in sources(&["shared/src", "shared/domain/src", "functions"]) {
+        assert_macros_are_named_in_full(&file, &text);
+        for call in text.split("persist(").skip(1) {
+            let arguments = arguments(bracketed(call).0);
+            let name = arguments[2].trim_matches('"');
+            repeated.insert(name.to_owned());
+        }
+    }
+    for Call { level, name, fields, is_alert, .. } in calls() {
+        if name == "{event}" {
+            of_repeats.push((level, fields));
+            continue;
+        }
+        let kind = kinds.entry(name.clone()).or_default();
+        kind.levels.insert(level);
+        kind.fields.extend(fields);
+        alerts.extend(is_alert.then_some(name));
     }
     for (level, fields) in of_repeats {
         for name in &repeated {

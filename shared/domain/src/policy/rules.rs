@@ -124,11 +124,7 @@ impl Window {
     /// From the submit to the end of the attempt that succeeded, of each success.
     pub fn times_to_done(jobs: &[Job]) -> Vec<Duration> {
         let succeeded = jobs.iter().filter(|job| job.state() == State::Succeeded);
-        let ended = |job: &Job| {
-            let attempt = job.current().and_then(|attempt| attempt.ended_at);
-            attempt.or_else(|| job.ended_at()).unwrap_or(job.created_at())
-        };
-        succeeded.map(|job| ended(job).since(job.created_at())).collect()
+        succeeded.filter_map(|job| Some(job.ended_at()?.since(job.created_at()))).collect()
     }
 
     /// Successes of the ended jobs.

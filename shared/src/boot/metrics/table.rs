@@ -11,6 +11,7 @@ const SUCCEEDED: Only = &[("status", &["succeeded"])];
 const FAILED: Only = &[("status", &["failed"])];
 const CANCELED: Only = &[("status", &["canceled"])];
 const CLAIMED: Only = &[("event", &["claimed"])];
+const FAILED_OVER: Only = &[("from", &["dispatching", "running", "settling"]), ("to", &["queued"])];
 const REFUNDED: Only = &[("refunded", &["true"])];
 const CREATE: Only = &[("what", &["create"])];
 const CREATE_REFUSED: Only = &[("what", &["create"]), ("outcome", &["refused", "not_sent"])];
@@ -35,7 +36,8 @@ pub const TABLE: [Metric; 28] = [
         Milliseconds,
         Spread,
     ),
-    Metric::count("failovers", "job.failover", "attempts that failed while their jobs went on"),
+    Metric::count("failovers", "job.advanced", "attempts that failed while their jobs went on")
+        .only(FAILED_OVER),
     Metric::count("refunds", "job.advanced", "refunds").only(REFUNDED),
     Metric::count("refund_micro_credits", "job.ended", "what was refunded").of(
         "refund_micros",
