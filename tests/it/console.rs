@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use shared::store::keystore::{KeyStore, Scope};
 
 /// A browser: it keeps the session cookie, and says where its forms come from.
-struct Browser {
+pub(crate) struct Browser {
     http: reqwest::Client,
     url: String,
     origin: String,
@@ -20,9 +20,9 @@ struct Browser {
 
 /// What the browser got.
 #[derive(Debug)]
-struct Shown {
+pub(crate) struct Shown {
     status: StatusCode,
-    location: String,
+    pub(crate) location: String,
     cookie: String,
     policy: String,
     html: String,
@@ -35,7 +35,7 @@ impl Browser {
         Self { http, url: format!("{origin}/console"), origin, cookie: String::new() }
     }
 
-    async fn signed_in(world: &World, key: &str) -> Self {
+    pub(crate) async fn signed_in(world: &World, key: &str) -> Self {
         let mut browser = Self::new(world);
         let shown = browser.post("/sign-in", &[("key", key)]).await;
         assert_eq!((shown.status, shown.location.as_str()), (StatusCode::SEE_OTHER, "/console"), "{shown:?}");
@@ -47,7 +47,7 @@ impl Browser {
         self.send(self.http.get(format!("{}{path}", self.url))).await
     }
 
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Shown {
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Shown {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let post = self.http.post(format!("{}{path}", self.url)).header("origin", &self.origin).body(body);
         self.send(post.header("content-type", "application/x-www-form-urlencoded")).await

@@ -10,7 +10,11 @@ use harness::{Receiver, World};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::boot::Env;
+use shared::operate::trace;
+use shared::store::keystore::Scope;
 use tokio::time::Instant;
+
+use crate::console::Browser;
 
 const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -140,4 +144,52 @@ async fn a_collector_that_fails_or_hangs_is_tried_once_in_a_while_and_changes_no
     }
     let tries = collector.count("/v1/traces");
     assert!((1..=17).contains(&tries), "one try of each function, then a pause: {tries}");
+}
+
+/// A page of the console submits as well; an order that is refused is in no job's trace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_the_console_has_a_root_and_a_refused_order_has_no_trace() {
+    let collector = Receiver::start().await;
+    let world = traced(&collector.base).await;
+    let browser = Browser::signed_in(&world, &world.key).await;
+    let fields = [("form", "f1"), ("model", "pika-2.2"), ("prompt", "a boat")];
+    let made = browser.post("/playground", &fields).await.location;
+    let id: JobId = made.strip_prefix("/console/jobs/").unwrap().parse().unwrap();
+    world.finish(&id).await;
+    let trace = TraceId::of_job(&id).to_string();
+    let of_job: Vec<_> =
+        spans(&collector).into_iter().filter(|(_, span)| span["traceId"] == *trace).collect();
+    let roots: Vec<_> = of_job.iter().filter(|(_, span)| span["parentSpanId"].is_null()).collect();
+    let [(function, _)] = roots[..] else { panic!("one root: {of_job:?}") };
+    assert_eq!(function, "genmux-console");
+
+    let before = spans(&collector).len();
+    let poor = world.new_key(&"acct_poor".parse().unwrap(), vec![Scope::Write]).await;
+    let (poor, order) =
+        (format!("Bearer {poor}"), json!({"model": "pika-2.2", "prompt": "a boat"}).to_string());
+    let headers = [("authorization", &*poor), ("idempotency-key", "refused")];
+    let refused = world.call(reqwest::Method::POST, "/v1/jobs", &headers, Some(&order)).await;
+    assert_eq!((refused.status.as_u16(), refused.headers.get("traceparent")), (402, None), "{refused:?}");
+    assert_eq!(spans(&collector).len(), before);
+    world.audit().await;
+}
+
+/// An event has ended when the last of its deliveries has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_lasts_until_its_last_delivery_has_ended() {
+    let (world, arrives, fails) = (World::new().await, Receiver::start().await, Receiver::start().await);
+    fails.answers("/hook", 500, &[], "");
+    for url in [arrives.url("/hook"), fails.url("/hook")] {
+        let body = json!({"url": url, "types": ["job.succeeded"]}).to_string();
+        let made = world.call(reqwest::Method::POST, "/v1/endpoints", &[], Some(&body)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    }
+    let id = world.submit("pika-2.2", "a boat", "lasts").await;
+    let job = world.finish(&id).await;
+    world.drain().await;
+    let root = trace::read(&world.table(), &id).await.unwrap().unwrap();
+    assert_eq!(root.end, job.ended_at());
+    let event = root.children.iter().find(|node| node.name.starts_with("event ")).unwrap();
+    assert_eq!((event.children.len(), event.end), (2, None), "{event:?}");
+    assert!(event.children.iter().any(|delivery| delivery.end.is_some()), "{event:?}");
 }

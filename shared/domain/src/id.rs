@@ -101,15 +101,15 @@ impl AccountId {
     }
 }
 
-/// What these texts name, without a collision.
-fn named(texts: &[&str]) -> [u8; 16] {
+/// What these texts name: the first bytes of a hash.
+pub(crate) fn named<const N: usize>(texts: &[&str]) -> [u8; N] {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&hash.finalize()[..N]);
     bytes
 }
 

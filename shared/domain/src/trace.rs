@@ -4,9 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
+use data_encoding::HEXLOWER;
 
-use super::id::JobId;
+use super::id::{JobId, named};
 
 /// The trace of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,22 +23,16 @@ pub struct Traceparent {
     pub span: SpanId,
 }
 
-/// The first bytes of a hash of texts; never all zero, which would be no id.
-fn named<const N: usize>(texts: &[&str]) -> [u8; N] {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update(text.as_bytes());
-        hash.update([0]);
-    }
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&hash.finalize()[..N]);
+/// What texts name; never all zero, which would be no id.
+fn of_texts<const N: usize>(texts: &[&str]) -> [u8; N] {
+    let mut bytes = named(texts);
     bytes[N - 1] |= u8::from(bytes == [0; N]);
     bytes
 }
 
 impl TraceId {
     pub fn of_job(job: &JobId) -> Self {
-        Self(named(&["trace", job.as_str()]))
+        Self(of_texts(&["trace", job.as_str()]))
     }
 }
 
@@ -50,23 +44,19 @@ impl SpanId {
 
     /// The span that these texts name.
     pub fn of(texts: &[&str]) -> Self {
-        Self(named(&[&["span"], texts].concat()))
+        Self(of_texts(&[&["span"], texts].concat()))
     }
-}
-
-fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex(&self.0, f)
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex(&self.0, f)
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -83,14 +73,7 @@ pub struct InvalidTraceparent;
 
 /// Bytes in lower-case hex; `None` if they are all zero.
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let is_hex = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
-    if text.len() != 2 * N || !text.as_bytes().iter().all(is_hex) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
+    let bytes: [u8; N] = HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()?;
     (bytes != [0; N]).then_some(bytes)
 }
 

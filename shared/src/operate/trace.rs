@@ -48,12 +48,14 @@ pub async fn read(table: &Table, job: &JobId) -> Result<Option<Node>, Error> {
 
 fn tree(history: &History, events: &[(Event, Vec<Delivery>)]) -> Node {
     let job = &history.job;
-    let end = history.moves.iter().find(|moved| moved.state.is_terminal()).map(|moved| moved.at);
-    let mut root = Node::new(format!("{} {}", job.id(), job.state().name()), job.created_at(), end);
+    let mut root =
+        Node::new(format!("{} {}", job.id(), job.state().name()), job.created_at(), job.ended_at());
     root.children = states(history);
     root.children.extend(job.attempts().iter().map(attempt));
     root.children.extend(events.iter().map(|(event, deliveries)| {
-        let done = deliveries.iter().map(ended).max().flatten();
+        // Of several deliveries, the last to end; without one, at once.
+        let ends: Option<Vec<_>> = deliveries.iter().map(ended).collect();
+        let done = ends.map(|ends| ends.into_iter().max().unwrap_or(event.created_at));
         let mut node = Node::new(format!("event {}", event.kind.as_str()), event.created_at, done);
         node.children = deliveries.iter().map(delivery).collect();
         node

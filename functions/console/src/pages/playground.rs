@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use domain::catalog::{Audio, Kind, Model};
 use domain::id::{JobId, base32};
 use domain::request::{FieldError, JobRequest, Order};
-use lambda_http::http::StatusCode;
+use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
 use shared::edge::http::Problem;
+use shared::edge::{note_created, note_job};
 use shared::operate::prices::Terms;
 use shared::operate::read;
 use shared::operate::submit::Submission;
@@ -67,6 +68,11 @@ pub(crate) async fn submit(page: &Page<'_>) -> Result<Response<Body>, Problem> {
         Submission { id, key: caller, order: request, price, terms, body_digest: None, retry_count: None };
     let submitted = app.submit.place(submission, now).await?;
     if let Created::New(job) | Created::Existing(job) = &submitted.created {
+        match &submitted.created {
+            // A page has no caller whose trace it could be linked to.
+            Created::New(_) => note_created(job.id(), &HeaderMap::new()),
+            _ => note_job(job.id()),
+        }
         return Ok(page.layout.redirect(&format!("jobs/{}", job.id())));
     }
     let reused = || "This form has made a job already: open the playground again.".to_owned();

@@ -80,14 +80,15 @@ impl Timer {
         let provider = self.provider.name();
         let attributes =
             vec![("genmux.provider", provider.to_owned()), ("genmux.outcome", outcome.to_owned())];
-        trace::called(self.what, self.elapsed(), status.is_none(), attributes);
+        let took = self.elapsed();
+        trace::called(self.what, took, status.is_none_or(|status| status >= 400), attributes);
         tracing::info!(
             provider,
             what = self.what,
             status,
             outcome,
             reason,
-            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "provider.called"
         );
     }
