@@ -40,10 +40,8 @@ pub enum StartError {
     Traces(#[from] crate::trace::BadExporter),
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
-    #[error("the file that AWS_CA_BUNDLE names cannot be read")]
-    CaBundle(#[source] std::io::Error),
-    #[error("the roots of TLS for AWS are not usable")]
-    Roots(#[source] aws_smithy_http_client::HttpClientError),
+    #[error("AWS_CA_BUNDLE must name a PEM file of certificates")]
+    CaBundle(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("WEBHOOK_TOKEN_SECRET is not usable")]
     CallbackSecrets(#[source] crate::provider::EmptySecret),
 }

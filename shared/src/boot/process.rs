@@ -9,6 +9,9 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use futures_util::try_join;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Clock, Env, Random, StartError, own_catalog, secrets, telemetry};
@@ -139,13 +142,32 @@ const AWS_ROOTS: &[u8] = include_bytes!("aws_roots.pem");
 /// names: reading all that the system trusts is most of the start of a process.
 fn aws_http(env: &Env) -> Result<SharedHttpClient, StartError> {
     let roots = match env.get("AWS_CA_BUNDLE") {
-        Some(path) => std::fs::read(path).map_err(StartError::CaBundle)?,
+        Some(path) => bundle(path).map_err(StartError::CaBundle)?,
         None => AWS_ROOTS.to_vec(),
     };
     let store = TrustStore::empty().with_pem_certificate(roots);
-    let context = TlsContext::builder().with_trust_store(store).build().map_err(StartError::Roots)?;
+    let context = TlsContext::builder().with_trust_store(store).build();
+    let context = context.map_err(|error| StartError::CaBundle(error.into()))?;
     let provider = tls::Provider::Rustls(CryptoMode::AwsLc);
     Ok(Builder::new().tls_provider(provider).tls_context(context).build_https())
+}
+
+/// The certificates in a file. The AWS client panics at its first use where one is not usable.
+fn bundle(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let pem = std::fs::read(path)?;
+    if usable(&pem)? == 0 {
+        return Err("it has no certificate".into());
+    }
+    Ok(pem)
+}
+
+/// How many roots these are, all of which must be usable.
+fn usable(pem: &[u8]) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(pem) {
+        roots.add(root?)?;
+    }
+    Ok(roots.len())
 }
 
 /// Nothing is kept in memory that must be saved, so the end is one line and an exit code. The
@@ -161,30 +183,28 @@ fn end_at_sigterm() {
 
 #[cfg(test)]
 mod tests {
-    use rustls::RootCertStore;
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-
-    use super::{AWS_ROOTS, aws_http};
+    use super::{AWS_ROOTS, aws_http, usable};
     use crate::boot::Env;
 
     #[test]
     fn each_root_of_amazon_is_usable() {
-        let mut roots = RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(AWS_ROOTS) {
-            roots.add(root.unwrap()).unwrap();
-        }
-        assert_eq!(roots.len(), 5);
+        assert_eq!(usable(AWS_ROOTS).unwrap(), 5);
         assert!(aws_http(&Env::default()).is_ok());
     }
 
     #[test]
-    fn a_bundle_that_is_not_there_stops_the_start() {
-        let env = Env::from_pairs([("AWS_CA_BUNDLE", "/none/bundle.pem")]);
-        let error = aws_http(&env).unwrap_err();
-        assert!(
-            format!("{error:?}").starts_with("the file that AWS_CA_BUNDLE names cannot be read: "),
-            "{error:?}"
-        );
+    fn a_bundle_that_cannot_be_used_stops_the_start() {
+        let with = |path: &str| aws_http(&Env::from_pairs([("AWS_CA_BUNDLE", path)]));
+        assert!(with("src/boot/aws_roots.pem").is_ok());
+        for path in ["/none/bundle.pem", "Cargo.toml"] {
+            let text = format!("{:?}", with(path).unwrap_err());
+            assert!(
+                text.starts_with("AWS_CA_BUNDLE must name a PEM file of certificates: "),
+                "{path}: {text}"
+            );
+        }
+        let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(usable(broken).is_err() && usable(&[AWS_ROOTS, broken].concat()).is_err());
+        assert_eq!(usable(b"").unwrap(), 0);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client;
+use super::{client, tls};
 
 /// How long a try may take; there is no second.
 pub(crate) const TRY_MAX: Duration = Duration::from_millis(300);
@@ -52,6 +52,9 @@ impl Exporter {
         }
         url.path_segments_mut().map_err(|()| BadExporter::Endpoint)?.pop_if_empty().extend(["v1", "traces"]);
         let headers = parse_headers(headers).ok_or(BadExporter::Headers)?;
+        if url.scheme() == "https" {
+            tls::read_roots();
+        }
         let http = client::builder().redirect(Policy::none()).timeout(TRY_MAX).build();
         let http = http.map_err(BadExporter::Client)?;
         Ok(Self { http, url, headers, paused_until: Mutex::new(None) })

@@ -18,6 +18,11 @@ static VERIFIER: LazyLock<Option<Arc<WebPkiServerVerifier>>> = LazyLock::new(|| 
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&PROVIDER)).build().ok()
 });
 
+/// Reads the roots now: where a first call has less time than that takes.
+pub(super) fn read_roots() {
+    LazyLock::force(&VERIFIER);
+}
+
 /// The configuration of a client that speaks this protocol and no other.
 pub(super) fn config(protocol: &[u8]) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER));
