@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::policy::rules::percentile;
+
 /// Durations of equal runs.
 #[derive(Debug, Default)]
 pub(crate) struct Figures(Vec<Duration>);
@@ -15,21 +17,25 @@ impl Figures {
         self.0.len()
     }
 
-    /// The figure that this share of the runs is at most; zero without a run.
-    pub(crate) fn at(&self, share: f64) -> Duration {
+    /// What these percentages of the runs are at most, in milliseconds; zero without a run.
+    pub(crate) fn at<const N: usize>(&self, percents: [usize; N]) -> [f64; N] {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        let last = sorted.len().saturating_sub(1);
-        let index = (share * last as f64).round() as usize;
-        sorted.get(index).copied().unwrap_or_default()
+        percents.map(|percent| ms(percentile(&sorted, percent).unwrap_or_default()))
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        let [median] = self.at([50]);
+        median
     }
 
     /// Lowest, median and highest, in milliseconds.
     pub(crate) fn spread(&self) -> String {
-        format!("{:7.2} {:7.2} {:7.2}", ms(self.at(0.0)), ms(self.at(0.5)), ms(self.at(1.0)))
+        let [lowest, median, highest] = self.at([0, 50, 100]);
+        format!("{lowest:7.2} {median:7.2} {highest:7.2}")
     }
 }
 
-pub(crate) fn ms(duration: Duration) -> f64 {
+fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::boot::Clock;
 use tokio::time::Instant;
 
-use super::figures::{Figures, ms};
+use super::figures::Figures;
 
 const HELLO: &str = "hello";
 /// Calls before those that are counted: connections are open, keys and health are known.
@@ -53,10 +53,10 @@ pub(crate) async fn measure(binaries: &Path, starts: usize, calls: usize) -> Str
             figures.2 = figures.2.max(memory);
         }
     }
-    let floor = started[HELLO].0.at(0.5).as_secs_f64();
+    let floor = started[HELLO].0.median();
     for name in &all {
         let (cpu, wall, memory) = &started[name];
-        let ratio = cpu.at(0.5).as_secs_f64() / floor;
+        let ratio = cpu.median() / floor;
         let memory = *memory as f64 / MIB;
         writeln!(text, "{name:10} {}   {}   {memory:8.1}   {ratio:4.1} x", cpu.spread(), wall.spread())
             .expect("a text takes all");
@@ -76,7 +76,7 @@ async fn start(world: &World, binaries: &Path, name: &str) -> (Duration, Duratio
 async fn called(world: &World, binaries: &Path, calls: usize) -> String {
     let events = events(world).await;
     let mut text = format!("\n{:10} {:>23}\n", "a call", "CPU ms, turns of 100");
-    let mut floor = Duration::ZERO;
+    let mut floor = 0.0;
     for (name, event) in [
         (HELLO, &events["status"]),
         ("submit", &events["submit"]),
@@ -98,11 +98,11 @@ async fn called(world: &World, binaries: &Path, calls: usize) -> String {
             }
             figures.add((function.cpu() - before) / 100);
         }
-        let median = figures.at(0.5);
+        let median = figures.median();
         if name == HELLO {
             floor = median;
         }
-        let above = ms(median.saturating_sub(floor));
+        let above = median - floor;
         let memory = function.memory() as f64 / MIB;
         writeln!(text, "{name:10} {}   {above:.3} above hello, peak {memory:.1} MiB", figures.spread())
             .expect("a text takes all");

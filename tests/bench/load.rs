@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use super::figures::{Figures, ms};
+use super::figures::Figures;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -83,7 +83,7 @@ pub(crate) async fn drive(args: &Args) -> String {
     tasks.join_all().await;
     let seen = seen.lock().await;
     let rate = seen.taken.len() as f64 / begun.elapsed().as_secs_f64();
-    let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| ms(seen.taken.at(share)));
+    let [p50, p95, p99] = seen.taken.at([50, 95, 99]);
     let report = json!({
         "taken": seen.taken.len(), "not_taken": seen.refused, "taken_per_s": rate.round(),
         "p50_ms": p50.round(), "p95_ms": p95.round(), "p99_ms": p99.round(),
