@@ -18,7 +18,8 @@ pub use fields::{DurationFormat, Fields, size_key};
 pub use model::{Defaults, Kind, Model};
 pub use own::{Mistake, Mistakes};
 
-const BUILT_IN: &str = include_str!("../../catalog.toml");
+/// `catalog.toml` as JSON.
+const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/catalog.json"));
 
 /// Length of a provider's name of a model, in bytes: it is part of a stored attempt.
 const ENDPOINT_MAX: usize = 200;
@@ -155,6 +156,11 @@ struct File {
 }
 
 impl Catalog {
+    /// Reads and checks a whole catalogue.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let File { models: listed, retired, topups } = toml::from_str(text)?;
         let wrong = |model: &str, problem: String| CatalogError::Model { model: model.to_owned(), problem };
@@ -177,9 +183,12 @@ impl Catalog {
         Ok(Self { models, retired, unsold: Vec::new(), notes: Vec::new(), topups })
     }
 
-    /// The compiled-in catalogue.
+    /// The compiled-in catalogue. A test checks it, a start need not.
     pub fn built_in() -> Self {
-        Self::parse(BUILT_IN).expect("a test parses the catalogue that is compiled in")
+        let File { models, retired, topups } =
+            serde_json::from_str(BUILT_IN).expect("a test reads the catalogue that is compiled in");
+        let models = models.into_iter().map(|model| (model.name.clone(), model)).collect();
+        Self { models, retired, unsold: Vec::new(), notes: Vec::new(), topups }
     }
 
     /// The compiled-in catalogue, without the routes of providers that are not configured.
