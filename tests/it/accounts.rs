@@ -2,7 +2,9 @@
 
 use domain::budget::Budgets;
 use domain::credit::{Credits, MicroUsd};
+use domain::id::JobId;
 use domain::policy::health::{Gauge, Ping};
+use domain::policy::live::LiveMax;
 use domain::provider::Provider::{Fal, Runway};
 use domain::request::Prefer;
 use harness::{Answer, World};
@@ -34,14 +36,14 @@ async fn a_reset_with_new_settings_is_one_write() {
     let credits = |n| Some(Credits::from_micros(n));
     let first = Policy {
         prefer: Some(Prefer::Fastest),
-        live_jobs_max: Some(3),
+        live_jobs_max: Some(LiveMax::AtMost(3)),
         loss_per_day: Some(MicroUsd(5)),
         low_below: credits(7),
         budgets: Budgets { day: credits(1), month: credits(2), total: credits(3) },
     };
     assert_eq!(store.change_policy(account, false, &first).await.unwrap(), first);
-    let more = Policy { live_jobs_max: Some(4), ..Policy::default() };
-    let merged = Policy { live_jobs_max: Some(4), ..first };
+    let more = Policy { live_jobs_max: Some(LiveMax::AtMost(4)), ..Policy::default() };
+    let merged = Policy { live_jobs_max: Some(LiveMax::AtMost(4)), ..first };
     assert_eq!(store.change_policy(account, false, &more).await.unwrap(), merged);
     world.wire.reset();
     let budgets = Budgets { day: credits(9), ..Budgets::default() };
@@ -85,13 +87,33 @@ async fn an_account_that_wants_speed_gets_the_fastest_route_unless_an_order_says
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_of_an_account_without_a_limit_are_not_counted_and_its_others_are() {
+    let world = World::new().await;
+    set(&world, Policy { live_jobs_max: Some(LiveMax::NONE), ..Policy::default() }).await;
+    let mut ids: Vec<JobId> = Vec::new();
+    for prompt in ["one", "two", "three [[sim: fail=content_policy]]"] {
+        ids.push(submit(&world, prompt, &json!({})).await.text("/id").parse().unwrap());
+    }
+    set(&world, Policy { live_jobs_max: Some(LiveMax::AtMost(1)), ..Policy::default() }).await;
+    ids.push(submit(&world, "counted", &json!({})).await.text("/id").parse().unwrap());
+    let second = submit(&world, "counted, too", &json!({})).await;
+    assert_eq!((second.status.as_u16(), second.code()), (429, "too_many_live_jobs"));
+    world.audit().await;
+    for id in &ids {
+        assert!(world.finish(id).await.state().is_terminal());
+    }
+    world.audit().await;
+    assert_eq!(submit(&world, "counted, too", &json!({})).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_with_a_limit_of_its_own_is_held_to_that() {
     let world = World::new().await;
-    set(&world, Policy { live_jobs_max: Some(0), ..Policy::default() }).await;
+    set(&world, Policy { live_jobs_max: Some(LiveMax::AtMost(0)), ..Policy::default() }).await;
     let none = submit(&world, "none at all", &json!({})).await;
     assert_eq!((none.status.as_u16(), none.code()), (429, "too_many_live_jobs"));
     assert!(none.text("/detail").contains("has 0 live jobs and may have 0"), "{none:?}");
-    set(&world, Policy { live_jobs_max: Some(2), ..Policy::default() }).await;
+    set(&world, Policy { live_jobs_max: Some(LiveMax::AtMost(2)), ..Policy::default() }).await;
     for prompt in ["one", "two"] {
         assert_eq!(submit(&world, prompt, &json!({})).await.status, 202);
     }

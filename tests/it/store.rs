@@ -26,6 +26,7 @@ use domain::credit::Credits;
 use domain::decide::{Claim, Event};
 use domain::id::{AccountId, JobId};
 use domain::job::{CHECK_EVERY, CancelRefund, Job};
+use domain::policy::live::LiveMax;
 use domain::provider::Provider;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
@@ -48,7 +49,7 @@ const TAKEN: PollLease = PollLease::Acquired { stop_accepted: false };
 const CANCEL: Event = Event::CancelRequested(CancelRefund::LessCost);
 
 const fn at_most(live_jobs: u32) -> Limits {
-    Limits { live_jobs, loss_per_day: None, low_below: None }
+    Limits { live_jobs: LiveMax::AtMost(live_jobs), loss_per_day: None, low_below: None }
 }
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::for_providers(Provider::ALL));

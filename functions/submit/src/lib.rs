@@ -8,6 +8,7 @@ use domain::catalog::Catalog;
 use domain::credit::Credits;
 use domain::id::JobId;
 use domain::job::Job;
+use domain::policy::live::LiveMax;
 use domain::public_url::Reach;
 use domain::request::{FieldError, JobRequest};
 use domain::time::Timestamp;
@@ -267,10 +268,12 @@ fn image(bytes: Bytes) -> Result<Image, Problem> {
 }
 
 /// The account is at its limit of active jobs.
-fn too_many(detail: String, live: u32, live_max: u32) -> Problem {
+fn too_many(detail: String, live: u32, live_max: LiveMax) -> Problem {
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_live_jobs", detail);
-    let limit = Limit { name: "live-jobs", quota: live_max, left: live_max.saturating_sub(live) };
-    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit: Some(Box::new(limit)), ..problem }
+    let limit = live_max
+        .number()
+        .map(|most| Box::new(Limit { name: "live-jobs", quota: most, left: most.saturating_sub(live) }));
+    Problem { retry_after: Some(LIVE_RETRY_AFTER), limit, ..problem }
 }
 
 /// The account is at its daily limit of possibly billed refunds.

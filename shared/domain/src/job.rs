@@ -114,6 +114,9 @@ pub struct Job {
     /// What was charged of the listed price, by account or volume, in percent.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub(crate) price_percent: u32,
+    /// Whether its account's count of active jobs leaves it out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) uncounted: bool,
 }
 
 /// What an active job waits for, and which message advances it.
@@ -166,6 +169,7 @@ impl Job {
             budgets: Vec::new(),
             price_version: 0,
             price_percent: PERCENT_DEFAULT,
+            uncounted: false,
         }
     }
 
@@ -185,6 +189,12 @@ impl Job {
     #[must_use]
     pub fn with_price_of(self, price_version: u32, price_percent: u32) -> Self {
         Self { price_version, price_percent, ..self }
+    }
+
+    /// Left out of its account's count of active jobs.
+    #[must_use]
+    pub fn with_uncounted(self, uncounted: bool) -> Self {
+        Self { uncounted, ..self }
     }
 
     /// With the digest of the request body.
@@ -310,6 +320,11 @@ const fn is_zero(version: &u32) -> bool {
 
 const fn whole() -> u32 {
     PERCENT_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

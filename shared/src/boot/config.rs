@@ -18,6 +18,7 @@ use crate::store::queue::Queue;
 use crate::store::verdicts::Verdicts;
 use domain::catalog::{Catalog, Kind, Mistake, Mistakes};
 use domain::policy::limit::LimitTable;
+use domain::policy::live::LiveMax;
 use domain::policy::rules::AlertRules;
 use domain::provider::Provider;
 use domain::public_url::Reach;
@@ -119,10 +120,10 @@ pub fn key_rate(read: &mut Reader<'_>) -> u32 {
     read.optional("KEY_RATE_LIMIT", "a number").unwrap_or(0)
 }
 
-/// `LIVE_JOBS_MAX`: live jobs that one account may have at once.
-pub fn live_jobs_max(read: &mut Reader<'_>) -> u32 {
+/// `LIVE_JOBS_MAX`: active jobs that one account may have at once.
+pub fn live_jobs_max(read: &mut Reader<'_>) -> LiveMax {
     read.required("LIVE_JOBS_MAX");
-    read.optional("LIVE_JOBS_MAX", "a number").unwrap_or(0)
+    read.optional("LIVE_JOBS_MAX", "a number or none").unwrap_or(LiveMax::AtMost(0))
 }
 
 /// `MEDIA_DAYS`: days after which the bucket deletes files; `None` if it keeps them.

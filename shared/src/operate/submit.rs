@@ -4,6 +4,7 @@ use domain::budget::Budget;
 use domain::credit::Credits;
 use domain::id::{AccountId, JobId};
 use domain::job::{CHECK_EVERY, Job, Notifies};
+use domain::policy::live::LiveMax;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
@@ -25,7 +26,7 @@ pub struct Submit {
     pub outbox: Outbox,
     pub accounts: Accounts,
     /// Default limit of active jobs of an account.
-    pub live_max: u32,
+    pub live_max: LiveMax,
     pub policies: Recent<AccountId, Policy>,
     pub prices: Prices,
     /// The events that each account's endpoints want.
@@ -79,7 +80,7 @@ impl Submitted {
 }
 
 impl Submit {
-    pub fn new(table: &Table, dispatch: Queue, live_max: u32) -> Self {
+    pub fn new(table: &Table, dispatch: Queue, live_max: LiveMax) -> Self {
         Self {
             jobs: JobStore::new(table.clone()),
             outbox: Outbox { dispatch: Some(dispatch), poll: None },

@@ -9,6 +9,7 @@ use super::{Error, Table};
 use domain::budget::Budgets;
 use domain::credit::{Credits, MicroUsd};
 use domain::id::AccountId;
+use domain::policy::live::LiveMax;
 use domain::request::Prefer;
 
 /// The policy of an account. Absent fields have their defaults.
@@ -19,7 +20,7 @@ pub struct Policy {
     pub prefer: Option<Prefer>,
     /// Maximum number of active jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub live_jobs_max: Option<u32>,
+    pub live_jobs_max: Option<LiveMax>,
     /// Maximum of possibly billed refunds on one day (UTC), in micro-dollars. Beyond that, requests are
     /// rejected until the next day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,7 +108,7 @@ mod tests {
         let credits = Some(Credits::from_micros(1));
         let all = Policy {
             prefer: Some(Prefer::Fastest),
-            live_jobs_max: Some(1),
+            live_jobs_max: Some(LiveMax::AtMost(1)),
             loss_per_day: Some(MicroUsd(1)),
             low_below: credits,
             budgets: Budgets { day: credits, month: credits, total: credits },

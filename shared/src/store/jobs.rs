@@ -242,7 +242,8 @@ impl JobStore {
             .map_err(|source| Error::corrupt(doing, source))?;
         let mut writes = vec![TransactWriteItem::builder().update(job_write).build()];
         if ends {
-            writes.push(ledger::end_job(&self.table, account, refund, transition.at_risk(), now));
+            let (job, at_risk) = (transition.before(), transition.at_risk());
+            writes.extend(ledger::end_job(&self.table, job, refund, at_risk, now));
         }
         let line_at = writes.len();
         writes.extend(transition.entry().map(|entry| {

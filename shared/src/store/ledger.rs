@@ -17,6 +17,7 @@ use domain::credit::{Balance, Credits, Entry, MicroUsd};
 use domain::event::Event;
 use domain::id::{AccountId, JobId};
 use domain::job::{Job, Notifies};
+use domain::policy::live::LiveMax;
 use domain::time::Timestamp;
 
 /// Maximum length of a key of the table.
@@ -47,7 +48,7 @@ impl Line {
         let of_job = rest.strip_suffix("#CHARGE").or_else(|| rest.strip_suffix("#REFUND"));
         let of_other = ["#GRANT", "#CLAWBACK", "#REINSTATE"].iter().find_map(|kind| rest.strip_suffix(kind));
         let fits = match (of_job, of_other) {
-            (Some(job), _) => job.len() == JobId::BYTES && job.parse::<JobId>().is_ok(),
+            (Some(job), _) => job.len() >= JobId::BYTES && job.parse::<JobId>().is_ok(),
             (None, Some(id)) => !id.is_empty() && !id.chars().any(char::is_control),
             (None, None) => false,
         };
@@ -162,7 +163,7 @@ impl Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Active jobs.
-    pub live_jobs: u32,
+    pub live_jobs: LiveMax,
     /// Possibly billed refunds on one day (UTC).
     pub loss_per_day: Option<MicroUsd>,
     /// A balance below this is an event, if the account has endpoints.
@@ -186,17 +187,11 @@ pub(super) fn take(
     low: Low,
     listening: Listening,
 ) -> TransactWriteItem {
-    // Without a count there is no active job; a limit of zero rejects the first, too.
-    let mut condition = match limits.live_jobs {
-        0 => "balance >= :amount AND live < :live_max".to_owned(),
-        _ => "balance >= :amount AND (attribute_not_exists(live) OR live < :live_max)".to_owned(),
-    };
+    let mut condition = "balance >= :amount".to_owned();
     let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(job.account()), keys::BALANCE)))
         .expression_attribute_values(":amount", number(job.price().micros()))
-        .expression_attribute_values(":one", number(1))
-        .expression_attribute_values(":live_max", number(limits.live_jobs))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     condition.push_str(&listening.condition());
     if let Some(loss_max) = limits.loss_per_day {
@@ -205,12 +200,14 @@ pub(super) fn take(
             .expression_attribute_names("#at_risk", at_risk_on(job.created_at()))
             .expression_attribute_values(":loss_max", number(loss_max.0));
     }
+    let one = number(1);
     let mut charge = "SET balance = balance - :amount".to_owned();
     match (low, limits.low_below) {
         (Low::From(balance), _) => {
             charge.push_str(", told_low = :one");
             condition.push_str(" AND balance = :seen AND attribute_not_exists(told_low)");
             update = update.expression_attribute_values(":seen", number(balance.micros()));
+            update = update.expression_attribute_values(":one", one.clone());
         }
         // Without an endpoint, there is no one to tell.
         (Low::Unknown, Some(mark)) if listening.wanted != Notifies::Nothing => {
@@ -220,11 +217,26 @@ pub(super) fn take(
             );
             let stay = mark.micros().saturating_add(job.price().micros());
             update = update.expression_attribute_values(":stay", number(stay));
+            update = update.expression_attribute_values(":one", one.clone());
         }
         (Low::Unknown, _) => {}
     }
-    let update = update.update_expression(format!("{charge} ADD live :one"));
-    let update = update.condition_expression(condition).build().expect("table, key and expression are set");
+    if let Some(most) = limits.live_jobs.number() {
+        // Without a count there is no active job; a limit of zero rejects the first, too.
+        condition.push_str(match most {
+            0 => " AND live < :live_max",
+            _ => " AND (attribute_not_exists(live) OR live < :live_max)",
+        });
+        charge.push_str(" ADD live :one");
+        update = update
+            .expression_attribute_values(":live_max", number(most))
+            .expression_attribute_values(":one", one);
+    }
+    let update = update
+        .update_expression(charge)
+        .condition_expression(condition)
+        .build()
+        .expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
 }
 
@@ -255,20 +267,27 @@ pub(super) fn give(table: &Table, account: &AccountId, amount: Credits) -> Trans
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Counts one active job less, refunds, and adds the cost at risk to this day's sum (UTC).
+/// Counts one active job less, refunds, and adds the cost at risk to this day's sum (UTC). `None` if the account
+/// stays as it is: of an uncounted job without a refund.
 pub(super) fn end_job(
     table: &Table,
-    account: &AccountId,
+    job: &Job,
     refund: Credits,
     at_risk: MicroUsd,
     now: Timestamp,
-) -> TransactWriteItem {
-    let mut expression = "ADD balance :amount, live :one_less".to_owned();
+) -> Option<TransactWriteItem> {
+    if job.is_uncounted() && refund == Credits::ZERO && at_risk == MicroUsd(0) {
+        return None;
+    }
+    let mut expression = "ADD balance :amount".to_owned();
     let mut update = Update::builder()
         .table_name(&table.name)
-        .set_key(Some(key(keys::account(account), keys::BALANCE)))
-        .expression_attribute_values(":amount", number(refund.micros()))
-        .expression_attribute_values(":one_less", number(-1));
+        .set_key(Some(key(keys::account(job.account()), keys::BALANCE)))
+        .expression_attribute_values(":amount", number(refund.micros()));
+    if !job.is_uncounted() {
+        expression.push_str(", live :one_less");
+        update = update.expression_attribute_values(":one_less", number(-1));
+    }
     if at_risk.0 > 0 {
         expression.push_str(", #at_risk :at_risk REMOVE ");
         let old: Vec<String> = (7..14).map(|days| format!("#before_{days}")).collect();
@@ -282,7 +301,7 @@ pub(super) fn end_job(
         }
     }
     let update = update.update_expression(expression).build().expect("table, key and expression are set");
-    TransactWriteItem::builder().update(update).build()
+    Some(TransactWriteItem::builder().update(update).build())
 }
 
 /// The attribute of a day's possibly billed refunds (UTC), in micro-dollars. Kept for a week.

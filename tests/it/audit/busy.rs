@@ -9,6 +9,7 @@ use domain::credit::Credits;
 use domain::decide::Event;
 use domain::id::JobId;
 use domain::job::{CHECK_EVERY, CancelRefund, Job};
+use domain::policy::live::LiveMax;
 use domain::provider::Provider;
 use domain::request::JobRequest;
 use futures_util::future::join_all;
@@ -29,7 +30,7 @@ async fn ballast(world: &World) {
         let (now, id) = (world.clock.now(), JobId::from_bytes([n; 16]));
         let (account, digest) = (world.account.clone(), request.digest());
         let job = Job::new(id, account, request.model.clone(), Credits::ONE, digest, now);
-        let limits = Limits { live_jobs: 1_000, loss_per_day: None, low_below: None };
+        let limits = Limits { live_jobs: LiveMax::AtMost(1_000), loss_per_day: None, low_below: None };
         world.jobs().create(&job, &request, now + CHECK_EVERY, limits).await.unwrap();
         world.jobs().advance(job.id(), &Event::CancelRequested(CancelRefund::LessCost), now).await.unwrap();
     }

@@ -7,6 +7,7 @@ use domain::catalog::Catalog;
 use domain::credit::Credits;
 use domain::id::AccountId;
 use domain::job::{CHECK_EVERY, Job};
+use domain::policy::live::LiveMax;
 use domain::price;
 use domain::price_book::{Buyer, PERCENT_DEFAULT, PriceBook};
 use domain::provider::Provider;
@@ -169,7 +170,7 @@ pub(crate) async fn settle_in(world: &World) {
             request.digest(),
             now,
         );
-        let limits = Limits { live_jobs: 1_000, loss_per_day: None, low_below: None };
+        let limits = Limits { live_jobs: LiveMax::AtMost(1_000), loss_per_day: None, low_below: None };
         world.jobs().create(&job, &request, now + CHECK_EVERY, limits).await.unwrap();
     }
 }

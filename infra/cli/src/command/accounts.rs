@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use domain::credit::Credits;
 use domain::id::AccountId;
+use domain::policy::live::LiveMax;
 use domain::request::Prefer;
 use serde_json::{Value, json};
 use shared::operate;
@@ -37,9 +38,9 @@ enum AccountsCommand {
         /// The default of `prefer` in requests: `cheapest` or `fastest`.
         #[arg(long, group = "settings", value_parser = prefer)]
         prefer: Option<Prefer>,
-        /// The maximum number of live jobs; 0 blocks all submissions.
+        /// The maximum number of active jobs; 0 blocks all submissions, `none` is no limit.
         #[arg(long, group = "settings")]
-        live_jobs: Option<u32>,
+        live_jobs: Option<LiveMax>,
         /// The maximum of credits per day (UTC) that are refunded although providers may bill them;
         /// above it, submissions are rejected until the next day.
         #[arg(long, group = "settings", value_parser = credits::amount)]

@@ -111,6 +111,11 @@ impl Job {
         self.price_percent
     }
 
+    /// Whether its account's count of active jobs leaves it out.
+    pub const fn is_uncounted(&self) -> bool {
+        self.uncounted
+    }
+
     pub fn budgets(&self) -> &[Counter] {
         &self.budgets
     }

@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod budget;
 pub mod health;
 pub mod limit;
+pub mod live;
 pub mod losses;
 pub mod rules;
 pub mod watch;

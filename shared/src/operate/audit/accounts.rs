@@ -103,12 +103,12 @@ fn problems(account: &Account, sums: Sums, live: Option<(i64, i64)>) -> Vec<Stri
     problems
 }
 
-/// How many live jobs each account has, at least and at most.
+/// How many counted live jobs each account has, at least and at most.
 fn live_jobs(snapshot: &LedgerSnapshot) -> BTreeMap<&AccountId, (i64, i64)> {
     let mut live: BTreeMap<&AccountId, (i64, i64)> = BTreeMap::new();
     for audited in snapshot.jobs.values() {
         match &audited.row {
-            Row::Read(row) if !row.job.state().is_terminal() => {
+            Row::Read(row) if !row.job.state().is_terminal() && !row.job.is_uncounted() => {
                 let (least, most) = live.entry(row.job.account()).or_default();
                 (*least, *most) = (*least + 1, *most + 1);
             }

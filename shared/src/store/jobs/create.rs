@@ -16,6 +16,7 @@ use domain::credit::{Credits, Entry, MicroUsd};
 use domain::event::Event;
 use domain::id::KeyId;
 use domain::job::{Job, Notifies};
+use domain::policy::live::LiveMax;
 use domain::request::JobRequest;
 use domain::time::Timestamp;
 
@@ -173,7 +174,11 @@ impl<'a> Draft<'a> {
         let counters = creation.budgets.iter().map(|budget| budget.counter.clone()).collect();
         let (asked, wanted) = (job.notifies(), creation.wanted);
         Self {
-            job: job.clone().with_budgets(counters).with_events(asked.max(wanted)),
+            job: job
+                .clone()
+                .with_budgets(counters)
+                .with_events(asked.max(wanted))
+                .with_uncounted(creation.limits.live_jobs == LiveMax::NONE),
             asked,
             wanted,
             low: Low::Unknown,
@@ -216,6 +221,7 @@ impl<'a> Draft<'a> {
             return Ok(Some(Created::OverBudget(longest)));
         }
         // The number of active jobs has fallen since.
+        let live = live.filter(|_| limits.live_jobs != LiveMax::NONE);
         Ok(live.map(|live| Created::TooMany { live }))
     }
 }
@@ -238,5 +244,5 @@ fn refused(doing: &str, item: &Item, job: &Job, limits: Limits) -> Result<Option
         return Ok(Some(Created::TooMuchLost { lost }));
     }
     let live = ledger::live_of(item);
-    Ok((live >= limits.live_jobs).then_some(Created::TooMany { live }))
+    Ok(limits.live_jobs.number().is_some_and(|most| live >= most).then_some(Created::TooMany { live }))
 }
