@@ -27,7 +27,7 @@ it *NAMES:
 simulate SEEDS="20" JOBS="100":
     cargo run --release --package tests --bin simulate -- --seeds {{SEEDS}} --jobs {{JOBS}}
 
-# What a release costs: `just bench functions`, `just bench load`.
+# What a release costs: `just bench functions`, `rules`, `copy`, `cost` or `load`.
 bench WHAT *ARGS:
     infra/bench {{WHAT}} {{ARGS}}
 

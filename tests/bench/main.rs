@@ -1,6 +1,8 @@
 //! Measures what the release binaries cost: `infra/bench` builds them and runs this.
 #![expect(clippy::print_stdout, reason = "this is what a person at a terminal reads")]
 
+mod copy;
+mod fake;
 mod figures;
 mod functions;
 mod load;
@@ -8,6 +10,7 @@ mod load;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use harness::cost::{PATHS, table};
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -27,6 +30,24 @@ enum What {
         #[arg(long, default_value_t = 2_000)]
         calls: usize,
     },
+    /// Copies of files by `fetch`, beside a plain pipe.
+    Copy {
+        /// The folder of the binaries.
+        #[arg(long)]
+        binaries: PathBuf,
+        /// The largest file, in MiB: up to 5,120, and twice that on the disk.
+        #[arg(long, default_value_t = 256)]
+        largest: u64,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// What one job costs on each path, and a million of them: the table of the page on prices.
+    Cost,
+    /// A provider in OpenAI's form that accepts every order, for a gateway beside ours.
+    Fake {
+        #[arg(long)]
+        port: u16,
+    },
     /// Orders at a rate that does not wait for answers, against an API on this machine.
     Load(load::Args),
 }
@@ -37,6 +58,17 @@ async fn main() {
         What::Functions { binaries, starts, calls } => {
             print!("{}", functions::measure(&binaries, starts, calls).await);
         }
+        What::Copy { binaries, largest, rounds } => {
+            print!("{}", copy::measure(&binaries, largest, rounds).await);
+        }
+        What::Cost => {
+            let mut costs = Vec::new();
+            for path in PATHS {
+                costs.push((path, path.measure().await));
+            }
+            print!("{}", table(&costs));
+        }
+        What::Fake { port } => fake::serve(port).await,
         What::Load(args) => print!("{}", load::drive(&args).await),
     }
 }

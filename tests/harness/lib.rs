@@ -2,6 +2,8 @@
 //! wire that can fail, and an audit after every flow.
 
 mod budgets;
+pub mod cost;
+pub mod crowd;
 pub mod log;
 pub mod platform;
 pub mod receiver;
@@ -10,6 +12,7 @@ pub mod runtime;
 pub mod simulation;
 pub mod socket;
 pub mod story;
+pub mod vectors;
 pub mod wire;
 pub mod world;
 

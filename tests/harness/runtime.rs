@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::World;
 
 /// How long a process may take for anything: only a broken one takes that long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the template gives a function, and where the local stack answers.
 pub fn environment(world: &World, function: &str) -> BTreeMap<String, String> {

@@ -6,25 +6,12 @@
 # starts the simulator and hands the file its address. What it needs is installed once, under target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-known=$(cd tests/sdk && ls ./*.py ./*.mjs | sed 's|^\./||; s|\.[a-z]*$||' | tr '\n' ' ')
-name=${1:?which SDK? there are: $known}
+name=${1:?which SDK?}
+tests/sdk/install "$name"
 folder=$(realpath -sm "${CARGO_TARGET_DIR:-target}/sdk/$name")
 python=tests/sdk/$name.py
 script=$python
 [ -e "$python" ] || script=tests/sdk/$name.mjs
-requires=$(sed -n -E 's,^(#|//) requires: ,,p' "$script")
-if [ "$(cat "$folder/requires" 2>/dev/null)" != "$requires" ]; then
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    # shellcheck disable=SC2086 # one word for each package
-    if [ "$script" = "$python" ]; then
-        python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet $requires
-    else
-        npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" $requires
-    fi
-    printf '%s\n' "$requires" >"$folder/requires"
-fi
 if [ "$script" = "$python" ]; then
     program=$folder/bin/python
 else
