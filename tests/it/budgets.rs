@@ -269,6 +269,28 @@ async fn a_mark_waits_for_an_endpoint_whatever_is_sent_to_the_callback_of_a_job(
     world.audit().await;
 }
 
+/// An older release recorded the last mark that was an event, and not its amount.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_that_an_older_release_has_announced_is_no_event_again() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let total = Budgets { total: price(&world).await.checked_mul(10), ..Budgets::default() };
+    world.set_budgets(total, Budgets::default()).await;
+    let submit = async |from: usize, to: usize| {
+        for n in from..to {
+            world.submit(MODEL, "a boat", &format!("older {n}")).await;
+        }
+    };
+    submit(0, 6).await;
+    let counter = keys::budgets(&world.account);
+    spoil(&world, &counter, "account/total", "mark", AttributeValue::N("50".to_owned())).await;
+    listen(&world, &receiver).await;
+    submit(6, 7).await;
+    assert_eq!(reached(&world, &receiver).await.0, [] as [u64; 0]);
+    submit(7, 10).await;
+    assert_eq!(reached(&world, &receiver).await.0, [80, 100]);
+    world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_orders_its_models_at_its_providers_and_nothing_else() {
     let world = World::new().await;

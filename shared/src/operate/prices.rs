@@ -93,7 +93,7 @@ impl Prices {
             return Ok(volume);
         }
         let last = now.month().map_or(now, |(start, _)| start.minus(Duration::from_millis(1)));
-        let volume = self.budgets.spent(account, &Budget::volume(last).counter).await?.spent;
+        let volume = self.budgets.spent(account, &Budget::volume(last).counter).await?;
         self.volumes.put(account.clone(), volume, now);
         Ok(volume)
     }

@@ -15,6 +15,9 @@ use domain::event::Event;
 use domain::id::AccountId;
 use domain::job::Job;
 
+/// The attribute of a counter in which an older release recorded the last mark that was an event.
+const OLD_MARK: &str = "mark";
+
 /// The counters of all accounts.
 #[derive(Debug, Clone)]
 pub struct BudgetStore {
@@ -31,7 +34,7 @@ impl BudgetStore {
         let doing = format!("read the budgets of {account}");
         let wanted = budgets.iter().map(|budget| counter_key(account, &budget.counter)).collect();
         let items = self.table.batch_get(&doing, wanted).await?;
-        let named = items.iter().filter_map(|item| Some((counter_of(item)?, spent_of(item).spent)));
+        let named = items.iter().filter_map(|item| Some((counter_of(item)?, spent_of(item))));
         let spent: BTreeMap<Counter, Credits> = named.collect();
         let standing = |budget: Budget| {
             let spent = spent.get(&budget.counter).copied().unwrap_or_default();
@@ -41,7 +44,7 @@ impl BudgetStore {
     }
 
     /// What one counter of an account says, read consistently.
-    pub async fn spent(&self, account: &AccountId, counter: &Counter) -> Result<Spent, Error> {
+    pub async fn spent(&self, account: &AccountId, counter: &Counter) -> Result<Credits, Error> {
         let doing = format!("read the budget {counter} of {account}");
         let read = self.table.client.get_item().table_name(&self.table.name).consistent_read(true);
         let answer = read.set_key(Some(counter_key(account, counter))).send().await;
@@ -99,22 +102,26 @@ impl<'a> Charging<'a> {
                 let unspent =
                     if from.spent == Credits::ZERO { "attribute_not_exists(spent) OR " } else { "" };
                 condition.push_str(&format!(
-                    " AND ({unspent}spent = :seen) AND (attribute_not_exists(announced) OR announced < :share)"
+                    " AND ({unspent}spent = :seen) AND (announced < :share OR attribute_not_exists(announced) \
+                     AND (attribute_not_exists({OLD_MARK}) OR {OLD_MARK} < :mark))"
                 ));
+                update = update.expression_attribute_values(":mark", number(mark));
             }
             None if listens => {
                 for mark in MARKS {
                     let share = self.budget.share(mark);
                     let unspent = if share > price { "attribute_not_exists(spent) OR " } else { "" };
                     condition.push_str(&format!(
-                        " AND ({unspent}spent < :below_{mark} OR announced >= :share_{mark})"
+                        " AND ({unspent}spent < :below_{mark} OR announced >= :share_{mark} \
+                         OR attribute_not_exists(announced) AND {OLD_MARK} >= :mark_{mark})"
                     ));
                     update = update
                         .expression_attribute_values(
                             format!(":below_{mark}"),
                             number(share.less(price).micros()),
                         )
-                        .expression_attribute_values(format!(":share_{mark}"), number(share.micros()));
+                        .expression_attribute_values(format!(":share_{mark}"), number(share.micros()))
+                        .expression_attribute_values(format!(":mark_{mark}"), number(mark));
                 }
             }
             None => {}
@@ -133,7 +140,7 @@ impl<'a> Charging<'a> {
 
     /// Learns from the counter that refused the write; returns the budget if it is exceeded.
     pub(super) fn refused(&mut self, item: &Item, job: &Job) -> Option<Standing> {
-        let from = spent_of(item);
+        let from = Spent { spent: spent_of(item), announced: announced_of(item, self.budget) };
         match self.budget.charge(from, job.price()) {
             Charge::Exceeds => Some(Standing { budget: self.budget.clone(), spent: from.spent }),
             Charge::Reaches(mark) => {
@@ -173,9 +180,15 @@ pub(super) fn counter_of(item: &Item) -> Option<Counter> {
     text_of(item, SK)?.parse().ok()
 }
 
-/// What a counter says; nothing for an absent one.
-pub(super) fn spent_of(item: &Item) -> Spent {
-    let spent = Credits::from_micros(number_of(item, "spent").unwrap_or(0));
-    let announced = Credits::from_micros(number_of(item, "announced").unwrap_or(0));
-    Spent { spent, announced }
+/// Charges less refunds; nothing for an absent counter.
+fn spent_of(item: &Item) -> Credits {
+    Credits::from_micros(number_of(item, "spent").unwrap_or(0))
+}
+
+/// The amount up to which shares of a limit were events. An older release recorded the last mark instead: it counts
+/// as one of this budget, until the next event.
+fn announced_of(item: &Item, budget: &Budget) -> Credits {
+    let announced = number_of(item, "announced").map(Credits::from_micros);
+    let of_mark = || number_of(item, OLD_MARK).map(|mark: u8| budget.share(mark));
+    announced.or_else(of_mark).unwrap_or_default()
 }
