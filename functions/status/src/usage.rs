@@ -28,6 +28,11 @@ const LATEST_S: i64 = 253_402_300_799;
 /// The name of a place behind no job.
 const NO_JOB: &str = "-";
 const GROUPS_MAX: usize = 4;
+/// Jobs that one page reads.
+const JOBS_MAX: i32 = 1_000;
+/// The same where results have metadata: if each job is a result of its own, with the longest, a page is still less
+/// than the 6 MB that a function may answer.
+const METADATA_JOBS_MAX: i32 = 300;
 /// Unknown parameters that a refusal names.
 const UNKNOWN_MAX: usize = 10;
 
@@ -55,7 +60,7 @@ pub(crate) async fn usage(
     let format = format(request)?;
     let query = query(request, now)?;
     let from = place(request, &query)?;
-    let page = page(&app.usage, account, &query, &from).await?;
+    let page = page(&app.usage, account, &query, &from, jobs_max(&query.groups)).await?;
     let next = page.next.as_ref().map(|(at, job)| encode(*at, job.as_ref().map_or(NO_JOB, JobId::as_str)));
     Ok(match format {
         Format::Json => answer(StatusCode::OK, &document(&query, &page, next.as_deref(), &from, now)),
@@ -150,6 +155,11 @@ fn groups(request: &Request) -> Result<Vec<Group>, Problem> {
         groups.push(group);
     }
     Ok(groups)
+}
+
+fn jobs_max(groups: &[Group]) -> i32 {
+    let has_metadata = groups.iter().any(|group| matches!(group, Group::Metadata(_)));
+    if has_metadata { METADATA_JOBS_MAX } else { JOBS_MAX }
 }
 
 fn format(request: &Request) -> Result<Format, Problem> {
@@ -253,11 +263,11 @@ fn link(request: &Request, next: &str) -> String {
 mod tests {
     use domain::catalog::Catalog;
     use domain::credit::Credits;
+    use domain::id::KeyId;
     use domain::job::Job;
     use domain::provider::Provider;
     use domain::request::{JobRequest, METADATA_KEY_CHARS_MAX, METADATA_VALUE_CHARS_MAX};
     use domain::usage::{Record, Usage};
-    use shared::operate::usage::JOBS_MAX;
 
     use super::*;
 
@@ -271,31 +281,37 @@ mod tests {
         (0..chars).filter_map(|n| if n < 4 { digit(n) } else { Some('\u{1}') }).collect()
     }
 
-    /// As many jobs as a page reads, each a result of its own by the longest metadata, over all its buckets.
+    /// As many jobs as a page reads, each a result of its own by its key or the longest metadata, over all its
+    /// buckets.
     fn worst(groups: &[Group]) -> Page {
         let catalog = Catalog::for_providers(Provider::ALL);
         let mut usage = Usage::new(Width::Hour, groups.to_vec());
         let starts: Vec<_> = (0..100).map(|n| Timestamp::from_secs(n * 3_600)).collect();
-        for number in 0..i64::from(JOBS_MAX) {
-            let name = |group: &Group| group.to_string().split_off("metadata.".len());
+        for number in 0..i64::from(jobs_max(groups)) {
+            let names = groups.iter().filter_map(|group| match group {
+                Group::Metadata(name) => Some(name.clone()),
+                Group::Model | Group::Provider | Group::Key | Group::Status => None,
+            });
             let value = longest(number, METADATA_VALUE_CHARS_MAX);
-            let metadata: Map<_, _> = groups.iter().map(|group| (name(group), json!(value))).collect();
+            let metadata: Map<_, _> = names.map(|name| (name, json!(value))).collect();
             let order = json!({"model": "veo-3.1", "prompt": "a", "metadata": metadata});
             let request = JobRequest::new(serde_json::from_value(order).unwrap(), &catalog).unwrap();
             let (id, price) = (JobId::from_bytes([0; 16]), Credits::from_micros(1 << 50));
             let (account, at) = (AccountId::operator(), starts[number as usize % starts.len()]);
             let job = Job::new(id, account, request.model.clone(), price, String::new(), at);
-            usage.add(&Record { job, request, key: None });
+            let mut key = [0; 10];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            usage.add(&Record { job, request, key: Some(KeyId::from_bytes(key)) });
         }
         Page { usage, starts, next: None }
     }
 
-    #[test]
-    fn the_largest_page_is_an_answer_that_a_function_can_give() {
-        let name = |number| format!("metadata.{}", longest(number, METADATA_KEY_CHARS_MAX));
-        let groups: Vec<Group> = (1..=4).map(|number| name(number).parse().unwrap()).collect();
+    /// The bytes of the largest answers by these groups: JSON, and CSV.
+    fn largest(groups: Vec<Group>) -> [usize; 2] {
         assert_eq!(groups.len(), GROUPS_MAX);
         let page = worst(&groups);
+        let results: usize = page.starts.iter().map(|start| page.usage.results(*start).count()).sum();
+        assert_eq!(results, jobs_max(&groups) as usize);
         let now = Timestamp::from_secs(100 * 3_600);
         let query =
             Query { start: Timestamp::from_secs(0), end: now, width: Width::Hour, groups, limit: 100 };
@@ -303,10 +319,18 @@ mod tests {
         let document = document(&query, &page, Some(&next), &(query.start, None), now).to_string();
         let csv = csv(&Request::default(), &query, &page, Some(&next));
         let Body::Text(csv) = csv.into_body() else { panic!("CSV is text") };
-        for body in [document, csv] {
-            // The text is a string in the JSON that a function answers with.
-            let answer = json!(body).to_string().len();
-            assert!(answer > ANSWER_BYTES_MAX / 2, "{answer}: {JOBS_MAX} jobs are fewer than fit");
+        // The text is a string in the JSON that a function answers with.
+        [document, csv].map(|body| json!(body).to_string().len())
+    }
+
+    #[test]
+    fn the_largest_page_is_an_answer_that_a_function_can_give() {
+        let name = |number| format!("metadata.{}", longest(number, METADATA_KEY_CHARS_MAX));
+        for answer in largest((1..=4).map(|number| name(number).parse().unwrap()).collect()) {
+            assert!(answer > ANSWER_BYTES_MAX / 2, "{answer}: {METADATA_JOBS_MAX} jobs are fewer than fit");
+            assert!(answer < ANSWER_BYTES_MAX - HEADERS_BYTES, "{answer}");
+        }
+        for answer in largest(vec![Group::Model, Group::Provider, Group::Key, Group::Status]) {
             assert!(answer < ANSWER_BYTES_MAX - HEADERS_BYTES, "{answer}");
         }
     }

@@ -1,4 +1,4 @@
-//! Usage of an account by pages: each reads at most [`JOBS_MAX`] jobs.
+//! Usage of an account by pages.
 
 use domain::id::AccountId;
 use domain::time::Timestamp;
@@ -6,10 +6,6 @@ use domain::usage::{Group, Usage, Width};
 
 use crate::store::Error;
 use crate::store::usage::{Place, UsageStore};
-
-/// Jobs that one page reads at most. If each is a result of its own, with the longest metadata, a page is still
-/// less than the 6 MB that a function may answer.
-pub const JOBS_MAX: i32 = 300;
 
 /// What is wanted, in whole buckets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,17 +30,18 @@ pub struct Page {
     pub next: Option<Place>,
 }
 
-/// The page of an account's usage that begins at a place; each job is in one page.
+/// The page of an account's usage that begins at a place, with up to `jobs_max` jobs; each job is in one page.
 pub async fn page(
     store: &UsageStore,
     account: &AccountId,
     query: &Query,
     from: &Place,
+    jobs_max: i32,
 ) -> Result<Page, Error> {
     let Query { width, limit, .. } = *query;
     let first = width.start(from.0);
     let end = query.end.min(first + width.times(limit));
-    let (records, more) = store.page(account, from, end, JOBS_MAX).await?;
+    let (records, more) = store.page(account, from, end, jobs_max).await?;
     let mut usage = Usage::new(width, query.groups.clone());
     records.iter().for_each(|record| usage.add(record));
     let last = more.as_ref().map_or(end, |(at, _)| width.start(*at) + width.times(1));

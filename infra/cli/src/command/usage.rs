@@ -7,12 +7,14 @@ use domain::id::AccountId;
 use domain::time::Timestamp;
 use domain::usage::{AtProvider, Group, Sums, Usage as Found, Width, project};
 use serde_json::{Value, json};
-use shared::operate::usage::JOBS_MAX;
 use shared::store::usage::UsageStore;
 
 use super::jobs::{Since, since};
 use super::print::{Output, table};
 use super::{Local, Target};
+
+/// Jobs that are read at a time.
+const JOBS_MAX: i32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Usage {
