@@ -27,8 +27,8 @@ pub(super) struct Usage {
     /// The length of a bucket: 1h or 1d.
     #[arg(long, default_value = "1d", value_parser = width)]
     every: Width,
-    /// Groups, separated by commas: model, provider, key, status or metadata.NAME.
-    #[arg(long, value_delimiter = ',')]
+    /// Group by model, provider, key, status or metadata.NAME. Once for each group: a name may have a comma.
+    #[arg(long, value_name = "GROUP", value_parser = group)]
     by: Vec<Group>,
     #[command(flatten)]
     target: Target,
@@ -38,6 +38,10 @@ pub(super) struct Usage {
 fn width(text: &str) -> Result<Width, String> {
     let found = Width::ALL.into_iter().find(|width| width.name() == text);
     found.ok_or_else(|| "must be 1h or 1d".to_owned())
+}
+
+fn group(text: &str) -> Result<Group, String> {
+    text.parse().map_err(|_none| format!("must be one of {}", Group::NAMES.join(", ")))
 }
 
 pub(super) async fn run(args: Usage, local: &Local) -> Result<Output> {

@@ -25,6 +25,23 @@ fn a_trace_is_a_tree_of_states_attempts_and_their_lengths() {
 }
 
 #[test]
+fn usage_is_grouped_by_each_name_as_it_is_written() {
+    let folder = with_data();
+    let usage = |arguments: &[&str]| {
+        run(folder.path(), &[&["usage", "--account", "acct_demo", "--data", "here"], arguments].concat())
+    };
+    let json = said(&usage(&["--by", "model", "--by", "metadata.order, line", "--json"]));
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let result = json["results"][0].as_object().expect("a result");
+    assert!(result["model"].is_string() && result["metadata.order, line"].is_null(), "{json}");
+    let names = "must be one of model, provider, key, status, metadata.<name>";
+    for by in ["model,key", "day", "metadata."] {
+        let output = refused(&usage(&["--by", by]));
+        assert!(output.contains(names), "{output}");
+    }
+}
+
+#[test]
 fn metrics_are_of_the_jobs_of_the_last_hour() {
     let folder = with_data();
     let metrics = |arguments: &[&str]| {
