@@ -4,11 +4,12 @@ mod edit;
 pub(super) mod sync;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use aws_config::BehaviorVersion;
 use domain::catalog::{Catalog, Kind, Mistake, Mistakes, Model};
+use clap::Args;
 use serde_json::{Value, json};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::provider::unspoken;
@@ -18,6 +19,28 @@ use super::CatalogCommand;
 use super::print::{self, Output, table};
 
 pub(super) async fn run(command: CatalogCommand) -> Result<Output> {
+/// The owner's own catalogue, for the commands that need one.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Catalogue")]
+pub(super) struct OwnFile {
+    /// Your own catalogue, a file: what `serve` and `demo` sell, and what `bills`, `keys` and `prices` go by.
+    #[arg(long, global = true, env = "CATALOG", value_name = "FILE")]
+    catalog: Option<PathBuf>,
+}
+
+impl OwnFile {
+    /// The text of the file, if there is one, after a check.
+    #[cfg(feature = "local")]
+    pub(super) fn text(&self) -> Result<Option<String>> {
+        self.catalog.as_deref().map(checked).transpose().map(|found| found.map(|(text, _)| text))
+    }
+
+    /// The catalogue with the file, or the built-in one.
+    pub(super) fn catalog(&self) -> Result<Catalog> {
+        self.catalog.as_deref().map_or_else(|| Ok(Catalog::built_in()), |file| Ok(checked(file)?.1))
+    }
+}
+
     match command {
         CatalogCommand::Check { file } => {
             let models = checked(&file)?.1.models().count();

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::allowed::Allowed;
-use domain::catalog::Catalog;
 use domain::id::{AccountId, KeyId};
 use domain::provider::Provider;
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use shared::store::budgets::BudgetStore;
 use shared::store::keystore::{ApiKey, KeyRules, KeyStore, Scope};
 
 use super::budgets::{self, BudgetArgs};
+use super::catalog::OwnFile;
 use super::print::{self, Output, table};
 use super::{Local, Target};
 
@@ -69,14 +69,16 @@ struct RuleArgs {
 }
 
 impl RuleArgs {
-    /// Warns of models that only a catalogue of the stack's own may have.
-    fn rules(self) -> KeyRules {
+    /// Warns of models that the catalogue does not have.
+    fn rules(self, own: &OwnFile) -> Result<KeyRules> {
         let Self { budgets, models, providers } = self;
-        let catalog = Catalog::built_in();
-        for name in models.iter().flatten().filter(|name| catalog.model(name).is_none()) {
-            print::warning(format_args!("the built-in catalogue has no model `{name}`"));
+        if let Some(models) = &models {
+            let catalog = own.catalog()?;
+            for name in models.iter().filter(|name| catalog.model(name).is_none()) {
+                print::warning(format_args!("the catalogue has no model `{name}`"));
+            }
         }
-        KeyRules { budgets: budgets.budgets(), allowed: Allowed { models, providers } }
+        Ok(KeyRules { budgets: budgets.budgets(), allowed: Allowed { models, providers } })
     }
 }
 
@@ -90,8 +92,8 @@ pub(super) async fn run(args: Keys, local: &Local) -> Result<Output> {
             let scopes = if read_only { vec![Scope::Read] } else { vec![Scope::Read, Scope::Write] };
             let account: AccountId = account.parse()?;
             let (random, now) = (process.random.bytes(), process.clock.now());
-            let key = operate::keys::create_with(&keys, account.clone(), scopes, rules.rules(), random, now)
-                .await?;
+            let rules = rules.rules(&local.own)?;
+            let key = operate::keys::create_with(&keys, account.clone(), scopes, rules, random, now).await?;
             Ok(Output::new(&key, json!({"account": account, "key": key})))
         }
         KeysCommand::Show { id } => {
@@ -106,7 +108,7 @@ pub(super) async fn run(args: Keys, local: &Local) -> Result<Output> {
             Ok(Output::new(format!("{}{}", rules_text(&key), budgets::lines(&spent)), json))
         }
         KeysCommand::Set { id, reset, rules } => {
-            let key = keys.change(&id, reset, &rules.rules()).await?;
+            let key = keys.change(&id, reset, &rules.rules(&local.own)?).await?;
             let key = key.with_context(|| format!("there is no key {id}"))?;
             Ok(Output::new(format!("{}takes effect within 60 s", rules_text(&key)), key_json(&key)))
         }

@@ -128,14 +128,9 @@ enum Command {
 /// A build without the local stack has no options for it.
 #[cfg(not(feature = "local"))]
 #[derive(Debug, Clone, Args)]
-struct Local {}
-
-#[cfg(not(feature = "local"))]
-impl Local {
-    /// There is no option for it.
-    fn own_catalog(&self) -> Result<Option<domain::catalog::Catalog>> {
-        Ok(None)
-    }
+struct Local {
+    #[command(flatten)]
+    own: catalog::OwnFile,
 }
 
 /// The local data folder, or a deployed table.

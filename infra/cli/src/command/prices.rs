@@ -13,7 +13,7 @@ use shared::operate::prices::{Set, set};
 use shared::store::prices::{PriceStore, Version};
 
 use super::print::{self, Output, table};
-use super::{Local, Target, catalog};
+use super::{Local, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct Prices {
@@ -28,12 +28,8 @@ enum PricesCommand {
     /// Print the file of the newest version, or of another.
     Show { number: Option<u32> },
     /// Check a file and make it the newest version. It takes effect within 60 s; jobs keep their price.
-    Set {
-        file: PathBuf,
-        /// The file of your own catalogue, if the stack has one. Default: the built-in catalogue.
-        #[arg(long)]
-        catalog: Option<PathBuf>,
-    },
+    /// The prices are those of the catalogue that the stack has: name your own by --catalog.
+    Set { file: PathBuf },
     /// List the latest versions, newest first.
     History {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..))]
@@ -61,8 +57,8 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
             json["file"] = found.file.clone().into();
             Ok(Output::file(&found.file, json))
         }
-        PricesCommand::Set { file, catalog } => {
-            set_file(&store, &file, catalog.as_deref(), opened.process.clock.now()).await
+        PricesCommand::Set { file } => {
+            set_file(&store, &file, &local.own.catalog()?, opened.process.clock.now()).await
         }
         PricesCommand::History { limit } => {
             let versions = store.latest(i32::from(limit)).await?;
@@ -81,17 +77,13 @@ pub(super) async fn run(args: Prices, local: &Local) -> Result<Output> {
     }
 }
 
-async fn set_file(store: &PriceStore, file: &Path, catalog: Option<&Path>, now: Timestamp) -> Result<Output> {
+async fn set_file(store: &PriceStore, file: &Path, catalog: &Catalog, now: Timestamp) -> Result<Output> {
     let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let catalog = match catalog {
-        Some(own) => catalog::checked(own)?.1,
-        None => Catalog::built_in(),
-    };
     let book = PriceBook::parse(&text).with_context(|| format!("{} is no price book", file.display()))?;
-    for idle in book.idle(&catalog) {
+    for idle in book.idle(catalog) {
         print::warning(format_args!("the catalogue does not sell {idle}"));
     }
-    let (number, is_new) = match set(store, &catalog, &text, now).await? {
+    let (number, is_new) = match set(store, catalog, &text, now).await? {
         Set::New(number) => (number, true),
         Set::Same(number) => (number, false),
         Set::Overtaken => bail!("another version was set at the same time; nothing was changed"),

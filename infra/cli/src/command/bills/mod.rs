@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::bill::{Comparison, Finding, Kind, Line, Period, compare};
-use domain::catalog::Catalog;
 use domain::credit::MicroUsd;
 use domain::provider::Provider;
 use domain::time::Timestamp;
@@ -130,7 +129,7 @@ fn of_file(path: &Path, asked: &Compare) -> Result<Vec<Line>> {
 
 async fn of_provider(provider: Provider, period: Period, local: &Local, now: Timestamp) -> Result<Vec<Line>> {
     let (client, is_admin) = client(provider, &Env::from_process())?;
-    let catalog = local.own_catalog()?.unwrap_or_else(Catalog::built_in);
+    let catalog = local.own.catalog()?;
     let routes = catalog.models().flat_map(|model| &model.routes).filter(|route| route.provider == provider);
     let of = BillOf { period, endpoints: routes.flat_map(|route| route.endpoints()).collect(), is_admin };
     client.bill(provider, &of, now).await.with_context(|| format!("{provider} gave no list"))

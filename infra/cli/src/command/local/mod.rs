@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use domain::catalog::Catalog;
 use domain::credit::Credits;
 use domain::id::{AccountId, base32};
 use domain::provider::Provider;
@@ -28,7 +27,7 @@ use shared::store::ledger::Ledger;
 use url::Url;
 
 use super::Command;
-use super::catalog::checked;
+use super::catalog::OwnFile;
 use ::local::stack::{Options, Pool, Stack, aws};
 
 const DEMO_ACCOUNT: &str = "acct_demo";
@@ -60,9 +59,8 @@ pub(super) struct Local {
     /// With `serve` or `demo`: simulate only these providers. Default: all, or none if any is real.
     #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
     simulate: Vec<Provider>,
-    /// Your own catalogue, a file: with `serve` or `demo`, and for the endpoints that `bills` asks for.
-    #[arg(long, global = true, env = "CATALOG", value_name = "FILE")]
-    catalog: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) own: OwnFile,
 }
 
 /// The endpoints of a running stack, for other commands.
@@ -101,7 +99,7 @@ impl Start {
         };
         let pool = Pool::named(&real, &local.simulate)?;
         let port = local.port.unwrap_or(default_port);
-        let catalog = local.catalog.as_deref().map(checked).transpose()?.map(|(text, _)| text);
+        let catalog = local.own.text()?;
         Ok(Self { port, env, pool, public_url, catalog, webhooks: !local.no_webhooks })
     }
 
@@ -121,11 +119,6 @@ impl Local {
             "--real, --simulate and --no-webhooks need `serve` or `demo`"
         );
         Ok(command)
-    }
-
-    /// The catalogue with the owner's own file, if there is one.
-    pub(super) fn own_catalog(&self) -> Result<Option<Catalog>> {
-        self.catalog.as_deref().map(|file| checked(file).map(|(_, catalog)| catalog)).transpose()
     }
 
     /// Whether the command line selects providers.
