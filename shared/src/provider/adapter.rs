@@ -242,6 +242,8 @@ pub enum LookUp {
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
     /// The parts of its key, joined by `:`.
+    /// The key that may read its bills, in the place of one of a single part. No function gets it.
+    pub bill_key: Option<&'static str>,
     pub key: &'static [&'static str],
     /// Further variables with their defaults; without a default they must be set.
     pub settings: &'static [(&'static str, Option<&'static str>)],
@@ -252,7 +254,7 @@ pub struct Setup {
 impl Setup {
     /// A provider with a key and no further settings.
     pub const fn key(key: &'static [&'static str]) -> Self {
-        Self { key, settings: &[], homeless: false }
+        Self { key, bill_key: None, settings: &[], homeless: false }
     }
 }
 

@@ -40,7 +40,7 @@ impl Adapter for Openai {
     }
 
     fn setup(&self) -> Setup {
-        Setup { key: &["OPENAI_API_KEY"], settings: &[(BODY, Some("json"))], homeless: true }
+        Setup { settings: &[(BODY, Some("json"))], homeless: true, ..Setup::key(&["OPENAI_API_KEY"]) }
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {

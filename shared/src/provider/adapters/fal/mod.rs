@@ -43,7 +43,7 @@ impl Adapter for Fal {
     }
 
     fn setup(&self) -> Setup {
-        Setup::key(&["FAL_KEY"])
+        Setup { bill_key: Some("FAL_ADMIN_KEY"), ..Setup::key(&["FAL_KEY"]) }
     }
 
     fn authorize(&self, key: &Secret, _: Timestamp) -> Option<(HeaderName, String)> {

@@ -43,9 +43,8 @@ impl Adapter for Vertex {
     /// The key is the whole key file of a service account.
     fn setup(&self) -> Setup {
         Setup {
-            key: &["GOOGLE_APPLICATION_CREDENTIALS_JSON"],
             settings: &[(LOCATION, Some("us-central1")), (PROJECT, Some("")), (STORAGE_URI, None)],
-            homeless: false,
+            ..Setup::key(&["GOOGLE_APPLICATION_CREDENTIALS_JSON"])
         }
     }
 
