@@ -2,6 +2,7 @@
 //! the cost on record, and every attempt that was billed is on the bill.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use super::attempt::{Attempt, Phase};
 use super::credit::MicroUsd;
@@ -20,7 +21,8 @@ pub struct Line {
     pub number: usize,
     /// The remote job's id.
     pub remote: String,
-    pub at: Option<Timestamp>,
+    /// As exact as the bill says it: a moment, or a whole day.
+    pub at: Option<Period>,
     /// What was billed; `None` in a list without amounts.
     pub cost: Option<MicroUsd>,
 }
@@ -84,13 +86,23 @@ pub struct Period {
 }
 
 impl Period {
+    /// One moment.
+    pub fn at(moment: Timestamp) -> Self {
+        Self { since: moment, until: moment + Duration::from_millis(1) }
+    }
+
+    /// The day that begins then.
+    pub fn day(start: Timestamp) -> Self {
+        Self { since: start, until: start + Duration::from_secs(24 * 3_600) }
+    }
+
     pub fn has(&self, at: Timestamp) -> bool {
         self.since <= at && at < self.until
     }
 
-    /// Whether a line is of it. One without a time is.
+    /// Whether a line is of it: if a part of the line's day is, and if the line has no time.
     pub fn has_line(&self, line: &Line) -> bool {
-        line.at.is_none_or(|at| self.has(at))
+        line.at.is_none_or(|at| at.since < self.until && self.since < at.until)
     }
 
     /// Whether an attempt ran from its start to its end within it: its line is on no other bill.
@@ -248,7 +260,8 @@ mod tests {
 
     fn line(number: usize, remote: &str, at: i64, cost: impl Into<Option<u64>>) -> Line {
         let cost = cost.into().map(MicroUsd);
-        Line { number, remote: remote.to_owned(), at: Some(Timestamp::from_secs(at)), cost }
+        let at = Some(Period::at(Timestamp::from_secs(at)));
+        Line { number, remote: remote.to_owned(), at, cost }
     }
 
     /// An attempt that succeeded for 400,000 micro-dollars.
@@ -331,6 +344,22 @@ mod tests {
     }
 
     #[test]
+    /// The day of a line is in the period if any part of it is: which part was billed is not known.
+    #[test]
+    fn a_line_of_a_day_is_of_each_period_that_the_day_is_partly_in() {
+        let of_day = |start: i64| {
+            let at = Some(Period::day(Timestamp::from_secs(start)));
+            Line { at, ..line(2, "a", 0, 400_000) }
+        };
+        let ours = [known("a", 1_100, 1_200)];
+        for start in [1_000 - 86_399, 0, 1_999] {
+            assert_eq!(found(&[of_day(start)], &ours), [], "{start}");
+        }
+        for start in [1_000 - 86_400, 2_000] {
+            assert_eq!(found(&[of_day(start)], &ours), [("not_billed", None, 400_000)], "{start}");
+        }
+    }
+
     fn sums_are_of_the_lines_of_the_period_and_of_what_they_belong_to() {
         let bill = [line(2, "a", 1_100, 400_000), line(3, "b", 1_200, 10), line(4, "c", 2_500, 7)];
         let compared =

@@ -40,7 +40,7 @@ impl BillPage {
             Some(Line {
                 number: 0,
                 remote: remote(id)?.id,
-                at,
+                at: at.map(Period::at),
                 cost: cost.map_or(Some(None), |it| it.map(Some))?,
             })
         };

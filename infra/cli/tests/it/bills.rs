@@ -56,6 +56,17 @@ fn a_bill_in_a_file_is_compared_and_what_does_not_agree_is_the_exit_code() {
     assert!(odd.1.contains("bill.csv is no bill: line 2: `-1` is no amount of dollars"), "{odd:?}");
 }
 
+    // The day of the job, all of it, is the period.
+    let day = listed["jobs"][0]["created_at"].as_str().and_then(|at| at.get(..10)).expect("a day");
+    fs::write(path.join("days.csv"), format!("id,cost,date\n{remote},0.64,{day}\n")).expect("a file");
+    let arguments =
+        ["bills", "compare", "--provider", "vertex", "--file", "days.csv", "--simulated", "--json"];
+    let of_day = genmux(path, &arguments);
+    assert_eq!(of_day.status.code(), Some(0), "{}{}", text(&of_day.stdout), text(&of_day.stderr));
+    let of_day: Value = serde_json::from_slice(&of_day.stdout).expect("JSON");
+    assert_eq!((&of_day["matched"], &of_day["since"]), (&json!(1), &json!(format!("{day}T00:00:00.000Z"))));
+    assert!(of_day["until"].as_str().is_some_and(|until| until.ends_with("T00:00:00.000Z")), "{of_day}");
+
 #[test]
 fn what_a_comparison_needs_is_asked_for() {
     let folder = tempfile::tempdir().expect("a temporary folder");

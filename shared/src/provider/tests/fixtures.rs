@@ -262,7 +262,7 @@ fn prices(list: &[Listed]) -> Value {
 }
 
 fn bill(page: BillPage) -> Value {
-    let line = |line: &Line| json!([line.remote, line.at.map(|at| at.to_string()), line.cost]);
+    let line = |line: &Line| json!([line.remote, line.at.map(|at| at.since.to_string()), line.cost]);
     json!({"lines": page.lines.iter().map(line).collect::<Vec<_>>(), "next": page.next})
 }
 

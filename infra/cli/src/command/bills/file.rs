@@ -5,12 +5,14 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use csv::{ReaderBuilder, StringRecord, Trim};
-use domain::bill::{COST_MAX, Line};
+use domain::bill::{COST_MAX, Line, Period};
 use domain::credit::MicroUsd;
 use domain::id::RemoteJob;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use serde_json::{Map, Value};
+
+use crate::command::print::plain;
 
 /// The largest file, in bytes.
 pub(super) const BYTES_MAX: usize = 64 << 20;
@@ -235,18 +237,24 @@ fn cost(text: &str) -> Result<MicroUsd> {
     Ok(cost)
 }
 
-/// A time of RFC 3339, also without its zone (then UTC), a day, or seconds or milliseconds since 1970.
-fn time(text: &str) -> Result<Timestamp> {
+/// A time of RFC 3339, also without its zone (then UTC), or seconds or milliseconds since 1970: a moment; or a day
+/// of UTC, all of it.
+fn time(text: &str) -> Result<Period> {
     /// Of a number, from here on milliseconds: seconds would be after the year 5000.
     const MILLIS_MIN: i64 = 100_000_000_000;
-    let number = text.parse::<i64>().ok().filter(|number| (0..MILLIS_MIN * 1_000).contains(number));
+    /// A smaller number is no time: as seconds it is before the year 2001, and `20231115` is a day.
+    const SECONDS_MIN: i64 = 1_000_000_000;
+    if let Some(midnight) = Timestamp::of_day(text) {
+        return Ok(Period::day(midnight));
+    }
+    let number = text.parse::<i64>().ok().filter(|it| (SECONDS_MIN..MILLIS_MIN * 1_000).contains(it));
     let of_number = |number| match number < MILLIS_MIN {
         true => Timestamp::from_secs(number),
         false => Timestamp::from_millis(number),
     };
-    let at = number.map(of_number).or_else(|| Timestamp::parse(text)).or_else(|| Timestamp::of_day(text));
+    let at = number.map(of_number).or_else(|| Timestamp::parse(text));
     let at = at.or_else(|| Timestamp::parse(&format!("{}Z", text.trim_end_matches(" UTC"))));
-    at.with_context(|| format!("`{}` is no time, like 2026-11-30T08:00:00Z", shown(text)))
+    at.map(Period::at).with_context(|| format!("`{}` is no time, like 2026-11-30T08:00:00Z", shown(text)))
 }
 
 /// A heading as it is compared: `Cost (USD)` is `cost_usd`.
@@ -255,49 +263,50 @@ fn folded(heading: &str) -> String {
     words.collect::<Vec<_>>().join("_").to_lowercase()
 }
 
-/// Untrusted text for a terminal.
+/// The beginning of untrusted text, for a terminal.
 fn shown(text: impl Display) -> String {
-    text.to_string().chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+    plain(&text.to_string()).chars().take(SHOWN_MAX).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Number, remote job, time in milliseconds and micro-dollars of a line.
-    type Read = (usize, String, Option<i64>, u64);
+    /// Number, remote job, start and length of its time in milliseconds, and micro-dollars of a line.
+    type Read = (usize, String, Option<(i64, u128)>, u64);
 
     fn lines(text: impl AsRef<[u8]>, columns: &str) -> Result<Vec<Read>, String> {
         let own = if columns.is_empty() { Columns::default() } else { columns.parse()? };
         let read = read(text.as_ref(), Provider::Fal, &own).map_err(|wrong| format!("{wrong:#}"))?;
-        let line =
-            |line: Line| (line.number, line.remote, line.at.map(Timestamp::as_millis), line.cost.unwrap().0);
+        let at = |at: Period| (at.since.as_millis(), at.until.since(at.since).as_millis());
+        let line = |line: Line| (line.number, line.remote, line.at.map(at), line.cost.unwrap().0);
         Ok(read.into_iter().map(line).collect())
     }
 
-    fn a(number: usize, at: Option<i64>) -> Vec<Read> {
+    fn a(number: usize, at: Option<(i64, u128)>) -> Vec<Read> {
         vec![(number, "a-1".to_owned(), at, 350_000)]
     }
 
     #[test]
     fn a_bill_is_read_by_its_headings_in_csv_and_json() {
-        let day = Some(1_700_006_400_000);
+        let moment = Some((1_700_006_400_000, 1));
+        let day = Some((1_700_006_400_000, 86_400_000));
         for (text, columns, want) in [
             ("request_id,cost\na-1,0.35\n", "", a(2, None)),
             ("\u{feff}Request ID;Cost (USD);Date\r\n\"a-1\" ; $0.35 ;2023-11-15\r\n", "", a(2, day)),
-            ("id\tamount\ttimestamp\tcurrency\na-1\t.35\t1700006400\tusd\n", "", a(2, day)),
+            ("id\tamount\ttimestamp\tcurrency\na-1\t.35\t1700006400\tusd\n", "", a(2, moment)),
             ("id,cost,cost_total,at\na-1,9,0.35,\n", "", a(2, None)),
-            ("id,other,when,price\nx,a-1,2023-11-15 00:00:00,0.35", "id=other,at=WHEN", a(2, day)),
+            ("id,other,when,price\nx,a-1,2023-11-15 00:00:00,0.35", "id=other,at=WHEN", a(2, moment)),
             ("request_id,note,cost\n\"a-1\",\"two\nlines, =1+1\",0.35\n", "", a(2, None)),
             (
                 r#"[{"request_id": "a-1", "cost_total": 0.35, "timestamp": "2023-11-15T00:00:00Z"}]"#,
                 "",
-                a(1, day),
+                a(1, moment),
             ),
             (
                 r#"{"has_more": false, "billing_events": [{"id": "a-1", "cost": "0.35", "time": 1700006400000}]}"#,
                 "",
-                a(1, day),
+                a(1, moment),
             ),
             ("request_id,cost\n", "", vec![]),
             ("[]", "", vec![]),
@@ -338,8 +347,9 @@ mod tests {
             ),
             ("id,cost,date\na,1,soon\n", "", "line 2: `soon` is no time, like 2026-11-30T08:00:00Z"),
             ("id,cost,date\na,1,9223372036854775807\n", "", "is no time"),
+            ("id,cost,date\na,1,20231115\n", "", "`20231115` is no time"),
             (&long, "", "line 2: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is no id"),
-            ("id,cost\n\u{1b}[31mred,1\n", "", "line 2: `[31mred` is no id"),
+            ("id,cost\n\u{1b}[31mred,1\n", "", "line 2: `\\u001b[31mred` is no id"),
             ("[{\"id\": \"a\"}]", "", "item 1: no column has the cost"),
             ("[{\"id\": \"a\", \"cost\": 1}, 7]", "", "item 2: it is not an object"),
             ("[{\"id\": [], \"cost\": 1}]", "", "item 1: it has no id"),

@@ -63,7 +63,8 @@ struct Compare {
     /// file; from the provider, a day before now.
     #[arg(long, value_parser = since)]
     since: Option<Since>,
-    /// The end of the period, exclusive. Default: the last time in the file; from the provider, now.
+    /// The end of the period, exclusive. Default: the last time in the file, or the end of its last day; from the
+    /// provider, now.
     #[arg(long, value_parser = since)]
     until: Option<Since>,
     /// Dollars by which a cost may differ.
@@ -103,7 +104,7 @@ impl Compare {
     fn period(&self, of_file: Option<&[Line]>, now: Timestamp) -> Result<Period> {
         let times = || of_file.unwrap_or_default().iter().filter_map(|line| line.at);
         let (first, last) = match of_file {
-            Some(_) => (times().min(), times().max().map(|at| at + Duration::from_millis(1))),
+            Some(_) => (times().map(|at| at.since).min(), times().map(|at| at.until).max()),
             None => (Some(now.minus(LIST_SINCE)), Some(now)),
         };
         let since = self.since.map(|since| since.before(now)).or(first);
