@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::bill::{Comparison, Kind, Line, Period, compare};
+use domain::bill::{Comparison, Kind, Known, Line, Period, compare};
 use domain::catalog::Catalog;
 use domain::credit::MicroUsd;
 use domain::id::JobId;
@@ -10,8 +10,8 @@ use domain::job::{Job, State};
 use domain::provider::Provider::{self, Fal, Minimax, Replicate};
 use harness::World;
 use serde_json::{Value, json};
-use shared::operate::bills::known;
-use shared::provider::{BillOf, NoList, ProviderClient, ProviderConfig, Timeouts, adapter};
+use shared::operate::bills::{Query, around, endpoints, named};
+use shared::provider::{Bill, BillOf, NoList, ProviderClient, ProviderConfig, Timeouts};
 use signatures::Secret;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -26,22 +26,48 @@ async fn made(world: &World, model: &str, provider: Provider, prompt: &str) -> J
 }
 
 /// What the simulator of a provider lists for this key.
-async fn listed(world: &World, provider: Provider, key: &str, period: Period) -> Result<Vec<Line>, NoList> {
+async fn listed(world: &World, provider: Provider, key: &str, period: Period) -> Result<Bill, NoList> {
+    listed_of(world, key, query(provider, period), &Catalog::built_in(), &[]).await
+}
+
+/// The same, for the routes of a catalogue and of these attempts.
+async fn listed_of(
+    world: &World,
+    key: &str,
+    Query { provider, period, .. }: Query,
+    catalog: &Catalog,
+    known: &[Known],
+) -> Result<Bill, NoList> {
     let base_url = Some(world.simulator(provider).base().parse().unwrap());
     let config = ProviderConfig { base_url, ..ProviderConfig::new(provider, Secret::new(key)) };
     let client = ProviderClient::new(vec![config], Timeouts::default()).unwrap();
-    let catalog = Catalog::for_providers(&[provider]);
-    let routes = catalog.models().flat_map(|model| &model.routes);
-    let endpoints = routes.flat_map(|route| route.endpoints()).collect();
+    let endpoints = endpoints(catalog, provider, known);
+    let endpoints = endpoints.iter().map(String::as_str).collect();
     client
         .bill(provider, &BillOf { period, endpoints, is_admin: key.starts_with("admin") }, world.clock.now())
         .await
 }
 
-async fn compared(world: &World, provider: Provider, bill: &[Line], period: Period) -> Comparison {
-    let mut known = known(&world.table(), provider, true, period, bill).await.unwrap();
-    known.retain(|known| adapter(provider).lists_route(&known.route));
-    compare(bill, &known, period, MicroUsd(1))
+const fn query(provider: Provider, period: Period) -> Query {
+    Query { provider, simulated: true, period }
+}
+
+async fn compared(world: &World, provider: Provider, bill: &Bill, period: Period) -> Comparison {
+    let known = around(&world.table(), query(provider, period)).await.unwrap();
+    compared_with(world, provider, bill, period, known).await
+}
+
+async fn compared_with(
+    world: &World,
+    provider: Provider,
+    bill: &Bill,
+    period: Period,
+    mut known: Vec<Known>,
+) -> Comparison {
+    bill.keep_listed(provider, &Catalog::built_in(), &mut known);
+    let named = named(&world.table(), query(provider, period), &bill.lines, &known).await.unwrap();
+    known.extend(named);
+    compare(&bill.lines, &known, period, MicroUsd(1))
 }
 
 /// The last two days, and the minute that begins.
@@ -90,8 +116,8 @@ async fn a_bill_that_is_right_agrees_line_by_line_and_one_that_is_not_is_listed_
     let now = period(&world);
     let bill = listed(&world, Fal, "admin-key", now).await.unwrap();
     let wrong = compared(&world, Fal, &bill, now).await;
-    let nine = bill.iter().filter(|line| line.cost != Some(MicroUsd(900_000))).count();
-    assert_eq!((bill.len(), nine), (15, 14));
+    let nine = bill.lines.iter().filter(|line| line.cost != Some(MicroUsd(900_000))).count();
+    assert_eq!((bill.lines.len(), nine), (15, 14));
     assert_eq!(
         counts(&wrong),
         [
@@ -154,7 +180,7 @@ async fn what_replicate_and_minimax_made_is_compared_over_all_pages() {
     }
     for provider in [Replicate, Minimax] {
         let list = listed(&world, provider, "key", own).await.unwrap();
-        assert_eq!(list.len(), 102, "{provider}");
+        assert_eq!(list.lines.len(), 102, "{provider}");
         let found = compared(&world, provider, &list, own).await;
         assert_eq!(counts(&found), [("unknown_remote_job", 101, 0)], "{provider}");
     }
@@ -170,7 +196,8 @@ async fn a_remote_job_is_known_by_its_own_item_when_its_job_is_older_than_the_pe
     let own = Period { since: later, until: later + DAY };
     let line =
         |remote: &str| Line { number: 2, remote: remote.to_owned(), at: None, cost: Some(MicroUsd(PIKA)) };
-    let found = compared(&world, Fal, &[line(&remote), line("nothing-of-ours")], own).await;
+    let bill = Bill { lines: vec![line(&remote), line("nothing-of-ours")], endpoints: None };
+    let found = compared(&world, Fal, &bill, own).await;
     assert_eq!((found.matched, counts(&found)), (1, vec![("unknown_remote_job", 1, PIKA)]));
 }
 
@@ -179,6 +206,51 @@ async fn a_remote_job_is_known_by_its_own_item_when_its_job_is_older_than_the_pe
 async fn attempts_at_simulators_are_no_part_of_a_real_bill() {
     let world = World::new().await;
     made(&world, "pika-2.2", Fal, "a paper boat").await;
-    let known = known(&world.table(), Fal, false, period(&world), &[]).await.unwrap();
-    assert_eq!(known, []);
+    let real = Query { simulated: false, ..query(Fal, period(&world)) };
+    assert_eq!(around(&world.table(), real).await.unwrap(), []);
+}
+
+/// The line of a job may be of a day that ends before the job was made, by another clock or in another zone; the
+/// item of its remote job is not kept for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_of_the_day_after_the_period_are_known_and_none_of_them_is_missing() {
+    let world = World::new().await;
+    let job = made(&world, "pika-2.2", Fal, "a paper boat").await;
+    let until = job.created_at().minus(HOUR * 12);
+    let own = Period { since: until.minus(DAY), until };
+    let known = around(&world.table(), query(Fal, own)).await.unwrap();
+    assert_eq!(known.len(), 1);
+    assert_eq!(compare(&[], &known, own, MicroUsd(1)).findings, []);
+    let later = Period { since: own.since.minus(DAY), until: until.minus(DAY) };
+    assert_eq!(around(&world.table(), query(Fal, later)).await.unwrap(), []);
+}
+
+/// fal lists its requests by endpoint: those of routes that are no longer sold are asked for, too, and what it does
+/// not know is missing in no list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_by_endpoint_has_what_ran_on_routes_that_are_no_longer_sold() {
+    let world = World::new().await;
+    made(&world, "pika-2.2", Fal, "a paper boat").await;
+    let own = Period { until: world.clock.now() + HOUR, ..period(&world) };
+    let known = around(&world.table(), query(Fal, own)).await.unwrap();
+    let unsold = Catalog::with_own("[[models]]\nname = \"pika-2.2\"\nremove = true\n").unwrap();
+    let list = listed_of(&world, "key", query(Fal, own), &unsold, &[]).await.unwrap();
+    assert_eq!(list.lines.len(), 1);
+
+    // Of a catalogue that is not given: its name alone is known, and fal knows neither it nor its requests.
+    let other =
+        Known { route: "fal/own/boat".to_owned(), remote: "not-listed".to_owned(), ..known[0].clone() };
+    let other_endpoint = Known { route: "fal/fal-ai/pika/v2.2/image-to-video".to_owned(), ..other.clone() };
+    let known = vec![known[0].clone(), other, other_endpoint];
+    assert!(endpoints(&Catalog::built_in(), Fal, &known).contains("own/boat"));
+    let list = listed_of(&world, "key", query(Fal, own), &Catalog::built_in(), &known).await.unwrap();
+    assert!(list.endpoints.as_ref().is_some_and(|listed| !listed.contains("own/boat")));
+    let found = compared_with(&world, Fal, &list, own, known.clone()).await;
+    assert_eq!((found.matched, counts(&found)), (1, vec![]));
+    let routes = list.keep_listed(Fal, &Catalog::built_in(), &mut known.clone());
+    assert_eq!(routes, known[1..].iter().map(|known| known.route.clone()).collect());
+    // A bill that is not by endpoint has everything.
+    let all = listed_of(&world, "admin-key", query(Fal, own), &Catalog::built_in(), &known).await.unwrap();
+    let found = compared_with(&world, Fal, &all, own, known).await;
+    assert_eq!(counts(&found), [("not_billed", 2, 2 * PIKA)]);
 }

@@ -277,12 +277,6 @@ impl Catalog {
         }
         retired
     }
-
-    /// The route of this name, also if it is no longer sold.
-    pub fn route(&self, name: &str) -> Option<&Route> {
-        let models = self.models.values().chain(&self.unsold);
-        models.flat_map(|model| &model.routes).find(|route| route.name() == name)
-    }
 }
 
 /// A duration, resolution and sound in words: `5 s of 720p without sound`.

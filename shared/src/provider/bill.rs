@@ -1,10 +1,15 @@
 //! Lists of what an account was billed for, or had made.
 
-use domain::bill::{Line, Period};
+use std::collections::BTreeSet;
+
+use domain::bill::{Known, Line, Period};
+use domain::catalog::Catalog;
 use domain::credit::MicroUsd;
+use domain::provider::Provider;
 use domain::time::Timestamp;
 use serde_json::Value;
 
+use super::adapters::adapter;
 use super::reading::{remote, text};
 
 /// What is asked for.
@@ -15,6 +20,41 @@ pub struct BillOf<'a> {
     pub endpoints: Vec<&'a str>,
     /// The key may read bills. Without, a provider that reserves them lists only what it made.
     pub is_admin: bool,
+}
+
+/// A whole list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bill {
+    pub lines: Vec<Line>,
+    /// Of a list by endpoint, the endpoints that the provider knows of those asked for.
+    pub endpoints: Option<BTreeSet<String>>,
+}
+
+impl Bill {
+    /// Keeps the attempts that it names, and those on routes of which it has all: of a list by endpoint, if the
+    /// provider knows each endpoint of the route, and the catalogue says which they are. Returns the other routes.
+    pub fn keep_listed(
+        &self,
+        provider: Provider,
+        catalog: &Catalog,
+        known: &mut Vec<Known>,
+    ) -> BTreeSet<String> {
+        let is_whole = |name: &str| {
+            let Some(listed) = &self.endpoints else { return adapter(provider).lists_route(name) };
+            let is_listed = |endpoint: &str| listed.contains(endpoint);
+            catalog.route(name).is_some_and(|route| route.endpoints().all(is_listed))
+        };
+        let named: BTreeSet<&str> = self.lines.iter().map(|line| &*line.remote).collect();
+        let mut others = BTreeSet::new();
+        known.retain(|known| {
+            let is_whole = is_whole(&known.route);
+            if !is_whole {
+                others.insert(known.route.clone());
+            }
+            is_whole || named.contains(&*known.remote)
+        });
+        others
+    }
 }
 
 /// One page of a list, from its head.

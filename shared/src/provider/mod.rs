@@ -22,7 +22,7 @@ mod tests;
 
 pub use adapter::{AccessToken, Adapter, Capabilities, LookUp, Scheme, Settings, Setup};
 pub use adapters::adapter;
-pub use bill::{BillOf, BillPage, NoList};
+pub use bill::{Bill, BillOf, BillPage, NoList};
 pub use call::{Answer, Body, Call};
 pub use callback_token::{CallbackSecrets, EmptySecret, Token};
 pub use client::{Delivery, ProviderClient, ProviderConfig, Timeouts};

@@ -1,11 +1,11 @@
-//! A model: what callers see of it, and when it ends.
+//! A model: what callers see of it, when it ends, and the routes of all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Route, Tariff, media_name};
+use super::{Catalog, Route, Tariff, media_name};
 use crate::time::Timestamp;
 
 /// How long before its retirement callers of a model are warned.
@@ -52,6 +52,18 @@ pub struct Defaults {
     pub resolution: String,
     /// Present only if the model can generate sound.
     pub audio: Option<bool>,
+}
+
+impl Catalog {
+    /// Every route, also what is no longer sold.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.models.values().chain(&self.unsold).flat_map(|model| &model.routes)
+    }
+
+    /// The route of this name, also if it is no longer sold.
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.routes().find(|route| route.name() == name)
+    }
 }
 
 impl Model {

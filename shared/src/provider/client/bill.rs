@@ -1,12 +1,12 @@
 //! Lists of what an account was billed for, or had made, through all their pages.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::transport::Timer;
 use super::{Credentials, ProviderClient};
 use crate::provider::adapters::adapter;
-use crate::provider::bill::{BillOf, BillPage, NoList};
+use crate::provider::bill::{Bill, BillOf, BillPage, NoList};
 use crate::provider::call::{Answer, Call};
 use crate::provider::credential::CredentialId;
 use crate::provider::outcome::busy;
@@ -30,16 +30,39 @@ impl ProviderClient {
     ///
     /// # Errors
     ///
-    /// If any page is missing: half a bill is none.
+    /// If any page is missing: half a bill is none. An endpoint that the provider does not know is left out.
     pub async fn bill(
         &self,
         credential: impl Into<CredentialId>,
         of: &BillOf<'_>,
         now: Timestamp,
-    ) -> Result<Vec<Line>, NoList> {
+    ) -> Result<Bill, NoList> {
         let credential = &credential.into();
+        let all = self.lines(credential, of, now).await?.map(|lines| vec![lines]);
+        let one = async |endpoint: &str| {
+            self.lines(credential, &BillOf { endpoints: vec![endpoint], ..of.clone() }, now).await
+        };
+        let (parts, unknown) = of_endpoints(&of.endpoints, all, one).await?;
+        let mut lines: Vec<Line> = parts.into_iter().flatten().collect();
+        let mut made = HashSet::new();
+        if lines.iter().all(|line| line.cost.is_none()) {
+            lines.retain(|line| made.insert(line.remote.clone()));
+        }
+        lines.iter_mut().enumerate().for_each(|(index, line)| line.number = index + 1);
+        let known = of.endpoints.iter().filter(|it| !unknown.contains(**it)).map(|it| (*it).to_owned());
+        let endpoints = is_by_endpoint(credential, of).then(|| known.collect());
+        Ok(Bill { lines, endpoints })
+    }
+
+    /// The lines of all pages; `None` if the list is by endpoint, and the provider does not know one of them.
+    async fn lines(
+        &self,
+        credential: &CredentialId,
+        of: &BillOf<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Line>>, NoList> {
         let adapter = adapter(credential.provider);
-        let (mut lines, mut made, mut pages) = (Vec::new(), HashSet::new(), 0);
+        let (mut lines, mut pages) = (Vec::new(), 0);
         for part in 0.. {
             let Some(mut call) = adapter.bill(of, part, None) else { break };
             let mut cursor: Option<String> = None;
@@ -48,12 +71,16 @@ impl ProviderClient {
                 if pages > PAGES_MAX {
                     return Err(NoList::TooLong(PAGES_MAX));
                 }
-                let answer = self.page(credential, call, now).await?;
+                let answer = self.patient(credential, "bill", call, now).await?;
+                if answer.says_not_found() && is_by_endpoint(credential, of) {
+                    return Ok(None);
+                }
+                if !answer.is_ok() {
+                    return Err(refused(&answer));
+                }
                 let page = adapter.read_bill(of, cursor.as_deref(), &answer).ok_or(NoList::Unreadable)?;
                 let BillPage { lines: more, next } = page;
-                lines.extend(
-                    more.into_iter().filter(|it| it.cost.is_some() || made.insert(it.remote.clone())),
-                );
+                lines.extend(more);
                 let Some(next) = next else { break };
                 if cursor.as_ref() == Some(&next) {
                     return Err(NoList::Unreadable);
@@ -65,13 +92,7 @@ impl ProviderClient {
         if pages == 0 {
             return Err(NoList::Unlisted);
         }
-        lines.iter_mut().enumerate().for_each(|(index, line)| line.number = index + 1);
-        Ok(lines)
-    }
-
-    async fn page(&self, credential: &CredentialId, call: Call, now: Timestamp) -> Result<Answer, NoList> {
-        let answer = self.patient(credential, "bill", call, now).await?;
-        if answer.is_ok() { Ok(answer) } else { Err(refused(&answer)) }
+        Ok(Some(lines))
     }
 
     /// The answer to a free call, which is made again while the provider is busy.
@@ -97,6 +118,31 @@ impl ProviderClient {
         }
         unreachable!("the last try returns")
     }
+}
+
+/// Whether the list is asked for by endpoint: without any there is nothing to ask for.
+fn is_by_endpoint(credential: &CredentialId, of: &BillOf<'_>) -> bool {
+    adapter(credential.provider).bill(&BillOf { endpoints: Vec::new(), ..of.clone() }, 0, None).is_none()
+}
+
+/// What was answered for all endpoints at once; without, since one that the provider does not know spoils that
+/// answer, the answers for each alone, and the endpoints that are unknown.
+pub(super) async fn of_endpoints<T>(
+    endpoints: &[&str],
+    all: Option<Vec<T>>,
+    one: impl AsyncFn(&str) -> Result<Option<T>, NoList>,
+) -> Result<(Vec<T>, BTreeSet<String>), NoList> {
+    if let Some(all) = all {
+        return Ok((all, BTreeSet::new()));
+    }
+    let (mut found, mut unknown) = (Vec::new(), BTreeSet::new());
+    for endpoint in endpoints {
+        match one(endpoint).await? {
+            Some(answer) => found.push(answer),
+            None => drop(unknown.insert((*endpoint).to_owned())),
+        }
+    }
+    Ok((found, unknown))
 }
 
 /// With the provider's own words, cleaned as those of a failure are.
@@ -128,7 +174,7 @@ mod tests {
         let of = BillOf { period: PERIOD, endpoints: vec!["a/b", "a/c"], is_admin };
         let found = client(provider, &server.url).bill(provider, &of, NOW).await;
         let first = |request: &String| request.split(' ').nth(1).unwrap_or_default().to_owned();
-        (found, server.read().iter().map(first).collect())
+        (found.map(|bill| bill.lines), server.read().iter().map(first).collect())
     }
 
     fn page(body: &Value) -> Reply {
@@ -181,6 +227,41 @@ mod tests {
         let (lines, calls) = listed(Provider::Replicate, false, replies).await;
         assert_eq!(lines.unwrap().len(), 2);
         assert!(calls[1].starts_with("/v1/predictions?created_after=") && calls[1].ends_with("&cursor=abc"));
+    }
+
+    /// What a bill repeats is billed twice, also where one line has no amount.
+    #[tokio::test]
+    async fn only_a_list_without_any_amount_may_repeat_itself() {
+        for (amount, count) in [(json!(0.4), 3), (Value::Null, 2)] {
+            let events = json!([event("a", amount), event("b", Value::Null), event("b", Value::Null)]);
+            let replies = vec![page(&json!({"billing_events": events, "has_more": false}))];
+            assert_eq!(listed(Provider::Fal, true, replies).await.0.unwrap().len(), count);
+        }
+    }
+
+    /// Also where the list is of other endpoints: one that the provider no longer knows ends no comparison.
+    #[tokio::test]
+    async fn an_endpoint_that_is_not_known_is_left_out_of_a_list_by_endpoint() {
+        let item = |id: &str| json!({"request_id": id, "sent_at": "2023-11-14T22:00:00Z"});
+        let unknown = || answer(404, "", r#"{"error": {"type": "not_found"}}"#);
+        let server = Server::start(vec![
+            unknown(),
+            page(&json!({"items": [item("a")], "has_more": true, "next_cursor": "2"})),
+            page(&json!({"items": [item("a"), item("b")], "has_more": false})),
+            unknown(),
+        ]);
+        let of = BillOf { period: PERIOD, endpoints: vec!["a/b", "a/c"], is_admin: false };
+        let bill = client(Provider::Fal, &server.url).bill(Provider::Fal, &of, NOW).await.unwrap();
+        let lines: Vec<_> = bill.lines.iter().map(|line| (line.number, &*line.remote)).collect();
+        assert_eq!((lines, bill.endpoints), (vec![(1, "a"), (2, "b")], Some(["a/b".to_owned()].into())));
+        let asked: Vec<_> = server.read().iter().map(|it| it.contains("endpoint_id=a%2Fc&")).collect();
+        assert_eq!(asked, [false, false, false, true]);
+
+        // A proxy's page, and a list of another kind.
+        for (provider, body) in [(Provider::Fal, "<html>"), (Provider::Replicate, r#"{"detail": "none"}"#)] {
+            let (found, _) = listed(provider, false, vec![answer(404, "", body)]).await;
+            assert!(matches!(found, Err(NoList::Refused { status: 404, .. })), "{found:?}");
+        }
     }
 
     /// MiniMax lists the newest first, and takes no period.

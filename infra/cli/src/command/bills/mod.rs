@@ -10,25 +10,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
-use domain::bill::{Comparison, Finding, Kind, Line, Period, compare};
+use domain::bill::{Comparison, Finding, Kind, Known, Line, Period, compare};
 use domain::credit::MicroUsd;
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 use shared::boot::Env;
 use shared::boot::config::{base_url_variable, provider_client};
-use shared::operate::bills::known;
+use shared::operate::bills::{Query, around, endpoints, named};
 use shared::provider::{BillOf, ProviderClient, adapter};
 
 use self::file::{BYTES_MAX, Columns, read};
 use super::jobs::{Since, since};
-use super::print::{Output, table};
+use super::print::{self, Output, table};
 use super::{Local, Target};
 
 /// How far back a list of the provider is read where the command line does not say.
 const LIST_SINCE: Duration = Duration::from_secs(24 * 3_600);
-/// The key that may read fal's bills.
-const FAL_ADMIN_KEY: &str = "FAL_ADMIN_KEY";
 
 #[derive(Debug, Args)]
 pub(super) struct Bills {
@@ -86,17 +84,15 @@ pub(super) async fn run(args: Bills, local: &Local) -> Result<Output> {
         None => None,
     };
     let opened = target.open(local).await?;
-    let now = opened.process.clock.now();
+    let (now, table) = (opened.process.clock.now(), opened.table());
     let period = asked.period(of_file.as_deref(), now)?;
+    let query = Query { provider: asked.provider, simulated: asked.simulated, period };
+    let mut known = around(&table, query).await?;
     let lines = match of_file {
         Some(lines) => lines,
-        None => of_provider(asked.provider, period, local, now).await?,
+        None => of_provider(query, local, &mut known, now).await?,
     };
-    let mut known = known(&opened.table(), asked.provider, asked.simulated, period, &lines).await?;
-    if asked.from_api {
-        // No list has what it does not show of a route: no attempt is missing there.
-        known.retain(|known| adapter(asked.provider).lists_route(&known.route));
-    }
+    known.extend(named(&table, query, &lines, &known).await?);
     Ok(output(asked.provider, period, &compare(&lines, &known, period, asked.tolerance)))
 }
 
@@ -128,28 +124,45 @@ fn of_file(path: &Path, asked: &Compare) -> Result<Vec<Line>> {
     read(&bytes, asked.provider, &asked.columns.clone().unwrap_or_default())
 }
 
-async fn of_provider(provider: Provider, period: Period, local: &Local, now: Timestamp) -> Result<Vec<Line>> {
-    let (client, is_admin) = client(provider, &Env::from_process())?;
+/// The provider's own list. What it does not have of a route is missing in no list: of `known`, such attempts stay
+/// if it names them.
+async fn of_provider(
+    query: Query,
+    local: &Local,
+    known: &mut Vec<Known>,
+    now: Timestamp,
+) -> Result<Vec<Line>> {
+    let Query { provider, period, .. } = query;
     let catalog = local.own.catalog()?;
-    let routes = catalog.models().flat_map(|model| &model.routes).filter(|route| route.provider == provider);
-    let of = BillOf { period, endpoints: routes.flat_map(|route| route.endpoints()).collect(), is_admin };
-    client.bill(provider, &of, now).await.with_context(|| format!("{provider} gave no list"))
+    let endpoints = endpoints(&catalog, provider, known);
+    let endpoints = endpoints.iter().map(String::as_str).collect();
+    let env = Env::from_process();
+    let bill_key = adapter(provider).setup().bill_key.and_then(|name| env.get(name));
+    let of = BillOf { period, endpoints, is_admin: bill_key.is_some() };
+    let bill = client(provider, &env, bill_key)?.bill(provider, &of, now).await;
+    let bill = bill.with_context(|| format!("{provider} gave no list"))?;
+    for route in bill.keep_listed(provider, &catalog, known) {
+        print::warning(format_args!(
+            "{provider} lists nothing of {route}, or not of all its endpoints: what the list lacks of it is not \
+             reported"
+        ));
+    }
+    Ok(bill.lines)
 }
 
-/// A client of this provider alone, with its key of the environment; and whether that may read bills.
-pub(super) fn client(provider: Provider, env: &Env) -> Result<(ProviderClient, bool)> {
+/// A client of this provider alone, with its key of the environment, or with another in its place.
+pub(super) fn client(provider: Provider, env: &Env, other_key: Option<&str>) -> Result<ProviderClient> {
     let setup = adapter(provider).setup();
     let names = setup.key.iter().copied().chain(setup.settings.iter().map(|(name, _)| *name));
     let names = names.map(str::to_owned).chain([base_url_variable(provider)]);
     let given = names.filter_map(|name| Some((name.clone(), env.get(&name)?.to_owned())));
     let mut own = Env::from_pairs(given).with("PROVIDERS", provider.name().to_owned());
-    let admin = env.get(FAL_ADMIN_KEY).filter(|_| provider == Provider::Fal);
-    if let Some(key) = admin {
-        own = own.with("FAL_KEY", key.to_owned());
+    if let (Some(other), [name]) = (other_key, setup.key) {
+        own = own.with(name, other.to_owned());
     }
     let mut read = own.reader();
     let client = provider_client(&mut read)?;
-    Ok((read.finish(client)?, admin.is_some()))
+    Ok(read.finish(client)?)
 }
 
 fn output(provider: Provider, period: Period, compared: &Comparison) -> Output {

@@ -134,7 +134,7 @@ async fn compare(sync: &Sync, to: Option<&PathBuf>) -> Result<Compared> {
 }
 
 async fn of_provider(ours: &Catalog, provider: Provider) -> Result<Theirs> {
-    let (client, _) = client(provider, &Env::from_process())?;
+    let client = client(provider, &Env::from_process(), None)?;
     let routes = ours.models().flat_map(|model| &model.routes).filter(|route| route.provider == provider);
     let listing = client.listing(provider, &routes.collect::<Vec<_>>(), Clock::System.now()).await;
     let listing = listing.with_context(|| format!("{provider} gave no list"))?;
