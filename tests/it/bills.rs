@@ -143,7 +143,7 @@ async fn without_an_admin_key_fals_requests_are_compared_by_what_exists() {
     let now = Period { until: world.clock.now() + HOUR, ..period_of };
     let list = listed(&world, Fal, "key", now).await.unwrap();
     let found = compared(&world, Fal, &list, now).await;
-    assert!(!found.has_costs);
+    assert_eq!((found.lines, found.unpriced, found.recorded.0), (2, 2, 0));
     assert_eq!(counts(&found), [("unknown_remote_job", 1, 0), ("not_billed", 1, PIKA)]);
 
     let refused = ProviderConfig {

@@ -160,11 +160,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// How much money it is about: of a cost that differs the difference, else the amount.
+    /// How much money it is about: of a cost that differs the difference, else the amount, if the line has one.
     pub fn sum(&self) -> MicroUsd {
-        match (self.kind, self.billed, self.recorded) {
-            (Kind::CostDiffers, Some(billed), Some(recorded)) => MicroUsd(billed.0.abs_diff(recorded.0)),
-            (_, billed, recorded) => billed.or(recorded).unwrap_or_default(),
+        let [billed, recorded] = [self.billed, self.recorded].map(Option::unwrap_or_default);
+        match self.kind {
+            Kind::CostDiffers => MicroUsd(billed.0.abs_diff(recorded.0)),
+            Kind::NotBilled => recorded,
+            Kind::UnknownRemoteJob | Kind::BilledTwice | Kind::BilledWithoutResult => billed,
         }
     }
 }
@@ -178,18 +180,18 @@ pub struct Comparison {
     pub billed: MicroUsd,
     /// How many remote jobs of the bill belong to an attempt.
     pub matched: usize,
-    /// The sum of the costs on record of those.
+    /// The sum of the costs on record of those, as far as their lines have amounts.
     pub recorded: MicroUsd,
-    /// Whether the bill has an amount at all: without, only what exists is compared.
-    pub has_costs: bool,
+    /// Lines without an amount: of them, only what exists is compared.
+    pub unpriced: usize,
     pub findings: Vec<Finding>,
 }
 
 impl Comparison {
     /// Number and sum of the findings of one kind.
     pub fn of(&self, kind: Kind) -> (usize, MicroUsd) {
-        let sums: Vec<_> = self.findings.iter().filter(|it| it.kind == kind).map(Finding::sum).collect();
-        (sums.len(), sum(&sums))
+        let found = self.findings.iter().filter(|it| it.kind == kind);
+        (found.clone().count(), sum(found.map(Finding::sum)))
     }
 }
 
@@ -203,7 +205,7 @@ pub fn compare(bill: &[Line], known: &[Known], period: Period, tolerance: MicroU
     for line in &lines {
         let known = of_remote.get(&*line.remote).copied();
         let kind = if seen.insert(&*line.remote) {
-            matched.extend(known.map(|known| known.cost));
+            matched.extend(known.map(|known| line.cost.and(Some(known.cost))));
             verdict(line, known, tolerance)
         } else {
             Some(Kind::BilledTwice)
@@ -214,13 +216,12 @@ pub fn compare(bill: &[Line], known: &[Known], period: Period, tolerance: MicroU
         |known: &&Known| known.billed == Billed::Yes && period.holds(known) && !seen.contains(&*known.remote);
     findings.extend(known.iter().filter(is_missing).map(|known| finding(Kind::NotBilled, None, Some(known))));
     findings.sort_by_key(|finding| finding.kind);
-    let costs: Vec<_> = lines.iter().filter_map(|line| line.cost).collect();
     Comparison {
         lines: lines.len(),
-        billed: sum(&costs),
+        billed: sum(lines.iter().filter_map(|line| line.cost)),
         matched: matched.len(),
-        recorded: sum(&matched),
-        has_costs: !costs.is_empty(),
+        recorded: sum(matched.into_iter().flatten()),
+        unpriced: lines.iter().filter(|line| line.cost.is_none()).count(),
         findings,
     }
 }
@@ -248,8 +249,8 @@ fn finding(kind: Kind, line: Option<&Line>, known: Option<&Known>) -> Finding {
     }
 }
 
-fn sum(costs: &[MicroUsd]) -> MicroUsd {
-    MicroUsd(costs.iter().fold(0, |sum, cost| sum.saturating_add(cost.0)))
+fn sum(costs: impl Iterator<Item = MicroUsd>) -> MicroUsd {
+    MicroUsd(costs.fold(0, |sum, cost| sum.saturating_add(cost.0)))
 }
 
 #[cfg(test)]
@@ -343,7 +344,6 @@ mod tests {
         }
     }
 
-    #[test]
     /// The day of a line is in the period if any part of it is: which part was billed is not known.
     #[test]
     fn a_line_of_a_day_is_of_each_period_that_the_day_is_partly_in() {
@@ -360,14 +360,26 @@ mod tests {
         }
     }
 
+    #[test]
     fn sums_are_of_the_lines_of_the_period_and_of_what_they_belong_to() {
         let bill = [line(2, "a", 1_100, 400_000), line(3, "b", 1_200, 10), line(4, "c", 2_500, 7)];
         let compared =
             compare(&bill, &[known("a", 1_100, 1_200), known("d", 1_100, 1_200)], PERIOD, MicroUsd(0));
         assert_eq!((compared.lines, compared.billed.0), (2, 400_010));
-        assert_eq!((compared.matched, compared.recorded.0, compared.has_costs), (1, 400_000, true));
+        assert_eq!((compared.matched, compared.recorded.0, compared.unpriced), (1, 400_000, 0));
         assert_eq!(compared.of(Kind::UnknownRemoteJob), (1, MicroUsd(10)));
         assert_eq!(compared.of(Kind::NotBilled), (1, MicroUsd(400_000)));
-        assert!(!compare(&[line(2, "a", 1_100, None)], &[], PERIOD, MicroUsd(0)).has_costs);
+    }
+
+    /// The cost of such a line is in neither sum: else what was not compared would seem to agree.
+    #[test]
+    fn lines_without_an_amount_are_counted_and_are_no_part_of_the_sums() {
+        let ours = [known("a", 1_100, 1_200), known("b", 1_100, 1_200)];
+        let priced = line(2, "a", 1_100, 400_000);
+        let bill = [priced, line(3, "b", 1_100, None), line(4, "b", 1_100, None), line(5, "c", 2_500, None)];
+        let compared = compare(&bill, &ours, PERIOD, MicroUsd(0));
+        assert_eq!((compared.lines, compared.unpriced, compared.matched), (3, 2, 2));
+        assert_eq!((compared.billed.0, compared.recorded.0), (400_000, 400_000));
+        assert_eq!(found(&bill, &ours), [("billed_twice", Some(4), 0)]);
     }
 }

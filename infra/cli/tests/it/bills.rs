@@ -6,13 +6,19 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use super::server::{Server, ok};
+
 fn genmux(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().expect("the binary starts")
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genmux"));
     command.current_dir(folder).args(arguments);
     for name in ["FAL_KEY", "FAL_ADMIN_KEY", "FAL_BASE_URL", "CATALOG"] {
         command.env_remove(name);
     }
-    command.output().expect("the binary starts")
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -50,12 +56,6 @@ fn a_bill_in_a_file_is_compared_and_what_does_not_agree_is_the_exit_code() {
         Some(0)
     );
 
-    let odd = compare("id,cost\na,-1\n", &[]);
-    let odd = (odd.status.code(), text(&odd.stderr));
-    assert_eq!(odd.0, Some(1));
-    assert!(odd.1.contains("bill.csv is no bill: line 2: `-1` is no amount of dollars"), "{odd:?}");
-}
-
     // The day of the job, all of it, is the period.
     let day = listed["jobs"][0]["created_at"].as_str().and_then(|at| at.get(..10)).expect("a day");
     fs::write(path.join("days.csv"), format!("id,cost,date\n{remote},0.64,{day}\n")).expect("a file");
@@ -66,6 +66,12 @@ fn a_bill_in_a_file_is_compared_and_what_does_not_agree_is_the_exit_code() {
     let of_day: Value = serde_json::from_slice(&of_day.stdout).expect("JSON");
     assert_eq!((&of_day["matched"], &of_day["since"]), (&json!(1), &json!(format!("{day}T00:00:00.000Z"))));
     assert!(of_day["until"].as_str().is_some_and(|until| until.ends_with("T00:00:00.000Z")), "{of_day}");
+
+    let odd = compare("id,cost\na,-1\n", &[]);
+    let odd = (odd.status.code(), text(&odd.stderr));
+    assert_eq!(odd.0, Some(1));
+    assert!(odd.1.contains("bill.csv is no bill: line 2: `-1` is no amount of dollars"), "{odd:?}");
+}
 
 #[test]
 fn what_a_comparison_needs_is_asked_for() {
@@ -94,4 +100,34 @@ fn what_a_comparison_needs_is_asked_for() {
         let output = compare(more);
         assert!(output.contains(wanted), "{more:?}: {output}");
     }
+}
+
+#[test]
+fn a_provider_is_asked_for_its_bill_with_the_key_for_bills_and_else_with_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    assert!(genmux(path, &["demo", "a boat", "--out", "boat.mp4"]).status.success());
+    let fal = Server::start(|call| {
+        let event = |id: &str, cost: Value| json!({"request_id": id, "timestamp": null, "cost_total": cost});
+        let events = [event("a", json!(0.4)), event("b", Value::Null)];
+        Some(ok(match call.contains("/billing-events?") {
+            true => json!({"billing_events": events, "has_more": false}).to_string(),
+            false => json!({"items": [{"request_id": "a", "sent_at": null}], "has_more": false}).to_string(),
+        }))
+    });
+    let asked = |admin: Option<&str>| {
+        let mut compare =
+            command(path, &["bills", "compare", "--provider", "fal", "--from-api", "--simulated"]);
+        compare.env("FAL_KEY", "of-jobs").env("FAL_BASE_URL", &fal.url);
+        compare.envs(admin.map(|key| ("FAL_ADMIN_KEY", key)));
+        text(&compare.output().expect("the binary starts").stdout)
+    };
+    let bill = asked(Some("of-bills"));
+    assert!(bill.contains("\nunpriced 1: of these lines, only what exists was compared\n"), "{bill}");
+    assert!(bill.contains("unknown_remote_job: 2, $0.400000\n"), "{bill}");
+    assert!(asked(None).contains("unknown_remote_job: 1, $0.000000\n"));
+    let calls = fal.requests();
+    let (bills, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.contains("/billing-events?"));
+    assert!(bills.len() == 1 && bills[0].contains("authorization: Key of-bills\r\n"), "{bills:?}");
+    assert!(!others.is_empty() && others.iter().all(|call| call.contains("authorization: Key of-jobs\r\n")));
 }

@@ -166,12 +166,13 @@ pub(super) fn client(provider: Provider, env: &Env, other_key: Option<&str>) -> 
 }
 
 fn output(provider: Provider, period: Period, compared: &Comparison) -> Output {
-    let Comparison { lines, billed, matched, recorded, has_costs, findings } = compared;
+    let Comparison { lines, billed, matched, recorded, unpriced, findings } = compared;
     let Period { since, until } = period;
     let mut text = format!("{provider} from {since} to {until}\nlines    {lines}, {billed}\n");
     let _infallible = writeln!(text, "matched  {matched}, on record {recorded}");
-    if !has_costs {
-        text.push_str("There are no amounts: only what exists was compared.\n");
+    if *unpriced > 0 {
+        let _infallible =
+            writeln!(text, "unpriced {unpriced}: of these lines, only what exists was compared");
     }
     if !findings.is_empty() {
         let rows: Vec<_> = findings.iter().map(row).collect();
@@ -194,7 +195,7 @@ fn output(provider: Provider, period: Period, compared: &Comparison) -> Output {
         "billed_micro_usd": billed,
         "matched": matched,
         "recorded_micro_usd": recorded,
-        "has_amounts": has_costs,
+        "without_amount": unpriced,
         "kinds": serde_json::Map::from_iter(kinds),
         "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
