@@ -201,6 +201,25 @@ async fn a_remote_job_is_known_by_its_own_item_when_its_job_is_older_than_the_pe
     assert_eq!((found.matched, counts(&found)), (1, vec![("unknown_remote_job", 1, PIKA)]));
 }
 
+/// A provider may date a line later than its job: on the next bill it is matched. A line without an amount is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_dated_later_is_matched_on_the_bill_that_has_it() {
+    let world = World::new().await;
+    let since = world.clock.now();
+    made(&world, "pika-2.2", Fal, "[[sim: bill=later]]").await;
+    made(&world, "hailuo-2.3", Fal, "a paper boat").await;
+    let first = Period { since, until: since + HOUR * 12 };
+    world.clock.advance(DAY * 2);
+    let next = Period { since: first.until, until: world.clock.now() };
+    let late = vec![("not_billed", 1, PIKA)];
+    for (own, unpriced, recorded, want) in [(first, 1, 0, late), (next, 0, PIKA, vec![])] {
+        let bill = listed(&world, Fal, "admin-key", own).await.unwrap();
+        let found = compared(&world, Fal, &bill, own).await;
+        assert_eq!((found.lines, found.matched, counts(&found)), (1, 1, want));
+        assert_eq!((found.unpriced, found.billed.0, found.recorded.0), (unpriced, recorded, recorded));
+    }
+}
+
 /// What simulators made is on no real bill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attempts_at_simulators_are_no_part_of_a_real_bill() {

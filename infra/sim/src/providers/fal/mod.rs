@@ -1,8 +1,8 @@
 //! fal's queue, result, cancel, pricing, history and key endpoints, all on one host, and its
 //! webhooks.
 //!
-//! Directives of its own: `history=unlisted` is a job that the history does not list; `bill=lost|twice|AMOUNT` is
-//! one that is billed otherwise than its price says.
+//! Directives of its own: `history=unlisted` is a job that the history does not list; `bill=lost|twice|later|AMOUNT`
+//! is one that is billed not at all, twice, a day later, or otherwise than its price says.
 
 mod billing;
 mod errors;
