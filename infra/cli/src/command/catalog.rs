@@ -3,13 +3,14 @@
 mod edit;
 pub(super) mod sync;
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aws_config::BehaviorVersion;
-use domain::catalog::{Catalog, Kind, Mistake, Mistakes, Model};
 use clap::Args;
+use domain::catalog::{Catalog, Kind, Mistake, Mistakes, Model};
 use serde_json::{Value, json};
 use shared::boot::{Clock, Env, Process, Random};
 use shared::provider::unspoken;
@@ -18,7 +19,6 @@ use shared::store::own_catalog::OwnCatalog;
 use super::CatalogCommand;
 use super::print::{self, Output, table};
 
-pub(super) async fn run(command: CatalogCommand) -> Result<Output> {
 /// The owner's own catalogue, for the commands that need one.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Catalogue")]
@@ -41,6 +41,7 @@ impl OwnFile {
     }
 }
 
+pub(super) async fn run(command: CatalogCommand) -> Result<Output> {
     match command {
         CatalogCommand::Check { file } => {
             let models = checked(&file)?.1.models().count();
@@ -76,25 +77,25 @@ impl OwnFile {
 /// Every mistake, each on a line of its own.
 pub(super) fn checked(file: &Path) -> Result<(String, Catalog)> {
     let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    ensure!(
-        text.len() <= OwnCatalog::BYTES_MAX,
-        "{} is larger than {} bytes",
-        file.display(),
-        OwnCatalog::BYTES_MAX
-    );
-    let (catalog, mistakes) = match Catalog::with_own(&text) {
-        Ok(catalog) => {
-            let mistakes = unspoken(&catalog);
-            (catalog, mistakes)
-        }
-        Err(Mistakes(mistakes)) => (Catalog::built_in(), mistakes.iter().map(Mistake::to_string).collect()),
-    };
-    let lines: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
-    ensure!(mistakes.is_empty(), "{} is not a valid catalogue:{}", file.display(), lines.concat());
+    let catalog = parsed(&text, file.display())?;
     for warning in catalog.warnings() {
         print::warning(warning);
     }
     Ok((text, catalog))
+}
+
+/// The catalogue that a text of this name makes.
+fn parsed(text: &str, name: impl Display) -> Result<Catalog> {
+    ensure!(text.len() <= OwnCatalog::BYTES_MAX, "{name} is larger than {} bytes", OwnCatalog::BYTES_MAX);
+    let found = Catalog::with_own(text).map_err(|Mistakes(all)| all.iter().map(Mistake::to_string).collect());
+    let found = found.and_then(|catalog| match unspoken(&catalog) {
+        mistakes if mistakes.is_empty() => Ok(catalog),
+        mistakes => Err(mistakes),
+    });
+    found.map_err(|mistakes: Vec<_>| {
+        let lines: String = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
+        anyhow!("{name} is not a valid catalogue:{lines}")
+    })
 }
 
 fn kind(model: &Model) -> &'static str {

@@ -1,4 +1,4 @@
-//! Where a downloaded file goes.
+//! Where a downloaded or changed file goes.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use domain::id::base32;
 use shared::boot::Random;
 use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt;
 
 /// Where the bytes of a download go. Nothing else is written, whatever links exist there.
 #[derive(Debug)]
@@ -52,6 +53,19 @@ impl Place {
             Self::Stream(path) => (options.write(true), path),
         };
         options.open(path).await.with_context(|| self.unwritable())
+    }
+
+    /// Writes a whole file at once.
+    pub(super) async fn write(&self, bytes: &[u8]) -> Result<()> {
+        let mut file = self.open().await?;
+        let written = async { file.write_all(bytes).await.and(file.sync_all().await) }.await;
+        match written.with_context(|| self.unwritable()) {
+            Ok(()) => self.keep().await,
+            wrong => {
+                self.discard().await;
+                wrong
+            }
+        }
     }
 
     /// Ends a download that is complete.

@@ -99,6 +99,16 @@ fn prices_of_others_are_compared_with_what_callers_pay() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path();
     let list = json!({"data": [
+    // What exists and was not read is not written over.
+    let other = || fs::read_to_string(path.join("other.toml")).expect("the other catalogue");
+    let kept = other();
+    for more in [&["own.toml"][..], &[]] {
+        let arguments = [&["catalog", "apply", "--provider", "fal", "--out", "other.toml"], more].concat();
+        let refused = genmux(path, &arguments, &dearest);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && text.contains("other.toml exists: name it as FILE"), "{text}");
+        assert_eq!(other(), kept);
+    }
         {"id": "google/veo-3.1-fast", "pricing_skus": {"per_second_720p": "0.2", "generate": "1"}},
         {"id": "google/veo-9", "pricing_skus": {}},
     ]});

@@ -8,19 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use domain::catalog::Catalog;
 use domain::catalog::sync::{Change, Diff, Synced, Theirs, diff};
-use domain::catalog::{Catalog, Mistake};
-use domain::id::base32;
 use domain::provider::Provider;
 use reqwest::{Url, redirect};
 use serde_json::{Value, json};
-use shared::boot::{Clock, Env, Random};
-use shared::provider::unspoken;
-use shared::store::own_catalog::OwnCatalog;
+use shared::boot::{Clock, Env};
 
 use super::edit::edited;
 use crate::command::bills::client;
 use crate::command::print::{self, Output, table};
+use crate::command::save::Place;
 
 /// The longest list, in bytes, and the longest wait for it.
 const LIST_MAX: usize = 8 << 20;
@@ -83,6 +81,9 @@ pub(super) async fn apply(apply: &Apply) -> Result<Output> {
     let Apply { sync, out, on_conflict } = apply;
     let to = out.as_ref().or(sync.file.as_ref()).context("name a catalogue to write: FILE or --out FILE")?;
     let mut compared = compare(sync, Some(to)).await?;
+    let is_read = sync.file.as_ref() == Some(to);
+    ensure!(is_read || !to.exists(), "{} exists: name it as FILE to change it", to.display());
+    let (own, synced) = (Place::of(to)?, Place::of(&beside(to))?);
     let (mut text, mut json) = (shown(&compared), json_of(&compared));
     let Some(taken) = resolved(&compared.diff.conflicts, *on_conflict)? else {
         text.push_str("\nnothing was changed: there are conflicts, and no terminal to ask on\n");
@@ -91,7 +92,7 @@ pub(super) async fn apply(apply: &Apply) -> Result<Output> {
     };
     let changes: Vec<_> = compared.diff.changes.iter().cloned().chain(taken).collect();
     let changed = edited(&compared.text, &compared.ours, &changes)?;
-    check(&changed).context("the changed catalogue would not be valid; nothing was changed")?;
+    super::parsed(&changed, "the changed catalogue").context("nothing was changed")?;
     let amounts = compared.theirs.amounts.iter().map(|(key, amount)| (key.to_string(), *amount));
     compared.synced.extend(amounts);
     compared.synced.extend(compared.diff.conflicts.iter().filter_map(|change| match change {
@@ -99,8 +100,8 @@ pub(super) async fn apply(apply: &Apply) -> Result<Output> {
         Change::Amount { .. } => None,
     }));
     // The catalogue first: without the other file, the same changes are conflicts at worst.
-    write(to, &changed)?;
-    write(&beside(to), &format!("{:#}\n", json!(compared.synced)))?;
+    own.write(changed.as_bytes()).await?;
+    synced.write(format!("{:#}\n", json!(compared.synced)).as_bytes()).await?;
     text.push_str(&format!("\nwrote {} changes to {}\n", changes.len(), to.display()));
     json["applied"] = true.into();
     json["file"] = json!(to);
@@ -195,16 +196,6 @@ fn resolved(conflicts: &[Change], rule: OnConflict) -> Result<Option<Vec<Change>
     }
 }
 
-fn check(text: &str) -> Result<()> {
-    ensure!(text.len() <= OwnCatalog::BYTES_MAX, "it is larger than {} bytes", OwnCatalog::BYTES_MAX);
-    let mistakes = match Catalog::with_own(text) {
-        Ok(catalog) => unspoken(&catalog),
-        Err(wrong) => wrong.0.iter().map(Mistake::to_string).collect(),
-    };
-    ensure!(mistakes.is_empty(), "{}", mistakes.join("; "));
-    Ok(())
-}
-
 fn beside(file: &Path) -> PathBuf {
     let mut name = file.to_owned().into_os_string();
     name.push(SYNCED);
@@ -218,17 +209,6 @@ fn read_synced(file: &Path) -> Result<Synced> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Synced::new()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
     }
-}
-
-/// The file appears when it is complete.
-fn write(file: &Path, text: &str) -> Result<()> {
-    let mut part = file.to_owned().into_os_string();
-    part.push(format!(".{}.part", base32(&Random::System.bytes::<5>())));
-    let written = fs::write(&part, text).and_then(|()| fs::rename(&part, file));
-    if written.is_err() {
-        let _absent = fs::remove_file(&part);
-    }
-    written.with_context(|| format!("{} cannot be written", file.display()))
 }
 
 fn shown(compared: &Compared) -> String {
