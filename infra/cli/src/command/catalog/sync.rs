@@ -25,8 +25,9 @@ const LIST_MAX: usize = 8 << 20;
 const LIST_WITHIN: Duration = Duration::from_secs(30);
 /// What the file of the last values adds to the name of the catalogue.
 const SYNCED: &str = ".synced.json";
-/// The key of a list that needs one.
-const LIST_KEY: &str = "OPENROUTER_API_KEY";
+/// The variables of the keys of lists: of `OpenRouter`'s, and of any other.
+const OPENROUTER_KEY: &str = "OPENROUTER_API_KEY";
+const OTHER_KEY: &str = "GENMUX_LIST_KEY";
 
 /// A catalogue, and the list that it is compared with.
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ pub(in crate::command) struct Sync {
     #[arg(long, required_unless_present = "openrouter_list", conflicts_with = "openrouter_list")]
     provider: Option<Provider>,
     /// Video models with prices in `OpenRouter`'s form, a file or a URL, against the prices that your callers pay.
-    /// A URL gets the key `OPENROUTER_API_KEY`, if there is one.
+    /// `OpenRouter`'s own URLs get the key `OPENROUTER_API_KEY`, if there is one; others get `GENMUX_LIST_KEY`.
     #[arg(long, value_name = "FILE|URL")]
     openrouter_list: Option<String>,
 }
@@ -83,6 +84,7 @@ pub(super) async fn apply(apply: &Apply) -> Result<Output> {
     let mut compared = compare(sync, Some(to)).await?;
     let is_read = sync.file.as_ref() == Some(to);
     ensure!(is_read || !to.exists(), "{} exists: name it as FILE to change it", to.display());
+    let mut compared = compare(sync, Some(to)).await?;
     let (own, synced) = (Place::of(to)?, Place::of(&beside(to))?);
     let (mut text, mut json) = (shown(&compared), json_of(&compared));
     let Some(taken) = resolved(&compared.diff.conflicts, *on_conflict)? else {
@@ -140,7 +142,8 @@ async fn of_provider(ours: &Catalog, provider: Provider) -> Result<Theirs> {
     let listing = client.listing(provider, &routes.collect::<Vec<_>>(), Clock::System.now()).await;
     let listing = listing.with_context(|| format!("{provider} gave no list"))?;
     let mut theirs = Theirs::of_prices(ours, provider, &listing.prices);
-    theirs.gone = listing.gone.into_iter().collect();
+    theirs.unclear.extend(listing.unclear);
+    theirs.lacking(ours, provider, &listing.gone);
     theirs.offering(ours, provider, &listing.offered, shared::provider::adapter(provider).family());
     Ok(theirs)
 }
@@ -156,9 +159,11 @@ async fn list_of(place: &str) -> Result<Vec<u8>> {
     };
     let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     ensure!(url.scheme() == "https" || is_here, "it must be a URL of https");
+    let (env, name) = (Env::from_process(), key_for(&url));
+    let key = env.get(name);
     let builder = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(LIST_WITHIN);
     let mut call = if is_here { builder.no_proxy() } else { builder }.build()?.get(url);
-    if let Some(key) = Env::from_process().get(LIST_KEY) {
+    if let Some(key) = key {
         call = call.bearer_auth(key);
     }
     let mut answer = call.send().await.map_err(reqwest::Error::without_url)?;
