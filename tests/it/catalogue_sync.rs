@@ -23,7 +23,8 @@ async fn listing(provider: Provider, url: &str, catalog: &Catalog) -> Result<Lis
 
 fn theirs(provider: Provider, listing: &Listing, catalog: &Catalog) -> Theirs {
     let mut theirs = Theirs::of_prices(catalog, provider, &listing.prices);
-    theirs.gone = listing.gone.iter().cloned().collect();
+    theirs.unclear.extend(listing.unclear.iter().cloned());
+    theirs.lacking(catalog, provider, &listing.gone);
     theirs.offering(catalog, provider, &listing.offered, adapter(provider).family());
     theirs
 }
@@ -51,7 +52,7 @@ async fn the_simulators_lists_agree_with_the_catalogue_and_offer_more() {
     for (provider, new) in [(Fal, "fal-ai/veo3.1/extend-video"), (Replicate, "google/veo-4")] {
         let listing = listing(provider, &world.simulator(provider).base(), &catalog).await.unwrap();
         let theirs = theirs(provider, &listing, &catalog);
-        assert_eq!((listing.gone, &theirs.unclear), (Vec::new(), &Vec::new()));
+        assert_eq!((listing.gone.len(), &theirs.unclear), (0, &Vec::new()));
         assert_eq!(theirs.created, [new.to_owned()].into());
         let diff = compared(&theirs, &catalog);
         assert_eq!((diff.changes, diff.conflicts, diff.kept), (Vec::new(), Vec::new(), 0));
@@ -82,7 +83,11 @@ async fn what_a_provider_no_longer_knows_is_gone_and_the_rest_is_compared() {
     let catalog = Catalog::built_in();
     let listing = listing(Fal, &url, &catalog).await.unwrap();
     assert_eq!(listing.gone.len(), 2);
-    let diff = compared(&theirs(Fal, &listing, &catalog), &catalog);
+    let theirs = theirs(Fal, &listing, &catalog);
+    let unclear: Vec<_> = theirs.unclear.iter().map(|(of, why)| format!("{of}: {why}")).collect();
+    let odd = |what| format!("{HAILUO}: its price has the {what}, which is not understood");
+    assert_eq!(unclear, [odd("unit `unicorn`"), odd("amount ``"), odd("unit ``")]);
+    let diff = compared(&theirs, &catalog);
     assert_eq!((diff.counts(), diff.conflicts.len()), ((1, 1), 0), "{diff:?}");
     assert!(matches!(&diff.changes[0], Change::Amount { ours: 490_000, theirs: 500_000, .. }));
     assert!(matches!(&diff.changes[1], Change::Gone { model, .. } if model == "pika-2.2"));

@@ -10,12 +10,11 @@ use url::Url;
 
 use super::bill::{BillOf, BillPage};
 use super::call::{Answer, Call};
-use super::listing::OfferPage;
+use super::listing::{OfferPage, PricePage};
 use super::order::{CreateOrder, Lost};
 use super::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
 use domain::catalog::{DurationFormat, Fields, Route};
 use domain::id::RemoteJob;
-use domain::price_list::Listed;
 use domain::time::Timestamp;
 use domain::verdict::{Billed, ErrorClass, Fault};
 use signatures::{FAL_USER, Secret, Verified};
@@ -110,8 +109,8 @@ pub trait Adapter: Sync {
     fn prices(&self, _routes: &[&Route]) -> Vec<Call> {
         Vec::new()
     }
-    /// The known lines of the price list; `None` if the answer is not a price list.
-    fn read_prices(&self, _answer: &Answer) -> Option<Vec<Listed>> {
+    /// The lines of the price list; `None` if the answer is not a price list.
+    fn read_prices(&self, _answer: &Answer) -> Option<PricePage> {
         None
     }
 
@@ -242,9 +241,9 @@ pub enum LookUp {
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
     /// The parts of its key, joined by `:`.
+    pub key: &'static [&'static str],
     /// The key that may read its bills, in the place of one of a single part. No function gets it.
     pub bill_key: Option<&'static str>,
-    pub key: &'static [&'static str],
     /// Further variables with their defaults; without a default they must be set.
     pub settings: &'static [(&'static str, Option<&'static str>)],
     /// It has no default origin: `<NAME>_BASE_URL` must be set.

@@ -27,7 +27,7 @@ pub use call::{Answer, Body, Call};
 pub use callback_token::{CallbackSecrets, EmptySecret, Token};
 pub use client::{Delivery, ProviderClient, ProviderConfig, Timeouts};
 pub use credential::CredentialId;
-pub use listing::{Listing, OfferPage};
+pub use listing::{Listing, OfferPage, PricePage};
 pub use order::{CreateOrder, LOST_WITHIN, Lost, reference};
 pub use outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Seen, Unreadable};
 pub use signatures::{Verified, VerifyError};

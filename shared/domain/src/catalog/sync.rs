@@ -73,9 +73,14 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    /// Amounts that differ by less agree: lists are in other units, and ours may be rounded.
-    const fn slack(&self) -> u64 {
-        if self.route.is_some() { 2 } else { 100 }
+    /// Amounts that differ by less agree: a listed price is rounded to a micro-dollar, which is 100 micro-credits,
+    /// and the cost of a length may be the sum of its seconds.
+    fn slack(&self) -> u64 {
+        match (&self.route, self.rate) {
+            (None, _) => 100,
+            (Some(_), Rate::Length(seconds)) => u64::from(seconds) + 1,
+            (Some(_), Rate::PerSecond | Rate::PerSecondAudio | Rate::PerImage) => 2,
+        }
     }
 }
 
@@ -84,7 +89,7 @@ impl Key {
 pub struct Theirs {
     /// Their amounts in the place of ours.
     pub amounts: BTreeMap<Key, u64>,
-    /// Endpoints of ours that they do not know.
+    /// The names of routes of which they know no endpoint.
     pub gone: BTreeSet<String>,
     /// What they offer of the families that we sell, and we do not.
     pub created: BTreeSet<String>,
@@ -158,8 +163,8 @@ pub fn diff(theirs: &Theirs, ours: &Catalog, built_in: &Catalog, synced: &Synced
         }
     }
     for (model, route) in routes(ours) {
-        if route.endpoints().all(|endpoint| theirs.gone.contains(endpoint)) {
-            let name = route.name();
+        let name = route.name();
+        if theirs.gone.contains(&name) {
             let is_own = built_in.route(&name).is_none_or(|other| other.cost != route.cost);
             let change = Change::Gone { model: model.name.clone(), route: name };
             match is_own {
@@ -201,7 +206,8 @@ fn routes(catalog: &Catalog) -> impl Iterator<Item = (&Model, &Route)> {
 
 impl Theirs {
     /// Of a provider's price list, which has one price for each endpoint. It is applied where a route has one
-    /// cost by the same unit; where it has several, a price among them agrees, and another is unclear.
+    /// cost by the same unit; where it has several, a price among them agrees, and another is unclear. So is a price
+    /// by a unit that the route does not cost by.
     pub fn of_prices(catalog: &Catalog, provider: Provider, list: &[Listed]) -> Self {
         let mut theirs = Self::default();
         for (model, route) in routes(catalog).filter(|(_, route)| route.provider == provider) {
@@ -211,15 +217,20 @@ impl Theirs {
                 let prices: BTreeSet<u64> = lines.map(|line| line.price.0).collect();
                 let ours = costs(route, unit);
                 let agrees = |price: &u64| ours.iter().any(|cost| cost.0.abs_diff(*price) <= 1);
-                if prices.is_empty() || ours.is_empty() || prices.iter().all(agrees) && ours.len() > 1 {
-                    continue;
-                }
-                match (prices.iter().next(), prices.len(), ours.len()) {
-                    (Some(price), 1, 1) => theirs.take(model, route, unit, *price),
-                    _ => {
+                let taken = match (prices.first(), prices.len(), ours.len()) {
+                    (Some(price), 1, 1) => taken(model, route, unit, *price),
+                    _ => None,
+                };
+                match taken {
+                    Some(amounts) => theirs.amounts.extend(amounts),
+                    // Also if there is none.
+                    None if prices.iter().all(agrees) => {}
+                    None => {
                         let listed: Vec<_> = prices.iter().map(u64::to_string).collect();
                         let ours: Vec<_> = ours.iter().map(|cost| cost.0.to_string()).collect();
-                        let (listed, ours, unit) = (listed.join(" "), ours.join(" "), unit.name());
+                        let (listed, unit) = (listed.join(" "), unit.name());
+                        let ours =
+                            if ours.is_empty() { format!("nothing by the {unit}") } else { ours.join(" ") };
                         let why =
                             format!("{listed} micro-dollars per {unit} are listed, and it costs {ours}");
                         theirs.unclear.push((route.name(), why));
@@ -230,21 +241,18 @@ impl Theirs {
         theirs
     }
 
-    /// One price in the place of every cost of a route by this unit.
-    fn take(&mut self, model: &Model, route: &Route, unit: Unit, price: u64) {
-        for (resolution, tariff) in &route.cost {
-            for rate in Rate::all(tariff) {
-                let amount = match (rate, unit) {
-                    (Rate::PerSecond | Rate::PerSecondAudio, Unit::Second)
-                    | (Rate::PerImage, Unit::Image)
-                    | (Rate::Length(_), Unit::Video) => Some(price),
-                    (Rate::Length(seconds), Unit::Second) => price.checked_mul(seconds.into()),
-                    _ => None,
-                };
-                let (model, route, resolution) = (model.name.clone(), Some(route.name()), resolution.clone());
-                let key = Key { model, route, resolution, rate };
-                self.amounts.extend(amount.map(|amount| (key, amount)));
+    /// Endpoints that the provider does not know: `gone` is a route that has no other, and of another route each is
+    /// unclear.
+    pub fn lacking(&mut self, catalog: &Catalog, provider: Provider, unknown: &BTreeSet<String>) {
+        for (_, route) in routes(catalog).filter(|(_, route)| route.provider == provider) {
+            let lacks = |endpoint: &&str| unknown.contains(*endpoint);
+            if route.endpoints().all(|endpoint| lacks(&endpoint)) {
+                self.gone.insert(route.name());
+                continue;
             }
+            let some = route.endpoints().filter(lacks);
+            let why = |endpoint| (route.name(), format!("its endpoint {endpoint} is not known, others are"));
+            self.unclear.extend(some.map(why));
         }
     }
 
@@ -259,6 +267,25 @@ impl Theirs {
             |endpoint: &&String| !ours.contains(endpoint.as_str()) && families.contains(&family(endpoint));
         self.created.extend(offered.iter().filter(is_new).cloned());
     }
+}
+
+/// One price in the place of every cost of a route; `None` if one of them is not by this unit.
+fn taken(model: &Model, route: &Route, unit: Unit, price: u64) -> Option<Vec<(Key, u64)>> {
+    let mut amounts = Vec::new();
+    for (resolution, tariff) in &route.cost {
+        for rate in Rate::all(tariff) {
+            let amount = match (rate, unit) {
+                (Rate::PerSecond | Rate::PerSecondAudio, Unit::Second)
+                | (Rate::PerImage, Unit::Image)
+                | (Rate::Length(_), Unit::Video) => price,
+                (Rate::Length(seconds), Unit::Second) => price.checked_mul(seconds.into())?,
+                _ => return None,
+            };
+            let (model, route, resolution) = (model.name.clone(), Some(route.name()), resolution.clone());
+            amounts.push((Key { model, route, resolution, rate }, amount));
+        }
+    }
+    Some(amounts)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What a provider lists of our routes, for operators.
 
 use super::ProviderClient;
-use super::bill::refused;
+use super::bill::{of_endpoints, refused};
 use crate::provider::adapters::adapter;
 use crate::provider::bill::NoList;
 use crate::provider::call::Answer;
 use crate::provider::credential::CredentialId;
-use crate::provider::listing::{Listing, OfferPage};
+use crate::provider::listing::{Listing, OfferPage, PricePage};
 use domain::catalog::Route;
 use domain::time::Timestamp;
 
@@ -28,31 +28,22 @@ impl ProviderClient {
     ) -> Result<Listing, NoList> {
         let credential = &credential.into();
         let adapter = adapter(credential.provider);
-        let mut listing = Listing::default();
-        let calls = adapter.prices(routes);
-        // An endpoint that the provider does not know spoils the list of all.
-        let mut is_whole = !calls.is_empty();
-        for call in calls {
+        let endpoints: Vec<&str> = routes.iter().flat_map(|route| route.endpoints()).collect();
+        let all = self.all_prices(credential, routes, now).await?;
+        let one = async |endpoint: &str| {
+            let call = adapter.endpoint(endpoint).ok_or(NoList::Unlisted)?;
             let answer = self.patient(credential, "listing", call, now).await?;
-            if answer.says_not_found() {
-                is_whole = false;
-                break;
+            match answer.object() {
+                Some(_) if answer.says_not_found() => Ok(None),
+                Some(_) if answer.is_ok() => Ok(Some(adapter.read_prices(&answer).unwrap_or_default())),
+                _ => Err(unread(&answer)),
             }
-            listing.prices.extend(adapter.read_prices(&answer).ok_or_else(|| unread(&answer))?);
-        }
-        if !is_whole {
-            listing.prices.clear();
-            for endpoint in routes.iter().flat_map(|route| route.endpoints()) {
-                let call = adapter.endpoint(endpoint).ok_or(NoList::Unlisted)?;
-                let answer = self.patient(credential, "listing", call, now).await?;
-                match answer.object() {
-                    Some(_) if answer.says_not_found() => listing.gone.push(endpoint.to_owned()),
-                    Some(_) if answer.is_ok() => {
-                        listing.prices.extend(adapter.read_prices(&answer).unwrap_or_default());
-                    }
-                    _ => return Err(unread(&answer)),
-                }
-            }
+        };
+        let (pages, gone) = of_endpoints(&endpoints, all, one).await?;
+        let mut listing = Listing { gone, ..Listing::default() };
+        for PricePage { prices, unclear } in pages {
+            listing.prices.extend(prices);
+            listing.unclear.extend(unclear);
         }
         let mut cursor: Option<String> = None;
         for _ in 0..OFFERS_MAX {
@@ -67,6 +58,25 @@ impl ProviderClient {
             cursor = next;
         }
         Ok(listing)
+    }
+
+    /// `None` if the provider has no list of prices, or does not know one of the endpoints.
+    async fn all_prices(
+        &self,
+        credential: &CredentialId,
+        routes: &[&Route],
+        now: Timestamp,
+    ) -> Result<Option<Vec<PricePage>>, NoList> {
+        let adapter = adapter(credential.provider);
+        let mut pages = Vec::new();
+        for call in adapter.prices(routes) {
+            let answer = self.patient(credential, "listing", call, now).await?;
+            if answer.says_not_found() {
+                return Ok(None);
+            }
+            pages.push(adapter.read_prices(&answer).ok_or_else(|| unread(&answer))?);
+        }
+        Ok(Some(pages).filter(|pages| !pages.is_empty()))
     }
 }
 

@@ -44,7 +44,7 @@ impl ProviderClient {
             let sent = self.send(credential, call, Credentials::Key(now), self.timeouts.ping).await;
             let (list, summary) = match &sent {
                 Ok(answer) => match adapter.read_prices(answer) {
-                    Some(list) => (list, ("listed", "")),
+                    Some(page) => (page.prices, ("listed", "")),
                     None => (Vec::new(), ("unreadable", answer.cause())),
                 },
                 Err(lost) => (Vec::new(), ("unreadable", lost.cause())),

@@ -128,7 +128,7 @@ impl Fixture {
             "cancel" => canceling(adapter.read_cancel(&answer)),
             "look_up" => page(&self.with_lost(|lost| adapter.read_look_up(lost, &answer))),
             "ping" => adapter.read_ping(&answer).map_or_else(|fault| json!(fault), |()| json!("well")),
-            "prices" => json!(adapter.read_prices(&answer).map(|list| prices(&list))),
+            "prices" => json!(adapter.read_prices(&answer).map(|page| prices(&page.prices))),
             "offers" => json!(adapter.read_offers(&answer).map(|page| (page.endpoints, page.next))),
             "bill" => json!(adapter.read_bill(&self.bill_of(), None, &answer).map(bill)),
             "webhook" => match adapter.read_webhook(&verified(answer.body)) {

@@ -81,11 +81,10 @@ pub(super) async fn show(sync: &Sync) -> Result<Output> {
 pub(super) async fn apply(apply: &Apply) -> Result<Output> {
     let Apply { sync, out, on_conflict } = apply;
     let to = out.as_ref().or(sync.file.as_ref()).context("name a catalogue to write: FILE or --out FILE")?;
-    let mut compared = compare(sync, Some(to)).await?;
     let is_read = sync.file.as_ref() == Some(to);
     ensure!(is_read || !to.exists(), "{} exists: name it as FILE to change it", to.display());
-    let mut compared = compare(sync, Some(to)).await?;
     let (own, synced) = (Place::of(to)?, Place::of(&beside(to))?);
+    let mut compared = compare(sync, Some(to)).await?;
     let (mut text, mut json) = (shown(&compared), json_of(&compared));
     let Some(taken) = resolved(&compared.diff.conflicts, *on_conflict)? else {
         text.push_str("\nnothing was changed: there are conflicts, and no terminal to ask on\n");
@@ -159,9 +158,9 @@ async fn list_of(place: &str) -> Result<Vec<u8>> {
     };
     let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     ensure!(url.scheme() == "https" || is_here, "it must be a URL of https");
+    let builder = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(LIST_WITHIN);
     let (env, name) = (Env::from_process(), key_for(&url));
     let key = env.get(name);
-    let builder = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(LIST_WITHIN);
     let mut call = if is_here { builder.no_proxy() } else { builder }.build()?.get(url);
     if let Some(key) = key {
         call = call.bearer_auth(key);
@@ -174,6 +173,13 @@ async fn list_of(place: &str) -> Result<Vec<u8>> {
         ensure!(bytes.len() <= LIST_MAX, "it is larger than {LIST_MAX} bytes");
     }
     Ok(bytes)
+}
+
+/// The variable of the key for a URL: `OpenRouter`'s key goes to its own hosts alone.
+fn key_for(url: &Url) -> &'static str {
+    let host = url.host_str().unwrap_or_default();
+    let is_openrouter = host == "openrouter.ai" || host.ends_with(".openrouter.ai");
+    if is_openrouter && url.scheme() == "https" { OPENROUTER_KEY } else { OTHER_KEY }
 }
 
 /// Which of the conflicts are theirs; `None` if there is a terminal to ask on missing.
@@ -280,4 +286,26 @@ fn json_of(compared: &Compared) -> Value {
         "kept": diff.kept,
         "same": diff.same,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_openrouter_is_for_its_own_hosts_alone() {
+        for (url, is_its_own) in [
+            ("https://openrouter.ai/api/v1/videos/models", true),
+            ("https://API.OpenRouter.ai:443/list", true),
+            ("http://openrouter.ai/list", false),
+            ("https://notopenrouter.ai/list", false),
+            ("https://openrouter.ai.example/list", false),
+            ("https://openrouter.ai@a.example/list", false),
+            ("https://a.example/openrouter.ai", false),
+            ("http://127.0.0.1:8787/v1/videos/models", false),
+        ] {
+            let name = key_for(&url.parse().unwrap());
+            assert_eq!(name, if is_its_own { "OPENROUTER_API_KEY" } else { "GENMUX_LIST_KEY" }, "{url}");
+        }
+    }
 }

@@ -91,8 +91,15 @@ fn one_price_is_applied_where_a_route_has_one_cost_and_is_unclear_where_it_has_s
         // A model twice, or two prices of one route.
         (vec![listed("a/boat", Unit::Second, 90_000), listed("a/boat", Unit::Second, 95_000)], 0, 1),
         (vec![listed("a/boat", Unit::Second, 90_000), listed("a/boat/image", Unit::Second, 95_000)], 0, 1),
-        // Units that the route does not use, and endpoints that are not ours.
-        (vec![listed("a/boat", Unit::Image, 90_000), listed("b/c", Unit::Second, 1)], 0, 0),
+        // Endpoints that are not ours.
+        (vec![listed("b/c", Unit::Second, 1)], 0, 0),
+        // Units that the route does not use, and one that its costs are not written in.
+        (vec![listed("a/boat", Unit::Image, 90_000)], 0, 1),
+        (vec![listed("a/boat", Unit::Second, 90_000), listed("a/boat", Unit::Image, 90_000)], 1, 1),
+        (vec![listed("a/boat", Unit::Video, 400_000)], 0, 0),
+        (vec![listed("a/boat", Unit::Video, 450_000)], 0, 1),
+        // More than a number can hold.
+        (vec![listed(HAILUO, Unit::Second, u64::MAX / 2)], 0, 1),
         // Veo costs by resolution and sound.
         (vec![listed(VEO, Unit::Second, 400_000)], 0, 0),
         (vec![listed(VEO, Unit::Second, 500_000)], 0, 1),
@@ -110,13 +117,32 @@ fn one_price_is_applied_where_a_route_has_one_cost_and_is_unclear_where_it_has_s
 #[test]
 fn a_route_is_gone_if_all_its_endpoints_are_and_a_conflict_if_it_is_the_owners_own() {
     let (built_in, catalog) = (Catalog::built_in(), Catalog::with_own(&own(80_000)).unwrap());
+    let lacking = |provider, endpoints: &[&str]| {
+        let mut theirs = Theirs::default();
+        let unknown = endpoints.iter().map(|endpoint| (*endpoint).to_owned()).collect();
+        theirs.lacking(&catalog, provider, &unknown);
+        theirs
+    };
     let gone = |endpoints: &[&str]| {
-        let gone = endpoints.iter().map(|endpoint| (*endpoint).to_owned()).collect();
-        parts(&diff(&Theirs { gone, ..Theirs::default() }, &catalog, &built_in, &Synced::new()))
+        parts(&diff(&lacking(Provider::Fal, endpoints), &catalog, &built_in, &Synced::new()))
     };
     assert_eq!(gone(&["a/boat"]), (0, 0, 0, 0));
+    let partly = ("fal/a/boat".to_owned(), "its endpoint a/boat/image is not known, others are".to_owned());
+    assert_eq!(lacking(Provider::Fal, &["a/boat/image"]).unclear, [partly]);
+    assert_eq!(lacking(Provider::Replicate, &["a/boat", "a/boat/image"]), Theirs::default(), "another's");
     assert_eq!(gone(&["a/boat", "a/boat/image"]), (0, 1, 0, 0));
     assert_eq!(gone(&["fal-ai/pika/v2.2/text-to-video", "fal-ai/pika/v2.2/image-to-video"]), (1, 0, 0, 0));
+}
+
+/// 490,000 for six seconds are 81,666.7 a second.
+#[test]
+fn a_price_per_second_that_was_rounded_changes_no_total() {
+    let built_in = Catalog::built_in();
+    let (same, updated) = ((0, 0, 0, 1), (1, 0, 0, 0));
+    for (price, want) in [(81_665, updated), (81_666, same), (81_667, same), (81_668, updated)] {
+        let theirs = Theirs::of_prices(&built_in, Provider::Fal, &[listed(HAILUO, Unit::Second, price)]);
+        assert_eq!(parts(&diff(&theirs, &built_in, &built_in, &Synced::new())), want, "{price}");
+    }
 }
 
 #[test]

@@ -17,13 +17,12 @@ use crate::provider::adapter::{Adapter, Capabilities, LookUp, Scheme, Settings, 
 use crate::provider::adapters::model_input::model_input;
 use crate::provider::bill::{BillOf, BillPage};
 use crate::provider::call::{Answer, Call};
-use crate::provider::listing::OfferPage;
+use crate::provider::listing::{OfferPage, PricePage};
 use crate::provider::order::{CreateOrder, Lost};
 use crate::provider::outcome::{Canceling, Found, Notice, Outcome, Page, Polled, Unreadable};
-use crate::provider::reading::{self, amount, asset_url, items, micro_usd, remote_job, step, text, word};
+use crate::provider::reading::{self, asset_url, items, remote_job, step, text, word};
 use domain::catalog::Route;
 use domain::id::RemoteJob;
-use domain::price_list::{Listed, Unit};
 use domain::provider::Provider;
 use domain::time::Timestamp;
 use domain::verdict::{Fault, Verdict};
@@ -201,9 +200,8 @@ impl Adapter for Fal {
         endpoints.chunks(PRICES_MAX).map(offers::price).collect()
     }
 
-    fn read_prices(&self, answer: &Answer) -> Option<Vec<Listed>> {
-        let body = answer.object().filter(|body| answer.is_ok() && body["prices"].is_array())?;
-        Some(items(&body["prices"]).iter().filter_map(listed).collect())
+    fn read_prices(&self, answer: &Answer) -> Option<PricePage> {
+        offers::read_prices(answer)
     }
 
     fn endpoint(&self, endpoint: &str) -> Option<Call> {
@@ -229,18 +227,6 @@ impl Adapter for Fal {
     fn read_bill(&self, of: &BillOf<'_>, _: Option<&str>, answer: &Answer) -> Option<BillPage> {
         bill::read(of, answer)
     }
-}
-
-/// `None` for other money, and for units that are not of the output, such as a machine's seconds.
-fn listed(line: &Value) -> Option<Listed> {
-    let unit = match &*word(&line["unit"]) {
-        "second" | "seconds" => Unit::Second,
-        "video" | "videos" => Unit::Video,
-        "image" | "images" => Unit::Image,
-        _ => return None,
-    };
-    let price = amount(&line["unit_price"]).filter(|_| word(&line["currency"]) == "USD")?;
-    Some(Listed { endpoint: text(&line["endpoint_id"])?.into_owned(), unit, price: micro_usd(price) })
 }
 
 /// The call that lists what the endpoint was sent when the lost one was.
