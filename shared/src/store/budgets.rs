@@ -98,14 +98,14 @@ impl<'a> Charging<'a> {
                 charge.push_str(" SET announced = :share");
                 update = update
                     .expression_attribute_values(":share", number(self.budget.share(mark).micros()))
-                    .expression_attribute_values(":seen", number(from.spent.micros()));
+                    .expression_attribute_values(":seen", number(from.spent.micros()))
+                    .expression_attribute_values(":mark", number(mark));
                 let unspent =
                     if from.spent == Credits::ZERO { "attribute_not_exists(spent) OR " } else { "" };
                 condition.push_str(&format!(
                     " AND ({unspent}spent = :seen) AND (announced < :share OR attribute_not_exists(announced) \
                      AND (attribute_not_exists({OLD_MARK}) OR {OLD_MARK} < :mark))"
                 ));
-                update = update.expression_attribute_values(":mark", number(mark));
             }
             None if listens => {
                 for mark in MARKS {
