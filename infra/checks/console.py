@@ -154,6 +154,22 @@ def read_code(page: Page) -> str:
     return "\n".join(found)
 
 
+def paid_back(page: Page, checkout: str) -> None:
+    """What was bought makes a video; then the processor pays it back, and its credits leave."""
+    submit(page, "pika-2.2", "a boat that was paid for")
+    expect(page.get_by_text("succeeded").first).to_be_visible(timeout=30_000)
+    page.get_by_role("link", name="Credits", exact=True).click()
+    before = page.locator(".cards dd").first.inner_text()
+    page.goto(checkout)
+    page.get_by_role("button", name="Refund").click()
+    expect(page.get_by_role("button", name="Refund")).to_have_count(0)
+    page.goto(f"{api}/console/credits")
+    while page.locator(".cards dd").first.inner_text() == before:
+        page.reload()
+    expect(page.locator("main")).to_contain_text("refunded")
+    look(page, "purchase-refunded")
+
+
 def buy_credits(page: Page) -> None:
     page.goto(f"{api}/console/credits")
     sign_in(page, key)
@@ -164,6 +180,7 @@ def buy_credits(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("pending")
     look(page, "purchase-pending")
     page.get_by_role("link", name="Pay by Stripe").click()
+    checkout = page.url
     page.get_by_role("button", name="Pay now").click()
     # The processor leads back, and the page shows by itself that it is paid.
     expect(page.get_by_role("status")).to_contain_text("1000 credits were added", timeout=20_000)
@@ -172,6 +189,7 @@ def buy_credits(page: Page) -> None:
     page.get_by_role("link", name="Credits", exact=True).click()
     expect(page.locator(".cards dd").first).not_to_have_text(before)
     expect(page.get_by_role("link", name="Receipt")).to_be_visible()
+    paid_back(page, checkout)
 
     page.get_by_label("Another amount").fill("55.00")
     page.get_by_label("In", exact=True).select_option("abacatepay pix BRL")

@@ -64,7 +64,7 @@ async fn main() {
         What::Cost => {
             let mut costs = Vec::new();
             for path in PATHS {
-                costs.push((path, path.measure().await));
+                costs.push((path, Box::pin(path.measure()).await));
             }
             print!("{}", table(&costs));
         }

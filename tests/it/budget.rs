@@ -14,13 +14,13 @@ use shared::boot::Env;
 /// The most that one job may cost on each path: calls of functions to AWS, write units, read units.
 const MOST: [(usize, f64, f64); PATHS.len()] = [
     (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
-    (12, 20.0, 3.0),
+    (27, 25.0, 8.0),
+    (33, 32.0, 9.0),
+    (10, 24.0, 3.0),
+    (18, 26.0, 5.0),
+    (24, 33.0, 9.0),
+    (15, 20.0, 4.0),
+    (16, 20.0, 7.0),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +121,7 @@ async fn steps(others: usize) -> Vec<(&'static str, Capacity)> {
     for (name, path) in [
         ("status", format!("/v1/jobs/{id}")),
         ("list", "/v1/jobs?limit=10".to_owned()),
-        ("account", "/v1/account".to_owned()),
+        ("account", "/v1/account?limit=10".to_owned()),
     ] {
         let answer = world.call(Method::GET, &path, &[], None).await;
         assert_eq!(answer.status, 200, "{name}: {answer:?}");

@@ -156,11 +156,7 @@ struct File {
 }
 
 impl Catalog {
-    /// Reads and checks a whole catalogue.
-    ///
-    /// # Errors
-    ///
-    /// The first mistake.
+    /// Reads and checks a whole catalogue; the first mistake is the error.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let File { models: listed, retired, topups } = toml::from_str(text)?;
         let wrong = |model: &str, problem: String| CatalogError::Model { model: model.to_owned(), problem };

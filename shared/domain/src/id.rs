@@ -239,7 +239,7 @@ mod tests {
     fn a_generated_id_parses_and_other_text_does_not() {
         let id = JobId::from_bytes([7; 16]);
         assert_eq!(id.as_str().parse(), Ok(id.clone()));
-        for text in ["", "job_", "acct_1", "job_ABC", "job_a/b", "job_aaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        for text in ["", "job_", "acct_1", "job_ABC", "job_a/b", "job_aaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
             assert!(text.parse::<JobId>().is_err(), "{text}");
         }
     }

@@ -114,8 +114,8 @@ pub struct Job {
     /// What was charged of the listed price, by account or volume, in percent.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub(crate) price_percent: u32,
-    /// Whether its account's count of active jobs leaves it out.
-    #[serde(default, skip_serializing_if = "is_false")]
+    /// Whether its account's count of active jobs leaves it out. A short name, as above.
+    #[serde(rename = "uc", default, skip_serializing_if = "is_false")]
     pub(crate) uncounted: bool,
 }
 

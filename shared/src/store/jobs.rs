@@ -225,11 +225,13 @@ impl JobStore {
         let update = job_update(doing, transition, event)?;
         let ends = transition.after().state().is_terminal() && !transition.before().state().is_terminal();
         let occurrence = transition.occurrence();
-        if !ends && occurrence.is_none() {
+        let refund = transition.entry().map_or(Credits::ZERO, Entry::amount);
+        let (job, account) = (transition.before(), transition.before().account());
+        let at_risk = transition.at_risk();
+        let money = ends.then(|| ledger::end_job(&self.table, job, refund, at_risk, now)).flatten();
+        if money.is_none() && transition.entry().is_none() && occurrence.is_none() {
             return self.commit_alone(doing, update, transition).await;
         }
-        let refund = transition.entry().map_or(Credits::ZERO, Entry::amount);
-        let account = transition.before().account();
         let job_write = TransactUpdate::builder()
             .table_name(&self.table.name)
             .set_key(Some(key(keys::job(transition.before().id()), keys::JOB)))
@@ -241,10 +243,7 @@ impl JobStore {
             .build()
             .map_err(|source| Error::corrupt(doing, source))?;
         let mut writes = vec![TransactWriteItem::builder().update(job_write).build()];
-        if ends {
-            let (job, at_risk) = (transition.before(), transition.at_risk());
-            writes.extend(ledger::end_job(&self.table, job, refund, at_risk, now));
-        }
+        writes.extend(money);
         let line_at = writes.len();
         writes.extend(transition.entry().map(|entry| {
             let budgets = transition.before().budgets().to_vec();
@@ -278,7 +277,7 @@ impl JobStore {
         Err(Error::sdk(doing, error))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job without ending it")]
+    #[expect(clippy::disallowed_methods, reason = "the one write that moves a job and nothing else")]
     async fn commit_alone(
         &self,
         doing: &str,

@@ -28,6 +28,8 @@ pub const CREATED_AT: &str = "created_at";
 pub const DUE_SHARDS: u8 = 16;
 
 pub const JOB: &str = "JOB";
+/// Of a job that its account's count of active jobs leaves out.
+pub const UNCOUNTED: &str = "uc";
 pub const REQUEST: &str = "REQUEST";
 /// The id of the key that ordered a job: an attribute of its request.
 pub const ORDERED_BY: &str = "ordered_by";

@@ -187,29 +187,25 @@ pub(super) fn take(
     low: Low,
     listening: Listening,
 ) -> TransactWriteItem {
-    let mut condition = "balance >= :amount".to_owned();
+    let mut condition = format!("balance >= :amount{}", listening.condition());
     let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(keys::account(job.account()), keys::BALANCE)))
         .expression_attribute_values(":amount", number(job.price().micros()))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    condition.push_str(&listening.condition());
     if let Some(loss_max) = limits.loss_per_day {
         condition.push_str(" AND (attribute_not_exists(#at_risk) OR #at_risk < :loss_max)");
         update = update
             .expression_attribute_names("#at_risk", at_risk_on(job.created_at()))
             .expression_attribute_values(":loss_max", number(loss_max.0));
     }
-    let one = number(1);
     let mut charge = "SET balance = balance - :amount".to_owned();
     match (low, limits.low_below) {
         (Low::From(balance), _) => {
             charge.push_str(", told_low = :one");
             condition.push_str(" AND balance = :seen AND attribute_not_exists(told_low)");
             update = update.expression_attribute_values(":seen", number(balance.micros()));
-            update = update.expression_attribute_values(":one", one.clone());
         }
-        // Without an endpoint, there is no one to tell.
         (Low::Unknown, Some(mark)) if listening.wanted != Notifies::Nothing => {
             condition.push_str(
                 " AND (balance >= :stay OR attribute_exists(told_low) OR attribute_not_exists(listeners) OR \
@@ -217,20 +213,19 @@ pub(super) fn take(
             );
             let stay = mark.micros().saturating_add(job.price().micros());
             update = update.expression_attribute_values(":stay", number(stay));
-            update = update.expression_attribute_values(":one", one.clone());
         }
         (Low::Unknown, _) => {}
     }
     if let Some(most) = limits.live_jobs.number() {
         // Without a count there is no active job; a limit of zero rejects the first, too.
-        condition.push_str(match most {
-            0 => " AND live < :live_max",
-            _ => " AND (attribute_not_exists(live) OR live < :live_max)",
-        });
+        let none_yet = if most > 0 { "attribute_not_exists(live) OR " } else { "" };
+        condition.push_str(&format!(" AND ({none_yet}live < :live_max)"));
         charge.push_str(" ADD live :one");
-        update = update
-            .expression_attribute_values(":live_max", number(most))
-            .expression_attribute_values(":one", one);
+        update = update.expression_attribute_values(":live_max", number(most));
+    }
+    // DynamoDB refuses a value that no expression names.
+    if charge.contains(":one") || condition.contains(":one") {
+        update = update.expression_attribute_values(":one", number(1));
     }
     let update = update
         .update_expression(charge)

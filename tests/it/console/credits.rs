@@ -1,5 +1,7 @@
 //! Credits are bought on the console's pages.
 
+use std::time::Duration;
+
 use domain::payment::Processor;
 use sim::payments::Pay;
 
@@ -72,6 +74,37 @@ async fn a_pack_is_bought_paid_and_refunded_on_pages() {
     let credits = browser.get("/credits").await.html;
     for text in ["10.00 USD", &payment, "clawback", &format!("/console/credits/{id}")] {
         assert!(credits.contains(text), "{text}: {credits}");
+    }
+    world.audit().await;
+}
+
+/// At every processor, by the button of its simulated page: the whole sum, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_simulated_page_pays_back_what_was_paid_there() {
+    let world = World::new().await;
+    let browser = Browser::signed_in(&world, &world.key).await;
+    let (before, url) = (world.balance().await, world.stack.payments_url());
+    for choice in [
+        [("pack", "stripe hosted starter USD")].as_slice(),
+        &[("pack", "paypal hosted starter EUR")],
+        &[("amount", "55"), ("in", "abacatepay pix BRL")],
+    ] {
+        buy(&browser, choice[0].1, choice).await;
+        let index = browser.http.get(&url).send().await.unwrap().text().await.unwrap();
+        let page = format!("{url}{}", after(&index, "<a href=\"/pay/"));
+        let press = async |name: &str| {
+            browser.http.post(&page).body(format!("{name}=1")).send().await.unwrap();
+            world.advance(Duration::from_secs(60)).await;
+            browser.http.get(&page).send().await.unwrap().text().await.unwrap()
+        };
+        let paid = press("paid").await;
+        assert!(paid.contains("name=refunded") && !paid.contains("name=paid"), "{choice:?}: {paid}");
+        assert!(world.balance().await > before, "{choice:?}");
+        for _ in 0..2 {
+            let refunded = press("refunded").await;
+            assert!(!refunded.contains("<button"), "{choice:?}: {refunded}");
+            assert_eq!(world.balance().await, before, "{choice:?}");
+        }
     }
     world.audit().await;
 }

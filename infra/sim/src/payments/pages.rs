@@ -1,4 +1,5 @@
-//! The pages that a buyer sees: what can be paid, a button to pay it, and one to be declined.
+//! The pages that a buyer sees: what can be paid, a button to pay it, and one to be declined. What is paid can be
+//! paid back there, too.
 
 use std::fmt::Write;
 
@@ -6,12 +7,14 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Pay, Payments};
+use super::{Pay, Payments, paypal};
 use crate::frame::simulator::lock;
 use crate::frame::wire::Inbound;
 
 /// Below it is the page of each session, order and code; it lists those that can be paid.
 pub(super) const PATH: &str = "/pay/";
+/// The status of the payment of an order.
+const PAYPALS_PAYMENT: &str = "/purchase_units/0/payments/captures/0/status";
 /// The ids of what has a page.
 const PREFIXES: [&str; 4] = ["cs_", "ORDER-", "char_", "bill_"];
 
@@ -23,7 +26,20 @@ pub(super) fn answer(payments: &Payments, call: &Inbound) -> Option<Response> {
     }
     let object = lock(&payments.0.books).objects.get(id).cloned();
     let Some(object) = object else { return Some(StatusCode::NOT_FOUND.into_response()) };
-    Some(if call.is(&Method::POST) { pay(payments, id, &object, call) } else { page(&object) })
+    Some(if call.is(&Method::POST) { pay(payments, id, &object, call) } else { page(payments, id, &object) })
+}
+
+/// Paid, and nothing of it paid back so far.
+fn is_paid(payments: &Payments, id: &str) -> bool {
+    let Some(payment) = payments.payment_of(id) else { return false };
+    let books = lock(&payments.0.books);
+    let object = &books.objects[id];
+    let charge =
+        books.objects.get(&payment).and_then(|payment| books.objects.get(payment["latest_charge"].as_str()?));
+    match charge {
+        Some(charge) => charge["amount_refunded"] == 0,
+        None => object["status"] == "PAID" || object.pointer(PAYPALS_PAYMENT) == Some(&"COMPLETED".into()),
+    }
 }
 
 fn is_open(object: &Value) -> bool {
@@ -32,15 +48,21 @@ fn is_open(object: &Value) -> bool {
 }
 
 fn pay(payments: &Payments, id: &str, object: &Value, call: &Inbound) -> Response {
-    let pay = if call.body.starts_with(b"declined") { Pay::Declined } else { Pay::Now };
+    let asked = |button: &str| call.body.starts_with(button.as_bytes());
+    if asked("refunded") {
+        if let Some(payment) = payments.payment_of(id).filter(|_| is_paid(payments, id)) {
+            payments.refund(&payment, minor_units(object));
+        }
+        return page(payments, id, &lock(&payments.0.books).objects[id].clone());
+    }
     if is_open(object) {
-        payments.pay(id, pay);
+        payments.pay(id, if asked("declined") { Pay::Declined } else { Pay::Now });
     }
     let back = ["/success_url", "/completionUrl", "/payment_source/paypal/experience_context/return_url"];
     let back = back.iter().find_map(|at| object.pointer(at)?.as_str());
     match back.filter(|url| !url.is_empty()) {
         Some(url) => Redirect::to(url).into_response(),
-        None => page(&lock(&payments.0.books).objects[id]),
+        None => page(payments, id, &lock(&payments.0.books).objects[id].clone()),
     }
 }
 
@@ -56,24 +78,29 @@ fn index(payments: &Payments) -> Response {
     document(&format!("<p>What can be paid:</p><ul>{rows}</ul>"))
 }
 
-fn page(object: &Value) -> Response {
+fn page(payments: &Payments, id: &str, object: &Value) -> Response {
     let status = text(&object["status"]);
-    let buttons = match is_open(object) {
-        true => {
-            "<form method=post enctype=text/plain><button name=paid value=1>Pay now</button> \
-             <button name=declined value=1>Decline</button></form>"
-        }
-        false => "",
+    let names: &[_] = match (is_open(object), is_paid(payments, id)) {
+        (true, _) => &[("paid", "Pay now"), ("declined", "Decline")],
+        (false, true) => &[("refunded", "Refund")],
+        (false, false) => &[],
     };
+    let button = |(name, label): &(&str, &str)| format!("<button name={name} value=1>{label}</button> ");
+    let buttons: String = names.iter().map(button).collect();
+    let buttons = format!("<form method=post enctype=text/plain>{buttons}</form>");
     document(&format!("<p>{}, status {status}. No money moves.</p>{buttons}", amount(object)))
+}
+
+fn minor_units(object: &Value) -> u64 {
+    let paypals = || Some(paypal::money(&object["purchase_units"][0]["amount"])?.minor);
+    object["amount_total"].as_u64().or_else(|| object["amount"].as_u64()).or_else(paypals).unwrap_or(0)
 }
 
 fn amount(object: &Value) -> String {
     let unit = &object["purchase_units"][0]["amount"];
-    let minor = object["amount_total"].as_u64().or_else(|| object["amount"].as_u64());
-    match minor {
-        Some(minor) => format!("{minor} minor units of {}", currency(object)),
-        None => format!("{} {}", text(&unit["value"]), text(&unit["currency_code"])),
+    match unit["value"].is_string() {
+        false => format!("{} minor units of {}", minor_units(object), currency(object)),
+        true => format!("{} {}", text(&unit["value"]), text(&unit["currency_code"])),
     }
 }
 

@@ -149,7 +149,7 @@ fn problem(body: &Map<String, Value>) -> Option<&'static str> {
     }
 }
 
-fn money(amount: &Value) -> Option<Money> {
+pub(super) fn money(amount: &Value) -> Option<Money> {
     let currency: Currency = amount["currency_code"].as_str()?.parse().ok()?;
     Money::from_decimal(amount["value"].as_str()?, currency)
 }

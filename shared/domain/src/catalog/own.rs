@@ -133,8 +133,7 @@ impl Own {
             retired: Vec<Retired>,
             topups: Topups,
         }
-        let file: File =
-            serde_json::from_str(BUILT_IN).expect("a test reads the catalogue that is compiled in");
+        let file: File = serde_json::from_str(BUILT_IN).expect("a test reads what is compiled in");
         let models = file.models.into_iter().map(|model| (text_of(&model, "name"), model)).collect();
         Self { models, retired: file.retired, topups: file.topups, ..Self::default() }
     }

@@ -282,7 +282,7 @@ impl Source {
     async fn live_among(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, Error> {
         let keys = jobs.iter().map(|id| key(keys::job(id), keys::JOB)).collect();
         let items = self.table.batch_get_now("read the jobs of an account again", keys).await?;
-        let live = items.iter().filter(|item| is_live(item) && !item.contains_key("uncounted"));
+        let live = items.iter().filter(|item| is_live(item) && !item.contains_key(keys::UNCOUNTED));
         Ok(live.filter_map(|item| text_of(item, PK).and_then(keys::parse_job)).collect())
     }
 }
