@@ -203,7 +203,10 @@ async fn mismatch(app: &App, purchase: Purchase, now: Timestamp) -> Result<Unfin
     let id = purchase.id().clone();
     tracing::error!(topup = %id, "payment.mismatch");
     let failed = Fact::Failed { code: "amount_mismatch".to_owned() };
-    app.purchases.apply(purchase, &failed, now).await?;
+    if let Applied::Unchanged(purchase) = app.purchases.apply(purchase, &failed, now).await? {
+        // One that stays due would be parked again and again.
+        app.purchases.checked(&purchase, now).await?;
+    }
     Ok(Unfinished::park(format!("the payment of purchase {id} is not what is due")))
 }
 

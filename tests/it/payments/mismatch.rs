@@ -1,6 +1,7 @@
 //! A processor that reports another amount or currency than was ordered.
 
 use shared::store::dead_letters::DeadLetters;
+use sim::payments::Disorder;
 
 use super::*;
 
@@ -76,6 +77,35 @@ async fn another_amount_than_ordered_grants_nothing_and_the_operator_is_alerted(
             shop.world.audit().await;
         }
     }
+}
+
+/// One that has expired and is still asked about: it fails once, and is not asked about again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_payment_of_another_amount_is_parked_once() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    shop.payments().disorder(Disorder::Lost);
+    let bought = shop.bought(HOSTED_IN_BRAZIL, "late").await.body;
+    let (id, session) = (bought["id"].as_str().unwrap(), shop.session(&bought));
+    shop.until(id, "expired").await;
+    shop.payments().misstate(&session, "/amount", json!(5_499));
+    shop.payments().pay(&session, Pay::Now);
+    let dead = DeadLetters::at(world.operator.sqs(), world.stack.sqs.queue_url("genmux-payment-dead"));
+    shop.world.clock.advance(Duration::from_secs(7 * 24 * 3_600));
+    for _ in 0..5 {
+        shop.world.reconcile().await;
+        let failed = shop.topup(id).await;
+        assert_eq!((&failed["status"], &failed["failure"]), (&json!("failed"), &json!("amount_mismatch")));
+        assert_eq!((dead.depth().await.unwrap(), shop.balance().await), (1, 0));
+        shop.world.clock.advance(MINUTES_15);
+    }
+    for at in ["/amount", "/paidAmount"] {
+        shop.payments().misstate(&session, at, json!(5_500));
+    }
+    dead.redrive().await.unwrap();
+    shop.world.drain().await;
+    assert_eq!((shop.topup(id).await["status"].clone(), shop.balance().await), (json!("paid"), CREDITS));
+    shop.world.audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,8 +124,10 @@ impl Purchase {
         })
     }
 
+    /// One that has expired may still fail: its late payment was declined, or is of another amount.
     fn end(&self, status: Status, code: Option<&String>, event: &'static str, now: Timestamp) -> Decision {
-        if !self.status.is_open() {
+        let is_late_failure = status == Status::Failed && self.status == Status::Expired;
+        if !self.status.is_open() && !is_late_failure {
             return Decision::Stay;
         }
         self.moved(now, None, Some(event), |after| {
