@@ -119,10 +119,13 @@ impl Shop<'_> {
         match opened {
             Ok(fact) => Ok(self.purchases.apply(purchase, &fact, now).await?.into_purchase()),
             Err(trouble) if trouble.class.is_retryable() => {
-                not_opened(&purchase, &trouble);
+                alert(&purchase, &trouble);
+                let (processor, class) = (purchase.processor().name(), trouble.class.name());
+                tracing::warn!(processor, class, code = trouble.code, "topup.not_opened");
                 Err(Refusal::Unavailable(trouble))
             }
             Err(trouble) => {
+                alert(&purchase, &trouble);
                 tracing::warn!(topup = %purchase.id(), class = trouble.class.name(), code = trouble.code, "topup.refused");
                 let fact = Fact::Failed { code: trouble.code.clone() };
                 self.purchases.apply(purchase, &fact, now).await?;
@@ -190,12 +193,12 @@ fn method(processor: Processor, named: Option<Method>) -> Result<Method, Refusal
     })
 }
 
-fn not_opened(purchase: &Purchase, trouble: &Trouble) {
+/// Alerts the owner to what they alone can mend: a refused key, an account that may not take a payment, a price that
+/// is none.
+fn alert(purchase: &Purchase, trouble: &Trouble) {
     let (processor, class) = (purchase.processor().name(), trouble.class.name());
-    if trouble.class == Class::Unauthorized {
+    if matches!(trouble.class, Class::Unauthorized | Class::Refused) {
         tracing::error!(processor, class, code = trouble.code, alert = true, "processor.needs_attention");
-    } else {
-        tracing::warn!(processor, class, code = trouble.code, "topup.not_opened");
     }
 }
 

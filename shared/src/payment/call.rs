@@ -81,6 +81,8 @@ impl Answer {
         let class = match self.status {
             401 | 403 => Class::Unauthorized,
             404 => Class::NotFound,
+            // It may have been carried out.
+            408 => Class::Unknown,
             409 => Class::KeyInUse,
             429 => Class::Throttled,
             400..=499 => Class::Refused,

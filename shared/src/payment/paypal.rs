@@ -24,6 +24,26 @@ const LIST_MAX: &str = "100";
 const DISPUTES_MAX: usize = 10;
 const LISTED: &str = "/v1/notifications/webhooks-events";
 
+/// Why an approved order is not captured, where that is the buyer's affair: their account, their bank, or this one
+/// payment of theirs. What else is refused is the owner's to mend.
+/// <https://developer.paypal.com/docs/api/orders/v2/#orders_capture>
+const OF_BUYERS: [&str; 14] = [
+    "AGREEMENT_ALREADY_CANCELLED",
+    "CARD_EXPIRED",
+    "COMPLIANCE_VIOLATION",
+    "INSTRUMENT_DECLINED",
+    "MAX_NUMBER_OF_PAYMENT_ATTEMPTS_EXCEEDED",
+    "ORDER_NOT_APPROVED",
+    "PAYEE_BLOCKED_TRANSACTION",
+    "PAYER_ACCOUNT_LOCKED_OR_CLOSED",
+    "PAYER_ACCOUNT_RESTRICTED",
+    "PAYER_ACTION_REQUIRED",
+    "PAYER_CANNOT_PAY",
+    "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING",
+    "TRANSACTION_BLOCKED_BY_PAYEE",
+    "TRANSACTION_REFUSED",
+];
+
 pub(super) const fn host(mode: Mode) -> &'static str {
     match mode {
         Mode::Live => "api-m.paypal.com",
@@ -76,8 +96,9 @@ pub(super) fn trouble(answer: &Answer) -> Trouble {
     let issue = answer.text("/details/0/issue").or_else(|| answer.text("/name"));
     let code = issue.or_else(|| answer.text("/error")).unwrap_or_default();
     let known = match code {
-        "INSTRUMENT_DECLINED" | "PAYER_CANNOT_PAY" | "TRANSACTION_REFUSED" => Some(Class::Declined),
+        code if OF_BUYERS.contains(&code) => Some(Class::Declined),
         "ORDER_ALREADY_CAPTURED"
+        | "ORDER_COMPLETION_IN_PROGRESS"
         | "DUPLICATE_INVOICE_ID"
         | "DUPLICATE_REQUEST_ID"
         | "PREVIOUS_REQUEST_IN_PROGRESS" => Some(Class::KeyInUse),
@@ -101,8 +122,7 @@ pub(super) async fn ask(
         match client.paypal(&capture(object, purchase.id()), now).await {
             Ok(_) => {}
             Err(trouble) if trouble.class == Class::KeyInUse => {}
-            // Whatever keeps an approved order from being captured is the buyer's: their account, their bank.
-            Err(trouble) if matches!(trouble.class, Class::Declined | Class::Refused) => {
+            Err(trouble) if trouble.class == Class::Declined => {
                 let mut said = read(&body)?;
                 said.facts.push(Fact::Failed { code: trouble.code });
                 return Ok(said);

@@ -7,7 +7,7 @@ use domain::credit::Credits;
 use domain::payment::decide::Fact;
 use domain::payment::money::Money;
 use domain::payment::purchase::{New, Purchase, Session};
-use domain::payment::trouble::Trouble;
+use domain::payment::trouble::{Class, Trouble};
 use domain::payment::{Method, Mode, Processor, Reference};
 use domain::time::Timestamp;
 use serde::Deserialize;
@@ -154,6 +154,40 @@ fn every_fixture_means_what_it_says() {
     assert!(all.len() > 50, "{}", all.len());
     for (name, fixture) in all {
         assert_eq!(result(&fixture), fixture.expect, "{name}");
+    }
+}
+
+/// A buyer who is declined fails alone. What is wrong with the owner's account fails no purchase: it is asked again.
+#[test]
+fn paypal_refuses_a_buyer_or_the_owner() {
+    let class = |status: u16, issue: &str| {
+        let body = json!({"name": "UNPROCESSABLE_ENTITY", "details": [{"issue": issue}]});
+        paypal::trouble(&Answer { status, retry_after: None, body }).class
+    };
+    for (status, issue, expected) in [
+        (422, "INSTRUMENT_DECLINED", Class::Declined),
+        (422, "PAYER_ACCOUNT_LOCKED_OR_CLOSED", Class::Declined),
+        (422, "PAYER_ACCOUNT_RESTRICTED", Class::Declined),
+        (422, "PAYER_ACTION_REQUIRED", Class::Declined),
+        (422, "PAYER_CANNOT_PAY", Class::Declined),
+        (422, "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING", Class::Declined),
+        (422, "MAX_NUMBER_OF_PAYMENT_ATTEMPTS_EXCEEDED", Class::Declined),
+        (422, "TRANSACTION_BLOCKED_BY_PAYEE", Class::Declined),
+        (422, "TRANSACTION_REFUSED", Class::Declined),
+        (422, "ORDER_NOT_APPROVED", Class::Declined),
+        (422, "PAYEE_ACCOUNT_RESTRICTED", Class::Refused),
+        (422, "PAYEE_ACCOUNT_LOCKED_OR_CLOSED", Class::Refused),
+        (422, "PAYEE_NOT_ENABLED_FOR_CARD_PROCESSING", Class::Refused),
+        (422, "TRANSACTION_RECEIVING_LIMIT_EXCEEDED", Class::Refused),
+        (422, "AN_ISSUE_OF_TOMORROW", Class::Refused),
+        (400, "INVALID_PARAMETER_VALUE", Class::Refused),
+        (408, "REQUEST_TIMEOUT", Class::Unknown),
+        (403, "PERMISSION_DENIED", Class::Unauthorized),
+        (422, "ORDER_ALREADY_CAPTURED", Class::KeyInUse),
+        (422, "ORDER_COMPLETION_IN_PROGRESS", Class::KeyInUse),
+        (422, "DUPLICATE_INVOICE_ID", Class::KeyInUse),
+    ] {
+        assert_eq!(class(status, issue), expected, "{status} {issue}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can be asked for, what is refused, and what a repeat gets.
 
+use harness::Log;
 use sim::payments::Play;
 
 use super::*;
@@ -68,14 +69,17 @@ async fn an_unknown_outcome_is_a_503_and_its_repeat_makes_no_second_session() {
     shop.world.audit().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_processor_refuses_fails_at_once() {
+/// What it refuses is the owner's price, or the owner's account: they are alerted.
+#[tokio::test]
+async fn what_a_processor_refuses_fails_at_once_with_an_alert() {
     let own = "[topups]\namounts = { USD = { per_credit = 10_000, min = 1, max = 100 } }".to_owned();
     let world = World::with(|options| options.catalog = Some(own)).await;
     let shop = Shop::of(&world).await;
     let body = json!({"processor": "stripe", "amount": 49, "currency": "USD", "return_url": BACK});
+    let log = Log::start();
     let refused = shop.call(Method::POST, "/v1/topups", "a", &body).await;
     assert_eq!((refused.status.as_u16(), refused.code()), (422, "topup_refused"), "{refused:?}");
+    assert_eq!(log.of("processor.needs_attention")[0]["code"], "amount_too_small");
     assert!(refused.text("/detail").contains("amount_too_small"), "{refused:?}");
     let again = shop.call(Method::POST, "/v1/topups", "a", &body).await;
     assert_eq!((again.text("/status"), again.text("/failure")), ("failed", "amount_too_small"));

@@ -1,5 +1,6 @@
 //! Webhooks that are lost, doubled or in disorder: the books end the same.
 
+use harness::Log;
 use sim::payments::{Disorder, Play};
 
 use super::*;
@@ -142,6 +143,27 @@ async fn a_processor_that_is_down_for_hours_is_asked_again() {
     shop.payments().pay(&shop.session(&bought), Pay::Now);
     shop.until(bought["id"].as_str().unwrap(), "paid").await;
     assert_eq!(shop.balance().await, CREDITS);
+    shop.world.audit().await;
+}
+
+/// The buyer has approved, and the owner's account may not take the money: that fails no buyer.
+#[tokio::test]
+async fn an_order_that_the_owners_account_cannot_take_is_asked_about_again_with_an_alert() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    let bought = shop.bought(Processor::Paypal, "a").await.body;
+    let id = bought["id"].as_str().unwrap();
+    let log = Log::start();
+    shop.payments().play("POST /v2/checkout/orders/", Play::Refused);
+    shop.payments().pay(&shop.session(&bought), Pay::Now);
+    shop.world.drain().await;
+    let alerts = log.of("processor.needs_attention");
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!((&alerts[0]["alert"], &alerts[0]["code"]), (&json!(true), &json!("payee_account_restricted")));
+    assert_eq!((shop.topup(id).await["status"].clone(), shop.balance().await), (json!("pending"), 0));
+    shop.world.clock.advance(MINUTES_15 + Duration::from_secs(1));
+    shop.world.reconcile().await;
+    assert_eq!((shop.topup(id).await["status"].clone(), shop.balance().await), (json!("paid"), CREDITS));
     shop.world.audit().await;
 }
 

@@ -32,6 +32,8 @@ pub enum Play {
     Busy(u32),
     /// The credentials are refused.
     Unauthorized,
+    /// The owner's account may not do this now.
+    Refused,
     /// A server error, and nothing is carried out.
     FailBefore,
     /// It is carried out, and the answer is a server error.

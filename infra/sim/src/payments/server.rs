@@ -49,6 +49,7 @@ async fn answer(payments: &Payments, base: &str, request: Request<Incoming>) -> 
     let refusal = match play {
         Some(Play::Busy(_)) => Some(429),
         Some(Play::Unauthorized) => Some(401),
+        Some(Play::Refused) => Some(422),
         Some(Play::FailBefore) => Some(500),
         Some(Play::FailAfter | Play::Lost) | None => None,
     };
@@ -89,6 +90,9 @@ fn next_play(payments: &Payments, call: &str) -> Option<Play> {
 
 fn refused(call: &Inbound, status: u16) -> Reply {
     match call.path() {
+        path if is_paypals(path) && status == 422 => {
+            paypal::error(status, "UNPROCESSABLE_ENTITY", Some("PAYEE_ACCOUNT_RESTRICTED"))
+        }
         path if abacate::is_own(path) => abacate::error(status, "unavailable"),
         path if is_paypals(path) => paypal::error(status, "INTERNAL_SERVER_ERROR", None),
         _ => stripe::error(status, "api_error", None, "unavailable"),
