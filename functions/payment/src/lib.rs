@@ -12,15 +12,18 @@ use domain::payment::{Processor, Reference};
 use domain::time::Timestamp;
 use lambda_runtime::LambdaEvent;
 use shared::boot::{Clock, Process, StartError, config, payments};
-use shared::edge::batch::{self, Unfinished};
+use shared::edge::batch::{self, Deadline, Unfinished};
 use shared::edge::note_account;
 use shared::payment::{Processors, Said};
 use shared::store::purchases::{Applied, Purchases};
 use shared::store::queue::{Message, Queue};
 
-/// Pages of a hundred events that one list has, and how often the new part of a span with more is halved.
+/// Pages of a hundred events that one list has.
 const PAGES_MAX: usize = 20;
-const HALVINGS_MAX: u32 = 5;
+/// How often a span is halved before each try to list it: of a day, the last try lists three seconds.
+const HALVINGS: [u32; 6] = [0, 3, 6, 9, 12, 15];
+/// The time of an invocation is shared by these tries, and by what is sent then.
+const SHARES: u32 = 7;
 
 /// Everything `payment` may touch.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, _| run(app, message)).await)
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| run(app, message, deadline)).await)
 }
 
 /// Why a purchase is asked about.
@@ -63,7 +66,7 @@ enum Cause {
     Due,
 }
 
-async fn run(app: &App, message: Message) -> Result<(), Unfinished> {
+async fn run(app: &App, message: Message, deadline: Deadline) -> Result<(), Unfinished> {
     match message {
         Message::Payment { processor, about, listed } => {
             let cause = if listed { Cause::Listed } else { Cause::Reported };
@@ -73,7 +76,7 @@ async fn run(app: &App, message: Message) -> Result<(), Unfinished> {
             Some(purchase) => ask(app, purchase, None, Cause::Due).await,
             None => Err(Unfinished::park(format!("purchase {topup} does not exist"))),
         },
-        Message::PaymentList { processor } => list(app, processor).await,
+        Message::PaymentList { processor } => list(app, processor, deadline).await,
         _ => Err(Unfinished::of_another_queue()),
     }
 }
@@ -210,21 +213,23 @@ async fn mismatch(app: &App, purchase: Purchase, now: Timestamp) -> Result<Unfin
     Ok(Unfinished::park(format!("the payment of purchase {id} is not what is due")))
 }
 
-/// Lists the events of a processor since the last list, and sends what each is about to the own queue.
-async fn list(app: &App, processor: Processor) -> Result<(), Unfinished> {
+/// Lists the events of a processor since the last list, and sends what each is about to the own queue. Where they are
+/// too many for one list, or for its share of the time, it lists the first part of them.
+async fn list(app: &App, processor: Processor, deadline: Deadline) -> Result<(), Unfinished> {
     let now = app.clock.now();
     let Some(seen) = app.purchases.listing(processor).await? else { return Ok(()) };
     if !app.processors.on().contains(&processor) {
         return Ok(app.purchases.list_later(processor, seen, now).await?);
     }
-    for halvings in 0..=HALVINGS_MAX {
+    let share = deadline.left(now) / SHARES;
+    for halvings in HALVINGS {
         let (since, until) = seen.span(halvings, now);
-        let found = app.processors.events(processor, (since, until), PAGES_MAX, now).await;
-        let found = match found {
-            Ok(Some(found)) => found,
-            Ok(None) => continue,
+        let found = app.processors.events(processor, (since, until), PAGES_MAX, now);
+        let found = match tokio::time::timeout(share, found).await {
+            Ok(Ok(Some(found))) => found,
+            Ok(Ok(None)) | Err(_) => continue,
             // It is still due.
-            Err(trouble) => {
+            Ok(Err(trouble)) => {
                 log(processor, &trouble);
                 return Ok(());
             }
@@ -240,7 +245,7 @@ async fn list(app: &App, processor: Processor) -> Result<(), Unfinished> {
         tracing::info!(processor = processor.name(), count, span_s, "payments.listed");
         return Ok(());
     }
-    Err(Unfinished::retry(format!("{processor} has too many events to list")))
+    Err(Unfinished::retry(format!("{processor} has too many events to list in time")))
 }
 
 /// The processor did not answer, or refuses us: the message is tried again, or moved to the dead-letter queue.

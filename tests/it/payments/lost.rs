@@ -80,6 +80,30 @@ async fn a_refund_whose_webhook_is_lost_is_found_within_a_day() {
     }
 }
 
+/// More than one list takes, all in one hour: it is listed by parts, and each goes further.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_events_in_an_hour_hide_no_refund() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    let bought = shop.bought(Processor::Paypal, "a").await.body;
+    let payment = shop.pay(&bought).await;
+    shop.payments().disorder(Disorder::Lost);
+    let dispute = shop.payments().dispute(&payment);
+    for _ in 0..30 {
+        for _ in 0..100 {
+            shop.payments().win(&dispute);
+        }
+        shop.world.clock.advance(Duration::from_secs(60));
+    }
+    shop.payments().refund(&payment, 1_000);
+    let refunded = shop.until(bought["id"].as_str().unwrap(), "refunded").await;
+    assert_eq!(shop.balance().await, 0, "{refunded}");
+    let lists = shop.payments().calls();
+    let pages = lists.iter().filter(|call| call.starts_with("GET /v1/notifications/webhooks-events"));
+    assert!(pages.count() > 40, "they fitted into one list");
+    shop.world.audit().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doubled_and_reversed_webhooks_count_once() {
     for disorder in [Disorder::Doubled, Disorder::Reversed] {

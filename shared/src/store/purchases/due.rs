@@ -43,11 +43,11 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The span to list now. Of what is new since the last list, it has all, or after so many halvings the first part;
-    /// it always goes further than the last one.
+    /// The span to list now. Of what is new since the last list, it has all, or after so many halvings the first part,
+    /// with as much less of what was listed before; it always goes further than the last one.
     pub fn span(self, halvings: u32, now: Timestamp) -> (Timestamp, Timestamp) {
-        let new = now.since(self.until) / 2_u32.pow(halvings);
-        (self.until.minus(OVERLAP), self.until + new)
+        let part = 2_u32.pow(halvings);
+        (self.until.minus(OVERLAP / part), self.until + now.since(self.until) / part)
     }
 }
 
@@ -183,9 +183,14 @@ mod tests {
         let day = |days: u64| Timestamp::from_secs(1_800_000_000) + Duration::from_secs(days * 86_400);
         let seen = Listing { until: day(0) };
         assert_eq!(seen.span(0, day(1)), (day(0).minus(OVERLAP), day(1)));
-        for halvings in 0..10 {
+        let length = |halvings| {
             let (since, until) = seen.span(halvings, day(1));
             assert!(since < day(0) && day(0) < until && until <= day(1), "{halvings}: {until}");
+            until.since(since)
+        };
+        for halvings in 0..16 {
+            assert!(length(halvings + 1) <= length(halvings) / 2 + Duration::from_millis(1), "{halvings}");
         }
+        assert!(length(15) < Duration::from_secs(3));
     }
 }
