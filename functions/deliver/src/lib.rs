@@ -208,14 +208,16 @@ async fn send(
     };
     let now = app.clock.now();
     log(&claimed, &sent, now.since(at), now);
-    // What keeps our own gateway from a connection says nothing of the endpoint.
-    let (outcome, is_by_sender) = (sent.outcome, sent.is_by_sender() || is_socket);
+    let outcome = sent.outcome;
+    // What keeps our own gateway from a connection says nothing of the endpoint. A success does.
+    let is_by_gateway = is_socket && outcome != Outcome::Delivered;
+    let says_nothing = sent.is_by_sender() || is_by_gateway;
     let ms = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
     let Sent { status, error, answer, .. } = sent;
     let error = error.map(str::to_owned);
     let made = Try { at, ms, outcome: outcome.name().to_owned(), status, error, answer };
     let recorded = finish(app, &claimed, outcome, made, now).await?;
-    if !is_by_sender {
+    if !says_nothing {
         health::record(app, endpoint, outcome, at).await?;
     }
     match recorded {

@@ -1,5 +1,7 @@
 //! WebSocket clients: a faster poll, with which nothing is lost.
 
+use domain::delivery::Outcome;
+use domain::endpoint::FAILURES_MAX;
 use domain::event::Event;
 use domain::id::{EndpointId, EventId};
 use domain::socket::{CONNECTION_FOR, CONNECTIONS_MAX, Connection, Subscriber, TICKET_FOR};
@@ -201,6 +203,27 @@ async fn a_connection_that_ended_unnoticed_is_removed_by_the_next_event() {
     assert_eq!(client.next().await.unwrap()["data"]["id"], job.as_str());
     let delivery = &deliveries(&world, &endpoint).await[0];
     assert_eq!((&delivery["status"], open(&world, &endpoint).await), (&json!("delivered"), 1), "{delivery}");
+}
+
+/// An endpoint that has failed, by what an earlier release recorded, is well again once a client has an event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_a_client_takes_is_on_record_as_the_last_success() {
+    let world = World::new().await;
+    let id = socket_endpoint(&world, &["job.succeeded"]).await;
+    let (store, endpoint_id) = (EndpointStore::new(world.table()), id.parse().unwrap());
+    for _ in 0..FAILURES_MAX {
+        let now = world.clock.now();
+        let before = store.get(&world.account, &endpoint_id).await.unwrap().unwrap();
+        let failed = before.after(Outcome::Later { wait: None }, now, now).unwrap();
+        assert!(store.replace(&before, &failed, None).await.unwrap());
+    }
+    world.clock.advance(Duration::from_secs(60));
+    let mut client = connect(&world, &id).await;
+    let job = succeed(&world, "watched").await;
+    assert_eq!(client.next().await.unwrap()["data"]["id"], job.as_str());
+    let shown = api(&world, Method::GET, &format!("/v1/endpoints/{id}"), Value::Null).await.body;
+    assert!(shown["last_success_at"].is_string(), "{shown}");
+    assert_eq!((&shown["failures"], &shown["failing_since"]), (&json!(0), &Value::Null), "{shown}");
 }
 
 /// A connection, as a client makes one that tries again.
