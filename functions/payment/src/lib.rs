@@ -108,7 +108,7 @@ async fn report(app: &App, processor: Processor, about: Reference, cause: Cause)
 /// Asks about a purchase by its session or, while none is recorded, by the reported object.
 async fn ask(app: &App, purchase: Purchase, object: Option<String>, cause: Cause) -> Result<(), Unfinished> {
     note_account(purchase.account());
-    let now = app.clock.now();
+    let (processor, now) = (purchase.processor(), app.clock.now());
     let own = purchase.session().map(|session| session.id.clone());
     let Some(object) = own.or(object) else { return settle(app, purchase, Vec::new(), cause, now).await };
     match app.processors.ask(&purchase, &object, now).await {
@@ -119,9 +119,10 @@ async fn ask(app: &App, purchase: Purchase, object: Option<String>, cause: Cause
                 return settle(app, purchase, Vec::new(), cause, now).await;
             }
             let Some(trouble) = trouble else { return settle(app, purchase, facts, cause, now).await };
-            // What is known of it stands. The rest is asked for again.
-            let purchase = apply(app, purchase, facts, now).await?;
-            troubled(app, purchase, trouble, cause, now).await
+            // What is known stands, and is of a payment: none is due any more at a processor that lists events. The
+            // message alone asks for the rest.
+            apply(app, purchase, facts, cause, now).await?;
+            Err(unanswered(processor, trouble))
         }
         Err(trouble) if trouble.class == Class::NotFound => {
             settle(app, purchase, Vec::new(), cause, now).await
@@ -130,8 +131,7 @@ async fn ask(app: &App, purchase: Purchase, object: Option<String>, cause: Cause
     }
 }
 
-/// What becomes of a purchase whose processor does not answer, or not whole. One that is due is due again, until it is
-/// given up.
+/// What becomes of a purchase whose processor does not answer. One that is due is due again, until it is given up.
 async fn troubled(
     app: &App,
     purchase: Purchase,
@@ -160,8 +160,10 @@ async fn apply(
     app: &App,
     mut purchase: Purchase,
     facts: Vec<Fact>,
+    cause: Cause,
     now: Timestamp,
 ) -> Result<Purchase, Unfinished> {
+    let before = purchase.version();
     let is_paid = facts.iter().any(|fact| matches!(fact, Fact::Paid { .. }));
     if is_paid && purchase.payment().is_none() && purchase.processor().lists_events() {
         // First: a later refund may be reported by the list alone.
@@ -172,6 +174,9 @@ async fn apply(
             Applied::Mismatch(purchase) => return Err(mismatch(app, purchase, now).await?),
             applied => applied.into_purchase(),
         };
+    }
+    if cause == Cause::Listed && purchase.version() != before {
+        tracing::warn!(topup = %purchase.id(), "payment.missed");
     }
     Ok(purchase)
 }
@@ -185,18 +190,12 @@ async fn settle(
     now: Timestamp,
 ) -> Result<(), Unfinished> {
     let before = purchase.version();
-    purchase = apply(app, purchase, facts, now).await?;
+    purchase = apply(app, purchase, facts, cause, now).await?;
     if purchase.status().is_open() && now >= purchase.deadline() {
         purchase = app.purchases.apply(purchase, &Fact::Expired, now).await?.into_purchase();
     }
-    if purchase.version() == before {
-        return match cause {
-            Cause::Due => Ok(app.purchases.checked(&purchase, now).await?),
-            Cause::Reported | Cause::Listed => Ok(()),
-        };
-    }
-    if cause == Cause::Listed {
-        tracing::warn!(topup = %purchase.id(), "payment.missed");
+    if cause == Cause::Due && purchase.version() == before {
+        app.purchases.checked(&purchase, now).await?;
     }
     Ok(())
 }

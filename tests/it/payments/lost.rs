@@ -156,6 +156,37 @@ async fn repeated_messages_move_nothing_twice() {
     shop.world.audit().await;
 }
 
+/// A purchase is due, its payment is found, and its disputes cannot be read: what left is asked for again by the same
+/// message, long before the daily list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_is_found_although_the_disputes_could_not_be_read_at_first() {
+    for (processor, call) in
+        [(Processor::Stripe, "GET /v1/disputes"), (Processor::Paypal, "GET /v1/customer/disputes")]
+    {
+        let world = World::new().await;
+        let shop = Shop::of(&world).await;
+        let bought = shop.bought(processor, "a").await.body;
+        let (id, session) = (bought["id"].as_str().unwrap(), shop.session(&bought));
+        shop.payments().disorder(Disorder::Lost);
+        shop.payments().pay(&session, Pay::Now);
+        let dispute = || Some(shop.payments().dispute(&shop.payments().payment_of(&session)?));
+        // PayPal's payment is made when it is asked about.
+        let is_disputed = dispute().is_some();
+        for _ in 0..3 {
+            shop.payments().play(call, Play::FailBefore);
+        }
+        shop.world.clock.advance(MINUTES_15 + Duration::from_secs(1));
+        shop.world.reconcile().await;
+        assert_eq!(shop.balance().await, CREDITS, "{processor}: what is known counts");
+        assert!(is_disputed || dispute().is_some());
+        for _ in 0..12 {
+            shop.world.advance(MINUTES_15).await;
+        }
+        assert_eq!((shop.topup(id).await["status"].clone(), shop.balance().await), (json!("disputed"), 0));
+        shop.world.audit().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_processor_that_is_down_for_hours_is_asked_again() {
     let world = World::new().await;
