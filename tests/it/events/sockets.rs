@@ -8,6 +8,7 @@ use domain::socket::{CONNECTION_FOR, CONNECTIONS_MAX, Connection, Subscriber, TI
 use futures_util::future::join_all;
 use harness::Moment;
 use harness::socket::Socket;
+use shared::store::endpoints::EndpointStore;
 use shared::store::sockets::Sockets;
 
 use super::*;
