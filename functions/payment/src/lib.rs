@@ -52,7 +52,10 @@ impl App {
 }
 
 pub async fn handle(app: &App, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
-    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| run(app, message, deadline)).await)
+    Ok(batch::each(event, app.clock.now(), &app.dead_letters, |message, deadline| {
+        run(app, message, deadline)
+    })
+    .await)
 }
 
 /// Why a purchase is asked about.
