@@ -8,13 +8,13 @@ use domain::provider::Provider;
 use domain::public_url::Reach;
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
-use shared::boot::{Clock, Process, Random, StartError, config, payments};
+use shared::boot::payments::{self, Till};
+use shared::boot::{Clock, Process, Random, StartError, config};
 use shared::edge::auth::Authenticator;
 use shared::edge::http::{Problem, answer, route_key};
 use shared::edge::note_job;
 use shared::operate::cancel::Cancel;
 use shared::operate::submit::Submit;
-use shared::payment::Processors;
 use shared::store::Table;
 use shared::store::accounts::Accounts;
 use shared::store::admission::AdmissionStore;
@@ -59,7 +59,7 @@ pub struct App {
     pub submit: Submit,
     pub cancel: Cancel,
     pub purchases: Purchases,
-    pub processors: Processors,
+    pub till: Till,
     pub notify: Queue,
     pub deliver: Queue,
     pub catalog: Catalog,
@@ -87,7 +87,7 @@ impl App {
             admission: AdmissionStore::new(table.clone()),
             watch: WatchStore::new(table.clone()),
             purchases: Purchases::new(table.clone()).announcing(notify.clone()),
-            processors: payments::processors(&mut read)?,
+            till: payments::till(process, &mut read),
             notify,
             deliver: config::queue(process, &mut read, "DELIVER_QUEUE_URL"),
             media: MediaStore::new(process.s3(), read.required("MEDIA_BUCKET")),

@@ -80,7 +80,7 @@ async fn create(app: &App, request: &Request, account: &AccountId) -> Result<Res
     let shop = Shop {
         purchases: &app.purchases,
         offer: app.catalog.topups(),
-        processors: app.processors.on(),
+        processors: &app.processors.on(),
         mode: app.processors.mode(),
         reach: app.reach,
     };

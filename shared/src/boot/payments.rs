@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use domain::payment::purchase::{Purchase, Session};
+use domain::payment::trouble::{Class, Trouble};
 use domain::payment::{Mode, Processor};
+use domain::time::Timestamp;
 use signatures::{AbacatePay, BadKey, Secret, Signing, Stripe};
+use tokio::sync::OnceCell;
 
-use super::StartError;
 use super::env::Reader;
+use super::{Process, StartError};
 use crate::payment::{Credentials, Processors, Webhooks, paypal_signing};
 
 /// `PROCESSORS`: the payment processors by name, separated by commas; none without it.
@@ -48,6 +52,53 @@ pub fn processors(read: &mut Reader<'_>) -> Result<Processors, StartError> {
     }
     let base_url = read.optional("PAYMENT_BASE_URL", "a URL");
     Processors::new(mode, credentials, base_url).map_err(StartError::Http)
+}
+
+/// The processors of a function that does more than sell. Their credentials are read for the first purchase: what is
+/// wrong with them stops purchases alone.
+#[derive(Debug)]
+pub struct Till {
+    on: Vec<Processor>,
+    mode: Mode,
+    process: Process,
+    opened: OnceCell<Processors>,
+}
+
+/// Every processor in `PROCESSORS`, and `PAYMENT_KEYS`: the secret that has their credentials.
+pub fn till(process: &Process, read: &mut Reader<'_>) -> Till {
+    let (on, mode) = (on(read), mode(read));
+    let keys = if on.is_empty() { String::new() } else { read.required("PAYMENT_KEYS") };
+    let process = Process { env: process.env.clone().with("SECRETS", keys), ..process.clone() };
+    Till { on, mode, process, opened: OnceCell::new() }
+}
+
+impl Till {
+    pub fn on(&self) -> &[Processor] {
+        &self.on
+    }
+
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Makes the session of a purchase; of the same purchase, the same session. Credentials that cannot be used are
+    /// read again for the next one.
+    pub async fn open(&self, purchase: &Purchase, now: Timestamp) -> Result<Session, Trouble> {
+        match self.opened.get_or_try_init(|| self.processors()).await {
+            Ok(processors) => processors.open(purchase, now).await,
+            Err(error) => {
+                tracing::error!(error = format!("{error:?}"), "payments.not_configured");
+                Err(Trouble::new(Class::Unauthorized, "not_configured"))
+            }
+        }
+    }
+
+    async fn processors(&self) -> Result<Processors, StartError> {
+        let process = self.process.clone().with_secrets().await?;
+        let mut read = process.env.reader();
+        let processors = processors(&mut read)?;
+        Ok(read.finish(processors)?)
+    }
 }
 
 /// A key says itself whether it moves money.

@@ -21,7 +21,7 @@ pub struct Shop<'a> {
     pub purchases: &'a Purchases,
     pub offer: &'a Topups,
     /// Those that are configured.
-    pub processors: Vec<Processor>,
+    pub processors: &'a [Processor],
     pub mode: Mode,
     /// Allowed hosts of return URLs.
     pub reach: Reach,
@@ -169,8 +169,8 @@ impl Shop<'_> {
 
     /// The processor that is asked for, or the only one.
     fn processor(&self, named: Option<Processor>) -> Result<Processor, Refusal> {
-        let on = &self.processors;
-        let only = match on[..] {
+        let on = self.processors;
+        let only = match *on {
             [] => return Err(Refusal::Off),
             [only] => Some(only),
             _ => None,

@@ -118,6 +118,7 @@ async fn a_binary_without_its_variables_names_them_all_and_stops() {
             "MEDIA_DAYS",
             "MEDIA_VARIANTS",
             "PAYMENT_BASE_URL",
+            "PAYMENT_KEYS",
             "PAYMENT_MODE",
             "PROCESSORS",
         ];

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use domain::payment::Processor;
+use harness::Log;
+use serde_json::json;
 use sim::payments::Pay;
 
 use super::*;
@@ -174,6 +176,46 @@ async fn what_cannot_be_bought_is_said_on_the_form() {
     for id in ["top_x", "buy", "..%2f", "job_a"] {
         assert_eq!(browser.get(&format!("/credits/{id}")).await.status, StatusCode::NOT_FOUND, "{id}");
     }
+}
+
+/// The payment keys are missing, or none: that stops purchases alone, until they are mended.
+#[tokio::test]
+async fn a_console_without_usable_payment_keys_shows_every_page_and_alerts_at_a_purchase() {
+    let world = World::new().await;
+    let browser = Browser::signed_in(&world, &world.key).await;
+    let other = world.stack.host.template().secrets["EndpointSecrets"].clone();
+    let choice = [("pack", "stripe hosted starter USD")];
+    world.wire.reset();
+    browser.get("/jobs").await;
+    browser.get("/credits").await;
+    buy(&browser, "sample", &choice).await;
+    let invoked: Vec<_> = world.wire.invocations().into_iter().map(|(_, event)| event).collect();
+    let [jobs, credits, order] = &invoked[..] else { panic!("three calls of the console: {invoked:?}") };
+    for keys in ["arn:of:nothing", &other] {
+        let broken = world.start("console", &[("PAYMENT_KEYS", keys)]).await;
+        for page in [jobs, credits] {
+            let shown = broken.invoke(page.clone()).await;
+            assert_eq!(shown["statusCode"], 200, "{keys}: {shown}");
+        }
+        let mut order = order.clone();
+        order["body"] = json!(format!("form={keys}&pack=stripe+hosted+starter+USD"));
+        order["isBase64Encoded"] = json!(false);
+        let log = Log::start();
+        let answer = broken.invoke(order).await;
+        let text = answer["body"].as_str().unwrap();
+        assert!(answer["statusCode"] == 503 && text.contains("The operator must act"), "{answer}");
+        assert_eq!(log.of("processor.needs_attention")[0]["code"], "not_configured");
+        let why = log.of("payments.not_configured")[0]["error"].to_string();
+        assert!(why.contains("arn:of:nothing") || why.contains("STRIPE_SECRET_KEY is missing"), "{why}");
+        let mended = browser.get(page_of(&buy(&browser, keys, &choice).await)).await.html;
+        assert!(mended.contains("Pay by Stripe"), "{mended}");
+    }
+    let off = world.start("console", &[("PROCESSORS", ""), ("PAYMENT_KEYS", "")]).await;
+    let shown = off.invoke(credits.clone()).await;
+    assert!(
+        shown["statusCode"] == 200 && !shown["body"].as_str().unwrap().contains("Buy credits"),
+        "{shown}"
+    );
 }
 
 /// The processors that are configured, and no other.

@@ -66,7 +66,7 @@ fn names_of_providers() -> BTreeSet<String> {
 fn names_of_senders() -> BTreeSet<String> {
     let names = Channels::credentials().into_iter().map(|(name, _)| name.to_owned());
     let of_payments = Payments::credentials().into_iter().flatten().map(|(name, _)| name.to_owned());
-    names.chain(of_payments).chain(["API_URL", "PAYMENT_MODE"].map(str::to_owned)).collect()
+    names.chain(of_payments).chain(["API_URL", "PAYMENT_KEYS", "PAYMENT_MODE"].map(str::to_owned)).collect()
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub(crate) async fn page_with(
     let key = &page.visitor.key;
     let policy = app.submit.policy(account, now).await?;
     let spent = budgets::standings(&app.budgets, account, &policy, Some((&key.id, &key.rules)), now).await?;
-    let is_sold = !app.processors.on().is_empty();
+    let is_sold = !app.till.on().is_empty();
     // What may be sent again is sent as the same form.
     let again = wrong.as_ref().filter(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE);
     let again = again.and_then(|_| page.form.get("form"));

@@ -22,10 +22,10 @@ type Wrong = (StatusCode, String);
 /// The form to buy credits; nothing where no processor is configured.
 pub(crate) fn form(page: &Page<'_>, key: Option<&str>) -> Markup {
     let app = page.app;
-    let (topups, on) = (app.catalog.topups(), app.processors.on());
+    let (topups, on) = (app.catalog.topups(), app.till.on());
     let target = page.layout.at("credits/buy");
     let key = key.map_or_else(|| base32(&app.random.bytes::<10>()), str::to_owned);
-    let (packs, amounts) = (packs(topups, &on), amounts(topups, &on));
+    let (packs, amounts) = (packs(topups, on), amounts(topups, on));
     html! {
         @if !packs.is_empty() || !amounts.is_empty() { h2 #buy { "Buy credits" } }
         @if !packs.is_empty() {
@@ -125,14 +125,14 @@ pub(crate) async fn buy(page: &Page<'_>, origin: &str) -> Result<Response<Body>,
     let shop = Shop {
         purchases: &app.purchases,
         offer: app.catalog.topups(),
-        processors: app.processors.on(),
-        mode: app.processors.mode(),
+        processors: app.till.on(),
+        mode: app.till.mode(),
         reach: app.reach,
     };
     let digest =
         format!("{:?}", (&order.processor, &order.method, &order.pack, &order.amount, &order.currency));
     let now = app.clock.now();
-    let open = async |purchase: &Purchase| app.processors.open(purchase, now).await;
+    let open = async |purchase: &Purchase| app.till.open(purchase, now).await;
     let bought = shop.buy(order, Buyer { account: page.account(), id, digest }, now, open).await;
     match bought {
         Ok((purchase, _)) => Ok(page.layout.redirect(&format!("credits/{}", purchase.id()))),

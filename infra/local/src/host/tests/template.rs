@@ -97,7 +97,7 @@ fn each_function_has_the_environment_that_it_reads_and_no_more() {
         environments,
         [
             "cancel: CANCEL_REFUND CATALOG KEY_RATE_LIMIT MEDIA_BUCKET NOTIFY_QUEUE_URL OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_HEADERS POLL_QUEUE_URL RUST_LOG TABLE",
-            "console: CANCEL_REFUND CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET NOTIFY_QUEUE_URL OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_HEADERS PAYMENT_MODE POLL_QUEUE_URL PROCESSORS PROVIDERS RUST_LOG SECRETS TABLE",
+            "console: CANCEL_REFUND CATALOG DELIVER_QUEUE_URL DISPATCH_QUEUE_URL KEY_RATE_LIMIT LIVE_JOBS_MAX MEDIA_BUCKET NOTIFY_QUEUE_URL OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_HEADERS PAYMENT_KEYS PAYMENT_MODE POLL_QUEUE_URL PROCESSORS PROVIDERS RUST_LOG TABLE",
             "deliver: API_URL DEAD_LETTER_QUEUE_URL DELIVER_QUEUE_URL NOTIFY_QUEUE_URL OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_HEADERS RUST_LOG SECRETS SENDERS SES_CONFIGURATION_SET SOCKET_URL TABLE",
             "dispatch: CATALOG DEAD_LETTER_QUEUE_URL DISPATCH_QUEUE_URL MEDIA_BUCKET NOTIFY_QUEUE_URL OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_HEADERS POLL_QUEUE_URL PROVIDERS PROVIDER_LIMITS RUST_LOG SECRETS SETTLE_QUEUE_URL TABLE UNCLEAR_CREATE WEBHOOK_BASE_URL",
             "endpoints: DELIVER_QUEUE_URL EVENT_TARGETS GOOGLE_TARGETS KEY_RATE_LIMIT NOTIFY_QUEUE_URL OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_HEADERS RUST_LOG SECRETS SENDERS SOCKET_URL TABLE",
@@ -309,17 +309,27 @@ fn a_parameter_without_a_legal_value_is_refused() {
 /// What listens to the internet must not know the keys, and nothing else needs any secret.
 #[test]
 fn each_function_is_given_the_secrets_that_it_needs_and_no_others() {
-    let mut deployment = deployment();
-    deployment.parameters.insert("Senders".to_owned(), "telegram".to_owned());
-    let template = Template::load(deployment).unwrap();
-    let name = |arn: &str| template.secrets.iter().find(|(_, it)| *it == arn).unwrap().0.clone();
-    let given = |(function, spec): (&String, &super::super::FunctionSpec)| {
-        let arns = spec.environment.get("SECRETS")?.split(',');
-        Some(format!("{function}: {}", arns.map(name).collect::<Vec<_>>().join(" ")))
+    let given = |parameters: &[(&str, &str)]| {
+        let mut deployment = deployment();
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        deployment.parameters.extend(parameters);
+        let template = Template::load(deployment).unwrap();
+        let name = |arn: &str| template.secrets.iter().find(|(_, it)| *it == arn).unwrap().0.clone();
+        let given = |(function, spec): (&String, &super::super::FunctionSpec)| {
+            let lists = ["SECRETS", "PAYMENT_KEYS"].into_iter().filter_map(|name| spec.environment.get(name));
+            let arns = lists.flat_map(|list| list.split(',')).filter(|arn| !arn.is_empty());
+            let names: Vec<_> = arns.map(name).collect();
+            (!names.is_empty()).then(|| format!("{function}: {}", names.join(" ")))
+        };
+        template.functions.iter().filter_map(given).collect::<Vec<_>>()
     };
-    let given: Vec<_> = template.functions.iter().filter_map(given).collect();
+    // What has no value yet stops no function that does without it.
+    let without = given(&[]);
+    let unset = ["ChannelSecrets", "PaymentKeys", "PaymentWebhooks"];
+    assert!(!without.iter().any(|given| unset.iter().any(|secret| given.contains(secret))), "{without:?}");
+    assert!(without.contains(&"webhook: WebhookSecrets InboundSources".to_owned()), "{without:?}");
     assert_eq!(
-        given,
+        given(&[("Senders", "telegram"), ("Processors", "stripe")]),
         [
             "console: PaymentKeys",
             "deliver: EndpointSecrets ChannelSecrets",
