@@ -148,6 +148,13 @@ async fn what_cannot_be_bought_is_said_on_the_form() {
             "{text}: {wrong:?}"
         );
     }
+    // What was chosen is still chosen.
+    let low = [("amount", "1"), ("in", "abacatepay hosted BRL")];
+    let wrong = buy(&browser, "a", &low).await.html;
+    for text in ["<option value=\"abacatepay hosted BRL\" selected>", "value=\"1\""] {
+        assert!(wrong.contains(text), "{text}: {wrong}");
+    }
+    assert_eq!(wrong.matches(" selected").count(), 1, "{wrong}");
     // An answer that is lost: the same form is offered again, and makes one purchase.
     world.stack.payments.play("POST /v1/checkout", sim::payments::Play::Lost);
     let choice = [("pack", "stripe hosted starter USD")];
@@ -157,6 +164,8 @@ async fn what_cannot_be_bought_is_said_on_the_form() {
         (StatusCode::SERVICE_UNAVAILABLE, "b".to_owned()),
         "{lost:?}"
     );
+    assert!(lost.html.contains("<option value=\"stripe hosted starter USD\" selected>"), "{lost:?}");
+    assert_eq!(lost.html.matches(" selected").count(), 1, "{lost:?}");
     let again = browser.get(page_of(&buy(&browser, "b", &choice).await)).await.html;
     let sessions = world.stack.payments.calls();
     assert_eq!(sessions.iter().filter(|call| call.starts_with("POST /v1/checkout")).count(), 2);

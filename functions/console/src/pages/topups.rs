@@ -35,7 +35,7 @@ pub(crate) fn form(page: &Page<'_>, key: Option<&str>) -> Markup {
                     label for="pack" { "Pack" }
                     select #pack name="pack" {
                         @for (way, packs) in &packs {
-                            optgroup label=(way) { @for (value, text) in packs { option value=(value) { (text) } } }
+                            optgroup label=(way) { (options(packs, page.form.get("pack"))) }
                         }
                     }
                 }
@@ -52,11 +52,18 @@ pub(crate) fn form(page: &Page<'_>, key: Option<&str>) -> Markup {
                 }
                 div {
                     label for="in" { "In" }
-                    select #in name="in" { @for (value, text) in &amounts { option value=(value) { (text) } } }
+                    select #in name="in" { (options(&amounts, page.form.get("in"))) }
                 }
                 button type="submit" { "Buy amount" }
             }
         }
+    }
+}
+
+/// What can be chosen, with what was chosen before.
+fn options(all: &[(String, String)], chosen: Option<&str>) -> Markup {
+    html! {
+        @for (value, text) in all { option value=(value) selected[chosen == Some(value.as_str())] { (text) } }
     }
 }
 
