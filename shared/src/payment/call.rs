@@ -104,9 +104,14 @@ pub(super) fn https_url(value: &Value, pointer: &str) -> Option<String> {
     url.map(String::from).filter(|url| url.len() <= BYTES_MAX)
 }
 
-/// The list at a place of a value; empty for anything else.
+/// The entries of the list that a call is for: an answer without it says nothing.
+pub(super) fn entries<'a>(value: &'a Value, pointer: &str) -> Result<&'a [Value], Trouble> {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).ok_or_else(unreadable)
+}
+
+/// The list at a place of a value, which need not have it; empty for anything else.
 pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    entries(value, pointer).unwrap_or_default()
 }
 
 /// An answer that is a success and does not say what it must.

@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::Said;
-use super::call::{Answer, Call, Content, back_url, list, text, unreadable};
+use super::call::{Answer, Call, Content, back_url, entries, list, text, unreadable};
 use super::client::Processors;
 
 /// Events of one page of the list.
@@ -147,13 +147,18 @@ async fn disputes(
 ) -> Result<Vec<Fact>, Trouble> {
     let query = [("disputed_transaction_id", payment)];
     let listed = client.paypal(&Call::get("/v1/customer/disputes", &query), now).await?.body;
-    let ids = list(&listed, "/items").iter().filter_map(|one| text(one, "/dispute_id"));
     let mut facts = Vec::new();
-    for id in ids.filter(|id| is_object(id)).take(DISPUTES_MAX) {
+    for id in ids(&listed)? {
         let dispute = client.paypal(&Call::get(&format!("/v1/customer/disputes/{id}"), &[]), now).await?;
         facts.extend(disputed(&dispute.body, purchase.price()));
     }
     Ok(facts)
+}
+
+/// The disputes of a list.
+pub(super) fn ids(listed: &Value) -> Result<Vec<&str>, Trouble> {
+    let ids = entries(listed, "/items")?.iter().filter_map(|one| text(one, "/dispute_id"));
+    Ok(ids.filter(|id| is_object(id)).take(DISPUTES_MAX).collect())
 }
 
 /// What an order says. Its mode is that of the host.
@@ -252,6 +257,11 @@ pub(super) fn reference(event: &Value) -> Option<Reference> {
     }
 }
 
+/// What the events of a page are about.
+pub(super) fn references(page: &Value) -> Result<impl Iterator<Item = Reference>, Trouble> {
+    Ok(entries(page, "/events")?.iter().filter_map(reference))
+}
+
 /// What the events of a span of time are about; `None` if there are more than `pages` pages.
 pub(super) async fn events(
     client: &Processors,
@@ -264,7 +274,7 @@ pub(super) async fn events(
     let (mut found, mut call) = (BTreeSet::new(), Call::get(LISTED, &query));
     for _ in 0..pages {
         let page = client.paypal(&call, now).await?.body;
-        found.extend(list(&page, "/events").iter().filter_map(reference));
+        found.extend(references(&page)?);
         let next = list(&page, "/links").iter().find(|link| text(link, "/rel") == Some("next"));
         let next = next.and_then(|link| url::Url::parse(text(link, "/href")?).ok());
         match next.filter(|next| next.path() == LISTED) {

@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use serde_json::Value;
 
 use super::Said;
-use super::call::{Answer, Call, Content, back_url, https_url, list, text, unreadable};
+use super::call::{Answer, Call, Content, back_url, entries, https_url, list, text, unreadable};
 use super::client::Processors;
 
 pub(super) const HOST: &str = "api.stripe.com";
@@ -23,6 +23,8 @@ pub(super) const HOST: &str = "api.stripe.com";
 pub(super) const VERSION: &str = "2026-10-28.endive";
 /// Objects of one list: all refunds and disputes of a payment.
 const LIST_MAX: &str = "100";
+/// Where a list is in its answer.
+pub(super) const LIST: &str = "/data";
 
 /// The events that tell of a payment.
 pub(super) const EVENTS: [&str; 13] = [
@@ -113,14 +115,9 @@ async fn left(
     let disputes = client.stripe(&Call::get("/v1/disputes", &query), now).await?;
     let currency = text(session, "/currency").unwrap_or_default();
     let whole = session["amount_total"].as_u64().unwrap_or(0);
-    let mut facts = refunded(entries(&refunds.body)?);
-    facts.extend(disputed(entries(&disputes.body)?, currency, whole));
+    let mut facts = refunded(entries(&refunds.body, LIST)?);
+    facts.extend(disputed(entries(&disputes.body, LIST)?, currency, whole));
     Ok(facts)
-}
-
-/// The entries of a list, which every list has.
-fn entries(body: &Value) -> Result<&[Value], Trouble> {
-    body["data"].as_array().map(Vec::as_slice).ok_or_else(unreadable)
 }
 
 /// The session, by its id or its payment's.
@@ -137,7 +134,7 @@ async fn session_of(client: &Processors, object: &str, now: Timestamp) -> Result
         ("expand[]", "data.payment_intent.latest_charge"),
     ];
     let answer = client.stripe(&Call::get("/v1/checkout/sessions", &query), now).await?;
-    Ok(list(&answer.body, "/data").first().cloned())
+    Ok(entries(&answer.body, LIST)?.first().cloned())
 }
 
 async fn payment_of(client: &Processors, object: &str, now: Timestamp) -> Result<Option<String>, Trouble> {
@@ -263,7 +260,7 @@ pub(super) async fn events(
         query.extend(EVENTS.map(|kind| ("types[]", kind)));
         query.extend(after.as_deref().map(|after| ("starting_after", after)));
         let page = client.stripe(&Call::get("/v1/events", &query), now).await?.body;
-        let events = entries(&page)?;
+        let events = entries(&page, LIST)?;
         found.extend(events.iter().filter_map(reference));
         after = events.last().and_then(|event| text(event, "/id")).map(str::to_owned);
         if page["has_more"] != true || after.is_none() {

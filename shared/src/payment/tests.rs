@@ -13,7 +13,7 @@ use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, Content, list};
+use super::call::{Answer, Call, Content, entries};
 use super::{Said, abacate, paypal, stripe};
 
 #[derive(Deserialize)]
@@ -57,6 +57,10 @@ fn shown(fact: &Fact) -> String {
 
 fn facts(facts: &[Fact]) -> Vec<Value> {
     facts.iter().map(|fact| shown(fact).trim_end().into()).collect()
+}
+
+fn listed(all: Result<&[Value], Trouble>, read: impl Fn(&[Value]) -> Vec<Fact>) -> Vec<Value> {
+    all.map_or_else(|trouble| failed(&trouble), |all| facts(&read(all)))
 }
 
 fn said(said: Result<Said, Trouble>) -> Vec<Value> {
@@ -115,14 +119,24 @@ fn result(fixture: &Fixture) -> Vec<Value> {
     match (processor, what.as_str()) {
         (Processor::Stripe, "open") => sent(stripe::open(&purchase)),
         (Processor::Stripe, "session") => said(stripe::read(body)),
-        (Processor::Stripe, "refunds") => facts(&stripe::refunded(list(body, "/data"))),
-        (Processor::Stripe, "disputes") => facts(&stripe::disputed(list(body, "/data"), "usd", 1_000)),
+        (Processor::Stripe, "refunds") => listed(entries(body, stripe::LIST), stripe::refunded),
+        (Processor::Stripe, "disputes") => {
+            listed(entries(body, stripe::LIST), |all| stripe::disputed(all, "usd", 1_000))
+        }
         (Processor::Stripe, "event") => about(stripe::reference(body)),
         (Processor::Stripe, "trouble") => failed(&stripe::trouble(&answer)),
         (Processor::Paypal, "open") => sent(paypal::open(&purchase)),
         (Processor::Paypal, "order") => said(paypal::read(body)),
         (Processor::Paypal, "dispute") => facts(&paypal::disputed(body, purchase.price())),
         (Processor::Paypal, "event") => about(paypal::reference(body)),
+        (Processor::Paypal, "disputes") => match paypal::ids(body) {
+            Ok(ids) => ids.into_iter().map(Value::from).collect(),
+            Err(trouble) => failed(&trouble),
+        },
+        (Processor::Paypal, "events") => match paypal::references(body) {
+            Ok(found) => found.flat_map(|reference| about(Some(reference))).collect(),
+            Err(trouble) => failed(&trouble),
+        },
         (Processor::Paypal, "trouble") => failed(&paypal::trouble(&answer)),
         (Processor::Abacatepay, "open") => sent(abacate::open_code(&purchase)),
         (Processor::Abacatepay, "opened") => opened(abacate::code(&answer)),
