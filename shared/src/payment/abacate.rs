@@ -25,14 +25,35 @@ pub(super) async fn opened(
     if purchase.method() == Method::Pix {
         return code(&client.abacate(&open_code(purchase), now).await?);
     }
-    let made = client.abacate(&product(purchase), now).await;
-    match made.and_then(|answer| data(&answer).map(drop)) {
-        Ok(()) => {}
-        // One that exists is refused in a sentence. Whether it does, the checkout says.
-        Err(trouble) if trouble.class == Class::KeyInUse || !trouble.class.is_retryable() => {}
-        Err(trouble) => return Err(trouble),
+    match made(client, &open_checkout(purchase), now).await {
+        // Its product may be missing. With which status it says so is not documented.
+        Err(trouble) if !trouble.class.is_retryable() => {
+            checkout(&with_product(client, purchase, now).await?, purchase)
+        }
+        answer => checkout(&answer?, purchase),
     }
-    checkout(&client.abacate(&open_checkout(purchase), now).await?, purchase)
+}
+
+/// Makes the product of a checkout that was refused, and the checkout.
+async fn with_product(client: &Processors, purchase: &Purchase, now: Timestamp) -> Result<Answer, Trouble> {
+    let refused = match made(client, &product(purchase), now).await {
+        Ok(_) => None,
+        // One that exists is refused in a sentence. Whether it does, the checkout says.
+        Err(trouble) if trouble.class == Class::KeyInUse => None,
+        Err(trouble) if !trouble.class.is_retryable() => Some(trouble),
+        Err(trouble) => return Err(trouble),
+    };
+    match made(client, &open_checkout(purchase), now).await {
+        Err(trouble) if !trouble.class.is_retryable() => Err(refused.unwrap_or(trouble)),
+        answer => answer,
+    }
+}
+
+/// One call that makes something, or says that it does.
+async fn made(client: &Processors, call: &Call, now: Timestamp) -> Result<Answer, Trouble> {
+    let answer = client.abacate(call, now).await?;
+    data(&answer)?;
+    Ok(answer)
 }
 
 pub(super) fn open_code(purchase: &Purchase) -> Call {

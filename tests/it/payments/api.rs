@@ -51,7 +51,6 @@ async fn an_unknown_outcome_is_a_503_and_its_repeat_makes_no_second_session() {
         (Processor::Paypal.into(), "POST /v2/checkout/orders"),
         (Processor::Abacatepay.into(), "POST /v2/transparents/create"),
         (HOSTED_IN_BRAZIL, "POST /v2/checkouts/create"),
-        (HOSTED_IN_BRAZIL, "POST /v2/products/create"),
     ] {
         for play in [Play::FailBefore, Play::FailAfter, Play::Lost, Play::Busy(7), Play::Unauthorized] {
             let key = format!("{path} {play:?}").replace(',', "");
@@ -65,7 +64,44 @@ async fn an_unknown_outcome_is_a_503_and_its_repeat_makes_no_second_session() {
             shop.pay(&bought.body).await;
         }
     }
-    assert_eq!(shop.balance().await, 25 * CREDITS);
+    assert_eq!(shop.balance().await, 20 * CREDITS);
+    shop.world.audit().await;
+}
+
+/// A hosted checkout in Brazil that costs so many cents.
+fn hosted_of(cents: u64) -> Value {
+    let mut order = order(HOSTED_IN_BRAZIL);
+    order["amount"] = json!(cents);
+    order
+}
+
+/// The product of a checkout is made for the first purchase of it: a later one needs a single call.
+#[tokio::test]
+async fn a_product_is_made_where_it_is_missing_and_its_own_trouble_is_what_is_said() {
+    let world = World::new().await;
+    let shop = Shop::of(&world).await;
+    let (checkout, product) = ("POST /v2/checkouts/create", "POST /v2/products/create");
+    for (key, expected) in [("first", &[checkout, product, checkout][..]), ("second", &[checkout])] {
+        let before = shop.payments().calls().len();
+        assert_eq!(shop.buy(HOSTED_IN_BRAZIL, key).await.status, StatusCode::CREATED, "{key}");
+        assert_eq!(shop.payments().calls().split_off(before), expected, "{key}");
+    }
+    let plays = [Play::FailBefore, Play::FailAfter, Play::Lost, Play::Busy(7), Play::Unauthorized];
+    for (cents, play) in (6_000..).step_by(100).zip(plays) {
+        shop.payments().play(product, play);
+        let key = format!("{play:?}");
+        let answer = shop.call(Method::POST, "/v1/topups", &key, &hosted_of(cents)).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (503, "unavailable"), "{key}: {answer:?}");
+        let bought = shop.call(Method::POST, "/v1/topups", &key, &hosted_of(cents)).await;
+        assert_eq!((bought.status, bought.text("/status")), (StatusCode::CREATED, "pending"), "{key}");
+        shop.pay(&bought.body).await;
+    }
+    let log = Log::start();
+    shop.payments().play(product, Play::Refused);
+    let refused = shop.call(Method::POST, "/v1/topups", "refused", &hosted_of(9_000)).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (422, "topup_refused"), "{refused:?}");
+    let alert = &log.of("processor.needs_attention")[0];
+    assert_eq!((&alert["class"], &alert["code"]), (&json!("refused"), &json!("refused")), "{alert}");
     shop.world.audit().await;
 }
 
