@@ -112,8 +112,8 @@ pub(super) async fn packs(args: Packs, local: &Local) -> Result<Output> {
     }
     for (code, rate) in members(&sold["amounts"]) {
         let [min, max] = ["min", "max"].map(|name| money(rate[name].as_u64().unwrap_or_default(), code));
-        let per_credit = rate["per_credit"].as_u64().unwrap_or_default();
-        let price = format!("{} {code}", decimal(per_credit, 6));
+        // Millionths of the currency's unit, as micro-credits are of a credit.
+        let price = format!("{} {code}", credits(rate, "per_credit"));
         rows.push(["--amount".to_owned(), "1".to_owned(), price, format!("any amount from {min} to {max}")]);
     }
     let processors: Vec<_> = list(&sold, "processors").iter().filter_map(Value::as_str).collect();
@@ -227,8 +227,8 @@ fn price(topup: &Value) -> String {
     format!("{} {}", text(topup, "price"), text(topup, "currency"))
 }
 
-fn credits(topup: &Value, name: &str) -> String {
-    Credits::from_micros(topup[name].as_u64().unwrap_or_default()).to_string()
+fn credits(of: &Value, name: &str) -> String {
+    Credits::from_micros(of[name].as_u64().unwrap_or_default()).to_string()
 }
 
 /// An amount in minor units as a decimal; of a currency that is not known here, as it is.
@@ -237,14 +237,6 @@ fn money(minor: u64, code: &str) -> String {
         Ok(currency) => Money { minor, currency }.to_string(),
         Err(_unknown) => format!("{minor} minor units of {code}"),
     }
-}
-
-/// Parts of ten to the power of `digits`, without zeros at the end.
-fn decimal(parts: u64, digits: u32) -> String {
-    let scale = 10_u64.pow(digits);
-    let width = usize::try_from(digits).unwrap_or_default();
-    let text = format!("{}.{:0width$}", parts / scale, parts % scale);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
@@ -285,6 +277,7 @@ mod tests {
             ("10.50 USD".to_owned(), "1500 JPY".to_owned())
         );
         assert_eq!(money(5, "???"), "5 minor units of ???");
-        assert_eq!((decimal(10_000, 6), decimal(1_500_000, 6)), ("0.01".to_owned(), "1.5".to_owned()));
+        let per_credit = |millionths: u64| credits(&json!({"per_credit": millionths}), "per_credit");
+        assert_eq!((per_credit(10_000), per_credit(1_500_000)), ("0.01".to_owned(), "1.5".to_owned()));
     }
 }
