@@ -104,7 +104,7 @@ fn ways(on: &[Processor]) -> impl Iterator<Item = Way> {
 
 impl Way {
     fn value(self) -> String {
-        format!("{} {}", self.0.name(), self.1.name())
+        format!("{} {}", self.0, self.1)
     }
 
     fn name(self) -> String {
@@ -172,7 +172,7 @@ fn order(form: &Form, back: String) -> Option<Order> {
         _ => return None,
     };
     let processor: Processor = processor.parse().ok()?;
-    let method = processor.methods().iter().copied().find(|known| known.name() == method)?;
+    let method = method.parse().ok().filter(|method| processor.methods().contains(method))?;
     let currency: Currency = currency.parse().ok()?;
     let amount = match amount {
         Some(text) => Some(Money::from_decimal(text, currency)?.minor),

@@ -77,7 +77,7 @@ struct Create {
     #[arg(long)]
     processor: Option<Processor>,
     /// How it is paid: on the processor's page (hosted), or by a code (pix). Default: the processor's first.
-    #[arg(long, value_parser = method)]
+    #[arg(long)]
     method: Option<Method>,
     /// The https URL that the buyer is led back to. Required if it is paid on a page.
     #[arg(long, value_name = "URL")]
@@ -87,12 +87,6 @@ struct Create {
     idempotency_key: Option<String>,
     #[command(flatten)]
     api: Api,
-}
-
-/// Parses a way to pay.
-fn method(name: &str) -> Result<Method, String> {
-    let known = [Method::Hosted, Method::Pix].into_iter().find(|method| method.name() == name);
-    known.ok_or_else(|| "must be hosted or pix".to_owned())
 }
 
 pub(super) async fn packs(args: Packs, local: &Local) -> Result<Output> {

@@ -93,11 +93,32 @@ pub enum Method {
 }
 
 impl Method {
+    pub const ALL: [Self; 2] = [Self::Hosted, Self::Pix];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hosted => "hosted",
             Self::Pix => "pix",
         }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no method has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a way to pay: hosted or pix")]
+pub struct UnknownMethod;
+
+impl FromStr for Method {
+    type Err = UnknownMethod;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMethod> {
+        Self::ALL.into_iter().find(|method| method.name() == text).ok_or(UnknownMethod)
     }
 }
 
@@ -181,7 +202,13 @@ mod tests {
             assert_eq!(processor.name().parse(), Ok(processor));
             assert_eq!(serde_json::to_value(processor).unwrap(), processor.name());
         }
+        for method in Method::ALL {
+            assert_eq!(method.to_string().parse(), Ok(method));
+            assert_eq!(serde_json::to_value(method).unwrap(), method.name());
+            assert!(UnknownMethod.to_string().contains(method.name()), "the error names every method");
+        }
         assert!("Stripe".parse::<Processor>().is_err() && "".parse::<Processor>().is_err());
+        assert!("Pix".parse::<Method>().is_err() && "".parse::<Method>().is_err());
         assert_eq!(("test".parse(), "prod".parse::<Mode>().is_err()), (Ok(Mode::Test), true));
     }
 
