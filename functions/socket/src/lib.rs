@@ -90,13 +90,20 @@ async fn connect(app: &App, event: &Event) -> Result<Answer, Error> {
     let connection = Connection { id, subscriber, watched: None };
     let endpoint = &connection.subscriber.endpoint;
     // Counted after it is added: of those that connect at once, none is beyond the limit.
-    app.sockets.connect(&connection, now).await?;
-    if app.sockets.of_endpoint(endpoint, now).await?.len() > CONNECTIONS_MAX {
-        app.sockets.disconnect(endpoint, &connection.id).await?;
-        return Ok(Answer::status(429));
+    let counted = async {
+        app.sockets.connect(&connection, now).await?;
+        app.sockets.of_endpoint(endpoint, now).await
+    };
+    let counted = counted.await;
+    if counted.as_ref().is_ok_and(|open| open.len() <= CONNECTIONS_MAX) {
+        tracing::info!(endpoint = endpoint.as_str(), "socket.connected");
+        return Ok(Answer::status(200));
     }
-    tracing::info!(endpoint = connection.subscriber.endpoint.as_str(), "socket.connected");
-    Ok(Answer::status(200))
+    // A client that is refused, for whatever reason, must not count among those that are connected.
+    let removed = app.sockets.disconnect(endpoint, &connection.id).await;
+    counted?;
+    removed?;
+    Ok(Answer::status(429))
 }
 
 /// API Gateway reports most ends of connections, and not every one.

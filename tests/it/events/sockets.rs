@@ -227,6 +227,29 @@ async fn an_event_that_a_client_takes_is_on_record_as_the_last_success() {
     assert_eq!((&shown["failures"], &shown["failing_since"]), (&json!(0), &Value::Null), "{shown}");
 }
 
+/// What fails while a client connects refuses it, and it does not count among those that are connected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_refused_by_a_failure_is_not_counted() {
+    let world = World::new().await;
+    let endpoint = socket_endpoint(&world, &["job.succeeded"]).await;
+    for moment in [Moment::Before, Moment::After] {
+        for k in 0.. {
+            let url = ticket(&world, &endpoint).await;
+            world.wire.reset();
+            world.wire.fail_at(k, moment);
+            let connected = Socket::connect(&url).await;
+            if !world.wire.is_spent() {
+                assert!(k >= 3 && connected.is_ok(), "{moment:?}: {k} effects");
+                break;
+            }
+            assert!(connected.is_err(), "{moment:?} {k}: it is refused");
+            assert_eq!(open(&world, &endpoint).await, 0, "{moment:?} {k}");
+        }
+        world.wire.reset();
+        world.clock.advance(CONNECTION_FOR);
+    }
+}
+
 /// A connection, as a client makes one that tries again.
 async fn connect_again(world: &World, endpoint: &str) -> Socket {
     for _try in 0..3 {
