@@ -7,7 +7,7 @@ use shared::store::due::PageEnd;
 use shared::store::events::{DueEvent, What};
 use shared::store::queue::Message;
 
-use super::sweep::{PAGE_MAX, Shard};
+use super::sweep::{PAGE_MAX, Shard, claim};
 use super::{AGAIN_AFTER, Run};
 
 /// One shard of them.
@@ -30,34 +30,22 @@ impl Shard for Events {
     }
 
     async fn send(&self, run: &Run<'_>, due: Vec<DueEvent>) -> Result<(), BoxError> {
-        send(run, due).await
-    }
-}
-
-/// The check is moved before the send, so that only one of two concurrent runs sends. One that cannot be
-/// moved stops no other; the first error is returned once all are sent.
-async fn send(run: &Run<'_>, due: Vec<DueEvent>) -> Result<(), BoxError> {
-    let (mut notify, mut deliver, mut results) = (Vec::new(), Vec::new(), Vec::new());
-    for due in due {
-        match run.app.events.check_again(&due, run.now + AGAIN_AFTER).await {
-            Ok(true) => {}
-            Ok(false) => continue,
-            Err(error) => {
-                results.push(Err(error));
-                continue;
+        let (app, at) = (run.app, run.now + AGAIN_AFTER);
+        let check_again = async |due| Ok(app.events.check_again(&due, at).await?.then_some(due));
+        let (due, mut results) = claim(due, check_again).await;
+        let (mut notify, mut deliver) = (Vec::new(), Vec::new());
+        for DueEvent { event, what, .. } in due {
+            match what {
+                What::Event => notify.push((Message::Notify { event: event.clone() }, event.to_string())),
+                What::Delivery(endpoint) => {
+                    // The index does not know the account, which is the group of callbacks elsewhere.
+                    let group = if endpoint.is_callback() { event.to_string() } else { endpoint.to_string() };
+                    deliver.push((Message::Deliver { event, endpoint }, group));
+                }
             }
         }
-        let event = due.event;
-        match due.what {
-            What::Event => notify.push((Message::Notify { event: event.clone() }, event.to_string())),
-            What::Delivery(endpoint) => {
-                // The index does not know the account, which is the group of callbacks elsewhere.
-                let group = if endpoint.is_callback() { event.to_string() } else { endpoint.to_string() };
-                deliver.push((Message::Deliver { event, endpoint }, group));
-            }
-        }
+        results.extend(app.notify.send_all(&notify).await);
+        results.extend(app.deliver.send_all(&deliver).await);
+        Ok(results.into_iter().collect::<Result<(), _>>()?)
     }
-    results.extend(run.app.notify.send_all(&notify).await);
-    results.extend(run.app.deliver.send_all(&deliver).await);
-    Ok(results.into_iter().collect::<Result<(), _>>()?)
 }

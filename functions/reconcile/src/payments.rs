@@ -7,7 +7,7 @@ use shared::store::due::PageEnd;
 use shared::store::purchases::{DuePayment, What};
 use shared::store::queue::Message;
 
-use super::sweep::{PAGE_MAX, Shard};
+use super::sweep::{PAGE_MAX, Shard, claim};
 use super::{AGAIN_AFTER, Run};
 
 #[derive(Debug)]
@@ -29,24 +29,15 @@ impl Shard for Payments {
     }
 
     async fn send(&self, run: &Run<'_>, due: Vec<DuePayment>) -> Result<(), BoxError> {
-        send(run, due).await
+        let (app, at) = (run.app, run.now + AGAIN_AFTER);
+        let check_again = async |due| Ok(app.purchases.check_again(&due, at).await?.then_some(due));
+        let (due, mut results) = claim(due, check_again).await;
+        let message = |due: DuePayment| match due.what {
+            What::Purchase(topup) => (Message::PaymentCheck { topup: topup.clone() }, topup.to_string()),
+            What::List(processor) => (Message::PaymentList { processor }, processor.to_string()),
+        };
+        let messages: Vec<_> = due.into_iter().map(message).collect();
+        results.extend(app.payment.send_all(&messages).await);
+        Ok(results.into_iter().collect::<Result<(), _>>()?)
     }
-}
-
-/// The check is moved before the send, so that only one of two concurrent runs sends. One that cannot be
-/// moved stops no other; the first error is returned once all are sent.
-async fn send(run: &Run<'_>, due: Vec<DuePayment>) -> Result<(), BoxError> {
-    let (mut messages, mut results) = (Vec::new(), Vec::new());
-    for due in due {
-        match run.app.purchases.check_again(&due, run.now + AGAIN_AFTER).await {
-            Ok(true) => messages.push(match due.what {
-                What::Purchase(topup) => (Message::PaymentCheck { topup: topup.clone() }, topup.to_string()),
-                What::List(processor) => (Message::PaymentList { processor }, processor.to_string()),
-            }),
-            Ok(false) => {}
-            Err(error) => results.push(Err(error)),
-        }
-    }
-    results.extend(run.app.payment.send_all(&messages).await);
-    Ok(results.into_iter().collect::<Result<(), _>>()?)
 }

@@ -44,8 +44,24 @@ pub(crate) trait Shard {
 
     fn check_at(due: &Self::Due) -> Timestamp;
 
-    /// Sends the messages of a page.
+    /// Sends the messages of a page. The first error is returned once all are sent.
     fn send(&self, run: &Run<'_>, due: Vec<Self::Due>) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// Moves the checks of what is due, before anything is sent: of two concurrent runs, one alone sends. Gives what this
+/// run has moved, and the errors of the rest: one that cannot be moved stops no other.
+pub(crate) async fn claim<D, F: Future<Output = Result<Option<D>, Error>>>(
+    due: Vec<D>,
+    check_again: impl Fn(D) -> F,
+) -> (Vec<D>, Vec<Result<(), Error>>) {
+    let (mut claimed, mut errors) = (Vec::new(), Vec::new());
+    for due in due {
+        match check_again(due).await {
+            Ok(moved) => claimed.extend(moved),
+            Err(error) => errors.push(Err(error)),
+        }
+    }
+    (claimed, errors)
 }
 
 /// Sends the messages of what is due by pages, until there is no more or the time of the run is short. Each item is
