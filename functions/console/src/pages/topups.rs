@@ -8,6 +8,7 @@ use domain::payment::{Method, Processor};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use maud::{Markup, html};
+use serde_json::json;
 use shared::edge::http::Problem;
 use shared::operate::topups::{Buyer, Order, Refusal, Shop};
 
@@ -136,8 +137,7 @@ pub(crate) async fn buy(page: &Page<'_>, origin: &str) -> Result<Response<Body>,
         mode: app.till.mode(),
         reach: app.reach,
     };
-    let digest =
-        format!("{:?}", (&order.processor, &order.method, &order.pack, &order.amount, &order.currency));
+    let digest = digest(&order);
     let now = app.clock.now();
     let open = async |purchase: &Purchase| app.till.open(purchase, now).await;
     let bought = shop.buy(order, Buyer { account: page.account(), id, digest }, now, open).await;
@@ -160,6 +160,11 @@ fn wrong(refusal: Refusal) -> Result<Wrong, Problem> {
             Ok((StatusCode::UNPROCESSABLE_ENTITY, text))
         }
     }
+}
+
+/// Identifies what is ordered, wherever the buyer is led back to.
+fn digest(order: &Order) -> String {
+    json!([order.processor, order.method, order.pack, order.amount, order.currency]).to_string()
 }
 
 /// What the form asks for; `None` for what no form of ours sends, and for an amount that is no number.
@@ -323,6 +328,19 @@ mod tests {
         );
         assert_eq!(amounts(&topups, &[Processor::Abacatepay]).len(), 2);
         assert_eq!(packs(&topups, &[Processor::Paypal])[0].1[0].0, "paypal hosted starter BRL");
+    }
+
+    /// It is kept with a purchase: a later release must make the same of the same order.
+    #[test]
+    fn an_order_is_the_same_wherever_it_leads_back_to() {
+        let of = |pairs: [(&str, &str); 2], back: &str| {
+            digest(&order(&Form::from_pairs(pairs), back.to_owned()).unwrap())
+        };
+        let pack = [("pack", "abacatepay pix starter BRL"), ("form", "a")];
+        let amount = [("amount", "25.5"), ("in", "stripe hosted USD")];
+        assert_eq!(of(pack, "https://a.example"), r#"["abacatepay","pix","starter",null,"BRL"]"#);
+        assert_eq!(of(amount, "https://a.example"), r#"["stripe","hosted",null,2550,"USD"]"#);
+        assert_eq!(of(pack, "https://a.example"), of(pack, "https://b.example"));
     }
 
     #[test]
