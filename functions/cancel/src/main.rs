@@ -6,7 +6,7 @@ use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let process = Process::start("cancel").await?;
+    let process = Process::start_with_catalog("cancel").await?;
     let (app, tracer) = (App::new(&process)?, process.tracer()?);
     run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

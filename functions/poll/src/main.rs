@@ -6,7 +6,7 @@ use shared::boot::Process;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let process = Process::start("poll").await?;
+    let process = Process::start_with_catalog("poll").await?;
     let (app, tracer) = (App::new(&process)?, process.tracer()?);
     run(service_fn(|event| tracer.invocation(handle(&app, event)))).await
 }

@@ -6,7 +6,7 @@ use status::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let process = Process::start("status").await?;
+    let process = Process::start_with_catalog("status").await?;
     let (app, tracer) = (App::new(&process)?, process.tracer()?);
     run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

@@ -6,7 +6,7 @@ use submit::{App, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let process = Process::start("submit").await?;
+    let process = Process::start_with_catalog("submit").await?;
     let (app, tracer) = (App::new(&process)?, process.tracer()?);
     run(service_fn(|request| tracer.invocation(handle(&app, request)))).await
 }

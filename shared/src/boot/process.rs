@@ -48,14 +48,24 @@ pub struct Process {
 
 impl Process {
     /// Starts telemetry and loads the AWS configuration: credentials, region and endpoints
-    /// from where the SDK always reads them. Then [`Process::with_references`].
+    /// from where the SDK always reads them. Then [`Process::with_secrets`].
     pub async fn start(function: &'static str) -> Result<Self, StartError> {
+        Self::load(function).await?.with_secrets().await
+    }
+
+    /// The same with the owner's own catalogue. The client of the bucket is a sixth of a binary: what needs neither
+    /// is smaller without it.
+    pub async fn start_with_catalog(function: &'static str) -> Result<Self, StartError> {
+        Self::load(function).await?.with_references().await
+    }
+
+    async fn load(function: &'static str) -> Result<Self, StartError> {
         let env = Env::from_process();
         telemetry::init(function, &env);
         end_at_sigterm();
         let defaults = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts());
         let aws = defaults.http_client(aws_http(&env)?).load().await;
-        Self { env, aws, clock: Clock::System, random: Random::System }.with_references().await
+        Ok(Self { env, aws, clock: Clock::System, random: Random::System })
     }
 
     /// Reads what the environment refers to into it: secrets, and the owner's own catalogue.

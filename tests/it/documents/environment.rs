@@ -32,6 +32,19 @@ fn complaint(world: &World, function: &str, environment: &BTreeMap<String, Strin
     start_function(function, &process).err().map(|error| format!("{error:#}"))
 }
 
+/// The local stack starts functions without their `main`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_main_reads_a_catalogue_if_the_template_names_one() {
+    let world = World::new().await;
+    for (name, spec) in &world.stack.host.template().functions {
+        let main = sources(&[&format!("functions/{name}/src")])
+            .into_iter()
+            .find(|(file, _)| file.ends_with("main.rs"));
+        let reads = main.expect(name).1.contains("Process::start_with_catalog(");
+        assert_eq!(reads, spec.environment.contains_key("CATALOG"), "{name}");
+    }
+}
+
 /// Every name in the code that looks like a variable of ours, and those of the providers
 /// that must be set or always are here; the platform's are not.
 fn names_in_the_code() -> BTreeSet<String> {
