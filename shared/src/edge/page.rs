@@ -70,7 +70,7 @@ mod tests {
         }
         for text in [
             raw("1".to_owned()),
-            raw(format!("1.{id}x")),
+            raw(format!("1.{id}xxx")),
             format!("{}=", encode(at, id.as_str())),
             "?".to_owned(),
         ] {
