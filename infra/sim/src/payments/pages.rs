@@ -26,7 +26,7 @@ pub(super) fn answer(payments: &Payments, call: &Inbound) -> Option<Response> {
     }
     let object = lock(&payments.0.books).objects.get(id).cloned();
     let Some(object) = object else { return Some(StatusCode::NOT_FOUND.into_response()) };
-    Some(if call.is(&Method::POST) { pay(payments, id, &object, call) } else { page(payments, id, &object) })
+    Some(if call.is(&Method::POST) { pay(payments, id, &object, call) } else { page(payments, id) })
 }
 
 /// Paid, and nothing of it paid back so far.
@@ -53,7 +53,7 @@ fn pay(payments: &Payments, id: &str, object: &Value, call: &Inbound) -> Respons
         if let Some(payment) = payments.payment_of(id).filter(|_| is_paid(payments, id)) {
             payments.refund(&payment, minor_units(object));
         }
-        return page(payments, id, &lock(&payments.0.books).objects[id].clone());
+        return page(payments, id);
     }
     if is_open(object) {
         payments.pay(id, if asked("declined") { Pay::Declined } else { Pay::Now });
@@ -62,7 +62,7 @@ fn pay(payments: &Payments, id: &str, object: &Value, call: &Inbound) -> Respons
     let back = back.iter().find_map(|at| object.pointer(at)?.as_str());
     match back.filter(|url| !url.is_empty()) {
         Some(url) => Redirect::to(url).into_response(),
-        None => page(payments, id, &lock(&payments.0.books).objects[id].clone()),
+        None => page(payments, id),
     }
 }
 
@@ -78,9 +78,11 @@ fn index(payments: &Payments) -> Response {
     document(&format!("<p>What can be paid:</p><ul>{rows}</ul>"))
 }
 
-fn page(payments: &Payments, id: &str, object: &Value) -> Response {
+/// The page as things are now.
+fn page(payments: &Payments, id: &str) -> Response {
+    let object = lock(&payments.0.books).objects[id].clone();
     let status = text(&object["status"]);
-    let names: &[_] = match (is_open(object), is_paid(payments, id)) {
+    let names: &[_] = match (is_open(&object), is_paid(payments, id)) {
         (true, _) => &[("paid", "Pay now"), ("declined", "Decline")],
         (false, true) => &[("refunded", "Refund")],
         (false, false) => &[],
@@ -88,7 +90,7 @@ fn page(payments: &Payments, id: &str, object: &Value) -> Response {
     let button = |(name, label): &(&str, &str)| format!("<button name={name} value=1>{label}</button> ");
     let buttons: String = names.iter().map(button).collect();
     let buttons = format!("<form method=post enctype=text/plain>{buttons}</form>");
-    document(&format!("<p>{}, status {status}. No money moves.</p>{buttons}", amount(object)))
+    document(&format!("<p>{}, status {status}. No money moves.</p>{buttons}", amount(&object)))
 }
 
 fn minor_units(object: &Value) -> u64 {
