@@ -53,7 +53,7 @@ fn remote() -> RemoteJob {
     RemoteJob::new("764cabcf-b745-4b3e-ae38-1200304cf45b", None).expect("a remote job")
 }
 
-/// A job with the events that bring it to the copy of its file.
+/// The events that bring a job to the copy of its file, each with the job before it.
 fn history(catalog: &Catalog) -> Vec<(&'static str, Job, Event)> {
     let request = request(catalog);
     let model = catalog.model(&request.model).expect("its model");
@@ -75,7 +75,6 @@ fn history(catalog: &Catalog) -> Vec<(&'static str, Job, Event)> {
         ("claimed", claim),
         ("accepted", of(AttemptEvent::Accepted { remote: remote(), cost: MicroUsd::from_decimal("0.2") })),
         ("ended", of(AttemptEvent::Ended { remote: Some(remote()), verdict })),
-        ("copy started", Event::CopyStarted { number: 1 }),
     ];
     let id = JobId::for_key(&account(), "measured");
     let price = Credits::from_micros(20_000_000);
@@ -128,7 +127,7 @@ fn route(bencher: Bencher<'_, '_>) {
     bencher.bench(|| choose(&history[0].1, &request, &catalog, &standings).is_ok());
 }
 
-#[divan::bench(args = ["claimed", "accepted", "ended", "copy started"])]
+#[divan::bench(args = ["claimed", "accepted", "ended"])]
 fn decide(bencher: Bencher<'_, '_>, name: &str) {
     let history = history(&Catalog::built_in());
     let (_, job, event) = history.iter().find(|(of, ..)| *of == name).expect("an event of this name");
