@@ -15,6 +15,7 @@ mod chance;
 mod clocks;
 mod count;
 mod outcome;
+mod purchases;
 mod spoil;
 
 use std::collections::{BTreeMap, HashMap};
@@ -36,6 +37,7 @@ use crate::wire::Storm;
 use crate::world::{Answer, ROUNDS_MAX, World};
 use chance::{Chance, Pace};
 use clocks::Clocks;
+use purchases::Bought;
 
 pub use outcome::{Outcome, Total};
 
@@ -76,6 +78,9 @@ struct Run {
     equals: BTreeMap<usize, Vec<usize>>,
     /// Rows that no release can read, while the storm lasts.
     unreadable: Vec<JobId>,
+    /// Purchases with their sessions, and those that were paid.
+    sessions: Vec<(String, String)>,
+    bought: Vec<Bought>,
     outcome: Outcome,
 }
 
@@ -104,11 +109,14 @@ pub async fn run(seed: u64, jobs: usize) -> Outcome {
         last: None,
         equals: BTreeMap::new(),
         unreadable: Vec::new(),
+        sessions: Vec::new(),
+        bought: Vec::new(),
         outcome,
     };
     run.storm(jobs).await;
     run.settle_down().await;
     run.count().await;
+    run.count_purchases().await;
     run.outcome
 }
 
@@ -133,6 +141,13 @@ impl Run {
                 asked += 1;
             }
             self.trouble();
+            if self.chance.one_in(6) {
+                let buyer = self.chance.pick(&keys).clone();
+                self.buy(&buyer, asked).await;
+            }
+            if self.chance.one_in(12) {
+                self.pay_back();
+            }
             if self.chance.one_in(4) {
                 self.squall().await;
             }
@@ -258,10 +273,14 @@ impl Run {
         let (host, simulators) = (&self.world.stack.host, &self.world.stack.simulators);
         for _ in 0..ROUNDS_MAX {
             let deliveries = join_all(simulators.values().map(|simulator| simulator.deliver_due()));
-            let (one, other, delivered) =
-                tokio::join!(Box::pin(host.step_queues()), Box::pin(host.step_queues()), deliveries);
+            let (one, other, delivered, paid) = tokio::join!(
+                Box::pin(host.step_queues()),
+                Box::pin(host.step_queues()),
+                deliveries,
+                self.world.stack.payments.deliver_due()
+            );
             let delivered = delivered.into_iter().map(|sent| sent.expect("the simulator delivers"));
-            let handled = one.expect("the queues answer") + other.expect("the queues answer");
+            let handled = one.expect("the queues answer") + other.expect("the queues answer") + paid;
             if handled + delivered.sum::<usize>() == 0 {
                 return;
             }

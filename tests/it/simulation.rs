@@ -20,4 +20,5 @@ async fn a_year_of_everything_at_once_leaves_the_books_in_order() {
     let sum = &total.sum;
     assert!(sum.lasted >= YEAR, "{total}");
     assert!(sum.jobs > 0 && sum.spoilt > 0 && sum.weathers > 0 && sum.ended["succeeded"] > 0, "{total}");
+    assert!(sum.purchases > 0, "{total}");
 }

@@ -36,6 +36,8 @@ pub struct Outcome {
     pub paid_twice: usize,
     /// Spells in which a provider misbehaved with everybody.
     pub weathers: usize,
+    /// Purchases that were paid.
+    pub purchases: usize,
     /// Simulated time from the first submit to rest.
     pub lasted: Duration,
     /// Whatever should not be.
@@ -46,13 +48,13 @@ impl Outcome {
     fn sums(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { jobs, ended, turned_away, attempts, creates, lost, paid_twice, .. } = self;
         let Self { effects, spoilt, weathers, lasted, violations, .. } = self;
-        let Self { unanswered, spoilt_dispatch, nameless, unnamed, .. } = self;
+        let Self { unanswered, spoilt_dispatch, nameless, unnamed, purchases, .. } = self;
         write!(
             f,
             "{jobs} jobs {ended:?}, {turned_away} turned away, {attempts} attempts, {creates} creates, \
              {lost} lost of {unanswered} without an answer, {nameless} nameless of {unnamed} not named, \
              {spoilt_dispatch} effects of dispatch spoilt, {paid_twice} paid twice, {effects} effects, {spoilt} of them spoilt, \
-             {weathers} weathers, {} simulated days, {} violations",
+             {weathers} weathers, {purchases} purchases paid, {} simulated days, {} violations",
             lasted.as_secs() / DAY_S,
             violations.len(),
         )
@@ -98,6 +100,7 @@ impl Total {
         sum.unnamed += outcome.unnamed;
         sum.paid_twice += outcome.paid_twice;
         sum.weathers += outcome.weathers;
+        sum.purchases += outcome.purchases;
         sum.lasted += outcome.lasted;
         sum.violations.extend(outcome.violations.iter().cloned());
     }

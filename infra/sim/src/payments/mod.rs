@@ -194,6 +194,11 @@ impl Payments {
         found.map(str::to_owned).or_else(|| is_payment.then(|| session.to_owned()))
     }
 
+    /// Whether a session is paid, and nothing of it paid back so far.
+    pub fn is_paid(&self, session: &str) -> bool {
+        pages::is_paid(self, session)
+    }
+
     /// How the next webhooks are disordered.
     pub fn disorder(&self, disorder: Disorder) {
         lock(&self.0.outgoing).disorder = disorder;

@@ -30,7 +30,7 @@ pub(super) fn answer(payments: &Payments, call: &Inbound) -> Option<Response> {
 }
 
 /// Paid, and nothing of it paid back so far.
-fn is_paid(payments: &Payments, id: &str) -> bool {
+pub(super) fn is_paid(payments: &Payments, id: &str) -> bool {
     let Some(payment) = payments.payment_of(id) else { return false };
     let books = lock(&payments.0.books);
     let object = &books.objects[id];
